@@ -1,0 +1,24 @@
+"""The words of the suite: the messages that travel on the streams, and the streams' names."""
+
+from common_models.commands_events_models import (
+    AccountBalanceEvent,
+    OrderResponseEvent,
+    OrderStatusUpdateEvent,
+    PlaceOrderCommand,
+    RequestBalanceCommand,
+)
+from common_models.indicator_models import IndicatorValue
+from common_models.market_data_models import OrderBook, OrderBookLevel, Ticker, Trade
+
+__all__ = [
+    "AccountBalanceEvent",
+    "IndicatorValue",
+    "OrderBook",
+    "OrderBookLevel",
+    "OrderResponseEvent",
+    "OrderStatusUpdateEvent",
+    "PlaceOrderCommand",
+    "RequestBalanceCommand",
+    "Ticker",
+    "Trade",
+]

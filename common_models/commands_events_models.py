@@ -1,0 +1,116 @@
+"""Commands a bot sends to a connector, and the events a connector answers with.
+
+Commands refuse unknown fields: a mistyped field in an order must not be dropped in silence.
+Events ignore them: a newer writer never breaks an older reader.
+"""
+
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from common_models._fields import (
+    Finite,
+    NotNegative,
+    OrderType,
+    Side,
+    StrictPositive,
+    Timestamp,
+    utc_now,
+)
+from common_models.market_data_models import Trade
+
+
+def _new_id() -> str:
+    return str(uuid4())
+
+
+class PlaceOrderCommand(BaseModel):
+    """Place one order. `quantity` is in the base asset, `price` in the quote asset.
+
+    `client_order_id` is never reused: the same id again is the same order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_order_id: str = Field(default_factory=_new_id)
+    symbol: str
+    type: OrderType
+    side: Side
+    quantity: StrictPositive
+    price: StrictPositive | None = Field(default=None, validate_default=True)
+
+    @field_validator("price")
+    @classmethod
+    def price_required_for_limit(cls, price: float | None, info: ValidationInfo) -> float | None:
+        """A limit order without a price is no order."""
+        if price is None and info.data.get("type") == "limit":
+            raise ValueError("Price is required for limit orders")
+        return price
+
+
+class RequestBalanceCommand(BaseModel):
+    """Ask for balances: of `assets`, or of all that are not zero."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_request_id: str = Field(default_factory=_new_id)
+    exchange: str
+    assets: list[str] | None = None
+
+
+class OrderResponseEvent(BaseModel):
+    """The answer to one `place_order`.
+
+    What was asked is echoed as it came, any finite number and any text (unreadable: 0 or ""),
+    because a bad command must be answerable too.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    client_order_id: str
+    order_id: str | None = None
+    symbol: str
+    requested_quantity: Finite
+    requested_price: Finite | None = None
+    side: str
+    type: str
+    status: str
+    timestamp: Timestamp = Field(default_factory=utc_now)
+    error_message: str | None = None
+    filled_quantity: NotNegative | None = 0.0
+
+
+class OrderStatusUpdateEvent(BaseModel):
+    """What became of an order.
+
+    `filled_quantity` is cumulative and never falls. `trades` are the fills of this update.
+    `fee` is `{asset: amount}`, cumulative for the order.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    order_id: str
+    client_order_id: str | None = None
+    symbol: str
+    status: str
+    filled_quantity: NotNegative
+    remaining_quantity: NotNegative
+    average_price: NotNegative | None = None
+    trades: list[Trade] | None = None
+    fee: dict[str, Any] | None = None
+    timestamp: Timestamp = Field(default_factory=utc_now)
+    exchange: str
+
+
+class AccountBalanceEvent(BaseModel):
+    """One asset's balance: `total` is `free` plus `locked`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    exchange: str
+    asset: str
+    free: NotNegative
+    locked: NotNegative
+    total: NotNegative
+    timestamp: Timestamp = Field(default_factory=utc_now)

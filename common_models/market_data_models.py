@@ -1,0 +1,62 @@
+"""Market data: what connectors publish to `<exchange>:<PAIR>:ticker|orderbook|trades`.
+
+Unknown fields are ignored when read, so a newer writer never breaks an older reader.
+`symbol` is the slash form ("BTC/USDT"); `timestamp` is the exchange's own event time in UTC
+where it gives one.
+"""
+
+from pydantic import BaseModel, ConfigDict
+
+from common_models._fields import NotNegative, Positive, Side, Timestamp
+
+
+class Ticker(BaseModel):
+    """Last price, best bid and best ask of one symbol.
+
+    Prices are in the quote asset, `volume_24h` in the base asset.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    symbol: str
+    timestamp: Timestamp
+    last_price: Positive
+    bid_price: Positive
+    ask_price: Positive
+    volume_24h: NotNegative | None = None
+    exchange: str
+
+
+class OrderBookLevel(BaseModel):
+    """The whole quantity (base asset) resting at one price (quote asset)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    price: Positive
+    quantity: Positive
+
+
+class OrderBook(BaseModel):
+    """The best levels of both sides, best first: bids fall, asks rise."""
+
+    model_config = ConfigDict(frozen=True)
+
+    symbol: str
+    timestamp: Timestamp
+    bids: list[OrderBookLevel]
+    asks: list[OrderBookLevel]
+    exchange: str
+
+
+class Trade(BaseModel):
+    """One trade. `side` is the taker's; `trade_id` is the exchange's, null where it gives none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    symbol: str
+    timestamp: Timestamp
+    price: Positive
+    quantity: Positive
+    side: Side
+    trade_id: str | None = None
+    exchange: str

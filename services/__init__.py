@@ -1,0 +1,1 @@
+"""The processes: every folder here is one, unless its name starts with "_"."""

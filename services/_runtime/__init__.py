@@ -1,0 +1,1 @@
+"""How any service lives: settings, logs, lifecycle, health, Redis."""

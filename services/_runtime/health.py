@@ -1,0 +1,83 @@
+"""`/health` (the process lives) and `/ready` (it really works, or why not), over HTTP."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from services._runtime.lifecycle import FatalError
+from services._runtime.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+
+class Readiness:
+    """What a service still waits for, by name; ready when it waits for nothing.
+
+    Each part that matters is named at the start, so that a part that never reported isn't
+    taken for one that works.
+    """
+
+    def __init__(self, *parts: str) -> None:
+        self._reasons: dict[str, str | None] = dict.fromkeys(parts, "starting")
+
+    def ok(self, part: str) -> None:
+        """*part* works."""
+        if self._reasons.get(part, "") is not None:
+            log.info("part_ready", part=part)
+        self._reasons[part] = None
+
+    def waiting(self, part: str, reason: str) -> None:
+        """*part* doesn't work, for this reason."""
+        if self._reasons.get(part) is None:
+            log.warning("part_not_ready", part=part, reason=reason)
+        self._reasons[part] = reason
+
+    @property
+    def ready(self) -> bool:
+        """True when every part works."""
+        return all(reason is None for reason in self._reasons.values())
+
+    def report(self) -> dict[str, Any]:
+        """`{"ready": bool, "parts": {name: "ok" or why not}}`."""
+        parts = {name: reason or "ok" for name, reason in self._reasons.items()}
+        return {"ready": self.ready, "parts": parts}
+
+
+@asynccontextmanager
+async def health_server(
+    service: str, settings: ServiceSettings, readiness: Readiness
+) -> AsyncIterator[int]:
+    """Serve `/health` and `/ready` while the block runs; yields the port.
+
+    Raises:
+        FatalError: the port is taken.
+    """
+
+    async def health(_: web.Request) -> web.Response:
+        return web.json_response({"status": "alive", "service": service})
+
+    async def ready(_: web.Request) -> web.Response:
+        report = {"service": service, **readiness.report()}
+        return web.json_response(report, status=200 if readiness.ready else 503)
+
+    app = web.Application()
+    app.add_routes([web.get("/health", health), web.get("/ready", ready)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.health_host, settings.health_port)
+        try:
+            await site.start()
+        except OSError as e:
+            raise FatalError(
+                f"HEALTH_PORT={settings.health_port}: {e.strerror or e}; "
+                "want a port that is free, or 0 for any"
+            ) from e
+        port: int = runner.addresses[0][1]
+        log.info("health_served", port=port)
+        yield port
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,96 @@
+"""How every service starts and stops.
+
+SIGTERM or SIGINT cancels the service's task; everything under it is a TaskGroup or an
+`async with`, so the cancellation unwinds all of it. Exit code 0: asked to stop. 1: failed,
+with one clear error.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from services._runtime import logs
+from services._runtime.settings import ServiceSettings, SettingsError, load
+
+S = TypeVar("S", bound=ServiceSettings)
+
+# A stop that hangs is ended by force before an orchestrator's patience ends.
+STOP_WITHIN = 4.5
+
+log = structlog.get_logger()
+
+
+class FatalError(Exception):
+    """The service can't go on, and trying again won't help; the message says what to do."""
+
+
+def run(service: str, settings_type: type[S], serve: Callable[[S], Awaitable[None]]) -> int:
+    """Run *serve* until it ends or a signal asks it to stop; return the process's exit code."""
+    try:
+        settings = load(settings_type)
+    except SettingsError as e:
+        for line in str(e).splitlines():
+            sys.stderr.write(f"{service}: settings: {line}\n")
+        return 1
+    logs.configure(service, settings.log_level)
+    return asyncio.run(_run_until_signal(serve, settings))
+
+
+async def _run_until_signal(serve: Callable[[S], Awaitable[None]], settings: S) -> int:
+    asked_to_stop = False
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(serve(settings))
+
+    def stop(signal_name: str) -> None:
+        nonlocal asked_to_stop
+        if not asked_to_stop:
+            asked_to_stop = True
+            log.info("service_stopping", signal=signal_name)
+            task.cancel()
+            loop.call_later(STOP_WITHIN, _give_up)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number.name)
+    log.info("service_started", pid=os.getpid())
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not asked_to_stop:
+            raise
+    except BaseExceptionGroup as group:
+        return _report(group)
+    except Exception as error:  # noqa: BLE001 - the last place that can say what went wrong
+        return _report(error)
+    if not asked_to_stop:
+        log.error("service_failed", error="the service ended without being asked to stop")
+        return 1
+    log.info("service_stopped")
+    return 0
+
+
+def _report(error: BaseException) -> int:
+    """Say once what went wrong: plainly if we foresaw it, else with a traceback."""
+    causes = list(_leaves(error))
+    fatal = [str(e) for e in causes if isinstance(e, FatalError)]
+    if fatal:
+        log.error("service_failed", error="; ".join(dict.fromkeys(fatal)))
+    else:
+        log.error("service_failed", error=repr(causes[0]), exc_info=causes[0])
+    return 1
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _give_up() -> None:
+    log.error("stop_took_too_long", seconds=STOP_WITHIN)
+    sys.stderr.flush()
+    os._exit(1)

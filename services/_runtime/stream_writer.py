@@ -1,0 +1,357 @@
+"""The bus's hot path: many small XADDs, written once per event-loop pass.
+
+A producer calls `OutStream.add(bytes)`: no await, no task, no lock. While Redis answers,
+entries go straight out. While it doesn't, entries wait in a bounded buffer:
+
+* `keep_all` streams (trades) wait in order; when the buffer is full the oldest of that stream
+  goes, and is counted;
+* other streams (tickers, books) keep only their latest.
+
+Nothing is written twice. An entry whose reply was lost may or may not have arrived, so after
+every reconnect the old connection is first made sure to be dead (a server that was only
+stopped would still read what lies in its socket), and then the stream's last entry tells how
+far the old connection got: entries of one stream are written in order on one connection.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import hiredis
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services._runtime.redis_client import explain
+from services._runtime.supervise import TransientError, full_jitter, keep_alive
+
+log = structlog.get_logger()
+
+# Commands sent and not yet answered; more wait here, where quotes conflate.
+MOST_IN_FLIGHT = 20_000
+FEW_IN_FLIGHT = MOST_IN_FLIGHT // 4
+WRITE_BUFFER_BYTES = 4 << 20
+BUFFER_BYTES = 64 << 20
+# A Redis that leaves a command unanswered for this long is taken for gone.
+REPLY_TIMEOUT = 5.0
+LONGEST_WAIT = 2.0
+# What lies in the buffers at a stop gets this long to be written.
+DRAIN_TIMEOUT = 1.0
+
+# Errors that concern one entry or one key; all others concern the server and pass.
+_ENTRY_ERRORS = frozenset({"ERR", "NOPERM", "WRONGTYPE"})
+
+
+class OutStream:
+    """One stream that a `StreamWriter` appends to."""
+
+    __slots__ = (
+        "_prefix",
+        "_writer",
+        "conflated",
+        "dropped",
+        "failed",
+        "keep_all",
+        "name",
+        "refused",
+        "unacked",
+        "waiting",
+    )
+
+    def __init__(self, writer: "StreamWriter", name: str, maxlen: int, *, keep_all: bool) -> None:
+        self.name = name
+        self.keep_all = keep_all
+        self.waiting: deque[bytes] = deque()
+        self.unacked: list[bytes] = []  # sent on a connection that broke before the reply
+        self.failed: list[bytes] = []  # answered with an error that will pass
+        self.dropped = self.conflated = self.refused = 0
+        self._writer = writer
+        # All of XADD name MAXLEN ~ n * data, but for the value.
+        command = ("XADD", name, "MAXLEN", "~", str(maxlen), "*", "data", "")
+        packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
+        self._prefix = packed.removesuffix(b"$0\r\n\r\n")
+
+    def add(self, data: bytes) -> None:
+        """Append `data` as the entry's one field."""
+        writer = self._writer
+        if writer.open:
+            writer.send(self, self._prefix, data)
+        elif self.keep_all:
+            self.waiting.append(data)
+            writer.waiting_bytes += len(data)
+            if writer.waiting_bytes > writer.buffer_bytes:
+                writer.make_room(self)
+        else:
+            if self.waiting:
+                self.conflated += 1
+                writer.waiting_bytes -= len(self.waiting.pop())
+            self.waiting.append(data)
+            writer.waiting_bytes += len(data)
+
+    def send_waiting(self) -> None:
+        """Send what waited, as far as the writer takes it."""
+        writer, prefix, waiting = self._writer, self._prefix, self.waiting
+        while waiting and writer.open:
+            data = waiting.popleft()
+            writer.waiting_bytes -= len(data)
+            writer.send(self, prefix, data)
+
+
+class StreamWriter(asyncio.Protocol):
+    """Appends to streams on one connection of its own, and keeps that connection alive."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        before_writing: Callable[[], Awaitable[None]] | None = None,
+        on_up: Callable[[], None] | None = None,
+        on_down: Callable[[str], None] | None = None,
+        buffer_bytes: int = BUFFER_BYTES,
+        reply_timeout: float = REPLY_TIMEOUT,
+    ) -> None:
+        self.open = False  # connected, and neither side is behind
+        self.waiting_bytes = 0
+        self.buffer_bytes = buffer_bytes
+        self.written = 0
+        self._redis = redis
+        self._before_writing = before_writing
+        self._on_up = on_up
+        self._on_down = on_down
+        self._reply_timeout = reply_timeout
+        self._streams: dict[str, OutStream] = {}
+        self._in_flight: deque[tuple[OutStream, bytes]] = deque()
+        self._out: list[bytes] = []
+        self._scheduled = False
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._reader = hiredis.Reader()
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._paused = False
+        self._last_reply = 0.0
+        self._last_connection: tuple[bytes, int] | None = None  # the server's run id, our client id
+
+    def stream(self, name: str, maxlen: int, *, keep_all: bool) -> OutStream:
+        """The stream *name*, trimmed to about *maxlen* entries."""
+        if name not in self._streams:
+            self._streams[name] = OutStream(self, name, maxlen, keep_all=keep_all)
+        return self._streams[name]
+
+    @property
+    def idle(self) -> bool:
+        """True when everything added was written and answered."""
+        return not self._in_flight and not self.waiting_bytes
+
+    @property
+    def dropped(self) -> int:
+        """Entries lost because the buffer was full."""
+        return sum(stream.dropped for stream in self._streams.values())
+
+    # --- the hot path
+
+    def send(self, stream: OutStream, prefix: bytes, data: bytes) -> None:
+        """Put one XADD into this pass's write. Only for `OutStream`."""
+        self._out.append(b"%b$%d\r\n%b\r\n" % (prefix, len(data), data))
+        self._in_flight.append((stream, data))
+        if not self._scheduled:
+            self._scheduled = True
+            if len(self._in_flight) == 1:
+                self._last_reply = self._loop.time()
+            self._loop.call_soon(self._flush)
+        if len(self._in_flight) >= MOST_IN_FLIGHT:
+            self.open = False
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._out and self._transport is not None:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Match replies with what was sent: Redis answers in order."""
+        reader, in_flight = self._reader, self._in_flight
+        reader.feed(data)
+        gets = reader.gets
+        answered = 0
+        while (reply := gets()) is not False:
+            stream, entry = in_flight.popleft()
+            answered += 1
+            if reply.__class__ is hiredis.ReplyError:
+                self._entry_refused(stream, entry, str(reply))
+        self.written += answered
+        self._last_reply = self._loop.time()
+        if not self.open:
+            self._reopen()
+
+    # --- being behind, and catching up
+
+    def make_room(self, stream: OutStream) -> None:
+        """The buffer is full: quotes go first, then the oldest entries of this stream."""
+        for other in self._streams.values():
+            if not other.keep_all and other.waiting:
+                self.waiting_bytes -= len(other.waiting.pop())
+                other.conflated += 1
+        while self.waiting_bytes > self.buffer_bytes and stream.waiting:
+            self.waiting_bytes -= len(stream.waiting.popleft())
+            stream.dropped += 1
+            if stream.dropped == 1:
+                log.error("buffer_full", stream=stream.name, bytes=self.buffer_bytes)
+
+    def pause_writing(self) -> None:
+        """The socket is full (called by the transport)."""
+        self._paused = True
+        self.open = False
+
+    def resume_writing(self) -> None:
+        """The socket has room again (called by the transport)."""
+        self._paused = False
+        self._reopen()
+
+    def _reopen(self) -> None:
+        if self._transport is None or self._paused or len(self._in_flight) > FEW_IN_FLIGHT:
+            return
+        self.open = True
+        if self.waiting_bytes:
+            for stream in self._streams.values():
+                stream.send_waiting()
+
+    def _entry_refused(self, stream: OutStream, entry: bytes, error: str) -> None:
+        if error.split(" ", 1)[0] in _ENTRY_ERRORS:
+            stream.refused += 1
+            if stream.refused == 1:
+                log.error("entry_refused", stream=stream.name, error=error)
+            return
+        # The server is in trouble (full, read-only, loading): this entry was not written.
+        self.open = False
+        self.written -= 1
+        stream.failed.append(entry)
+        self._lose(TransientError(f"Redis answered with an error: {error}"))
+
+    def _wait_again(self, stream: OutStream, entries: list[bytes]) -> None:
+        """Put *entries* back in front of what waits; of a quote only the newest is worth it."""
+        if not stream.keep_all:
+            if stream.waiting:
+                return
+            entries = entries[-1:]
+        stream.waiting.extendleft(reversed(entries))
+        self.waiting_bytes += sum(map(len, entries))
+
+    # --- the connection
+
+    async def run(self) -> None:
+        """Keep the connection alive until cancelled; then write what is left."""
+        await keep_alive(
+            self._session,
+            name="redis_writer",
+            waits=lambda: full_jitter(longest=LONGEST_WAIT),
+            on_down=self._on_down,
+        )
+
+    async def _session(self) -> None:
+        connection = cast(Any, self._redis.connection_pool).make_connection()
+        try:
+            try:
+                await connection.connect()
+                await self._settle(connection)
+                if self._before_writing:
+                    await self._before_writing()
+            except (RedisError, OSError, TimeoutError) as e:
+                raise TransientError(explain(e)) from e
+            await self._write_until_lost(connection)
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _write_until_lost(self, connection: Any) -> None:
+        # redis-py has connected, authenticated and selected; from here on the transport is ours:
+        # its own path costs several times as much per command.
+        transport = connection._writer.transport  # noqa: SLF001
+        self._reader = hiredis.Reader()
+        self._lost = self._loop.create_future()
+        self._transport = transport
+        self._paused = False
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        transport.set_protocol(self)
+        if self._on_up:
+            self._on_up()
+        log.info("redis_writer_connected", waiting_bytes=self.waiting_bytes, dropped=self.dropped)
+        self._reopen()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch_replies())
+                try:
+                    await self._lost
+                finally:
+                    watch.cancel()
+        except asyncio.CancelledError:
+            await self._drain()
+            raise
+        finally:
+            self._close(transport)
+
+    async def _drain(self) -> None:
+        self._flush()
+        deadline = self._loop.time() + DRAIN_TIMEOUT
+        while not (self.idle or self._lost.done() or self._loop.time() > deadline):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        if not self.idle:
+            log.warning("left_unwritten", in_flight=len(self._in_flight), bytes=self.waiting_bytes)
+
+    async def _watch_replies(self) -> None:
+        while True:
+            await asyncio.sleep(self._reply_timeout / 5)
+            silent = self._loop.time() - self._last_reply
+            if self._in_flight and silent > self._reply_timeout:
+                self._lose(TransientError(f"Redis left commands unanswered for {silent:.1f} s"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone (called by the transport)."""
+        self._lose(TransientError(f"Redis closed the connection: {exc or 'end of stream'}"))
+
+    def _lose(self, error: TransientError) -> None:
+        self.open = False
+        if not self._lost.done():
+            self._lost.set_exception(error)
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Forget the connection; what was not answered waits to be settled."""
+        self.open = False
+        self._transport = None
+        transport.abort()
+        self._out.clear()
+        for stream, data in self._in_flight:
+            stream.unacked.append(data)
+        self._in_flight.clear()
+        if self._lost.done() and not self._lost.cancelled():
+            self._lost.exception()  # looked at, so that asyncio doesn't report it
+
+    async def _settle(self, connection: Any) -> None:
+        """Find out how much of what was sent on the last connection had arrived."""
+        server = await _ask(connection, "INFO", "server")
+        run_id = next(
+            line[7:].strip() for line in server.splitlines() if line.startswith(b"run_id:")
+        )
+        if self._last_connection is not None and self._last_connection[0] == run_id:
+            # Its bytes may still wait in a socket that the server will read.
+            await _ask(connection, "CLIENT", "KILL", "ID", self._last_connection[1])
+        self._last_connection = (run_id, int(await _ask(connection, "CLIENT", "ID")))
+        for stream in self._streams.values():
+            if stream.unacked:
+                await self._settle_stream(connection, stream)
+            if stream.failed:
+                self._wait_again(stream, stream.failed)
+                stream.failed = []
+
+    async def _settle_stream(self, connection: Any, stream: OutStream) -> None:
+        sent = stream.unacked
+        entries = await _ask(connection, "XREVRANGE", stream.name, "+", "-", "COUNT", "1")
+        last = entries[0][1][1] if entries else None
+        arrived = len(sent) - sent[::-1].index(last) if last in sent else 0
+        self.written += arrived
+        stream.unacked = []
+        self._wait_again(stream, sent[arrived:])
+
+
+async def _ask(connection: Any, *command: str | int) -> Any:
+    await connection.send_command(*command)
+    return await connection.read_response()

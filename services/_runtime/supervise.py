@@ -1,0 +1,72 @@
+"""Keep a connection alive: transient trouble is waited out, anything else goes up."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import structlog
+
+log = structlog.get_logger()
+
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 5.0
+HEALTHY_AFTER = 30.0
+
+
+class TransientError(Exception):
+    """Something that may pass: wait at least `retry_after` seconds, then try again."""
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def full_jitter(
+    first: float = FIRST_WAIT, longest: float = LONGEST_WAIT, rng: random.Random | None = None
+) -> Iterator[float]:
+    """Waits in seconds: each random below a limit that doubles from *first* up to *longest*."""
+    draw = (rng or random.Random()).random  # noqa: S311 - jitter, not cryptography
+    limit = first
+    while True:
+        yield draw() * limit
+        limit = min(limit * 2, longest)
+
+
+async def keep_alive(
+    session: Callable[[], Awaitable[None]],
+    *,
+    name: str,
+    waits: Callable[[], Iterator[float]] = full_jitter,
+    healthy_after: float = HEALTHY_AFTER,
+    on_down: Callable[[str], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Run *session* again each time it ends, for ever; only `TransientError` is forgiven.
+
+    A session that returns has been hung up on politely: that is a drop too. The waits start
+    over only after a session that lasted *healthy_after* seconds. The first drop is logged as
+    a warning, those that follow without a healthy session between them at debug.
+    """
+    wait = waits()
+    drops = 0
+    while True:
+        started = clock()
+        try:
+            await session()
+            error = TransientError("the other side ended the session")
+        except TransientError as e:
+            error = e
+        if clock() - started >= healthy_after:
+            wait = waits()
+            drops = 0
+        drops += 1
+        pause = max(next(wait), error.retry_after)
+        say = log.warning if drops == 1 else log.debug
+        say(
+            "session_dropped", session=name, error=str(error), again_in=round(pause, 3), drops=drops
+        )
+        if on_down:
+            on_down(str(error))
+        await sleep(pause)

@@ -1,0 +1,26 @@
+"""What all tests share: a real Redis of their own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from services._local.redis_server import RedisServer, free_port
+from services._runtime.redis_client import open_redis
+
+
+@pytest.fixture
+async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A real server of this test alone: it may be stopped, killed and started again."""
+    server = RedisServer(tmp_path / "redis", free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    """A client of `redis_server`."""
+    async with open_redis(redis_server.url, "test") as client:
+        yield client
