@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from common_models._fields import (
+from common_models.fields import (
     Finite,
     NotNegative,
     OrderType,

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common_models._fields import Finite, Timestamp, utc_now
+from common_models.fields import Finite, Timestamp, utc_now
 
 
 class IndicatorValue(BaseModel):

@@ -7,7 +7,7 @@ where it gives one.
 
 from pydantic import BaseModel, ConfigDict
 
-from common_models._fields import NotNegative, Positive, Side, Timestamp
+from common_models.fields import NotNegative, Positive, Side, Timestamp
 
 
 class Ticker(BaseModel):

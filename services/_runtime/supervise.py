@@ -70,3 +70,14 @@ async def keep_alive(
         if on_down:
             on_down(str(error))
         await sleep(pause)
+
+
+async def first_fault(*waits: Awaitable[None]) -> None:
+    """Wait for all of *waits*; the first fault ends them all and is raised as it is."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,133 @@
+"""What every connector does with its exchange: from settings to full streams."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import structlog
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from common_models import Trade
+from common_models.stream_names import MarketStream, connector, state_key
+from services._connector_kit.errors import FatalError
+from services._connector_kit.instruments import Instrument, choose
+from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.publisher import Publisher
+from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.protocol import Exchange
+from services._connector_kit.settings import ConnectorSettings
+from services._runtime.health import Readiness, health_server
+from services._runtime.redis_client import explain, open_redis
+from services._runtime.stream_writer import StreamWriter
+from services._runtime.supervise import TransientError, full_jitter
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+async def serve(
+    exchange_open: AbstractAsyncContextManager[Exchange],
+    settings: ConnectorSettings,
+    symbols: Sequence[str],
+    symbols_setting: str,
+) -> None:
+    """Run one exchange's connector until cancelled.
+
+    Raises:
+        FatalError: a symbol isn't listed, or this Redis belongs to another world.
+    """
+    readiness = Readiness("redis", "exchange")
+    async with exchange_open as exchange:
+        service = connector(exchange.name)
+        async with (
+            health_server(service, settings, readiness),
+            open_redis(settings.redis_url, service) as redis,
+        ):
+            engine = Engine(exchange, redis, settings, readiness)
+            await engine.run(symbols, symbols_setting)
+
+
+class Engine:
+    """One exchange, one Redis, and what flows between them."""
+
+    def __init__(
+        self, exchange: Exchange, redis: Redis, settings: ConnectorSettings, readiness: Readiness
+    ) -> None:
+        self._exchange = exchange
+        self._redis = redis
+        self._settings = settings
+        self._readiness = readiness
+        self._writer = StreamWriter(
+            redis,
+            before_writing=self._claim_world,
+            on_up=lambda: readiness.ok("redis"),
+            on_down=lambda reason: readiness.waiting("redis", reason),
+        )
+
+    async def run(self, symbols: Sequence[str], symbols_setting: str) -> None:
+        """Everything until cancelled, or until something is fatal."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._writer.run())
+            tasks.create_task(self._market_data(symbols, symbols_setting))
+
+    async def _market_data(self, symbols: Sequence[str], symbols_setting: str) -> None:
+        listed = await self._until_done("exchange", partial(self._exchange.instruments, symbols))
+        instruments = choose(listed, symbols, setting=symbols_setting)
+        desks = [
+            MarketDesk(
+                instrument,
+                Publisher(self._writer, self._exchange.name, instrument.symbol, self._settings),
+                FeedStatus(instrument.symbol, self._readiness),
+                await self._until_done("redis", partial(self._last_trade_id, instrument)),
+            )
+            for instrument in instruments
+        ]
+        await self._exchange.stream_market_data(desks)
+
+    async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""
+        waits = full_jitter()
+        while True:
+            try:
+                result = await call()
+            except TransientError as e:
+                self._readiness.waiting(part, str(e))
+                await asyncio.sleep(max(next(waits), e.retry_after))
+            else:
+                if part == "exchange":
+                    self._readiness.ok(part)
+                return result
+
+    async def _claim_world(self) -> None:
+        """Take this Redis for our world, before anything is written to it.
+
+        Raises:
+            FatalError: it holds another world's data.
+        """
+        world = self._exchange.world
+        key = state_key(connector(self._exchange.name), "world")
+        found = cast("bytes | None", await self._redis.set(key, world, nx=True, get=True))
+        if found is not None and found.decode() != world:
+            raise FatalError(
+                f"this Redis holds {found.decode()} data and this connector is for {world}: "
+                f"use another REDIS_URL, or, if the data may go, delete the key {key}"
+            )
+
+    async def _last_trade_id(self, instrument: Instrument) -> int | None:
+        """The id of the last trade in the stream: where an earlier run of ours ended."""
+        stream = MarketStream.of(self._exchange.name, instrument.symbol, "trades")
+        try:
+            entries: Any = await self._redis.xrevrange(str(stream), count=1)
+        except (RedisError, OSError) as e:
+            raise TransientError(explain(e)) from e
+        if not entries:
+            return None
+        try:
+            return int(Trade.model_validate_json(entries[0][1][b"data"]).trade_id or "")
+        except (KeyError, ValueError, ValidationError) as e:
+            log.warning("last_trade_unreadable", stream=str(stream), error=str(e))
+            return None

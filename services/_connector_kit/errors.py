@@ -1,0 +1,29 @@
+"""What can go wrong with an exchange, sorted by what we do about it.
+
+* TransientError          wait and try again
+    * RateLimitedError    wait at least `retry_after` seconds
+* RejectedError           the exchange said no: asking again won't help
+* FeedStoppedError        this part can't go on (bad key, account disabled): stop it and say so
+* FatalError              the service can't go on: stop it
+"""
+
+from services._runtime.lifecycle import FatalError
+from services._runtime.supervise import TransientError
+
+__all__ = ["FatalError", "FeedStoppedError", "RateLimitedError", "RejectedError", "TransientError"]
+
+
+class RateLimitedError(TransientError):
+    """The exchange wants fewer requests: nothing may be sent for `retry_after` seconds."""
+
+
+class RejectedError(Exception):
+    """The exchange answered no. `code` is its own code for why."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class FeedStoppedError(Exception):
+    """One part of a connector can't go on; the rest may."""

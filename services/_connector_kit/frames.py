@@ -1,0 +1,34 @@
+"""Frames that can't be read: counted, shown now and then, never fatal."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger()
+
+SHOWN = 200
+SHOW_EVERY = 30.0
+
+
+class BadFrames:
+    """Counts malformed and unknown frames of one feed; logs one each `SHOW_EVERY` seconds."""
+
+    def __init__(self, feed: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.count = 0
+        self._feed = feed
+        self._clock = clock
+        self._shown_at = float("-inf")
+
+    def add(self, frame: bytes, error: Exception) -> None:
+        """One more: *frame* is shown cut short."""
+        self.count += 1
+        if self._clock() - self._shown_at >= SHOW_EVERY:
+            self._shown_at = self._clock()
+            log.warning(
+                "bad_frame",
+                feed=self._feed,
+                count=self.count,
+                error=str(error)[:SHOWN],
+                frame=frame[:SHOWN].decode("utf-8", "replace"),
+            )

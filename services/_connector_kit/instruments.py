@@ -1,0 +1,42 @@
+"""What can be traded at an exchange, and under which name."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from services._runtime.lifecycle import FatalError
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One symbol of an exchange.
+
+    `symbol` is ours ("BTC/USDT"), `venue_symbol` the exchange's own name ("BTCUSDT"); the split
+    into `base` and `quote` is the exchange's.
+    """
+
+    symbol: str
+    venue_symbol: str
+    base: str
+    quote: str
+    trading: bool
+
+
+def choose(
+    listed: Iterable[Instrument], wanted: Sequence[str], *, setting: str
+) -> list[Instrument]:
+    """The instruments of the *wanted* symbols, in that order.
+
+    Raises:
+        FatalError: a symbol isn't listed; the message names it and the nearest ones that are.
+    """
+    by_symbol = {instrument.symbol: instrument for instrument in listed}
+    faults = []
+    for symbol in wanted:
+        if symbol not in by_symbol:
+            near = get_close_matches(symbol, by_symbol, n=3, cutoff=0.5)
+            hint = f"did you mean {', '.join(near)}?" if near else "the exchange lists none like it"
+            faults.append(f"{setting}: {symbol!r} isn't listed; {hint}")
+    if faults:
+        raise FatalError("; ".join(faults))
+    return [by_symbol[symbol] for symbol in wanted]

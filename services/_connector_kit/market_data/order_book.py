@@ -1,0 +1,281 @@
+"""Order books that know when they are wrong: pure, no I/O.
+
+Two ways a venue tells its book, one way out: `apply(...)` answers `Outcome.APPLIED`,
+`Outcome.IGNORED` (an old update, seen before) or a `Gap`, after which the book must not be used.
+
+Binance, by price level (https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams,
+"How to manage a local order book correctly"):
+
+1. Open the diff stream and buffer what comes.
+2. Get a depth snapshot.
+3. If the snapshot's lastUpdateId is below the first buffered U, get another.
+4. Drop buffered updates with u <= lastUpdateId.
+5. Apply the rest, and from then on each that comes:
+    a. u < the book's id: ignore it.
+    b. U > the book's id + 1: something is missing; start again.
+    c. Set each level to its quantity; a quantity of 0 removes it. The book's id is now u.
+
+Luno, order by order (https://www.luno.com/en/developers/api#tag/Streaming-API):
+
+1. The first message is a snapshot of all orders with a sequence number.
+2. Each update must have the next number; anything else means starting again.
+3. Within an update: trades first, each taking `base` off its maker; a maker with nothing left
+   is gone without a delete. Then the create, then the delete.
+4. A trade's price is its maker's; its taker's side is the opposite of its maker's.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from math import inf
+from typing import NamedTuple, Protocol
+
+from common_models.fields import Side
+
+_NOWHERE = -inf
+
+
+class Outcome(Enum):
+    """What became of an update that fits."""
+
+    APPLIED = "applied"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The update doesn't fit: the book is no longer the venue's. Start again."""
+
+    reason: str
+
+
+def _checked(price: float, quantity: float) -> bool:
+    """True for a level, False for one that is to go."""
+    if 0.0 < price < inf and 0.0 <= quantity < inf:
+        return quantity > 0.0
+    raise ValueError(f"level {price!r} x {quantity!r}: want finite numbers above 0")
+
+
+class Ladder:
+    """One side's price levels, best first.
+
+    `top_json` keeps the JSON of each level beside it, so that publishing a book in which little
+    changed is a join.
+    """
+
+    __slots__ = ("_json", "_keys", "_quantities", "_sign", "_worst_known")
+
+    def __init__(
+        self, side: Side, levels: Iterable[tuple[float, float]], *, complete: bool
+    ) -> None:
+        # Keys rise towards the best price, so the best levels, which change most, are at the
+        # end of the list, where inserting is cheap.
+        self._sign = sign = 1.0 if side == "buy" else -1.0
+        self._quantities = {
+            sign * price: quantity for price, quantity in levels if _checked(price, quantity)
+        }
+        self._keys = sorted(self._quantities)
+        self._json: dict[float, str] = {}
+        # Beyond the last level of a cut snapshot we know nothing.
+        self._worst_known = _NOWHERE if complete or not self._keys else self._keys[0]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def complete(self) -> bool:
+        """True when every level of the venue's book is known."""
+        return self._worst_known == _NOWHERE
+
+    @property
+    def best(self) -> float | None:
+        """The best price."""
+        return abs(self._keys[-1]) if self._keys else None
+
+    def set(self, price: float, quantity: float) -> None:
+        """Set one level's whole quantity; 0 removes it.
+
+        Raises:
+            ValueError: price or quantity is no such thing.
+        """
+        key = self._sign * price
+        quantities = self._quantities
+        if _checked(price, quantity):
+            if key not in quantities:
+                if key < self._worst_known:
+                    return
+                insort(self._keys, key)
+            quantities[key] = quantity
+            self._json.pop(key, None)
+        elif quantities.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+            self._json.pop(key, None)
+
+    def top(self, depth: int) -> list[tuple[float, float]]:
+        """The best *depth* levels as (price, quantity)."""
+        quantities = self._quantities
+        return [(abs(key), quantities[key]) for key in self._keys[: -depth - 1 : -1]]
+
+    def top_json(self, depth: int) -> str:
+        """The best *depth* levels as the inside of a JSON list of OrderBookLevel."""
+        cache = self._json
+        parts = []
+        for key in self._keys[: -depth - 1 : -1]:
+            part = cache.get(key)
+            if part is None:
+                part = f'{{"price":{abs(key)!r},"quantity":{self._quantities[key]!r}}}'
+                cache[key] = part
+            parts.append(part)
+        return ",".join(parts)
+
+
+class Book(Protocol):
+    """What both kinds of book have, for those who publish them."""
+
+    bids: Ladder
+    asks: Ladder
+
+
+def crossed(book: Book) -> Gap | None:
+    """A Gap where the best bid is not below the best ask."""
+    bid, ask = book.bids.best, book.asks.best
+    if bid is not None and ask is not None and bid >= ask:
+        return Gap(f"crossed: bid {bid!r} at or above ask {ask!r}")
+    return None
+
+
+class LevelBook:
+    """A book told by price level: Binance's. `limit` is what the snapshot was asked for."""
+
+    def __init__(
+        self,
+        update_id: int,
+        bids: Sequence[tuple[float, float]],
+        asks: Sequence[tuple[float, float]],
+        *,
+        limit: int,
+    ) -> None:
+        self.update_id = update_id
+        self.bids = Ladder("buy", bids, complete=len(bids) < limit)
+        self.asks = Ladder("sell", asks, complete=len(asks) < limit)
+
+    def apply(
+        self,
+        first_id: int,
+        last_id: int,
+        bids: Iterable[tuple[float, float]],
+        asks: Iterable[tuple[float, float]],
+    ) -> Outcome | Gap:
+        """Apply one diff (U, u, b, a). The step numbers are those of the module's docstring."""
+        if last_id <= self.update_id:  # 4, 5a
+            return Outcome.IGNORED
+        if first_id > self.update_id + 1:  # 5b
+            return Gap(f"update {first_id} after {self.update_id}")
+        for price, quantity in bids:  # 5c
+            self.bids.set(price, quantity)
+        for price, quantity in asks:
+            self.asks.set(price, quantity)
+        self.update_id = last_id
+        return crossed(self) or Outcome.APPLIED
+
+    def thin(self, depth: int) -> bool:
+        """True when fewer than *depth* levels are left of what a cut snapshot covered."""
+        return any(len(side) < depth and not side.complete for side in (self.bids, self.asks))
+
+
+class RestingOrder(NamedTuple):
+    """One order in a book told order by order. `side` is the order's own."""
+
+    order_id: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+
+
+class MakerFill(NamedTuple):
+    """A trade as the venue tells it: so much taken off that maker."""
+
+    maker_id: str
+    quantity: Decimal
+
+
+class BookTrade(NamedTuple):
+    """A trade as the book explains it: `side` is the taker's."""
+
+    side: Side
+    price: Decimal
+    quantity: Decimal
+
+
+class OrderByOrderBook:
+    """A book told order by order: Luno's."""
+
+    def __init__(self, sequence: int, orders: Iterable[RestingOrder]) -> None:
+        self.sequence = sequence
+        self._orders = {order.order_id: order for order in orders}
+        self._totals: dict[tuple[Side, Decimal], Decimal] = {}
+        for order in self._orders.values():
+            level = (order.side, order.price)
+            self._totals[level] = self._totals.get(level, Decimal(0)) + order.quantity
+        self.bids = self._ladder("buy")
+        self.asks = self._ladder("sell")
+
+    def _ladder(self, side: Side) -> Ladder:
+        levels = ((float(p), float(q)) for (of, p), q in self._totals.items() if of == side)
+        return Ladder(side, levels, complete=True)
+
+    def apply(
+        self,
+        sequence: int,
+        fills: Sequence[MakerFill] = (),
+        create: RestingOrder | None = None,
+        delete: str | None = None,
+    ) -> list[BookTrade] | Gap:
+        """Apply one update; the trades it held, or a Gap.
+
+        The step numbers are those of the module's docstring.
+        """
+        if sequence != self.sequence + 1:  # 2
+            return Gap(f"update {sequence} after {self.sequence}")
+        self.sequence = sequence
+        trades = []
+        for fill in fills:  # 3
+            maker = self._orders.get(fill.maker_id)
+            if maker is None:
+                return Gap(f"trade with unknown maker {fill.maker_id}")
+            left = maker.quantity - fill.quantity
+            if left < 0 or fill.quantity <= 0:
+                return Gap(f"trade of {fill.quantity} with a maker of {maker.quantity}")
+            self._replace(maker, left)
+            taker: Side = "sell" if maker.side == "buy" else "buy"
+            trades.append(BookTrade(taker, maker.price, fill.quantity))  # 4
+        if create is not None:
+            if create.order_id in self._orders:
+                return Gap(f"order {create.order_id} created twice")
+            self._orders[create.order_id] = create
+            self._change_level(create, create.quantity)
+        if delete is not None:
+            order = self._orders.get(delete)
+            if order is None:
+                return Gap(f"unknown order {delete} deleted")
+            self._replace(order, Decimal(0))
+        return crossed(self) or trades
+
+    def _replace(self, order: RestingOrder, quantity: Decimal) -> None:
+        if quantity:
+            self._orders[order.order_id] = order._replace(quantity=quantity)
+        else:
+            del self._orders[order.order_id]
+        self._change_level(order, quantity - order.quantity)
+
+    def _change_level(self, order: RestingOrder, by: Decimal) -> None:
+        level = (order.side, order.price)
+        total = self._totals.get(level, Decimal(0)) + by
+        if total:
+            self._totals[level] = total
+        else:
+            del self._totals[level]
+        ladder = self.bids if order.side == "buy" else self.asks
+        ladder.set(float(order.price), float(total))

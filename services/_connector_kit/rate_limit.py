@@ -1,0 +1,92 @@
+"""A venue's request budget, spent by priority."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from heapq import heappop, heappush
+from itertools import count
+
+
+class Priority(IntEnum):
+    """Who goes first when the budget is short."""
+
+    CANCEL = 0
+    RESOLVE = 1
+    PLACE = 2
+    BALANCES = 3
+    DATA = 4
+
+
+class RateBudget:
+    """At most *limit* weight in any *window* seconds.
+
+    A bucket of half the limit that refills at half the limit a window: whatever the venue's
+    window is aligned to, no window sees more than the limit. `used` takes the venue's own count
+    into account, `pause` its wish for silence.
+    """
+
+    def __init__(
+        self, limit: int, window: float = 60.0, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.limit = limit
+        self._burst = limit / 2
+        self._per_second = limit / 2 / window
+        self._left = self._burst
+        self._clock = clock
+        self._updated = clock()
+        self._silent_until = 0.0
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._order = count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def left(self) -> float:
+        """Weight that could be spent at once."""
+        self._refill()
+        return self._left
+
+    async def spend(self, weight: int, priority: Priority = Priority.DATA) -> None:
+        """Wait until *weight* may be spent; those with a higher priority go first.
+
+        Raises:
+            ValueError: the weight is more than could ever be saved up.
+        """
+        if weight > self._burst:
+            raise ValueError(f"weight {weight}: want at most {self._burst:g}")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (priority, next(self._order), weight, done))
+        self._serve()
+        await done
+
+    def pause(self, seconds: float) -> None:
+        """Spend nothing for *seconds* (the venue's Retry-After)."""
+        self._silent_until = max(self._silent_until, self._clock() + seconds)
+
+    def used(self, weight: int) -> None:
+        """The venue counts *weight* as used in its current window."""
+        self._refill()
+        self._left = min(self._left, self.limit - weight)
+
+    def _refill(self) -> None:
+        now = self._clock()
+        self._left = min(self._burst, self._left + (now - self._updated) * self._per_second)
+        self._updated = now
+
+    def _serve(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self._refill()
+        while self._waiting:
+            _, _, weight, done = self._waiting[0]
+            if done.done():  # its waiter was cancelled
+                heappop(self._waiting)
+                continue
+            wait = max(self._silent_until - self._clock(), (weight - self._left) / self._per_second)
+            if wait > 0:
+                self._timer = asyncio.get_running_loop().call_later(wait, self._serve)
+                return
+            heappop(self._waiting)
+            self._left -= weight
+            done.set_result(None)

@@ -1,0 +1,17 @@
+"""What every connector is told."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from services._runtime.settings import ServiceSettings
+
+
+class ConnectorSettings(ServiceSettings):
+    """Settings that mean the same for every exchange. Durations are in seconds."""
+
+    order_book_depth: Annotated[int, Field(ge=1, le=1000)] = 20
+    order_book_interval: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    market_data_maxlen: Annotated[int, Field(ge=1)] = 10_000
+    events_maxlen: Annotated[int, Field(ge=1)] = 100_000
+    book_audit_interval: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0

@@ -1,0 +1,99 @@
+"""A WebSocket whose death is noticed: frames by callback, the end as a TransientError."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from services._runtime.supervise import TransientError
+
+CONNECT_TIMEOUT = 5.0
+# Together below 5 s: quiet for this long, then our ping, then no answer for this long.
+PING_AFTER = 2.0
+PONG_WITHIN = 2.5
+# Luno's snapshot of its busiest book is above 1 MB today.
+MOST_BYTES = 64 << 20
+
+
+class WebSocket(WSListener):
+    """One connection. Text is handed to `on_text` as it arrives, on the event loop."""
+
+    def __init__(self, on_text: Callable[[bytes], None]) -> None:
+        self._on_text = on_text
+        self._parts: list[bytes] = []
+        self._fault: BaseException | None = None
+        self._transport: WSTransport | None = None
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Called by picows."""
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Called by picows; what the callback raises is raised again by `closed`."""
+        kind = frame.msg_type
+        if kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
+            payload = frame.get_payload_as_bytes()
+            if not frame.fin or self._parts:
+                self._parts.append(payload)
+                if not frame.fin:
+                    return
+                payload = b"".join(self._parts)
+                self._parts.clear()
+            try:
+                self._on_text(payload)
+            except Exception as e:  # noqa: BLE001 - not swallowed: raised again in closed()
+                self._fault = e
+                transport.disconnect(graceful=False)
+        elif kind is WSMsgType.CLOSE:
+            transport.disconnect()
+
+    def send(self, text: bytes) -> None:
+        """Send one text frame."""
+        if self._transport is not None:
+            self._transport.send(WSMsgType.TEXT, text)
+
+    async def closed(self) -> None:
+        """Wait for the end, and raise it.
+
+        Raises:
+            TransientError: the connection is gone.
+        """
+        transport = self._transport
+        if transport is None:
+            raise TransientError("the socket was never open")
+        await transport.wait_disconnected()
+        if self._fault is not None:
+            raise self._fault
+        received = transport.close_handshake.recv
+        if received is None:
+            raise TransientError("the socket broke without a goodbye")
+        raise TransientError(f"the venue closed the socket: {received.code} {received.reason}")
+
+
+@asynccontextmanager
+async def open_socket(url: str, on_text: Callable[[bytes], None]) -> AsyncIterator[WebSocket]:
+    """Connect to *url* for the length of the block.
+
+    Raises:
+        TransientError: it can't be reached, or refuses.
+    """
+    socket = WebSocket(on_text)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            transport, _ = await ws_connect(
+                lambda: socket,
+                url,
+                websocket_handshake_timeout=CONNECT_TIMEOUT,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=PING_AFTER,
+                auto_ping_reply_timeout=PONG_WITHIN,
+                max_frame_size=MOST_BYTES,
+            )
+    except (OSError, TimeoutError, WSError) as e:
+        text = str(e).splitlines()[0][:200] if str(e) else e.__class__.__name__
+        raise TransientError(f"the socket can't be opened: {text}") from e
+    try:
+        yield socket
+    finally:
+        transport.disconnect(graceful=False)

@@ -1,0 +1,166 @@
+"""Binance's REST through python-binance: the only place that imports it.
+
+What the SDK does and doesn't do here: it opens an aiohttp session and signs; its sockets, its
+book and its own clock offset are not used.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+from binance import AsyncClient
+from binance.exceptions import BinanceAPIException, BinanceRequestException
+
+from services._connector_kit.errors import (
+    FatalError,
+    RateLimitedError,
+    RejectedError,
+    TransientError,
+)
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.protocol import World
+from services._connector_kit.rate_limit import Priority, RateBudget
+from services.binance_connector import translate
+from services.binance_connector.feed import stream_market_data
+from services.binance_connector.settings import BinanceSettings
+
+T = TypeVar("T")
+
+REQUEST_TIMEOUT = 10.0
+# REQUEST_WEIGHT a minute, https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits
+WEIGHT_A_MINUTE = 6000
+INVALID_SYMBOL = -1121
+AGG_TRADES_PAGE = 1000
+# Codes about the key itself: asking again with it won't help.
+BAD_KEY = frozenset({-2014, -2015, -1022})
+
+
+def depth_weight(limit: int) -> int:
+    """What `GET /api/v3/depth` costs."""
+    for most, weight in ((100, 5), (500, 25), (1000, 50)):
+        if limit <= most:
+            return weight
+    return 250
+
+
+class Binance:
+    """The `Exchange` that Binance is."""
+
+    name = "binance"
+
+    def __init__(self, sdk: Any, settings: BinanceSettings, budget: RateBudget) -> None:
+        self.world: World = settings.world
+        self.budget = budget
+        self._sdk = sdk
+        self._settings = settings
+
+    async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
+        """The instruments of *symbols*; where one isn't listed, all that are."""
+        names = ",".join(f'"{symbol.replace("/", "")}"' for symbol in symbols)
+        try:
+            found = await self._exchange_info({"symbols": quote(f"[{names}]")})
+        except RejectedError as e:
+            if e.code != str(INVALID_SYMBOL):
+                raise
+            return await self._exchange_info({"showPermissionSets": "false"})
+        if set(symbols) <= {instrument.symbol for instrument in found}:
+            return found
+        # The joined name exists, but split otherwise: show what there is.
+        return await self._exchange_info({"showPermissionSets": "false"})
+
+    async def _exchange_info(self, params: dict[str, str]) -> list[Instrument]:
+        # The SDK's own method takes no parameters and asks for everything.
+        answer = await self._call(20, lambda: self._sdk._get("exchangeInfo", data=params))  # noqa: SLF001
+        return _translated(translate.instruments, answer)
+
+    async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
+        """Keep the desks supplied until cancelled."""
+        await stream_market_data(desks, self._settings, self.depth, self.agg_trades)
+
+    async def depth(self, venue_symbol: str, limit: int) -> translate.Snapshot:
+        """A depth snapshot of at most *limit* levels a side."""
+        answer = await self._call(
+            depth_weight(limit), lambda: self._sdk.get_order_book(symbol=venue_symbol, limit=limit)
+        )
+        return _translated(translate.snapshot, answer)
+
+    async def agg_trades(self, venue_symbol: str, first_id: int) -> list[Tick]:
+        """A page of aggregate trades from *first_id* on, oldest first."""
+        answer = await self._call(
+            4,
+            lambda: self._sdk.get_aggregate_trades(
+                symbol=venue_symbol, fromId=first_id, limit=AGG_TRADES_PAGE
+            ),
+        )
+        return _translated(translate.agg_trades, answer)
+
+    async def _call(self, weight: int, request: Callable[[], Awaitable[Any]]) -> Any:
+        """Send one request that may be repeated safely, within the budget.
+
+        Raises:
+            TransientError: no answer, a server error, or too many requests.
+            RejectedError: the venue answered no.
+            FatalError: the key is no good.
+        """
+        await self.budget.spend(weight, Priority.DATA)
+        try:
+            return await request()
+        except BinanceAPIException as e:
+            raise self._sorted(e) from e
+        except (aiohttp.ClientError, BinanceRequestException, OSError, TimeoutError) as e:
+            raise TransientError(f"no answer from Binance: {e!r}") from e
+
+    def _sorted(self, error: BinanceAPIException) -> Exception:
+        status = error.status_code
+        message = f"Binance answered {status}: {error.code} {str(error.message)[:200]}"
+        if status in (418, 429):
+            retry_after = float(error.response.headers.get("Retry-After") or 60)
+            self.budget.pause(retry_after)
+            return RateLimitedError(message, retry_after=retry_after)
+        if error.code in BAD_KEY:
+            return FatalError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
+        # 403 is the firewall's; code 0 is an answer that was no JSON.
+        if status >= 500 or status == 403 or error.code == 0:
+            return TransientError(message)
+        return RejectedError(message, code=str(error.code))
+
+
+def _translated(function: Callable[[Any], T], answer: Any) -> T:
+    try:
+        return function(answer)
+    except ValueError as e:
+        raise TransientError(f"an answer of Binance can't be read: {e}") from e
+
+
+@asynccontextmanager
+async def open_binance(settings: BinanceSettings) -> AsyncIterator[Binance]:
+    """Binance at the settings' URLs; nothing is sent yet."""
+    budget = RateBudget(WEIGHT_A_MINUTE)
+
+    async def on_answer(_: object, __: object, params: aiohttp.TraceRequestEndParams) -> None:
+        used = params.response.headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if used.isdecimal():
+            budget.used(int(used))
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(on_answer)
+    # The SDK takes its URLs from class attributes only.
+    urls = {"API_URL": settings.binance_rest_url, "WS_API_URL": settings.binance_ws_api_url}
+    sdk_type = type("ConfiguredClient", (AsyncClient,), urls)
+    key, secret = settings.binance_api_key, settings.binance_api_secret
+    sdk = sdk_type(
+        key.get_secret_value() if key else None,
+        secret.get_secret_value() if secret else None,
+        session_params={"trace_configs": [trace]},
+    )
+    sdk.REQUEST_TIMEOUT = REQUEST_TIMEOUT
+    try:
+        yield Binance(sdk, settings, budget)
+    finally:
+        async with asyncio.timeout(2.0):
+            await sdk.session.close()

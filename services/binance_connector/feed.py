@@ -1,0 +1,167 @@
+"""Binance's streams: one socket for up to 100 symbols."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import assert_never
+
+import msgspec
+import structlog
+
+from services._connector_kit.errors import TransientError
+from services._connector_kit.frames import BadFrames
+from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
+from services._connector_kit.web_socket import open_socket
+from services._runtime.supervise import first_fault, keep_alive
+from services.binance_connector.book_sync import BookSync
+from services.binance_connector.settings import BinanceSettings
+from services.binance_connector.translate import (
+    AggTrade,
+    DayTicker,
+    DepthUpdate,
+    ServerShutdown,
+    Snapshot,
+    event,
+)
+
+log = structlog.get_logger()
+
+SYMBOLS_A_SOCKET = 100
+STREAMS = ("aggTrade", "depth@100ms", "ticker")
+# How far the stream may lag behind the REST side before it counts as silent.
+AUDIT_GRACE = 3.0
+AUDIT_LEVELS = 5
+
+FetchDepth = Callable[[str, int], Awaitable[Snapshot]]
+FetchTrades = Callable[[str, int], Awaitable[list[Tick]]]
+
+
+class SymbolFeed:
+    """One symbol's frames, whichever socket they come from."""
+
+    def __init__(
+        self, desk: MarketDesk, depth: int, fetch_depth: FetchDepth, fetch_trades: FetchTrades
+    ) -> None:
+        name = desk.instrument.venue_symbol
+        self.desk = desk
+        self.book = BookSync(desk, partial(fetch_depth, name), depth)
+        self.trades = TradeFeed(
+            desk.publisher,
+            partial(fetch_trades, name),
+            contiguous=True,
+            last_id=desk.last_trade_id,
+        )
+
+    def connected(self) -> None:
+        """A socket is up."""
+        self.book.connected()
+        self.trades.reconnected()
+
+    def disconnected(self, reason: str) -> None:
+        """The socket is gone."""
+        self.book.disconnected(reason)
+
+    def add_trade(self, trade: AggTrade) -> None:
+        """`@aggTrade`."""
+        self.trades.add(Tick(trade.a, trade.T, trade.p, trade.q, trade.side))
+
+    def add_ticker(self, ticker: DayTicker) -> None:
+        """`@ticker`."""
+        self.desk.publisher.ticker(ticker.E, ticker.c, ticker.b, ticker.a, ticker.v)
+
+
+class StreamSocket:
+    """One socket and the symbols it carries."""
+
+    def __init__(
+        self, root_url: str, feeds: Sequence[SymbolFeed], fetch_depth: FetchDepth, audit: float
+    ) -> None:
+        names = [feed.desk.instrument.venue_symbol for feed in feeds]
+        streams = "/".join(f"{name.lower()}@{kind}" for name in names for kind in STREAMS)
+        self._url = f"{root_url}/stream?streams={streams}"
+        self._feeds = dict(zip(names, feeds, strict=True))
+        self._fetch_depth = fetch_depth
+        self._audit_interval = audit
+        self._bad_frames = BadFrames("binance")
+
+    async def run(self) -> None:
+        """Keep the socket alive until cancelled."""
+        await keep_alive(self._session, name="binance_stream", on_down=self._down)
+
+    def _down(self, reason: str) -> None:
+        for feed in self._feeds.values():
+            feed.desk.status.syncing(reason)
+
+    async def _session(self) -> None:
+        async with open_socket(self._url, self._on_frame) as socket:
+            log.info("stream_connected", symbols=len(self._feeds))
+            for feed in self._feeds.values():
+                feed.connected()
+            try:
+                await first_fault(socket.closed(), self._audit())
+            finally:
+                for feed in self._feeds.values():
+                    feed.disconnected("the socket is gone")
+
+    def _on_frame(self, frame: bytes) -> None:
+        try:
+            found = event(frame)
+            match found:
+                case ServerShutdown():
+                    raise TransientError("the venue announced its shutdown")
+                case AggTrade():
+                    self._feeds[found.s].add_trade(found)
+                case DepthUpdate():
+                    self._feeds[found.s].book.apply(found)
+                case DayTicker():
+                    self._feeds[found.s].add_ticker(found)
+                case _:
+                    assert_never(found)
+        except (msgspec.DecodeError, KeyError, ValueError) as e:
+            self._bad_frames.add(frame, e)
+
+    async def _audit(self) -> None:
+        """Notice a stream that is silent though alive: the REST side knows later updates.
+
+        Raises:
+            TransientError: it is.
+        """
+        while True:
+            await asyncio.sleep(self._audit_interval)
+            for name, feed in self._feeds.items():
+                book = feed.book.book
+                if book is None:
+                    continue
+                try:
+                    snapshot = await self._fetch_depth(name, AUDIT_LEVELS)
+                except TransientError as e:
+                    log.warning("audit_failed", symbol=name, error=str(e))
+                    continue
+                await asyncio.sleep(AUDIT_GRACE)
+                if feed.book.book is book and book.update_id < snapshot.update_id:
+                    raise TransientError(f"the stream of {name} is silent, though REST moves on")
+
+
+async def stream_market_data(
+    desks: Sequence[MarketDesk],
+    settings: BinanceSettings,
+    fetch_depth: FetchDepth,
+    fetch_trades: FetchTrades,
+) -> None:
+    """Keep the desks supplied until cancelled."""
+    feeds = [
+        SymbolFeed(desk, settings.order_book_depth, fetch_depth, fetch_trades) for desk in desks
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        for feed in feeds:
+            tasks.create_task(feed.book.keep_joined())
+            tasks.create_task(feed.trades.refill_holes())
+        for start in range(0, len(feeds), SYMBOLS_A_SOCKET):
+            socket = StreamSocket(
+                settings.binance_stream_url,
+                feeds[start : start + SYMBOLS_A_SOCKET],
+                fetch_depth,
+                settings.book_audit_interval,
+            )
+            tasks.create_task(socket.run())

@@ -1,0 +1,145 @@
+"""Binance's JSON in, our words out. Pure.
+
+Payloads: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams and
+.../rest-api. Prices and quantities are strings there, times are epoch milliseconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from common_models.fields import Side
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.market_data.trade_feed import Tick
+
+Levels = list[tuple[float, float]]
+
+
+class AggTrade(msgspec.Struct, tag_field="e", tag="aggTrade", gc=False):
+    """`@aggTrade`: one taker order's fills at one price. `m`: the buyer is the maker."""
+
+    s: str
+    a: int
+    p: float
+    q: float
+    T: int
+    m: bool
+
+    @property
+    def side(self) -> Side:
+        """The taker's side."""
+        return "sell" if self.m else "buy"
+
+
+class DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
+    """`@depth@100ms`: levels that changed from update `U` to update `u`."""
+
+    E: int
+    s: str
+    U: int
+    u: int
+    b: Levels
+    a: Levels
+
+
+class DayTicker(msgspec.Struct, tag_field="e", tag="24hrTicker", gc=False):
+    """`@ticker`: the last 24 hours, once a second."""
+
+    E: int
+    s: str
+    c: float
+    b: float
+    a: float
+    v: float
+
+
+class ServerShutdown(msgspec.Struct, tag_field="e", tag="serverShutdown"):
+    """The server will close this connection soon."""
+
+    E: int
+
+
+Event = AggTrade | DepthUpdate | DayTicker | ServerShutdown
+
+
+class Combined(msgspec.Struct, gc=False):
+    """A frame of a combined stream."""
+
+    data: Event
+
+
+_decode = msgspec.json.Decoder(Combined, strict=False).decode
+
+
+def event(frame: bytes) -> Event:
+    """The event of one combined-stream frame.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON, no event we know, or not of its form.
+    """
+    return _decode(frame).data
+
+
+class Snapshot(NamedTuple):
+    """A REST depth snapshot, best levels first."""
+
+    update_id: int
+    bids: Levels
+    asks: Levels
+
+
+def snapshot(answer: Mapping[str, Any]) -> Snapshot:
+    """`GET /api/v3/depth`.
+
+    Raises:
+        ValueError: the answer is not of that form.
+    """
+    try:
+        return msgspec.convert(
+            (answer["lastUpdateId"], answer["bids"], answer["asks"]), Snapshot, strict=False
+        )
+    except (KeyError, msgspec.ValidationError) as e:
+        raise ValueError(f"depth snapshot: {e!r}") from e
+
+
+def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
+    """`GET /api/v3/aggTrades`, oldest first.
+
+    Raises:
+        ValueError: the answer is not of that form.
+    """
+    try:
+        return [
+            Tick(
+                int(trade["a"]),
+                int(trade["T"]),
+                float(trade["p"]),
+                float(trade["q"]),
+                "sell" if trade["m"] else "buy",
+            )
+            for trade in answer
+        ]
+    except (KeyError, TypeError) as e:
+        raise ValueError(f"aggregate trades: {e!r}") from e
+
+
+def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
+    """`GET /api/v3/exchangeInfo`.
+
+    Raises:
+        ValueError: the answer is not of that form.
+    """
+    try:
+        return [
+            Instrument(
+                symbol=f"{row['baseAsset']}/{row['quoteAsset']}",
+                venue_symbol=row["symbol"],
+                base=row["baseAsset"],
+                quote=row["quoteAsset"],
+                trading=row["status"] == "TRADING",
+            )
+            for row in answer["symbols"]
+        ]
+    except (KeyError, TypeError) as e:
+        raise ValueError(f"exchange info: {e!r}") from e

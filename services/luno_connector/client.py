@@ -1,0 +1,171 @@
+"""Luno's REST through luno-python: the only place that imports it.
+
+The SDK is synchronous, so its calls run in a small pool of threads of their own. It loses the
+HTTP status and takes some error answers for success; a hook on its session sees to both.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import requests
+from luno_python.client import Client
+from luno_python.error import APIError
+
+from services._connector_kit.errors import (
+    FatalError,
+    RateLimitedError,
+    RejectedError,
+    TransientError,
+)
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.protocol import World
+from services._connector_kit.rate_limit import Priority, RateBudget
+from services.luno_connector import translate
+from services.luno_connector.polling import poll_market_data
+from services.luno_connector.settings import LunoSettings
+from services.luno_connector.stream import stream_market_data
+
+T = TypeVar("T")
+
+# https://www.luno.com/en/developers/api#section/Rate-Limiting: calls a minute.
+CALLS_A_MINUTE = 300
+THREADS = 4
+# To connect, and between two reads. A thread can't be cancelled: a stop waits no longer than this.
+TIMEOUTS = (2.0, 3.0)
+CALL_TIMEOUT = 10.0
+# Luno names no time after a 429; its limit is one of a minute.
+RETRY_AFTER = 10.0
+BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked"})
+TRANSIENT = frozenset(
+    {"ErrTooManyRequests", "ErrInternal", "ErrDeadlineExceeded", "ErrUnderMaintenance"}
+)
+
+
+class _HTTPStatusError(Exception):
+    """An answer whose status says more than the SDK would."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self.status = response.status_code
+        self.retry_after = response.headers.get("Retry-After", "")
+        super().__init__(f"HTTP {self.status} {response.text[:200]!r}")
+
+
+def _look_at_status(response: requests.Response, *_: object, **__: object) -> None:
+    if response.status_code in (401, 429) or response.status_code >= 500:
+        raise _HTTPStatusError(response)
+
+
+class Luno:
+    """The `Exchange` that Luno is."""
+
+    name = "luno"
+
+    def __init__(
+        self, sdk: Client, pool: ThreadPoolExecutor, settings: LunoSettings, budget: RateBudget
+    ) -> None:
+        self.world: World = settings.world
+        self.budget = budget
+        self._sdk = sdk
+        self._pool = pool
+        self._settings = settings
+
+    async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:  # noqa: ARG002
+        """All that Luno lists: there are few enough."""
+        return _translated(translate.instruments, await self._call(self._sdk.markets))
+
+    async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
+        """Keep the desks supplied until cancelled: by stream with a key, else by polling."""
+        if self._settings.luno_api_key_id is None:
+            await poll_market_data(self, desks)
+        else:
+            await stream_market_data(self, desks, self._settings)
+
+    async def tickers(self, pairs: Sequence[str]) -> list[translate.TickerRow]:
+        """The tickers of *pairs*, in one call."""
+        answer = await self._call(lambda: self._sdk.get_tickers(pair=list(pairs)))
+        return _translated(translate.tickers, answer)
+
+    async def top_of_book(self, pair: str) -> translate.TopOfBook:
+        """The best 100 price levels a side."""
+        answer = await self._call(lambda: self._sdk.get_order_book(pair=pair))
+        return _translated(translate.top_of_book, answer)
+
+    async def trades(self, pair: str) -> list[Tick]:
+        """The latest trades, up to 100, oldest first."""
+        answer = await self._call(lambda: self._sdk.list_trades(pair=pair))
+        return _translated(translate.trades, answer)
+
+    async def _call(self, request: Callable[[], Any]) -> Any:
+        """Send one request that may be repeated safely, within the budget.
+
+        Raises:
+            TransientError: no answer, a server error, or too many requests.
+            RejectedError: the venue answered no.
+            FatalError: the key is no good.
+        """
+        await self.budget.spend(1, Priority.DATA)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                return await loop.run_in_executor(self._pool, _sorted_errors, request)
+        except TimeoutError as e:
+            raise TransientError(f"no answer from Luno within {CALL_TIMEOUT:g} s") from e
+        except RateLimitedError as e:
+            self.budget.pause(e.retry_after)
+            raise
+
+
+def _sorted_errors(request: Callable[[], T]) -> T:
+    try:
+        return request()
+    except _HTTPStatusError as e:
+        if e.status == 401:
+            raise FatalError(
+                "Luno refused the key (401); check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY"
+            ) from e
+        if e.status == 429:
+            wait = float(e.retry_after) if e.retry_after.isdecimal() else RETRY_AFTER
+            raise RateLimitedError(f"Luno wants fewer requests: {e}", retry_after=wait) from e
+        raise TransientError(f"Luno answered {e}") from e
+    except requests.RequestException as e:
+        raise TransientError(f"no answer from Luno: {e.__class__.__name__}") from e
+    except APIError as e:
+        if e.code in BAD_KEY:
+            raise FatalError(f"Luno refused the key: {e.code} {e.message}") from e
+        if e.code in TRANSIENT:
+            raise TransientError(f"Luno answered {e.code}: {e.message}") from e
+        raise RejectedError(f"Luno answered {e.code}: {e.message}", code=str(e.code)) from e
+    except Exception as e:
+        raise TransientError(f"an answer of Luno can't be read: {e}") from e
+
+
+def _translated(function: Callable[[Any], T], answer: Any) -> T:
+    try:
+        return function(answer)
+    except ValueError as e:
+        raise TransientError(f"an answer of Luno can't be read: {e}") from e
+
+
+@asynccontextmanager
+async def open_luno(settings: LunoSettings) -> AsyncIterator[Luno]:
+    """Luno at the settings' URLs; nothing is sent yet."""
+    key_id, secret = settings.luno_api_key_id, settings.luno_api_secret_key
+    sdk = Client(
+        base_url=settings.luno_rest_url,
+        timeout=TIMEOUTS,
+        api_key_id=key_id.get_secret_value() if key_id else "",
+        api_key_secret=secret.get_secret_value() if secret else "",
+    )
+    sdk.session.trust_env = False  # a proxy for everything else is none for orders
+    sdk.session.hooks["response"].append(_look_at_status)
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="luno")
+    try:
+        yield Luno(sdk, pool, settings, RateBudget(CALLS_A_MINUTE))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        sdk.session.close()

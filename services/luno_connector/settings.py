@@ -1,0 +1,70 @@
+"""What the Luno connector is told."""
+
+from configparser import ConfigParser
+from configparser import Error as ConfigError
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, model_validator
+
+from services._connector_kit.protocol import LOOPBACK, World
+from services._connector_kit.settings import ConnectorSettings
+from services._runtime.settings import Port, Symbols, Url
+
+CONFIG_FILE = Path("config.cfg")
+
+
+class LunoSettings(ConnectorSettings):
+    """Luno has no testnet: live and simulator differ in the two URLs only."""
+
+    health_port: Port = 8002
+    luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")
+    luno_api_key_id: SecretStr | None = None
+    luno_api_secret_key: SecretStr | None = None
+    luno_rest_url: Url = "https://api.luno.com"
+    luno_stream_url: Url = "wss://ws.luno.com"
+
+    @property
+    def world(self) -> World:
+        """Whose money the REST URL leads to."""
+        host = urlsplit(self.luno_rest_url).hostname or ""
+        return "simulator" if host in LOOPBACK else "live"
+
+    @model_validator(mode="before")
+    @classmethod
+    def key_from_config_file(cls, values: dict[str, object]) -> dict[str, object]:
+        """Without a key in the environment, `config.cfg` may have one, under `[luno]`."""
+        if values.get("luno_api_key_id") or values.get("luno_api_secret_key"):
+            return values
+        return {**values, **_keys_of(CONFIG_FILE)}
+
+    @model_validator(mode="after")
+    def both_or_neither(self) -> Self:
+        """Half a key is a mistake."""
+        if (self.luno_api_key_id is None) != (self.luno_api_secret_key is None):
+            raise ValueError(
+                "LUNO_API_KEY_ID and LUNO_API_SECRET_KEY: only one is set; want both or neither"
+            )
+        return self
+
+
+def _keys_of(path: Path) -> dict[str, object]:
+    parser = ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, ConfigError) as e:
+        raise ValueError(
+            f"{path}: can't be read ({e.__class__.__name__}); "
+            "want an INI file with api_key_id and api_secret_key under [luno]"
+        ) from None
+    if not parser.has_section("luno"):
+        return {}
+    section = parser["luno"]
+    found = {
+        "luno_api_key_id": section.get("api_key_id"),
+        "luno_api_secret_key": section.get("api_secret_key"),
+    }
+    return {name: value for name, value in found.items() if value}

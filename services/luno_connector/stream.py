@@ -1,0 +1,209 @@
+"""Luno's market streams: one socket a pair, the book told order by order."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.frames import BadFrames
+from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.order_book import BookTrade, Gap, OrderByOrderBook
+from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
+from services._connector_kit.web_socket import open_socket
+from services._runtime.supervise import first_fault, keep_alive
+from services.luno_connector import translate
+from services.luno_connector.rest import LunoRest
+from services.luno_connector.settings import LunoSettings
+
+log = structlog.get_logger()
+
+SNAPSHOT_TIMEOUT = 15.0
+# The rolling volume is in REST only; one call serves all pairs.
+TICKERS_INTERVAL = 10.0
+# How far the stream may lag behind the REST side before it counts as silent, in milliseconds.
+SILENT_BEHIND = 15_000
+# Errors that asking again won't mend, https://www.luno.com/en/developers/api#tag/Streaming-API.
+FATAL_CODES = ("invalid_", "unauthorised", "ErrUnauthorised", "ErrApiKeyRevoked")
+
+
+class PairFeed:
+    """One pair's socket, book, trades and ticker."""
+
+    def __init__(self, desk: MarketDesk, rest: LunoRest, settings: LunoSettings) -> None:
+        self.pair = desk.instrument.venue_symbol
+        self.ticker: translate.TickerRow | None = None
+        self.milliseconds = 0  # of the last frame
+        self._desk = desk
+        self._url = f"{settings.luno_stream_url}/api/1/stream/{self.pair}"
+        self._credentials = _credentials(settings)
+        self._book: OrderByOrderBook | None = None
+        self._synced = asyncio.Event()
+        self._silent = asyncio.Event()
+        self._bad_frames = BadFrames(f"luno {self.pair}")
+        self._quote: tuple[float, float, float, float | None] | None = None
+        self._last_price = 0.0
+        self._odd_price_told = False
+        self.trades = TradeFeed(
+            desk.publisher,
+            lambda _: rest.trades(self.pair),
+            contiguous=False,
+            last_id=desk.last_trade_id,
+        )
+
+    async def run(self) -> None:
+        """Keep the socket alive until cancelled, or until the venue refuses us for good."""
+        try:
+            await keep_alive(
+                self._session, name=f"luno_stream_{self.pair}", on_down=self._desk.status.syncing
+            )
+        except FeedStoppedError as e:
+            self._desk.status.stopped(str(e))
+
+    async def _session(self) -> None:
+        self._silent.clear()
+        try:
+            async with open_socket(self._url, self._on_frame) as socket:
+                socket.send(self._credentials)
+                await first_fault(socket.closed(), self._snapshot_in_time(), self._until_silent())
+        finally:
+            self._out_of_sync("the socket is gone")
+
+    async def _snapshot_in_time(self) -> None:
+        try:
+            await asyncio.wait_for(self._synced.wait(), SNAPSHOT_TIMEOUT)
+        except TimeoutError:
+            raise TransientError(f"no snapshot within {SNAPSHOT_TIMEOUT:g} s") from None
+
+    async def _until_silent(self) -> None:
+        await self._silent.wait()
+        raise TransientError("the stream is silent, though REST moves on")
+
+    def compare(self, row: translate.TickerRow) -> None:
+        """REST's view of this pair: its volume, and whether our stream still moves with it."""
+        self.ticker = row
+        if self._last_price == 0.0:
+            self._last_price = row.last
+        if self._book is not None:
+            if row.milliseconds > self.milliseconds + SILENT_BEHIND:
+                self._silent.set()
+            self._publish_ticker(self._book, self.milliseconds)
+
+    def _out_of_sync(self, reason: str) -> None:
+        self._book = None
+        self._synced.clear()
+        self._desk.publisher.hold_book()
+        self._desk.status.syncing(reason)
+
+    def _on_frame(self, payload: bytes) -> None:
+        if payload == translate.KEEP_ALIVE:
+            return
+        try:
+            frame = translate.frame(payload)
+            if frame.error_code is not None:
+                self._refused(frame.error_code, frame.error or "")
+            if frame.asks is not None or frame.bids is not None:
+                self._start(frame)
+            elif frame.sequence is not None and self._book is not None:
+                self._apply(self._book, frame)
+            else:
+                raise ValueError("neither a snapshot nor an update")
+        except (msgspec.DecodeError, ValueError, ArithmeticError) as e:
+            self._bad_frames.add(payload, e)
+
+    def _refused(self, code: str, message: str) -> None:
+        text = f"Luno refused the stream: {code} {message}"
+        if code.startswith(FATAL_CODES):
+            raise FeedStoppedError(f"{text}; check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY")
+        raise TransientError(text)
+
+    def _start(self, snapshot: translate.Frame) -> None:
+        self._book = book = translate.book(snapshot)
+        self.milliseconds = snapshot.timestamp
+        self._synced.set()
+        self._desk.status.live()
+        self._desk.publisher.book(book, snapshot.timestamp)
+        self.trades.reconnected()
+        self._publish_ticker(book, snapshot.timestamp)
+
+    def _apply(self, book: OrderByOrderBook, update: translate.Frame) -> None:
+        try:
+            outcome = book.apply(
+                update.sequence or 0,
+                translate.fills(update),
+                translate.created(update),
+                translate.deleted(update),
+            )
+        except (ValueError, ArithmeticError) as e:
+            outcome = Gap(f"update {update.sequence} can't be applied: {e!r}")
+        if isinstance(outcome, Gap):
+            # Only a new connection brings a new snapshot.
+            raise TransientError(f"the book doesn't fit: {outcome.reason}")
+        self.milliseconds = update.timestamp
+        for told, trade in zip(update.trade_updates or (), outcome, strict=True):
+            price = float(trade.price)
+            self._last_price = price
+            self.trades.add(
+                Tick(told.sequence, update.timestamp, price, float(trade.quantity), trade.side)
+            )
+            self._check_price(told, trade)
+        if update.trade_updates or update.create_update or update.delete_update:
+            self._desk.publisher.book(book, update.timestamp)
+            self._publish_ticker(book, update.timestamp)
+
+    def _check_price(self, told: translate.TradeUpdate, trade: BookTrade) -> None:
+        """The maker's price should be counter / base; tell once if it ever isn't."""
+        if told.counter != trade.price * trade.quantity and not self._odd_price_told:
+            self._odd_price_told = True
+            log.warning(
+                "trade_price_odd",
+                pair=self.pair,
+                price=str(trade.price),
+                base=str(told.base),
+                counter=str(told.counter),
+            )
+
+    def _publish_ticker(self, book: OrderByOrderBook, milliseconds: int) -> None:
+        """Publish the ticker where it changed; a book without one side has none."""
+        bid, ask = book.bids.best, book.asks.best
+        if bid is None or ask is None or not self._last_price:
+            return
+        quote = (self._last_price, bid, ask, self.ticker.volume if self.ticker else None)
+        if quote != self._quote:
+            self._quote = quote
+            self._desk.publisher.ticker(milliseconds, *quote)
+
+
+def _credentials(settings: LunoSettings) -> bytes:
+    key_id, secret = settings.luno_api_key_id, settings.luno_api_secret_key
+    return msgspec.json.encode(
+        {
+            "api_key_id": key_id.get_secret_value() if key_id else "",
+            "api_key_secret": secret.get_secret_value() if secret else "",
+        }
+    )
+
+
+async def stream_market_data(
+    rest: LunoRest, desks: Sequence[MarketDesk], settings: LunoSettings
+) -> None:
+    """Keep the desks supplied until cancelled."""
+    feeds = {desk.instrument.venue_symbol: PairFeed(desk, rest, settings) for desk in desks}
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_poll_tickers(rest, feeds, settings))
+        for feed in feeds.values():
+            tasks.create_task(feed.run())
+            tasks.create_task(feed.trades.refill_holes())
+
+
+async def _poll_tickers(rest: LunoRest, feeds: dict[str, PairFeed], settings: LunoSettings) -> None:
+    interval = min(TICKERS_INTERVAL, settings.book_audit_interval)
+    while True:
+        try:
+            for row in await rest.tickers(list(feeds)):
+                if row.pair in feeds:
+                    feeds[row.pair].compare(row)
+        except (TransientError, RejectedError) as e:
+            log.warning("tickers_failed", error=str(e))
+        await asyncio.sleep(interval)
