@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock clean
+.PHONY: help setup run test test-recorded check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,7 +27,10 @@ run: setup  ## everything on this machine, on simulated markets; RUN_SECONDS=20 
 	@exec $(BIN)/python -m services._local
 
 test: setup  ## all tests, on a real (embedded) server
-	$(BIN)/python -m pytest -n 4 tests
+	$(BIN)/python -m pytest -n 4 --ignore tests/recorded tests
+
+test-recorded: setup  ## replay a recorded Binance session: RECORDED=PREFIX of PREFIX.http.* and PREFIX.ws.*
+	$(BIN)/python -m pytest tests/recorded/test_recorded_session.py --recorded $(RECORDED)
 
 check: setup  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

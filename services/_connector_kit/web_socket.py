@@ -10,8 +10,8 @@ from services._runtime.supervise import TransientError
 
 CONNECT_TIMEOUT = 5.0
 # Together below 5 s: quiet for this long, then our ping, then no answer for this long.
-PING_AFTER = 2.0
-PONG_WITHIN = 2.5
+PING_AFTER = 2.3
+PONG_WITHIN = 2.3
 # Luno's snapshot of its busiest book is above 1 MB today.
 MOST_BYTES = 64 << 20
 
@@ -19,8 +19,11 @@ MOST_BYTES = 64 << 20
 class WebSocket(WSListener):
     """One connection. Text is handed to `on_text` as it arrives, on the event loop."""
 
-    def __init__(self, on_text: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, on_text: Callable[[bytes], None], on_open: Callable[[], None] | None
+    ) -> None:
         self._on_text = on_text
+        self._on_open = on_open
         self._parts: list[bytes] = []
         self._fault: BaseException | None = None
         self._transport: WSTransport | None = None
@@ -28,6 +31,8 @@ class WebSocket(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows."""
         self._transport = transport
+        if self._on_open:
+            self._on_open()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Called by picows; what the callback raises is raised again by `closed`."""
@@ -72,13 +77,15 @@ class WebSocket(WSListener):
 
 
 @asynccontextmanager
-async def open_socket(url: str, on_text: Callable[[bytes], None]) -> AsyncIterator[WebSocket]:
-    """Connect to *url* for the length of the block.
+async def open_socket(
+    url: str, on_text: Callable[[bytes], None], on_open: Callable[[], None] | None = None
+) -> AsyncIterator[WebSocket]:
+    """Connect to *url* for the length of the block; *on_open* is called before any text comes.
 
     Raises:
         TransientError: it can't be reached, or refuses.
     """
-    socket = WebSocket(on_text)
+    socket = WebSocket(on_text, on_open)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             transport, _ = await ws_connect(

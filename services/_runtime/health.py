@@ -31,7 +31,7 @@ class Readiness:
 
     def waiting(self, part: str, reason: str) -> None:
         """*part* doesn't work, for this reason."""
-        if self._reasons.get(part) is None:
+        if self._reasons.get(part, "") is None:
             log.warning("part_not_ready", part=part, reason=reason)
         self._reasons[part] = reason
 

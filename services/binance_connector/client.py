@@ -117,15 +117,15 @@ class Binance:
 
     def _sorted(self, error: BinanceAPIException) -> Exception:
         status = error.status_code
-        message = f"Binance answered {status}: {error.code} {str(error.message)[:200]}"
+        text = str(error.message)[:200] if error.code else "no JSON"
+        message = f"Binance answered {status}: {error.code} {text}"
         if status in (418, 429):
             retry_after = float(error.response.headers.get("Retry-After") or 60)
             self.budget.pause(retry_after)
             return RateLimitedError(message, retry_after=retry_after)
         if error.code in BAD_KEY:
             return FatalError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
-        # 403 is the firewall's; code 0 is an answer that was no JSON.
-        if status >= 500 or status == 403 or error.code == 0:
+        if status >= 500 or status == 403:  # 403 is the firewall's
             return TransientError(message)
         return RejectedError(message, code=str(error.code))
 

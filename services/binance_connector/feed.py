@@ -94,15 +94,17 @@ class StreamSocket:
             feed.desk.status.syncing(reason)
 
     async def _session(self) -> None:
-        async with open_socket(self._url, self._on_frame) as socket:
-            log.info("stream_connected", symbols=len(self._feeds))
-            for feed in self._feeds.values():
-                feed.connected()
-            try:
+        try:
+            async with open_socket(self._url, self._on_frame, self._connected) as socket:
                 await first_fault(socket.closed(), self._audit())
-            finally:
-                for feed in self._feeds.values():
-                    feed.disconnected("the socket is gone")
+        finally:
+            for feed in self._feeds.values():
+                feed.disconnected("the socket is gone")
+
+    def _connected(self) -> None:
+        log.info("stream_connected", symbols=len(self._feeds))
+        for feed in self._feeds.values():
+            feed.connected()
 
     def _on_frame(self, frame: bytes) -> None:
         try:

@@ -99,7 +99,7 @@ class TradeFeed:
     async def _refill(self) -> None:
         """Publish what the venue has between the last trade and the first one that is held."""
         waits = full_jitter(first=0.2)
-        refilled = misses = 0
+        refilled = misses = failures = 0
         while not self._joined():
             last = self.last_id or 0
             if refilled >= MOST_REFILLED or len(self._held or ()) >= MOST_HELD:
@@ -108,7 +108,9 @@ class TradeFeed:
             try:
                 page = await self._fetch(last + 1)
             except TransientError as e:
-                log.warning("trades_refill_failed", error=str(e))
+                failures += 1
+                say = log.warning if failures == 1 else log.debug
+                say("trades_refill_failed", error=str(e), failures=failures)
                 await asyncio.sleep(max(next(waits), e.retry_after))
                 continue
             except RejectedError as e:

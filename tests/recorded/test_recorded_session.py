@@ -1,0 +1,19 @@
+"""A session that Binance really sent, replayed: `make test-recorded RECORDED=PREFIX`."""
+
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from services._local.redis_server import RedisServer
+from tests.support.replay import read_recording
+from tests.support.session_check import check_replay
+
+
+async def test_a_recorded_session_comes_out_as_it_was(
+    prefix: Path, redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """Only books that the session held are published, its last one last, every trade once."""
+    recording = read_recording(prefix)
+    assert recording.snapshots, f"no depth snapshot in {prefix}.http.*"
+    assert recording.frames, f"no frame in {prefix}.ws.*"
+    await check_replay(recording, redis_server.url, redis, tmp_path)

@@ -1,0 +1,53 @@
+"""A service as a real process: started, watched, stopped or killed."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+STOP_WITHIN = 10.0
+
+
+class Service:
+    """One running service; `log` is where its stderr goes."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    @property
+    def exited(self) -> bool:
+        """True once it has ended."""
+        return self.process.returncode is not None
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        if not self.exited:
+            self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), STOP_WITHIN)
+
+
+@asynccontextmanager
+async def running(module: str, environment: dict[str, str], folder: Path) -> AsyncIterator[Service]:
+    """Run `python -m services.<module>` with only *environment*, in *folder*; ends it after."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"{module}.log"
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}  # noqa: TID251
+    with log.open("ab") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", f"services.{module}"),
+            cwd=folder,
+            env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+            stderr=stderr,
+        )
+    service = Service(process, log)
+    try:
+        yield service
+    finally:
+        if not service.exited:
+            process.kill()
+            await process.wait()
