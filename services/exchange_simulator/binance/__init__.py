@@ -1,0 +1,1 @@
+"""Binance's face of the simulated markets: REST, streams, WebSocket API."""

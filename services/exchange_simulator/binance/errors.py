@@ -1,0 +1,77 @@
+"""Binance's error answers: `{"code": .., "msg": ..}` and an HTTP status.
+
+Codes and texts: developers.binance.com, "Error codes for Binance".
+"""
+
+
+class BinanceError(Exception):
+    """One of the venue's own errors."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def body(self) -> dict[str, int | str]:
+        """The JSON body."""
+        return {"code": self.code, "msg": self.message}
+
+
+def too_much_weight(limit: int) -> BinanceError:
+    """The minute's request weight is used up."""
+    return BinanceError(
+        429,
+        -1003,
+        f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
+        "Please use WebSocket Streams for live updates to avoid polling the API.",
+    )
+
+
+def illegal(name: str, legal: str) -> BinanceError:
+    """A parameter with characters it can't have."""
+    return BinanceError(
+        400, -1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'."
+    )
+
+
+def unread(sent: int, read: int) -> BinanceError:
+    """More parameters than the endpoint knows."""
+    if not read:
+        return BinanceError(400, -1101, f"Too many parameters; expected '0' and received '{sent}'.")
+    return BinanceError(
+        400,
+        -1104,
+        f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'.",
+    )
+
+
+def missing(name: str) -> BinanceError:
+    """A mandatory parameter isn't there."""
+    return BinanceError(
+        400,
+        -1102,
+        f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.",
+    )
+
+
+def bad_combination() -> BinanceError:
+    """Parameters that can't be sent together."""
+    return BinanceError(400, -1128, "Combination of optional parameters invalid.")
+
+
+def invalid_data(name: str) -> BinanceError:
+    """A number out of its range."""
+    return BinanceError(400, -1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def invalid_symbol() -> BinanceError:
+    """A symbol that isn't listed."""
+    return BinanceError(400, -1121, "Invalid symbol.")
+
+
+def not_supported(what: str) -> BinanceError:
+    """Something the venue has and the simulator doesn't: a refusal, never a made-up success."""
+    return BinanceError(
+        400, -1020, f"This operation is not supported. (The simulator doesn't speak {what}.)"
+    )

@@ -1,0 +1,108 @@
+"""`exchangeInfo`: the rules of each symbol, as Binance writes them."""
+
+from typing import Any
+
+from services.exchange_simulator.instruments import Instrument, fixed
+
+WEIGHT_LIMIT = 6000
+
+RATE_LIMITS: list[dict[str, Any]] = [
+    {
+        "rateLimitType": "REQUEST_WEIGHT",
+        "interval": "MINUTE",
+        "intervalNum": 1,
+        "limit": WEIGHT_LIMIT,
+    },
+    {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
+    {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200_000},
+    {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000},
+]
+
+
+def filters(instrument: Instrument) -> list[dict[str, Any]]:
+    """The symbol's filters: developers.binance.com, "Filters"."""
+
+    def price(ticks: int) -> str:
+        return fixed(ticks, instrument.price_scale)
+
+    def quantity(lots: int) -> str:
+        return fixed(lots, instrument.quantity_scale)
+
+    return [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": price(instrument.min_price),
+            "maxPrice": price(instrument.max_price),
+            "tickSize": price(1),
+        },
+        {
+            "filterType": "LOT_SIZE",
+            "minQty": quantity(instrument.min_quantity),
+            "maxQty": quantity(instrument.max_quantity),
+            "stepSize": quantity(1),
+        },
+        {"filterType": "ICEBERG_PARTS", "limit": 10},
+        {
+            "filterType": "MARKET_LOT_SIZE",
+            "minQty": quantity(0),
+            "maxQty": quantity(instrument.max_market_quantity),
+            "stepSize": quantity(0),
+        },
+        {
+            "filterType": "TRAILING_DELTA",
+            "minTrailingAboveDelta": 10,
+            "maxTrailingAboveDelta": 2000,
+            "minTrailingBelowDelta": 10,
+            "maxTrailingBelowDelta": 2000,
+        },
+        {
+            "filterType": "PERCENT_PRICE_BY_SIDE",
+            "bidMultiplierUp": "5",
+            "bidMultiplierDown": "0.2",
+            "askMultiplierUp": "5",
+            "askMultiplierDown": "0.2",
+            "avgPriceMins": 5,
+        },
+        {
+            "filterType": "NOTIONAL",
+            "minNotional": "5.00000000",
+            "applyMinToMarket": True,
+            "maxNotional": "9000000.00000000",
+            "applyMaxToMarket": False,
+            "avgPriceMins": 5,
+        },
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+    ]
+
+
+def symbol(instrument: Instrument) -> dict[str, Any]:
+    """One entry of `symbols`. What the simulator can't do is listed as not allowed."""
+    return {
+        "symbol": instrument.pair,
+        "status": "TRADING",
+        "baseAsset": instrument.base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": instrument.quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+        "icebergAllowed": False,
+        "ocoAllowed": False,
+        "otoAllowed": False,
+        "opoAllowed": False,
+        "quoteOrderQtyMarketAllowed": False,
+        "allowTrailingStop": False,
+        "cancelReplaceAllowed": False,
+        "amendAllowed": False,
+        "pegInstructionsAllowed": False,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": filters(instrument),
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
+        "defaultSelfTradePreventionMode": "NONE",
+        "allowedSelfTradePreventionModes": ["NONE"],
+    }

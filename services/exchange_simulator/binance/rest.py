@@ -1,0 +1,86 @@
+"""Binance's REST API under /api/v3: market data, with the venue's weights, limits and errors."""
+
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import web
+
+from services.exchange_simulator.binance import errors, queries
+from services.exchange_simulator.binance.exchange_info import WEIGHT_LIMIT
+from services.exchange_simulator.binance.queries import Answer, BinanceVenue, Query
+
+ENDPOINTS: dict[str, Callable[[BinanceVenue, Query], Answer]] = {
+    "ping": queries.ping,
+    "time": queries.time,
+    "exchangeInfo": queries.exchange_information,
+    "depth": queries.depth,
+    "trades": queries.trades,
+    "aggTrades": queries.aggregate_trades,
+    "avgPrice": queries.average_price,
+    "ticker/24hr": queries.day_ticker,
+    "ticker/price": queries.price_ticker,
+    "ticker/bookTicker": queries.book_ticker,
+}
+
+# Endpoints the venue has and the simulator doesn't: they are refused as such. Any other path
+# isn't the venue's either: 404.
+NOT_SPOKEN = frozenset(
+    {
+        *("klines", "uiKlines", "historicalTrades", "ticker", "ticker/tradingDay"),
+        *("order", "order/test", "order/cancelReplace", "order/amend/keepPriority", "openOrders"),
+        *("allOrders", "orderList", "order/oco", "orderList/oco", "orderList/oto"),
+        *("orderList/otoco", "allOrderList", "openOrderList", "sor/order", "sor/order/test"),
+        *("account", "myTrades", "rateLimit/order", "myPreventedMatches", "myAllocations"),
+        *("account/commission", "order/amendments", "myFilters", "executionRules"),
+        *("referencePrice", "referencePrice/calculation"),
+    }
+)
+
+
+def routes(venue: BinanceVenue) -> list[web.AbstractRouteDef]:
+    """The routes of the REST API."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return _answer(venue, request)
+
+    return [web.route("*", "/api/v3/{name:.*}", answer)]
+
+
+def _answer(venue: BinanceVenue, request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    if name not in ENDPOINTS and name not in NOT_SPOKEN:
+        return web.Response(
+            status=404,
+            text="<html><body><h2>404 Not found</h2></body></html>",
+            content_type="text/html",
+        )
+    client = request.remote or ""
+    status = 200
+    try:
+        weight, body = _look_up(venue, request, name)
+    except errors.BinanceError as refusal:
+        weight, status, body = 1, refusal.status, refusal.body()
+    used = venue.budget.charge(client, weight)
+    headers = {"X-MBX-USED-WEIGHT": str(used), "X-MBX-USED-WEIGHT-1M": str(used)}
+    if used > WEIGHT_LIMIT:
+        error = errors.too_much_weight(WEIGHT_LIMIT)
+        status, body = error.status, error.body()
+        headers["Retry-After"] = str(venue.budget.seconds_left())
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(body),
+        content_type="application/json",
+        charset="utf-8",
+        headers=headers,
+    )
+
+
+def _look_up(venue: BinanceVenue, request: web.Request, name: str) -> Answer:
+    if name in NOT_SPOKEN:
+        raise errors.not_supported(f"{request.method} {request.path}")
+    if request.method != "GET":
+        raise errors.BinanceError(405, -1020, f"Request method '{request.method}' not supported.")
+    duplicated = len(request.query) - len(set(request.query))
+    if duplicated:
+        raise errors.BinanceError(400, -1101, "Duplicate values for a parameter detected.")
+    return ENDPOINTS[name](venue, Query(request.query))

@@ -1,0 +1,28 @@
+"""A request budget by the minute, as both venues count theirs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class MinuteBudget:
+    """What each client has used of *limit* in the current minute of *clock* (Unix ms)."""
+
+    limit: int
+    clock: Callable[[], int]
+    _minute: int = 0
+    _used: dict[str, int] = field(default_factory=dict)
+
+    def charge(self, client: str, weight: int) -> int:
+        """Count *weight*; returns what the client has used of this minute, this included."""
+        minute = self.clock() // 60_000
+        if minute != self._minute:
+            self._minute = minute
+            self._used.clear()
+        used = self._used.get(client, 0) + weight
+        self._used[client] = used
+        return used
+
+    def seconds_left(self) -> int:
+        """Whole seconds until the count starts over, at least 1."""
+        return max(1, -(-(60_000 - self.clock() % 60_000) // 1000))

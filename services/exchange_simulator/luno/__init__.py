@@ -1,0 +1,1 @@
+"""Luno's face of the simulated markets: REST and the market stream."""

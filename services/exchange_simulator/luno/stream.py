@@ -1,0 +1,123 @@
+"""Luno's market stream at /api/1/stream/{pair}: credentials, a snapshot, then updates.
+
+What the venue documents: luno.com/en/developers/api, "Streaming API".
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import WSCloseCode, web
+from pydantic import SecretStr
+
+from services.exchange_simulator.luno.feed import LunoFeed
+from services.exchange_simulator.sockets import Connection, Connections, Habits
+
+# A ping every 13.5 s always, and `""` after 20 quiet seconds.
+HABITS = Habits(ping_every=13.5, pong_within=60.0, idle_after=20.0, idle_frame=b'""')
+CREDENTIALS_WITHIN = 10.0
+MOST_SESSIONS = 50
+
+
+class Credentials(msgspec.Struct):
+    """The client's first frame."""
+
+    api_key_id: str
+    api_key_secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """The one key that is accepted."""
+
+    key_id: str
+    secret: SecretStr
+
+    def matches(self, key_id: str, secret: str) -> bool:
+        """True for the right pair; the comparison takes the same time for any other."""
+        id_fits = secrets.compare_digest(key_id.encode(), self.key_id.encode())
+        secret_fits = secrets.compare_digest(
+            secret.encode(), self.secret.get_secret_value().encode()
+        )
+        return id_fits and secret_fits
+
+
+class Session:
+    """One client of one pair's stream."""
+
+    def __init__(self, feed: LunoFeed | None, pair: str, key: ApiKey, socket: Connection) -> None:
+        self._feed = feed
+        self._pair = pair
+        self._key = key
+        self._socket = socket
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, wait: float) -> None:
+        """Wait for the credentials, but not longer than *wait* seconds."""
+        self._timer = asyncio.get_running_loop().call_later(
+            wait, self._refuse, "auth_timeout", "you took too long to provide credentials"
+        )
+
+    def hear(self, text: str) -> None:
+        """The first frame must be the credentials; later ones are keep-alives."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
+        try:
+            given = msgspec.json.decode(text, type=Credentials)
+        except msgspec.MsgspecError:
+            self._refuse("invalid_credentials", "you provided an invalid credentials message")
+            return
+        # What the venue answers to a key it doesn't know isn't documented; the shape is.
+        if not self._key.matches(given.api_key_id, given.api_key_secret):
+            self._refuse("invalid_credentials", "the API key or its secret is wrong")
+        elif self._feed is None:
+            self._refuse("invalid_market", self._pair)
+        else:
+            self._feed.join(self._socket.push)
+
+    def close(self) -> None:
+        """Hear and send nothing more."""
+        if self._timer:
+            self._timer.cancel()
+        if self._feed:
+            self._feed.leave(self._socket.push)
+
+    def _refuse(self, code: str, message: str) -> None:
+        self._timer = None
+        self._socket.push(msgspec.json.encode({"error_code": code, "error": message}))
+        self._socket.end(WSCloseCode.OK)
+
+
+def routes(
+    feeds: Mapping[str, LunoFeed],
+    key: ApiKey,
+    connections: Connections,
+    habits: Habits = HABITS,
+    credentials_within: float = CREDENTIALS_WITHIN,
+) -> list[web.AbstractRouteDef]:
+    """The route of the market stream."""
+    sessions: set[Session] = set()
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        pair = request.match_info["pair"]
+        # An unknown pair gets its handshake too, and the error once it has shown its key.
+        async with connections.accept(request, habits) as socket:
+            session = Session(feeds.get(pair), pair, key, socket)
+            if len(sessions) >= MOST_SESSIONS:
+                socket.push(b"session limit exceeded")
+                socket.end(WSCloseCode.OK)
+            else:
+                session.start(credentials_within)
+            sessions.add(session)
+            try:
+                await socket.run(session.hear)
+            finally:
+                sessions.discard(session)
+                session.close()
+        return socket.response
+
+    return [web.get("/api/1/stream/{pair}", serve)]

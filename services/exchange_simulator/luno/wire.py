@@ -1,0 +1,86 @@
+"""How Luno writes things: ids, frames and errors."""
+
+from base64 import b32encode
+from typing import Any
+
+from services.exchange_simulator.instruments import Instrument, trimmed
+from services.exchange_simulator.market import Step
+from services.exchange_simulator.matching import Order, Removed, Rested, Trade
+
+# An odd factor makes n -> n * factor (mod 2^65) a bijection: ids don't repeat, and neighbours
+# don't look alike. 65 bits are 13 characters of base 32.
+_SCATTER = 0x1_C6BC_2796_92B5_C9A3
+_BITS = 2**65 - 1
+_ALPHABET = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+)
+
+
+class LunoError(Exception):
+    """`{"error": .., "error_code": ..}`; both keys, or clients take it for a success."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def body(self) -> dict[str, str]:
+        """The JSON body."""
+        return {"error": self.message, "error_code": self.code}
+
+
+def order_id(number: int) -> str:
+    """An order's id as Luno writes it: "BX" and 13 characters."""
+    scattered = (number * _SCATTER) & _BITS
+    return "BX" + b32encode(scattered.to_bytes(10, "big"))[3:].translate(_ALPHABET).decode()
+
+
+def snapshot_order(order: Order, instrument: Instrument) -> dict[str, str]:
+    """An order in a stream's snapshot."""
+    return {
+        "id": order_id(order.order_id),
+        "price": trimmed(order.terms.price or 0, instrument.price_scale),
+        "volume": trimmed(order.remaining, instrument.quantity_scale),
+    }
+
+
+def update(step: Step, sequence: int, instrument: Instrument) -> dict[str, Any]:
+    """A stream's update: always the six keys. A step the book didn't feel is an empty one.
+
+    A filled maker gets no delete; what a taker leaves on the book is created in the message
+    that has its trades.
+    """
+    trades: list[dict[str, Any]] = []
+    create: dict[str, str] | None = None
+    delete: dict[str, str] | None = None
+    for fact in step.facts:
+        if isinstance(fact, Trade):
+            maker = order_id(fact.maker.order_id)
+            trades.append(
+                {
+                    "sequence": fact.trade_id,
+                    "base": trimmed(fact.quantity, instrument.quantity_scale),
+                    "counter": trimmed(fact.price * fact.quantity, instrument.money_scale),
+                    "maker_order_id": maker,
+                    "taker_order_id": order_id(fact.taker.order_id),
+                    "order_id": maker,
+                }
+            )
+        elif isinstance(fact, Rested):
+            create = {
+                "order_id": order_id(fact.order.order_id),
+                "type": "BID" if fact.order.terms.side == "buy" else "ASK",
+                "price": trimmed(fact.order.terms.price or 0, instrument.price_scale),
+                "volume": trimmed(fact.quantity, instrument.quantity_scale),
+            }
+        elif isinstance(fact, Removed):
+            delete = {"order_id": order_id(fact.order.order_id)}
+    return {
+        "sequence": str(sequence),
+        "trade_updates": trades,
+        "create_update": create,
+        "delete_update": delete,
+        "status_update": None,
+        "timestamp": step.time_ms,
+    }

@@ -1,0 +1,84 @@
+"""One simulated market: the only way to its book, and the one place its facts come from.
+
+Whoever wants to know what happens (a venue's face, the traders, later an account) subscribes
+and is told of each step, in order, before the step's caller goes on.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from services.exchange_simulator.day_stats import DayStats
+from services.exchange_simulator.instruments import Instrument
+from services.exchange_simulator.matching import Fact, MatchingEngine, Order, Terms, Trade
+from services.exchange_simulator.tape import Tape
+
+# Ids start at the start time in ms with three digits behind it, so that a market which makes
+# more than one id a millisecond doesn't run into the ids of its own restart.
+IDS_PER_MS = 1000
+KEEP_TRADES = 100_000
+
+
+class Step(NamedTuple):
+    """What one order or one cancel did, as one indivisible change of the book."""
+
+    time_ms: int
+    facts: list[Fact]
+
+
+Listener = Callable[[Step], None]
+
+
+class Market:
+    """A symbol's engine, the tape of its trades and its 24 h statistics.
+
+    *clock* gives Unix time in ms. Time and ids never fall.
+    """
+
+    def __init__(self, instrument: Instrument, clock: Callable[[], int]) -> None:
+        self.instrument = instrument
+        self._clock = clock
+        self.time_ms = clock()
+        self.first_id = self.time_ms * IDS_PER_MS
+        self.engine = MatchingEngine(self.first_id)
+        # A row: time, price in ticks, quantity in lots, 1 when the taker bought.
+        self.trades = Tape(self.first_id, 4, KEEP_TRADES)
+        self.day = DayStats()
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call *listener* with every step from now on."""
+        self._listeners.append(listener)
+
+    def submit(self, terms: Terms) -> Order:
+        """Hand an order to the engine; the order returned shows what is left of it.
+
+        Raises:
+            EngineError: terms the engine can't take.
+        """
+        order, facts = self.engine.submit(terms)
+        self._publish(facts)
+        return order
+
+    def cancel(self, order_id: int) -> None:
+        """Take a resting order off the book.
+
+        Raises:
+            EngineError: no such order rests.
+        """
+        self._publish(self.engine.cancel(order_id))
+
+    def now(self) -> int:
+        """The market's time in ms; it follows the clock but never falls."""
+        self.time_ms = max(self.time_ms, self._clock())
+        return self.time_ms
+
+    def _publish(self, facts: list[Fact]) -> None:
+        now = self.now()
+        for fact in facts:
+            if isinstance(fact, Trade):
+                bought = fact.taker.terms.side == "buy"
+                self.trades.append(now, fact.price, fact.quantity, bought)
+                self.day.add(now, fact.trade_id, fact.price, fact.quantity)
+        step = Step(now, facts)
+        for listener in self._listeners:
+            listener(step)

@@ -1,0 +1,256 @@
+"""The matching engine: price-time priority over whole ticks and lots, with no I/O and no clock.
+
+An order goes in, facts come out, in the order in which they became true. The engine knows
+no venue, no money and no time; who listens to the facts adds those.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Side = Literal["buy", "sell"]
+TimeInForce = Literal["GTC", "IOC", "FOK"]
+WhyKilled = Literal["immediate_or_cancel", "fill_or_kill", "no_liquidity"]
+Level = tuple[int, int]  # price in ticks, quantity in lots
+
+
+class EngineError(ValueError):
+    """An order the engine can't take, or doesn't know."""
+
+
+class Terms(NamedTuple):
+    """What an owner asks for: price in ticks (None = at any price), quantity in lots."""
+
+    owner: str
+    side: Side
+    quantity: int
+    price: int | None = None
+    time_in_force: TimeInForce = "GTC"
+    post_only: bool = False
+    client_id: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """An order and how much of it is still unfilled, in lots."""
+
+    order_id: int
+    terms: Terms
+    remaining: int
+
+
+class Accepted(NamedTuple):
+    """The order was taken; its trades, its rest on the book or its end follow."""
+
+    order: Order
+
+
+class Refused(NamedTuple):
+    """A post-only order that would have traded; nothing happened to the book."""
+
+    order: Order
+
+
+class Trade(NamedTuple):
+    """*quantity* lots changed hands at the maker's price. `maker_left` 0: the maker is gone."""
+
+    trade_id: int
+    taker: Order
+    maker: Order
+    price: int
+    quantity: int
+    maker_left: int
+    taker_left: int
+
+
+class Rested(NamedTuple):
+    """What was left of the order joined the book, behind all others at its price."""
+
+    order: Order
+    quantity: int
+
+
+class Removed(NamedTuple):
+    """A resting order was cancelled with *quantity* lots unfilled."""
+
+    order: Order
+    quantity: int
+
+
+class Killed(NamedTuple):
+    """What was left of an order that may not rest ended here."""
+
+    order: Order
+    quantity: int
+    why: WhyKilled
+
+
+Fact = Accepted | Refused | Trade | Rested | Removed | Killed
+
+
+@dataclass(slots=True)
+class PriceLevel:
+    """The orders at one price, oldest first, and their sum in lots."""
+
+    quantity: int = 0
+    orders: dict[int, Order] = field(default_factory=dict)
+
+
+class BookSide:
+    """One side of the book.
+
+    Prices are kept sorted by `price * sign`, so that the best one is always the last: the
+    highest bid (sign 1), the lowest ask (sign -1).
+    """
+
+    __slots__ = ("keys", "levels", "sign")
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        self.keys: list[int] = []
+        self.levels: dict[int, PriceLevel] = {}
+
+    def best(self) -> int | None:
+        """The best price, None when the side is empty."""
+        return self.keys[-1] * self.sign if self.keys else None
+
+    def quantity_at(self, price: int) -> int:
+        """Lots at *price*, 0 when there is no such level."""
+        level = self.levels.get(price)
+        return level.quantity if level else 0
+
+    def top(self, count: int) -> list[Level]:
+        """The best *count* levels, best first."""
+        return [
+            (key * self.sign, self.levels[key * self.sign].quantity)
+            for key in reversed(self.keys[-count:])
+        ]
+
+    def orders(self) -> Iterator[Order]:
+        """Every order in price-time order, best first."""
+        for key in reversed(self.keys):
+            yield from self.levels[key * self.sign].orders.values()
+
+    def reaches(self, price: int | None) -> bool:
+        """True when an order of the other side at *price* (None = any) would trade."""
+        return bool(self.keys) and (price is None or self.keys[-1] >= price * self.sign)
+
+    def available(self, price: int | None, wanted: int) -> int:
+        """Lots that an order of the other side at *price* could take; stops at *wanted*."""
+        found = 0
+        for key in reversed(self.keys):
+            if found >= wanted or (price is not None and key < price * self.sign):
+                break
+            found += self.levels[key * self.sign].quantity
+        return min(found, wanted)
+
+    def add(self, order: Order, price: int) -> None:
+        """Put *order* last at *price*."""
+        level = self.levels.get(price)
+        if level is None:
+            level = self.levels[price] = PriceLevel()
+            insort(self.keys, price * self.sign)
+        level.orders[order.order_id] = order
+        level.quantity += order.remaining
+
+    def reduce(self, order: Order, price: int, quantity: int) -> None:
+        """Take *quantity* off *order*; the order, and its level, go when nothing is left."""
+        level = self.levels[price]
+        level.quantity -= quantity
+        order.remaining -= quantity
+        if not order.remaining:
+            del level.orders[order.order_id]
+            if not level.orders:
+                del self.levels[price]
+                del self.keys[bisect_left(self.keys, price * self.sign)]
+
+
+class MatchingEngine:
+    """One symbol's book. Order and trade ids count up from where they are told to start."""
+
+    def __init__(self, first_id: int) -> None:
+        self.bids = BookSide(1)
+        self.asks = BookSide(-1)
+        self.resting: dict[int, Order] = {}
+        self.next_order_id = first_id
+        self.next_trade_id = first_id
+
+    def best(self) -> tuple[Level | None, Level | None]:
+        """The best bid and ask, None for an empty side."""
+        bid, ask = self.bids.top(1), self.asks.top(1)
+        return (bid[0] if bid else None), (ask[0] if ask else None)
+
+    def submit(self, terms: Terms) -> tuple[Order, list[Fact]]:
+        """Match an order and rest or end what is left.
+
+        Raises:
+            EngineError: a quantity or price below 1, or terms that contradict each other.
+        """
+        _check(terms)
+        order = Order(self.next_order_id, terms, terms.quantity)
+        self.next_order_id += 1
+        other = self.asks if terms.side == "buy" else self.bids
+        if terms.post_only and other.reaches(terms.price):
+            return order, [Refused(order)]
+        facts: list[Fact] = [Accepted(order)]
+        if (
+            terms.time_in_force == "FOK"
+            and other.available(terms.price, terms.quantity) < terms.quantity
+        ):
+            facts.append(Killed(order, order.remaining, "fill_or_kill"))
+            return order, facts
+        if other.reaches(terms.price):
+            self._match(order, other, facts)
+        if not order.remaining:
+            return order, facts
+        if terms.price is None:
+            facts.append(Killed(order, order.remaining, "no_liquidity"))
+        elif terms.time_in_force == "IOC":
+            facts.append(Killed(order, order.remaining, "immediate_or_cancel"))
+        else:
+            own = self.bids if terms.side == "buy" else self.asks
+            own.add(order, terms.price)
+            self.resting[order.order_id] = order
+            facts.append(Rested(order, order.remaining))
+        return order, facts
+
+    def cancel(self, order_id: int) -> list[Fact]:
+        """Take a resting order off the book.
+
+        Raises:
+            EngineError: no such order rests.
+        """
+        order = self.resting.pop(order_id, None)
+        if order is None or order.terms.price is None:
+            raise EngineError(f"order_id={order_id}: no such order on the book")
+        left = order.remaining
+        side = self.bids if order.terms.side == "buy" else self.asks
+        side.reduce(order, order.terms.price, left)
+        return [Removed(order, left)]
+
+    def _match(self, taker: Order, side: BookSide, facts: list[Fact]) -> None:
+        while taker.remaining and side.reaches(taker.terms.price):
+            price = side.keys[-1] * side.sign
+            maker = next(iter(side.levels[price].orders.values()))
+            quantity = min(taker.remaining, maker.remaining)
+            taker.remaining -= quantity
+            side.reduce(maker, price, quantity)
+            if not maker.remaining:
+                del self.resting[maker.order_id]
+            facts.append(
+                Trade(
+                    *(self.next_trade_id, taker, maker, price, quantity),
+                    *(maker.remaining, taker.remaining),
+                )
+            )
+            self.next_trade_id += 1
+
+
+def _check(terms: Terms) -> None:
+    if terms.quantity < 1:
+        raise EngineError(f"quantity={terms.quantity}: want at least 1 lot")
+    if terms.price is not None and terms.price < 1:
+        raise EngineError(f"price={terms.price}: want at least 1 tick")
+    if terms.post_only and (terms.price is None or terms.time_in_force != "GTC"):
+        raise EngineError("post_only: want a limit order with time_in_force GTC")

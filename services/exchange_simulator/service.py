@@ -1,0 +1,153 @@
+"""The exchange simulator: both venues on one port, each market with its traders."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from services._runtime.health import Readiness, health_server
+from services._runtime.lifecycle import FatalError
+from services.exchange_simulator import pacing
+from services.exchange_simulator.binance import rest as binance_rest
+from services.exchange_simulator.binance import streams as binance_streams
+from services.exchange_simulator.binance import ws_api as binance_ws_api
+from services.exchange_simulator.binance.exchange_info import WEIGHT_LIMIT
+from services.exchange_simulator.binance.feed import BinanceFeed
+from services.exchange_simulator.binance.queries import BinanceVenue
+from services.exchange_simulator.budget import MinuteBudget
+from services.exchange_simulator.luno import rest as luno_rest
+from services.exchange_simulator.luno import stream as luno_stream
+from services.exchange_simulator.luno.feed import LunoFeed
+from services.exchange_simulator.luno.rest import CALLS_PER_MINUTE, LunoVenue
+from services.exchange_simulator.luno.stream import ApiKey
+from services.exchange_simulator.market import Market
+from services.exchange_simulator.settings import SimulatorSettings
+from services.exchange_simulator.sockets import Connections
+from services.exchange_simulator.traders import Traders
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Simulator:
+    """A running simulator: where it is, and its markets by slash symbol."""
+
+    host: str
+    port: int
+    markets: Mapping[str, Market]
+
+    @property
+    def http_url(self) -> str:
+        """Luno's REST root; Binance's is this and "/api"."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        """Root of both venues' streams; Binance's WebSocket API is this and "/ws-api/v3"."""
+        return f"ws://{self.host}:{self.port}"
+
+
+def wall_clock_ms() -> int:
+    """Unix time in ms."""
+    return time.time_ns() // 1_000_000
+
+
+async def serve(settings: SimulatorSettings) -> None:
+    """Run until cancelled."""
+    readiness = Readiness("markets")
+    async with (
+        health_server("exchange_simulator", settings, readiness),
+        running_simulator(settings) as simulator,
+    ):
+        readiness.ok("markets")
+        log.info("simulator_ready", port=simulator.port, symbols=list(simulator.markets))
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def running_simulator(
+    settings: SimulatorSettings, clock: Callable[[], int] = wall_clock_ms
+) -> AsyncIterator[Simulator]:
+    """Open the markets and serve both venues while the block runs.
+
+    Raises:
+        FatalError: the port is taken.
+    """
+    markets = {i.symbol: Market(i, clock) for i in settings.instruments}
+    binance = {name: BinanceFeed(market) for name, market in _by_pair(markets, "binance").items()}
+    luno = {name: LunoFeed(market) for name, market in _by_pair(markets, "luno").items()}
+    crowds = [
+        Traders(market, settings.simulator_seed, settings.simulator_book_orders)
+        for market in markets.values()
+    ]
+    for crowd in crowds:
+        crowd.open_market()
+    key = ApiKey(settings.simulator_luno_api_key_id, settings.simulator_luno_api_secret_key)
+    connections = Connections()
+    app = build_app(
+        BinanceVenue(binance, clock, MinuteBudget(WEIGHT_LIMIT, clock)),
+        LunoVenue(luno, clock, MinuteBudget(CALLS_PER_MINUTE, clock), key),
+        connections,
+    )
+    async with _listening(app, settings) as port, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(pacing.drive(crowds, settings.simulator_rate)),
+            group.create_task(pacing.tick(list(binance.values()))),
+        ]
+        try:
+            yield Simulator(settings.simulator_host, port, markets)
+        finally:
+            for task in tasks:
+                task.cancel()
+            connections.end_all()
+
+
+def build_app(binance: BinanceVenue, luno: LunoVenue, connections: Connections) -> web.Application:
+    """Both venues' routes; what neither knows is a 404 with an empty body."""
+
+    async def unknown(_: web.Request) -> web.Response:
+        return web.Response(status=404)
+
+    app = web.Application()
+    app.add_routes(
+        [
+            *binance_rest.routes(binance),
+            *binance_streams.routes(binance, connections),
+            *binance_ws_api.routes(binance, connections),
+            *luno_rest.routes(luno),
+            *luno_stream.routes(luno.feeds, luno.key, connections),
+            web.route("*", "/{rest:.*}", unknown),
+        ]
+    )
+    return app
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, settings: SimulatorSettings) -> AsyncIterator[int]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.simulator_host, settings.simulator_port)
+        try:
+            await site.start()
+        except OSError as e:
+            raise FatalError(
+                f"SIMULATOR_PORT={settings.simulator_port}: {e.strerror or e}; "
+                "want a port that is free, or 0 for any"
+            ) from e
+        port: int = runner.addresses[0][1]
+        yield port
+    finally:
+        await runner.cleanup()
+
+
+def _by_pair(markets: Mapping[str, Market], venue: str) -> dict[str, Market]:
+    return {
+        market.instrument.pair: market
+        for market in markets.values()
+        if market.instrument.venue == venue
+    }

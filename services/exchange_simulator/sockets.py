@@ -1,0 +1,183 @@
+"""Server side of a WebSocket: an outbox, keep-alives, and an end for whoever can't keep up."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+# A consumer this far behind is cut off, as the venues do it: what waits stays bounded, and
+# the market never waits for anybody.
+LARGEST_BACKLOG = 16 * 1024 * 1024
+CLOSE_WITHIN = 1.0
+LARGEST_INCOMING = 64 * 1024
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a venue treats a connection; all in seconds."""
+
+    ping_every: float
+    pong_within: float
+    idle_after: float | None = None  # quiet for so long: send `idle_frame`
+    idle_frame: bytes = b""
+    incoming_per_second: int | None = None
+    lifetime: float = 24 * 3600.0
+
+
+class Connection:
+    """One client. `push` never waits; `run` owns the tasks that move frames."""
+
+    def __init__(self, ws: web.WebSocketResponse, request: web.Request, habits: Habits) -> None:
+        self.response = ws
+        self._request = request
+        self._habits = habits
+        self._outbox: deque[bytes] = deque()
+        self._backlog = 0
+        self._wake = asyncio.Event()
+        self._last_frame: tuple[int, bytes] | None = None
+        self._over: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        self._heard_at = self._now()
+        self._incoming: deque[float] = deque(maxlen=habits.incoming_per_second)
+
+    def push(self, frame: bytes) -> None:
+        """Queue a text frame; after `end`, or once cut off, it goes nowhere."""
+        if self._last_frame or self._over.done():
+            return
+        self._outbox.append(frame)
+        self._backlog += len(frame)
+        if self._backlog > LARGEST_BACKLOG:
+            self._cut_off()
+        elif len(self._outbox) == 1:
+            self._wake.set()
+
+    def end(self, code: int, reason: str = "") -> None:
+        """Close once everything queued has been sent."""
+        self._last_frame = self._last_frame or (code, reason.encode())
+        self._wake.set()
+
+    async def run(self, on_text: Callable[[str], None]) -> None:
+        """Serve until either side ends it; *on_text* gets what the client says."""
+        async with asyncio.TaskGroup() as group:
+            helpers = [
+                group.create_task(self._write()),
+                group.create_task(self._read(on_text)),
+                group.create_task(self._keep_alive()),
+            ]
+            code, reason = await self._over
+            for helper in helpers:
+                helper.cancel()
+        self._outbox.clear()
+        await self.response.close(code=code, message=reason)
+
+    async def _write(self) -> None:
+        while not self._over.done():
+            try:
+                async with asyncio.timeout(self._habits.idle_after):
+                    await self._wake.wait()
+            except TimeoutError:
+                self.push(self._habits.idle_frame)
+            self._wake.clear()
+            try:
+                while self._outbox:
+                    frame = self._outbox[0]
+                    await self.response.send_frame(frame, WSMsgType.TEXT)
+                    self._outbox.popleft()
+                    self._backlog -= len(frame)
+            except ConnectionError:
+                self._finish(WSCloseCode.OK)
+                return
+            if self._last_frame:
+                self._finish(*self._last_frame)
+
+    async def _read(self, on_text: Callable[[str], None]) -> None:
+        while True:
+            message = await self.response.receive()
+            if message.type is WSMsgType.TEXT:
+                on_text(message.data)
+            elif message.type is WSMsgType.PING:
+                try:
+                    await self.response.pong(message.data)
+                except ConnectionError:
+                    self._finish(WSCloseCode.OK)
+            elif message.type is WSMsgType.PONG:
+                self._heard_at = self._now()
+            elif message.type is WSMsgType.BINARY:
+                self.end(WSCloseCode.UNSUPPORTED_DATA, "text frames only")
+            else:  # closed by the client, or lost
+                self._finish(WSCloseCode.OK)
+                return
+            if self._too_often():
+                self.end(WSCloseCode.POLICY_VIOLATION, "Too many requests")
+
+    async def _keep_alive(self) -> None:
+        opened = self._now()
+        while True:
+            await asyncio.sleep(self._habits.ping_every)
+            if self._now() - self._heard_at > self._habits.pong_within:
+                self.end(WSCloseCode.POLICY_VIOLATION, "Pong timeout")
+            elif self._now() - opened > self._habits.lifetime:
+                self.end(WSCloseCode.GOING_AWAY, "Connection reached its lifetime")
+            try:
+                await self.response.ping(str(int(self._now() * 1000)).encode())
+            except ConnectionError:
+                self._finish(WSCloseCode.OK)
+
+    def _too_often(self) -> bool:
+        limit = self._habits.incoming_per_second
+        if limit is None:
+            return False
+        now = self._now()
+        too_often = len(self._incoming) == limit and now - self._incoming[0] < 1.0
+        self._incoming.append(now)
+        return too_often
+
+    def _cut_off(self) -> None:
+        log.warning("slow_consumer_cut_off", path=self._request.path, backlog=self._backlog)
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        self._finish(WSCloseCode.POLICY_VIOLATION)
+
+    def _finish(self, code: int, reason: bytes = b"") -> None:
+        if not self._over.done():
+            self._over.set_result((code, reason))
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class Connections:
+    """All clients connected, so that a stop can say good-bye to each."""
+
+    def __init__(self) -> None:
+        self._open: set[Connection] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @asynccontextmanager
+    async def accept(self, request: web.Request, habits: Habits) -> AsyncIterator[Connection]:
+        """Answer the handshake; the connection counts as open inside the block.
+
+        No extension is offered: both venues send their frames uncompressed.
+        """
+        ws = web.WebSocketResponse(
+            timeout=CLOSE_WITHIN, autoping=False, compress=False, max_msg_size=LARGEST_INCOMING
+        )
+        await ws.prepare(request)
+        connection = Connection(ws, request, habits)
+        self._open.add(connection)
+        try:
+            yield connection
+        finally:
+            self._open.discard(connection)
+
+    def end_all(self) -> None:
+        """Close every connection: the server is going away."""
+        for connection in list(self._open):
+            connection.end(WSCloseCode.GOING_AWAY, "the server is stopping")

@@ -1,0 +1,159 @@
+"""The crowd: seeded random traders that keep one market's book two-sided and moving.
+
+What they do, and so everything that happens while nobody else trades, is a function of the
+seed and the symbol alone; the clock only stamps it.
+"""
+
+from random import Random
+
+from services.exchange_simulator.market import Market, Step
+from services.exchange_simulator.matching import (
+    Order,
+    Removed,
+    Rested,
+    Side,
+    Terms,
+    TimeInForce,
+    Trade,
+)
+
+CROWD = "crowd"
+WARM_UP = 200  # actions before anybody looks: a market that opens has traded already
+
+# The price that all believe in wanders this much an action and is drawn back to where it began.
+STEP_SIZE = 0.00002
+PULL_BACK = 0.00005
+# How far from it orders are placed, as a share of the price: most near, the others deep.
+NEAR, DEEP, DEEP_SHARE = 0.0002, 0.03, 0.35
+# Of all actions, those that take. The others place or cancel, whichever the book needs.
+TAKE_SHARE = 0.3
+LARGEST = 20  # in typical quantities
+
+
+class OrderPool:
+    """Ids of resting orders, to pick any of them at random in constant time."""
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._at: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, order_id: int) -> None:
+        """Put an id in."""
+        self._at[order_id] = len(self._ids)
+        self._ids.append(order_id)
+
+    def discard(self, order_id: int) -> None:
+        """Take an id out; the last one moves to its place."""
+        at = self._at.pop(order_id)
+        last = self._ids.pop()
+        if last != order_id:
+            self._ids[at] = last
+            self._at[last] = at
+
+    def pick(self, rng: Random) -> int:
+        """Any id; the pool isn't empty."""
+        return self._ids[int(rng.random() * len(self._ids))]
+
+
+class Traders:
+    """The traders of one market; they aim at *orders* resting orders a side."""
+
+    def __init__(self, market: Market, seed: int, orders: int) -> None:
+        self._market = market
+        self._instrument = market.instrument
+        self._orders = orders
+        self._rng = Random(f"{seed}:{market.instrument.symbol}")  # noqa: S311 - a market, no key
+        self._believed = float(market.instrument.start_price)
+        self._pools: dict[Side, OrderPool] = {"buy": OrderPool(), "sell": OrderPool()}
+        market.subscribe(self._see)
+
+    def open_market(self) -> None:
+        """Fill the book, then trade a little."""
+        for _ in range(self._orders):
+            self._place("buy", post_only=True)
+            self._place("sell", post_only=True)
+        for _ in range(WARM_UP):
+            self.act()
+
+    def act(self) -> None:
+        """One action: an order or a cancel."""
+        rng = self._rng
+        start = self._instrument.start_price
+        self._believed += rng.gauss(0.0, STEP_SIZE) * start
+        self._believed += PULL_BACK * (start - self._believed)
+        bids, asks = len(self._pools["buy"]), len(self._pools["sell"])
+        if rng.random() < TAKE_SHARE:
+            side = self._taker_side()
+            if (asks if side == "buy" else bids) * 2 >= self._orders:
+                self._take(side)
+                return
+        missing = 1 - (bids + asks) / (2 * self._orders)
+        if rng.random() < 0.5 + 2 * missing:
+            # The thinner side gets the order more often, the thicker one the cancel.
+            few_bids = rng.random() * (bids + asks + 2) < asks + 1
+            self._place("buy" if few_bids else "sell", post_only=rng.random() < 0.1)
+        else:
+            many_bids = rng.random() * (bids + asks) < bids
+            self._market.cancel(self._pools["buy" if many_bids else "sell"].pick(rng))
+
+    def _taker_side(self) -> Side:
+        """Buyers come when the market is below what they believe, sellers when above."""
+        bid, ask = self._market.engine.bids.best(), self._market.engine.asks.best()
+        if bid is None or ask is None:
+            return "sell" if ask is None else "buy"
+        lean = (self._believed - (bid + ask) / 2) / (self._believed * NEAR)
+        return "buy" if self._rng.random() < 0.5 + lean / 2 else "sell"
+
+    def _take(self, side: Side) -> None:
+        rng = self._rng
+        engine = self._market.engine
+        best = (engine.asks if side == "buy" else engine.bids).best()
+        kind = rng.random()
+        price: int | None = None
+        tif: TimeInForce = "GTC"
+        if best is not None and kind < 0.3:
+            reach = int(rng.expovariate(1.0) * self._believed * NEAR / 4)
+            price = self._within(best + reach if side == "buy" else best - reach)
+            if kind < 0.02:
+                tif = "FOK"
+            elif kind < 0.1:
+                tif = "IOC"
+        self._market.submit(Terms(CROWD, side, self._size(), price, tif))
+
+    def _place(self, side: Side, *, post_only: bool) -> None:
+        rng = self._rng
+        width = DEEP if rng.random() < DEEP_SHARE else NEAR
+        distance = rng.expovariate(1.0) * self._believed * width + 0.5
+        price = self._believed - distance if side == "buy" else self._believed + distance
+        self._market.submit(
+            Terms(CROWD, side, self._size(), self._within(round(price)), "GTC", post_only)
+        )
+
+    def _size(self) -> int:
+        typical = self._instrument.typical_quantity
+        drawn = round(typical * min(self._rng.lognormvariate(0.0, 1.0), LARGEST))
+        return max(drawn, self._instrument.min_quantity)
+
+    def _within(self, price: int) -> int:
+        return min(max(price, self._instrument.min_price), self._instrument.max_price)
+
+    def _see(self, step: Step) -> None:
+        """Follow which of our orders rest."""
+        for fact in step.facts:
+            if isinstance(fact, Rested):
+                if fact.order.terms.owner == CROWD:
+                    self._pool(fact.order).add(fact.order.order_id)
+            elif isinstance(fact, Removed):
+                self._forget(fact.order)
+            elif isinstance(fact, Trade) and not fact.maker_left:
+                self._forget(fact.maker)
+
+    def _forget(self, order: Order) -> None:
+        if order.terms.owner == CROWD:
+            self._pool(order).discard(order.order_id)
+
+    def _pool(self, order: Order) -> OrderPool:
+        return self._pools[order.terms.side]
