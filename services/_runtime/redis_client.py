@@ -1,7 +1,9 @@
 """Connections to Redis that never repeat a command behind our back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -12,6 +14,25 @@ CONNECT_TIMEOUT = 3.0
 # Longer than any BLOCK we send: a BLOCK that outlasts it is a loop of hidden time-outs.
 SOCKET_TIMEOUT = 5.0
 BLOCK_MS = 2000
+
+
+class _Cancellable:
+    """A connection that notices being cancelled while it sends.
+
+    redis-py sends with `asyncio.wait_for`, which on Python 3.11 may swallow a cancellation that
+    comes just as the sending ends; the task would then run on for ever.
+    """
+
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py does it, but a cancellation that came meanwhile is raised."""
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        parent: Any = super()
+        await parent.send_packed_command(*args, **kwargs)
+        if task and task.cancelling() > before:
+            connection: Any = self
+            await connection.disconnect(nowait=True)  # the reply would be taken for another's
+            raise asyncio.CancelledError
 
 
 @asynccontextmanager
@@ -29,6 +50,8 @@ async def open_redis(url: str, name: str) -> AsyncIterator[Redis]:
         health_check_interval=0,
         protocol=2,
     )
+    pool: Any = client.connection_pool
+    pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})
     try:
         yield client
     finally:
