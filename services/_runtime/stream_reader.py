@@ -1,0 +1,402 @@
+"""Reads many streams from where it stopped last time, and says so when entries got away.
+
+One connection, one XREAD over all streams, blocking. A position is the last entry handed over
+and how many entries its stream had been given by then. Redis counts the entries ever added to
+a stream, so comparing the two counts tells exactly how many were trimmed before they were
+read, whenever that happened.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from services._runtime.redis_client import BLOCK_MS, explain
+from services._runtime.supervise import TransientError, full_jitter, keep_alive
+
+log = structlog.get_logger()
+
+# Entries of one stream in one reply.
+READ_COUNT = 500
+# How often the streams are looked at for entries that got away, in seconds.
+CHECK_EVERY = 1.0
+SAVE_EVERY = 1.0
+# A stop waits this long for the last save.
+LAST_SAVE_TIMEOUT = 1.0
+LONGEST_WAIT = 2.0
+
+EntryId = tuple[int, int]
+START = "0-0"
+
+
+def entry_id(text: str) -> EntryId:
+    """`"1700000000000-3"` as a pair that compares as Redis compares ids.
+
+    Raises:
+        ValueError: not an entry id.
+    """
+    milliseconds, _, sequence = text.partition("-")
+    return int(milliseconds), int(sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far one stream was read.
+
+    `count` is how many entries the stream had ever been given up to `id`; None: not known.
+    """
+
+    id: str
+    count: int | None = None
+
+    def __str__(self) -> str:
+        return self.id if self.count is None else f"{self.id}/{self.count}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """What `str()` made; an entry id alone is a position too.
+
+        Raises:
+            ValueError: neither.
+        """
+        identifier, _, count = text.partition("/")
+        entry_id(identifier)
+        return cls(identifier, int(count) if count else None)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """What XINFO STREAM says. `first` is None when the stream holds nothing."""
+
+    first: str | None
+    last: str
+    added: int
+    length: int
+
+    @property
+    def removed(self) -> int:
+        """Entries that were added once and are no longer there."""
+        return self.added - self.length
+
+
+NO_STREAM = StreamState(first=None, last=START, added=0, length=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Entries of one stream that the reader didn't see.
+
+    `trimmed`: they were removed before they were read. `restarted`: the stream was emptied or
+    its ids went back (a Redis that forgot), and is read on from what is there now.
+    `after` is the position's id, `first` the oldest id now there; `lost` counts the entries,
+    None where nobody can know.
+    """
+
+    stream: str
+    reason: Literal["trimmed", "restarted"]
+    after: str
+    first: str | None
+    lost: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """New entries of one stream in order: `(entry id, bytes of the field "data")`.
+
+    A missing field reads as `b""`. `age` is how many seconds ago, by Redis's clock, the last of
+    them was written where that was before the reader connected; else 0.
+    """
+
+    stream: str
+    entries: list[tuple[str, bytes]]
+    age: float
+
+
+def settle(
+    stream: str, position: Position | None, state: StreamState
+) -> tuple[Position, Gap | None]:
+    """Where to read *stream* from, now that it looks like *state*, and what can't be read any more.
+
+    Without a position reading starts behind the newest entry.
+    """
+    if position is None:
+        return Position(state.last, state.added), None
+    at, count = entry_id(position.id), position.count
+    if at > entry_id(state.last):
+        gap = Gap(stream, "restarted", position.id, state.first, None)
+        return Position(START, state.removed), gap
+    if count is not None and count > state.added:
+        gap = Gap(stream, "restarted", position.id, state.first, None)
+        return replace(position, count=None), gap
+    if state.first is not None and at >= entry_id(state.first):
+        return position, None
+    # All that is there is newer: everything up to our position was removed, and maybe more.
+    if count is None and at == (0, 0):
+        count = 0
+    lost = None if count is None else state.removed - count
+    gap = Gap(stream, "trimmed", position.id, state.first, lost)
+    missed = state.removed > 0 if lost is None else lost > 0
+    return Position(position.id, state.removed), gap if missed else None
+
+
+class StreamReader:
+    """Hands over what arrives on *streams*, and keeps its positions in the hash *saved_in*.
+
+    Every entry is handed over at least once: positions are saved after the entries are
+    handled, every second and at the stop.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        streams: Iterable[str],
+        saved_in: str,
+        *,
+        on_up: Callable[[], None] | None = None,
+        on_down: Callable[[str], None] | None = None,
+        on_gap: Callable[[Gap], None] | None = None,
+        count: int = READ_COUNT,
+    ) -> None:
+        self.positions: dict[str, Position] = {}
+        self._redis = redis
+        self._streams = tuple(streams)
+        self._saved_in = saved_in
+        self._on_up = on_up
+        self._on_down = on_down
+        self._on_gap = on_gap
+        self._count = count
+        self._loaded = False
+        self._saved: dict[str, Position] = {}
+        # For each stream, an id ahead of us and how many entries had been added up to it.
+        self._milestones: dict[str, tuple[EntryId, int]] = {}
+        self._last_at_connect: dict[str, EntryId] = {}
+        self._time_at_connect = 0.0  # Redis's, in seconds
+        self._connected_at = 0.0  # the loop's
+
+    async def run(self, handle: Callable[[Batch], None]) -> None:
+        """Read until cancelled; *handle* gets each batch, and must not take long."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(
+                    keep_alive(
+                        lambda: self._session(handle),
+                        name="stream_reader",
+                        waits=lambda: full_jitter(longest=LONGEST_WAIT),
+                        on_down=self._on_down,
+                    )
+                )
+                tasks.create_task(self._save_now_and_then())
+        finally:
+            await self._save_last()
+
+    # --- reading
+
+    async def _session(self, handle: Callable[[Batch], None]) -> None:
+        loop = asyncio.get_running_loop()
+        connection = cast(Any, self._redis.connection_pool).make_connection()
+        try:
+            await _reach(connection.connect())
+            await self._load(connection)
+            await self._note_what_is_there(connection)
+            checked_at = loop.time()
+            if self._on_up:
+                self._on_up()
+            while True:
+                if loop.time() - checked_at >= CHECK_EVERY:
+                    await self._check(connection)
+                    checked_at = loop.time()
+                for name, entries in await self._read(connection):
+                    self._hand_over(name.decode(), entries, handle)
+                    if len(entries) == self._count:  # catching up: let others run too
+                        await asyncio.sleep(0)
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _read(self, connection: Any) -> list[Any]:
+        ids = [self.positions[stream].id for stream in self._streams]
+        command = ("XREAD", "COUNT", self._count, "BLOCK", BLOCK_MS, "STREAMS")
+        return await _ask(connection, *command, *self._streams, *ids) or []
+
+    def _hand_over(self, stream: str, raw: list[Any], handle: Callable[[Batch], None]) -> None:
+        entries = [(raw_id.decode(), _data(fields)) for raw_id, fields in raw]
+        last = entries[-1][0]
+        handle(Batch(stream, entries, self._age(stream, last)))
+        count = self._count_up_to_last(stream, [identifier for identifier, _ in entries])
+        self.positions[stream] = Position(last, count)
+
+    def _age(self, stream: str, last: str) -> float:
+        """How old an entry is that lay there before we came; by Redis's clock, as its id is."""
+        if entry_id(last) > self._last_at_connect[stream]:
+            return 0.0
+        elapsed = asyncio.get_running_loop().time() - self._connected_at
+        return max(0.0, self._time_at_connect + elapsed - entry_id(last)[0] / 1000)
+
+    def _count_up_to_last(self, stream: str, ids: list[str]) -> int | None:
+        """How many entries the stream had been given up to the last of *ids*.
+
+        Passing a milestone shows whether entries vanished on the way there.
+        """
+        position = self.positions[stream]
+        count = None if position.count is None else position.count + len(ids)
+        milestone = self._milestones.get(stream)
+        if milestone is None or entry_id(ids[-1]) < milestone[0]:
+            return count
+        del self._milestones[stream]
+        beyond = sum(entry_id(identifier) > milestone[0] for identifier in ids)
+        true_count = milestone[1] + beyond
+        if count is not None and true_count > count:
+            self._report(Gap(stream, "trimmed", position.id, ids[0], true_count - count))
+        return true_count
+
+    # --- looking for entries that got away
+
+    async def _note_what_is_there(self, connection: Any) -> None:
+        """Find the places to start from, and remember what lay there before we came."""
+        seconds, microseconds = await _ask(connection, "TIME")
+        self._time_at_connect = int(seconds) + int(microseconds) / 1e6
+        self._connected_at = asyncio.get_running_loop().time()
+        self._milestones.clear()
+        states = await self._check(connection)
+        self._last_at_connect = {stream: entry_id(state.last) for stream, state in states.items()}
+
+    async def _check(self, connection: Any) -> Mapping[str, StreamState]:
+        states = await _states(connection, self._streams)
+        started = [stream for stream in self._streams if stream not in self.positions]
+        for stream, state in states.items():
+            position, gap = settle(stream, self.positions.get(stream), state)
+            self.positions[stream] = position
+            if gap is not None:
+                self._milestones.pop(stream, None)
+                self._report(gap)
+            if entry_id(position.id) < entry_id(state.last):
+                self._milestones.setdefault(stream, (entry_id(state.last), state.added))
+            else:
+                self._stand_at_the_end(stream, state)
+        if started:
+            log.info("reading_from_newest", streams=started, reason="no saved position")
+        return states
+
+    def _stand_at_the_end(self, stream: str, state: StreamState) -> None:
+        """Nothing is left to read, so our count must be the stream's."""
+        position = self.positions[stream]
+        self._milestones.pop(stream, None)
+        self.positions[stream] = replace(position, count=state.added)
+        if position.count is not None and state.added > position.count:
+            lost = state.added - position.count
+            self._report(Gap(stream, "trimmed", position.id, state.first, lost))
+
+    def _report(self, gap: Gap) -> None:
+        log.warning(
+            "stream_gap",
+            stream=gap.stream,
+            reason=gap.reason,
+            after=gap.after,
+            first=gap.first,
+            lost=gap.lost,
+        )
+        if self._on_gap:
+            self._on_gap(gap)
+
+    # --- positions
+
+    async def _load(self, connection: Any) -> None:
+        if self._loaded:
+            return
+        flat = await _ask(connection, "HGETALL", self._saved_in)
+        saved = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
+        for stream in self._streams:
+            if stream not in saved:
+                continue
+            try:
+                self.positions[stream] = Position.parse(saved[stream])
+            except ValueError:
+                log.warning(
+                    "saved_position_unreadable",
+                    key=self._saved_in,
+                    stream=stream,
+                    value=saved[stream][:50],
+                    want="an entry id, e.g. 1700000000000-0",
+                )
+        self._loaded = True
+        self._saved = dict(self.positions)
+        if self.positions:
+            log.info("reading_from_saved", streams=list(self.positions), key=self._saved_in)
+
+    async def save(self) -> None:
+        """Write the positions that changed.
+
+        Raises:
+            RedisError | OSError: Redis didn't take them.
+        """
+        positions = dict(self.positions)
+        changed = {s: str(p) for s, p in positions.items() if self._saved.get(s) != p}
+        if changed:
+            await cast(Any, self._redis).hset(self._saved_in, mapping=changed)
+            self._saved = positions
+
+    async def _save_now_and_then(self) -> None:
+        failing = False
+        while True:
+            await asyncio.sleep(SAVE_EVERY)
+            try:
+                await self.save()
+                failing = False
+            except (RedisError, OSError) as e:
+                if not failing:
+                    log.warning("positions_not_saved", key=self._saved_in, error=explain(e))
+                failing = True
+
+    async def _save_last(self) -> None:
+        try:
+            async with asyncio.timeout(LAST_SAVE_TIMEOUT):
+                await self.save()
+        except (RedisError, OSError) as e:  # a TimeoutError is an OSError
+            log.warning("positions_not_saved", key=self._saved_in, error=explain(e))
+
+
+def _data(fields: list[bytes]) -> bytes:
+    if fields[0] == b"data":
+        return fields[1]
+    return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"data", b"")
+
+
+async def _reach(waiting: Any) -> Any:
+    """Wait for Redis; what goes wrong there may pass."""
+    try:
+        return await waiting
+    except (RedisError, OSError) as e:
+        raise TransientError(explain(e)) from e
+
+
+async def _ask(connection: Any, *command: str | int) -> Any:
+    await _reach(connection.send_command(*command))
+    return await _reach(connection.read_response())
+
+
+async def _states(connection: Any, streams: tuple[str, ...]) -> dict[str, StreamState]:
+    commands = connection.pack_commands([("XINFO", "STREAM", stream) for stream in streams])
+    await _reach(connection.send_packed_command(commands))
+    return {stream: await _state(connection, stream) for stream in streams}
+
+
+async def _state(connection: Any, stream: str) -> StreamState:
+    try:
+        flat = await connection.read_response()
+    except ResponseError as e:
+        if "no such key" in str(e):
+            return NO_STREAM
+        raise TransientError(f"{stream}: {explain(e)}") from e
+    except (RedisError, OSError) as e:
+        raise TransientError(explain(e)) from e
+    info = dict(zip(flat[::2], flat[1::2], strict=True))
+    first = info[b"first-entry"]
+    return StreamState(
+        first=first[0].decode() if first else None,
+        last=info[b"last-generated-id"].decode(),
+        added=info[b"entries-added"],
+        length=info[b"length"],
+    )

@@ -1,0 +1,416 @@
+"""The stream reader: every entry is handed over, and what can't be is reported."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services._local.redis_server import RedisServer, free_port
+from services._runtime import redis_client
+from services._runtime.redis_client import open_redis
+from services._runtime.stream_reader import (
+    START,
+    Batch,
+    Gap,
+    Position,
+    StreamReader,
+    StreamState,
+    entry_id,
+    settle,
+)
+from tests.support.waiting import eventually
+
+A, B = "binance:BTCUSDT:trades", "luno:XBTZAR:trades"
+KEY = "test:state:positions"
+
+
+class Seen:
+    """What a reader handed over and reported."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, list[bytes]] = {A: [], B: []}
+        self.batches: list[Batch] = []
+        self.gaps: list[Gap] = []
+        self.downs: list[str] = []
+        self.ups = 0
+        self.on_batch: Callable[[Batch], None] = lambda _: None
+
+    def take(self, batch: Batch) -> None:
+        """The reader's handler."""
+        self.batches.append(batch)
+        self.entries[batch.stream] += [data for _, data in batch.entries]
+        self.on_batch(batch)
+
+    def came_up(self) -> None:
+        """The reader's `on_up`."""
+        self.ups += 1
+
+    @property
+    def lost(self) -> int:
+        """All the entries that were reported as lost."""
+        return sum(gap.lost or 0 for gap in self.gaps)
+
+
+@asynccontextmanager
+async def reading(redis: Redis, *, seen: Seen | None = None, **options: Any) -> AsyncIterator[Seen]:
+    """A running reader of A and B, connected."""
+    seen = seen or Seen()
+    reader = StreamReader(
+        redis,
+        (A, B),
+        KEY,
+        on_up=seen.came_up,
+        on_down=seen.downs.append,
+        on_gap=seen.gaps.append,
+        **options,
+    )
+    task = asyncio.create_task(reader.run(seen.take))
+    try:
+        await eventually(lambda: seen.ups or seen.downs or task.done())
+        yield seen
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+
+async def add(redis: Redis, stream: str, *values: int, **options: Any) -> None:
+    """Append entries whose data are these numbers."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for value in values:
+            pipe.xadd(stream, {"data": str(value)}, **options)
+        await pipe.execute()
+
+
+def data(*values: int) -> list[bytes]:
+    """The bytes that `add` wrote."""
+    return [str(value).encode() for value in values]
+
+
+async def text(reply: Any) -> str:
+    """A reply as text."""
+    value: bytes = await reply
+    return value.decode()
+
+
+async def first_id(redis: Any, stream: str) -> str:
+    """The id of the stream's oldest entry."""
+    identifier: bytes = (await redis.xrange(stream, count=1))[0][0]
+    return identifier.decode()
+
+
+# --- positions, without a server
+
+
+@given(st.integers(0, 2**63), st.integers(0, 2**63), st.none() | st.integers(0))
+def test_a_position_survives_being_written_down(ms: int, sequence: int, count: int | None) -> None:
+    """`parse` gives back what `str` wrote."""
+    position = Position(f"{ms}-{sequence}", count)
+    assert Position.parse(str(position)) == position
+
+
+@pytest.mark.parametrize("text", ["", "$", "1", "1-", "1-2-3", "a-b", "1-2/x", "/3"])
+def test_what_is_no_position_is_refused(text: str) -> None:
+    """Nonsense never becomes a place to read from."""
+    with pytest.raises(ValueError, match="invalid literal"):
+        Position.parse(text)
+
+
+@given(st.lists(st.integers(1, 10**6), unique=True, max_size=30), st.data())
+def test_settling_counts_exactly_what_was_trimmed_unread(ids: list[int], draw: Any) -> None:
+    """Any stream, any trimming, any position in it: the loss is what nobody can read any more."""
+    ids.sort()
+    read = draw.draw(st.integers(0, len(ids)), label="read")
+    trimmed = draw.draw(st.integers(0, len(ids)), label="trimmed")
+    left = [f"{ms}-0" for ms in ids[trimmed:]]
+    state = StreamState(
+        first=left[0] if left else None,
+        last=f"{ids[-1]}-0" if ids else START,
+        added=len(ids),
+        length=len(left),
+    )
+    position, gap = settle(A, Position(f"{ids[read - 1]}-0" if read else START, read), state)
+    lost = max(0, trimmed - read)
+    assert (gap.lost if gap else 0) == lost
+    readable = [i for i in left if entry_id(i) > entry_id(position.id)]
+    assert len(readable) == len(ids) - max(read, trimmed)
+    assert position.count == len(ids) - len(readable)
+
+
+def test_a_position_beyond_the_end_restarts_at_what_is_there() -> None:
+    """Ids that went back mean a Redis that forgot: all it has is new to us."""
+    state = StreamState(first="50-0", last="60-0", added=7, length=3)
+    position, gap = settle(A, Position("100-0", 40), state)
+    assert position == Position(START, 4)
+    assert gap == Gap(A, "restarted", "100-0", "50-0", None)
+
+
+def test_a_stream_that_was_given_less_than_we_read_was_made_anew() -> None:
+    """Emptied and filled again with later ids: nothing is read twice, and it is said."""
+    state = StreamState(first="200-0", last="210-0", added=5, length=5)
+    position, gap = settle(A, Position("100-0", 40), state)
+    assert position == Position("100-0", None)
+    assert gap == Gap(A, "restarted", "100-0", "200-0", None)
+
+
+def test_a_bare_id_older_than_the_stream_is_a_gap_of_unknown_size() -> None:
+    """Where nobody counted, the loss is said without a number."""
+    state = StreamState(first="200-0", last="210-0", added=50, length=5)
+    assert settle(A, Position("100-0"), state) == (
+        Position("100-0", 45),
+        Gap(A, "trimmed", "100-0", "200-0", None),
+    )
+
+
+# --- on a real server
+
+
+async def test_without_a_position_it_starts_behind_the_newest_entry(redis: Redis) -> None:
+    """What lay there before is not read; what comes after is, from streams yet unborn too."""
+    await add(redis, A, 1, 2, 3)
+    async with reading(redis) as seen:
+        await add(redis, A, 4)
+        await add(redis, B, 5)
+        await eventually(lambda: seen.entries == {A: data(4), B: data(5)})
+    assert not seen.gaps
+    assert [batch.age for batch in seen.batches] == [0.0, 0.0]
+
+
+async def test_every_entry_is_handed_over_once_and_in_order(redis: Redis) -> None:
+    """Entries written while a batch is being handled are not lost between two reads."""
+    async with reading(redis, count=7) as seen:
+        for chunk in range(40):
+            await add(redis, A, *range(chunk * 25, chunk * 25 + 25))
+            await add(redis, B, chunk)
+        await eventually(lambda: len(seen.entries[A]) + len(seen.entries[B]) == 1040)
+    assert seen.entries == {A: data(*range(1000)), B: data(*range(40))}
+    assert not seen.gaps
+
+
+async def test_it_goes_on_where_it_stopped(redis: Redis) -> None:
+    """A clean stop saves the positions: nothing twice, nothing lost, and the old age is known."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1, 2)
+        await eventually(lambda: len(seen.entries[A]) == 2)
+    await add(redis, A, 3)
+    async with reading(redis) as later:
+        await eventually(lambda: later.entries[A])
+        await add(redis, A, 4)
+        await eventually(lambda: len(later.entries[A]) == 2)
+    assert seen.entries[A] + later.entries[A] == data(1, 2, 3, 4)
+    assert not later.gaps
+
+
+async def test_the_age_of_what_lay_there_is_told_by_its_id(redis: Redis) -> None:
+    """An hour-old entry read just now is an hour old."""
+    seconds, _ = await redis.time()
+    await redis.hset(KEY, A, START)
+    await redis.xadd(A, {"data": "1"}, id=f"{(seconds - 3600) * 1000}-0")
+    async with reading(redis) as seen:
+        await eventually(lambda: seen.batches)
+        await add(redis, A, 2)
+        await eventually(lambda: len(seen.batches) == 2)
+    assert 3590 < seen.batches[0].age < 3610
+    assert seen.batches[1].age == 0.0
+
+
+async def test_entries_trimmed_while_it_was_away_are_counted(redis: Redis) -> None:
+    """The gap names the stream, the saved id, the first id there, and how many are lost."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1, 2)
+        await eventually(lambda: len(seen.entries[A]) == 2)
+    saved = Position.parse(await text(redis.hget(KEY, A)))
+    await add(redis, A, *range(3, 103))
+    await redis.xtrim(A, maxlen=10, approximate=False)
+    first = await first_id(redis, A)
+    async with reading(redis) as later:
+        await eventually(lambda: len(later.entries[A]) == 10)
+    assert later.entries[A] == data(*range(93, 103))
+    assert later.gaps == [Gap(A, "trimmed", saved.id, first, 90)]
+
+
+async def test_trimming_what_was_read_is_no_gap(redis: Redis) -> None:
+    """That the saved entry itself is gone says nothing about those after it."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1, 2, 3)
+        await eventually(lambda: len(seen.entries[A]) == 3)
+    await add(redis, A, 4)
+    await redis.xtrim(A, maxlen=1, approximate=False)
+    async with reading(redis) as later:
+        await eventually(lambda: later.entries[A] == data(4))
+    assert not later.gaps
+
+
+@pytest.mark.parametrize("count", [1, 7, 100])
+async def test_entries_trimmed_under_a_slow_reader_are_counted(
+    redis: Redis, redis_server: RedisServer, count: int
+) -> None:
+    """However the trimming falls between two reads: read plus lost is all there was."""
+    total, keep = 2000, 20
+    with BlockingRedis(port=redis_server.port) as other:
+        left = iter(range(total))
+
+        def write_more_than_is_kept(_: Batch) -> None:
+            for value in islice(left, 37):
+                other.xadd(A, {"data": value}, maxlen=keep, approximate=False)
+
+        seen = Seen()
+        seen.on_batch = write_more_than_is_kept
+        async with reading(redis, seen=seen, count=count):
+            await add(redis, A, -1)
+            await eventually(lambda: seen.entries[A] and seen.entries[A][-1] == b"1999")
+            await add(redis, B, 1)
+            await eventually(lambda: len(seen.entries[A]) + seen.lost == total + 1)
+    assert seen.lost > 100
+
+
+async def test_a_restarted_redis_is_read_on_without_loss(
+    redis: Redis, redis_server: RedisServer
+) -> None:
+    """Killed and back with its append-only file: each entry exactly once."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1)
+        await eventually(lambda: seen.entries[A] == data(1))
+        await redis_server.kill()
+        await eventually(lambda: seen.downs)
+        await redis_server.start()
+        await again(lambda: add(redis, A, 2))
+        await eventually(lambda: seen.entries[A] == data(1, 2))
+    assert not seen.gaps
+
+
+async def test_a_redis_that_came_back_empty_is_read_and_reported(
+    redis: Redis, redis_server: RedisServer
+) -> None:
+    """It flows again within ten seconds, and the reader says that Redis forgot."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1, 2, 3)
+        await eventually(lambda: len(seen.entries[A]) == 3)
+        await redis_server.kill()
+        for path in redis_server.data_dir.glob("appendonlydir/*"):
+            path.unlink()
+        await redis_server.start()
+        await again(lambda: add(redis, A, 4))
+        await eventually(lambda: seen.entries[A] == data(1, 2, 3, 4), within=10)
+    assert [(gap.stream, gap.reason) for gap in seen.gaps] == [(A, "restarted")]
+
+
+async def test_a_redis_emptied_under_the_reader_is_noticed(redis: Redis) -> None:
+    """FLUSHALL breaks no connection; the counts tell."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1, 2, 3)
+        await eventually(lambda: len(seen.entries[A]) == 3)
+        await redis.flushall()
+        await eventually(lambda: seen.gaps)
+        await add(redis, A, 4)
+        await eventually(lambda: seen.entries[A] == data(1, 2, 3, 4))
+    assert [(gap.stream, gap.reason) for gap in seen.gaps] == [(A, "restarted")]
+
+
+async def test_ids_that_went_back_are_read_from_the_start(redis: Redis) -> None:
+    """A stream made anew with smaller ids would otherwise stay silent for ever."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1)
+        await eventually(lambda: seen.entries[A])
+        await redis.delete(A)
+        await redis.xadd(A, {"data": "2"}, id="5-0")
+        await redis.xadd(A, {"data": "3"}, id="6-0")
+        await eventually(lambda: seen.entries[A] == data(1, 2, 3))
+    assert [(gap.reason, gap.first) for gap in seen.gaps] == [("restarted", "5-0")]
+
+
+async def test_a_key_that_is_no_stream_is_named_and_waited_out(redis: Redis) -> None:
+    """The reader says which key is wrong, and reads when it is right."""
+    await redis.set(A, "not a stream")
+    async with reading(redis) as seen:
+        await eventually(lambda: seen.downs)
+        assert seen.downs[0].startswith(f"{A}: Redis answered with an error: WRONGTYPE")
+        await redis.delete(A)
+        await eventually(lambda: seen.ups)
+        await add(redis, A, 1)
+        await eventually(lambda: seen.entries[A] == data(1))
+
+
+async def test_it_waits_for_a_redis_that_is_not_there_yet(tmp_path: Any) -> None:
+    """Start order doesn't matter."""
+    server = RedisServer(tmp_path / "late", free_port())
+    try:
+        async with open_redis(server.url, "test") as redis, reading(redis) as seen:
+            assert seen.downs[0].startswith("Redis can't be reached")
+            await server.start()
+            await eventually(lambda: seen.ups)
+            await add(redis, A, 1)
+            await eventually(lambda: seen.entries[A] == data(1))
+    finally:
+        await server.stop()
+
+
+async def test_a_redis_that_hangs_is_given_up_and_found_again(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped server closes nothing; the read times out, and nothing is lost."""
+    monkeypatch.setattr(redis_client, "SOCKET_TIMEOUT", 2.5)
+    assert redis_server.process is not None
+    async with open_redis(redis_server.url, "test") as redis, reading(redis) as seen:
+        redis_server.process.send_signal(signal.SIGSTOP)
+        await eventually(lambda: seen.downs)
+        redis_server.process.send_signal(signal.SIGCONT)
+        await again(lambda: add(redis, A, 1))
+        await eventually(lambda: seen.entries[A] == data(1))
+    assert not seen.gaps
+
+
+async def test_an_unreadable_saved_position_starts_at_the_newest(redis: Redis) -> None:
+    """A value someone spoiled stops nothing."""
+    await redis.hset(KEY, mapping={A: "nonsense", B: START})
+    await add(redis, A, 1)
+    await add(redis, B, 1)
+    async with reading(redis) as seen:
+        await eventually(lambda: seen.entries[B] == data(1))
+        await add(redis, A, 2)
+        await eventually(lambda: seen.entries[A] == data(2))
+
+
+async def test_positions_are_saved_while_it_runs(redis: Redis) -> None:
+    """A reader that is killed repeats a second at most."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1, 2)
+        await redis.xtrim(A, maxlen=1, approximate=False)
+        last = await first_id(redis, A)
+        await eventually(lambda: seen.entries[A])
+
+        async def is_saved() -> None:
+            assert await redis.hget(KEY, A) == f"{last}/2".encode()
+
+        await again(is_saved)
+
+
+async def test_an_entry_without_the_data_field_is_handed_over_empty(redis: Redis) -> None:
+    """The field is found wherever it stands; where it is missing there is nothing to read."""
+    async with reading(redis) as seen:
+        await redis.xadd(A, {"other": "1"})
+        await redis.xadd(A, {"other": "1", "data": "2"})
+        await eventually(lambda: seen.entries[A] == [b"", b"2"])
+
+
+async def again(attempt: Callable[[], Awaitable[None]], within: float = 10.0) -> None:
+    """Repeat *attempt* until it passes."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while True:
+        try:
+            return await attempt()
+        except (OSError, RedisError, AssertionError):
+            if loop.time() > deadline:
+                raise
+            await asyncio.sleep(0.02)
