@@ -6,6 +6,8 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+NO_ID = b"0-0"  # before every entry
+
 
 async def ask(connection: Any, *command: str | bytes | int) -> Any:
     """One command and its reply on a redis-py connection of our own.
@@ -38,6 +40,19 @@ async def entries_after(
         entries = []  # a key of another type took nothing of ours; the next try is refused
     newest = entries[0][0] if entries else last_id
     return [fields[1] for _, fields in reversed(entries)], newest
+
+
+async def newest_id(connection: Any, stream: str) -> bytes:
+    """The id of the stream's last entry, `0-0` where there is none."""
+    entries = await ask(connection, "XREVRANGE", stream, "+", "-", "COUNT", 1)
+    newest: bytes = entries[0][0] if entries else NO_ID
+    return newest
+
+
+def order(entry_id: bytes) -> tuple[int, int]:
+    """An entry's id as it sorts: milliseconds, then sequence."""
+    milliseconds, sequence = entry_id.split(b"-")
+    return int(milliseconds), int(sequence)
 
 
 def unwritten(sent: Sequence[bytes], found: Sequence[bytes], maxlen: int) -> list[bytes]:

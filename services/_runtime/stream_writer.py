@@ -26,7 +26,15 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain
-from services._runtime.settle import ask, entries_after, server_run, unwritten
+from services._runtime.settle import (
+    NO_ID,
+    ask,
+    entries_after,
+    newest_id,
+    order,
+    server_run,
+    unwritten,
+)
 from services._runtime.supervise import TransientError, full_jitter, keep_alive
 
 log = structlog.get_logger()
@@ -70,7 +78,7 @@ class OutStream:
         self.keep_all = keep_all
         self.waiting: deque[bytes] = deque()
         self.unacked: list[bytes] = []  # sent on a connection that broke before the reply
-        self.last_id = b"0-0"  # of the last entry that is known to be written
+        self.last_id = NO_ID  # of the last entry that is known to be written
         self.dropped = self.conflated = self.refused = 0
         self._writer = writer
         # All of XADD name MAXLEN ~ n * data, but for the value.
@@ -349,13 +357,28 @@ class StreamWriter(asyncio.Protocol):
     async def _settle(self, connection: Any) -> None:
         """Find out how much of what was sent on the last connection had arrived."""
         run = await server_run(connection)
-        if self._last_connection is not None and self._last_connection[0] == run:
+        last_run, last_client = self._last_connection or (run, 0)
+        if last_client and last_run == run:
             # Its bytes may still wait in a socket that the server will read.
-            await ask(connection, "CLIENT", "KILL", "ID", self._last_connection[1])
-        self._last_connection = (run, int(await ask(connection, "CLIENT", "ID")))
+            await ask(connection, "CLIENT", "KILL", "ID", last_client)
         for stream in self._streams.values():
+            if last_run != run and stream.last_id != NO_ID:
+                await self._compare_memory(connection, stream)
             if stream.unacked:
                 await self._settle_stream(connection, stream)
+        self._last_connection = (run, int(await ask(connection, "CLIENT", "ID")))
+
+    async def _compare_memory(self, connection: Any, stream: OutStream) -> None:
+        # With `appendfsync everysec` a Redis that is killed forgets what it answered last.
+        newest = await newest_id(connection, stream.name)
+        if order(newest) < order(stream.last_id):
+            log.error(
+                "redis_forgot_entries",
+                stream=stream.name,
+                answered_up_to=stream.last_id.decode(),
+                remembers_up_to=newest.decode(),
+            )
+            stream.last_id = newest
 
     async def _settle_stream(self, connection: Any, stream: OutStream) -> None:
         # Of quotes only the newest is worth a question, and worth sending again.
