@@ -1,0 +1,1 @@
+"""The bot: reads what the connectors publish, and decides."""

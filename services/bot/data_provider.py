@@ -1,0 +1,133 @@
+"""The latest ticker, book and trades of every market the bot watches, each with its age."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from common_models import OrderBook, Ticker, Trade
+from common_models.stream_names import MARKET_DATA_TYPES, MarketDataType, MarketStream
+
+MarketData = Ticker | OrderBook | Trade
+T = TypeVar("T", Ticker, OrderBook)
+
+# Trades of one symbol that are kept to look back on.
+RECENT_TRADES = 1000
+MODELS: Mapping[MarketDataType, type[MarketData]] = {
+    "ticker": Ticker,
+    "orderbook": OrderBook,
+    "trades": Trade,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Aged(Generic[T]):
+    """A message, and how many seconds ago it was received."""
+
+    value: T
+    age: float
+
+
+class Feed:
+    """One market stream as the bot has seen it."""
+
+    def __init__(self, exchange: str, symbol: str, data_type: MarketDataType) -> None:
+        self.name = str(MarketStream.of(exchange, symbol, data_type))
+        self.data_type = data_type
+        self.latest: MarketData | None = None
+        self.received_at: float | None = None
+        self.entries = 0
+        self.malformed = 0
+        self.recent: deque[Trade] = deque(maxlen=RECENT_TRADES)
+        self._exchange = exchange
+        self._symbol = symbol
+        self._model = MODELS[data_type]
+
+    def take(self, messages: Iterable[bytes], received_at: float) -> str | None:
+        """Read a batch, oldest first; what can't be read is counted, and the last fault returned.
+
+        *received_at* is in seconds of the clock that `age` is asked with.
+        """
+        fault = None
+        for data in messages:
+            try:
+                message = self._model.model_validate_json(data)
+            except ValidationError as e:
+                fault = _what_is_wrong(e)
+            else:
+                if message.symbol == self._symbol and message.exchange == self._exchange:
+                    self._keep(message, received_at)
+                    continue
+                fault = (
+                    f"symbol {message.symbol!r} of exchange {message.exchange!r}; "
+                    f"want {self._symbol!r} of {self._exchange!r}"
+                )
+            self.malformed += 1
+        return fault
+
+    def _keep(self, message: MarketData, received_at: float) -> None:
+        self.entries += 1
+        self.latest = message
+        self.received_at = received_at
+        if message.__class__ is Trade:
+            self.recent.append(message)
+
+    def age(self, now: float) -> float | None:
+        """Seconds since the latest message was received; None before the first."""
+        return None if self.received_at is None else max(0.0, now - self.received_at)
+
+
+class DataProvider:
+    """What strategies ask about the markets. Pure: it is fed, and told the time."""
+
+    def __init__(self, markets: Mapping[str, Iterable[str]]) -> None:
+        """*markets*: the slash symbols of each exchange."""
+        feeds = [
+            Feed(exchange, symbol, data_type)
+            for exchange, symbols in markets.items()
+            for symbol in symbols
+            for data_type in MARKET_DATA_TYPES
+        ]
+        self.feeds = {feed.name: feed for feed in feeds}
+
+    def ticker(self, exchange: str, symbol: str, now: float) -> Aged[Ticker] | None:
+        """The latest ticker of a slash symbol; None before the first.
+
+        Raises:
+            KeyError: the bot doesn't watch this symbol.
+        """
+        return _aged(self._feed(exchange, symbol, "ticker"), Ticker, now)
+
+    def order_book(self, exchange: str, symbol: str, now: float) -> Aged[OrderBook] | None:
+        """The latest book of a slash symbol; None before the first.
+
+        Raises:
+            KeyError: the bot doesn't watch this symbol.
+        """
+        return _aged(self._feed(exchange, symbol, "orderbook"), OrderBook, now)
+
+    def trades(self, exchange: str, symbol: str) -> tuple[Trade, ...]:
+        """The latest trades of a slash symbol, oldest first; at most `RECENT_TRADES`.
+
+        Raises:
+            KeyError: the bot doesn't watch this symbol.
+        """
+        return tuple(self._feed(exchange, symbol, "trades").recent)
+
+    def _feed(self, exchange: str, symbol: str, data_type: MarketDataType) -> Feed:
+        return self.feeds[str(MarketStream.of(exchange, symbol, data_type))]
+
+
+def _aged(feed: Feed, model: type[T], now: float) -> Aged[T] | None:
+    age = feed.age(now)
+    if age is None or not isinstance(feed.latest, model):
+        return None
+    return Aged(feed.latest, age)
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

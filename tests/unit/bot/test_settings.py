@@ -1,0 +1,20 @@
+"""What the bot is told."""
+
+import pytest
+
+from services._runtime.settings import load
+from services.bot.settings import BotSettings
+
+
+def test_by_default_it_watches_what_the_connectors_publish() -> None:
+    """Two symbols of each exchange."""
+    assert BotSettings(_env_file=None).markets == {
+        "binance": ("BTC/USDT", "ETH/USDT"),
+        "luno": ("XBT/ZAR", "ETH/ZAR"),
+    }
+
+
+def test_it_is_told_as_the_connectors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same variables name the same symbols."""
+    monkeypatch.setenv("LUNO_SYMBOLS", "xbt/eur")
+    assert load(BotSettings).markets["luno"] == ("XBT/EUR",)
