@@ -7,7 +7,7 @@ Events ignore them: a newer writer never breaks an older reader.
 from typing import Any
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationInfo, field_validator
 
 from common_models.fields import (
     Finite,
@@ -15,6 +15,7 @@ from common_models.fields import (
     OrderType,
     Side,
     StrictPositive,
+    TimeInForce,
     Timestamp,
     utc_now,
 )
@@ -39,6 +40,9 @@ class PlaceOrderCommand(BaseModel):
     side: Side
     quantity: StrictPositive
     price: StrictPositive | None = Field(default=None, validate_default=True)
+    # Beyond the contract, both optional; the exchange's default is GTC.
+    time_in_force: TimeInForce | None = None
+    post_only: StrictBool = False
 
     @field_validator("price")
     @classmethod
@@ -63,7 +67,11 @@ class OrderResponseEvent(BaseModel):
     """The answer to one `place_order`.
 
     What was asked is echoed as it came, any finite number and any text (unreadable: 0 or ""),
-    because a bad command must be answerable too.
+    because a bad command must be answerable too. `status` is `accepted`, `rejected` or `unknown`;
+    `reason_code` says why, for programs. `command_id` is the command's stream entry.
+    `sent_quantity` and `sent_price` are what went out, on the venue's lot and tick. `replay` marks
+    the stored answer of an order that was asked for again; `provisional` a "not found" that is
+    still being watched.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +87,13 @@ class OrderResponseEvent(BaseModel):
     timestamp: Timestamp = Field(default_factory=utc_now)
     error_message: str | None = None
     filled_quantity: NotNegative | None = 0.0
+    # Beyond the contract, all optional:
+    reason_code: str | None = None
+    command_id: str | None = None
+    sent_quantity: NotNegative | None = None
+    sent_price: NotNegative | None = None
+    replay: bool = False
+    provisional: bool = False
 
 
 class OrderStatusUpdateEvent(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field
 
 Side = Literal["buy", "sell"]
 OrderType = Literal["limit", "market"]
+TimeInForce = Literal["GTC", "IOC", "FOK"]
 
 # A datetime that must carry a zone.
 Timestamp = Annotated[datetime, AwareDatetime]

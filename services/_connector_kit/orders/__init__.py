@@ -1,0 +1,1 @@
+"""The order wing: at most one venue order per command, and one final answer for each."""

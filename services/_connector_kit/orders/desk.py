@@ -1,0 +1,160 @@
+"""Reads `place_order` and claims each command in stream order; carrying out runs beside it."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.answers import unreadable
+from services._connector_kit.orders.memory import Memory
+from services._connector_kit.orders.parse import UnreadableError, parse
+from services._connector_kit.orders.placing import Placing
+from services._connector_kit.orders.ports import Bus, Clock, Entry, Refused, Server
+from services._connector_kit.orders.record import Record, content_of
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DeskWaits:
+    """How long the desk waits for what; in seconds."""
+
+    after_error: float = 0.2
+    without_lease: float = 1.0
+    own_pending: float = 5.0  # between two looks at what was read and not acknowledged
+    max_age: float = 10.0  # of a command, by Redis's clock
+    most_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
+
+
+class OrderDesk:
+    """One connector's `place_order` commands."""
+
+    # More orders under way than this, and reading waits.
+    MOST_IN_FLIGHT = 64
+
+    def __init__(
+        self, bus: Bus, placing: Placing, clock: Clock, waits: DeskWaits | None = None
+    ) -> None:
+        self._bus = bus
+        self._placing = placing
+        self._venue = placing.venue
+        self._clock = clock
+        self._waits = waits or DeskWaits()
+        self._memory = Memory()
+        self._in_flight: set[str] = set()
+        self._room = asyncio.Semaphore(self.MOST_IN_FLIGHT)
+        # Read by this process for the first time, and not yet begun with: still fresh when read
+        # again after an error.
+        self._untouched: set[str] = set()
+        self._connected = False
+        self._looked_at_pending = float("-inf")
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    await self._round(tasks)
+                except TransientError as e:
+                    self._connected = False
+                    log.warning("orders_delayed", error=str(e))
+                    await self._clock.sleep(self._waits.after_error)
+
+    async def _round(self, tasks: asyncio.TaskGroup) -> None:
+        if not self._connected:
+            await self._memory.check(self._bus)
+            self._connected = True
+            self._looked_at_pending = float("-inf")
+        if not await self._bus.hold_lease():
+            await self._clock.sleep(self._waits.without_lease)
+            return
+        for entry in await self._entries():
+            await self._room.acquire()
+            try:
+                await self._take(entry, tasks)
+            except TransientError:
+                self._room.release()
+                raise
+
+    async def _entries(self) -> list[Entry]:
+        """What is to be done next: first what was left lying, then what is new."""
+        now = self._clock.monotonic()
+        if now - self._looked_at_pending >= self._waits.own_pending:
+            left = [*await self._bus.own_pending(), *await self._bus.take_over()]
+            self._looked_at_pending = now
+            left = [entry for entry in left if entry.entry_id not in self._in_flight]
+            if left:
+                return left
+        new = list(await self._bus.new_entries())
+        self._untouched.update(entry.entry_id for entry in new)
+        return new
+
+    async def _take(self, entry: Entry, tasks: asyncio.TaskGroup) -> None:
+        """Claim one command; what follows from it runs in a task of its own."""
+        try:
+            derived = "x" + entry.entry_id
+            command = parse(PlaceOrderCommand, entry.data, {"client_order_id": derived})
+        except UnreadableError as e:
+            tasks.create_task(self._refuse_unreadable(entry, e))
+            return
+        fresh = not entry.redelivered or entry.entry_id in self._untouched
+        sendable = fresh and not self._memory.doubts(entry.milliseconds)
+        sized = self._venue.size(command)
+        refusal = sized if isinstance(sized, Refused) else None
+        if sendable and refusal is None:
+            refusal = await self._too_late(entry)
+        content = content_of(command)
+        record = Record(
+            client_order_id=command.client_order_id,
+            entry_id=entry.entry_id,
+            content=content,
+            command=command.model_dump_json(),
+            timestamp=self._venue.milliseconds(),
+            validity=self._venue.validity,
+            sendable=sendable,
+            sent_quantity=None if isinstance(sized, Refused) else sized.quantity,
+            sent_price=None if isinstance(sized, Refused) else sized.price,
+        )
+        self._untouched.discard(entry.entry_id)
+        found = await self._bus.claim(record)
+        if found is None:
+            careful = self._memory.careful(entry.milliseconds)
+            work = self._placing.carry_out(record, entry, refusal, look_first=careful)
+        else:
+            work = self._placing.take_up(found, entry, command, content)
+        self._in_flight.add(entry.entry_id)
+        task = tasks.create_task(work)
+        task.add_done_callback(lambda _: self._done(entry))
+
+    def _done(self, entry: Entry) -> None:
+        self._in_flight.discard(entry.entry_id)
+        self._room.release()
+
+    async def _too_late(self, entry: Entry) -> Refused | None:
+        """Why a command's moment has passed, or has not come."""
+        within = self._waits.max_age
+        server: Server = await self._bus.server()
+        age = (server.milliseconds - entry.milliseconds) / 1000
+        if -self._waits.most_ahead <= age <= within:
+            if not await self._venue.ready(within - age):
+                return Refused("rate_limited", "the exchange takes no orders from us just now")
+            server = await self._bus.server()
+            age = (server.milliseconds - entry.milliseconds) / 1000
+        if age < -self._waits.most_ahead:
+            return Refused("clock", f"the entry's id is {-age:.1f} s ahead of Redis's clock")
+        if age > within:
+            return Refused("expired", f"the command is {age:.1f} s old; want at most {within:g} s")
+        return None
+
+    async def _refuse_unreadable(self, entry: Entry, error: UnreadableError) -> None:
+        self._in_flight.add(entry.entry_id)
+        try:
+            answer = None
+            if isinstance(error.fields.get("client_order_id"), str):
+                at = self._venue.milliseconds()
+                answer = unreadable(error.fields, entry, str(error), at)
+            await self._placing.dead_letter(entry, answer, str(error))
+        finally:
+            self._done(entry)

@@ -1,0 +1,52 @@
+"""Whether Redis may have forgotten, and up to when its word is not enough."""
+
+import structlog
+
+from services._connector_kit.orders.ports import Bus, Remembered, Server
+
+log = structlog.get_logger()
+
+# For so long after forgetting, a later command is looked up at the venue before it is sent: a bot
+# may send an id again because its answer was wiped.
+CAREFUL_FOR = 600_000
+
+
+class Memory:
+    """What this connector knows about its Redis. All times are Redis's, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.forgotten_at = -1
+        self._identity: str | None = None
+
+    async def check(self, bus: Bus) -> Server:
+        """To be called on every new connection, before anything that it gives is acted on."""
+        made_groups = await bus.prepare()
+        server = await bus.server()
+        known = await bus.remembered()
+        if self._forgot(server, known, made_groups=made_groups, newest=await bus.newest_entry()):
+            # The old server's clock may have been ahead of this one's.
+            self.forgotten_at = max(server.milliseconds, await bus.newest_entry())
+            log.warning("redis_may_have_forgotten", up_to=self.forgotten_at)
+        elif known is not None:
+            self.forgotten_at = max(self.forgotten_at, known.forgotten_at)
+        await bus.remember(Remembered(server.identity, self.forgotten_at))
+        self._identity = server.identity
+        return server
+
+    def _forgot(
+        self, server: Server, known: Remembered | None, *, made_groups: bool, newest: int
+    ) -> bool:
+        if self._identity is not None and server.identity != self._identity:
+            return True
+        if known is None:
+            # A first start finds nothing: the groups exist before anything is published.
+            return self._identity is not None or newest > 0
+        return known.identity != server.identity or made_groups
+
+    def doubts(self, milliseconds: int) -> bool:
+        """True for a moment of which Redis may have forgotten what was done then."""
+        return milliseconds <= self.forgotten_at
+
+    def careful(self, now: int) -> bool:
+        """True while a later command may be one that was carried out and forgotten."""
+        return self.forgotten_at >= 0 and now <= self.forgotten_at + CAREFUL_FOR

@@ -1,0 +1,201 @@
+"""What the order core needs of the world, and nothing else of it.
+
+The core has no wall clock, randomness, ids or sleep of its own: everything comes through these
+ports, so that the very same code runs in the deterministic simulation.
+"""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common_models import OrderResponseEvent, PlaceOrderCommand
+from services._connector_kit.orders.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a command stream. `redelivered`: somebody may have begun with it before."""
+
+    command: str
+    entry_id: str
+    data: bytes
+    redelivered: bool
+
+    @property
+    def milliseconds(self) -> int:
+        """When Redis took it, by its own clock."""
+        return int(self.entry_id.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Which Redis this is, and what time it has. `identity` changes when it may have forgotten."""
+
+    identity: str
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Kept in Redis: which Redis it was, and up to when what it holds is not to be trusted."""
+
+    identity: str
+    forgotten_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class VenueOrder:
+    """An order as the venue tells it. Quantities in the base asset, as decimal text."""
+
+    order_id: str
+    client_order_id: str
+    filled_quantity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """An order on the venue's tick and lot, as decimal text."""
+
+    quantity: str
+    price: str | None
+
+
+class PlaceOutcome:
+    """What became of the one POST: one of the three classes below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(PlaceOutcome):
+    """The venue has it."""
+
+    order: VenueOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(PlaceOutcome):
+    """The venue refused it, with a code on the list of definitive refusals."""
+
+    reason_code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear(PlaceOutcome):
+    """No answer, or none that proves anything: it may or may not have happened."""
+
+    message: str
+
+
+class Clock(Protocol):
+    """Time that passes."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Bus(Protocol):
+    """One dedicated connection to Redis: commands are read and claimed on it.
+
+    Raises TransientError when the connection is gone or Redis is in trouble; the next call then
+    starts on a new connection, which may lead to a Redis that has forgotten: ask `server` first.
+    """
+
+    async def server(self) -> Server:
+        """Which Redis this connection leads to."""
+
+    async def prepare(self) -> bool:
+        """Make sure that the groups exist; True if one had to be made."""
+
+    async def remembered(self) -> Remembered | None:
+        """What was remembered last; None where nothing is."""
+
+    async def remember(self, what: Remembered) -> None:
+        """Remember which Redis this was."""
+
+    async def newest_entry(self) -> int:
+        """When the newest entry of the command streams came in; 0 where there is none."""
+
+    async def hold_lease(self) -> bool:
+        """Become, or stay, the active instance; False while another one is."""
+
+    async def own_pending(self) -> Sequence[Entry]:
+        """What this consumer read and has not acknowledged, oldest first."""
+
+    async def take_over(self) -> Sequence[Entry]:
+        """What other consumers read and left for too long, now ours."""
+
+    async def new_entries(self) -> Sequence[Entry]:
+        """What nobody read yet; waits a while for the first."""
+
+    async def claim(self, record: Record) -> Record | None:
+        """Take the record's client order id for this record; the record that has it already."""
+
+
+class Journal(Protocol):
+    """What is known about each order; each call is one transaction.
+
+    Raises TransientError when it is not known whether the call did anything: calling again is safe.
+    """
+
+    async def get(self, client_order_id: str) -> Record | None:
+        """The record of that id."""
+
+    async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
+        """Publish `unknown`, unless it was published before or the record is closed."""
+
+    async def close(self, record: Record, entry: Entry) -> Record:
+        """Publish the record's answer, keep the record, acknowledge the entry: all or nothing.
+
+        Where the record is closed already, only the entry is acknowledged. Returns the record
+        that the journal has now.
+        """
+
+    async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
+        """Answer an entry that has no record of its own, and acknowledge it: all or nothing, once.
+
+        With `dead_letter` (what is wrong with it) the entry goes to the dead-letter stream too.
+        """
+
+    async def correct(self, record: Record, order: VenueOrder) -> None:
+        """A ghost appeared: report it, once, and keep the corrected record."""
+
+    async def provisional(self) -> Sequence[Record]:
+        """The records that were closed as not found less than a day ago."""
+
+
+class Venue(Protocol):
+    """The exchange, as far as placing needs it."""
+
+    validity: int  # milliseconds: how long after its timestamp a request may still be carried out
+
+    def milliseconds(self) -> int:
+        """The venue's clock, as we know it."""
+
+    async def ready(self, within: float) -> bool:
+        """Wait until an order may be sent; False where a ban or the budget lasts longer."""
+
+    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+        """What would be sent for a command, by the venue's rules; or why nothing is."""
+
+    async def check(self, record: Record) -> Refused | None:
+        """Why this order must not be sent now: switches, halt, limits; None where it may."""
+
+    def place(self, record: Record) -> Awaitable[PlaceOutcome]:
+        """Send the one POST, with the record's timestamp; never raises but CancelledError."""
+
+    async def find(self, record: Record) -> VenueOrder | None:
+        """The venue's order with that client order id, by direct query.
+
+        Raises:
+            TransientError: no answer.
+        """
+
+    async def search(self, record: Record) -> VenueOrder | None:
+        """The same by open orders and recent trades, where a direct query found nothing.
+
+        Raises:
+            TransientError: no answer.
+        """

@@ -1,0 +1,66 @@
+"""The journal's record of one order: written before anything is decided or sent."""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from common_models import OrderResponseEvent, PlaceOrderCommand
+
+State = Literal["taken", "unknown", "closed"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One client order id, taken for one stream entry.
+
+    `timestamp` (venue milliseconds) is the one the request is signed with: what lies in a slow
+    network, or in a process that was paused, is too old for the venue once it wakes. `sendable`
+    is False for a command that may have been sent by somebody who is forgotten: it is resolved,
+    never sent.
+    """
+
+    client_order_id: str
+    entry_id: str
+    content: str
+    command: str
+    timestamp: int
+    validity: int
+    sendable: bool
+    state: State = "taken"
+    sent_quantity: str | None = None
+    sent_price: str | None = None
+    answer: str | None = None
+    provisional: bool = False
+
+    @property
+    def order(self) -> PlaceOrderCommand:
+        """The command that was journaled."""
+        return PlaceOrderCommand.model_validate_json(self.command)
+
+    def closed(self, answer: OrderResponseEvent, *, provisional: bool = False) -> "Record":
+        """This record with its final answer."""
+        return msgspec.structs.replace(
+            self, state="closed", answer=answer.model_dump_json(), provisional=provisional
+        )
+
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def dump(record: Record) -> bytes:
+    """A record as the journal keeps it."""
+    return msgspec.json.encode(record)
+
+
+def load(data: bytes) -> Record:
+    """A record from the journal.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _decoder.decode(data)
+
+
+def content_of(command: PlaceOrderCommand) -> str:
+    """A digest of what a command asks for: equal for two commands that want the same."""
+    return hashlib.sha256(command.model_dump_json().encode()).hexdigest()[:32]
