@@ -42,7 +42,7 @@ class Readiness:
 
     def report(self) -> dict[str, Any]:
         """`{"ready": bool, "parts": {name: "ok" or why not}}`."""
-        parts = {name: reason or "ok" for name, reason in self._reasons.items()}
+        parts = {name: "ok" if reason is None else reason for name, reason in self._reasons.items()}
         return {"ready": self.ready, "parts": parts}
 
 
@@ -53,7 +53,7 @@ async def health_server(
     """Serve `/health` and `/ready` while the block runs; yields the port.
 
     Raises:
-        FatalError: the port is taken.
+        FatalError: the port is taken, or the address is not ours.
     """
 
     async def health(_: web.Request) -> web.Response:
@@ -73,8 +73,9 @@ async def health_server(
             await site.start()
         except OSError as e:
             raise FatalError(
-                f"HEALTH_PORT={settings.health_port}: {e.strerror or e}; "
-                "want a port that is free, or 0 for any"
+                f"HEALTH_HOST={settings.health_host} HEALTH_PORT={settings.health_port}: "
+                f"{e.strerror or e}; want an address of this machine and a port that is free, "
+                "or port 0 for any"
             ) from e
         port: int = runner.addresses[0][1]
         log.info("health_served", port=port)

@@ -57,14 +57,15 @@ async def _run_until_signal(serve: Callable[[S], Awaitable[None]], settings: S) 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number.name)
     log.info("service_started", pid=os.getpid())
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not asked_to_stop:
-            raise
-    except BaseExceptionGroup as group:
-        return _report(group)
-    except Exception as error:  # noqa: BLE001 - the last place that can say what went wrong
+    await asyncio.wait([task])
+    # After this asyncio waits for what still runs in threads, where no cancellation reaches.
+    loop.call_later(STOP_WITHIN, _give_up)
+    return _outcome(task, asked_to_stop=asked_to_stop)
+
+
+def _outcome(task: asyncio.Future[None], *, asked_to_stop: bool) -> int:
+    """The exit code of a service that has ended, after saying why it ended."""
+    if not task.cancelled() and (error := task.exception()):
         return _report(error)
     if not asked_to_stop:
         log.error("service_failed", error="the service ended without being asked to stop")

@@ -4,9 +4,9 @@ Each service has one class that inherits `ServiceSettings`; a field's name in ca
 variable. `load` turns what pydantic finds into lines a person can act on.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -31,11 +32,27 @@ class SettingsError(Exception):
     """Settings that can't be used: the message has one line for each fault."""
 
 
+# What a Redis URL may ask for behind its "?"; the rest is set by `redis_client`.
+_REDIS_OPTIONS = ("db", "ssl_")
+
+
 def _redis_url(url: str) -> str:
+    # The messages never repeat the URL or a part of it: any part may be a piece of a password.
+    want = "want e.g. redis://127.0.0.1:6379/0, a password's special characters as %XX"
     try:
-        parse_url(url)
-    except ValueError as e:
-        raise ValueError(f"{e}; want e.g. redis://127.0.0.1:6379/0") from None
+        options = parse_url(url)
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"can't be parsed; {want}") from None
+    if parts.scheme != "unix":
+        if not parts.hostname or port == 0 or parts.fragment:
+            raise ValueError(f"has no host, or no usable port; {want}")
+        if parts.path.strip("/") and "db" not in options:
+            raise ValueError(f"what follows the port is no database number; {want}")
+    for name in parse_qs(parts.query):
+        if not name.startswith(_REDIS_OPTIONS):
+            raise ValueError(f"may have the options db and ssl_… only; {want}")
     return url
 
 
@@ -53,9 +70,15 @@ def _slash_form(symbols: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _root_url(url: str) -> str:
-    if "://" not in url:
-        raise ValueError(f"{url!r} has no scheme; want e.g. https://host or ws://host:port")
+    url = url.strip()
+    parts = urlsplit(url)
+    if not parts.scheme or not parts.netloc:
+        raise ValueError(f"{url!r} has no scheme or no host; want e.g. https://host:port")
     return url.rstrip("/")
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 # A comma list of slash symbols: "BTC/USDT,ETH/USDT".
@@ -67,16 +90,26 @@ Url = Annotated[str, AfterValidator(_root_url)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-def _is_secret(info: FieldInfo) -> bool:
-    return info.annotation is SecretStr or SecretStr in get_args(info.annotation)
+def _is_secret(name: str, info: FieldInfo) -> bool:
+    # A Redis URL may hold a password.
+    return (
+        info.annotation is SecretStr
+        or SecretStr in get_args(info.annotation)
+        or (name == "redis_url")
+    )
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
     """`NAME_FILE=/run/secrets/name` gives the secret `NAME`, as Docker's secrets are read."""
 
+    def __init__(self, settings_cls: type[BaseSettings], *variables: EnvSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._variables = variables
+
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{field_name.upper()}_FILE", "")  # noqa: TID251 - this is settings
-        if not path or not _is_secret(field):
+        paths = (source.env_vars.get(f"{field_name}_file") for source in self._variables)
+        path = next(filter(None, paths), None)
+        if path is None or not _is_secret(field_name, field):
             return None, field_name, False
         try:
             return Path(path).read_text(encoding="utf-8").strip() or None, field_name, False
@@ -87,12 +120,9 @@ class _SecretFiles(PydanticBaseSettingsSource):
             ) from None
 
     def __call__(self) -> dict[str, Any]:
-        values = {}
-        for name, info in self.settings_cls.model_fields.items():
-            value, key, _ = self.get_field_value(info, name)
-            if value is not None:
-                values[key] = value
-        return values
+        fields = self.settings_cls.model_fields.items()
+        values = {name: self.get_field_value(info, name)[0] for name, info in fields}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class ServiceSettings(BaseSettings):
@@ -102,10 +132,14 @@ class ServiceSettings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, AfterValidator(_redis_url), Field(repr=False)] = (
+        "redis://127.0.0.1:6379/0"
+    )
     health_host: str = "127.0.0.1"
     health_port: Port = 8000
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
+        "info"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -117,7 +151,9 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the hook's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment first, then secret files, then `.env`."""
-        return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
+        variables = [s for s in (env_settings, dotenv_settings) if isinstance(s, EnvSettingsSource)]
+        files = _SecretFiles(settings_cls, *variables)
+        return init_settings, env_settings, files, dotenv_settings
 
 
 def load(settings_type: type[S]) -> S:
@@ -129,9 +165,10 @@ def load(settings_type: type[S]) -> S:
     try:
         return settings_type()
     except ValidationError as e:
-        raise SettingsError(
-            "\n".join(_line(settings_type, error) for error in e.errors())
-        ) from None
+        lines = [_line(settings_type, error) for error in e.errors()]
+        raise SettingsError("\n".join(lines)) from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise SettingsError(f".env: can't be read ({e.__class__.__name__})") from None
 
 
 def _line(settings_type: type[ServiceSettings], error: Any) -> str:
@@ -140,6 +177,6 @@ def _line(settings_type: type[ServiceSettings], error: Any) -> str:
     info = settings_type.model_fields.get(field)
     if info is None:
         return message
-    if _is_secret(info) or field == "redis_url":  # a Redis URL may hold a password
+    if _is_secret(field, info):
         return f"{field.upper()}: {message}"
     return f"{field.upper()}={error['input']!r}: {message}"

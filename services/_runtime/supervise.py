@@ -27,7 +27,7 @@ def full_jitter(
 ) -> Iterator[float]:
     """Waits in seconds: each random below a limit that doubles from *first* up to *longest*."""
     draw = (rng or random.Random()).random  # noqa: S311 - jitter, not cryptography
-    limit = first
+    limit = min(first, longest)
     while True:
         yield draw() * limit
         limit = min(limit * 2, longest)

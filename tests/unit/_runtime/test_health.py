@@ -1,0 +1,96 @@
+"""The health endpoints, asked over HTTP as an orchestrator asks."""
+
+import socket
+from typing import Any
+
+import aiohttp
+import pytest
+
+from services._runtime.health import Readiness, health_server
+from services._runtime.lifecycle import FatalError
+from services._runtime.settings import ServiceSettings
+
+
+def any_port() -> ServiceSettings:
+    """Settings that take whatever port is free."""
+    return ServiceSettings.model_construct(health_port=0)
+
+
+async def get(port: int, path: str) -> tuple[int, Any]:
+    """Status and JSON body."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}{path}", timeout=aiohttp.ClientTimeout(5)) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+async def test_health_says_that_the_process_lives() -> None:
+    """Also while nothing is ready."""
+    async with health_server("bot", any_port(), Readiness("redis")) as port:
+        assert await get(port, "/health") == (200, {"status": "alive", "service": "bot"})
+
+
+async def test_ready_follows_the_parts_and_gives_the_reasons() -> None:
+    """503 with the reason of each part that isn't ready; 200 when all are."""
+    readiness = Readiness("redis", "feed")
+    async with health_server("bot", any_port(), readiness) as port:
+
+        async def ready() -> tuple[int, dict[str, str]]:
+            status, body = await get(port, "/ready")
+            assert body["service"] == "bot"
+            assert body["ready"] is (status == 200)
+            return status, body["parts"]
+
+        assert await ready() == (503, {"redis": "starting", "feed": "starting"})
+        readiness.ok("redis")
+        readiness.waiting("feed", "no snapshot")
+        assert await ready() == (503, {"redis": "ok", "feed": "no snapshot"})
+        readiness.ok("feed")
+        assert await ready() == (200, {"redis": "ok", "feed": "ok"})
+        readiness.waiting("redis", "connection refused")
+        assert await ready() == (503, {"redis": "connection refused", "feed": "ok"})
+
+
+def test_a_part_that_waits_for_no_stated_reason_is_not_called_ok() -> None:
+    """The report never says "ok" of what isn't."""
+    readiness = Readiness("redis")
+    readiness.waiting("redis", "")
+    assert readiness.report() == {"ready": False, "parts": {"redis": ""}}
+
+
+def test_a_part_named_late_counts_too() -> None:
+    """What reports that it waits is waited for, announced or not."""
+    readiness = Readiness()
+    assert readiness.ready
+    readiness.waiting("late", "just starting")
+    assert not readiness.ready
+
+
+async def test_the_port_is_free_again_afterwards() -> None:
+    """The server ends with its block."""
+    async with health_server("bot", any_port(), Readiness()) as port:
+        pass
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await get(port, "/health")
+
+
+async def test_a_taken_port_is_an_error_that_names_the_setting() -> None:
+    """And the port, and what would be right."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = ServiceSettings.model_construct(health_port=port)
+        with pytest.raises(FatalError, match=f"HEALTH_PORT={port}: .*in use.*want") as caught:
+            async with health_server("bot", settings, Readiness()):
+                pass
+    assert "0 for any" in str(caught.value)
+
+
+async def test_an_address_that_is_not_ours_is_an_error_that_names_the_setting() -> None:
+    """192.0.2.1 is nobody's (RFC 5737)."""
+    settings = ServiceSettings.model_construct(health_host="192.0.2.1", health_port=0)
+    with pytest.raises(FatalError, match=r"HEALTH_HOST=192\.0\.2\.1 "):
+        async with health_server("bot", settings, Readiness()):
+            pass

@@ -1,0 +1,143 @@
+"""Keeping a connection alive: what is forgiven, and how long the waits are."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from itertools import count, islice, repeat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services._runtime.supervise import TransientError, full_jitter, keep_alive
+
+SECONDS = st.floats(min_value=0.001, max_value=1_000.0)
+
+
+@given(first=SECONDS, longest=SECONDS, seed=st.integers())
+def test_waits_are_below_a_limit_that_doubles_up_to_the_longest(
+    first: float, longest: float, seed: int
+) -> None:
+    """Full jitter: any wait from nothing to the limit, and the limit is bounded."""
+    for n, wait in enumerate(islice(full_jitter(first, longest, random.Random(seed)), 15)):
+        assert 0 <= wait <= min(first * 2**n, longest)
+
+
+def test_waits_use_the_whole_range() -> None:
+    """Clients that lost the same server don't come back together."""
+    waits = list(islice(full_jitter(4.0, 4.0, random.Random(1)), 1_000))
+    assert min(waits) < 0.1
+    assert max(waits) > 3.9
+
+
+class World:
+    """A clock that only sleeping and working moves, and the sessions that were run in it."""
+
+    def __init__(self, *sessions: Exception | float | None) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+        self.reasons: list[str] = []
+        self._sessions = iter(sessions)
+
+    def clock(self) -> float:
+        """Seconds since the world began."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+    async def session(self) -> None:
+        """The next outcome: an error at once, or so many healthy seconds and then a hang-up."""
+        outcome = next(self._sessions, None)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome is None:
+            raise KeyError("no more sessions")
+        self.now += outcome
+
+    async def run(self, waits: Callable[[], Iterator[float]] = lambda: repeat(1.0)) -> None:
+        """Keep alive until the sessions are used up."""
+        with pytest.raises(KeyError, match="no more sessions"):
+            await keep_alive(
+                self.session,
+                name="test",
+                waits=waits,
+                healthy_after=30.0,
+                on_down=self.reasons.append,
+                clock=self.clock,
+                sleep=self.sleep,
+            )
+
+
+async def test_transient_errors_are_forgiven_for_ever() -> None:
+    """Each is reported, waited out, and followed by another session."""
+    world = World(*(TransientError(f"drop {n}") for n in range(100)))
+    await world.run()
+    assert world.slept == [1.0] * 100
+    assert world.reasons == [f"drop {n}" for n in range(100)]
+
+
+async def test_a_session_that_ends_politely_is_a_drop_too() -> None:
+    """It is waited for and begun again, and its reason says what happened."""
+    world = World(5.0, 5.0)
+    await world.run()
+    assert world.slept == [1.0, 1.0]
+    assert world.reasons == ["the other side ended the session"] * 2
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), OSError("disk"), TimeoutError()])
+async def test_other_errors_go_up_as_they_are(error: Exception) -> None:
+    """Only what says of itself that it may pass is tried again."""
+    world = World(TransientError("first"), error)
+    with pytest.raises(type(error)) as caught:
+        await keep_alive(world.session, name="test", clock=world.clock, sleep=world.sleep)
+    assert caught.value is error
+    assert len(world.slept) == 1
+
+
+async def test_a_venue_that_names_a_wait_is_obeyed() -> None:
+    """`retry_after` is the least that is waited; a longer wait of ours stays."""
+    world = World(TransientError("ban", retry_after=90.0), TransientError("", retry_after=0.5))
+    await world.run()
+    assert world.slept == [90.0, 1.0]
+
+
+async def test_the_waits_start_over_only_after_a_healthy_session() -> None:
+    """A session of 29 seconds proves nothing, one of 30 does."""
+    drop = TransientError("drop")
+    world = World(drop, drop, 29.0, drop, 30.0, drop, drop)
+    await world.run(lambda: map(float, count(1)))
+    assert world.slept == [1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0]
+
+
+async def test_a_cancellation_in_a_session_passes_through() -> None:
+    """It ends the supervisor; it isn't taken for a drop."""
+    started = asyncio.Event()
+
+    async def session() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(keep_alive(session, name="test"))
+    await started.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_a_cancellation_in_a_wait_passes_through() -> None:
+    """A stop doesn't have to wait for the wait."""
+    waiting = asyncio.Event()
+
+    async def session() -> None:
+        raise TransientError("drop", retry_after=1_000_000.0)
+
+    task = asyncio.create_task(
+        keep_alive(session, name="test", on_down=lambda _: waiting.set()),
+    )
+    await waiting.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
