@@ -43,6 +43,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             self, state="closed", answer=answer.model_dump_json(), provisional=provisional
         )
 
+    def marked_unknown(self) -> "Record":
+        """This record after `unknown` was published."""
+        return msgspec.structs.replace(self, state="unknown")
+
+    def corrected(self) -> "Record":
+        """This record after its ghost appeared: no longer watched."""
+        return msgspec.structs.replace(self, provisional=False)
+
 
 _decoder = msgspec.json.Decoder(Record)
 

@@ -1,0 +1,171 @@
+"""The command streams of one connector, read and claimed on one dedicated connection."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from common_models.stream_names import CommandStream, state_key
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.ports import Entry, Remembered, Server
+from services._connector_kit.orders.record import Record, dump, load
+from services._runtime.redis_client import BLOCK_MS, explain
+
+BATCH = 10
+# More than can be under way at once, so that what was left lying is always among them.
+PENDING_BATCH = 200
+# Longer than any legal handling: the validity of a request, the margin after it and the misses.
+TAKE_OVER_AFTER_MS = 60_000
+LEASE_MS = 10_000
+
+
+def order_key(connector: str, client_order_id: str) -> str:
+    """Where the journal keeps an order's record."""
+    return state_key(connector, f"order:{client_order_id}")
+
+
+class RedisBus:
+    """The port `Bus` on a real server.
+
+    *redis* must hold a single connection: what is read on it may be claimed on it only, so that
+    a Redis that came back with less than it had can't be taken for the one that was read from.
+    """
+
+    def __init__(
+        self, redis: Redis, connector: str, commands: Sequence[str], consumer: str
+    ) -> None:
+        self._redis: Any = redis
+        self._connector = connector
+        self._consumer = consumer
+        self._streams = {str(CommandStream(connector, name)): name for name in commands}
+        self._identity: str | None = None
+
+    async def server(self) -> Server:
+        """Which Redis this connection leads to, and its time."""
+        if self._identity is None:
+            info = await self._call(self._redis.info, "server")
+            replication = await self._call(self._redis.info, "replication")
+            self._identity = f"{info['run_id']} {replication['master_replid']}"
+        seconds, micro = await self._call(self._redis.time)
+        return Server(self._identity, seconds * 1000 + micro // 1000)
+
+    async def prepare(self) -> bool:
+        """Make sure that the groups exist; True if one had to be made."""
+        made = False
+        for stream in self._streams:
+            try:
+                await self._redis.xgroup_create(stream, self._connector, id="0", mkstream=True)
+                made = True
+            except ResponseError as e:
+                if not str(e).startswith("BUSYGROUP"):
+                    raise self._trouble(e) from e
+            except (RedisError, OSError) as e:
+                raise self._trouble(e) from e
+        return made
+
+    async def remembered(self) -> Remembered | None:
+        """What was remembered last; None where nothing is."""
+        found = await self._call(self._redis.get, self._memory_key)
+        return None if found is None else msgspec.json.decode(found, type=Remembered)
+
+    async def remember(self, what: Remembered) -> None:
+        """Remember which Redis this was."""
+        await self._call(self._redis.set, self._memory_key, msgspec.json.encode(what))
+
+    @property
+    def _memory_key(self) -> str:
+        return state_key(self._connector, "redis")
+
+    async def newest_entry(self) -> int:
+        """When the newest entry of the command streams came in; 0 where there is none."""
+        newest = 0
+        for stream in self._streams:
+            entries = await self._call(self._redis.xrevrange, stream, count=1)
+            if entries:
+                newest = max(newest, int(entries[0][0].partition(b"-")[0]))
+        return newest
+
+    async def hold_lease(self) -> bool:
+        """Become, or stay, the active instance; False while another one is."""
+        key = state_key(self._connector, "lease")
+        if await self._call(self._redis.set, key, self._consumer, nx=True, px=LEASE_MS):
+            return True
+        if await self._call(self._redis.get, key) != self._consumer.encode():
+            return False
+        await self._call(self._redis.pexpire, key, LEASE_MS)
+        return True
+
+    async def own_pending(self) -> Sequence[Entry]:
+        """What this consumer read and has not acknowledged, oldest first."""
+        return await self._read("0", count=PENDING_BATCH, block=None)
+
+    async def new_entries(self) -> Sequence[Entry]:
+        """What nobody read yet; waits up to `BLOCK_MS` for the first."""
+        return await self._read(">", count=BATCH, block=BLOCK_MS)
+
+    async def _read(self, position: str, *, count: int, block: int | None) -> list[Entry]:
+        streams = dict.fromkeys(self._streams, position)
+        reply = await self._call(
+            self._redis.xreadgroup,
+            self._connector,
+            self._consumer,
+            streams,
+            count=count,
+            block=block,
+        )
+        found = dict(reply) if isinstance(reply, list) else reply
+        return [
+            entry
+            for stream, entries in (found or {}).items()
+            for entry in self._entries(stream.decode(), _flat(entries), position != ">")
+        ]
+
+    async def take_over(self) -> Sequence[Entry]:
+        """What other consumers read and left for too long, now ours."""
+        taken: list[Entry] = []
+        for stream in self._streams:
+            reply = await self._call(
+                self._redis.xautoclaim,
+                stream,
+                self._connector,
+                self._consumer,
+                TAKE_OVER_AFTER_MS,
+                count=BATCH,
+            )
+            taken += self._entries(stream, reply[1], redelivered=True)
+        return taken
+
+    def _entries(self, stream: str, entries: Iterable[Any], redelivered: bool) -> list[Entry]:
+        return [
+            # An entry that was deleted while it was pending has no fields: it can't be read.
+            Entry(
+                self._streams[stream],
+                entry_id.decode(),
+                (fields or {}).get(b"data", b""),
+                redelivered,
+            )
+            for entry_id, fields in entries
+        ]
+
+    async def claim(self, record: Record) -> Record | None:
+        """Take the record's client order id for this record; the record that has it already."""
+        key = order_key(self._connector, record.client_order_id)
+        found = await self._call(self._redis.set, key, dump(record), nx=True, get=True)
+        return None if found is None else load(found)
+
+    async def _call(self, method: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return await method(*args, **options)
+        except (RedisError, OSError, TimeoutError) as e:
+            raise self._trouble(e) from e
+
+    def _trouble(self, error: Exception) -> TransientError:
+        self._identity = None  # the next connection may lead elsewhere
+        return TransientError(explain(error))
+
+
+def _flat(entries: Any) -> Any:
+    """redis-py wraps the entries of one stream once more in some of its reply forms."""
+    return entries[0] if entries and isinstance(entries[0], list) else entries

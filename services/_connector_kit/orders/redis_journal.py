@@ -1,0 +1,159 @@
+"""The orders' journal and the answers, each change one transaction."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, WatchError
+
+from common_models import OrderResponseEvent, OrderStatusUpdateEvent
+from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.ports import Entry, VenueOrder
+from services._connector_kit.orders.record import Record, dump, load
+from services._connector_kit.orders.redis_bus import order_key
+from services._runtime.redis_client import explain
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+KEEP_CLOSED = 7 * 24 * 3600
+WATCH_GHOSTS = 24 * 3600
+KEEP_ANSWERED = 24 * 3600
+
+
+class RedisJournal:
+    """The port `Journal` on a real server. `exchange` is the name that events carry."""
+
+    def __init__(self, redis: Redis, connector: str, exchange: str, events_maxlen: int) -> None:
+        self._redis: Any = redis
+        self._connector = connector
+        self._exchange = exchange
+        self._maxlen = events_maxlen
+        self._responses = str(EventStream(connector, "order_response"))
+        self._statuses = str(EventStream(connector, "order_status"))
+        self._ghosts = state_key(connector, "ghosts")
+
+    async def get(self, client_order_id: str) -> Record | None:
+        """The record of that id."""
+        found = await self._safely(self._redis.get(self._key(client_order_id)))
+        return None if found is None else load(found)
+
+    async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
+        """Publish `unknown`, unless it was published before or the record is closed."""
+        del entry  # it stays pending: the final answer acknowledges it
+        key = self._key(record.client_order_id)
+
+        def change(known: bytes | None, pipe: Any) -> None:
+            now = record if known is None else load(known)
+            if now.state == "taken":
+                self._publish(pipe, self._responses, answer.model_dump_json())
+                pipe.set(key, dump(now.marked_unknown()))
+
+        await self._transaction(key, change)
+
+    async def close(self, record: Record, entry: Entry) -> Record:
+        """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
+        key = self._key(record.client_order_id)
+
+        def change(known: bytes | None, pipe: Any) -> Record:
+            now = None if known is None else load(known)
+            if now is None or now.state != "closed":
+                now = record
+                self._publish(pipe, self._responses, record.answer or "")
+                pipe.set(key, dump(record), ex=KEEP_CLOSED)
+                if record.provisional:
+                    pipe.zadd(self._ghosts, {record.client_order_id: record.timestamp})
+            self._acknowledge(pipe, entry)
+            return now
+
+        return await self._transaction(key, change)
+
+    async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
+        """Answer an entry that has no record of its own, and acknowledge it: all or nothing, once."""
+        key = state_key(self._connector, f"answered:{entry.command}:{entry.entry_id}")
+
+        def change(known: bytes | None, pipe: Any) -> None:
+            if known is None:
+                if dead_letter is not None:
+                    pipe.xadd(
+                        str(DeadLetterStream(self._connector, entry.command)),
+                        {"data": entry.data, "entry_id": entry.entry_id, "error": dead_letter},
+                        maxlen=self._maxlen,
+                        approximate=True,
+                    )
+                if answer is not None:
+                    self._publish(pipe, self._responses, answer)
+                pipe.set(key, "", ex=KEEP_ANSWERED)
+            self._acknowledge(pipe, entry)
+
+        await self._transaction(key, change)
+
+    async def correct(self, record: Record, order: VenueOrder) -> None:
+        """A ghost appeared: report it, once, and keep the corrected record."""
+        key = self._key(record.client_order_id)
+        command = record.order
+        filled = float(order.filled_quantity)
+        report = OrderStatusUpdateEvent(
+            order_id=order.order_id,
+            client_order_id=record.client_order_id,
+            symbol=command.symbol,
+            status="open" if not filled else "partially_filled",
+            filled_quantity=filled,
+            remaining_quantity=max(0.0, command.quantity - filled),
+            exchange=self._exchange,
+        )
+
+        def change(known: bytes | None, pipe: Any) -> None:
+            now = None if known is None else load(known)
+            if now is not None and now.provisional:
+                self._publish(pipe, self._statuses, report.model_dump_json())
+                pipe.set(key, dump(now.corrected()), ex=KEEP_CLOSED)
+                pipe.zrem(self._ghosts, record.client_order_id)
+
+        await self._transaction(key, change)
+
+    async def provisional(self) -> Sequence[Record]:
+        """The records that were closed as not found less than a day ago."""
+        seconds, _ = await self._safely(self._redis.time())
+        oldest = (seconds - WATCH_GHOSTS) * 1000
+        await self._safely(self._redis.zremrangebyscore(self._ghosts, "-inf", f"({oldest}"))
+        ids = await self._safely(self._redis.zrange(self._ghosts, 0, -1))
+        if not ids:
+            return []
+        found = await self._safely(self._redis.mget([self._key(i.decode()) for i in ids]))
+        return [record for data in found if data and (record := load(data)).provisional]
+
+    def _key(self, client_order_id: str) -> str:
+        return order_key(self._connector, client_order_id)
+
+    def _publish(self, pipe: Any, stream: str, data: str | bytes) -> None:
+        pipe.xadd(stream, {"data": data}, maxlen=self._maxlen, approximate=True)
+
+    def _acknowledge(self, pipe: Any, entry: Entry) -> None:
+        pipe.xack(
+            str(CommandStream(self._connector, entry.command)), self._connector, entry.entry_id
+        )
+
+    async def _transaction(self, key: str, change: Callable[[bytes | None, Any], T]) -> T:
+        """Apply *change* to what *key* holds, in one MULTI; again if somebody was faster."""
+        while True:
+            try:
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    await pipe.watch(key)
+                    known = await pipe.get(key)
+                    pipe.multi()
+                    result = change(known, pipe)
+                    await pipe.execute()
+                    return result
+            except WatchError:
+                continue
+            except (RedisError, OSError, TimeoutError) as e:
+                raise TransientError(explain(e)) from e
+
+    async def _safely(self, call: Awaitable[Any]) -> Any:
+        try:
+            return await call
+        except (RedisError, OSError, TimeoutError) as e:
+            raise TransientError(explain(e)) from e
