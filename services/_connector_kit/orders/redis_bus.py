@@ -138,14 +138,10 @@ class RedisBus:
         return taken
 
     def _entries(self, stream: str, entries: Iterable[Any], redelivered: bool) -> list[Entry]:
+        name = self._streams[stream]
         return [
             # An entry that was deleted while it was pending has no fields: it can't be read.
-            Entry(
-                self._streams[stream],
-                entry_id.decode(),
-                (fields or {}).get(b"data", b""),
-                redelivered,
-            )
+            Entry(name, entry_id.decode(), (fields or {}).get(b"data", b""), redelivered)
             for entry_id, fields in entries
         ]
 

@@ -1,8 +1,10 @@
 """The orders' journal and the answers, each change one transaction."""
 
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
@@ -71,18 +73,14 @@ class RedisJournal:
         return await self._transaction(key, change)
 
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
-        """Answer an entry that has no record of its own, and acknowledge it: all or nothing, once."""
+        """Answer an entry that has no record of its own, once, and acknowledge it."""
         key = state_key(self._connector, f"answered:{entry.command}:{entry.entry_id}")
 
         def change(known: bytes | None, pipe: Any) -> None:
             if known is None:
                 if dead_letter is not None:
-                    pipe.xadd(
-                        str(DeadLetterStream(self._connector, entry.command)),
-                        {"data": entry.data, "entry_id": entry.entry_id, "error": dead_letter},
-                        maxlen=self._maxlen,
-                        approximate=True,
-                    )
+                    stream = str(DeadLetterStream(self._connector, entry.command))
+                    self._publish(pipe, stream, _letter(entry, dead_letter))
                 if answer is not None:
                     self._publish(pipe, self._responses, answer)
                 pipe.set(key, "", ex=KEEP_ANSWERED)
@@ -157,3 +155,18 @@ class RedisJournal:
             return await call
         except (RedisError, OSError, TimeoutError) as e:
             raise TransientError(explain(e)) from e
+
+
+def _letter(entry: Entry, error: str) -> bytes:
+    """A dead letter: what is wrong, and the entry whole; bytes that are no text as base64."""
+    try:
+        content, encoding = entry.data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        content, encoding = b64encode(entry.data).decode("ascii"), "base64"
+    letter = {
+        "entry_id": entry.entry_id,
+        "error": error,
+        "encoding": encoding,
+        "content": content,
+    }
+    return msgspec.json.encode(letter)
