@@ -1,0 +1,181 @@
+"""`make run`: everything on this machine, on simulated markets, until asked to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from common_models.stream_names import MarketStream
+from services._local.parts import Part, PartError, watch_process
+from services._local.ports import NoPortError, Ports
+from services._local.redis_server import RedisServer
+from services._local.run_folder import fresh_run_folder
+from services._local.settings import RunSettings, environment
+from services._local.terminal import LogTail, how_to_look, say
+from services._runtime.settings import SettingsError, load
+
+# From the start of a part until it must be ready.
+READY_WITHIN = 60.0
+SHOW_LOGS_EVERY = 0.2
+
+
+def main() -> int:
+    """Run until RUN_SECONDS have passed or a signal comes (0), or until a part fails (1)."""
+    given = dict(os.environ)  # noqa: TID251 - the parts get what we were given
+    try:
+        settings = load(RunSettings)
+        with Ports() as ports:
+            return asyncio.run(_until_asked_to_stop(settings, given, ports, fresh_run_folder()))
+    except (SettingsError, NoPortError, PartError) as e:
+        sys.stderr.write(f"make run: {e}\n")
+        return 1
+
+
+async def _until_asked_to_stop(
+    settings: RunSettings, given: Mapping[str, str], ports: Ports, folder: Path
+) -> int:
+    asked_to_stop = False
+    task = asyncio.ensure_future(_run(settings, given, ports, folder))
+
+    def stop() -> None:
+        nonlocal asked_to_stop
+        if not asked_to_stop:
+            asked_to_stop = True
+            say("Stopping.")
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not asked_to_stop:
+            raise
+    except BaseExceptionGroup as group:
+        failed, others = group.split(PartError)
+        if failed is None or others is not None:
+            raise
+        raise PartError("; ".join(str(e) for e in failed.exceptions)) from None
+    return 0
+
+
+async def _run(settings: RunSettings, given: Mapping[str, str], ports: Ports, folder: Path) -> None:
+    started = time.monotonic()
+    simulator = Part("exchange_simulator", _port(ports, 8010, "the simulator's health"), folder)
+    binance = Part("binance_connector", _port(ports, 8001, "the Binance connector"), folder)
+    luno = Part("luno_connector", _port(ports, 8002, "the Luno connector"), folder)
+    bot = Part("bot", _port(ports, 8000, "the bot"), folder)
+    parts = [bot, binance, luno, simulator]
+    async with (
+        _shown_logs(parts),
+        _redis(settings, ports, folder) as redis,
+        _stopped_in_turn((bot,), (binance, luno), (simulator,)),
+        asyncio.TaskGroup() as tasks,
+    ):
+        watching = (redis.watch(), *(part.watch() for part in parts))
+        watches = [tasks.create_task(watch) for watch in watching]
+        variables = environment(given, redis.url, _port(ports, 8900, "the simulator"))
+        # Without a venue the connectors would wait, and then wait before they look again.
+        await _start((simulator,), variables)
+        await _start((binance, luno, bot), variables)
+        stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")
+        say(how_to_look(redis.cli, str(stream), parts, folder, time.monotonic() - started))
+        await _pass(settings.run_seconds)
+        for watch in watches:
+            watch.cancel()
+
+
+async def _start(parts: Sequence[Part], variables: Mapping[str, str]) -> None:
+    for part in parts:
+        await part.start(variables)
+    async with aiohttp.ClientSession() as http:
+        await asyncio.gather(*(part.until_ready(http, READY_WITHIN) for part in parts))
+
+
+async def _pass(seconds: float | None) -> None:
+    if seconds is None:
+        await asyncio.Event().wait()
+    else:
+        await asyncio.sleep(seconds)
+
+
+def _port(ports: Ports, wanted: int, whose: str) -> int:
+    port = ports.take(wanted)
+    if port != wanted:
+        say(f"Port {wanted} is taken: {whose} uses {port}.")
+    return port
+
+
+@dataclass(frozen=True, slots=True)
+class _Bus:
+    """The Redis of this run, and how redis-cli finds it."""
+
+    url: str
+    cli: str
+    server: RedisServer | None
+
+    async def watch(self) -> None:
+        """Wait until our own server ends, which it should not.
+
+        Raises:
+            PartError: it did.
+        """
+        if self.server is not None and self.server.process is not None:
+            log = self.server.data_dir / "valkey.log"
+            await watch_process("Redis", self.server.process, log)
+
+
+@asynccontextmanager
+async def _redis(settings: RunSettings, ports: Ports, folder: Path) -> AsyncIterator[_Bus]:
+    if not settings.own_redis:
+        # The URL itself may hold a password.
+        yield _Bus(settings.redis_url, 'redis-cli -u "$REDIS_URL"', None)
+        return
+    port = _port(ports, 6379, "Redis")
+    server = RedisServer(folder / "redis", port)
+    try:
+        try:
+            await server.start()
+        except RuntimeError as e:
+            raise PartError(str(e)) from None
+        yield _Bus(server.url, f"redis-cli -p {port}", server)
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def _stopped_in_turn(*groups: Sequence[Part]) -> AsyncIterator[None]:
+    """Stop the parts at the end, those that need others before those."""
+    try:
+        yield
+    finally:
+        for group in groups:
+            await asyncio.gather(*(part.stop() for part in group))
+
+
+@asynccontextmanager
+async def _shown_logs(parts: Sequence[Part]) -> AsyncIterator[None]:
+    """Show what is worth it of the parts' logs, to the last line."""
+    tails = [LogTail(part.name, part.log) for part in parts]
+
+    async def keep_showing() -> None:
+        while True:
+            for tail in tails:
+                tail.show()
+            await asyncio.sleep(SHOW_LOGS_EVERY)
+
+    showing = asyncio.create_task(keep_showing())
+    try:
+        yield
+    finally:
+        showing.cancel()
+        await asyncio.wait([showing])
+        for tail in tails:
+            tail.show()

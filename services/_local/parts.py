@@ -1,0 +1,153 @@
+"""The processes the launcher runs: started, watched, asked whether they are ready, stopped."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from services._local.settings import HOST
+
+# A service stops within five seconds by itself.
+STOP_WITHIN = 6.0
+ASK_TIMEOUT = 2.0
+ASK_EVERY = 0.1
+LAST_LINES = 5
+
+
+class PartError(Exception):
+    """A part ended, or didn't become ready; the message says which and why."""
+
+
+def dying_with_parent() -> list[str]:
+    """What to put before a command so that it is stopped even if we are killed.
+
+    util-linux has it, and so has any Debian; elsewhere a killed launcher leaves its parts.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+
+
+def ending(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+class Part:
+    """One service as a process of its own; its log is the file `<folder>/<name>.log`."""
+
+    def __init__(self, name: str, health_port: int, folder: Path) -> None:
+        self.name = name
+        self.health_port = health_port
+        self.log = folder / f"{name}.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self._started = asyncio.Event()
+
+    @property
+    def ready_url(self) -> str:
+        """Where it says whether it is ready."""
+        return f"http://{HOST}:{self.health_port}/ready"
+
+    async def start(self, environment: Mapping[str, str]) -> None:
+        """Run `python -m services.<name>` where no `.env` lies."""
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(*dying_with_parent(), sys.executable, "-m", f"services.{self.name}"),
+                cwd=self.log.parent,
+                env={**environment, "HEALTH_PORT": str(self.health_port)},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the launcher, which stops all in order
+            )
+        self._started.set()
+
+    async def watch(self) -> None:
+        """Wait until it ends by itself, which it should not.
+
+        Raises:
+            PartError: it ended; with how, and its last words.
+        """
+        await self._started.wait()
+        if self._process is not None:
+            await watch_process(self.name, self._process, self.log)
+
+    async def until_ready(self, http: aiohttp.ClientSession, within: float) -> None:
+        """Ask until it says that it is ready.
+
+        Raises:
+            PartError: it didn't in *within* seconds; with what it waits for.
+        """
+        reason = "it was never asked"
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    reason = await self._why_not_ready(http)
+                    if not reason:
+                        return
+                    await asyncio.sleep(ASK_EVERY)
+        except TimeoutError:
+            raise PartError(f"{self.name} isn't ready after {within:.0f} s: {reason}") from None
+
+    async def _why_not_ready(self, http: aiohttp.ClientSession) -> str:
+        """Empty when it is ready."""
+        try:
+            async with http.get(
+                self.ready_url, timeout=aiohttp.ClientTimeout(total=ASK_TIMEOUT)
+            ) as response:
+                report: dict[str, Any] = await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as e:
+            return f"{self.ready_url} gives no answer ({e.__class__.__name__})"
+        if report.get("service") != self.name:
+            return f"{self.ready_url} is answered by something else"
+        waiting = [f"{part}: {why}" for part, why in report["parts"].items() if why != "ok"]
+        return "" if report["ready"] else "; ".join(waiting)
+
+    async def stop(self) -> None:
+        """Ask it and whatever it started to stop; after six seconds, make it."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_WITHIN)
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+async def watch_process(name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    """Wait until *process* ends, which nobody asked it to.
+
+    Raises:
+        PartError: always; with how it ended, and the last words in *log*.
+    """
+    code = await process.wait()
+    raise PartError(f"{name} {ending(code)}: {last_words(log)}\n  Its log: {log}")
+
+
+def last_words(log: Path) -> str:
+    """Why a service failed, from its log: its one clear error, or the last lines."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    for line in reversed(lines):
+        record = parsed(line)
+        if record.get("event") == "service_failed":
+            return str(record.get("error"))
+    return "\n  ".join(lines[-LAST_LINES:]) or "it left no log"
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A log line's fields; empty if it isn't JSON."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,72 @@
+"""Free TCP ports, claimed so that two launchers started together don't take the same."""
+
+import fcntl
+import os
+import socket
+import tempfile
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Self
+
+from services._local.settings import HOST
+
+TRIES = 100
+
+
+class NoPortError(Exception):
+    """No port is free where one was looked for."""
+
+
+class Ports:
+    """The ports this process has claimed; given back when the block ends.
+
+    A claim is a locked file: a part binds its port only some time after it was chosen. The lock
+    goes with the process, however that ends.
+    """
+
+    def __init__(self) -> None:
+        self._claims: list[TextIOWrapper] = []
+        self._folder = Path(tempfile.gettempdir()) / f"exchange-connector-suite-{os.getuid()}"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+
+    def take(self, wanted: int) -> int:
+        """The port *wanted*, or the next one that is free.
+
+        Raises:
+            NoPortError: not one in a hundred is.
+        """
+        for port in range(wanted, wanted + TRIES):
+            if self._claim(port):
+                return port
+        raise NoPortError(f"no port is free from {wanted} to {wanted + TRIES - 1}")
+
+    def _claim(self, port: int) -> bool:
+        claim = (self._folder / f"{port}.lock").open("w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.close()
+            return False
+        if not _is_free(port):
+            claim.close()
+            return False
+        self._claims.append(claim)
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give all claims back."""
+        while self._claims:
+            self._claims.pop().close()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the parts do
+        try:
+            s.bind((HOST, port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,59 @@
+"""What the launcher is told, and what it tells its parts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services._runtime.settings import ServiceSettings, Symbols
+
+ROOT = Path(__file__).parents[2]
+HOST = "127.0.0.1"
+KEY, SECRET = "simulator-key", "simulator-secret"
+
+# Nothing that could reach a real account is handed on.
+REAL_MONEY = ("BINANCE_API_", "LUNO_API_", "LIVE_TRADING")
+
+
+class RunSettings(ServiceSettings):
+    """From the environment alone: `make run` never reads `.env`."""
+
+    model_config = SettingsConfigDict(env_file=None, env_ignore_empty=True, extra="ignore")
+
+    # Stop after so many seconds of being ready; None: run until asked to stop.
+    run_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
+
+    @property
+    def own_redis(self) -> bool:
+        """True if the caller named no Redis."""
+        return "redis_url" not in self.model_fields_set
+
+
+def environment(given: Mapping[str, str], redis_url: str, simulator_port: int) -> dict[str, str]:
+    """What all parts are given: what we were, but for keys and addresses, which are simulated."""
+    http, ws = f"http://{HOST}:{simulator_port}", f"ws://{HOST}:{simulator_port}"
+    kept = {name: value for name, value in given.items() if not name.startswith(REAL_MONEY)}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "REDIS_URL": redis_url,
+        "HEALTH_HOST": HOST,
+        "SIMULATOR_HOST": HOST,
+        "SIMULATOR_PORT": str(simulator_port),
+        "SIMULATOR_BINANCE_API_KEY": KEY,
+        "SIMULATOR_BINANCE_API_SECRET": SECRET,
+        "SIMULATOR_LUNO_API_KEY_ID": KEY,
+        "SIMULATOR_LUNO_API_SECRET_KEY": SECRET,
+        "BINANCE_API_KEY": KEY,
+        "BINANCE_API_SECRET": SECRET,
+        "BINANCE_REST_URL": f"{http}/api",
+        "BINANCE_STREAM_URL": ws,
+        "BINANCE_WS_API_URL": f"{ws}/ws-api/v3",
+        "LUNO_API_KEY_ID": KEY,
+        "LUNO_API_SECRET_KEY": SECRET,
+        "LUNO_REST_URL": http,
+        "LUNO_STREAM_URL": ws,
+    }

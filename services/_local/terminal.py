@@ -1,0 +1,104 @@
+"""What the launcher tells the person at the terminal."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from services._local.parts import Part, parsed
+
+LOUD = frozenset({"warning", "error", "critical"})
+NOT_SHOWN = frozenset({"event", "level", "timestamp", "service", "exception"})
+VALUE_SHOWN = 120
+
+
+def say(text: str) -> None:
+    """One message to the person."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class LogTail:
+    """Shows what is added to a part's log, line by line."""
+
+    def __init__(self, part: str, log: Path) -> None:
+        self._part = part
+        self._log = log
+        self._read = 0
+        self._stopping = False
+
+    def show(self) -> None:
+        """Say what is worth saying of the lines that came since the last call."""
+        if not self._log.exists():
+            return
+        with self._log.open("rb") as log:
+            log.seek(self._read)
+            lines, end, _ = log.read().rpartition(b"\n")
+        self._read += len(lines) + len(end)
+        for line in lines.decode(errors="replace").splitlines():
+            record = parsed(line)
+            # What a part that was asked to stop warns of is the stop itself.
+            self._stopping = self._stopping or record.get("event") == "service_stopping"
+            if self._stopping and record.get("level") == "warning":
+                continue
+            if text := shown(self._part, line):
+                say(text)
+
+
+def how_to_look(
+    redis_cli: str, stream: str, parts: list[Part], folder: Path, seconds: float
+) -> str:
+    """Printed once everything is ready, after *seconds*."""
+    health = "\n".join(f"    {part.ready_url}  {part.name}" for part in parts)
+    return f"""
+Ready after {seconds:.1f} s: two simulated exchanges, their connectors, and the bot.
+
+  Watch trades arrive:
+    {redis_cli} XREAD COUNT 5 BLOCK 5000 STREAMS {stream} '$'
+  List all streams:
+    {redis_cli} --scan --type stream
+  Ask how they are:
+{health}
+  Logs, one file each:
+    {folder}
+"""
+
+
+def shown(part: str, line: str) -> str | None:
+    """A log line of *part* as a person reads it; None if it is for the file only.
+
+    The bot's summaries are shown, and whatever any part warns of.
+    """
+    record = parsed(line)
+    if not record:
+        return f"{part}: {line}" if line.strip() else None
+    if record.get("event") == "market_summary":
+        return summary(record)
+    if record.get("level") not in LOUD:
+        return None
+    fields = [f"{k}={_short(v)}" for k, v in record.items() if k not in NOT_SHOWN]
+    return " ".join([f"{part}: {record['level']}: {record.get('event')}", *fields])
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= VALUE_SHOWN else f"{text[:VALUE_SHOWN]}..."
+
+
+def summary(record: dict[str, Any]) -> str:
+    """The bot's `market_summary` as a table."""
+    when = str(record.get("timestamp", ""))[11:19]
+    head = f"{when} {record['fresh']} of {record['of']} market streams are fresh"
+    if record["malformed"] or record["gaps"]:
+        head += f"; {record['malformed']} malformed entries, {record['gaps']} gaps"
+    rows = [_row(name, feed, record["stale"]) for name, feed in record["streams"].items()]
+    return "\n".join([head, *rows])
+
+
+def _row(name: str, feed: dict[str, Any], stale: list[str]) -> str:
+    age = "never" if feed["age"] is None else f"{feed['age']:.1f} s ago"
+    prices = ((key, feed.get(key)) for key in ("last_price", "bid", "ask"))
+    quoted = "  ".join(
+        f"{key.removesuffix('_price')} {price:,.10g}" for key, price in prices if price is not None
+    )
+    mark = "  STALE" if name in stale else ""
+    return f"  {name:<28}{age:>10}  {feed['entries']:>6} new  {quoted}{mark}"
