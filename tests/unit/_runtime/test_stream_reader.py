@@ -27,7 +27,7 @@ from services._runtime.stream_reader import (
     entry_id,
     settle,
 )
-from tests.support.waiting import eventually
+from tests.support.eventually import eventually
 
 A, B = "binance:BTCUSDT:trades", "luno:XBTZAR:trades"
 KEY = "test:state:positions"
