@@ -34,11 +34,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Simulator:
-    """A running simulator: where it is, and its markets by slash symbol."""
+    """A running simulator: where it is, its markets by slash symbol, its feeds by pair."""
 
     host: str
     port: int
     markets: Mapping[str, Market]
+    binance: Mapping[str, BinanceFeed]
+    luno: Mapping[str, LunoFeed]
 
     @property
     def http_url(self) -> str:
@@ -99,7 +101,7 @@ async def running_simulator(
             group.create_task(pacing.tick(list(binance.values()))),
         ]
         try:
-            yield Simulator(settings.simulator_host, port, markets)
+            yield Simulator(settings.simulator_host, port, markets, binance, luno)
         finally:
             for task in tasks:
                 task.cancel()

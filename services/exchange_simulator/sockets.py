@@ -72,7 +72,6 @@ class Connection:
             code, reason = await self._over
             for helper in helpers:
                 helper.cancel()
-        self._outbox.clear()
         await self.response.close(code=code, message=reason)
 
     async def _write(self) -> None:
@@ -85,9 +84,8 @@ class Connection:
             self._wake.clear()
             try:
                 while self._outbox:
-                    frame = self._outbox[0]
+                    frame = self._outbox.popleft()
                     await self.response.send_frame(frame, WSMsgType.TEXT)
-                    self._outbox.popleft()
                     self._backlog -= len(frame)
             except ConnectionError:
                 self._finish(WSCloseCode.OK)
@@ -141,6 +139,7 @@ class Connection:
         log.warning("slow_consumer_cut_off", path=self._request.path, backlog=self._backlog)
         if self._request.transport is not None:
             self._request.transport.abort()
+        self._outbox.clear()
         self._finish(WSCloseCode.POLICY_VIOLATION)
 
     def _finish(self, code: int, reason: bytes = b"") -> None:

@@ -1,0 +1,54 @@
+"""The 24 h window: sums of what traded in it, minute by minute."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.exchange_simulator.day_stats import DAY_MINUTES, MINUTE_MS, DayStats
+
+START = 1_790_000_040_000  # a whole minute
+
+
+def test_nothing_traded_means_no_window() -> None:
+    """An empty market has no statistics, not zeros."""
+    assert DayStats().window(START) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, MINUTE_MS * 3), st.integers(1, 99), st.integers(1, 9))))
+def test_the_window_sums_up_all_its_trades(trades: list[tuple[int, int, int]]) -> None:
+    """Within a day nothing is left out."""
+    day, now = DayStats(), START
+    for trade_id, (gap, price, quantity) in enumerate(trades):
+        now += gap
+        day.add(now, trade_id, price, quantity)
+    window = day.window(now)
+    if window is None:
+        assert not trades
+        return
+    prices = [price for _, price, _ in trades]
+    assert (window.open, window.close) == (prices[0], prices[-1])
+    assert (window.high, window.low) == (max(prices), min(prices))
+    assert window.volume == sum(quantity for _, _, quantity in trades)
+    assert window.money == sum(price * quantity for _, price, quantity in trades)
+    assert (window.first_id, window.last_id, window.count) == (0, len(trades) - 1, len(trades))
+
+
+def test_what_is_older_than_a_day_leaves_and_is_remembered_as_the_price_before() -> None:
+    """A day and a minute later only the new trade counts."""
+    day = DayStats()
+    day.add(START, 1, 100, 5)
+    later = START + (DAY_MINUTES + 1) * MINUTE_MS
+    day.add(later, 2, 200, 7)
+    window = day.window(later)
+    assert window is not None
+    assert (window.open, window.volume, window.count) == (200, 7, 1)
+    assert day.price_before() == 100
+
+
+def test_a_shorter_window_leaves_out_older_minutes() -> None:
+    """Five minutes hold less than a day."""
+    day = DayStats()
+    day.add(START, 1, 100, 5)
+    day.add(START + 10 * MINUTE_MS, 2, 200, 7)
+    recent = day.window(START + 10 * MINUTE_MS, minutes=5)
+    assert recent is not None
+    assert recent.volume == 7

@@ -1,0 +1,262 @@
+"""The matching engine: price-time priority, nothing lost, nothing crossed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.exchange_simulator.matching import (
+    Accepted,
+    EngineError,
+    Fact,
+    Killed,
+    MatchingEngine,
+    Order,
+    Refused,
+    Removed,
+    Rested,
+    Terms,
+    Trade,
+)
+
+FIRST_ID = 1000
+
+
+def terms(side: str, quantity: int, price: int | None = None, **more: object) -> Terms:
+    """An order's terms, by any owner."""
+    return Terms("someone", side, quantity, price, **more)  # type: ignore[arg-type]
+
+
+@st.composite
+def any_terms(draw: st.DrawFn) -> Terms:
+    """Terms the engine takes; prices are few, so that orders meet."""
+    side = draw(st.sampled_from(["buy", "sell"]))
+    quantity = draw(st.integers(1, 20))
+    if draw(st.integers(0, 4)) == 0:
+        return terms(side, quantity)
+    price = draw(st.integers(95, 105))
+    time_in_force = draw(st.sampled_from(["GTC", "GTC", "GTC", "IOC", "FOK"]))
+    post_only = time_in_force == "GTC" and draw(st.booleans())
+    return terms(side, quantity, price, time_in_force=time_in_force, post_only=post_only)
+
+
+# What happens to a book: an order, or a cancel of the n-th order that rests.
+actions = st.lists(st.one_of(any_terms(), st.integers(0, 50)), max_size=60)
+
+
+class SlowBook:
+    """What the engine must do, written so plainly that it can't be wrong: lists, searched."""
+
+    def __init__(self) -> None:
+        self.resting: list[list[int]] = []  # [order id, 1 bid or -1 ask, price, remaining]
+        self.next_id = FIRST_ID
+
+    def submit(self, wanted: Terms) -> list[tuple[int, int, int]]:
+        """`(maker id, price, quantity)` of each trade."""
+        order_id, self.next_id = self.next_id, self.next_id + 1
+        sign = 1 if wanted.side == "buy" else -1
+        makers = sorted(
+            (order for order in self.resting if order[1] == -sign),
+            key=lambda order: (order[2] * sign, order[0]),
+        )
+        if wanted.price is not None:
+            makers = [order for order in makers if order[2] * sign <= wanted.price * sign]
+        if wanted.post_only and makers:
+            return []
+        if wanted.time_in_force == "FOK" and sum(o[3] for o in makers) < wanted.quantity:
+            return []
+        trades, left = [], wanted.quantity
+        for maker in makers:
+            quantity = min(left, maker[3])
+            if quantity:
+                trades.append((maker[0], maker[2], quantity))
+                maker[3] -= quantity
+                left -= quantity
+        self.resting = [order for order in self.resting if order[3]]
+        if left and wanted.price is not None and wanted.time_in_force == "GTC":
+            self.resting.append([order_id, sign, wanted.price, left])
+        return trades
+
+    def side(self, sign: int) -> list[tuple[int, int]]:
+        """`(order id, remaining)` in price-time order."""
+        orders = [order for order in self.resting if order[1] == sign]
+        return [(o[0], o[3]) for o in sorted(orders, key=lambda o: (-o[2] * sign, o[0]))]
+
+
+def play(steps: list[Terms | int]) -> tuple[MatchingEngine, list[list[Fact]]]:
+    """Run actions; a cancel of an order that isn't there is left out."""
+    engine, said = MatchingEngine(FIRST_ID), []
+    for step in steps:
+        if isinstance(step, Terms):
+            said.append(engine.submit(step)[1])
+        elif step < len(engine.resting):
+            said.append(engine.cancel(list(engine.resting)[step]))
+    return engine, said
+
+
+@given(actions)
+def test_it_does_what_a_plain_slow_book_does(steps: list[Terms | int]) -> None:
+    """Every trade and the whole book, order by order, equal those of the naive model."""
+    engine, slow = MatchingEngine(FIRST_ID), SlowBook()
+    for step in steps:
+        if isinstance(step, Terms):
+            facts = engine.submit(step)[1]
+            trades = [f for f in facts if isinstance(f, Trade)]
+            assert [(t.maker.order_id, t.price, t.quantity) for t in trades] == slow.submit(step)
+        elif step < len(engine.resting):
+            order_id = list(engine.resting)[step]
+            engine.cancel(order_id)
+            slow.resting = [order for order in slow.resting if order[0] != order_id]
+        for side, sign in ((engine.bids, 1), (engine.asks, -1)):
+            assert [(o.order_id, o.remaining) for o in side.orders()] == slow.side(sign)
+
+
+@given(actions)
+def test_the_book_never_stands_crossed(steps: list[Terms | int]) -> None:
+    """After every action the best bid is below the best ask."""
+    engine = MatchingEngine(FIRST_ID)
+    for step in steps:
+        if isinstance(step, Terms):
+            engine.submit(step)
+        bid, ask = engine.best()
+        assert bid is None or ask is None or bid[0] < ask[0]
+
+
+@given(actions)
+def test_every_lot_is_traded_resting_cancelled_killed_or_refused(steps: list[Terms | int]) -> None:
+    """What came in equals what can be accounted for: nothing appears, nothing is lost."""
+    engine, said = play(steps)
+    asked: dict[int, int] = {}
+    settled: dict[int, int] = {}
+
+    def settle(order: Order, quantity: int) -> None:
+        settled[order.order_id] = settled.get(order.order_id, 0) + quantity
+
+    for facts in said:
+        for fact in facts:
+            if isinstance(fact, Accepted | Refused):
+                asked[fact.order.order_id] = fact.order.terms.quantity
+            if isinstance(fact, Trade):
+                settle(fact.taker, fact.quantity)
+                settle(fact.maker, fact.quantity)
+            elif isinstance(fact, Removed | Killed):
+                settle(fact.order, fact.quantity)
+            elif isinstance(fact, Refused):
+                settle(fact.order, fact.order.terms.quantity)
+    for order in engine.resting.values():
+        settle(order, order.remaining)
+    assert settled == asked
+
+
+@given(actions)
+def test_a_levels_quantity_is_the_sum_of_its_orders(steps: list[Terms | int]) -> None:
+    """The aggregated view and the orders agree; empty levels are gone."""
+    engine, _ = play(steps)
+    for side in (engine.bids, engine.asks):
+        sums: dict[int, int] = {}
+        for order in side.orders():
+            assert order.terms.price is not None
+            sums[order.terms.price] = sums.get(order.terms.price, 0) + order.remaining
+        assert dict(side.top(1000)) == sums
+
+
+@given(actions)
+def test_trade_ids_count_up_without_holes(steps: list[Terms | int]) -> None:
+    """The n-th trade has the first id plus n."""
+    engine, said = play(steps)
+    ids = [fact.trade_id for facts in said for fact in facts if isinstance(fact, Trade)]
+    assert ids == list(range(FIRST_ID, engine.next_trade_id))
+
+
+def test_a_market_order_takes_the_best_prices_first_and_ends() -> None:
+    """It walks the levels; what finds nobody is killed, never rested."""
+    engine = MatchingEngine(FIRST_ID)
+    engine.submit(terms("sell", 3, 102))
+    engine.submit(terms("sell", 2, 101))
+    order, facts = engine.submit(terms("buy", 10))
+    assert [(f.price, f.quantity) for f in facts if isinstance(f, Trade)] == [(101, 2), (102, 3)]
+    assert facts[-1] == Killed(order, 5, "no_liquidity")
+    assert engine.best() == (None, None)
+
+
+def test_a_limit_order_trades_and_rests_with_what_is_left() -> None:
+    """Its facts come in order: accepted, the trade, the rest."""
+    engine = MatchingEngine(FIRST_ID)
+    maker, _ = engine.submit(terms("sell", 2, 101))
+    taker, facts = engine.submit(terms("buy", 5, 101))
+    assert facts == [
+        Accepted(taker),
+        Trade(FIRST_ID, taker, maker, 101, 2, 0, 3),
+        Rested(taker, 3),
+    ]
+    assert engine.best() == ((101, 3), None)
+
+
+def test_the_older_order_at_a_price_trades_first() -> None:
+    """Time priority, also after a partial fill."""
+    engine = MatchingEngine(FIRST_ID)
+    first, _ = engine.submit(terms("buy", 4, 100))
+    second, _ = engine.submit(terms("buy", 4, 100))
+    makers = [
+        fact.maker
+        for quantity in (1, 5)
+        for fact in engine.submit(terms("sell", quantity))[1]
+        if isinstance(fact, Trade)
+    ]
+    assert makers == [first, first, second]
+
+
+def test_immediate_or_cancel_leaves_nothing_on_the_book() -> None:
+    """It takes what is there at its price and is killed for the rest."""
+    engine = MatchingEngine(FIRST_ID)
+    engine.submit(terms("sell", 2, 101))
+    order, facts = engine.submit(terms("buy", 5, 101, time_in_force="IOC"))
+    assert facts[-1] == Killed(order, 3, "immediate_or_cancel")
+    assert not engine.resting
+
+
+def test_fill_or_kill_takes_all_or_nothing() -> None:
+    """One lot too many, and the book isn't touched; the exact quantity is filled."""
+    engine = MatchingEngine(FIRST_ID)
+    engine.submit(terms("sell", 2, 101))
+    engine.submit(terms("sell", 2, 102))
+    order, facts = engine.submit(terms("buy", 5, 102, time_in_force="FOK"))
+    assert facts == [Accepted(order), Killed(order, 5, "fill_or_kill")]
+    filled, _ = engine.submit(terms("buy", 4, 102, time_in_force="FOK"))
+    assert filled.remaining == 0
+
+
+def test_post_only_is_refused_when_it_would_trade() -> None:
+    """At the ask it is refused, one tick below it rests."""
+    engine = MatchingEngine(FIRST_ID)
+    engine.submit(terms("sell", 2, 101))
+    order, facts = engine.submit(terms("buy", 1, 101, post_only=True))
+    assert facts == [Refused(order)]
+    order, facts = engine.submit(terms("buy", 1, 100, post_only=True))
+    assert facts == [Accepted(order), Rested(order, 1)]
+
+
+def test_a_cancelled_order_is_gone_and_cant_be_cancelled_again() -> None:
+    """The fact says how much was left; the second cancel names the id it doesn't know."""
+    engine = MatchingEngine(FIRST_ID)
+    order, _ = engine.submit(terms("buy", 4, 100))
+    engine.submit(terms("sell", 1, 100))
+    assert engine.cancel(order.order_id) == [Removed(order, 3)]
+    with pytest.raises(EngineError, match=f"order_id={order.order_id}"):
+        engine.cancel(order.order_id)
+
+
+@pytest.mark.parametrize(
+    ("bad", "names"),
+    [
+        (terms("buy", 0, 100), "quantity=0"),
+        (terms("buy", 1, 0), "price=0"),
+        (terms("buy", 1, post_only=True), "post_only"),
+        (terms("buy", 1, 100, time_in_force="IOC", post_only=True), "post_only"),
+    ],
+)
+def test_terms_that_make_no_sense_are_refused_by_name(bad: Terms, names: str) -> None:
+    """The error names the field; the book stays as it was."""
+    engine = MatchingEngine(FIRST_ID)
+    with pytest.raises(EngineError, match=names):
+        engine.submit(bad)
+    assert engine.next_order_id == FIRST_ID

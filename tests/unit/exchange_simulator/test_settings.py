@@ -1,0 +1,45 @@
+"""The simulator's settings: sensible alone, refused by name when wrong."""
+
+import pytest
+
+from services._runtime.settings import SettingsError, load
+from services.exchange_simulator.instruments import INSTRUMENTS
+from services.exchange_simulator.settings import SimulatorSettings
+
+
+def test_it_needs_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default all symbols are open on port 8900."""
+    settings = load(SimulatorSettings)
+    assert settings.simulator_port == 8900
+    assert settings.instruments == INSTRUMENTS
+
+
+def test_symbols_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comma list opens only these."""
+    monkeypatch.setenv("SIMULATOR_SYMBOLS", "XBT/ZAR, btc/usdt")
+    assert {i.symbol for i in load(SimulatorSettings).instruments} == {"XBT/ZAR", "BTC/USDT"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("SIMULATOR_SYMBOLS", "DOGE/USDT", "DOGE/USDT.*want some of BTC/USDT"),
+        ("SIMULATOR_RATE", "-1", "SIMULATOR_RATE='-1'.*greater than or equal to 0"),
+        ("SIMULATOR_BOOK_ORDERS", "3", "SIMULATOR_BOOK_ORDERS='3'.*greater than or equal to 50"),
+        ("SIMULATOR_PORT", "seventy", "SIMULATOR_PORT='seventy'.*integer"),
+    ],
+)
+def test_what_cant_be_used_is_named(
+    name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable, its value and what would be right."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=says):
+        load(SimulatorSettings)
+
+
+def test_the_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by repr nor by str."""
+    monkeypatch.setenv("SIMULATOR_LUNO_API_SECRET_KEY", "hush-hush")
+    settings = load(SimulatorSettings)
+    assert "hush-hush" not in f"{settings!r} {settings!s}"

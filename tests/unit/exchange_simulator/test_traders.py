@@ -1,0 +1,131 @@
+"""The traders: the same seed, the same market; two-sided and bounded for hours."""
+
+from collections import Counter
+from itertools import count
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.exchange_simulator.instruments import INSTRUMENTS, Instrument
+from services.exchange_simulator.market import Market, Step
+from services.exchange_simulator.matching import Order, Terms, Trade
+from services.exchange_simulator.traders import OrderPool, Traders
+
+BTC = INSTRUMENTS[0]
+START = 1_790_000_000_000
+
+
+def story(seed: int, clock_step: int = 1, instrument: Instrument = BTC) -> list[object]:
+    """Every fact of a market that opens and lives for a while; times left out."""
+    times = count(START, clock_step)
+    opened = [START]  # ids start at the time of opening: both runs open at the same time
+    market = Market(instrument, lambda: opened.pop() if opened else next(times))
+    told: list[object] = []
+
+    def hear(step: Step) -> None:
+        for fact in step.facts:
+            parts = [(p.order_id, p.terms) if isinstance(p, Order) else p for p in fact]
+            told.append((type(fact).__name__, *parts))
+
+    market.subscribe(hear)
+    traders = Traders(market, seed, 100)
+    traders.open_market()
+    for _ in range(300):
+        traders.act()
+    return told
+
+
+def test_the_same_seed_makes_the_same_market_whatever_the_clock_says() -> None:
+    """Facts, ids, prices and quantities are equal at a slow and at a fast clock."""
+    assert story(7, clock_step=1) == story(7, clock_step=977)
+
+
+def test_another_seed_or_symbol_makes_another_market() -> None:
+    """The seed matters, and each symbol lives its own life."""
+    assert story(7) != story(8)
+    assert story(7) != story(7, instrument=INSTRUMENTS[1])
+
+
+@pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.symbol)
+def test_the_book_stays_two_sided_deep_and_bounded(instrument: Instrument) -> None:
+    """Over twenty thousand actions: never thin, never growing, trading all the time."""
+    market = Market(instrument, lambda: START)
+    traders = Traders(market, 1, 400)
+    facts: Counter[str] = Counter()
+    market.subscribe(lambda step: facts.update(type(fact).__name__ for fact in step.facts))
+    traders.open_market()
+    engine = market.engine
+    for _ in range(40):
+        before = facts["Trade"]
+        for _ in range(500):
+            traders.act()
+        bids, asks = len(list(engine.bids.orders())), len(list(engine.asks.orders()))
+        assert 200 < bids < 600
+        assert 200 < asks < 600
+        assert len(engine.bids.levels) > 100
+        assert len(engine.asks.levels) > 100
+        assert facts["Trade"] - before > 100
+        bid, ask = engine.best()
+        assert bid is not None
+        assert ask is not None
+        assert ask[0] - bid[0] < instrument.start_price / 200
+        assert abs(bid[0] - instrument.start_price) < instrument.start_price / 20
+    assert facts["Killed"] > 0
+    assert facts["Refused"] > 0
+
+
+def test_the_book_recovers_when_somebody_sweeps_it() -> None:
+    """After an order that takes every ask, sellers come back."""
+    market = Market(BTC, lambda: START)
+    traders = Traders(market, 1, 200)
+    traders.open_market()
+    market.submit(Terms("whale", "buy", 10**12))
+    assert market.engine.best()[1] is None
+    for _ in range(3000):
+        traders.act()
+    assert len(market.engine.asks.levels) > 100
+
+
+def test_orders_of_others_are_left_alone() -> None:
+    """The crowd may trade with a stranger's order, but never cancels it."""
+    market = Market(BTC, lambda: START)
+    traders = Traders(market, 1, 50)
+    traders.open_market()
+    far = market.submit(Terms("stranger", "buy", 5, BTC.start_price // 2))
+    for _ in range(5000):
+        traders.act()
+    assert far.order_id in market.engine.resting
+
+
+def test_quantities_and_prices_are_what_the_venue_allows() -> None:
+    """Every trade of a market is within its instrument's limits."""
+    market = Market(INSTRUMENTS[-1], lambda: START)
+    limits = market.instrument
+    trades: list[Trade] = []
+    market.subscribe(lambda s: trades.extend(f for f in s.facts if isinstance(f, Trade)))
+    traders = Traders(market, 3, 100)
+    traders.open_market()
+    for _ in range(2000):
+        traders.act()
+    assert trades
+    assert all(limits.min_price <= trade.price <= limits.max_price for trade in trades)
+    assert all(trade.taker.terms.quantity >= limits.min_quantity for trade in trades)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20))), st.integers())
+def test_a_pool_holds_what_was_put_in_and_not_taken_out(
+    moves: list[tuple[bool, int]], seed: int
+) -> None:
+    """As a set does; a pick is one of its members."""
+    pool, model = OrderPool(), set[int]()
+    for put_in, order_id in moves:
+        if put_in and order_id not in model:
+            pool.add(order_id)
+            model.add(order_id)
+        elif not put_in and order_id in model:
+            pool.discard(order_id)
+            model.discard(order_id)
+        assert len(pool) == len(model)
+        assert not model or pool.pick(Random(seed)) in model
