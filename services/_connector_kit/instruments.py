@@ -2,9 +2,32 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 
 from services._runtime.lifecycle import FatalError
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Steps from `least` to `most`; a 0 switches that part of the rule off."""
+
+    step: Decimal = ZERO
+    least: Decimal = ZERO
+    most: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class TradingRules:
+    """What the venue demands of one symbol: prices in the quote asset, quantities in the base."""
+
+    price: Range = Range()
+    quantity: Range = Range()
+    market_quantity: Range = Range()
+    least_notional: Decimal = ZERO
+    most_notional: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +43,7 @@ class Instrument:
     base: str
     quote: str
     trading: bool
+    rules: TradingRules = TradingRules()
 
 
 def choose(

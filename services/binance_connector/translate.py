@@ -5,12 +5,13 @@ Payloads: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-s
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
 from common_models.fields import Side
-from services._connector_kit.instruments import Instrument
+from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.trade_feed import Tick
 
 Levels = list[tuple[float, float]]
@@ -124,6 +125,24 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
         raise ValueError(f"aggregate trades: {e!r}") from e
 
 
+def _rules(filters: Sequence[Mapping[str, Any]]) -> TradingRules:
+    """https://developers.binance.com/docs/binance-spot-api-docs/filters."""
+    by_type = {row["filterType"]: row for row in filters}
+
+    def range_of(filter_type: str, step: str, least: str, most: str) -> Range:
+        row = by_type.get(filter_type, {})
+        return Range(*(Decimal(row.get(name, "0")) for name in (step, least, most)))
+
+    notional = by_type.get("NOTIONAL") or by_type.get("MIN_NOTIONAL") or {}
+    return TradingRules(
+        price=range_of("PRICE_FILTER", "tickSize", "minPrice", "maxPrice"),
+        quantity=range_of("LOT_SIZE", "stepSize", "minQty", "maxQty"),
+        market_quantity=range_of("MARKET_LOT_SIZE", "stepSize", "minQty", "maxQty"),
+        least_notional=Decimal(notional.get("minNotional", "0")),
+        most_notional=Decimal(notional.get("maxNotional", "0")),
+    )
+
+
 def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
     """`GET /api/v3/exchangeInfo`.
 
@@ -138,8 +157,9 @@ def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
                 base=row["baseAsset"],
                 quote=row["quoteAsset"],
                 trading=row["status"] == "TRADING",
+                rules=_rules(row.get("filters", ())),
             )
             for row in answer["symbols"]
         ]
-    except (KeyError, TypeError) as e:
+    except (KeyError, TypeError, ArithmeticError) as e:
         raise ValueError(f"exchange info: {e!r}") from e

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import msgspec
 
 from common_models.fields import Side
-from services._connector_kit.instruments import Instrument
+from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.order_book import (
     LevelBook,
     MakerFill,
@@ -204,8 +204,16 @@ def top_of_book(answer: Mapping[str, Any]) -> TopOfBook:
 def _read(what: str, read: Callable[[], T]) -> T:
     try:
         return read()
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as e:
         raise ValueError(f"{what}: {e!r}") from e
+
+
+def _rules(row: Mapping[str, Any]) -> TradingRules:
+    def range_of(name: str) -> Range:
+        step = Decimal(1).scaleb(-int(row[f"{name}_scale"]))
+        return Range(step, Decimal(row[f"min_{name}"]), Decimal(row[f"max_{name}"]))
+
+    return TradingRules(price=range_of("price"), quantity=range_of("volume"))
 
 
 def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
@@ -224,6 +232,7 @@ def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
                 base=base,
                 quote=quote,
                 trading=row["trading_status"] in _TRADING,
+                rules=_rules(row),
             )
 
     return _read("markets", lambda: list(rows()))

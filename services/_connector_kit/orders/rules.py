@@ -1,32 +1,10 @@
 """A venue's own rules for an order's price and quantity. Pure, in Decimal."""
 
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from common_models import PlaceOrderCommand
+from services._connector_kit.instruments import Range, TradingRules
 from services._connector_kit.orders.ports import Refused, Sized
-
-ZERO = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Steps from `least` to `most`; a 0 switches that part of the rule off."""
-
-    step: Decimal = ZERO
-    least: Decimal = ZERO
-    most: Decimal = ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class TradingRules:
-    """What the venue demands of one symbol: prices in the quote asset, quantities in the base."""
-
-    price: Range = Range()
-    quantity: Range = Range()
-    market_quantity: Range = Range()
-    least_notional: Decimal = ZERO
-    most_notional: Decimal = ZERO
 
 
 def size(command: PlaceOrderCommand, rules: TradingRules) -> Sized | Refused:
