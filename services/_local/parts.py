@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from services._local.parent import dying_with_parent
 from services._local.settings import HOST
 
 # A service stops within five seconds by itself.
@@ -23,15 +23,6 @@ LAST_LINES = 5
 
 class PartError(Exception):
     """A part ended, or didn't become ready; the message says which and why."""
-
-
-def dying_with_parent() -> list[str]:
-    """What to put before a command so that it is stopped even if we are killed.
-
-    util-linux has it, and so has any Debian; elsewhere a killed launcher leaves its parts.
-    """
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 def ending(code: int) -> str:

