@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from common_models import Trade
 from common_models.stream_names import MarketStream, connector, state_key
-from services._connector_kit.errors import FatalError
+from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError
 from services._connector_kit.instruments import Instrument, choose
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.publisher import Publisher
@@ -27,6 +27,9 @@ from services._runtime.supervise import TransientError, full_jitter
 
 T = TypeVar("T")
 log = structlog.get_logger()
+
+# An answer of no at the start isn't likely to change soon, but a delisting or a key may be mended.
+AFTER_A_NO = 30.0
 
 
 async def serve(
@@ -49,6 +52,10 @@ async def serve(
         ):
             engine = Engine(exchange, redis, settings, readiness)
             await engine.run(symbols, symbols_setting)
+
+
+def _patience(error: Exception) -> float:
+    return error.retry_after if isinstance(error, TransientError) else AFTER_A_NO
 
 
 class Engine:
@@ -91,12 +98,16 @@ class Engine:
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""
         waits = full_jitter()
+        failures = 0
         while True:
             try:
                 result = await call()
-            except TransientError as e:
+            except (TransientError, RejectedError, FeedStoppedError) as e:
+                failures += 1
+                say = log.warning if failures == 1 else log.debug
+                say("start_waits", part=part, error=str(e), failures=failures)
                 self._readiness.waiting(part, str(e))
-                await asyncio.sleep(max(next(waits), e.retry_after))
+                await asyncio.sleep(max(next(waits), _patience(e)))
             else:
                 if part == "exchange":
                     self._readiness.ok(part)

@@ -3,9 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from heapq import heappop, heappush
 from itertools import count
+
+# The longest ban there is: Binance's, of three days.
+LONGEST_PAUSE = 3 * 24 * 3600
 
 
 class Priority(IntEnum):
@@ -16,6 +21,22 @@ class Priority(IntEnum):
     PLACE = 2
     BALANCES = 3
     DATA = 4
+
+
+def retry_after(header: str | None, otherwise: float) -> float:
+    """The seconds that a `Retry-After` header asks for; *otherwise* where it can't be read.
+
+    It is a number of seconds or a date (RFC 9110, section 10.2.3).
+    """
+    text = (header or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(min(int(text[:9]), LONGEST_PAUSE))
+    try:
+        moment = parsedate_to_datetime(text)
+        seconds = (moment - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
+    return min(max(seconds, 0.0), LONGEST_PAUSE)
 
 
 class RateBudget:
@@ -57,7 +78,11 @@ class RateBudget:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heappush(self._waiting, (priority, next(self._order), weight, done))
         self._serve()
-        await done
+        try:
+            await done
+        except asyncio.CancelledError:
+            self._serve()  # those behind it needn't wait for its share
+            raise
 
     def pause(self, seconds: float) -> None:
         """Spend nothing for *seconds* (the venue's Retry-After)."""

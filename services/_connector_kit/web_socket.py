@@ -25,7 +25,8 @@ class WebSocket(WSListener):
         self._on_text = on_text
         self._on_open = on_open
         self._parts: list[bytes] = []
-        self._fault: BaseException | None = None
+        self._fault: Exception | None = None
+        self._over = False
         self._transport: WSTransport | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -36,6 +37,8 @@ class WebSocket(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Called by picows; what the callback raises is raised again by `closed`."""
+        if self._over:
+            return  # frames that were read together with the one that ended it all
         kind = frame.msg_type
         if kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
             payload = frame.get_payload_as_bytes()
@@ -49,7 +52,7 @@ class WebSocket(WSListener):
                 self._on_text(payload)
             except Exception as e:  # noqa: BLE001 - not swallowed: raised again in closed()
                 self._fault = e
-                transport.disconnect(graceful=False)
+                self.end()
         elif kind is WSMsgType.CLOSE:
             transport.disconnect()
 
@@ -57,6 +60,12 @@ class WebSocket(WSListener):
         """Send one text frame."""
         if self._transport is not None:
             self._transport.send(WSMsgType.TEXT, text)
+
+    def end(self) -> None:
+        """Hang up at once: nothing is handed on after this."""
+        self._over = True
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
 
     async def closed(self) -> None:
         """Wait for the end, and raise it.
@@ -67,7 +76,10 @@ class WebSocket(WSListener):
         transport = self._transport
         if transport is None:
             raise TransientError("the socket was never open")
-        await transport.wait_disconnected()
+        try:
+            await transport.wait_disconnected()
+        except WSError as e:
+            raise TransientError(f"the venue broke the protocol: {_one_line(e)}") from e
         if self._fault is not None:
             raise self._fault
         received = transport.close_handshake.recv
@@ -88,7 +100,7 @@ async def open_socket(
     socket = WebSocket(on_text, on_open)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            transport, _ = await ws_connect(
+            await ws_connect(
                 lambda: socket,
                 url,
                 websocket_handshake_timeout=CONNECT_TIMEOUT,
@@ -98,9 +110,12 @@ async def open_socket(
                 max_frame_size=MOST_BYTES,
             )
     except (OSError, TimeoutError, WSError) as e:
-        text = str(e).splitlines()[0][:200] if str(e) else e.__class__.__name__
-        raise TransientError(f"the socket can't be opened: {text}") from e
+        raise TransientError(f"the socket can't be opened: {_one_line(e)}") from e
     try:
         yield socket
     finally:
-        transport.disconnect(graceful=False)
+        socket.end()
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else error.__class__.__name__

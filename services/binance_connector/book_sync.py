@@ -9,16 +9,24 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import structlog
+
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.market_data.desk import MarketDesk
-from services._connector_kit.market_data.order_book import Gap, LevelBook, Outcome
+from services._connector_kit.market_data.order_book import Gap, LevelBook, Outcome, crossed
 from services._runtime.supervise import full_jitter
 from services.binance_connector.translate import DepthUpdate, Snapshot
+
+log = structlog.get_logger()
 
 # Updates that wait for a snapshot; beyond this the oldest go, and the snapshot must be newer.
 MOST_BUFFERED = 10_000
 # A snapshot is held until an update joins it, or for this long where the market is quiet.
 SETTLE = 1.0
+# A book that is lost sooner than this is joined again with growing waits.
+STEADY_AFTER = 30.0
+# The venue refuses the snapshot: it may have taken the symbol off its list.
+AFTER_A_NO = 30.0
 
 
 class BookSync:
@@ -28,8 +36,8 @@ class BookSync:
         self, desk: MarketDesk, fetch: Callable[[int], Awaitable[Snapshot]], depth: int
     ) -> None:
         self.book: LevelBook | None = None
-        self.resyncs = 0
         self._desk = desk
+        self._connection = 0  # counts sockets: a snapshot is joined to the one it was asked for
         self._fetch = fetch
         self._depth = depth
         # Deep enough that the published levels don't run out between two snapshots.
@@ -40,6 +48,7 @@ class BookSync:
 
     def connected(self) -> None:
         """A socket is up: from here on updates are buffered (step 1)."""
+        self._connection += 1
         self._start_again("the socket is new")
         self._wanted.set()
 
@@ -56,16 +65,16 @@ class BookSync:
             self._arrived.set()
             return
         outcome = book.apply(update.U, update.u, update.b, update.a)
-        if outcome is Outcome.APPLIED:
-            self._desk.publisher.book(book, update.E)
-            if book.thin(self._depth):
-                self._resync("too few levels are left of the snapshot")
-        elif isinstance(outcome, Gap):
+        if isinstance(outcome, Gap):
             self._resync(outcome.reason)
             self._buffer.append(update)
+        elif outcome is Outcome.APPLIED:
+            if book.thin(self._depth):
+                self._resync("too few levels are left of the snapshot")
+            else:
+                self._desk.publisher.book(book, update.E)
 
     def _resync(self, reason: str) -> None:
-        self.resyncs += 1
         self._start_again(reason)
         self._wanted.set()
 
@@ -78,39 +87,59 @@ class BookSync:
 
     async def keep_joined(self) -> None:
         """Join the book to a snapshot whenever it isn't; runs until cancelled."""
-        waits = full_jitter(first=0.2)
+        waits, failures = full_jitter(first=0.2), 0
         while True:
             await self._wanted.wait()
             try:
                 await self._join()
-            except TransientError as e:
-                if self._wanted.is_set():
-                    self._desk.status.syncing(str(e))
-                await asyncio.sleep(max(next(waits), e.retry_after))
-            except RejectedError as e:
-                self._desk.status.stopped(str(e))
-                return
+            except (TransientError, RejectedError) as e:
+                failures += 1
+                self._failed(e, failures)
+                patience = e.retry_after if isinstance(e, TransientError) else AFTER_A_NO
+                await asyncio.sleep(max(next(waits), patience))
             else:
-                waits = full_jitter(first=0.2)
+                if await self._lost_at_once():
+                    await asyncio.sleep(next(waits))
+                else:
+                    waits, failures = full_jitter(first=0.2), 0
+
+    def _failed(self, error: Exception, failures: int) -> None:
+        say = log.warning if failures == 1 else log.debug
+        say("book_not_joined", symbol=self._desk.status.symbol, error=str(error), failures=failures)
+        if self._wanted.is_set():
+            self._desk.status.syncing(str(error))
+
+    async def _lost_at_once(self) -> bool:
+        """True when the book is out of sync again within `STEADY_AFTER`."""
+        try:
+            async with asyncio.timeout(STEADY_AFTER):
+                await self._wanted.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _join(self) -> None:
+        connection = self._connection
         snapshot = await self._fetch(self._limit)  # 2
         with suppress(TimeoutError):  # a quiet market: nothing changed since the snapshot
-            await asyncio.wait_for(self._arrived.wait(), SETTLE)
-        if not self._wanted.is_set():
+            async with asyncio.timeout(SETTLE):
+                await self._arrived.wait()
+        if not self._wanted.is_set() or self._connection != connection:
             return  # the socket went away meanwhile
         milliseconds = time.time_ns() // 1_000_000
         try:
             book = LevelBook(snapshot.update_id, snapshot.bids, snapshot.asks, limit=self._limit)
-            while self._buffer:  # 3, 4, 5
-                update = self._buffer[0]
-                outcome = book.apply(update.U, update.u, update.b, update.a)
-                if isinstance(outcome, Gap):
-                    raise TransientError(f"the snapshot doesn't join: {outcome.reason}")
-                milliseconds = update.E
-                self._buffer.popleft()
         except ValueError as e:
-            raise TransientError(f"a book can't be read: {e}") from e
+            raise TransientError(f"the snapshot can't be read: {e}") from e
+        outcome: Outcome | Gap | None = crossed(book)
+        while self._buffer and not isinstance(outcome, Gap):  # 3, 4, 5
+            update = self._buffer[0]
+            outcome = book.apply(update.U, update.u, update.b, update.a)
+            if not isinstance(outcome, Gap):
+                self._buffer.popleft()
+                milliseconds = update.E
+        if isinstance(outcome, Gap):
+            raise TransientError(f"the snapshot doesn't join: {outcome.reason}")
         self.book = book
         self._wanted.clear()
         self._desk.status.live()

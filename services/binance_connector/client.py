@@ -15,7 +15,7 @@ from binance import AsyncClient
 from binance.exceptions import BinanceAPIException, BinanceRequestException
 
 from services._connector_kit.errors import (
-    FatalError,
+    FeedStoppedError,
     RateLimitedError,
     RejectedError,
     TransientError,
@@ -24,7 +24,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick
 from services._connector_kit.protocol import World
-from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
 from services.binance_connector import translate
 from services.binance_connector.feed import stream_market_data
 from services.binance_connector.settings import BinanceSettings
@@ -32,12 +32,18 @@ from services.binance_connector.settings import BinanceSettings
 T = TypeVar("T")
 
 REQUEST_TIMEOUT = 10.0
+SHOWN = 200
 # REQUEST_WEIGHT a minute, https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits
 WEIGHT_A_MINUTE = 6000
 INVALID_SYMBOL = -1121
 AGG_TRADES_PAGE = 1000
-# Codes about the key itself: asking again with it won't help.
+# Where a 418 or 429 names no time.
+RETRY_AFTER = 60.0
+# https://developers.binance.com/docs/binance-spot-api-docs/errors: about the key itself, where
+# asking again with it won't help, ...
 BAD_KEY = frozenset({-2014, -2015, -1022})
+# ... and about the server, where it will.
+TRANSIENT = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016, -1034})
 
 
 def depth_weight(limit: int) -> int:
@@ -105,27 +111,31 @@ class Binance:
         Raises:
             TransientError: no answer, a server error, or too many requests.
             RejectedError: the venue answered no.
-            FatalError: the key is no good.
+            FeedStoppedError: the key is no good.
         """
         await self.budget.spend(weight, Priority.DATA)
         try:
             return await request()
         except BinanceAPIException as e:
             raise self._sorted(e) from e
-        except (aiohttp.ClientError, BinanceRequestException, OSError, TimeoutError) as e:
-            raise TransientError(f"no answer from Binance: {e!r}") from e
+        except (aiohttp.ClientError, OSError, TimeoutError) as e:
+            raise TransientError(f"no answer from Binance: {e!r}"[:SHOWN]) from e
+        except (BinanceRequestException, ValueError, AttributeError) as e:
+            # No JSON, no text, or (AttributeError) an error answer that is JSON but no object.
+            raise TransientError(f"an answer of Binance can't be read: {e!r}"[:SHOWN]) from e
 
     def _sorted(self, error: BinanceAPIException) -> Exception:
         status = error.status_code
-        text = str(error.message)[:200] if error.code else "no JSON"
-        message = f"Binance answered {status}: {error.code} {text}"
+        # Without a code it isn't Binance that answers, but something in front of it.
+        text = f"{error.code} {error.message}"[:SHOWN] if error.code else "nothing it documents"
+        message = f"Binance answered {status}: {text}"
         if status in (418, 429):
-            retry_after = float(error.response.headers.get("Retry-After") or 60)
-            self.budget.pause(retry_after)
-            return RateLimitedError(message, retry_after=retry_after)
+            wait = retry_after(error.response.headers.get("Retry-After"), RETRY_AFTER)
+            self.budget.pause(wait)
+            return RateLimitedError(message, retry_after=wait)
         if error.code in BAD_KEY:
-            return FatalError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
-        if status >= 500 or status == 403:  # 403 is the firewall's
+            return FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
+        if status >= 500 or not error.code or error.code in TRANSIENT:
             return TransientError(message)
         return RejectedError(message, code=str(error.code))
 

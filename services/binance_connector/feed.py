@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import assert_never
 
-import msgspec
 import structlog
 
-from services._connector_kit.errors import TransientError
+from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
@@ -84,6 +83,7 @@ class StreamSocket:
         self._fetch_depth = fetch_depth
         self._audit_interval = audit
         self._bad_frames = BadFrames("binance")
+        self._audit_failing = False
 
     async def run(self) -> None:
         """Keep the socket alive until cancelled."""
@@ -109,19 +109,24 @@ class StreamSocket:
     def _on_frame(self, frame: bytes) -> None:
         try:
             found = event(frame)
-            match found:
-                case ServerShutdown():
-                    raise TransientError("the venue announced its shutdown")
-                case AggTrade():
-                    self._feeds[found.s].add_trade(found)
-                case DepthUpdate():
-                    self._feeds[found.s].book.apply(found)
-                case DayTicker():
-                    self._feeds[found.s].add_ticker(found)
-                case _:
-                    assert_never(found)
-        except (msgspec.DecodeError, KeyError, ValueError) as e:
+        except (ValueError, RecursionError) as e:
             self._bad_frames.add(frame, e)
+            return
+        if isinstance(found, ServerShutdown):
+            raise TransientError("the venue announced its shutdown")
+        feed = self._feeds.get(found.s)
+        if feed is None:
+            self._bad_frames.add(frame, KeyError(found.s))
+            return
+        match found:
+            case AggTrade():
+                feed.add_trade(found)
+            case DepthUpdate():
+                feed.book.apply(found)
+            case DayTicker():
+                feed.add_ticker(found)
+            case _:
+                assert_never(found)
 
     async def _audit(self) -> None:
         """Notice a stream that is silent though alive: the REST side knows later updates.
@@ -131,18 +136,27 @@ class StreamSocket:
         """
         while True:
             await asyncio.sleep(self._audit_interval)
-            for name, feed in self._feeds.items():
-                book = feed.book.book
-                if book is None:
-                    continue
-                try:
-                    snapshot = await self._fetch_depth(name, AUDIT_LEVELS)
-                except TransientError as e:
-                    log.warning("audit_failed", symbol=name, error=str(e))
-                    continue
-                await asyncio.sleep(AUDIT_GRACE)
-                if feed.book.book is book and book.update_id < snapshot.update_id:
+            seen = [
+                (name, feed.book.book, await self._latest(name))
+                for name, feed in self._feeds.items()
+            ]
+            await asyncio.sleep(AUDIT_GRACE)
+            for name, book, latest in seen:
+                now = self._feeds[name].book.book
+                if book is not None and now is book and book.update_id < latest:
                     raise TransientError(f"the stream of {name} is silent, though REST moves on")
+
+    async def _latest(self, name: str) -> int:
+        """The id of the latest update that the REST side knows; 0 where it doesn't tell."""
+        try:
+            snapshot = await self._fetch_depth(name, AUDIT_LEVELS)
+        except (TransientError, RejectedError) as e:
+            say = log.debug if self._audit_failing else log.warning
+            say("audit_failed", symbol=name, error=str(e))
+            self._audit_failing = True
+            return 0
+        self._audit_failing = False
+        return snapshot.update_id
 
 
 async def stream_market_data(

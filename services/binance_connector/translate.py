@@ -77,7 +77,8 @@ def event(frame: bytes) -> Event:
     """The event of one combined-stream frame.
 
     Raises:
-        msgspec.DecodeError: it is no JSON, no event we know, or not of its form.
+        ValueError: it is no JSON, no event we know, or not of its form.
+        RecursionError: it is nested absurdly deep.
     """
     return _decode(frame).data
 

@@ -15,7 +15,7 @@ from luno_python.client import Client
 from luno_python.error import APIError
 
 from services._connector_kit.errors import (
-    FatalError,
+    FeedStoppedError,
     RateLimitedError,
     RejectedError,
     TransientError,
@@ -24,7 +24,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick
 from services._connector_kit.protocol import World
-from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
 from services.luno_connector import translate
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.settings import LunoSettings
@@ -106,7 +106,7 @@ class Luno:
         Raises:
             TransientError: no answer, a server error, or too many requests.
             RejectedError: the venue answered no.
-            FatalError: the key is no good.
+            FeedStoppedError: the key is no good.
         """
         await self.budget.spend(1, Priority.DATA)
         loop = asyncio.get_running_loop()
@@ -125,18 +125,18 @@ def _sorted_errors(request: Callable[[], T]) -> T:
         return request()
     except _HTTPStatusError as e:
         if e.status == 401:
-            raise FatalError(
+            raise FeedStoppedError(
                 "Luno refused the key (401); check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY"
             ) from e
         if e.status == 429:
-            wait = float(e.retry_after) if e.retry_after.isdecimal() else RETRY_AFTER
+            wait = retry_after(e.retry_after, RETRY_AFTER)
             raise RateLimitedError(f"Luno wants fewer requests: {e}", retry_after=wait) from e
         raise TransientError(f"Luno answered {e}") from e
     except requests.RequestException as e:
         raise TransientError(f"no answer from Luno: {e.__class__.__name__}") from e
     except APIError as e:
         if e.code in BAD_KEY:
-            raise FatalError(f"Luno refused the key: {e.code} {e.message}") from e
+            raise FeedStoppedError(f"Luno refused the key: {e.code} {e.message}") from e
         if e.code in TRANSIENT:
             raise TransientError(f"Luno answered {e.code}: {e.message}") from e
         raise RejectedError(f"Luno answered {e.code}: {e.message}", code=str(e.code)) from e

@@ -9,7 +9,12 @@ import structlog
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.market_data.desk import MarketDesk
-from services._connector_kit.market_data.order_book import BookTrade, Gap, OrderByOrderBook
+from services._connector_kit.market_data.order_book import (
+    BookTrade,
+    Gap,
+    OrderByOrderBook,
+    crossed,
+)
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
@@ -25,7 +30,8 @@ TICKERS_INTERVAL = 10.0
 # How far the stream may lag behind the REST side before it counts as silent, in milliseconds.
 SILENT_BEHIND = 15_000
 # Errors that asking again won't mend, https://www.luno.com/en/developers/api#tag/Streaming-API.
-FATAL_CODES = ("invalid_", "unauthorised", "ErrUnauthorised", "ErrApiKeyRevoked")
+BAD_KEY = ("invalid_credentials", "unauthorised", "ErrUnauthorised", "ErrApiKeyRevoked")
+UNKNOWN_PAIR = "invalid_market"
 
 
 class PairFeed:
@@ -72,7 +78,8 @@ class PairFeed:
 
     async def _snapshot_in_time(self) -> None:
         try:
-            await asyncio.wait_for(self._synced.wait(), SNAPSHOT_TIMEOUT)
+            async with asyncio.timeout(SNAPSHOT_TIMEOUT):
+                await self._synced.wait()
         except TimeoutError:
             raise TransientError(f"no snapshot within {SNAPSHOT_TIMEOUT:g} s") from None
 
@@ -102,24 +109,23 @@ class PairFeed:
         try:
             frame = translate.frame(payload)
             if frame.error_code is not None:
-                self._refused(frame.error_code, frame.error or "")
+                raise _refusal(frame.error_code, frame.error or "")
+            if frame.timestamp <= 0:
+                raise ValueError("no timestamp")
             if frame.asks is not None or frame.bids is not None:
                 self._start(frame)
             elif frame.sequence is not None and self._book is not None:
-                self._apply(self._book, frame)
+                self._apply(self._book, frame.sequence, frame)
             else:
                 raise ValueError("neither a snapshot nor an update")
-        except (msgspec.DecodeError, ValueError, ArithmeticError) as e:
+        except (ValueError, ArithmeticError, RecursionError) as e:
             self._bad_frames.add(payload, e)
 
-    def _refused(self, code: str, message: str) -> None:
-        text = f"Luno refused the stream: {code} {message}"
-        if code.startswith(FATAL_CODES):
-            raise FeedStoppedError(f"{text}; check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY")
-        raise TransientError(text)
-
     def _start(self, snapshot: translate.Frame) -> None:
-        self._book = book = translate.book(snapshot)
+        book = translate.book(snapshot)
+        if gap := crossed(book):
+            raise self._misfit(gap)
+        self._book = book
         self.milliseconds = snapshot.timestamp
         self._synced.set()
         self._desk.status.live()
@@ -127,19 +133,12 @@ class PairFeed:
         self.trades.reconnected()
         self._publish_ticker(book, snapshot.timestamp)
 
-    def _apply(self, book: OrderByOrderBook, update: translate.Frame) -> None:
-        try:
-            outcome = book.apply(
-                update.sequence or 0,
-                translate.fills(update),
-                translate.created(update),
-                translate.deleted(update),
-            )
-        except (ValueError, ArithmeticError) as e:
-            outcome = Gap(f"update {update.sequence} can't be applied: {e!r}")
+    def _apply(self, book: OrderByOrderBook, sequence: int, update: translate.Frame) -> None:
+        outcome = book.apply(
+            sequence, translate.fills(update), translate.created(update), translate.deleted(update)
+        )
         if isinstance(outcome, Gap):
-            # Only a new connection brings a new snapshot.
-            raise TransientError(f"the book doesn't fit: {outcome.reason}")
+            raise self._misfit(outcome)
         self.milliseconds = update.timestamp
         for told, trade in zip(update.trade_updates or (), outcome, strict=True):
             price = float(trade.price)
@@ -152,9 +151,17 @@ class PairFeed:
             self._desk.publisher.book(book, update.timestamp)
             self._publish_ticker(book, update.timestamp)
 
+    def _misfit(self, gap: Gap) -> TransientError:
+        """Publish nothing more of this book; only a new connection brings a new snapshot."""
+        reason = f"the book doesn't fit: {gap.reason}"
+        self._out_of_sync(reason)
+        return TransientError(reason)
+
     def _check_price(self, told: translate.TradeUpdate, trade: BookTrade) -> None:
         """The maker's price should be counter / base; tell once if it ever isn't."""
-        if told.counter != trade.price * trade.quantity and not self._odd_price_told:
+        if self._odd_price_told or not told.counter.is_finite():
+            return
+        if told.counter != trade.price * trade.quantity:
             self._odd_price_told = True
             log.warning(
                 "trade_price_odd",
@@ -173,6 +180,13 @@ class PairFeed:
         if quote != self._quote:
             self._quote = quote
             self._desk.publisher.ticker(milliseconds, *quote)
+
+
+def _refusal(code: str, message: str) -> TransientError | FeedStoppedError:
+    text = f"Luno refused the stream: {code} {message}"
+    if code.startswith(BAD_KEY):
+        return FeedStoppedError(f"{text}; check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY")
+    return FeedStoppedError(text) if code == UNKNOWN_PAIR else TransientError(text)
 
 
 def _credentials(settings: LunoSettings) -> bytes:
@@ -199,11 +213,19 @@ async def stream_market_data(
 
 async def _poll_tickers(rest: LunoRest, feeds: dict[str, PairFeed], settings: LunoSettings) -> None:
     interval = min(TICKERS_INTERVAL, settings.book_audit_interval)
+    failures = 0
     while True:
         try:
-            for row in await rest.tickers(list(feeds)):
+            rows = await rest.tickers(list(feeds))
+        except (TransientError, RejectedError, FeedStoppedError) as e:
+            failures += 1
+            say = log.warning if failures == 1 else log.debug
+            say("tickers_failed", error=str(e), failures=failures)
+        else:
+            if failures:
+                log.info("tickers_work_again", failures=failures)
+            failures = 0
+            for row in rows:
                 if row.pair in feeds:
                     feeds[row.pair].compare(row)
-        except (TransientError, RejectedError) as e:
-            log.warning("tickers_failed", error=str(e))
         await asyncio.sleep(interval)

@@ -15,21 +15,18 @@ from services._connector_kit.market_data.order_book import Book
 
 
 @lru_cache(maxsize=256)
-def _second(epoch: int) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def iso(milliseconds: int) -> str:
-    """Epoch milliseconds as an ISO timestamp in UTC.
-
-    Raises:
-        ValueError: no calendar has that moment.
-    """
-    epoch, milli = divmod(milliseconds, 1000)
+def _second(epoch: int) -> str | None:
     try:
-        return f"{_second(epoch)}.{milli:03d}Z"
+        return datetime.fromtimestamp(epoch, UTC).isoformat().removesuffix("+00:00")
     except (OverflowError, OSError, ValueError):
-        raise ValueError(f"timestamp {milliseconds}: want epoch milliseconds") from None
+        return None
+
+
+def iso(milliseconds: int) -> str | None:
+    """Epoch milliseconds as an ISO timestamp in UTC; None where no calendar has that moment."""
+    epoch, milli = divmod(milliseconds, 1000)
+    second = _second(epoch)
+    return None if second is None else f"{second}.{milli:03d}Z"
 
 
 class Encoder:
@@ -44,31 +41,39 @@ class Encoder:
     def trade(
         self, milliseconds: int, price: float, quantity: float, side: Side, trade_id: int
     ) -> bytes | None:
-        """A Trade, or None where price or quantity isn't one."""
-        if not (0.0 < price < inf and 0.0 < quantity < inf):
+        """A Trade, or None where price, quantity or time isn't one."""
+        when = iso(milliseconds)
+        if when is None or not (0.0 < price < inf and 0.0 < quantity < inf):
             return None
         return (
-            f'{self._head}{iso(milliseconds)}","price":{price!r},"quantity":{quantity!r},'
+            f'{self._head}{when}","price":{price!r},"quantity":{quantity!r},'
             f'"side":"{side}","trade_id":"{trade_id}"{self._tail}'
         ).encode()
 
     def ticker(
         self, milliseconds: int, last: float, bid: float, ask: float, volume: float | None
     ) -> bytes | None:
-        """A Ticker, or None where it has no last price, bid or ask."""
-        if not (0.0 < last < inf and 0.0 < bid < inf and 0.0 < ask < inf):
+        """A Ticker, or None where it has no last price, bid, ask or time."""
+        when = iso(milliseconds)
+        if when is None or not (0.0 < last < inf and 0.0 < bid < inf and 0.0 < ask < inf):
             return None
         if volume is not None and not 0.0 <= volume < inf:
             return None
         return (
-            f'{self._head}{iso(milliseconds)}","last_price":{last!r},"bid_price":{bid!r},'
+            f'{self._head}{when}","last_price":{last!r},"bid_price":{bid!r},'
             f'"ask_price":{ask!r},"volume_24h":{"null" if volume is None else repr(volume)}'
             f"{self._tail}"
         ).encode()
 
-    def book(self, milliseconds: int, book: Book, depth: int) -> bytes:
-        """An OrderBook with the best *depth* levels a side; a Ladder holds only valid levels."""
+    def book(self, milliseconds: int, book: Book, depth: int) -> bytes | None:
+        """An OrderBook with the best *depth* levels a side, or None where it has no time.
+
+        A Ladder holds only valid levels.
+        """
+        when = iso(milliseconds)
+        if when is None:
+            return None
         return (
-            f'{self._head}{iso(milliseconds)}","bids":[{book.bids.top_json(depth)}],'
+            f'{self._head}{when}","bids":[{book.bids.top_json(depth)}],'
             f'"asks":[{book.asks.top_json(depth)}]{self._tail}'
         ).encode()

@@ -173,10 +173,13 @@ class LevelBook:
             return Outcome.IGNORED
         if first_id > self.update_id + 1:  # 5b
             return Gap(f"update {first_id} after {self.update_id}")
-        for price, quantity in bids:  # 5c
-            self.bids.set(price, quantity)
-        for price, quantity in asks:
-            self.asks.set(price, quantity)
+        try:
+            for price, quantity in bids:  # 5c
+                self.bids.set(price, quantity)
+            for price, quantity in asks:
+                self.asks.set(price, quantity)
+        except ValueError as e:
+            return Gap(f"update {first_id}: {e}")
         self.update_id = last_id
         return crossed(self) or Outcome.APPLIED
 
@@ -210,15 +213,18 @@ class BookTrade(NamedTuple):
 
 
 class OrderByOrderBook:
-    """A book told order by order: Luno's."""
+    """A book told order by order: Luno's.
+
+    Raises:
+        ValueError: an order without a price or a quantity above 0, or listed twice.
+    """
 
     def __init__(self, sequence: int, orders: Iterable[RestingOrder]) -> None:
         self.sequence = sequence
-        self._orders = {order.order_id: order for order in orders}
+        self._orders: dict[str, RestingOrder] = {}
         self._totals: dict[tuple[Side, Decimal], Decimal] = {}
-        for order in self._orders.values():
-            level = (order.side, order.price)
-            self._totals[level] = self._totals.get(level, Decimal(0)) + order.quantity
+        for order in orders:
+            self._take(order)
         self.bids = self._ladder("buy")
         self.asks = self._ladder("sell")
 
@@ -239,43 +245,57 @@ class OrderByOrderBook:
         """
         if sequence != self.sequence + 1:  # 2
             return Gap(f"update {sequence} after {self.sequence}")
+        try:
+            trades = [self._fill(fill) for fill in fills]  # 3
+            if create is not None:
+                self._take(create)
+                self._show(create)
+            if delete is not None:
+                self._change(self._resting(delete), Decimal(0))
+        except (ValueError, ArithmeticError) as e:  # Decimal's faults are the latter
+            return Gap(f"update {sequence}: {e}")
         self.sequence = sequence
-        trades = []
-        for fill in fills:  # 3
-            maker = self._orders.get(fill.maker_id)
-            if maker is None:
-                return Gap(f"trade with unknown maker {fill.maker_id}")
-            left = maker.quantity - fill.quantity
-            if left < 0 or fill.quantity <= 0:
-                return Gap(f"trade of {fill.quantity} with a maker of {maker.quantity}")
-            self._replace(maker, left)
-            taker: Side = "sell" if maker.side == "buy" else "buy"
-            trades.append(BookTrade(taker, maker.price, fill.quantity))  # 4
-        if create is not None:
-            if create.order_id in self._orders:
-                return Gap(f"order {create.order_id} created twice")
-            self._orders[create.order_id] = create
-            self._change_level(create, create.quantity)
-        if delete is not None:
-            order = self._orders.get(delete)
-            if order is None:
-                return Gap(f"unknown order {delete} deleted")
-            self._replace(order, Decimal(0))
         return crossed(self) or trades
 
-    def _replace(self, order: RestingOrder, quantity: Decimal) -> None:
+    def _resting(self, order_id: str) -> RestingOrder:
+        order = self._orders.get(order_id)
+        if order is None:
+            raise ValueError(f"order {order_id} is unknown")
+        return order
+
+    def _fill(self, fill: MakerFill) -> BookTrade:
+        maker = self._resting(fill.maker_id)
+        if not (fill.quantity.is_finite() and 0 < fill.quantity <= maker.quantity):
+            raise ValueError(f"trade of {fill.quantity} with a maker of {maker.quantity}")
+        self._change(maker, maker.quantity - fill.quantity)
+        taker: Side = "sell" if maker.side == "buy" else "buy"
+        return BookTrade(taker, maker.price, fill.quantity)  # 4
+
+    def _take(self, order: RestingOrder) -> None:
+        """Add an order to what is known; its level isn't shown yet."""
+        for number in (order.price, order.quantity):
+            if not (number.is_finite() and number > 0):
+                raise ValueError(f"order {order}: want finite numbers above 0")
+        if order.order_id in self._orders:
+            raise ValueError(f"order {order.order_id} is told twice")
+        self._orders[order.order_id] = order
+        level = (order.side, order.price)
+        self._totals[level] = self._totals.get(level, Decimal(0)) + order.quantity
+
+    def _change(self, order: RestingOrder, quantity: Decimal) -> None:
+        """Leave *quantity* of an order; 0 removes it."""
         if quantity:
             self._orders[order.order_id] = order._replace(quantity=quantity)
         else:
             del self._orders[order.order_id]
-        self._change_level(order, quantity - order.quantity)
+        self._totals[order.side, order.price] += quantity - order.quantity
+        self._show(order)
 
-    def _change_level(self, order: RestingOrder, by: Decimal) -> None:
+    def _show(self, order: RestingOrder) -> None:
+        """Bring the ladder in line with the level that *order* belongs to."""
         level = (order.side, order.price)
-        total = self._totals.get(level, Decimal(0)) + by
-        if total:
-            self._totals[level] = total
-        else:
+        total = self._totals[level]
+        if not total:
             del self._totals[level]
         ladder = self.bids if order.side == "buy" else self.asks
         ladder.set(float(order.price), float(total))

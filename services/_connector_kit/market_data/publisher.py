@@ -2,12 +2,16 @@
 
 import asyncio
 
+import structlog
+
 from common_models.fields import Side
 from common_models.stream_names import MarketStream
 from services._connector_kit.market_data.encode import Encoder
 from services._connector_kit.market_data.order_book import Book
 from services._connector_kit.settings import ConnectorSettings
 from services._runtime.stream_writer import StreamWriter
+
+log = structlog.get_logger()
 
 # Quotes are worth keeping for a tenth of the length of trades.
 QUOTES_SHARE = 10
@@ -20,6 +24,7 @@ class Publisher:
         self, writer: StreamWriter, exchange: str, symbol: str, settings: ConnectorSettings
     ) -> None:
         self.refused = 0  # messages that are none by the contract
+        self.symbol = symbol
         self._depth = settings.order_book_depth
         self._interval = settings.order_book_interval
         self._loop = asyncio.get_running_loop()
@@ -42,7 +47,7 @@ class Publisher:
         """Publish a trade; `side` is the taker's."""
         data = self._encoder.trade(milliseconds, price, quantity, side, trade_id)
         if data is None:
-            self.refused += 1
+            self._refuse("trade")
         else:
             self._trades.add(data)
 
@@ -52,14 +57,14 @@ class Publisher:
         """Publish a ticker; one without a last price, bid or ask is left out."""
         data = self._encoder.ticker(milliseconds, last, bid, ask, volume)
         if data is None:
-            self.refused += 1
+            self._refuse("ticker")
         else:
             self._tickers.add(data)
 
     def book(self, book: Book, milliseconds: int) -> None:
         """The book changed, and is in sync: publish it now, or when the interval is over."""
         if self._interval <= 0:
-            self._books.add(self._encoder.book(milliseconds, book, self._depth))
+            self._add_book(book, milliseconds)
             return
         self._pending = (book, milliseconds)
         if self._book_timer is None:
@@ -82,4 +87,16 @@ class Publisher:
             book, milliseconds = self._pending
             self._pending = None
             self._book_published = self._loop.time()
-            self._books.add(self._encoder.book(milliseconds, book, self._depth))
+            self._add_book(book, milliseconds)
+
+    def _add_book(self, book: Book, milliseconds: int) -> None:
+        data = self._encoder.book(milliseconds, book, self._depth)
+        if data is None:
+            self._refuse("book")
+        else:
+            self._books.add(data)
+
+    def _refuse(self, kind: str) -> None:
+        self.refused += 1
+        if self.refused == 1:
+            log.warning("message_refused", symbol=self.symbol, kind=kind)

@@ -1,6 +1,5 @@
 """Where each symbol's feed stands, for readiness and for those who ask."""
 
-import asyncio
 from typing import Literal
 
 import structlog
@@ -18,16 +17,9 @@ class FeedStatus:
     def __init__(self, symbol: str, readiness: Readiness) -> None:
         self.symbol = symbol
         self.state: State = "syncing"
-        self.last_message = 0.0  # event-loop time
-        self.malformed = 0
         self._part = f"feed {symbol}"
         self._readiness = readiness
-        self._loop = asyncio.get_running_loop()
         readiness.waiting(self._part, "syncing: waiting for the first book")
-
-    def heard(self) -> None:
-        """A message for this symbol came in."""
-        self.last_message = self._loop.time()
 
     def live(self) -> None:
         """The book is the venue's."""

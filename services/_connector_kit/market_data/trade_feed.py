@@ -2,24 +2,24 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import structlog
 
 from common_models.fields import Side
-from services._connector_kit.errors import RejectedError
+from services._connector_kit.errors import FeedStoppedError, RejectedError
 from services._connector_kit.market_data.publisher import Publisher
 from services._runtime.supervise import TransientError, full_jitter
-
-log = structlog.get_logger()
 
 # Trades that arrive while a hole is refilled wait here; more than this, and the hole is given up.
 MOST_HELD = 100_000
 # A hole larger than this is history, which is not our business.
 MOST_REFILLED = 20_000
-# The venue showed trades beyond the hole, but its history has none of the hole: so often is asked.
+# A venue's history may lag behind its stream: so often it is asked again, this far apart.
 MOST_MISSES = 5
+MISSES_WHEN_QUIET = 2
+AFTER_A_MISS = 1.0
 
 
 class Tick(NamedTuple):
@@ -35,7 +35,7 @@ class Tick(NamedTuple):
 class TradeFeed:
     """One symbol's trades.
 
-    `fetch(first_id)` asks the venue for a page of trades from that id on, in order.
+    `fetch(first_id)` asks the venue for a page of trades from that id on.
     `contiguous` says that the venue's ids have no holes, so that a hole is a lost trade.
     `last_id` is the last trade that was published, if any ever was.
     """
@@ -53,42 +53,46 @@ class TradeFeed:
         self._publisher = publisher
         self._fetch = fetch
         self._contiguous = contiguous
-        self._held: deque[Tick] | None = None
-        self._hole = asyncio.Event()
+        self._held: deque[Tick] | None = None  # a hole is open, and these wait behind it
+        self._wanted = asyncio.Event()
+        self._log = structlog.get_logger().bind(symbol=publisher.symbol)
 
     def add(self, tick: Tick) -> None:
         """A trade came in."""
+        last = self.last_id
         if self._held is not None:
             self._held.append(tick)
-            return
-        last = self.last_id
-        if last is None or tick.trade_id == last + 1:
+            if len(self._held) >= MOST_HELD:
+                self._give_up(f"{MOST_HELD} trades wait behind it")
+                self._release()
+        elif last is None or tick.trade_id == last + 1:
             self._publish(tick)
         elif tick.trade_id <= last:
             self.repeated += 1
         elif self._contiguous:
-            self._hold(tick)
+            self._held = deque([tick])
+            self._wanted.set()
         else:
             self._publish(tick)
 
     def reconnected(self) -> None:
         """There may have been trades that nobody told us of."""
         if self.last_id is not None:
-            self._hold()
+            self._open()
 
     async def refill_holes(self) -> None:
         """Refill holes as they appear; runs until cancelled."""
         while True:
-            await self._hole.wait()
-            self._hole.clear()
+            await self._wanted.wait()
+            self._open()
+            self._wanted.clear()
             await self._refill()
             self._release()
 
-    def _hold(self, *ticks: Tick) -> None:
+    def _open(self) -> None:
         if self._held is None:
             self._held = deque()
-        self._held.extend(ticks)
-        self._hole.set()
+        self._wanted.set()
 
     def _publish(self, tick: Tick) -> None:
         self.last_id = tick.trade_id
@@ -98,60 +102,94 @@ class TradeFeed:
 
     async def _refill(self) -> None:
         """Publish what the venue has between the last trade and the first one that is held."""
-        waits = full_jitter(first=0.2)
-        refilled = misses = failures = 0
+        misses, before = 0, self.refilled
         while not self._joined():
-            last = self.last_id or 0
-            if refilled >= MOST_REFILLED or len(self._held or ()) >= MOST_HELD:
+            if max(self.refilled - before, self._size()) > MOST_REFILLED:
                 self._give_up("too large")
-                return
+                break
+            page = await self._next_page()
+            if page is None or self._released():
+                break
+            new = self._publish_page(page)
+            if self._reached(page):
+                break
+            if new:
+                misses = 0
+            elif self._contiguous and not self._held:
+                break  # if there is a hole, the next trade will show it
+            else:
+                misses += 1
+                if misses >= (MOST_MISSES if self._held else MISSES_WHEN_QUIET):
+                    self._give_up("the venue has no more")
+                    break
+                await asyncio.sleep(AFTER_A_MISS)
+        if self.refilled > before:
+            self._log.info("trades_refilled", trades=self.refilled - before)
+
+    async def _next_page(self) -> list[Tick] | None:
+        """A page of history; None where the venue refuses it. Trouble is waited out."""
+        waits = full_jitter(first=0.2)
+        failures = 0
+        while True:
             try:
-                page = await self._fetch(last + 1)
+                return sorted(await self._fetch((self.last_id or 0) + 1))
             except TransientError as e:
                 failures += 1
-                say = log.warning if failures == 1 else log.debug
+                say = self._log.warning if failures == 1 else self._log.debug
                 say("trades_refill_failed", error=str(e), failures=failures)
                 await asyncio.sleep(max(next(waits), e.retry_after))
-                continue
-            except RejectedError as e:
+            except (RejectedError, FeedStoppedError) as e:
                 self._give_up(str(e))
-                return
-            new = [tick for tick in page if tick.trade_id > last]
-            if not new:
-                misses += 1
-                if not (self._contiguous and self._held) or misses >= MOST_MISSES:
-                    self._give_up("the venue has no more")
-                    return
-                await asyncio.sleep(next(waits))  # its query side may lag behind its stream
+                return None
+
+    def _publish_page(self, page: Sequence[Tick]) -> int:
+        """Publish what is new of a page; how many that were."""
+        last = self.last_id or 0
+        if not self._contiguous and page and page[0].trade_id > last + 1:
+            self._log.warning("trades_maybe_lost", after=last, before=page[0].trade_id)
+        new = 0
+        for tick in page:
+            last = self.last_id or 0
+            if tick.trade_id <= last:
                 continue
-            if self._contiguous and new[0].trade_id > last + 1:
-                self._count_lost(last + 1, new[0].trade_id - 1, "the venue has none of them")
-            for tick in new:
-                self._publish(tick)
-            refilled += len(new)
-            self.refilled += len(new)
+            if self._contiguous and tick.trade_id > last + 1:
+                self._count_lost(last + 1, tick.trade_id - 1, "the venue has none of them")
+            self._publish(tick)
+            new += 1
+        self.refilled += new
+        return new
+
+    def _size(self) -> int:
+        """How many trades are missing, as far as that is known."""
+        if not (self._held and self._contiguous):
+            return 0
+        return self._held[0].trade_id - (self.last_id or 0) - 1
+
+    def _released(self) -> bool:
+        """True when too many trades waited, and the hole was given up."""
+        return self._held is None
 
     def _joined(self) -> bool:
         """True when the first held trade follows the last published one."""
-        if not self._held or self.last_id is None:
-            return False
-        return self._held[0].trade_id <= self.last_id + 1
+        held = self._held
+        return held is None or bool(held and held[0].trade_id <= (self.last_id or 0) + 1)
+
+    def _reached(self, page: Sequence[Tick]) -> bool:
+        """True when the venue's history has come as far as its stream."""
+        held = self._held
+        return bool(held and page and page[-1].trade_id >= held[0].trade_id)
 
     def _give_up(self, reason: str) -> None:
-        if self._held and self.last_id is not None and self._contiguous:
-            first, last = self.last_id + 1, self._held[0].trade_id - 1
-            if first <= last:
-                self._count_lost(first, last, reason)
-            self.last_id = max(last, self.last_id)
+        if self._held and self._size() > 0:
+            first, last = (self.last_id or 0) + 1, self._held[0].trade_id - 1
+            self._count_lost(first, last, reason)
+            self.last_id = last
 
     def _count_lost(self, first: int, last: int, reason: str) -> None:
         self.lost += last - first + 1
-        log.error("trades_lost", first=first, last=last, reason=reason)
+        self._log.error("trades_lost", first=first, last=last, reason=reason)
 
     def _release(self) -> None:
-        held, self._held = self._held or deque(), None
-        while held:
-            self.add(held.popleft())
-            if self._hole.is_set():  # another hole: the rest waits behind it
-                self._hold(*held)
-                return
+        held, self._held = self._held or (), None
+        for tick in held:
+            self.add(tick)  # where there is another hole, the rest waits behind it
