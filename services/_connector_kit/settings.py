@@ -4,7 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services._runtime.settings import ServiceSettings
+from services._runtime.settings import ServiceSettings, Symbols
+
+
+# A connector without a symbol would be ready and do nothing.
+SomeSymbols = Annotated[Symbols, Field(min_length=1)]
 
 
 class ConnectorSettings(ServiceSettings):

@@ -1,12 +1,13 @@
 """What the Binance connector is told."""
 
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import SecretStr, model_validator
 
 from services._connector_kit.protocol import LOOPBACK, World
-from services._connector_kit.settings import ConnectorSettings
-from services._runtime.settings import Port, Symbols, Url
+from services._connector_kit.settings import ConnectorSettings, SomeSymbols
+from services._runtime.settings import Port, Url
 
 # https://developers.binance.com/docs/binance-spot-api-docs/testnet and its demo mode.
 TESTNETS = frozenset(
@@ -18,12 +19,21 @@ class BinanceSettings(ConnectorSettings):
     """Live, testnet and simulator differ in the three URLs only."""
 
     health_port: Port = 8001
-    binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
+    binance_symbols: SomeSymbols = ("BTC/USDT", "ETH/USDT")
     binance_api_key: SecretStr | None = None
     binance_api_secret: SecretStr | None = None
     binance_rest_url: Url = "https://api.binance.com/api"
     binance_stream_url: Url = "wss://stream.binance.com:9443"
     binance_ws_api_url: Url = "wss://ws-api.binance.com/ws-api/v3"
+
+    @model_validator(mode="after")
+    def both_or_neither(self) -> Self:
+        """Half a key is a mistake."""
+        if (self.binance_api_key is None) != (self.binance_api_secret is None):
+            raise ValueError(
+                "BINANCE_API_KEY and BINANCE_API_SECRET: only one is set; want both or neither"
+            )
+        return self
 
     @property
     def world(self) -> World:

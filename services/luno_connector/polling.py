@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from services._connector_kit.errors import RejectedError, TransientError
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import crossed
 from services._runtime.supervise import full_jitter
@@ -17,6 +17,8 @@ log = structlog.get_logger()
 # Half of Luno's 300 calls a minute: the rest is for whoever shares the address.
 CALLS_A_SECOND = 2.5
 SHORTEST_ROUND = 1.0
+# Without a key even a refused one will pass: something in front of Luno said it.
+NO_ANSWER = (TransientError, RejectedError, FeedStoppedError)
 # The most that `GET /api/1/trades` gives.
 TRADES_PAGE = 100
 
@@ -30,22 +32,41 @@ class PolledPair:
         self._rest = rest
         self._last_trade_id = desk.last_trade_id
         self._ticker: TickerRow | None = None
+        self._book_at = 0  # milliseconds
+        self._failures = 0
 
-    async def poll(self, ticker: TickerRow | None) -> None:
-        """Publish what is new: the ticker, the book, and every trade once and in order."""
+    async def poll(self, ticker: TickerRow | None) -> bool:
+        """Publish what is new; False where that failed, which is said once."""
+        try:
+            await self._poll(ticker)
+        except NO_ANSWER as e:
+            self.failed(e)
+            return False
+        self._failures = 0
+        return True
+
+    def failed(self, error: Exception) -> None:
+        """Nothing new could be had."""
+        self._failures += 1
+        say = log.warning if self._failures == 1 else log.debug
+        say("poll_failed", pair=self.pair, error=str(error), failures=self._failures)
+        self.desk.status.syncing(str(error))
+
+    async def _poll(self, ticker: TickerRow | None) -> None:
+        """The ticker, the book, and every trade once and in order."""
         if ticker is not None and ticker != self._ticker:
             self._ticker = ticker
             self.desk.publisher.ticker(
                 ticker.milliseconds, ticker.last, ticker.bid, ticker.ask, ticker.volume
             )
         top = await self._rest.top_of_book(self.pair)
-        gap = crossed(top.book)
-        if gap is None:
-            self.desk.status.live()
+        if gap := crossed(top.book):
+            raise TransientError(f"the book doesn't fit: {gap.reason}")
+        if top.milliseconds >= self._book_at:  # a cache may answer with an older one
+            self._book_at = top.milliseconds
             self.desk.publisher.book(top.book, top.milliseconds)
-        else:
-            self.desk.status.syncing(gap.reason)
         await self._poll_trades()
+        self.desk.status.live()
 
     async def _poll_trades(self) -> None:
         trades = await self._rest.trades(self.pair)
@@ -73,18 +94,19 @@ async def poll_market_data(rest: LunoRest, desks: Sequence[MarketDesk]) -> None:
     waits = full_jitter()
     while True:
         started = loop.time()
-        try:
-            await _round(rest, pairs)
-        except (TransientError, RejectedError) as e:
-            for pair in pairs:
-                pair.desk.status.syncing(str(e))
-            await asyncio.sleep(max(next(waits), getattr(e, "retry_after", 0.0)))
-        else:
+        if await _round(rest, pairs):
             waits = full_jitter()
+        else:
+            await asyncio.sleep(next(waits))
         await asyncio.sleep(max(0.0, started + period - loop.time()))
 
 
-async def _round(rest: LunoRest, pairs: Sequence[PolledPair]) -> None:
-    rows = {row.pair: row for row in await rest.tickers([pair.pair for pair in pairs])}
-    for pair in pairs:
-        await pair.poll(rows.get(pair.pair))
+async def _round(rest: LunoRest, pairs: Sequence[PolledPair]) -> bool:
+    """One look at everything; False where none of it worked. One pair's trouble is its own."""
+    try:
+        rows = {row.pair: row for row in await rest.tickers([pair.pair for pair in pairs])}
+    except NO_ANSWER as e:
+        for pair in pairs:
+            pair.failed(e)
+        return False
+    return any([await pair.poll(rows.get(pair.pair)) for pair in pairs])

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, model_validator
 
 from services._connector_kit.protocol import LOOPBACK, World
-from services._connector_kit.settings import ConnectorSettings
-from services._runtime.settings import Port, Symbols, Url
+from services._connector_kit.settings import ConnectorSettings, SomeSymbols
+from services._runtime.settings import Port, Url
 
 CONFIG_FILE = Path("config.cfg")
 
@@ -19,7 +19,7 @@ class LunoSettings(ConnectorSettings):
     """Luno has no testnet: live and simulator differ in the two URLs only."""
 
     health_port: Port = 8002
-    luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")
+    luno_symbols: SomeSymbols = ("XBT/ZAR", "ETH/ZAR")
     luno_api_key_id: SecretStr | None = None
     luno_api_secret_key: SecretStr | None = None
     luno_rest_url: Url = "https://api.luno.com"
