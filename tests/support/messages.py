@@ -1,53 +1,132 @@
-"""Market data messages as a connector would publish them."""
+"""Every message of the contract in full, and the fewest fields that each needs."""
 
-from datetime import UTC, datetime
+from typing import Any
 
-from common_models import OrderBook, OrderBookLevel, Ticker, Trade
+from pydantic import BaseModel
 
-WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+from common_models import (
+    AccountBalanceEvent,
+    IndicatorValue,
+    OrderBook,
+    OrderBookLevel,
+    OrderResponseEvent,
+    OrderStatusUpdateEvent,
+    PlaceOrderCommand,
+    RequestBalanceCommand,
+    Ticker,
+    Trade,
+)
 
+TIME = "2024-05-01T12:30:00.123456Z"
+TRADE = {
+    "symbol": "BTC/USDT",
+    "timestamp": TIME,
+    "price": 60000.5,
+    "quantity": 0.25,
+    "side": "buy",
+    "trade_id": "123",
+    "exchange": "binance",
+}
 
-def ticker(symbol: str = "BTC/USDT", exchange: str = "binance", last: float = 100.5) -> Ticker:
-    """A ticker with a bid just below and an ask just above *last*."""
-    return Ticker(
-        symbol=symbol,
-        timestamp=WHEN,
-        last_price=last,
-        bid_price=last - 0.5,
-        ask_price=last + 0.5,
-        volume_24h=12.5,
-        exchange=exchange,
-    )
-
-
-def order_book(
-    symbol: str = "BTC/USDT", exchange: str = "binance", middle: float = 100.5
-) -> OrderBook:
-    """A book of one level a side around *middle*."""
-    return OrderBook(
-        symbol=symbol,
-        timestamp=WHEN,
-        bids=[OrderBookLevel(price=middle - 0.5, quantity=1.0)],
-        asks=[OrderBookLevel(price=middle + 0.5, quantity=2.0)],
-        exchange=exchange,
-    )
-
-
-def trade(
-    symbol: str = "BTC/USDT", exchange: str = "binance", price: float = 100.5, number: int = 1
-) -> Trade:
-    """A buy of 0.25."""
-    return Trade(
-        symbol=symbol,
-        timestamp=WHEN,
-        price=price,
-        quantity=0.25,
-        side="buy",
-        trade_id=str(number),
-        exchange=exchange,
-    )
-
-
-def wire(message: Ticker | OrderBook | Trade) -> bytes:
-    """The bytes of the field `data`."""
-    return message.model_dump_json().encode()
+# Every message in full, with the contract's fields only: its examples, their ellipses filled in.
+MESSAGES: dict[type[BaseModel], dict[str, Any]] = {
+    Ticker: {
+        "symbol": "BTC/USDT",
+        "timestamp": TIME,
+        "last_price": 60000.5,
+        "bid_price": 60000.0,
+        "ask_price": 60001.0,
+        "volume_24h": 1234.5,
+        "exchange": "binance",
+    },
+    OrderBookLevel: {"price": 60000.0, "quantity": 0.5},
+    OrderBook: {
+        "symbol": "XBT/ZAR",
+        "timestamp": TIME,
+        "bids": [{"price": 1100000.0, "quantity": 0.5}],
+        "asks": [{"price": 1100001.0, "quantity": 0.25}],
+        "exchange": "luno",
+    },
+    Trade: TRADE,
+    PlaceOrderCommand: {
+        "client_order_id": "my-order-1",
+        "symbol": "BTC/USDT",
+        "type": "limit",
+        "side": "sell",
+        "quantity": 0.001,
+        "price": 65000.0,
+    },
+    RequestBalanceCommand: {
+        "client_request_id": "my-request-1",
+        "exchange": "binance",
+        "assets": ["BTC", "USDT"],
+    },
+    OrderResponseEvent: {
+        "client_order_id": "my-order-1",
+        "order_id": "4711",
+        "symbol": "BTC/USDT",
+        "requested_quantity": 0.001,
+        "requested_price": 65000.0,
+        "side": "sell",
+        "type": "limit",
+        "status": "accepted",
+        "timestamp": TIME,
+        "error_message": None,
+        "filled_quantity": 0.0,
+    },
+    OrderStatusUpdateEvent: {
+        "order_id": "4711",
+        "client_order_id": "my-order-1",
+        "symbol": "BTC/USDT",
+        "status": "partially_filled",
+        "filled_quantity": 0.25,
+        "remaining_quantity": 0.75,
+        "average_price": 60000.5,
+        "trades": [TRADE],
+        "fee": {"BNB": 0.001},
+        "timestamp": TIME,
+        "exchange": "binance",
+    },
+    AccountBalanceEvent: {
+        "exchange": "luno",
+        "asset": "ZAR",
+        "free": 100.0,
+        "locked": 0.0,
+        "total": 100.0,
+        "timestamp": TIME,
+    },
+    IndicatorValue: {
+        "timestamp": TIME,
+        "value": -1.5,
+        "indicator_name": "rsi_14",
+        "symbol": "BTC/USDT",
+        "exchange": "binance",
+    },
+}
+# The fewest fields that each needs.
+REQUIRED: dict[type[BaseModel], set[str]] = {
+    Ticker: {"symbol", "timestamp", "last_price", "bid_price", "ask_price", "exchange"},
+    OrderBookLevel: {"price", "quantity"},
+    OrderBook: {"symbol", "timestamp", "bids", "asks", "exchange"},
+    Trade: {"symbol", "timestamp", "price", "quantity", "side", "exchange"},
+    PlaceOrderCommand: {"symbol", "type", "side", "quantity", "price"},  # price: it is a limit
+    RequestBalanceCommand: {"exchange"},
+    OrderResponseEvent: {
+        "client_order_id",
+        "symbol",
+        "requested_quantity",
+        "side",
+        "type",
+        "status",
+    },
+    OrderStatusUpdateEvent: {
+        "order_id",
+        "symbol",
+        "status",
+        "filled_quantity",
+        "remaining_quantity",
+        "exchange",
+    },
+    AccountBalanceEvent: {"exchange", "asset", "free", "locked", "total"},
+    IndicatorValue: {"value", "indicator_name", "symbol", "exchange"},
+}

@@ -1,0 +1,60 @@
+"""The house rules that no other tool checks."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import services
+from services._runtime.settings import ServiceSettings
+
+ROOT = Path(services.__file__).parents[1]
+SERVICES = ROOT / "services"
+MOST_LINES = 400
+
+
+def folders() -> list[Path]:
+    """The folders in services/ that hold code."""
+    return sorted(path for path in SERVICES.iterdir() if any(path.glob("*.py")))
+
+
+def settings_classes() -> dict[str, type[ServiceSettings]]:
+    """Every class of settings, by where it is: found by walking, not by a list."""
+    found = {}
+    for module in pkgutil.walk_packages(services.__path__, "services."):
+        if module.name.endswith(".settings"):
+            for name, value in vars(importlib.import_module(module.name)).items():
+                if isinstance(value, type) and issubclass(value, ServiceSettings):
+                    found[f"{module.name}.{name}"] = value
+    return found
+
+
+def test_every_folder_of_services_is_a_process_unless_it_starts_with_an_underscore() -> None:
+    """`python -m services.<folder>` starts it."""
+    processes = [path for path in folders() if not path.name.startswith("_")]
+    assert processes
+    assert [path.name for path in processes if not (path / "__main__.py").exists()] == []
+
+
+def test_a_main_module_does_nothing_but_start_its_service() -> None:
+    """Three lines and their imports; what it starts is in other modules."""
+    for main in SERVICES.glob("[!_]*/__main__.py"):
+        code = [line for line in main.read_text().splitlines() if line and not line.startswith('"')]
+        assert len(code) <= 5, main
+
+
+@pytest.mark.parametrize("package", ["services", "common_models"])
+def test_no_module_is_longer_than_a_reader_can_hold(package: str) -> None:
+    """A module beyond 400 lines is two modules."""
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / package).rglob("*.py")}
+    assert lengths
+    assert {str(path): n for path, n in lengths.items() if n > MOST_LINES} == {}
+
+
+def test_the_tree_of_unit_tests_mirrors_the_code() -> None:
+    """tests/unit/x/ tests services/x/ or common_models/."""
+    here = Path(__file__).parent
+    code = {path.name for path in folders()} | {"common_models"}
+    tested = {path.name for path in here.iterdir() if any(path.rglob("test_*.py"))}
+    assert tested - code == set()
