@@ -84,6 +84,15 @@ class RateBudget:
             self._serve()  # those behind it needn't wait for its share
             raise
 
+    async def spend_within(self, seconds: float, weight: int, priority: Priority) -> bool:
+        """As `spend`, but False where it takes longer than *seconds*: then nothing is spent."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.spend(weight, priority)
+        except TimeoutError:
+            return False
+        return True
+
     def pause(self, seconds: float) -> None:
         """Spend nothing for *seconds* (the venue's Retry-After)."""
         self._silent_until = max(self._silent_until, self._clock() + seconds)

@@ -1,0 +1,151 @@
+"""What an order must pass before it is sent: the live switch, halt, and the limits."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.errors import TransientError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.ports import Clock, Refused
+from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.settings import LIVE, TradingSettings
+from services._connector_kit.protocol import World
+
+MINUTE = 60.0
+
+
+class PriceSide(Protocol):
+    """One side of a book, best level first."""
+
+    @property
+    def best(self) -> float | None:
+        """The best price."""
+
+    def top(self, depth: int) -> list[tuple[float, float]]:
+        """The best *depth* levels as (price, quantity)."""
+
+    def __len__(self) -> int: ...
+
+
+class LiveBook(Protocol):
+    """A book that is in sync."""
+
+    @property
+    def bids(self) -> PriceSide:
+        """The buyers."""
+
+    @property
+    def asks(self) -> PriceSide:
+        """The sellers."""
+
+
+class OrderGate:
+    """Refuses orders that must not leave.
+
+    `halted` reads the halt switch: its reason, or None; raises TransientError where it can't be
+    read. `book` gives a symbol's live book, None while it is out of sync.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        settings: TradingSettings,
+        instruments: Mapping[str, Instrument],
+        halted: Callable[[], Awaitable[str | None]],
+        book: Callable[[str], LiveBook | None],
+        clock: Clock,
+    ) -> None:
+        self._world = world
+        self._settings = settings
+        self._instruments = instruments
+        self._halted = halted
+        self._book = book
+        self._clock = clock
+        self._sent: deque[float] = deque()
+
+    async def check(self, record: Record) -> Refused | None:
+        """Why this order must not be sent now; None where it may, and then it counts as sent."""
+        if self._world == "live" and self._settings.live_trading != LIVE:
+            return Refused("trading_disabled", f"want LIVE_TRADING={LIVE} for orders of real money")
+        try:
+            reason = await self._halted()
+        except TransientError as e:
+            return Refused("halt_unreadable", f"the halt switch can't be read: {e}")
+        if reason is not None:
+            return Refused("halted", f"trading is halted: {reason}")
+        command = record.order
+        instrument = self._instruments[command.symbol]
+        if not instrument.trading:
+            return Refused("symbol_not_trading", f"the exchange has halted {command.symbol}")
+        return self._limits(command, instrument, record) or self._pace()
+
+    def _limits(
+        self, command: PlaceOrderCommand, instrument: Instrument, record: Record
+    ) -> Refused | None:
+        quantity = Decimal(record.sent_quantity or "0")
+        book = self._book(command.symbol)
+        if book is None:
+            return Refused("book_out_of_sync", f"the book of {command.symbol} is not in sync")
+        worst = _worst_price(book, command, quantity)
+        price = Decimal(record.sent_price) if record.sent_price else worst
+        if price is None:
+            return Refused("no_liquidity", "the book hasn't got that much on the other side")
+        return self._notional(instrument, quantity * price) or self._collar(command, book, price)
+
+    def _notional(self, instrument: Instrument, notional: Decimal) -> Refused | None:
+        most = self._settings.risk_max_notional.get(instrument.quote)
+        if most is None:
+            return Refused(
+                "max_notional", f"RISK_MAX_NOTIONAL has no limit for {instrument.quote}; name one"
+            )
+        if notional > most:
+            return Refused(
+                "max_notional",
+                f"quantity x price is {notional:f} {instrument.quote}; "
+                f"RISK_MAX_NOTIONAL allows {most:f}",
+            )
+        return None
+
+    def _collar(self, command: PlaceOrderCommand, book: LiveBook, price: Decimal) -> Refused | None:
+        collar = self._settings.risk_price_collar
+        if command.side == "buy" and book.asks.best is not None:
+            most = Decimal(str(book.asks.best)) * (1 + collar)
+            if price > most:
+                return _off_market("buy", price, f"at most {most:f}")
+        if command.side == "sell" and book.bids.best is not None:
+            least = Decimal(str(book.bids.best)) * (1 - collar)
+            if price < least:
+                return _off_market("sell", price, f"at least {least:f}")
+        return None
+
+    def _pace(self) -> Refused | None:
+        now = self._clock.monotonic()
+        while self._sent and self._sent[0] <= now - MINUTE:
+            self._sent.popleft()
+        most = self._settings.risk_orders_per_minute
+        if len(self._sent) >= most:
+            return Refused(
+                "orders_per_minute", f"RISK_ORDERS_PER_MINUTE allows {most}; wait a little"
+            )
+        self._sent.append(now)
+        return None
+
+
+def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) -> Decimal | None:
+    """The price of the last level that an order of that quantity would reach."""
+    other_side = book.asks if command.side == "buy" else book.bids
+    left = quantity
+    for price, available in other_side.top(len(other_side)):
+        left -= Decimal(str(available))
+        if left <= 0:
+            return Decimal(str(price))
+    return None
+
+
+def _off_market(side: str, price: Decimal, allowed: str) -> Refused:
+    return Refused(
+        "price_collar",
+        f"a {side} at {price:f} is too far off the market; RISK_PRICE_COLLAR allows {allowed}",
+    )

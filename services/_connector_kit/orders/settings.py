@@ -1,0 +1,45 @@
+"""What every connector is told about trading."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from services._connector_kit.settings import ConnectorSettings
+
+LIVE = "yes-i-mean-it"
+
+
+def _amounts(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    amounts = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        asset, _, number = part.partition(":")
+        try:
+            amount = Decimal(number)
+        except InvalidOperation:
+            amount = Decimal("NaN")
+        if not asset.strip().isalnum() or not amount.is_finite() or amount <= 0:
+            raise ValueError(f"{part!r} is no limit; want ASSET:AMOUNT, e.g. USDT:1000,ZAR:20000")
+        amounts[asset.strip().upper()] = amount
+    return amounts
+
+
+# "USDT:1000,ZAR:20000": a largest amount for each asset.
+Amounts = Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_amounts)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class TradingSettings(ConnectorSettings):
+    """Switches, limits and waits of the order path. Durations are in seconds."""
+
+    live_trading: str = ""
+    order_command_max_age: Seconds = 10.0
+    reconcile_interval: Seconds = 30.0
+    risk_max_notional: Amounts = Field(
+        default_factory=lambda: {"USDT": Decimal(1000), "ZAR": Decimal(20000)}
+    )
+    risk_price_collar: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.05")
+    risk_orders_per_minute: Annotated[int, Field(ge=1)] = 60

@@ -1,0 +1,148 @@
+"""Orders on Binance: the port `Venue` of the order core.
+
+The POST is signed and sent by ourselves, on the SDK's session: the SDK would put its own
+timestamp where the journaled one must stand.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import RejectedError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.gate import OrderGate
+from services._connector_kit.orders.ports import (
+    Placed,
+    PlaceOutcome,
+    Refused,
+    Sized,
+    Unclear,
+    VenueOrder,
+)
+from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.rules import size
+from services._connector_kit.rate_limit import Priority, RateBudget
+from services.binance_connector import translate
+from services.binance_connector.rest import SignedRest
+
+# recvWindow: how long after its timestamp Binance may still carry a request out; it looks again
+# just before matching (changelog of 2025-08-12).
+VALIDITY_MS = 5000
+POST_TIMEOUT = 10.0
+ORDER_WEIGHT = 1
+UNKNOWN_ORDER = "-2013"
+
+# https://developers.binance.com/docs/binance-spot-api-docs/errors: answers after which there is no
+# order and can't be one. What isn't here proves nothing.
+DEFINITIVE = frozenset(
+    {
+        -1003,  # too many requests: not placed
+        -1013,  # a filter
+        -1014,
+        -1015,  # too many orders
+        -1020,
+        -1022,  # signature
+        *range(-1136, -1099),  # a parameter
+        -2010,  # the matching engine refused it
+        -2014,  # key format
+        -2015,  # key, address or permission
+    }
+)
+# It exists: the query tells which it is.
+DUPLICATE = "Duplicate order sent"
+
+
+class BinanceOrders:
+    """Places, and finds again, the orders of one account."""
+
+    validity = VALIDITY_MS
+
+    def __init__(
+        self,
+        rest: SignedRest,
+        budget: RateBudget,
+        clock: VenueClock,
+        gate: OrderGate,
+        instruments: Mapping[str, Instrument],
+    ) -> None:
+        self._rest = rest
+        self._budget = budget
+        self._clock = clock
+        self._gate = gate
+        self._instruments = instruments
+
+    def milliseconds(self) -> int:
+        """Binance's clock, as we know it."""
+        return self._clock.milliseconds()
+
+    async def ready(self, within: float) -> bool:
+        """Wait until an order may be sent; False where a ban or the budget lasts longer."""
+        return await self._budget.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
+
+    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+        """What would be sent for a command, by Binance's rules; or why nothing is."""
+        instrument = self._instruments.get(command.symbol)
+        if instrument is None:
+            known = ", ".join(self._instruments)
+            return Refused("unknown_symbol", f"symbol {command.symbol!r}; want one of {known}")
+        if not translate.carries(command.client_order_id):
+            return Refused(
+                "bad_client_order_id",
+                f"client_order_id {command.client_order_id[:50]!r}: Binance takes 1 to 36 of "
+                "letters, digits, - and _",
+            )
+        if command.type == "market" and (command.post_only or command.time_in_force):
+            return Refused("unsupported", "a market order has no post_only and no time_in_force")
+        if command.post_only and command.time_in_force not in (None, "GTC"):
+            return Refused("unsupported", "post_only goes with GTC only")
+        return size(command, instrument.rules)
+
+    async def check(self, record: Record) -> Refused | None:
+        """Why this order must not be sent now; None where it may."""
+        return await self._gate.check(record)
+
+    async def place(self, record: Record) -> PlaceOutcome:
+        """Send the one POST."""
+        params = translate.order_params(record, self._instruments[record.order.symbol])
+        try:
+            status, answer = await self._rest.post_once("order", params, POST_TIMEOUT)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as e:
+            return Unclear(f"no answer that can be read: {e!r}")
+        return _outcome(status, answer)
+
+    async def find(self, record: Record) -> VenueOrder | None:
+        """The order with that client order id, by direct query (memory, then database)."""
+        instrument = self._instruments.get(record.order.symbol)
+        if instrument is None:
+            return None
+        try:
+            return await self._rest.order(instrument.venue_symbol, record.client_order_id)
+        except RejectedError as e:
+            if e.code == UNKNOWN_ORDER:
+                return None
+            raise
+
+    async def search(self, record: Record) -> VenueOrder | None:
+        """The same among the open orders and all orders since it was sent."""
+        instrument = self._instruments.get(record.order.symbol)
+        if instrument is None:
+            return None
+        for order in await self._rest.orders_since(instrument.venue_symbol, record.timestamp):
+            if order.client_order_id == record.client_order_id:
+                return order
+        return None
+
+
+def _outcome(status: int, answer: Any) -> PlaceOutcome:
+    if not isinstance(answer, dict):
+        return Unclear(f"HTTP {status} with {type(answer).__name__}")
+    if status == 200 and "orderId" in answer:
+        return Placed(translate.venue_order(answer))
+    code, message = answer.get("code"), str(answer.get("msg", ""))[:200]
+    if 400 <= status < 500 and code in DEFINITIVE and not message.startswith(DUPLICATE):
+        reason = "rate_limited" if code in (-1003, -1015) else "exchange_rejected"
+        return Refused(reason, f"Binance: {code} {message}")
+    return Unclear(f"HTTP {status}: {code} {message}")
