@@ -2,13 +2,19 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from services._runtime.settings import ServiceSettings, Symbols
 
 
+def _at_least_one(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    if not symbols:
+        raise ValueError("names no symbol; want at least one, e.g. BTC/USDT,ETH/USDT")
+    return symbols
+
+
 # A connector without a symbol would be ready and do nothing.
-SomeSymbols = Annotated[Symbols, Field(min_length=1)]
+SomeSymbols = Annotated[Symbols, AfterValidator(_at_least_one)]
 
 
 class ConnectorSettings(ServiceSettings):
