@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-recorded check format lock clean
+.PHONY: help setup run paper test test-recorded check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -25,6 +25,12 @@ $(VENV)/.ready: requirements.lock requirements-dev.lock
 
 run: setup  ## everything on this machine, on simulated markets; RUN_SECONDS=20 stops by itself
 	@exec $(BIN)/python -m services._local
+
+# Compose v2 where it is installed, else the older docker-compose.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+paper:  ## Redis, connectors and bot in containers, on simulated markets; Ctrl-C stops them
+	$(COMPOSE) -p exchange-paper -f docker-compose.yml -f docker-compose.paper.yml up --build
 
 test: setup  ## all tests, on a real (embedded) server
 	$(BIN)/python -m pytest -n 4 --ignore tests/recorded tests
