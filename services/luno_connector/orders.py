@@ -1,0 +1,206 @@
+"""Orders on Luno: the port `Venue` of the order core."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_CEILING, Decimal
+from typing import Protocol
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import RejectedError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.ports import (
+    Placed,
+    PlaceOutcome,
+    Refused,
+    Sized,
+    Unclear,
+    VenueOrder,
+)
+from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.rules import size
+from services._connector_kit.rate_limit import Priority, RateBudget
+from services.luno_connector import translate
+
+# `ttl`: how long after `timestamp` Luno may still carry a request out (it takes 1 to 10,000 ms).
+VALIDITY_MS = 5000
+NOT_FOUND = frozenset({"ErrOrderNotFound", "ErrNotFound"})
+# How far beyond the price that the book asks for a market buy may go, as a share of it.
+SLIPPAGE = Decimal("0.01")
+
+# https://www.luno.com/en/developers/api: answers after which there is no order and can't be one.
+# What isn't here proves nothing, ErrDuplicateClientOrderID least of all: that order exists.
+DEFINITIVE = frozenset(
+    {
+        "ErrAmountTooBig",
+        "ErrAmountTooSmall",
+        "ErrApiKeyRevoked",
+        "ErrCannotTradeWhileQuoteActive",
+        "ErrCounterDenominationNotAllowed",
+        "ErrInsufficientBalance",
+        "ErrInsufficientFunds",
+        "ErrInsufficientPerms",
+        "ErrInvalidArguments",
+        "ErrInvalidBaseVolume",
+        "ErrInvalidClientOrderId",
+        "ErrInvalidCounterVolume",
+        "ErrInvalidMarketPair",
+        "ErrInvalidOrderSide",
+        "ErrInvalidParameters",
+        "ErrInvalidPrice",
+        "ErrInvalidVolume",
+        "ErrMarketNotAllowed",
+        "ErrMarketUnavailable",
+        "ErrNotEnoughLiquidity",
+        "ErrPostOnlyMode",
+        "ErrPostOnlyNotAllowed",
+        "ErrPriceDenominationNotAllowed",
+        "ErrPriceTooHigh",
+        "ErrPriceTooLow",
+        "ErrTooManyRequests",
+        "ErrUnauthorised",
+        "ErrUnderMaintenance",
+        "ErrValueTooHigh",
+        "ErrVolumeDenominationNotAllowed",
+        "ErrVolumeTooHigh",
+        "ErrVolumeTooLow",
+    }
+)
+
+
+class PostError(Exception):
+    """Luno answered an order with an error of its own; `code` is its `error_code`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class OrderRest(Protocol):
+    """What trading needs of Luno's REST; all but the posts raise only what `errors` lists.
+
+    The posts send once. They raise PostError for an answer with an error code of Luno's, and
+    OSError for anything that proves nothing.
+    """
+
+    async def post_limit(self, params: Mapping[str, str | int | bool]) -> str:
+        """`POST /api/1/postorder`; the order id."""
+
+    async def post_market(self, params: Mapping[str, str | int | bool]) -> str:
+        """`POST /api/1/marketorder`; the order id."""
+
+    async def order(self, client_order_id: str) -> VenueOrder:
+        """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
+
+    async def orders(self, pair: str) -> Sequence[VenueOrder]:
+        """Open and recently closed orders of a pair."""
+
+
+class LunoOrders:
+    """Places, and finds again, the orders of one account."""
+
+    validity = VALIDITY_MS
+
+    def __init__(
+        self,
+        rest: OrderRest,
+        budget: RateBudget,
+        clock: VenueClock,
+        gate: OrderGate,
+        instruments: Mapping[str, Instrument],
+        book: Callable[[str], LiveBook | None],
+    ) -> None:
+        self._rest = rest
+        self._budget = budget
+        self._clock = clock
+        self._gate = gate
+        self._instruments = instruments
+        self._book = book
+
+    def milliseconds(self) -> int:
+        """Luno's clock, as we know it."""
+        return self._clock.milliseconds()
+
+    async def ready(self, within: float) -> bool:
+        """Wait until an order may be sent; False where a pause or the budget lasts longer."""
+        return await self._budget.spend_within(within, 1, Priority.PLACE)
+
+    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+        """What would be sent for a command, by Luno's rules; or why nothing is."""
+        instrument = self._instruments.get(command.symbol)
+        if instrument is None:
+            known = ", ".join(self._instruments)
+            return Refused("unknown_symbol", f"symbol {command.symbol!r}; want one of {known}")
+        if not translate.carries(command.client_order_id):
+            return Refused(
+                "bad_client_order_id",
+                f"client_order_id {command.client_order_id[:50]!r}: Luno takes 1 to 255 of "
+                "letters, digits and _ ; , . -",
+            )
+        if command.type == "market" and (command.post_only or command.time_in_force):
+            return Refused("unsupported", "a market order has no post_only and no time_in_force")
+        if command.post_only and command.time_in_force not in (None, "GTC"):
+            return Refused("unsupported", "post_only goes with GTC only")
+        sized = size(command, instrument.rules)
+        if isinstance(sized, Sized) and command.type == "market" and command.side == "buy":
+            return self._capped(command, instrument, sized)
+        return sized
+
+    def _capped(
+        self, command: PlaceOrderCommand, instrument: Instrument, sized: Sized
+    ) -> Sized | Refused:
+        """A market buy: Luno has none in base units, so it is an IOC limit order with a cap."""
+        book = self._book(command.symbol)
+        if book is None:
+            return Refused("book_out_of_sync", f"the book of {command.symbol} is not in sync")
+        left = Decimal(sized.quantity)
+        for price, quantity in book.asks.top(len(book.asks)):
+            left -= Decimal(str(quantity))
+            if left <= 0:
+                cap = Decimal(str(price)) * (1 + SLIPPAGE)
+                step = instrument.rules.price.step or Decimal("0.01")
+                steps = (cap / step).to_integral_value(ROUND_CEILING)
+                return Sized(sized.quantity, f"{steps * step:f}")
+        return Refused("no_liquidity", "the book hasn't got that much on the other side")
+
+    async def check(self, record: Record) -> Refused | None:
+        """Why this order must not be sent now; None where it may."""
+        return await self._gate.check(record)
+
+    async def place(self, record: Record) -> PlaceOutcome:
+        """Send the one POST."""
+        instrument = self._instruments[record.order.symbol]
+        try:
+            if record.sent_price is None:
+                order_id = await self._rest.post_market(translate.market_params(record, instrument))
+            else:
+                order_id = await self._rest.post_limit(translate.limit_params(record, instrument))
+        except PostError as e:
+            if e.code not in DEFINITIVE:
+                return Unclear(f"{e.code}: {e}")
+            reason = "rate_limited" if e.code == "ErrTooManyRequests" else "exchange_rejected"
+            return Refused(reason, f"Luno: {e.code} {e}")
+        except (OSError, TimeoutError) as e:
+            return Unclear(f"no answer that can be read: {e}")
+        return Placed(VenueOrder(order_id, record.client_order_id, "0"))
+
+    async def find(self, record: Record) -> VenueOrder | None:
+        """The order with that client order id, by direct query."""
+        if not translate.carries(record.client_order_id):
+            return None
+        try:
+            return await self._rest.order(record.client_order_id)
+        except RejectedError as e:
+            if e.code in NOT_FOUND:
+                return None
+            raise
+
+    async def search(self, record: Record) -> VenueOrder | None:
+        """The same among the open and the recently closed orders."""
+        instrument = self._instruments.get(record.order.symbol)
+        if instrument is None:
+            return None
+        for order in await self._rest.orders(instrument.venue_symbol):
+            if order.client_order_id == record.client_order_id:
+                return order
+        return None
