@@ -37,8 +37,9 @@ class Market:
     def __init__(self, instrument: Instrument, clock: Callable[[], int]) -> None:
         self.instrument = instrument
         self._clock = clock
-        self.time_ms = clock()
-        self.first_id = self.time_ms * IDS_PER_MS
+        self._latest = clock()
+        self.changed_at = self._latest  # when the last step was, in ms
+        self.first_id = self._latest * IDS_PER_MS
         self.engine = MatchingEngine(self.first_id)
         # A row: time, price in ticks, quantity in lots, 1 when the taker bought.
         self.trades = Tape(self.first_id, 4, KEEP_TRADES)
@@ -69,11 +70,11 @@ class Market:
 
     def now(self) -> int:
         """The market's time in ms; it follows the clock but never falls."""
-        self.time_ms = max(self.time_ms, self._clock())
-        return self.time_ms
+        self._latest = max(self._latest, self._clock())
+        return self._latest
 
     def _publish(self, facts: list[Fact]) -> None:
-        now = self.now()
+        now = self.changed_at = self.now()
         for fact in facts:
             if isinstance(fact, Trade):
                 bought = fact.taker.terms.side == "buy"

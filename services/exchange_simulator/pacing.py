@@ -9,6 +9,8 @@ from services.exchange_simulator.traders import Traders
 
 # The event loop is given back this often, in seconds: clients are served in between.
 SLICE = 0.002
+# A wake-up costs more than an action: at low rates a few are done together.
+REST = 0.01
 # Further behind than this, in seconds, what wasn't done in time is left out.
 LARGEST_ARREARS = 1.0
 TICK = 0.1
@@ -26,7 +28,8 @@ async def drive(crowds: Sequence[Traders], rate: float) -> None:
         while due <= started and now() - started < SLICE:
             next(turns).act()
             due += interval
-        await asyncio.sleep(max(due - now(), 0.0) if rate else 0.0)
+        ahead = due - now()
+        await asyncio.sleep(max(ahead, REST) if rate and ahead > 0 else 0.0)
 
 
 async def tick(feeds: Sequence[BinanceFeed]) -> None:

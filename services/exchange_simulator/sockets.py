@@ -1,6 +1,7 @@
 """Server side of a WebSocket: an outbox, keep-alives, and an end for whoever can't keep up."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,7 +28,7 @@ class Habits:
     idle_after: float | None = None  # quiet for so long: send `idle_frame`
     idle_frame: bytes = b""
     incoming_per_second: int | None = None
-    lifetime: float = 24 * 3600.0
+    lifetime: float = math.inf
 
 
 class Connection:
@@ -72,7 +73,11 @@ class Connection:
             code, reason = await self._over
             for helper in helpers:
                 helper.cancel()
-        await self.response.close(code=code, message=reason)
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self.response.close(code=code, message=reason)
+        except TimeoutError:  # it doesn't even take the close frame
+            self._abort()
 
     async def _write(self) -> None:
         while not self._over.done():
@@ -118,11 +123,14 @@ class Connection:
         while True:
             await asyncio.sleep(self._habits.ping_every)
             if self._now() - self._heard_at > self._habits.pong_within:
-                self.end(WSCloseCode.POLICY_VIOLATION, "Pong timeout")
+                self._finish(WSCloseCode.POLICY_VIOLATION, b"Pong timeout")
             elif self._now() - opened > self._habits.lifetime:
                 self.end(WSCloseCode.GOING_AWAY, "Connection reached its lifetime")
             try:
-                await self.response.ping(str(int(self._now() * 1000)).encode())
+                async with asyncio.timeout(self._habits.pong_within):
+                    await self.response.ping(str(int(self._now() * 1000)).encode())
+            except TimeoutError:  # the socket takes nothing more
+                self._finish(WSCloseCode.POLICY_VIOLATION, b"Pong timeout")
             except ConnectionError:
                 self._finish(WSCloseCode.OK)
 
@@ -137,10 +145,13 @@ class Connection:
 
     def _cut_off(self) -> None:
         log.warning("slow_consumer_cut_off", path=self._request.path, backlog=self._backlog)
+        self._outbox.clear()
+        self._abort()
+        self._finish(WSCloseCode.POLICY_VIOLATION)
+
+    def _abort(self) -> None:
         if self._request.transport is not None:
             self._request.transport.abort()
-        self._outbox.clear()
-        self._finish(WSCloseCode.POLICY_VIOLATION)
 
     def _finish(self, code: int, reason: bytes = b"") -> None:
         if not self._over.done():

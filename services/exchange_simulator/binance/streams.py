@@ -16,7 +16,7 @@ from services.exchange_simulator.binance.queries import BinanceVenue
 from services.exchange_simulator.sockets import Connections, Habits
 
 # A ping every 20 s, a pong within a minute, 5 incoming messages a second, 24 hours.
-HABITS = Habits(ping_every=20.0, pong_within=60.0, incoming_per_second=5)
+HABITS = Habits(ping_every=20.0, pong_within=60.0, incoming_per_second=5, lifetime=24 * 3600.0)
 MOST_STREAMS = 1024
 
 REQUEST_ID = re.compile(r"[a-zA-Z0-9]{1,36}")

@@ -14,7 +14,7 @@ from services.exchange_simulator.binance.exchange_info import RATE_LIMITS, WEIGH
 from services.exchange_simulator.binance.queries import Answer, BinanceVenue, Query
 from services.exchange_simulator.sockets import Connections, Habits
 
-HABITS = Habits(ping_every=20.0, pong_within=60.0)
+HABITS = Habits(ping_every=20.0, pong_within=60.0, lifetime=24 * 3600.0)
 CONNECT_WEIGHT = 2
 
 METHODS: dict[str, Callable[[BinanceVenue, Query], Answer]] = {

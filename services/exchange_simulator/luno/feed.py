@@ -38,7 +38,7 @@ class LunoFeed:
             "asks": [snapshot_order(order, self.instrument) for order in engine.asks.orders()],
             "bids": [snapshot_order(order, self.instrument) for order in engine.bids.orders()],
             "status": STATUS,
-            "timestamp": self.market.time_ms,
+            "timestamp": self.market.changed_at,
         }
 
     def _see(self, step: Step) -> None:

@@ -112,7 +112,7 @@ def _ticker(feed: LunoFeed) -> dict[str, Any]:
     day = feed.market.day.window(feed.market.now())
     return {
         "pair": instrument.pair,
-        "timestamp": feed.market.time_ms,
+        "timestamp": feed.market.changed_at,
         "bid": trimmed(engine.bids.best() or 0, instrument.price_scale),
         "ask": trimmed(engine.asks.best() or 0, instrument.price_scale),
         "last_trade": trimmed(day.close if day else 0, instrument.price_scale),
@@ -137,7 +137,7 @@ def orderbook_top(venue: LunoVenue, request: web.Request) -> Any:
 
     engine = feed.market.engine
     return {
-        "timestamp": feed.market.time_ms,
+        "timestamp": feed.market.changed_at,
         "bids": side(engine.bids),
         "asks": side(engine.asks),
     }
@@ -159,7 +159,7 @@ def orderbook(venue: LunoVenue, request: web.Request) -> Any:
 
     engine = feed.market.engine
     return {
-        "timestamp": feed.market.time_ms,
+        "timestamp": feed.market.changed_at,
         "bids": side(engine.bids),
         "asks": side(engine.asks),
     }

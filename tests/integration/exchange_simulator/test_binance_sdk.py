@@ -16,7 +16,7 @@ from services.exchange_simulator.service import Simulator
 @pytest.fixture
 async def client(simulator: Simulator) -> AsyncIterator[Any]:
     """A client of the SDK; `create` pings and asks for the time."""
-    kind = type(
+    kind: Any = type(
         "LocalClient",
         (AsyncClient,),
         {
@@ -25,6 +25,7 @@ async def client(simulator: Simulator) -> AsyncIterator[Any]:
         },
     )
     client = await kind.create()
+    client.ws_api.TIMEOUT = 1  # the SDK waits so long in vain when it closes an idle socket
     yield client
     await client.close_connection()
 

@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from functools import partial
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from services.exchange_simulator import service
 from services.exchange_simulator.luno import stream as luno_stream
 from services.exchange_simulator.service import Simulator, running_simulator
 from services.exchange_simulator.settings import SimulatorSettings
@@ -229,12 +228,8 @@ async def test_luno_waits_for_credentials_only_so_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A silent client gets auth_timeout; keep-alives aren't credentials."""
-    real = luno_stream.routes
-
-    def hasty(*args: Any) -> Any:
-        return real(*args, credentials_within=0.05)
-
-    monkeypatch.setattr(service.luno_stream, "routes", hasty)
+    hasty = partial(luno_stream.routes, credentials_within=0.05)
+    monkeypatch.setattr(luno_stream, "routes", hasty)
     async with (
         running_simulator(simulator_settings) as simulator,
         http.ws_connect(f"{simulator.ws_url}/api/1/stream/XBTZAR") as ws,

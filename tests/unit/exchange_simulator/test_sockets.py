@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from services.exchange_simulator import sockets
 from services.exchange_simulator.sockets import Connection, Connections, Habits
@@ -147,6 +148,25 @@ async def test_a_client_that_answers_no_ping_is_closed() -> None:
             1008,
             "Pong timeout",
         )
+
+
+async def test_a_client_that_reads_nothing_is_closed_even_though_its_buffers_are_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No pong comes and no close frame gets through: the connection ends all the same."""
+    monkeypatch.setattr(sockets, "CLOSE_WITHIN", 0.05)
+    async with hosting(Habits(ping_every=0.05, pong_within=0.2)) as host:
+        address = URL(host.url)
+        reader, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(12):
+            host.latest[0].push(b"x" * 1_000_000)
+        await eventually(lambda: not len(host.connections))
+        writer.close()
 
 
 async def test_a_clients_ping_is_answered_with_its_payload() -> None:

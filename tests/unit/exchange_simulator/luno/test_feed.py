@@ -73,7 +73,7 @@ def test_whoever_joins_whenever_has_the_engines_book(seed: int, joins: list[int]
     """Several clients that join at different moments all end on the same, right book."""
     market = Market(ETH, lambda: NOW)
     feed = LunoFeed(market)
-    traders = Traders(market, seed, 50)
+    traders = Traders(market, seed, 30)
     traders.open_market()
     followers = []
     for wait in joins:
@@ -81,7 +81,7 @@ def test_whoever_joins_whenever_has_the_engines_book(seed: int, joins: list[int]
             traders.act()
         followers.append(Follower())
         feed.join(followers[-1].push)
-    for _ in range(100):
+    for _ in range(50):
         traders.act()
     truth = Follower()
     feed.join(truth.push)
