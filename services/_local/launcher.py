@@ -31,8 +31,9 @@ def main() -> int:
     given = dict(os.environ)  # noqa: TID251 - the parts get what we were given
     try:
         settings = load(RunSettings)
+        folder = fresh_run_folder(Path.cwd() / ".data")
         with Ports() as ports:
-            return asyncio.run(_until_asked_to_stop(settings, given, ports, fresh_run_folder()))
+            return asyncio.run(_until_asked_to_stop(settings, given, ports, folder))
     except (SettingsError, NoPortError, PartError) as e:
         sys.stderr.write(f"make run: {e}\n")
         return 1

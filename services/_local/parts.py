@@ -94,10 +94,10 @@ class Part:
             async with http.get(
                 self.ready_url, timeout=aiohttp.ClientTimeout(total=ASK_TIMEOUT)
             ) as response:
-                report: dict[str, Any] = await response.json()
+                report: Any = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as e:
             return f"{self.ready_url} gives no answer ({e.__class__.__name__})"
-        if report.get("service") != self.name:
+        if not isinstance(report, dict) or report.get("service") != self.name:
             return f"{self.ready_url} is answered by something else"
         waiting = [f"{part}: {why}" for part, why in report["parts"].items() if why != "ok"]
         return "" if report["ready"] else "; ".join(waiting)

@@ -5,15 +5,12 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services._local.settings import ROOT
-
-DATA = ROOT / ".data"
 KEPT = 5
 
 
-def fresh_run_folder(data: Path = DATA) -> Path:
+def fresh_run_folder(data: Path) -> Path:
     """A new folder under *data*; of those that finished runs left, the oldest are removed."""
-    data.mkdir(exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True)
     finished = [folder for folder in sorted(data.glob("run-*-*")) if not _in_use(folder)]
     for folder in finished[: -(KEPT - 1)]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from services._runtime.health import Readiness
 from services._runtime.stream_reader import Batch, Gap
 from services.bot.data_provider import DataProvider
 from services.bot.market_watch import FRESH_FOR, MALFORMED_LOG_EVERY, MarketWatch
-from tests.support.messages import order_book, ticker, trade, wire
+from tests.support.market_data import order_book, ticker, trade, wire
 
 TICKER, BOOK, TRADES = (f"binance:BTCUSDT:{kind}" for kind in ("ticker", "orderbook", "trades"))
 

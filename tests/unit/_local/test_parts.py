@@ -1,0 +1,138 @@
+"""A part: its end is noticed and explained, its readiness asked for, its stop enforced."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from services._local.parts import Part, PartError, ending, last_words, watch_process
+from tests.support.eventually import eventually
+
+
+def test_an_exit_code_is_told_in_words() -> None:
+    """A negative code is a signal."""
+    assert ending(1) == "ended with exit code 1"
+    assert ending(-9) == "was killed by SIGKILL"
+
+
+def test_the_last_words_are_the_one_clear_error(tmp_path: Path) -> None:
+    """Whatever was logged after it."""
+    log = tmp_path / "bot.log"
+    failed = {"event": "service_failed", "error": "HEALTH_PORT=80: Permission denied"}
+    log.write_text("\n".join(["{}", json.dumps(failed), '{"event": "late"}', "[1]"]))
+    assert last_words(log) == "HEALTH_PORT=80: Permission denied"
+
+
+def test_without_a_clear_error_the_last_lines_are_shown(tmp_path: Path) -> None:
+    """A crash of the interpreter leaves text; some leave nothing."""
+    log = tmp_path / "bot.log"
+    assert last_words(log) == "it left no log"
+    log.write_text("\n".join(f"line {n}" for n in range(9)))
+    assert last_words(log) == "\n  ".join(f"line {n}" for n in range(4, 9))
+
+
+async def test_the_end_of_a_process_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """With how it ended, why, and where its log is."""
+    log = tmp_path / "bot.log"
+    log.write_text("no such luck")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "raise SystemExit(3)")
+    with pytest.raises(PartError) as failure:
+        await watch_process("bot", process, log)
+    assert str(failure.value) == f"bot ended with exit code 3: no such luck\n  Its log: {log}"
+
+
+class Endpoint:
+    """A `/ready` that answers what it is told to."""
+
+    answer: object = None
+    port = 0
+
+    async def serve(self, _: web.Request) -> web.Response:
+        """The handler."""
+        return web.json_response(self.answer, status=503)
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    """A served `Endpoint`."""
+    endpoint = Endpoint()
+    app = web.Application()
+    app.add_routes([web.get("/ready", endpoint.serve)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    endpoint.port = runner.addresses[0][1]
+    yield endpoint
+    await runner.cleanup()
+
+
+async def test_it_waits_until_a_part_is_ready(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Not a moment longer."""
+    part = Part("bot", endpoint.port, tmp_path)
+    endpoint.answer = {"service": "bot", "ready": False, "parts": {"redis": "away"}}
+    async with aiohttp.ClientSession() as http:
+        waiting = asyncio.create_task(part.until_ready(http, within=20.0))
+        await asyncio.wait([waiting], timeout=0.3)
+        assert not waiting.done()
+        endpoint.answer = {"service": "bot", "ready": True, "parts": {"redis": "ok"}}
+        await waiting
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (
+            {"service": "bot", "ready": False, "parts": {"redis": "away", "x": "ok", "y": "no"}},
+            "redis: away; y: no",
+        ),
+        ({"service": "another", "ready": True, "parts": {}}, "is answered by something else"),
+        ("nonsense", "is answered by something else"),
+    ],
+)
+async def test_what_a_part_waits_for_is_told_when_patience_ends(
+    endpoint: Endpoint, tmp_path: Path, answer: object, reason: str
+) -> None:
+    """A program that isn't ours on that port doesn't count."""
+    endpoint.answer = answer
+    part = Part("bot", endpoint.port, tmp_path)
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(PartError, match=f"^bot isn't ready after 0 s: .*{reason}"):
+            await part.until_ready(http, within=0.3)
+
+
+async def test_a_part_that_does_not_answer_is_told_apart(tmp_path: Path) -> None:
+    """Nothing listens there."""
+    part = Part("bot", 1, tmp_path)
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(PartError, match=r":1/ready gives no answer"):
+            await part.until_ready(http, within=0.2)
+
+
+async def test_a_part_that_hangs_is_made_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it started goes with it."""
+    monkeypatch.setattr("services._local.parts.STOP_WITHIN", 0.2)
+    package = tmp_path / "services" / "deaf"
+    package.mkdir(parents=True)
+    (tmp_path / "services" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('deaf', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    part = Part("deaf", 1, tmp_path)
+    await part.start({"PYTHONPATH": str(tmp_path)})
+    watch = asyncio.create_task(part.watch())
+    await eventually(lambda: "deaf" in part.log.read_text())
+    await part.stop()
+    with pytest.raises(PartError, match="deaf was killed by SIGKILL"):
+        await watch
+    await part.stop()

@@ -1,0 +1,52 @@
+"""Ports: a taken one is stepped over, and two launchers never choose the same."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from services._local.ports import TRIES, NoPortError, Ports
+from services._local.redis_server import free_port
+from services._local.settings import HOST
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that something listens on."""
+    with socket.socket() as s:
+        s.bind((HOST, 0))
+        s.listen()
+        yield s.getsockname()[1]
+
+
+def test_a_free_port_is_taken_as_wanted() -> None:
+    """And may be bound by the part it is for."""
+    wanted = free_port()
+    with Ports() as ports:
+        assert ports.take(wanted) == wanted
+        with socket.socket() as s:
+            s.bind((HOST, wanted))
+
+
+def test_a_port_in_use_is_stepped_over(taken: int) -> None:
+    """The next free one is taken."""
+    with Ports() as ports:
+        assert taken < ports.take(taken) < taken + TRIES
+
+
+def test_a_port_that_was_chosen_but_is_not_bound_yet_is_stepped_over() -> None:
+    """Until the other launcher ends."""
+    wanted = free_port()
+    with Ports() as ports, Ports() as others:
+        assert ports.take(wanted) == wanted
+        assert others.take(wanted) > wanted
+        assert ports.take(wanted) > wanted
+    with Ports() as later:
+        assert later.take(wanted) == wanted
+
+
+def test_no_port_at_all_is_said(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    """The error has the ports that were tried."""
+    monkeypatch.setattr("services._local.ports.TRIES", 1)
+    with Ports() as ports, pytest.raises(NoPortError, match=f"from {taken} to {taken}"):
+        ports.take(taken)

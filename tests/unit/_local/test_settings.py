@@ -1,0 +1,62 @@
+"""What the launcher hands on: everything, but nothing that could reach a real account."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services._local.settings import RunSettings, environment
+from services._runtime.settings import SettingsError, load
+
+REDIS = "redis://127.0.0.1:6400/0"
+KEYS = ("BINANCE_API_KEY", "BINANCE_API_SECRET", "LUNO_API_KEY_ID", "LUNO_API_SECRET_KEY")
+
+
+def test_real_keys_and_the_live_switch_are_not_handed_on() -> None:
+    """Neither as values nor as files."""
+    real = {name: "real" for key in KEYS for name in (key, f"{key}_FILE")}
+    handed = environment({**real, "LIVE_TRADING": "yes-i-mean-it"}, REDIS, 8900)
+    assert "real" not in handed.values()
+    assert "LIVE_TRADING" not in handed
+    assert not [name for name in handed if name.endswith("_FILE")]
+    assert {handed[key] for key in KEYS} == {"simulator-key", "simulator-secret"}
+
+
+def test_every_address_is_the_simulators() -> None:
+    """Real addresses in the environment are replaced."""
+    names = [f"{venue}_{what}_URL" for venue in ("BINANCE", "LUNO") for what in ("REST", "STREAM")]
+    names.append("BINANCE_WS_API_URL")
+    handed = environment(dict.fromkeys(names, "https://real.example"), REDIS, 8905)
+    assert {name: handed[name] for name in names} == {
+        "BINANCE_REST_URL": "http://127.0.0.1:8905/api",
+        "BINANCE_STREAM_URL": "ws://127.0.0.1:8905",
+        "BINANCE_WS_API_URL": "ws://127.0.0.1:8905/ws-api/v3",
+        "LUNO_REST_URL": "http://127.0.0.1:8905",
+        "LUNO_STREAM_URL": "ws://127.0.0.1:8905",
+    }
+    assert handed["REDIS_URL"] == REDIS
+    assert handed["SIMULATOR_PORT"] == "8905"
+
+
+@given(st.dictionaries(st.from_regex(r"MARKET_[A-Z_]{1,10}", fullmatch=True), st.text()))
+def test_everything_else_is_passed_through(given_variables: dict[str, str]) -> None:
+    """MARKET_DATA_MAXLEN=… make run works, and so does any other variable."""
+    handed = environment(given_variables, REDIS, 8900)
+    assert given_variables.items() <= handed.items()
+
+
+def test_it_uses_its_own_redis_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """REDIS_URL in the environment decides."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    assert load(RunSettings).own_redis
+    monkeypatch.setenv("REDIS_URL", "")
+    assert load(RunSettings).own_redis
+    monkeypatch.setenv("REDIS_URL", REDIS)
+    assert not load(RunSettings).own_redis
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "inf", "nan"])
+def test_a_run_of_no_length_is_refused(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    """The error names the variable and its value."""
+    monkeypatch.setenv("RUN_SECONDS", seconds)
+    with pytest.raises(SettingsError, match=f"^RUN_SECONDS='{seconds}': Input should be"):
+        load(RunSettings)
