@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
-from typing import cast
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
@@ -56,16 +55,12 @@ def unreadable(fields: Mapping[str, object], entry: Entry, message: str, at: int
 
     def text(name: str) -> str:
         value = fields.get(name)
-        return value if isinstance(value, str) else ""
+        # Half a character can't be written down: it becomes a question mark.
+        return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
     def number(name: str) -> float:
         value = fields.get(name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        try:
-            found = float(cast("float", value)) if is_number else 0.0
-        except OverflowError:
-            return 0.0
-        return found if isfinite(found) else 0.0
+        return value if isinstance(value, float) and isfinite(value) else 0.0
 
     answer = OrderResponseEvent(
         client_order_id=text("client_order_id"),

@@ -1,7 +1,9 @@
 """Reads `place_order` and claims each command in stream order; carrying out runs beside it."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -16,6 +18,8 @@ from services._connector_kit.orders.record import Record, content_of
 
 log = structlog.get_logger()
 
+Work = Coroutine[Any, Any, None]
+
 
 @dataclass(frozen=True, slots=True)
 class DeskWaits:
@@ -26,6 +30,7 @@ class DeskWaits:
     own_pending: float = 5.0  # between two looks at what was read and not acknowledged
     max_age: float = 10.0  # of a command, by Redis's clock
     most_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
+    settle: float = 3.0  # after a forgotten request's validity, until the venue shows its order
 
 
 class OrderDesk:
@@ -64,7 +69,9 @@ class OrderDesk:
 
     async def _round(self, tasks: asyncio.TaskGroup) -> None:
         if not self._connected:
-            await self._memory.check(self._bus)
+            if await self._memory.check(self._bus):
+                # What is under way was claimed in what is forgotten: it is claimed again.
+                self._in_flight.clear()
             self._connected = True
             self._looked_at_pending = float("-inf")
         if not await self._bus.hold_lease():
@@ -97,14 +104,26 @@ class OrderDesk:
             derived = "x" + entry.entry_id
             command = parse(PlaceOrderCommand, entry.data, {"client_order_id": derived})
         except UnreadableError as e:
-            tasks.create_task(self._refuse_unreadable(entry, e))
-            return
+            work = self._refuse_unreadable(entry, e)
+        else:
+            work = await self._claim(entry, command)
+        self._untouched.discard(entry.entry_id)
+        self._in_flight.add(entry.entry_id)
+        task = tasks.create_task(work)
+        task.add_done_callback(lambda _: self._done(entry))
+
+    def _done(self, entry: Entry) -> None:
+        self._in_flight.discard(entry.entry_id)
+        self._room.release()
+
+    async def _claim(self, entry: Entry, command: PlaceOrderCommand) -> Work:
+        """Take the command's id for this entry; what is to be done then."""
         fresh = not entry.redelivered or entry.entry_id in self._untouched
         sendable = fresh and not self._memory.doubts(entry.milliseconds)
         sized = self._venue.size(command)
         refusal = sized if isinstance(sized, Refused) else None
-        if sendable and refusal is None:
-            refusal = await self._too_late(entry)
+        if sendable:
+            refusal = refusal or await self._too_late(entry)
         content = content_of(command)
         record = Record(
             client_order_id=command.client_order_id,
@@ -117,44 +136,37 @@ class OrderDesk:
             sent_quantity=None if isinstance(sized, Refused) else sized.quantity,
             sent_price=None if isinstance(sized, Refused) else sized.price,
         )
-        self._untouched.discard(entry.entry_id)
         found = await self._bus.claim(record)
         if found is None:
             careful = self._memory.careful(entry.milliseconds)
-            work = self._placing.carry_out(record, entry, refusal, look_first=careful)
-        else:
-            work = self._placing.take_up(found, entry, command, content)
-        self._in_flight.add(entry.entry_id)
-        task = tasks.create_task(work)
-        task.add_done_callback(lambda _: self._done(entry))
-
-    def _done(self, entry: Entry) -> None:
-        self._in_flight.discard(entry.entry_id)
-        self._room.release()
+            return self._placing.carry_out(record, entry, refusal, look_first=careful)
+        return self._placing.take_up(found, entry, command, content)
 
     async def _too_late(self, entry: Entry) -> Refused | None:
-        """Why a command's moment has passed, or has not come."""
+        """Why a command's moment has passed, or has not come; waits until it may be sent."""
         within = self._waits.max_age
-        server: Server = await self._bus.server()
+        asked = self._clock.monotonic()
+        server = await self._bus.server()
         age = (server.milliseconds - entry.milliseconds) / 1000
-        if -self._waits.most_ahead <= age <= within:
-            if not await self._venue.ready(within - age):
-                return Refused("rate_limited", "the exchange takes no orders from us just now")
-            server = await self._bus.server()
-            age = (server.milliseconds - entry.milliseconds) / 1000
         if age < -self._waits.most_ahead:
             return Refused("clock", f"the entry's id is {-age:.1f} s ahead of Redis's clock")
+        await self._settle(server)
+        if age <= within and not await self._venue.ready(within - age):
+            return Refused("rate_limited", "the exchange takes no orders from us just now")
+        age += self._clock.monotonic() - asked
         if age > within:
             return Refused("expired", f"the command is {age:.1f} s old; want at most {within:g} s")
         return None
 
+    async def _settle(self, server: Server) -> None:
+        """Wait until whatever was sent and forgotten is at the venue, to be found, or never is."""
+        longest = self._venue.validity / 1000 + self._waits.settle
+        past = (server.milliseconds - self._memory.forgotten_at) / 1000
+        if self._memory.forgotten_at >= 0 and past < longest:
+            await self._clock.sleep(min(longest - past, longest))
+
     async def _refuse_unreadable(self, entry: Entry, error: UnreadableError) -> None:
-        self._in_flight.add(entry.entry_id)
-        try:
-            answer = None
-            if isinstance(error.fields.get("client_order_id"), str):
-                at = self._venue.milliseconds()
-                answer = unreadable(error.fields, entry, str(error), at)
-            await self._placing.dead_letter(entry, answer, str(error))
-        finally:
-            self._done(entry)
+        answer = None
+        if isinstance(error.fields.get("client_order_id"), str):
+            answer = unreadable(error.fields, entry, str(error), self._venue.milliseconds())
+        await self._placing.dead_letter(entry, answer, str(error))

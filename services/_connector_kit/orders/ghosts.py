@@ -3,7 +3,9 @@
 import structlog
 
 from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.answers import accepted
 from services._connector_kit.orders.ports import Clock, Journal, Venue
+from services._connector_kit.orders.record import Record
 
 log = structlog.get_logger()
 
@@ -16,15 +18,23 @@ async def watch_ghosts(
     """Report each given-up order that the venue has after all; runs until cancelled."""
     while True:
         try:
-            for record in await journal.provisional():
-                order = await venue.find(record)
-                if order is not None:
-                    log.error(
-                        "ghost_order",
-                        client_order_id=record.client_order_id,
-                        order_id=order.order_id,
-                    )
-                    await journal.correct(record, order)
+            given_up = await journal.provisional()
         except TransientError as e:
             log.warning("ghost_watch_delayed", error=str(e))
+            given_up = ()
+        for record in given_up:
+            await _look_again(venue, journal, record)
         await clock.sleep(every)
+
+
+async def _look_again(venue: Venue, journal: Journal, record: Record) -> None:
+    try:
+        order = await venue.find(record)
+        if order is None:
+            return
+        log.error("ghost_order", client_order_id=record.client_order_id, order_id=order.order_id)
+        corrected = record.closed(accepted(record, order, venue.milliseconds()))
+        await journal.correct(corrected, order)
+    except TransientError as e:
+        # The next round comes back to it; the others are not kept waiting for this one.
+        log.warning("ghost_watch_delayed", client_order_id=record.client_order_id, error=str(e))

@@ -14,24 +14,37 @@ CAREFUL_FOR = 600_000
 class Memory:
     """What this connector knows about its Redis. All times are Redis's, in milliseconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, careful_for: int = CAREFUL_FOR) -> None:
         self.forgotten_at = -1
+        self._careful_for = careful_for
+        self._careful_until = -1
         self._identity: str | None = None
 
-    async def check(self, bus: Bus) -> Server:
-        """To be called on every new connection, before anything that it gives is acted on."""
+    async def check(self, bus: Bus) -> bool:
+        """Whether Redis may have forgotten since the last check.
+
+        To be called on every new connection, before anything that it gives is acted on.
+        """
         made_groups = await bus.prepare()
-        server = await bus.server()
+        newest = await bus.newest_entry()
         known = await bus.remembered()
-        if self._forgot(server, known, made_groups=made_groups, newest=await bus.newest_entry()):
+        server = await bus.server()
+        forgot = self._forgot(server, known, made_groups=made_groups, newest=newest)
+        if forgot:
             # The old server's clock may have been ahead of this one's.
-            self.forgotten_at = max(server.milliseconds, await bus.newest_entry())
+            self.forgotten_at = max(server.milliseconds, newest)
+            self._careful_until = self.forgotten_at + self._careful_for
             log.warning("redis_may_have_forgotten", up_to=self.forgotten_at)
-        elif known is not None:
+        elif known is None:
+            # A first start, as far as anybody can tell: nothing to doubt. But a Redis that lost
+            # everything while no connector ran looks the same.
+            self._careful_until = server.milliseconds + self._careful_for
+        else:
             self.forgotten_at = max(self.forgotten_at, known.forgotten_at)
-        await bus.remember(Remembered(server.identity, self.forgotten_at))
+            self._careful_until = max(self._careful_until, known.careful_until)
+        await bus.remember(Remembered(server.identity, self.forgotten_at, self._careful_until))
         self._identity = server.identity
-        return server
+        return forgot
 
     def _forgot(
         self, server: Server, known: Remembered | None, *, made_groups: bool, newest: int
@@ -47,6 +60,6 @@ class Memory:
         """True for a moment of which Redis may have forgotten what was done then."""
         return milliseconds <= self.forgotten_at
 
-    def careful(self, now: int) -> bool:
+    def careful(self, milliseconds: int) -> bool:
         """True while a later command may be one that was carried out and forgotten."""
-        return self.forgotten_at >= 0 and now <= self.forgotten_at + CAREFUL_FOR
+        return milliseconds <= self._careful_until

@@ -1,6 +1,7 @@
 """Commands as they come: bytes from anybody, read strictly."""
 
 import json
+import reprlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +11,13 @@ M = TypeVar("M", bound=BaseModel)
 
 # No command of ours comes near it.
 MOST_BYTES = 64 * 1024
+
+# A refusal names so many faults, and counts the others.
+MOST_FAULTS = 5
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 50
+_short.maxlevel = 2
 
 
 class UnreadableError(ValueError):
@@ -30,42 +38,57 @@ def parse(model: type[M], data: bytes, defaults: Mapping[str, str]) -> M:
     try:
         return model.model_validate(fields)
     except ValidationError as e:
-        faults = "; ".join(_fault(error) for error in e.errors(include_url=False))
-        raise UnreadableError(faults, fields) from None
+        errors = e.errors(include_url=False)
+        faults = [_fault(error) for error in errors[:MOST_FAULTS]]
+        if len(errors) > MOST_FAULTS:
+            faults.append(f"and {len(errors) - MOST_FAULTS} more")
+        raise UnreadableError("; ".join(faults), fields) from None
 
 
 def _object(data: bytes) -> dict[str, Any]:
+    """The JSON object in *data*, in which no name stands twice and all text is text."""
     if len(data) > MOST_BYTES:
         raise UnreadableError(f"{len(data)} bytes; want at most {MOST_BYTES}")
+    twice: set[str] = set()
+
+    def note_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                twice.add(name)
+            found[name] = value
+        return found
+
     try:
-        found = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
-        )
-    except UnreadableError:
-        raise
+        # Every number is a float: an integer of a thousand digits is too large, and no crash.
+        found = json.loads(data.decode(), object_pairs_hook=note_twice, parse_int=float)
     except (ValueError, RecursionError) as e:
         raise UnreadableError(f"no JSON: {e}") from None
     if not isinstance(found, dict):
-        raise UnreadableError("want a JSON object")
+        raise UnreadableError(f"{_short.repr(found)} is no JSON object")
+    if twice:
+        sure = {name: value for name, value in found.items() if name not in twice}
+        raise UnreadableError(f"{_short.repr(min(twice))} stands there twice", sure)
+    for name, value in found.items():
+        if not _is_text([name, value]):
+            fault = f"{_short.repr(name)}: {_short.repr(value)} holds half a character"
+            raise UnreadableError(f"{fault} (a lone surrogate); want text", found)
     return found
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UnreadableError(f"{twice[:50]!r} stands there twice", found)
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise UnreadableError(f"{name} is no number here")
+def _is_text(value: object) -> bool:
+    """Whether what JSON's escapes spell can be written down as UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def _fault(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
+    where = where if len(where) <= 50 else _short.repr(where)
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] in ("missing", "extra_forbidden"):
         return f"{where}: {message}"
-    return f"{where}={str(error['input'])[:50]!r}: {message}"
+    return f"{where}={_short.repr(error['input'])}: {message}"

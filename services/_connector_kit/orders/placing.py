@@ -68,11 +68,17 @@ class Placing:
             await self.resolve(record, entry)
             return
         refusal = refusal or await self.venue.check(record)
+        if look_first:
+            try:
+                order = await self._look(record)
+            except TransientError:
+                await self.resolve(record, entry)
+                return
+            if order is not None:
+                await self._accept(record, entry, order)
+                return
         if refusal is not None:
             await self._reject(record, entry, refusal)
-            return
-        if look_first and (order := await self._look(record)):
-            await self._accept(record, entry, order)
             return
         match await self.venue.place(record):
             case Placed(order):
@@ -118,14 +124,14 @@ class Placing:
     async def resolve(self, record: Record, entry: Entry) -> Record:
         """Find out at the venue what became of it, and answer; never sends."""
         wait = self.waits.poll
-        misses, first_miss = 0, 0.0
+        misses, first_miss = 0, float("inf")
         while True:
             try:
                 order = await self.venue.find(record)
                 if order is None and self.venue.milliseconds() > self._deadline(record):
                     now = self.clock.monotonic()
                     misses += 1
-                    first_miss = first_miss or now
+                    first_miss = min(first_miss, now)
                     if misses >= self.waits.misses and now - first_miss >= self.waits.missed_for:
                         order = await self.venue.search(record)
                         if order is None:
@@ -143,11 +149,18 @@ class Placing:
         return record.timestamp + record.validity + self.waits.margin * 1000
 
     async def _look(self, record: Record) -> VenueOrder | None:
+        """The venue's order, asked for in every way there is, while there is time to send it yet.
+
+        Raises:
+            TransientError: the venue didn't say.
+        """
         while True:
             try:
-                return await self.venue.find(record)
+                return await self.venue.find(record) or await self.venue.search(record)
             except TransientError:
-                await self.clock.sleep(self.waits.poll)
+                if self.venue.milliseconds() > record.timestamp + record.validity // 2:
+                    raise
+            await self.clock.sleep(self.waits.poll)
 
     async def dead_letter(self, entry: Entry, answer: bytes | None, error: str) -> None:
         """A command that can't be read."""
@@ -157,7 +170,7 @@ class Placing:
         answer = accepted(record, order, self.venue.milliseconds())
         kept = await self._close(record.closed(answer), entry)
         if kept.provisional:  # somebody else gave it up while our request was under way
-            await self._until_done(partial(self.journal.correct, kept, order))
+            await self._until_done(partial(self.journal.correct, record.closed(answer), order))
         return kept
 
     async def _reject(self, record: Record, entry: Entry, refusal: Refused) -> Record:
@@ -171,7 +184,13 @@ class Placing:
         return await self._close(record.closed(answer, provisional=True), entry)
 
     async def _close(self, record: Record, entry: Entry) -> Record:
-        return await self._until_done(partial(self.journal.close, record, entry))
+        kept = await self._until_done(partial(self.journal.close, record, entry))
+        if kept.entry_id == record.entry_id:
+            return kept
+        # Redis forgot this record, and another entry has taken its id since.
+        answer = (record.answer or "").encode()
+        await self._until_done(partial(self.journal.answer, entry, answer, None))
+        return record
 
     async def _answer(self, entry: Entry, answer: OrderResponseEvent | None) -> None:
         data = answer.model_dump_json().encode() if answer else None

@@ -37,10 +37,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Kept in Redis: which Redis it was, and up to when what it holds is not to be trusted."""
+    """Kept in Redis: which Redis it was, up to when its word is doubted, and up to when checked.
+
+    Both are moments of Redis's clock, in milliseconds; -1 where there was none.
+    """
 
     identity: str
     forgotten_at: int
+    careful_until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +64,34 @@ class Sized:
     price: str | None
 
 
-class PlaceOutcome:
-    """What became of the one POST: one of the three classes below."""
-
-
 @dataclass(frozen=True, slots=True)
-class Placed(PlaceOutcome):
+class Placed:
     """The venue has it."""
 
     order: VenueOrder
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(PlaceOutcome):
-    """The venue refused it, with a code on the list of definitive refusals."""
+class Refused:
+    """There is no order: refused before it was sent, or by the venue in so many words.
+
+    Only a code on the list of definitive refusals counts. "Duplicate" is not on it: it says that
+    an order with that id is there.
+    """
 
     reason_code: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unclear(PlaceOutcome):
+class Unclear:
     """No answer, or none that proves anything: it may or may not have happened."""
 
     message: str
+
+
+# What became of the one POST.
+PlaceOutcome = Placed | Refused | Unclear
 
 
 class Clock(Protocol):
@@ -131,7 +139,12 @@ class Bus(Protocol):
         """What nobody read yet; waits a while for the first."""
 
     async def claim(self, record: Record) -> Record | None:
-        """Take the record's client order id for this record; the record that has it already."""
+        """Take the record's client order id for this record; the record that has it already.
+
+        Raises:
+            TransientError: also where what was remembered is gone, looked at in the same
+                transaction: somebody emptied this Redis under the open connection.
+        """
 
 
 class Journal(Protocol):
@@ -144,23 +157,32 @@ class Journal(Protocol):
         """The record of that id."""
 
     async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
-        """Publish `unknown`, unless it was published before or the record is closed."""
+        """Publish `unknown` and note it in the record, which may have been forgotten meanwhile.
+
+        Nothing happens where it was published before, the record is closed, or another entry has
+        its id by now.
+        """
 
     async def close(self, record: Record, entry: Entry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing.
 
-        Where the record is closed already, only the entry is acknowledged. Returns the record
-        that the journal has now.
+        A record that was forgotten meanwhile is written anew. Where it is closed already, only the
+        entry is acknowledged; where another entry has its id by now, nothing happens. Returns the
+        record that the journal has now.
         """
 
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
-        """Answer an entry that has no record of its own, and acknowledge it: all or nothing, once.
+        """Answer an entry that has no record of its own, and acknowledge it: all or nothing.
 
-        With `dead_letter` (what is wrong with it) the entry goes to the dead-letter stream too.
+        The second answer to the same entry is not published, only acknowledged. With `dead_letter`
+        (what is wrong with it) the entry goes to the dead-letter stream too.
         """
 
     async def correct(self, record: Record, order: VenueOrder) -> None:
-        """A ghost appeared: report it, once, and keep the corrected record."""
+        """A ghost appeared: publish its status and put the corrected *record* in place.
+
+        Nothing happens where the journal's record is not provisional (any more).
+        """
 
     async def provisional(self) -> Sequence[Record]:
         """The records that were closed as not found less than a day ago."""
@@ -188,6 +210,8 @@ class Venue(Protocol):
 
     async def find(self, record: Record) -> VenueOrder | None:
         """The venue's order with that client order id, by direct query.
+
+        None also where the venue could never have taken such an order (its symbol, its id).
 
         Raises:
             TransientError: no answer.

@@ -47,10 +47,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """This record after `unknown` was published."""
         return msgspec.structs.replace(self, state="unknown")
 
-    def corrected(self) -> "Record":
-        """This record after its ghost appeared: no longer watched."""
-        return msgspec.structs.replace(self, provisional=False)
-
 
 _decoder = msgspec.json.Decoder(Record)
 

@@ -148,7 +148,13 @@ class RedisBus:
     async def claim(self, record: Record) -> Record | None:
         """Take the record's client order id for this record; the record that has it already."""
         key = order_key(self._connector, record.client_order_id)
-        found = await self._call(self._redis.set, key, dump(record), nx=True, get=True)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.get(self._memory_key)
+            pipe.set(key, dump(record), nx=True, get=True)
+            remembered, found = await self._call(pipe.execute)
+        if remembered is None:
+            # A claim that was made all the same does no harm: it is resolved, not sent.
+            raise self._trouble(ConnectionError("it was emptied under the open connection"))
         return None if found is None else load(found)
 
     async def _call(self, method: Any, *args: Any, **options: Any) -> Any:

@@ -43,13 +43,13 @@ class RedisJournal:
         return None if found is None else load(found)
 
     async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
-        """Publish `unknown`, unless it was published before or the record is closed."""
+        """Publish `unknown`, once, and note it in the record."""
         del entry  # it stays pending: the final answer acknowledges it
         key = self._key(record.client_order_id)
 
         def change(known: bytes | None, pipe: Any) -> None:
             now = record if known is None else load(known)
-            if now.state == "taken":
+            if now.state == "taken" and now.entry_id == record.entry_id:
                 self._publish(pipe, self._responses, answer.model_dump_json())
                 pipe.set(key, dump(now.marked_unknown()))
 
@@ -60,8 +60,10 @@ class RedisJournal:
         key = self._key(record.client_order_id)
 
         def change(known: bytes | None, pipe: Any) -> Record:
-            now = None if known is None else load(known)
-            if now is None or now.state != "closed":
+            now = record if known is None else load(known)
+            if now.entry_id != record.entry_id:
+                return now
+            if known is None or now.state != "closed":
                 now = record
                 self._publish(pipe, self._responses, record.answer or "")
                 pipe.set(key, dump(record), ex=KEEP_CLOSED)
@@ -89,7 +91,7 @@ class RedisJournal:
         await self._transaction(key, change)
 
     async def correct(self, record: Record, order: VenueOrder) -> None:
-        """A ghost appeared: report it, once, and keep the corrected record."""
+        """A ghost appeared: publish its status and put the corrected record in place, once."""
         key = self._key(record.client_order_id)
         command = record.order
         filled = float(order.filled_quantity)
@@ -107,7 +109,7 @@ class RedisJournal:
             now = None if known is None else load(known)
             if now is not None and now.provisional:
                 self._publish(pipe, self._statuses, report.model_dump_json())
-                pipe.set(key, dump(now.corrected()), ex=KEEP_CLOSED)
+                pipe.set(key, dump(record), ex=KEEP_CLOSED)
                 pipe.zrem(self._ghosts, record.client_order_id)
 
         await self._transaction(key, change)
