@@ -1,5 +1,7 @@
 """What a stream writer does with entries, settings and stops, on a real server."""
 
+import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,21 @@ async def test_a_stop_writes_what_was_added(redis_server: RedisServer, redis: Re
     assert await entries(redis) == data
 
 
+async def test_a_stop_leaves_asyncio_nothing_to_complain_of(redis_server: RedisServer) -> None:
+    """The connection's end comes after the stop; nobody waits for it then."""
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    async def live_and_stop() -> None:
+        async with writing(redis_server.url) as it:
+            await eventually(lambda: it.up)
+
+    await live_and_stop()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert faults == []
+
+
 async def test_more_than_fits_in_flight_waits_and_follows_in_order(
     redis_server: RedisServer, redis: Redis
 ) -> None:
@@ -202,3 +219,22 @@ async def test_nothing_is_written_before_the_callback_allows_it(
         await eventually(lambda: it.writer.idle)
         assert (calls, it.ups) == (3, 1)
     assert await entries(redis) == [b"after"]
+
+
+async def test_a_connection_that_ends_before_it_is_taken_over_is_never_called_up(
+    proxy: FaultProxy, redis: Redis
+) -> None:
+    """Its end came while the callback ran; nobody would tell us of it again."""
+    calls = 0
+
+    async def before_writing() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            proxy.hang_up()
+            await redis.ping()  # time for the end to arrive
+            await redis.ping()
+
+    async with writing(proxy.url, before_writing=before_writing) as it:
+        await eventually(lambda: it.up and calls == 2)
+        assert it.ups == 1

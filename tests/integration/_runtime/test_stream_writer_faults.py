@@ -12,7 +12,15 @@ from services._local.redis_server import RedisServer, free_port
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
-from tests.support.stream_writing import TICKER, Writing, add_in_passes, entries, numbered, writing
+from tests.support.stream_writing import (
+    TICKER,
+    TRADES,
+    Writing,
+    add_in_passes,
+    entries,
+    numbered,
+    writing,
+)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -200,3 +208,46 @@ async def test_an_older_quote_never_follows_a_newer_one_when_redis_was_full(
         it.quotes().add(b"last")
         await eventually(lambda: it.writer.idle)
     assert await entries(redis, TICKER) == [*numbered([99]), b"last"]
+
+
+async def test_a_redis_that_comes_back_with_its_clock_behind_is_settled_by_its_own_ids(
+    tmp_path: Path, redis_server: RedisServer, redis: Redis, proxy: FaultProxy
+) -> None:
+    """The new stream's ids are below those of the old one, and still tell what arrived."""
+    await redis.xadd(TRADES, {"data": "from the future"}, id="9999999999999-0")
+    async with writing(proxy.url) as it:
+        await eventually(lambda: it.up)
+        it.trades().add(b"soon forgotten")
+        await eventually(lambda: it.writer.idle)
+        await redis_server.kill()
+        reborn = RedisServer(tmp_path / "empty", redis_server.port)
+        await reborn.start()
+        try:
+            await eventually(lambda: it.up and it.ups >= 2)
+            ups = it.ups
+            proxy.cut_replies_after = 0
+            for entry in numbered(range(10)):
+                it.trades().add(entry)
+            await eventually(lambda: it.ups > ups and it.writer.idle)
+            async with open_redis(reborn.url, "look") as look:
+                assert await entries(look) == numbered(range(10))
+        finally:
+            await reborn.stop()
+
+
+async def test_a_quote_that_may_not_have_arrived_gives_way_to_a_newer_one(
+    redis: Redis, proxy: FaultProxy
+) -> None:
+    """The older isn't published any more."""
+    async with writing(proxy.url) as it:
+        await eventually(lambda: it.up)
+        proxy.hold_requests = True
+        it.quotes().add(b"older")
+        await eventually(lambda: proxy.held)
+        proxy.hang_up()
+        await eventually(lambda: not it.up)
+        it.quotes().add(b"newer")
+        await eventually(lambda: it.writer.idle)
+        await proxy.deliver_held()
+        assert it.quotes().conflated == 1
+    assert await entries(redis, TICKER) == [b"newer"]
