@@ -2,9 +2,13 @@
 
 from common_models.commands_events_models import (
     AccountBalanceEvent,
+    CancelAllOrdersCommand,
+    CancelOrderCommand,
+    CommandResponseEvent,
     OrderResponseEvent,
     OrderStatusUpdateEvent,
     PlaceOrderCommand,
+    QueryOrderCommand,
     RequestBalanceCommand,
 )
 from common_models.indicator_models import IndicatorValue
@@ -12,12 +16,16 @@ from common_models.market_data_models import OrderBook, OrderBookLevel, Ticker, 
 
 __all__ = [
     "AccountBalanceEvent",
+    "CancelAllOrdersCommand",
+    "CancelOrderCommand",
+    "CommandResponseEvent",
     "IndicatorValue",
     "OrderBook",
     "OrderBookLevel",
     "OrderResponseEvent",
     "OrderStatusUpdateEvent",
     "PlaceOrderCommand",
+    "QueryOrderCommand",
     "RequestBalanceCommand",
     "Ticker",
     "Trade",

@@ -63,6 +63,59 @@ class RequestBalanceCommand(BaseModel):
     assets: list[str] | None = None
 
 
+class _OrderReference(BaseModel):
+    """Names one order: by the id its command gave it, or by the exchange's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_request_id: str = Field(default_factory=_new_id)
+    symbol: str
+    client_order_id: str | None = None
+    order_id: str | None = Field(default=None, validate_default=True)
+
+    @field_validator("order_id")
+    @classmethod
+    def some_id(cls, order_id: str | None, info: ValidationInfo) -> str | None:
+        """An order without any id can't be found."""
+        if order_id is None and info.data.get("client_order_id") is None:
+            raise ValueError("client_order_id or order_id is required")
+        return order_id
+
+
+class CancelOrderCommand(_OrderReference):
+    """Cancel one order."""
+
+
+class QueryOrderCommand(_OrderReference):
+    """Ask what became of one order: an `order_status` comes, then the answer."""
+
+
+class CancelAllOrdersCommand(BaseModel):
+    """Cancel all open orders: of one symbol, or of all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_request_id: str = Field(default_factory=_new_id)
+    symbol: str | None = None
+
+
+class CommandResponseEvent(BaseModel):
+    """The answer to any command but `place_order`, after the events that it caused.
+
+    `status` is `done`, `rejected` or `unknown`; `reason_code` says why, for programs.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    client_request_id: str
+    command: str
+    status: str
+    reason_code: str | None = None
+    error_message: str | None = None
+    timestamp: Timestamp = Field(default_factory=utc_now)
+    exchange: str
+
+
 class OrderResponseEvent(BaseModel):
     """The answer to one `place_order`.
 
@@ -100,7 +153,9 @@ class OrderStatusUpdateEvent(BaseModel):
     """What became of an order.
 
     `filled_quantity` is cumulative and never falls. `trades` are the fills of this update.
-    `fee` is `{asset: amount}`, cumulative for the order.
+    `fee` is `{asset: amount}`, cumulative for the order. `status` is `open`, `partially_filled`,
+    `filled`, `canceled`, `rejected`, `expired` or `unknown`; `venue_status` is the exchange's own
+    word where it is none we know. `external` marks an order that was not placed through us.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -116,6 +171,9 @@ class OrderStatusUpdateEvent(BaseModel):
     fee: dict[str, Any] | None = None
     timestamp: Timestamp = Field(default_factory=utc_now)
     exchange: str
+    # Beyond the contract, all optional:
+    venue_status: str | None = None
+    external: bool = False
 
 
 class AccountBalanceEvent(BaseModel):
