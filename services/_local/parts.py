@@ -109,7 +109,8 @@ class Part:
             return
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), STOP_WITHIN)
+            async with asyncio.timeout(STOP_WITHIN):
+                await process.wait()
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()

@@ -1,0 +1,137 @@
+"""`make run`, end to end: real processes, a real Redis, both simulated exchanges."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from redis.asyncio import Redis
+
+from common_models import OrderBook, Ticker, Trade
+from common_models.stream_names import MARKET_DATA_TYPES
+from services._local.redis_server import RedisServer
+from tests.e2e.conftest import environment_of, launched
+from tests.support.eventually import eventually, eventually_async
+
+MODELS: dict[str, type[BaseModel]] = {"ticker": Ticker, "orderbook": OrderBook, "trades": Trade}
+MARKETS = ("binance:BTCUSDT", "binance:ETHUSDT", "luno:XBTZAR", "luno:ETHZAR")
+STREAMS = [f"{market}:{data_type}" for market in MARKETS for data_type in MARKET_DATA_TYPES]
+PARTS = {"bot", "binance_connector", "luno_connector", "exchange_simulator"}
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def messages(redis: Redis, stream: str) -> list[BaseModel]:
+    """All that a stream holds, validated; each entry has the one field `data`."""
+    model = MODELS[stream.rpartition(":")[2]]
+    found = []
+    for _, fields in await redis.xrange(stream) or []:
+        assert fields is not None
+        assert list(fields) == [b"data"]
+        found.append(model.model_validate_json(fields[b"data"]))
+    return found
+
+
+async def test_all_market_streams_fill_and_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    """Every entry validates, the bot sees all of it, no key of `.env` gets in, nothing is left."""
+    async with launched(tmp_path, LIVE_TRADING="yes-i-mean-it") as run:
+        await run.until_ready()
+        assert run.children.keys() > PARTS
+        for part in PARTS:
+            given = environment_of(run.children[part])
+            assert given["BINANCE_API_KEY"] == given["LUNO_API_KEY_ID"] == "simulator-key"
+            assert "LIVE_TRADING" not in given
+        async with Redis(port=run.redis_port) as redis:
+
+            async def all_flow() -> bool:
+                return all([len(await redis.xrange(s, count=3) or []) == 3 for s in STREAMS])
+
+            await eventually_async(all_flow, within=60)
+            for stream in STREAMS:
+                assert await messages(redis, stream)
+        assert await run.end(signal.SIGINT) == 0
+        assert run.left == {}
+    assert "12 of 12 market streams are fresh" in run.out
+    assert "STALE" not in run.out
+    assert run.err == ""
+
+
+async def test_it_stops_by_itself_steps_over_taken_ports_and_uses_the_redis_it_is_given(
+    tmp_path: Path, redis_server: RedisServer, redis: Redis
+) -> None:
+    """RUN_SECONDS count from being ready; other variables are passed through."""
+    with socket.socket() as other:
+        take_if_free(other, 8000)
+        async with launched(
+            tmp_path,
+            RUN_SECONDS="1",
+            REDIS_URL=redis_server.url,
+            BINANCE_SYMBOLS="ETH/USDT",
+            MARKET_DATA_MAXLEN="100",
+        ) as run:
+            await run.until_ready()
+            maxlen = environment_of(run.children["luno_connector"])["MARKET_DATA_MAXLEN"]
+            assert await run.end() == 0
+    assert maxlen == "100"
+    assert "Port 8000 is taken: the bot uses 80" in run.out
+    assert '"$REDIS_URL" XREAD COUNT 5 BLOCK 5000 STREAMS binance:ETHUSDT:trades' in run.out
+    assert run.left == {}
+    assert run.children.keys() == PARTS
+    assert await messages(redis, "binance:ETHUSDT:orderbook")
+
+
+def take_if_free(s: socket.socket, port: int) -> None:
+    """Listen on *port*, if nobody does already."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        s.bind(("127.0.0.1", port))
+        s.listen()
+    except OSError:
+        return
+
+
+async def test_a_part_that_dies_is_named_and_stops_the_rest(tmp_path: Path) -> None:
+    """The exit code says that something failed."""
+    async with launched(tmp_path) as run:
+        await run.until_ready()
+        os.kill(run.children["luno_connector"], signal.SIGKILL)
+        assert await run.end() == 1
+        assert run.left == {}
+    assert run.err.startswith("make run: luno_connector was killed by SIGKILL: ")
+    assert "luno_connector.log" in run.err
+
+
+async def test_a_part_that_cannot_start_says_why_in_its_own_words(tmp_path: Path) -> None:
+    """An unknown symbol is the connector's to explain."""
+    async with launched(tmp_path, BINANCE_SYMBOLS="BTC/USTD") as run:
+        assert await run.end() == 1
+    assert "binance_connector ended with exit code 1: BINANCE_SYMBOLS" in run.err
+    assert "BTC/USTD" in run.err
+
+
+async def test_nothing_outlives_a_killed_launcher(tmp_path: Path) -> None:
+    """Not even when it had no chance to stop anything."""
+    async with launched(tmp_path) as run:
+        await run.until_ready()
+        assert await run.end(signal.SIGKILL) == -signal.SIGKILL
+        await eventually(lambda: not run.left)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("RUN_SECONDS", "soon", "make run: RUN_SECONDS='soon': Input should be a valid number"),
+        ("REDIS_URL", "nonsense", "make run: REDIS_URL: "),
+    ],
+)
+async def test_a_variable_that_cannot_be_used_is_one_clear_line(
+    tmp_path: Path, name: str, value: str, error: str
+) -> None:
+    """Before anything is started."""
+    async with launched(tmp_path, **{name: value}) as run:
+        assert await run.end() == 1
+    assert run.err.startswith(error)
+    assert run.err.count("\n") == 1
+    assert run.out == ""
