@@ -1,21 +1,19 @@
 """The orders' journal and the answers, each change one transaction."""
 
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, WatchError
 
 from common_models import OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
-from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import Record, dump, load
 from services._connector_kit.orders.redis_bus import order_key
-from services._runtime.redis_client import explain
+from services._runtime.redis_transaction import reading, transact
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -39,7 +37,7 @@ class RedisJournal:
 
     async def get(self, client_order_id: str) -> Record | None:
         """The record of that id."""
-        found = await self._safely(self._redis.get(self._key(client_order_id)))
+        found = await reading(self._redis.get(self._key(client_order_id)))
         return None if found is None else load(found)
 
     async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
@@ -47,19 +45,23 @@ class RedisJournal:
         del entry  # it stays pending: the final answer acknowledges it
         key = self._key(record.client_order_id)
 
-        def change(known: bytes | None, pipe: Any) -> None:
+        async def change(pipe: Any) -> None:
+            known = await pipe.get(key)
+            pipe.multi()
             now = record if known is None else load(known)
             if now.state == "taken" and now.entry_id == record.entry_id:
                 self._publish(pipe, self._responses, answer.model_dump_json())
                 pipe.set(key, dump(now.marked_unknown()))
 
-        await self._transaction(key, change)
+        await transact(self._redis, key, change)
 
     async def close(self, record: Record, entry: Entry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
         key = self._key(record.client_order_id)
 
-        def change(known: bytes | None, pipe: Any) -> Record:
+        async def change(pipe: Any) -> Record:
+            known = await pipe.get(key)
+            pipe.multi()
             now = record if known is None else load(known)
             if now.entry_id != record.entry_id:
                 return now
@@ -72,13 +74,15 @@ class RedisJournal:
             self._acknowledge(pipe, entry)
             return now
 
-        return await self._transaction(key, change)
+        return await transact(self._redis, key, change)
 
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """Answer an entry that has no record of its own, once, and acknowledge it."""
         key = state_key(self._connector, f"answered:{entry.command}:{entry.entry_id}")
 
-        def change(known: bytes | None, pipe: Any) -> None:
+        async def change(pipe: Any) -> None:
+            known = await pipe.get(key)
+            pipe.multi()
             if known is None:
                 if dead_letter is not None:
                     stream = str(DeadLetterStream(self._connector, entry.command))
@@ -88,7 +92,7 @@ class RedisJournal:
                 pipe.set(key, "", ex=KEEP_ANSWERED)
             self._acknowledge(pipe, entry)
 
-        await self._transaction(key, change)
+        await transact(self._redis, key, change)
 
     async def correct(self, record: Record, order: VenueOrder) -> None:
         """A ghost appeared: publish its status and put the corrected record in place, once."""
@@ -105,24 +109,26 @@ class RedisJournal:
             exchange=self._exchange,
         )
 
-        def change(known: bytes | None, pipe: Any) -> None:
+        async def change(pipe: Any) -> None:
+            known = await pipe.get(key)
+            pipe.multi()
             now = None if known is None else load(known)
             if now is not None and now.provisional:
                 self._publish(pipe, self._statuses, report.model_dump_json())
                 pipe.set(key, dump(record), ex=KEEP_CLOSED)
                 pipe.zrem(self._ghosts, record.client_order_id)
 
-        await self._transaction(key, change)
+        await transact(self._redis, key, change)
 
     async def provisional(self) -> Sequence[Record]:
         """The records that were closed as not found less than a day ago."""
-        seconds, _ = await self._safely(self._redis.time())
+        seconds, _ = await reading(self._redis.time())
         oldest = (seconds - WATCH_GHOSTS) * 1000
-        await self._safely(self._redis.zremrangebyscore(self._ghosts, "-inf", f"({oldest}"))
-        ids = await self._safely(self._redis.zrange(self._ghosts, 0, -1))
+        await reading(self._redis.zremrangebyscore(self._ghosts, "-inf", f"({oldest}"))
+        ids = await reading(self._redis.zrange(self._ghosts, 0, -1))
         if not ids:
             return []
-        found = await self._safely(self._redis.mget([self._key(i.decode()) for i in ids]))
+        found = await reading(self._redis.mget([self._key(i.decode()) for i in ids]))
         return [record for data in found if data and (record := load(data)).provisional]
 
     def _key(self, client_order_id: str) -> str:
@@ -135,28 +141,6 @@ class RedisJournal:
         pipe.xack(
             str(CommandStream(self._connector, entry.command)), self._connector, entry.entry_id
         )
-
-    async def _transaction(self, key: str, change: Callable[[bytes | None, Any], T]) -> T:
-        """Apply *change* to what *key* holds, in one MULTI; again if somebody was faster."""
-        while True:
-            try:
-                async with self._redis.pipeline(transaction=True) as pipe:
-                    await pipe.watch(key)
-                    known = await pipe.get(key)
-                    pipe.multi()
-                    result = change(known, pipe)
-                    await pipe.execute()
-                    return result
-            except WatchError:
-                continue
-            except (RedisError, OSError, TimeoutError) as e:
-                raise TransientError(explain(e)) from e
-
-    async def _safely(self, call: Awaitable[Any]) -> Any:
-        try:
-            return await call
-        except (RedisError, OSError, TimeoutError) as e:
-            raise TransientError(explain(e)) from e
 
 
 def _letter(entry: Entry, error: str) -> bytes:
