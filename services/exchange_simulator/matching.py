@@ -145,6 +145,29 @@ class BookSide:
             found += self.levels[key * self.sign].quantity
         return min(found, wanted)
 
+    def cost(self, quantity: int) -> int:
+        """Ticks times lots of the best *quantity* lots, as far as there are any."""
+        money = 0
+        for key in reversed(self.keys):
+            taken = min(quantity, self.levels[key * self.sign].quantity)
+            money += taken * key * self.sign
+            quantity -= taken
+            if not quantity:
+                break
+        return money
+
+    def worth(self, money: int) -> tuple[int, int]:
+        """The most lots whose cost is at most *money* (ticks times lots), and that cost."""
+        lots = cost = 0
+        for key in reversed(self.keys):
+            price = key * self.sign
+            taken = min((money - cost) // price, self.levels[price].quantity)
+            lots += taken
+            cost += taken * price
+            if taken < self.levels[price].quantity:
+                break
+        return lots, cost
+
     def add(self, order: Order, price: int) -> None:
         """Put *order* last at *price*."""
         level = self.levels.get(price)
@@ -228,6 +251,19 @@ class MatchingEngine:
         side = self.bids if order.terms.side == "buy" else self.asks
         side.reduce(order, order.terms.price, left)
         return [Removed(order, left)]
+
+    def restore(self, order: Order) -> None:
+        """Put an order of an earlier life back on the book, as it was: nothing trades.
+
+        Raises:
+            EngineError: it has no price, or would trade with what is there.
+        """
+        terms = order.terms
+        other = self.asks if terms.side == "buy" else self.bids
+        if terms.price is None or other.reaches(terms.price):
+            raise EngineError(f"order_id={order.order_id}: can't rest at price={terms.price}")
+        (self.bids if terms.side == "buy" else self.asks).add(order, terms.price)
+        self.resting[order.order_id] = order
 
     def _match(self, taker: Order, side: BookSide, facts: list[Fact]) -> None:
         while taker.remaining and side.reaches(taker.terms.price):

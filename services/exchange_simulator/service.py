@@ -12,15 +12,23 @@ from aiohttp import web
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
 from services.exchange_simulator import pacing
+from services.exchange_simulator.account import Account, Fees
 from services.exchange_simulator.binance import rest as binance_rest
 from services.exchange_simulator.binance import streams as binance_streams
+from services.exchange_simulator.binance import trading as binance_trading
+from services.exchange_simulator.binance import trading_rest as binance_trading_rest
 from services.exchange_simulator.binance import ws_api as binance_ws_api
 from services.exchange_simulator.binance.exchange_info import WEIGHT_LIMIT
 from services.exchange_simulator.binance.feed import BinanceFeed
+from services.exchange_simulator.binance.order_count import OrderCount
 from services.exchange_simulator.binance.queries import BinanceVenue
+from services.exchange_simulator.binance.signing import BinanceKey
 from services.exchange_simulator.budget import MinuteBudget
+from services.exchange_simulator.gate import gate
+from services.exchange_simulator.instruments import Venue
 from services.exchange_simulator.luno import rest as luno_rest
 from services.exchange_simulator.luno import stream as luno_stream
+from services.exchange_simulator.luno import trading as luno_trading
 from services.exchange_simulator.luno.feed import LunoFeed
 from services.exchange_simulator.luno.rest import CALLS_PER_MINUTE, LunoVenue
 from services.exchange_simulator.luno.stream import ApiKey
@@ -30,6 +38,12 @@ from services.exchange_simulator.sockets import Connections
 from services.exchange_simulator.traders import Traders
 
 log = structlog.get_logger()
+
+# Maker and taker shares: Binance's first VIP level; Luno's, about.
+FEES: Mapping[Venue, Fees] = {
+    "binance": Fees(maker=90_000, taker=100_000),
+    "luno": Fees(maker=100_000, taker=250_000),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,7 @@ class Simulator:
     markets: Mapping[str, Market]
     binance: Mapping[str, BinanceFeed]
     luno: Mapping[str, LunoFeed]
+    accounts: Mapping[Venue, Account]
 
     @property
     def http_url(self) -> str:
@@ -86,13 +101,19 @@ async def running_simulator(
         Traders(market, settings.simulator_seed, settings.simulator_book_orders)
         for market in markets.values()
     ]
+    accounts = {venue: _account(venue, markets, settings) for venue in FEES}
     for crowd in crowds:
         crowd.open_market()
     key = ApiKey(settings.simulator_luno_api_key_id, settings.simulator_luno_api_secret_key)
     connections = Connections()
+    binance_venue = BinanceVenue(binance, clock, MinuteBudget(WEIGHT_LIMIT, clock))
+    luno_venue = LunoVenue(luno, clock, MinuteBudget(CALLS_PER_MINUTE, clock), key)
+    binance_key = BinanceKey(
+        settings.simulator_binance_api_key, settings.simulator_binance_api_secret
+    )
     app = build_app(
-        BinanceVenue(binance, clock, MinuteBudget(WEIGHT_LIMIT, clock)),
-        LunoVenue(luno, clock, MinuteBudget(CALLS_PER_MINUTE, clock), key),
+        binance_trading.Desk(binance_venue, accounts["binance"], binance_key, OrderCount(clock)),
+        luno_trading.Desk(luno_venue, accounts["luno"]),
         connections,
     )
     async with _listening(app, settings) as port, asyncio.TaskGroup() as group:
@@ -101,27 +122,36 @@ async def running_simulator(
             group.create_task(pacing.tick(list(binance.values()))),
         ]
         try:
-            yield Simulator(settings.simulator_host, port, markets, binance, luno)
+            yield Simulator(settings.simulator_host, port, markets, binance, luno, accounts)
         finally:
             for task in tasks:
                 task.cancel()
             connections.end_all()
 
 
-def build_app(binance: BinanceVenue, luno: LunoVenue, connections: Connections) -> web.Application:
+def _account(venue: Venue, markets: Mapping[str, Market], settings: SimulatorSettings) -> Account:
+    own = {symbol: market for symbol, market in markets.items() if market.instrument.venue == venue}
+    return Account(own, FEES[venue], settings.funds)
+
+
+def build_app(
+    binance: binance_trading.Desk, luno: luno_trading.Desk, connections: Connections
+) -> web.Application:
     """Both venues' routes; what neither knows is a 404 with an empty body."""
 
     async def unknown(_: web.Request) -> web.Response:
         return web.Response(status=404)
 
-    app = web.Application()
+    app = web.Application(middlewares=[gate(binance.venue.clock)])
     app.add_routes(
         [
-            *binance_rest.routes(binance),
-            *binance_streams.routes(binance, connections),
-            *binance_ws_api.routes(binance, connections),
-            *luno_rest.routes(luno),
-            *luno_stream.routes(luno.feeds, luno.key, connections),
+            *binance_trading_rest.routes(binance),
+            *binance_rest.routes(binance.venue),
+            *binance_streams.routes(binance.venue, connections),
+            *binance_ws_api.routes(binance.venue, connections),
+            *luno_rest.routes(luno.venue),
+            *luno_trading.routes(luno),
+            *luno_stream.routes(luno.venue.feeds, luno.venue.key, connections),
             web.route("*", "/{rest:.*}", unknown),
         ]
     )

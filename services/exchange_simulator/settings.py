@@ -5,7 +5,14 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 
 from services._runtime.settings import Port, ServiceSettings, Symbols
-from services.exchange_simulator.instruments import INSTRUMENTS, Instrument
+from services.exchange_simulator.account_order import AMOUNT_SCALE
+from services.exchange_simulator.instruments import INSTRUMENTS, Instrument, whole
+
+# What each account begins with.
+FUNDS = {
+    "USDT": "1000000", "BTC": "10", "ETH": "200", "SOL": "5000", "XRP": "1000000",
+    "ZAR": "20000000", "XBT": "10",
+}
 
 
 class SimulatorSettings(ServiceSettings):
@@ -19,9 +26,13 @@ class SimulatorSettings(ServiceSettings):
     # Actions a second of each symbol's traders; about a third of them trade. 0: as fast as it can.
     simulator_rate: Annotated[float, Field(ge=0, le=1_000_000)] = 40.0
     # Resting orders a side that the traders keep, about.
-    simulator_book_orders: Annotated[int, Field(ge=50, le=200_000)] = 1000
+    simulator_book_orders: Annotated[int, Field(ge=50, le=100_000)] = 1000
     # Which of the symbols are open; none named: all.
     simulator_symbols: Symbols = ()
+    # What the accounts begin with, where it isn't the default: "USDT:1000,BTC:0".
+    simulator_funds: str = ""
+    simulator_binance_api_key: str = "simulator-key"
+    simulator_binance_api_secret: SecretStr = SecretStr("simulator-secret")
     simulator_luno_api_key_id: str = "simulator-key"
     simulator_luno_api_secret_key: SecretStr = SecretStr("simulator-secret")
 
@@ -35,6 +46,29 @@ class SimulatorSettings(ServiceSettings):
                 f"{','.join(known)}, or nothing for all"
             )
         return self
+
+    @model_validator(mode="after")
+    def _readable_funds(self) -> Self:
+        self.funds  # noqa: B018 - reading them is the check
+        return self
+
+    @property
+    def funds(self) -> dict[str, int]:
+        """What the accounts begin with, in 1e-8 by asset; each venue takes its own assets."""
+        funds = {asset: whole(amount, AMOUNT_SCALE) for asset, amount in FUNDS.items()}
+        for part in filter(None, self.simulator_funds.replace(" ", "").split(",")):
+            asset, _, amount = part.partition(":")
+            try:
+                value = whole(amount, AMOUNT_SCALE)
+            except ValueError:
+                value = -1
+            if asset not in FUNDS or value < 0:
+                raise ValueError(
+                    f"SIMULATOR_FUNDS: {part!r} is no asset and amount; want e.g. "
+                    f"USDT:1000,BTC:0.5 of {','.join(FUNDS)}, 8 decimals at most"
+                )
+            funds[asset] = value
+        return funds
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:

@@ -75,3 +75,47 @@ def not_supported(what: str) -> BinanceError:
     return BinanceError(
         400, -1020, f"This operation is not supported. (The simulator doesn't speak {what}.)"
     )
+
+
+def missing_both(first: str, second: str) -> BinanceError:
+    """One of two parameters is needed."""
+    return BinanceError(
+        400, -1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!"
+    )
+
+
+def not_required(name: str) -> BinanceError:
+    """A parameter that this kind of order doesn't take."""
+    return BinanceError(400, -1106, f"Parameter '{name}' sent when not required.")
+
+
+def too_precise(name: str) -> BinanceError:
+    """More decimals than the asset has."""
+    return BinanceError(400, -1111, f"Parameter '{name}' has too much precision.")
+
+
+def filter_failure(name: str) -> BinanceError:
+    """A symbol's filter isn't met; the order didn't reach the matching engine."""
+    return BinanceError(400, -1013, f"Filter failure: {name}")
+
+
+def rejected(message: str) -> BinanceError:
+    """The matching engine refuses a new order."""
+    return BinanceError(400, -2010, message)
+
+
+def cancel_rejected(message: str = "Unknown order sent.") -> BinanceError:
+    """The matching engine refuses a cancel."""
+    return BinanceError(400, -2011, message)
+
+
+def no_such_order() -> BinanceError:
+    """A query found nothing."""
+    return BinanceError(400, -2013, "Order does not exist.")
+
+
+def too_many_orders(limit: int, interval: str) -> BinanceError:
+    """The account placed more orders than it may."""
+    return BinanceError(
+        429, -1015, f"Too many new orders; current limit is {limit} orders per {interval}."
+    )

@@ -1,10 +1,18 @@
 """`exchangeInfo`: the rules of each symbol, as Binance writes them."""
 
+from decimal import Decimal
 from typing import Any
 
 from services.exchange_simulator.instruments import Instrument, fixed
 
 WEIGHT_LIMIT = 6000
+ORDERS_PER_10_SECONDS = 100
+ORDERS_PER_DAY = 200_000
+
+# The filters that are the same for every symbol.
+PERCENT_UP, PERCENT_DOWN = 5, Decimal("0.2")
+LEAST_NOTIONAL, MOST_NOTIONAL = 5, 9_000_000
+MOST_OPEN_ORDERS = 200
 
 RATE_LIMITS: list[dict[str, Any]] = [
     {
@@ -13,8 +21,13 @@ RATE_LIMITS: list[dict[str, Any]] = [
         "intervalNum": 1,
         "limit": WEIGHT_LIMIT,
     },
-    {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
-    {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200_000},
+    {
+        "rateLimitType": "ORDERS",
+        "interval": "SECOND",
+        "intervalNum": 10,
+        "limit": ORDERS_PER_10_SECONDS,
+    },
+    {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": ORDERS_PER_DAY},
     {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000},
 ]
 
@@ -57,21 +70,21 @@ def filters(instrument: Instrument) -> list[dict[str, Any]]:
         },
         {
             "filterType": "PERCENT_PRICE_BY_SIDE",
-            "bidMultiplierUp": "5",
-            "bidMultiplierDown": "0.2",
-            "askMultiplierUp": "5",
-            "askMultiplierDown": "0.2",
+            "bidMultiplierUp": str(PERCENT_UP),
+            "bidMultiplierDown": str(PERCENT_DOWN),
+            "askMultiplierUp": str(PERCENT_UP),
+            "askMultiplierDown": str(PERCENT_DOWN),
             "avgPriceMins": 5,
         },
         {
             "filterType": "NOTIONAL",
-            "minNotional": "5.00000000",
+            "minNotional": fixed(LEAST_NOTIONAL, 0),
             "applyMinToMarket": True,
-            "maxNotional": "9000000.00000000",
+            "maxNotional": fixed(MOST_NOTIONAL, 0),
             "applyMaxToMarket": False,
             "avgPriceMins": 5,
         },
-        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": MOST_OPEN_ORDERS},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
     ]
 
@@ -93,7 +106,7 @@ def symbol(instrument: Instrument) -> dict[str, Any]:
         "ocoAllowed": False,
         "otoAllowed": False,
         "opoAllowed": False,
-        "quoteOrderQtyMarketAllowed": False,
+        "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
         "cancelReplaceAllowed": False,
         "amendAllowed": False,

@@ -27,10 +27,10 @@ ENDPOINTS: dict[str, Callable[[BinanceVenue, Query], Answer]] = {
 NOT_SPOKEN = frozenset(
     {
         *("klines", "uiKlines", "historicalTrades", "ticker", "ticker/tradingDay"),
-        *("order", "order/test", "order/cancelReplace", "order/amend/keepPriority", "openOrders"),
-        *("allOrders", "orderList", "order/oco", "orderList/oco", "orderList/oto"),
+        *("order/cancelReplace", "order/amend/keepPriority"),
+        *("orderList", "order/oco", "orderList/oco", "orderList/oto"),
         *("orderList/otoco", "allOrderList", "openOrderList", "sor/order", "sor/order/test"),
-        *("account", "myTrades", "rateLimit/order", "myPreventedMatches", "myAllocations"),
+        *("myPreventedMatches", "myAllocations"),
         *("account/commission", "order/amendments", "myFilters", "executionRules"),
         *("referencePrice", "referencePrice/calculation"),
     }
@@ -54,10 +54,20 @@ def _answer(venue: BinanceVenue, request: web.Request) -> web.Response:
             text="<html><body><h2>404 Not found</h2></body></html>",
             content_type="text/html",
         )
+    return respond(venue, request, lambda: _look_up(venue, request, name))
+
+
+def respond(
+    venue: BinanceVenue, request: web.Request, look_up: Callable[[], Answer]
+) -> web.Response:
+    """The response to what *look_up* finds, or refuses, with the weight that this takes."""
     client = request.remote or ""
     status = 200
     try:
-        weight, body = _look_up(venue, request, name)
+        # Nothing is carried out and then called too much.
+        if venue.budget.charge(client, 0) >= WEIGHT_LIMIT:
+            raise errors.too_much_weight(WEIGHT_LIMIT)
+        weight, body = look_up()
     except errors.BinanceError as refusal:
         weight, status, body = 1, refusal.status, refusal.body()
     used = venue.budget.charge(client, weight)

@@ -1,11 +1,8 @@
 """Luno's REST API under /api/1 and /api/exchange: market data, with its limit and errors.
 
-Calls and answers: luno.com/en/developers/api. What needs a key is asked for one, then refused:
-the simulator doesn't trade yet.
+Calls and answers: luno.com/en/developers/api.
 """
 
-from base64 import b64decode
-from binascii import Error as BinasciiError
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,18 +22,6 @@ TOP_LEVELS = 100
 MOST_TRADES = 100
 DAY_MS = 24 * 3600 * 1000
 
-# (method, path) of calls that need a key and aren't spoken.
-NOT_SPOKEN = (
-    *(("POST", f"/api/1/{call}") for call in ("postorder", "marketorder", "stoporder")),
-    *(("GET", f"/api/1/{call}") for call in ("listorders", "listtrades", "balance", "fee_info")),
-    ("GET", "/api/1/orders/{id}"),
-    ("GET", "/api/1/userstream"),
-    ("GET", "/api/exchange/1/candles"),
-    ("GET", "/api/exchange/2/listorders"),
-    ("GET", "/api/exchange/2/orders/{id}"),
-    ("GET", "/api/exchange/3/order"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class LunoVenue:
@@ -53,7 +38,7 @@ def routes(venue: LunoVenue) -> list[web.AbstractRouteDef]:
 
     def call(answer: Callable[[LunoVenue, web.Request], Any]) -> Any:
         async def handle(request: web.Request) -> web.Response:
-            return _respond(venue, request, answer)
+            return respond(venue, request, lambda: answer(venue, request))
 
         return handle
 
@@ -64,18 +49,16 @@ def routes(venue: LunoVenue) -> list[web.AbstractRouteDef]:
         web.get("/api/1/orderbook", call(orderbook)),
         web.get("/api/1/trades", call(trades)),
         web.get("/api/exchange/1/markets", call(markets)),
-        *(web.route(method, path, call(not_spoken)) for method, path in NOT_SPOKEN),
     ]
 
 
-def _respond(
-    venue: LunoVenue, request: web.Request, answer: Callable[[LunoVenue, web.Request], Any]
-) -> web.Response:
+def respond(venue: LunoVenue, request: web.Request, answer: Callable[[], Any]) -> web.Response:
+    """The response to what *answer* returns, or refuses; one call of the minute's budget."""
     status = 200
     try:
         if venue.budget.charge(request.remote or "", 1) > CALLS_PER_MINUTE:
             raise LunoError(429, "ErrTooManyRequests", "too many requests")
-        body = answer(venue, request)
+        body = answer()
     except LunoError as error:
         status, body = error.status, error.body()
     return web.Response(
@@ -220,23 +203,3 @@ def _market(feed: LunoFeed) -> dict[str, Any]:
         "price_scale": instrument.price_scale,
         "fee_scale": 8,
     }
-
-
-def not_spoken(venue: LunoVenue, request: web.Request) -> Any:
-    """Refuse: without the key as the venue does, with it as what we can't do."""
-    if not _authorised(request, venue.key):
-        raise LunoError(401, "ErrUnauthorised", "the API key or its secret is missing or wrong")
-    raise LunoError(
-        501, "ErrNotImplemented", f"the simulator doesn't speak {request.method} {request.path}"
-    )
-
-
-def _authorised(request: web.Request, key: ApiKey) -> bool:
-    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return False
-    try:
-        key_id, _, secret = b64decode(encoded, validate=True).decode().partition(":")
-    except (BinasciiError, UnicodeDecodeError):
-        return False
-    return key.matches(key_id, secret)

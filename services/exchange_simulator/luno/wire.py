@@ -3,7 +3,7 @@
 from base64 import b32encode
 from typing import Any
 
-from services.exchange_simulator.instruments import Instrument, trimmed
+from services.exchange_simulator.instruments import INSTRUMENTS, Instrument, trimmed
 from services.exchange_simulator.market import Step
 from services.exchange_simulator.matching import Order, Removed, Rested, Trade
 
@@ -11,6 +11,10 @@ from services.exchange_simulator.matching import Order, Removed, Rested, Trade
 # don't look alike. 65 bits are 13 characters of base 32.
 _SCATTER = 0x1_C6BC_2796_92B5_C9A3
 _BITS = 2**65 - 1
+_LANES = {
+    instrument.symbol: number
+    for number, instrument in enumerate(i for i in INSTRUMENTS if i.venue == "luno")
+}
 _ALPHABET = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 )
@@ -30,16 +34,21 @@ class LunoError(Exception):
         return {"error": self.message, "error_code": self.code}
 
 
-def order_id(number: int) -> str:
-    """An order's id as Luno writes it: "BX" and 13 characters."""
-    scattered = (number * _SCATTER) & _BITS
+def lane(instrument: Instrument) -> int:
+    """A small number of the pair's own: engines count alike, ids are unique over all pairs."""
+    return _LANES[instrument.symbol]
+
+
+def order_id(number: int, pair: int = 0) -> str:
+    """An order's id as Luno writes it: "BX" and 13 characters; *pair* is a lane, 0 to 3."""
+    scattered = ((number << 2 | pair) * _SCATTER) & _BITS
     return "BX" + b32encode(scattered.to_bytes(10, "big"))[3:].translate(_ALPHABET).decode()
 
 
 def snapshot_order(order: Order, instrument: Instrument) -> dict[str, str]:
     """An order in a stream's snapshot."""
     return {
-        "id": order_id(order.order_id),
+        "id": order_id(order.order_id, lane(instrument)),
         "price": trimmed(order.terms.price or 0, instrument.price_scale),
         "volume": trimmed(order.remaining, instrument.quantity_scale),
     }
@@ -54,28 +63,29 @@ def update(step: Step, sequence: int, instrument: Instrument) -> dict[str, Any]:
     trades: list[dict[str, Any]] = []
     create: dict[str, str] | None = None
     delete: dict[str, str] | None = None
+    of = lane(instrument)
     for fact in step.facts:
         if isinstance(fact, Trade):
-            maker = order_id(fact.maker.order_id)
+            maker = order_id(fact.maker.order_id, of)
             trades.append(
                 {
                     "sequence": fact.trade_id,
                     "base": trimmed(fact.quantity, instrument.quantity_scale),
                     "counter": trimmed(fact.price * fact.quantity, instrument.money_scale),
                     "maker_order_id": maker,
-                    "taker_order_id": order_id(fact.taker.order_id),
+                    "taker_order_id": order_id(fact.taker.order_id, of),
                     "order_id": maker,
                 }
             )
         elif isinstance(fact, Rested):
             create = {
-                "order_id": order_id(fact.order.order_id),
+                "order_id": order_id(fact.order.order_id, of),
                 "type": "BID" if fact.order.terms.side == "buy" else "ASK",
                 "price": trimmed(fact.order.terms.price or 0, instrument.price_scale),
                 "volume": trimmed(fact.quantity, instrument.quantity_scale),
             }
         elif isinstance(fact, Removed):
-            delete = {"order_id": order_id(fact.order.order_id)}
+            delete = {"order_id": order_id(fact.order.order_id, of)}
     return {
         "sequence": str(sequence),
         "trade_updates": trades,

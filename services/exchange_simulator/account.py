@@ -1,0 +1,276 @@
+"""One venue's account: balances, holds, fees and orders, over the markets' facts.
+
+Its orders go through the same engines as everybody's. It knows no protocol: a venue's face
+decides what to refuse, and listens for what happens. All money is whole numbers of 1e-8.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+from services.exchange_simulator.account_order import (
+    AMOUNT_SCALE,
+    AccountOrder,
+    Fill,
+    NewOrder,
+    State,
+    base_amount,
+    quote_amount,
+)
+from services.exchange_simulator.market import Market, Step
+from services.exchange_simulator.matching import (
+    Accepted,
+    Killed,
+    Order,
+    Refused,
+    Removed,
+    Terms,
+    Trade,
+)
+
+OWNER = "account"  # whose orders these are, to the engine
+RATE_UNIT = 10**AMOUNT_SCALE
+
+
+class InsufficientBalanceError(Exception):
+    """The order needs more than is free."""
+
+
+@dataclass(slots=True)
+class Balance:
+    """What is owned of an asset, and how much of that is set aside for open orders."""
+
+    total: int
+    held: int = 0
+
+    @property
+    def free(self) -> int:
+        """What a new order may use."""
+        return self.total - self.held
+
+
+class Fees(NamedTuple):
+    """Shares of what is received, in 1e-8: 100_000 = 0.1 %."""
+
+    maker: int
+    taker: int
+
+
+class Event(NamedTuple):
+    """Something happened to an order; balances and holds are already as they are after it.
+
+    `balances` are the assets it may have changed.
+    """
+
+    what: Literal["new", "trade", "canceled", "expired", "refused"]
+    time_ms: int
+    order: AccountOrder
+    fill: Fill | None
+    balances: tuple[str, ...]
+
+
+class Account:
+    """The account of one venue. *markets* by slash symbol; *funds* are amounts by asset."""
+
+    def __init__(self, markets: Mapping[str, Market], fees: Fees, funds: Mapping[str, int]) -> None:
+        self.markets = markets
+        self.fees = fees
+        assets = [a for m in markets.values() for a in (m.instrument.base, m.instrument.quote)]
+        self.balances = {asset: Balance(funds.get(asset, 0)) for asset in dict.fromkeys(assets)}
+        # Every order ever, by symbol and order id, oldest first.
+        self.orders: dict[tuple[str, int], AccountOrder] = {}
+        self._by_client_id: dict[str, list[AccountOrder]] = {}
+        self._open: dict[tuple[str, int], AccountOrder] = {}
+        self._entering: NewOrder | None = None
+        self._listeners: list[Callable[[Event], None]] = []
+        for market in markets.values():
+            market.subscribe(partial(self._see, market))
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Call *listener* with every event from now on."""
+        self._listeners.append(listener)
+
+    def place(self, asked: NewOrder) -> AccountOrder:
+        """Send an order to its market; it comes back as it stands after matching.
+
+        Raises:
+            InsufficientBalanceError: it needs more than is free.
+        """
+        need = self.need(asked)
+        asset = asked.instrument.base if asked.side == "sell" else asked.instrument.quote
+        if need > self.balances[asset].free:
+            raise InsufficientBalanceError(asset)
+        self._entering = asked
+        terms = Terms(
+            owner=OWNER,
+            side=asked.side,
+            quantity=asked.quantity,
+            price=asked.price,
+            time_in_force="GTC" if asked.kind == "market" else asked.time_in_force,
+            post_only=asked.kind == "post_only",
+            client_id=asked.client_id,
+        )
+        order = self.markets[asked.symbol].submit(terms)
+        return self.orders[(asked.symbol, order.order_id)]
+
+    def cancel(self, order: AccountOrder, new_client_id: str | None = None) -> None:
+        """Take an open order off the book; with *new_client_id* it is called that from now on.
+
+        Raises:
+            EngineError: it isn't open.
+        """
+        order.cancel_asked = True
+        if new_client_id is not None:
+            self._by_client_id[order.client_id].remove(order)
+            order.client_id = new_client_id
+            self._by_client_id.setdefault(new_client_id, []).append(order)
+        self.markets[order.asked.symbol].cancel(order.order_id)
+
+    def called(self, client_id: str) -> list[AccountOrder]:
+        """All orders of that client id, oldest first."""
+        return self._by_client_id.get(client_id, [])
+
+    def open_orders(self) -> Iterator[AccountOrder]:
+        """The orders on the books, oldest first."""
+        yield from self._open.values()
+
+    def would_take(self, asked: NewOrder) -> bool:
+        """True when the order would trade at once."""
+        engine = self.markets[asked.symbol].engine
+        return (engine.asks if asked.side == "buy" else engine.bids).reaches(asked.price)
+
+    def need(self, asked: NewOrder) -> int:
+        """The amount to set aside for an order: base for a sell, quote for a buy."""
+        instrument = asked.instrument
+        if asked.side == "sell":
+            return base_amount(instrument, asked.quantity)
+        if asked.price is not None:
+            return quote_amount(instrument, asked.price * asked.quantity)
+        asks = self.markets[asked.symbol].engine.asks
+        return quote_amount(instrument, asks.cost(asked.quantity))
+
+    def restore(self, orders: list[AccountOrder], balances: Mapping[str, Balance]) -> None:
+        """Be as the account was: open orders rest again, in the order in which they came.
+
+        To be called once, before the markets open.
+        """
+        for asset, balance in balances.items():
+            self.balances[asset] = balance
+        for order in orders:
+            self._remember(order)
+            if order.state == "open" and order.asked.symbol in self.markets:
+                asked = order.asked
+                terms = Terms(OWNER, asked.side, asked.quantity, asked.price)
+                engine = self.markets[asked.symbol].engine
+                engine.restore(Order(order.order_id, terms, order.remaining))
+
+    def _remember(self, order: AccountOrder) -> None:
+        key = (order.asked.symbol, order.order_id)
+        self.orders[key] = order
+        self._by_client_id.setdefault(order.client_id, []).append(order)
+        if order.state == "open":
+            self._open[key] = order
+
+    def _see(self, market: Market, step: Step) -> None:
+        for fact in step.facts:
+            if isinstance(fact, Trade):
+                if fact.maker.terms.owner == OWNER:
+                    self._fill(market, step, fact, fact.maker, maker=True)
+                if fact.taker.terms.owner == OWNER:
+                    self._fill(market, step, fact, fact.taker, maker=False)
+            elif fact.order.terms.owner != OWNER:
+                continue
+            elif isinstance(fact, Accepted):
+                self._enter(market, step, fact.order)
+            elif isinstance(fact, Refused):
+                self._enter(market, step, fact.order)
+                self._close(market, step, fact.order, "refused")
+            elif isinstance(fact, Removed):
+                self._close(market, step, fact.order, "canceled")
+            elif isinstance(fact, Killed):
+                self._close(market, step, fact.order, "expired")
+
+    def _enter(self, market: Market, step: Step, engine_order: Order) -> None:
+        asked, self._entering = self._entering, None
+        if asked is None:
+            raise RuntimeError(f"order {engine_order.order_id} came from nowhere")
+        order = AccountOrder(
+            order_id=engine_order.order_id,
+            asked=asked,
+            client_id=asked.client_id,
+            created_ms=step.time_ms,
+            updated_ms=step.time_ms,
+        )
+        self._remember(order)
+        # The book is as it is after matching: what a market order needed is what it cost.
+        self._hold(order, sum_needed(market, step, asked))
+        self._tell(Event("new", step.time_ms, order, None, (order.hold_asset,)))
+
+    def _fill(
+        self, market: Market, step: Step, trade: Trade, engine_order: Order, *, maker: bool
+    ) -> None:
+        instrument = market.instrument
+        order = self.orders[(instrument.symbol, engine_order.order_id)]
+        base = base_amount(instrument, trade.quantity)
+        quote = quote_amount(instrument, trade.price * trade.quantity)
+        buys = order.asked.side == "buy"
+        received, paid = (base, quote) if buys else (quote, base)
+        asset, paid_asset = instrument.base, instrument.quote
+        if not buys:
+            asset, paid_asset = paid_asset, asset
+        fee = received * (self.fees.maker if maker else self.fees.taker) // RATE_UNIT
+        fill = Fill(trade.trade_id, step.time_ms, trade.price, trade.quantity, fee, asset, maker)
+        order.fills.append(fill)
+        order.filled += trade.quantity
+        order.spent += trade.price * trade.quantity
+        order.updated_ms = step.time_ms
+        if buys and order.asked.price is not None:
+            self._hold(order, quote_amount(instrument, order.asked.price * order.remaining))
+        else:
+            self._hold(order, order.held - paid)
+        self.balances[paid_asset].total -= paid
+        self.balances[asset].total += received - fee
+        if not order.remaining:
+            self._end(order, "filled")
+        self._tell(Event("trade", step.time_ms, order, fill, (instrument.base, instrument.quote)))
+
+    def _close(
+        self,
+        market: Market,
+        step: Step,
+        engine_order: Order,
+        state: Literal["canceled", "expired", "refused"],
+    ) -> None:
+        order = self.orders[(market.instrument.symbol, engine_order.order_id)]
+        order.updated_ms = step.time_ms
+        self._end(order, state)
+        self._tell(Event(state, step.time_ms, order, None, (order.hold_asset,)))
+
+    def _end(self, order: AccountOrder, state: State) -> None:
+        order.state = state
+        self._hold(order, 0)
+        self._open.pop((order.asked.symbol, order.order_id), None)
+
+    def _hold(self, order: AccountOrder, amount: int) -> None:
+        self.balances[order.hold_asset].held += amount - order.held
+        order.held = amount
+
+    def _tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+
+def sum_needed(market: Market, step: Step, asked: NewOrder) -> int:
+    """What to set aside for an order that has just been matched in *step*."""
+    instrument = market.instrument
+    if asked.side == "sell":
+        return base_amount(instrument, asked.quantity)
+    if asked.price is not None:
+        return quote_amount(instrument, asked.price * asked.quantity)
+    traded = sum(
+        fact.price * fact.quantity
+        for fact in step.facts
+        if isinstance(fact, Trade) and fact.taker.terms.owner == OWNER
+    )
+    return quote_amount(instrument, traded)

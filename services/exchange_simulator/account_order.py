@@ -1,0 +1,102 @@
+"""An account's order and its fills, as both venues' faces read them and the state file keeps them."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from services.exchange_simulator.instruments import INSTRUMENTS, Instrument
+from services.exchange_simulator.matching import Side, TimeInForce
+
+BY_SYMBOL = {instrument.symbol: instrument for instrument in INSTRUMENTS}
+
+# All amounts of money are whole numbers of 1e-8 of their asset; no instrument's scales go deeper.
+AMOUNT_SCALE = 8
+
+Kind = Literal["limit", "market", "post_only"]
+# "refused": a post-only order that would have traded. It is over, like the three before it.
+State = Literal["open", "filled", "canceled", "expired", "refused"]
+
+
+def base_amount(instrument: Instrument, lots: int) -> int:
+    """Lots as an amount of the base asset."""
+    return int(lots * 10 ** (AMOUNT_SCALE - instrument.quantity_scale))
+
+
+def quote_amount(instrument: Instrument, ticks_times_lots: int) -> int:
+    """Ticks times lots as an amount of the quote asset."""
+    return int(ticks_times_lots * 10 ** (AMOUNT_SCALE - instrument.money_scale))
+
+
+class NewOrder(NamedTuple):
+    """What a client asks for: price in ticks, quantity in lots.
+
+    `quote_asked` is what a market order by value was to spend or earn, as an amount; its
+    quantity has been worked out from the book.
+    """
+
+    symbol: str
+    client_id: str
+    kind: Kind
+    side: Side
+    quantity: int
+    price: int | None = None
+    time_in_force: TimeInForce = "GTC"
+    quote_asked: int | None = None
+
+    @property
+    def instrument(self) -> Instrument:
+        """What is traded."""
+        return BY_SYMBOL[self.symbol]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One trade of an order: ticks, lots, and the fee as an amount of `fee_asset`."""
+
+    trade_id: int
+    time_ms: int
+    price: int
+    quantity: int
+    fee: int
+    fee_asset: str
+    maker: bool
+
+
+@dataclass(slots=True)
+class AccountOrder:
+    """An order of the account. `client_id` is what it is called now: a cancel may rename it."""
+
+    order_id: int
+    asked: NewOrder
+    client_id: str
+    created_ms: int
+    updated_ms: int
+    state: State = "open"
+    filled: int = 0  # lots
+    spent: int = 0  # ticks times lots
+    held: int = 0  # amount of `hold_asset`
+    cancel_asked: bool = False
+    hidden_until_ms: int = 0  # queries don't find it before
+    fills: list[Fill] = field(default_factory=list)
+
+    @property
+    def instrument(self) -> Instrument:
+        """What is traded."""
+        return self.asked.instrument
+
+    @property
+    def hold_asset(self) -> str:
+        """What is set aside for it."""
+        return self.instrument.base if self.asked.side == "sell" else self.instrument.quote
+
+    @property
+    def remaining(self) -> int:
+        """Lots not filled."""
+        return self.asked.quantity - self.filled
+
+    def fees(self) -> dict[str, int]:
+        """What it has paid so far: amount by asset."""
+        paid: dict[str, int] = defaultdict(int)
+        for fill in self.fills:
+            paid[fill.fee_asset] += fill.fee
+        return paid

@@ -1,0 +1,212 @@
+"""What Binance checks before an order reaches the matching engine: parameters, then filters.
+
+Parameters: developers.binance.com, "Trading endpoints"; filters: the page "Filters".
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from services.exchange_simulator.account import Account
+from services.exchange_simulator.account_order import AMOUNT_SCALE, Kind, NewOrder
+from services.exchange_simulator.binance import errors
+from services.exchange_simulator.binance.exchange_info import (
+    LEAST_NOTIONAL,
+    MOST_NOTIONAL,
+    MOST_OPEN_ORDERS,
+    PERCENT_DOWN,
+    PERCENT_UP,
+)
+from services.exchange_simulator.binance.queries import Query
+from services.exchange_simulator.binance.tickers import AVERAGE_MINUTES
+from services.exchange_simulator.instruments import Instrument, whole
+from services.exchange_simulator.market import Market
+from services.exchange_simulator.matching import Side, TimeInForce
+
+T = TypeVar("T")
+
+CLIENT_ID = re.compile(r"[a-zA-Z0-9-_]{1,36}")
+DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
+SIDES: Final[dict[str, Side]] = {"BUY": "buy", "SELL": "sell"}
+KINDS: Final[dict[str, Kind]] = {"LIMIT": "limit", "MARKET": "market", "LIMIT_MAKER": "post_only"}
+TIMES_IN_FORCE: Final[dict[str, TimeInForce]] = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
+RESPONSE_TYPES = ("ACK", "RESULT", "FULL")
+# Orders that the venue has and the simulator doesn't.
+NOT_SPOKEN_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+NOT_SPOKEN = (
+    *("stopPrice", "trailingDelta", "icebergQty", "strategyId", "strategyType"),
+    *("pegPriceType", "pegOffsetValue", "pegOffsetType"),
+)
+
+
+def client_id(query: Query, name: str) -> str | None:
+    """A client order id, None when it wasn't sent.
+
+    Raises:
+        BinanceError: it has other characters than it may, or too many.
+    """
+    text = query.text(name)
+    if text is not None and not CLIENT_ID.fullmatch(text):
+        raise errors.illegal(name, "^[a-zA-Z0-9-_]{1,36}$")
+    return text
+
+
+def amount(query: Query, name: str) -> int | None:
+    """A decimal > 0 in units of 1e-8, None when it wasn't sent.
+
+    Raises:
+        BinanceError: it is no such decimal, or has more than 8 decimals.
+    """
+    text = query.text(name)
+    if text is None:
+        return None
+    if not DECIMAL.fullmatch(text):
+        raise errors.illegal(name, r"^([0-9]{1,20})(\.[0-9]{1,20})?$")
+    try:
+        value = whole(text, AMOUNT_SCALE)
+    except ValueError:
+        raise errors.too_precise(name) from None
+    if not value:
+        what = "price" if name == "price" else "quantity"
+        raise errors.BinanceError(400, -1013, f"Invalid {what}.")
+    return value
+
+
+def one_of(query: Query, name: str, known: Mapping[str, T], code: int) -> T | None:
+    """What a parameter's word stands for, None when it wasn't sent.
+
+    Raises:
+        BinanceError: another word, with that code.
+    """
+    text = query.text(name)
+    if text is None:
+        return None
+    if text not in known:
+        what = "orderType" if name == "type" else name
+        raise errors.BinanceError(400, code, f"Invalid {what}.")
+    return known[text]
+
+
+def required(query: Query, name: str, value: T | None) -> T:
+    """*value*, which was read from *name*.
+
+    Raises:
+        BinanceError: it is None.
+    """
+    if value is None:
+        raise errors.missing(name)
+    return value
+
+
+def new_order(account: Account, market: Market, query: Query) -> NewOrder:
+    """Read a new order and check its parameters and filters.
+
+    Raises:
+        BinanceError: -1013 for a filter, -11xx for a parameter.
+    """
+    for name in NOT_SPOKEN:
+        if query.text(name) is not None:
+            raise errors.not_supported(f"the parameter {name!r}")
+    side = required(query, "side", one_of(query, "side", SIDES, -1117))
+    if query.text("type") in NOT_SPOKEN_TYPES:
+        raise errors.not_supported(f"orders of type {query.text('type')}")
+    kind = required(query, "type", one_of(query, "type", KINDS, -1116))
+    if (query.text("selfTradePreventionMode") or "NONE") != "NONE":
+        raise errors.not_supported("self-trade prevention")
+    time_in_force = one_of(query, "timeInForce", TIMES_IN_FORCE, -1115)
+    price, quantity = amount(query, "price"), amount(query, "quantity")
+    value = amount(query, "quoteOrderQty")
+    name = client_id(query, "newClientOrderId")
+    instrument = market.instrument
+    if name is None:
+        name = f"auto_{market.engine.next_order_id}"
+    if kind == "market":
+        if price is not None or time_in_force is not None:
+            raise errors.not_required("timeInForce" if price is None else "price")
+        if quantity is None and value is None:
+            raise errors.missing_both("quantity", "quoteOrderQty")
+        if quantity is not None and value is not None:
+            raise errors.not_required("quoteOrderQty")
+        lots = _lots_for(market, side, value) if quantity is None else _lots(instrument, quantity)
+        order = NewOrder(instrument.symbol, name, kind, side, lots, quote_asked=value)
+        _check_market_filters(market, order)
+        return order
+    if value is not None:
+        raise errors.not_required("quoteOrderQty")
+    if kind == "limit":
+        time_in_force = required(query, "timeInForce", time_in_force)
+    elif time_in_force is not None:
+        raise errors.not_required("timeInForce")
+    ticks = _ticks(instrument, required(query, "price", price))
+    lots = _lots(instrument, required(query, "quantity", quantity))
+    order = NewOrder(
+        *(instrument.symbol, name, kind, side, lots, ticks),
+        time_in_force=time_in_force or "GTC",
+    )
+    _check_limit_filters(account, market, order, ticks)
+    return order
+
+
+def _ticks(instrument: Instrument, price: int) -> int:
+    ticks, beside = divmod(price, 10 ** (AMOUNT_SCALE - instrument.price_scale))
+    if beside or not instrument.min_price <= ticks <= instrument.max_price:
+        raise errors.filter_failure("PRICE_FILTER")
+    return ticks
+
+
+def _lots(instrument: Instrument, quantity: int) -> int:
+    lots, beside = divmod(quantity, 10 ** (AMOUNT_SCALE - instrument.quantity_scale))
+    if beside or not instrument.min_quantity <= lots <= instrument.max_quantity:
+        raise errors.filter_failure("LOT_SIZE")
+    return lots
+
+
+def _lots_for(market: Market, side: Side, value: int | None) -> int:
+    """The most lots that the book gives for *value*, an amount of the quote asset."""
+    instrument = market.instrument
+    money = (value or 0) // 10 ** (AMOUNT_SCALE - instrument.money_scale)
+    engine = market.engine
+    lots, _ = (engine.asks if side == "buy" else engine.bids).worth(money)
+    if not instrument.min_quantity <= lots <= instrument.max_quantity:
+        raise errors.filter_failure("LOT_SIZE")
+    return lots
+
+
+def _check_market_filters(market: Market, order: NewOrder) -> None:
+    instrument = market.instrument
+    if order.quantity > instrument.max_market_quantity:
+        raise errors.filter_failure("MARKET_LOT_SIZE")
+    # applyMinToMarket is true, applyMaxToMarket is not.
+    unit = 10**AMOUNT_SCALE
+    if order.quote_asked is not None:
+        if order.quote_asked < LEAST_NOTIONAL * unit:
+            raise errors.filter_failure("NOTIONAL")
+        return
+    money, lots = _recent(market)
+    if order.quantity * money < LEAST_NOTIONAL * 10**instrument.money_scale * lots:
+        raise errors.filter_failure("NOTIONAL")
+
+
+def _check_limit_filters(account: Account, market: Market, order: NewOrder, ticks: int) -> None:
+    instrument = market.instrument
+    money, lots = _recent(market)
+    # The reference is the average of the last five minutes, or the last price.
+    if not PERCENT_DOWN * money <= ticks * lots <= PERCENT_UP * money:
+        raise errors.filter_failure("PERCENT_PRICE_BY_SIDE")
+    one = 10**instrument.money_scale
+    if not LEAST_NOTIONAL * one <= ticks * order.quantity <= MOST_NOTIONAL * one:
+        raise errors.filter_failure("NOTIONAL")
+    resting = sum(1 for o in account.open_orders() if o.asked.symbol == instrument.symbol)
+    if resting >= MOST_OPEN_ORDERS:
+        raise errors.filter_failure("MAX_NUM_ORDERS")
+
+
+def _recent(market: Market) -> tuple[int, int]:
+    """Ticks times lots, and lots, traded in five minutes: their quotient is the average."""
+    now = market.now()
+    recent = market.day.window(now, AVERAGE_MINUTES)
+    if recent is not None:
+        return recent.money, recent.volume
+    day = market.day.window(now)
+    last = day.close if day else market.day.price_before() or market.instrument.start_price
+    return last, 1

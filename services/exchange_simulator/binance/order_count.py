@@ -1,0 +1,61 @@
+"""Binance's unfilled order count: how many orders an account may place in a while.
+
+An order counts when it is placed and no longer once it trades; a cancel doesn't take it off
+(developers.binance.com, FAQ "Spot Unfilled Order Count Rules").
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from services.exchange_simulator.binance import errors
+from services.exchange_simulator.binance.exchange_info import RATE_LIMITS
+
+MS = {"SECOND": 1000, "MINUTE": 60_000, "DAY": 86_400_000}
+
+
+class OrderCount:
+    """The counts of one account, by *clock* (Unix ms)."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._limits = [limit for limit in RATE_LIMITS if limit["rateLimitType"] == "ORDERS"]
+        # For each limit: the interval that is counted, and its orders that haven't traded.
+        self._counts = [(-1, 0) for _ in self._limits]
+
+    def place(self) -> None:
+        """Count a new order.
+
+        Raises:
+            BinanceError: -1015, it is one too many.
+        """
+        used = self._now()
+        for limit, (_, count) in zip(self._limits, used, strict=True):
+            if count >= limit["limit"]:
+                interval = f"{limit['intervalNum']} {limit['interval']}"
+                raise errors.too_many_orders(limit["limit"], interval)
+        self._counts = [(interval, count + 1) for interval, count in used]
+
+    def traded(self) -> None:
+        """An order traded for the first time."""
+        self._counts = [(interval, max(count - 1, 0)) for interval, count in self._now()]
+
+    def limits(self) -> list[dict[str, Any]]:
+        """The limits with `count`, as `rateLimit/order` answers them."""
+        counts = self._now()
+        return [{**limit, "count": n} for limit, (_, n) in zip(self._limits, counts, strict=True)]
+
+    def headers(self) -> dict[str, str]:
+        """`X-MBX-ORDER-COUNT-10S` and `-1D`."""
+        return {
+            f"X-MBX-ORDER-COUNT-{limit['intervalNum']}{limit['interval'][0]}": str(limit["count"])
+            for limit in self.limits()
+        }
+
+    def _now(self) -> list[tuple[int, int]]:
+        """The counts, started over where an interval has ended."""
+        now = self._clock()
+        current = [now // (MS[li["interval"]] * li["intervalNum"]) for li in self._limits]
+        return [
+            (interval, count if interval == counted else 0)
+            for interval, (counted, count) in zip(current, self._counts, strict=True)
+        ]

@@ -1,0 +1,168 @@
+"""How Binance writes orders, trades and balances.
+
+Payloads: developers.binance.com, "Trading endpoints" and "Account Endpoints".
+"""
+
+from typing import Any
+
+from services.exchange_simulator.account import Account, Balance, Fees
+from services.exchange_simulator.account_order import AMOUNT_SCALE, AccountOrder, Fill
+from services.exchange_simulator.binance.wire import money, price, quantity
+from services.exchange_simulator.instruments import fixed
+
+TYPES = {"limit": "LIMIT", "market": "MARKET", "post_only": "LIMIT_MAKER"}
+ENDED = {"filled": "FILLED", "canceled": "CANCELED", "expired": "EXPIRED", "refused": "REJECTED"}
+# Why a market, IOC or FOK order ended before it was filled.
+EXPIRY_REASON = "INSUFFICIENT_LIQUIDITY"
+NO_AMOUNT = fixed(0, AMOUNT_SCALE)
+
+
+def amount(value: int) -> str:
+    """An amount of an asset."""
+    return fixed(value, AMOUNT_SCALE)
+
+
+def status(order: AccountOrder) -> str:
+    """An order's `status`."""
+    if order.state == "open":
+        return "PARTIALLY_FILLED" if order.filled else "NEW"
+    return ENDED[order.state]
+
+
+def terms(order: AccountOrder) -> dict[str, Any]:
+    """What all answers about an order say of it."""
+    instrument, asked = order.instrument, order.asked
+    said: dict[str, Any] = {
+        "price": price(instrument, asked.price or 0),
+        "origQty": quantity(instrument, asked.quantity),
+        "executedQty": quantity(instrument, order.filled),
+        "origQuoteOrderQty": amount(asked.quote_asked or 0),
+        "cummulativeQuoteQty": money(instrument, order.spent),
+        "status": status(order),
+        "timeInForce": asked.time_in_force,
+        "type": TYPES[asked.kind],
+        "side": asked.side.upper(),
+        "selfTradePreventionMode": "NONE",
+    }
+    if order.state == "expired":
+        said["expiryReason"] = EXPIRY_REASON
+    return said
+
+
+def placed(order: AccountOrder, response_type: str) -> dict[str, Any]:
+    """The answer to a new order: ACK, RESULT or FULL."""
+    said: dict[str, Any] = {
+        "symbol": order.instrument.pair,
+        "orderId": order.order_id,
+        "orderListId": -1,
+        "clientOrderId": order.client_id,
+        "transactTime": order.updated_ms,
+    }
+    if response_type != "ACK":
+        said |= terms(order) | {"workingTime": order.created_ms}
+    if response_type == "FULL":
+        said["fills"] = [
+            {
+                "price": price(order.instrument, fill.price),
+                "qty": quantity(order.instrument, fill.quantity),
+                "commission": amount(fill.fee),
+                "commissionAsset": fill.fee_asset,
+                "tradeId": fill.trade_id,
+            }
+            for fill in order.fills
+        ]
+    return said
+
+
+def canceled(order: AccountOrder) -> dict[str, Any]:
+    """The answer to a cancel: the order is called by the cancel's id now."""
+    return {
+        "symbol": order.instrument.pair,
+        "origClientOrderId": order.asked.client_id,
+        "orderId": order.order_id,
+        "orderListId": -1,
+        "clientOrderId": order.client_id,
+        "transactTime": order.updated_ms,
+        **terms(order),
+    }
+
+
+def queried(order: AccountOrder) -> dict[str, Any]:
+    """An order as queries answer it."""
+    return {
+        "symbol": order.instrument.pair,
+        "orderId": order.order_id,
+        "orderListId": -1,
+        "clientOrderId": order.client_id,
+        **terms(order),
+        "stopPrice": NO_AMOUNT,
+        "icebergQty": NO_AMOUNT,
+        "time": order.created_ms,
+        "updateTime": order.updated_ms,
+        "isWorking": True,
+        "workingTime": order.created_ms,
+    }
+
+
+def trade(order: AccountOrder, fill: Fill) -> dict[str, Any]:
+    """One entry of `myTrades`."""
+    instrument = order.instrument
+    return {
+        "symbol": instrument.pair,
+        "id": fill.trade_id,
+        "orderId": order.order_id,
+        "orderListId": -1,
+        "price": price(instrument, fill.price),
+        "qty": quantity(instrument, fill.quantity),
+        "quoteQty": money(instrument, fill.price * fill.quantity),
+        "commission": amount(fill.fee),
+        "commissionAsset": fill.fee_asset,
+        "time": fill.time_ms,
+        "isBuyer": order.asked.side == "buy",
+        "isMaker": fill.maker,
+        "isBestMatch": True,
+    }
+
+
+def balance(asset: str, owned: Balance) -> dict[str, str]:
+    """One entry of an account's `balances`."""
+    return {"asset": asset, "free": amount(owned.free), "locked": amount(owned.held)}
+
+
+def account(owner: Account, updated_ms: int, *, omit_zero: bool) -> dict[str, Any]:
+    """`GET /api/v3/account`."""
+    return {
+        **_commissions(owner.fees),
+        "canTrade": True,
+        "canWithdraw": False,
+        "canDeposit": False,
+        "brokered": False,
+        "requireSelfTradePrevention": False,
+        "preventSor": False,
+        "updateTime": updated_ms,
+        "accountType": "SPOT",
+        "balances": [
+            balance(asset, owned)
+            for asset, owned in owner.balances.items()
+            if owned.total or not omit_zero
+        ],
+        "permissions": ["SPOT"],
+        "uid": 354937868,
+    }
+
+
+def _commissions(fees: Fees) -> dict[str, Any]:
+    maker, taker = amount(fees.maker), amount(fees.taker)
+    return {
+        # Tenths of a per mille, whole ones only: a smaller share is in `commissionRates`.
+        "makerCommission": fees.maker // 10_000,
+        "takerCommission": fees.taker // 10_000,
+        "buyerCommission": 0,
+        "sellerCommission": 0,
+        "commissionRates": {
+            "maker": maker,
+            "taker": taker,
+            "buyer": NO_AMOUNT,
+            "seller": NO_AMOUNT,
+        },
+    }

@@ -1,0 +1,90 @@
+"""Binance's signed REST endpoints: what was sent, exactly as it was sent, and who sent it."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from services.exchange_simulator.binance import errors, trading
+from services.exchange_simulator.binance.queries import Answer
+from services.exchange_simulator.binance.rest import respond
+from services.exchange_simulator.binance.signing import without_signature
+from services.exchange_simulator.binance.trading import Desk
+from services.exchange_simulator.gate import RECEIVED_MS
+
+# (method, path): the endpoint by its WebSocket API name.
+ENDPOINTS = {
+    ("POST", "/api/v3/order"): "order.place",
+    ("POST", "/api/v3/order/test"): "order.test",
+    ("DELETE", "/api/v3/order"): "order.cancel",
+    ("GET", "/api/v3/order"): "order.status",
+    ("DELETE", "/api/v3/openOrders"): "openOrders.cancelAll",
+    ("GET", "/api/v3/openOrders"): "openOrders.status",
+    ("GET", "/api/v3/allOrders"): "allOrders",
+    ("GET", "/api/v3/myTrades"): "myTrades",
+    ("GET", "/api/v3/account"): "account.status",
+    ("GET", "/api/v3/rateLimit/order"): "account.rateLimits.orders",
+    ("GET", "/sapi/v1/account/apiRestrictions"): "account.permissions",
+}
+
+
+def routes(desk: Desk) -> list[web.AbstractRouteDef]:
+    """The routes of the signed endpoints; any other method on their paths is refused."""
+
+    def known(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            body = (await request.read()).decode("utf-8", "replace")
+            response = respond(desk.venue, request, lambda: _answer(desk, name, request, body))
+            if name == "order.place":
+                response.headers.update(desk.count.headers())
+            return response
+
+        return handle
+
+    async def other(request: web.Request) -> web.Response:
+        def refuse() -> Answer:
+            text = f"Request method '{request.method}' not supported."
+            raise errors.BinanceError(405, -1020, text)
+
+        return respond(desk.venue, request, refuse)
+
+    paths = dict.fromkeys(path for _, path in ENDPOINTS)
+    return [
+        *(web.route(method, path, known(name)) for (method, path), name in ENDPOINTS.items()),
+        *(web.route("*", path, other) for path in paths),
+    ]
+
+
+def _answer(desk: Desk, name: str, request: web.Request, body: str) -> Answer:
+    """Check key and signature, then answer.
+
+    Raises:
+        BinanceError: the venue's refusal.
+    """
+    desk.key.check(request.headers.get("X-MBX-APIKEY"))
+    query = request.raw_path.partition("?")[2]
+    params = parameters(query, body)
+    signed_query, in_query = without_signature(query)
+    signed_body, in_body = without_signature(body)
+    signature = in_query or in_body
+    if not signature:
+        raise errors.missing("signature")
+    # "totalParams is defined as the query string concatenated with the request body", as sent:
+    # percent-encoded, and without an "&" between the two.
+    desk.key.check_signature(signed_query + signed_body, signature)
+    return trading.answer(desk, name, params, request[RECEIVED_MS])
+
+
+def parameters(query: str, body: str) -> dict[str, str]:
+    """All parameters; one that is in both is taken from the query string.
+
+    Raises:
+        BinanceError: -1101, one is twice in the same place.
+    """
+    found: dict[str, str] = {}
+    for encoded in (body, query):
+        pairs = parse_qsl(encoded, keep_blank_values=True)
+        if len(dict(pairs)) < len(pairs):
+            raise errors.BinanceError(400, -1101, "Duplicate values for a parameter detected.")
+        found |= dict(pairs)
+    return found

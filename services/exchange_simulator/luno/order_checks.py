@@ -1,0 +1,151 @@
+"""What Luno checks before an order is taken: parameters, scales, bounds.
+
+Parameters and error codes: luno.com/en/developers/api, "Orders" and "Errors". Which HTTP
+status goes with which code isn't documented but for 409 and 429.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from services.exchange_simulator.account_order import NewOrder
+from services.exchange_simulator.instruments import Instrument, whole
+from services.exchange_simulator.luno.params import Params
+from services.exchange_simulator.luno.wire import LunoError
+from services.exchange_simulator.market import Market
+from services.exchange_simulator.matching import Side, TimeInForce
+
+CLIENT_ID = re.compile(r"[0-9A-Za-z_;,.-]{1,255}")
+LONGEST_TTL_MS = 10_000
+LIMIT_SIDES: Final[dict[str, Side]] = {"BID": "buy", "ASK": "sell"}
+MARKET_SIDES: Final[dict[str, Side]] = {"BUY": "buy", "SELL": "sell"}
+TIMES_IN_FORCE: Final[dict[str, TimeInForce]] = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
+# How many decimals a counter volume may have isn't documented: cents, or the price's.
+COUNTER_SCALE = 2
+
+
+def check_deadline(params: Params, now_ms: int) -> None:
+    """Whether an order may still be executed: until `timestamp` + `ttl`, never later.
+
+    `ttl` is 1 to 10,000 ms (default 10,000) and ignored without a timestamp: "postorder" in
+    luno.com/en/developers/api.
+
+    Raises:
+        LunoError: ErrDeadlineExceeded; ErrInvalidArguments for what is no such number.
+    """
+    timestamp, ttl = params.number("timestamp"), params.number("ttl")
+    if ttl is not None and not 1 <= ttl <= LONGEST_TTL_MS:
+        raise LunoError(400, "ErrInvalidArguments", f"ttl={ttl}: want 1 to {LONGEST_TTL_MS}")
+    if timestamp is not None and now_ms > timestamp + (ttl or LONGEST_TTL_MS):
+        raise LunoError(400, "ErrDeadlineExceeded", "The request was not processed in time.")
+
+
+def client_id(params: Params) -> str:
+    """`client_order_id`, "" when it wasn't sent."""
+    text = params.text("client_order_id")
+    if text and not CLIENT_ID.fullmatch(text):
+        raise LunoError(
+            *(400, "ErrInvalidClientOrderId"),
+            "client_order_id: want 1 to 255 of 0-9 A-Z a-z _ ; , . -",
+        )
+    return text or ""
+
+
+def limit_order(market: Market, params: Params) -> NewOrder:
+    """Read a limit order.
+
+    Raises:
+        LunoError: a parameter is missing, malformed or out of the pair's bounds.
+    """
+    instrument = market.instrument
+    side = _side(params, LIMIT_SIDES)
+    for name in ("stop_price", "stop_direction"):
+        if params.text(name):
+            raise LunoError(501, "ErrNotImplemented", "the simulator has no stop orders")
+    lots = _volume(instrument, params, "volume", "ErrInvalidVolume")
+    scale = instrument.price_scale
+    price = _scaled(params, "price", scale, "ErrInvalidPrice", "ErrPriceDenominationNotAllowed")
+    if price < instrument.min_price:
+        raise LunoError(400, "ErrPriceTooLow", "The price is below the market's minimum.")
+    if price > instrument.max_price:
+        raise LunoError(400, "ErrPriceTooHigh", "The price is above the market's maximum.")
+    text = params.text("time_in_force") or "GTC"
+    if text not in TIMES_IN_FORCE:
+        raise LunoError(400, "ErrInvalidArguments", f"time_in_force={text!r}: want GTC, IOC, FOK")
+    post_only = params.flag("post_only")
+    if post_only and text != "GTC":
+        raise LunoError(400, "ErrPostOnlyNotAllowed", "post_only goes with time_in_force GTC only")
+    return NewOrder(
+        *(instrument.symbol, client_id(params), "post_only" if post_only else "limit"),
+        *(side, lots, price, TIMES_IN_FORCE[text]),
+    )
+
+
+def market_order(market: Market, params: Params) -> NewOrder:
+    """Read a market order: a BUY has a `counter_volume` to spend, a SELL a `base_volume`.
+
+    Raises:
+        LunoError: as above, or there aren't enough orders to trade with.
+    """
+    instrument, engine = market.instrument, market.engine
+    side = _side(params, MARKET_SIDES)
+    name = client_id(params)
+    if side == "sell":
+        lots = _volume(instrument, params, "base_volume", "ErrInvalidBaseVolume")
+        if engine.bids.available(None, lots) < lots:
+            raise _not_enough()
+        return NewOrder(instrument.symbol, name, "market", side, lots)
+    scale = max(COUNTER_SCALE, instrument.price_scale)
+    counter = _scaled(
+        *(params, "counter_volume", scale),
+        *("ErrInvalidCounterVolume", "ErrCounterDenominationNotAllowed"),
+    )
+    money = counter * 10**instrument.money_scale // 10**scale
+    lots, _ = engine.asks.worth(money)
+    best = engine.asks.best()
+    if best is None or lots == engine.asks.available(None, lots + 1):
+        raise _not_enough()
+    _check_bounds(instrument, lots)
+    asked = counter * 10 ** (8 - scale)
+    return NewOrder(instrument.symbol, name, "market", side, lots, quote_asked=asked)
+
+
+def _not_enough() -> LunoError:
+    return LunoError(400, "ErrNotEnoughLiquidity", "There are not enough orders in the market.")
+
+
+def _side(params: Params, sides: Mapping[str, Side]) -> Side:
+    text = params.text("type") or ""
+    if text not in sides:
+        want = " or ".join(sides)
+        raise LunoError(400, "ErrInvalidOrderSide", f"type={text!r}: want {want}")
+    return sides[text]
+
+
+def _volume(instrument: Instrument, params: Params, name: str, invalid: str) -> int:
+    scale = instrument.quantity_scale
+    lots = _scaled(params, name, scale, invalid, "ErrVolumeDenominationNotAllowed")
+    _check_bounds(instrument, lots)
+    return lots
+
+
+def _check_bounds(instrument: Instrument, lots: int) -> None:
+    if lots < instrument.min_quantity:
+        raise LunoError(400, "ErrVolumeTooLow", "The volume is below the market's minimum.")
+    if lots > instrument.max_quantity:
+        raise LunoError(400, "ErrVolumeTooHigh", "The volume is above the market's maximum.")
+
+
+def _scaled(params: Params, name: str, scale: int, invalid: str, too_fine: str) -> int:
+    """A decimal > 0 as a whole number of `10**-scale`."""
+    text = params.text(name) or ""
+    try:
+        value = whole(text, 18)
+    except ValueError:
+        raise LunoError(400, invalid, f"{name}={text[:40]!r}: want a decimal number") from None
+    if not value:
+        raise LunoError(400, invalid, f"{name}={text[:40]!r}: want more than 0")
+    units, beside = divmod(value, 10 ** (18 - scale))
+    if beside:
+        raise LunoError(400, too_fine, f"{name}={text[:40]}: want at most {scale} decimals")
+    return units
