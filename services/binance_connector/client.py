@@ -62,7 +62,7 @@ class Binance:
     def __init__(self, sdk: Any, settings: BinanceSettings, budget: RateBudget) -> None:
         self.world: World = settings.world
         self.budget = budget
-        self._sdk = sdk
+        self.sdk = sdk
         self._settings = settings
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
@@ -81,7 +81,7 @@ class Binance:
 
     async def _exchange_info(self, params: dict[str, str]) -> list[Instrument]:
         # The SDK's own method takes no parameters and asks for everything.
-        answer = await self._call(20, lambda: self._sdk._get("exchangeInfo", data=params))  # noqa: SLF001
+        answer = await self.call(20, lambda: self.sdk._get("exchangeInfo", data=params))  # noqa: SLF001
         return _translated(translate.instruments, answer)
 
     async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
@@ -90,22 +90,27 @@ class Binance:
 
     async def depth(self, venue_symbol: str, limit: int) -> translate.Snapshot:
         """A depth snapshot of at most *limit* levels a side."""
-        answer = await self._call(
-            depth_weight(limit), lambda: self._sdk.get_order_book(symbol=venue_symbol, limit=limit)
+        answer = await self.call(
+            depth_weight(limit), lambda: self.sdk.get_order_book(symbol=venue_symbol, limit=limit)
         )
         return _translated(translate.snapshot, answer)
 
     async def agg_trades(self, venue_symbol: str, first_id: int) -> list[Tick]:
         """A page of aggregate trades from *first_id* on, oldest first."""
-        answer = await self._call(
+        answer = await self.call(
             4,
-            lambda: self._sdk.get_aggregate_trades(
+            lambda: self.sdk.get_aggregate_trades(
                 symbol=venue_symbol, fromId=first_id, limit=AGG_TRADES_PAGE
             ),
         )
         return _translated(translate.agg_trades, answer)
 
-    async def _call(self, weight: int, request: Callable[[], Awaitable[Any]]) -> Any:
+    async def call(
+        self,
+        weight: int,
+        request: Callable[[], Awaitable[Any]],
+        priority: Priority = Priority.DATA,
+    ) -> Any:
         """Send one request that may be repeated safely, within the budget.
 
         Raises:
@@ -113,7 +118,7 @@ class Binance:
             RejectedError: the venue answered no.
             FeedStoppedError: the key is no good.
         """
-        await self.budget.spend(weight, Priority.DATA)
+        await self.budget.spend(weight, priority)
         try:
             return await request()
         except BinanceAPIException as e:

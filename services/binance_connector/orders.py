@@ -25,7 +25,7 @@ from services._connector_kit.orders.ports import (
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import size
 from services._connector_kit.rate_limit import Priority, RateBudget
-from services.binance_connector import translate
+from services.binance_connector import translate_orders
 from services.binance_connector.rest import SignedRest
 
 # recvWindow: how long after its timestamp Binance may still carry a request out; it looks again
@@ -88,7 +88,7 @@ class BinanceOrders:
         if instrument is None:
             known = ", ".join(self._instruments)
             return Refused("unknown_symbol", f"symbol {command.symbol!r}; want one of {known}")
-        if not translate.carries(command.client_order_id):
+        if not translate_orders.carries(command.client_order_id):
             return Refused(
                 "bad_client_order_id",
                 f"client_order_id {command.client_order_id[:50]!r}: Binance takes 1 to 36 of "
@@ -106,7 +106,7 @@ class BinanceOrders:
 
     async def place(self, record: Record) -> PlaceOutcome:
         """Send the one POST."""
-        params = translate.order_params(record, self._instruments[record.order.symbol])
+        params = translate_orders.order_params(record, self._instruments[record.order.symbol])
         try:
             status, answer = await self._rest.post_once("order", params, POST_TIMEOUT)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as e:
@@ -140,7 +140,7 @@ def _outcome(status: int, answer: Any) -> PlaceOutcome:
     if not isinstance(answer, dict):
         return Unclear(f"HTTP {status} with {type(answer).__name__}")
     if status == 200 and "orderId" in answer:
-        return Placed(translate.venue_order(answer))
+        return Placed(translate_orders.venue_order(answer))
     code, message = answer.get("code"), str(answer.get("msg", ""))[:200]
     if 400 <= status < 500 and code in DEFINITIVE and not message.startswith(DUPLICATE):
         reason = "rate_limited" if code in (-1003, -1015) else "exchange_rejected"

@@ -1,26 +1,162 @@
-"""What trading needs of Binance's signed REST."""
+"""Binance's signed REST: orders, fills, balances and the clock."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
+import aiohttp
+
+from services._connector_kit.errors import TransientError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.bookkeeping import Fill, Report
+from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
+from services._connector_kit.rate_limit import Priority
+from services.binance_connector import translate_orders
+from services.binance_connector.client import Binance
+from services.binance_connector.settings import BinanceSettings
+
+T = TypeVar("T")
+
+# How far before an order was sent its history is searched, for clocks that differ.
+SEARCH_BEFORE_MS = 60_000
+PAGE = 1000
 
 
-class SignedRest(Protocol):
-    """Signed requests. All but `post_once` raise only what the kit's `errors` lists."""
+def signed(params: Mapping[str, str | int], secret: str) -> str:
+    """*params* percent-encoded, with their HMAC-SHA256 `signature` at the end.
+
+    https://developers.binance.com/docs/binance-spot-api-docs/rest-api/request-security
+    """
+    payload = urlencode(params)
+    digest = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    return f"{payload}&signature={digest}"
+
+
+class SignedRest:
+    """Signed requests of one account. All but `post_once` raise what the kit's `errors` lists."""
+
+    def __init__(
+        self, binance: Binance, settings: BinanceSettings, instruments: Sequence[Instrument]
+    ) -> None:
+        secret = settings.binance_api_secret
+        self._binance = binance
+        self._root = settings.binance_rest_url
+        self._secret = secret.get_secret_value() if secret else ""
+        self._symbols = {i.venue_symbol: i.symbol for i in instruments}
 
     async def post_once(
         self, path: str, params: Mapping[str, str | int], timeout: float
     ) -> tuple[int, Any]:
         """Sign *params* as they are, POST them once; the HTTP status and the decoded JSON.
 
+        The SDK's session, but not its signing: that would replace timestamp and recvWindow.
+        aiohttp never repeats a POST.
+
         Raises:
             aiohttp.ClientError, OSError, TimeoutError: no answer; it may have been carried out.
             ValueError: an answer that is no JSON.
         """
+        session: aiohttp.ClientSession = self._binance.sdk.session
+        async with session.post(
+            f"{self._root}/v3/{path}",
+            data=signed(params, self._secret),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            timeout=aiohttp.ClientTimeout(total=timeout),
+            allow_redirects=False,
+        ) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def milliseconds(self) -> int:
+        """`GET /api/v3/time`."""
+        answer = await self._binance.call(1, self._binance.sdk.get_server_time)
+        return _read(lambda: int(answer["serverTime"]))
+
+    def set_clock_offset(self, offset: int) -> None:
+        """How far Binance's clock is ahead of ours, for what the SDK signs."""
+        self._binance.sdk.timestamp_offset = offset
 
     async def order(self, venue_symbol: str, client_order_id: str) -> VenueOrder:
         """`GET /api/v3/order` by client order id; RejectedError -2013 where there is none."""
+        row = await self._resolve(
+            4,
+            lambda: self._binance.sdk.get_order(
+                symbol=venue_symbol, origClientOrderId=client_order_id
+            ),
+        )
+        return _read(lambda: translate_orders.venue_order(row))
 
     async def orders_since(self, venue_symbol: str, milliseconds: int) -> Sequence[VenueOrder]:
         """Open orders, and all orders created since a little before *milliseconds*."""
+        sdk = self._binance.sdk
+        rows = [
+            *await self._resolve(6, lambda: sdk.get_open_orders(symbol=venue_symbol)),
+            *await self._resolve(
+                20,
+                lambda: sdk.get_all_orders(
+                    symbol=venue_symbol, startTime=milliseconds - SEARCH_BEFORE_MS, limit=PAGE
+                ),
+            ),
+        ]
+        return _read(lambda: [translate_orders.venue_order(row) for row in rows])
+
+    async def report(
+        self, instrument: Instrument, *, order_id: str | None, client_order_id: str | None
+    ) -> Report:
+        """What became of one order, with all its fills; RejectedError -2013 where there is none."""
+        reference: dict[str, Any] = (
+            {"orderId": int(order_id)} if order_id else {"origClientOrderId": client_order_id}
+        )
+        sdk, name = self._binance.sdk, instrument.venue_symbol
+        row = await self._resolve(4, lambda: sdk.get_order(symbol=name, **reference))
+        fills: tuple[Fill, ...] = ()
+        if _read(lambda: float(row["executedQty"])):
+            trades = await self._resolve(
+                5, lambda: sdk.get_my_trades(symbol=name, orderId=row["orderId"])
+            )
+            fills = _read(lambda: translate_orders.fills(trades))
+        return _read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
+
+    async def open_orders(self) -> list[Report]:
+        """The account's open orders of our symbols, without their fills."""
+        sdk = self._binance.sdk
+        rows = []
+        for name in self._symbols:
+            rows += await self._resolve(6, lambda n=name: sdk.get_open_orders(symbol=n))  # type: ignore[misc]
+        return _read(
+            lambda: [translate_orders.order_report(r, self._symbols[r["symbol"]]) for r in rows]
+        )
+
+    async def cancel(
+        self, venue_symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> None:
+        """`DELETE /api/v3/order`; RejectedError -2011 where there is nothing to cancel."""
+        reference: dict[str, Any] = (
+            {"orderId": int(order_id)} if order_id else {"origClientOrderId": client_order_id}
+        )
+        await self._binance.call(
+            1,
+            lambda: self._binance.sdk.cancel_order(symbol=venue_symbol, **reference),
+            Priority.CANCEL,
+        )
+
+    async def balances(self) -> list[Balance]:
+        """The account's balances that are not zero."""
+        answer = await self._binance.call(
+            20,
+            lambda: self._binance.sdk.get_account(omitZeroBalances="true"),
+            Priority.BALANCES,
+        )
+        return _read(lambda: translate_orders.balances(answer["balances"]))
+
+    async def _resolve(self, weight: int, request: Callable[[], Awaitable[Any]]) -> Any:
+        return await self._binance.call(weight, request, Priority.RESOLVE)
+
+
+def _read(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, ArithmeticError) as e:
+        raise TransientError(f"an answer of Binance can't be read: {e!r}") from e

@@ -4,7 +4,6 @@ Payloads: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-s
 .../rest-api. Prices and quantities are strings there, times are epoch milliseconds.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -14,8 +13,6 @@ import msgspec
 from common_models.fields import Side
 from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.trade_feed import Tick
-from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.orders.record import Record
 
 Levels = list[tuple[float, float]]
 
@@ -167,46 +164,3 @@ def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
         ]
     except (KeyError, TypeError, ArithmeticError) as e:
         raise ValueError(f"exchange info: {e!r}") from e
-
-
-# https://developers.binance.com/docs/binance-spot-api-docs/fix-api: what a client order id may be.
-_CLIENT_ORDER_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}")
-
-
-def carries(client_order_id: str) -> bool:
-    """True for a client order id that Binance takes as it is."""
-    return _CLIENT_ORDER_ID.fullmatch(client_order_id) is not None
-
-
-def order_params(record: Record, instrument: Instrument) -> dict[str, str | int]:
-    """`POST /api/v3/order`, but for the signature; the timestamp is the journaled one."""
-    command = record.order
-    params: dict[str, str | int] = {
-        "symbol": instrument.venue_symbol,
-        "side": command.side.upper(),
-        "type": "LIMIT_MAKER" if command.post_only else command.type.upper(),
-        "quantity": record.sent_quantity or "",
-    }
-    if record.sent_price is not None:
-        params["price"] = record.sent_price
-        if not command.post_only:
-            params["timeInForce"] = command.time_in_force or "GTC"
-    return params | {
-        "newClientOrderId": record.client_order_id,
-        "newOrderRespType": "FULL",
-        "recvWindow": record.validity,
-        "timestamp": record.timestamp,
-    }
-
-
-def venue_order(answer: Mapping[str, Any]) -> VenueOrder:
-    """An order as `POST` and `GET /api/v3/order` tell it.
-
-    Raises:
-        KeyError: the answer is not of that form.
-    """
-    return VenueOrder(
-        order_id=str(answer["orderId"]),
-        client_order_id=str(answer.get("clientOrderId", "")),
-        filled_quantity=str(answer.get("executedQty", "0")),
-    )

@@ -70,13 +70,13 @@ class Luno:
     ) -> None:
         self.world: World = settings.world
         self.budget = budget
-        self._sdk = sdk
+        self.sdk = sdk
         self._pool = pool
         self._settings = settings
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:  # noqa: ARG002
         """All that Luno lists: there are few enough."""
-        return _translated(translate.instruments, await self._call(self._sdk.markets))
+        return _translated(translate.instruments, await self.call(self.sdk.markets))
 
     async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
         """Keep the desks supplied until cancelled: by stream with a key, else by polling."""
@@ -87,20 +87,20 @@ class Luno:
 
     async def tickers(self, pairs: Sequence[str]) -> list[translate.TickerRow]:
         """The tickers of *pairs*, in one call."""
-        answer = await self._call(lambda: self._sdk.get_tickers(pair=list(pairs)))
+        answer = await self.call(lambda: self.sdk.get_tickers(pair=list(pairs)))
         return _translated(translate.tickers, answer)
 
     async def top_of_book(self, pair: str) -> translate.TopOfBook:
         """The best 100 price levels a side."""
-        answer = await self._call(lambda: self._sdk.get_order_book(pair=pair))
+        answer = await self.call(lambda: self.sdk.get_order_book(pair=pair))
         return _translated(translate.top_of_book, answer)
 
     async def trades(self, pair: str) -> list[Tick]:
         """The latest trades, up to 100, oldest first."""
-        answer = await self._call(lambda: self._sdk.list_trades(pair=pair))
+        answer = await self.call(lambda: self.sdk.list_trades(pair=pair))
         return _translated(translate.trades, answer)
 
-    async def _call(self, request: Callable[[], Any]) -> Any:
+    async def call(self, request: Callable[[], Any], priority: Priority = Priority.DATA) -> Any:
         """Send one request that may be repeated safely, within the budget.
 
         Raises:
@@ -108,7 +108,7 @@ class Luno:
             RejectedError: the venue answered no.
             FeedStoppedError: the key is no good.
         """
-        await self.budget.spend(1, Priority.DATA)
+        await self.budget.spend(1, priority)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
