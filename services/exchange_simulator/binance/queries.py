@@ -89,6 +89,17 @@ class Query:
         except msgspec.MsgspecError:
             raise errors.illegal(name, r'^\["[^"]{1,20}"(,"[^"]{1,20}"){0,}\]$') from None
 
+    def flag(self, name: str, *, default: bool) -> bool:
+        """`true` or `false` (a real boolean on the WebSocket API)."""
+        value = self._params.get(name)
+        if value is None:
+            return default
+        self._read.add(name)
+        text = str(value).lower()
+        if text not in {"true", "false"}:
+            raise errors.illegal(name, "^(true|false)$")
+        return text == "true"
+
     def done(self) -> None:
         """Call it when all known parameters were read.
 
@@ -144,13 +155,14 @@ def time(venue: BinanceVenue, query: Query) -> Answer:
 def exchange_information(venue: BinanceVenue, query: Query) -> Answer:
     """The rules of the symbols asked for."""
     feeds, _ = _some(venue, query)
+    left_out = {} if query.flag("showPermissionSets", default=True) else {"permissionSets": []}
     query.done()
     return 20, {
         "timezone": "UTC",
         "serverTime": venue.clock(),
         "rateLimits": exchange_info.RATE_LIMITS,
         "exchangeFilters": [],
-        "symbols": [exchange_info.symbol(feed.instrument) for feed in feeds],
+        "symbols": [exchange_info.symbol(feed.instrument) | left_out for feed in feeds],
     }
 
 

@@ -123,6 +123,14 @@ def test_exchange_information_lists_real_filters(venue: BinanceVenue) -> None:
     assert info["rateLimits"][0]["limit"] == 6000
 
 
+def test_permission_sets_are_left_out_on_demand(venue: BinanceVenue) -> None:
+    """They are most of the live venue's answer."""
+    whole = ask(venue, "exchange_information")
+    short = ask(venue, "exchange_information", showPermissionSets="false")
+    assert {str(symbol["permissionSets"]) for symbol in whole["symbols"]} == {"[['SPOT']]"}
+    assert {str(symbol["permissionSets"]) for symbol in short["symbols"]} == {"[]"}
+
+
 @pytest.mark.parametrize(
     ("name", "params", "code"),
     [
@@ -138,6 +146,7 @@ def test_exchange_information_lists_real_filters(venue: BinanceVenue) -> None:
         ("exchange_information", {"symbols": '["BTCUSDT","NOPEUSDT"]'}, -1121),
         ("exchange_information", {"symbols": "BTCUSDT"}, -1100),
         ("exchange_information", {"symbols": "[]"}, -1102),
+        ("exchange_information", {"showPermissionSets": "no"}, -1100),
         ("exchange_information", {"symbol": "BTCUSDT", "symbols": '["BTCUSDT"]'}, -1128),
         ("aggregate_trades", {"symbol": "BTCUSDT", "fromId": "1", "startTime": "1"}, -1128),
         ("aggregate_trades", {"symbol": "BTCUSDT", "fromId": "-1"}, -1100),
