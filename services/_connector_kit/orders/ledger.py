@@ -17,6 +17,11 @@ from services._runtime.redis_transaction import reading, transact
 KEEP_CLOSED = 7 * 24 * 3600
 
 
+def accepted_key(connector: str) -> str:
+    """Orders that were accepted, until something is told of them: symbol by order id."""
+    return state_key(connector, "accepted_orders")
+
+
 class Balance(NamedTuple):
     """One asset: `total` is `free` and `locked` together."""
 
@@ -28,6 +33,11 @@ class Balance(NamedTuple):
     def is_zero(self) -> bool:
         """True where there is nothing of it."""
         return not self.free and not self.locked
+
+    @classmethod
+    def nothing(cls, asset: str) -> "Balance":
+        """None of it."""
+        return cls(asset, Decimal(0), Decimal(0))
 
 
 class Ledger:
@@ -46,6 +56,7 @@ class Ledger:
         self._balances = str(EventStream(connector, "account_balance"))
         self._open = state_key(connector, "open_orders")
         self._assets = state_key(connector, "balances")
+        self._mark = state_key(connector, "trades_mark")
 
     async def tell(self, report: Report) -> bool:
         """Publish what *report* says beyond what was told; True where there was something.
@@ -61,6 +72,7 @@ class Ledger:
             told = None if data is None else msgspec.json.decode(data, type=Told)
             placed_by_us = bool(await pipe.exists(ours))
             pipe.multi()
+            pipe.hdel(accepted_key(self._connector), report.order_id)
             found = news(told, report, self._exchange, external=not placed_by_us)
             if found is None:
                 return False
@@ -83,6 +95,30 @@ class Ledger:
             if data
         ]
 
+    async def accepted(self) -> dict[str, str]:
+        """The orders that were accepted and of which nothing was told yet: symbol by order id."""
+        found = await reading(self._redis.hgetall(accepted_key(self._connector)))
+        return {order_id.decode(): symbol.decode() for order_id, symbol in found.items()}
+
+    async def forget(self, order_id: str) -> None:
+        """The venue has no such order (a testnet that was reset): stop asking for it."""
+        await reading(self._redis.srem(self._open, order_id))
+        await reading(self._redis.hdel(accepted_key(self._connector), order_id))
+
+    async def mark(self) -> str | None:
+        """Up to where the account's trades were compared; None where they never were."""
+        found = await reading(self._redis.get(self._mark))
+        return None if found is None else str(found.decode())
+
+    async def set_mark(self, mark: str) -> None:
+        """The account's trades were compared up to there."""
+        await reading(self._redis.set(self._mark, mark))
+
+    async def assets(self) -> set[str]:
+        """The assets whose balance was told, and was not zero."""
+        told = await reading(self._redis.hgetall(self._assets))
+        return {asset.decode() for asset, text in told.items() if text != b"0 0"}
+
     async def tell_balances(
         self, balances: Iterable[Balance], at: int, *, all_of: Sequence[str] | None = None
     ) -> None:
@@ -99,7 +135,7 @@ class Ledger:
             told = await pipe.hgetall(self._assets)
             pipe.multi()
             for balance in now:
-                text = f"{balance.free:f} {balance.locked:f}".encode()
+                text = f"{_plain(balance.free)} {_plain(balance.locked)}".encode()
                 before = told.get(balance.asset.encode())
                 changed = before != text and not (before is None and balance.is_zero)
                 if changed or _asked_for(balance, all_of):
@@ -128,6 +164,10 @@ class Ledger:
 
     def _publish(self, pipe: Any, stream: str, data: str) -> None:
         pipe.xadd(stream, {"data": data}, maxlen=self._maxlen, approximate=True)
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
 
 
 def _asked_for(balance: Balance, all_of: Sequence[str] | None) -> bool:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from common_models import OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
+from services._connector_kit.orders.ledger import accepted_key
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import Record, dump, load
 from services._connector_kit.orders.redis_bus import order_key
@@ -34,6 +35,7 @@ class RedisJournal:
         self._responses = str(EventStream(connector, "order_response"))
         self._statuses = str(EventStream(connector, "order_status"))
         self._ghosts = state_key(connector, "ghosts")
+        self._accepted = accepted_key(connector)
 
     async def get(self, client_order_id: str) -> Record | None:
         """The record of that id."""
@@ -69,6 +71,9 @@ class RedisJournal:
                 now = record
                 self._publish(pipe, self._responses, record.answer or "")
                 pipe.set(key, dump(record), ex=KEEP_CLOSED)
+                answer = OrderResponseEvent.model_validate_json(record.answer or "")
+                if answer.order_id is not None:
+                    pipe.hset(self._accepted, answer.order_id, answer.symbol)
                 if record.provisional:
                     pipe.zadd(self._ghosts, {record.client_order_id: record.timestamp})
             self._acknowledge(pipe, entry)

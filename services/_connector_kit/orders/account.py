@@ -1,0 +1,174 @@
+"""The account's orders and balances: told as they change, and compared with the venue's."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.ledger import Balance, Ledger
+from services._connector_kit.orders.ports import Clock
+
+log = structlog.get_logger()
+
+# Events that wait to be told; more, and they go: the next comparison brings what they said.
+MOST_WAITING = 10_000
+BALANCES_EVERY = 60.0
+AFTER_ERROR = 1.0
+
+
+class Listener:
+    """Where a venue's account stream puts what it hears; never blocks, never raises."""
+
+    def __init__(self) -> None:
+        self.waiting: asyncio.Queue[Report | Sequence[Balance]] = asyncio.Queue(MOST_WAITING)
+        self.compare = asyncio.Event()
+        self.dropped = 0
+
+    def heard(self, what: Report | Sequence[Balance]) -> None:
+        """An order changed, or balances did."""
+        try:
+            self.waiting.put_nowait(what)
+        except asyncio.QueueFull:
+            self.dropped += 1
+            self.compare.set()
+
+    def connected(self) -> None:
+        """The stream is (again) there: something may have been missed."""
+        self.compare.set()
+
+
+class AccountVenue(Protocol):
+    """The exchange, as far as the account needs it. Raises what the kit's `errors` lists."""
+
+    def milliseconds(self) -> int:
+        """The venue's clock, as we know it."""
+
+    async def listen(self, listener: Listener) -> None:
+        """Keep the account stream alive until cancelled; FeedStoppedError if it is refused."""
+
+    async def open_orders(self) -> Sequence[Report]:
+        """The open orders of our symbols; their fills may be left out."""
+
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[tuple[str, str]], str]:
+        """The orders with trades after *mark*, as (symbol, order id), and the next mark."""
+
+    async def report(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> Report:
+        """What became of one order, with its fills; RejectedError where there is none."""
+
+    async def balances(self) -> Sequence[Balance]:
+        """The balances that are not zero."""
+
+
+class AccountDesk:
+    """Tells orders and balances. Heartbeats are no evidence: it compares again and again."""
+
+    def __init__(
+        self,
+        venue: AccountVenue,
+        ledger: Ledger,
+        clock: Clock,
+        reconcile_interval: float,
+        on_stopped: Callable[[str], None],
+    ) -> None:
+        self._venue = venue
+        self._ledger = ledger
+        self._clock = clock
+        self._interval = reconcile_interval
+        self._on_stopped = on_stopped
+        self._listener = Listener()
+        self._balances_told = float("-inf")
+
+    async def run(self) -> None:
+        """Until cancelled, or until the venue refuses the key."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._venue.listen(self._listener))
+                tasks.create_task(self._tell_what_is_heard())
+                tasks.create_task(self._keep_comparing())
+        except* FeedStoppedError as group:
+            self._on_stopped(str(group.exceptions[0]))
+
+    async def _tell_what_is_heard(self) -> None:
+        while True:
+            what = await self._listener.waiting.get()
+            while True:
+                try:
+                    if isinstance(what, Report):
+                        await self._ledger.tell(what)
+                    else:
+                        await self._ledger.tell_balances(what, self._venue.milliseconds())
+                except TransientError as e:
+                    log.warning("telling_delayed", error=str(e))
+                    await self._clock.sleep(AFTER_ERROR)
+                else:
+                    break
+
+    async def _keep_comparing(self) -> None:
+        while True:
+            try:
+                await self.compare()
+            except (TransientError, RejectedError) as e:
+                log.warning("comparison_failed", error=str(e))
+                await self._clock.sleep(AFTER_ERROR)
+                continue
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._listener.compare.wait()
+            except TimeoutError:
+                pass
+            self._listener.compare.clear()
+
+    async def compare(self) -> None:
+        """Tell what the venue knows and we have not told: orders, their fills, balances."""
+        open_now = {report.order_id: report for report in await self._venue.open_orders()}
+        told = dict(await self._ledger.open_orders())
+        accepted = await self._ledger.accepted()
+        mark = await self._ledger.mark()
+        traded, next_mark = await self._venue.traded_since(mark)
+        for order_id, report in open_now.items():
+            known = told.get(order_id)
+            if known is None or known.filled < report.filled:
+                await self.look_at(report.symbol, order_id)
+        closed = {order_id: known.symbol for order_id, known in told.items()} | accepted
+        for order_id, symbol in closed.items():
+            if order_id not in open_now:
+                await self.look_at(symbol, order_id)
+        for symbol, order_id in traded:
+            await self.look_at(symbol, order_id)
+        await self._ledger.set_mark(next_mark)
+        await self._tell_balances()
+
+    async def look_at(self, symbol: str, order_id: str) -> None:
+        """Ask the venue for one order, and tell what is new."""
+        try:
+            report = await self._venue.report(symbol, order_id=order_id, client_order_id=None)
+        except RejectedError as e:
+            log.warning("order_vanished", order_id=order_id, symbol=symbol, error=str(e))
+            await self._ledger.forget(order_id)
+        else:
+            await self._ledger.tell(report)
+
+    async def tell_balances(self, assets: Sequence[str] | None) -> None:
+        """Tell the balances of *assets*; None: all that are not zero."""
+        balances = await self._venue.balances()
+        named = list(assets or ())
+        here = {balance.asset for balance in balances}
+        missing = [Balance.nothing(asset) for asset in named if asset not in here]
+        at = self._venue.milliseconds()
+        await self._ledger.tell_balances([*balances, *missing], at, all_of=named)
+
+    async def _tell_balances(self) -> None:
+        balances = list(await self._venue.balances())
+        now = self._clock.monotonic()
+        due = now - self._balances_told >= BALANCES_EVERY - self._interval / 2
+        gone = await self._ledger.assets() - {balance.asset for balance in balances}
+        balances += [Balance.nothing(asset) for asset in sorted(gone)]
+        at = self._venue.milliseconds()
+        await self._ledger.tell_balances(balances, at, all_of=() if due else None)
+        if due:
+            self._balances_told = now
