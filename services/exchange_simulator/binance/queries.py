@@ -155,7 +155,9 @@ def time(venue: BinanceVenue, query: Query) -> Answer:
 def exchange_information(venue: BinanceVenue, query: Query) -> Answer:
     """The rules of the symbols asked for."""
     feeds, _ = _some(venue, query)
-    left_out = {} if query.flag("showPermissionSets", default=True) else {"permissionSets": []}
+    left_out: dict[str, Any] = (
+        {} if query.flag("showPermissionSets", default=True) else {"permissionSets": []}
+    )
     query.done()
     return 20, {
         "timezone": "UTC",
