@@ -11,7 +11,7 @@ import aiohttp
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import RejectedError
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.ports import (
@@ -120,17 +120,21 @@ class BinanceOrders:
             return None
         try:
             return await self._rest.order(instrument.venue_symbol, record.client_order_id)
-        except RejectedError as e:
-            if e.code == UNKNOWN_ORDER:
+        except (RejectedError, FeedStoppedError) as e:
+            if isinstance(e, RejectedError) and e.code == UNKNOWN_ORDER:
                 return None
-            raise
+            raise TransientError(str(e)) from e  # it says nothing about the order
 
     async def search(self, record: Record) -> VenueOrder | None:
         """The same among the open orders and all orders since it was sent."""
         instrument = self._instruments.get(record.order.symbol)
         if instrument is None:
             return None
-        for order in await self._rest.orders_since(instrument.venue_symbol, record.timestamp):
+        try:
+            orders = await self._rest.orders_since(instrument.venue_symbol, record.timestamp)
+        except (RejectedError, FeedStoppedError) as e:
+            raise TransientError(str(e)) from e
+        for order in orders:
             if order.client_order_id == record.client_order_id:
                 return order
         return None

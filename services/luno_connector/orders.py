@@ -6,7 +6,7 @@ from typing import Protocol
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import RejectedError
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.ports import (
@@ -190,17 +190,21 @@ class LunoOrders:
             return None
         try:
             return await self._rest.order(record.client_order_id)
-        except RejectedError as e:
-            if e.code in NOT_FOUND:
+        except (RejectedError, FeedStoppedError) as e:
+            if isinstance(e, RejectedError) and e.code in NOT_FOUND:
                 return None
-            raise
+            raise TransientError(str(e)) from e  # it says nothing about the order
 
     async def search(self, record: Record) -> VenueOrder | None:
         """The same among the open and the recently closed orders."""
         instrument = self._instruments.get(record.order.symbol)
         if instrument is None:
             return None
-        for order in await self._rest.orders(instrument.venue_symbol):
+        try:
+            orders = await self._rest.orders(instrument.venue_symbol)
+        except (RejectedError, FeedStoppedError) as e:
+            raise TransientError(str(e)) from e
+        for order in orders:
             if order.client_order_id == record.client_order_id:
                 return order
         return None

@@ -79,12 +79,17 @@ class News(NamedTuple):
     event: OrderStatusUpdateEvent
 
 
-def news(told: Told | None, report: Report, exchange: str, *, external: bool) -> News | None:
-    """What *report* says beyond what was *told*; None where it says nothing new."""
+def news(
+    told: Told | None, report: Report, exchange: str, *, external: bool, again: bool = False
+) -> News | None:
+    """What *report* says beyond what was *told*; None where it says nothing new.
+
+    With *again* there is an event, without fills, where nothing is new.
+    """
     fills = _new_fills(told, report)
     filled = max(report.filled, told.filled if told else ZERO)
     status = _status(told, report, filled)
-    if told and not fills and filled == told.filled and status == told.status:
+    if told and not fills and filled == told.filled and status == told.status and not again:
         return None
     known_fee = dict(told.fee) if told else {}
     now = Told(

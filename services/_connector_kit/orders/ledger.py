@@ -58,8 +58,10 @@ class Ledger:
         self._assets = state_key(connector, "balances")
         self._mark = state_key(connector, "trades_mark")
 
-    async def tell(self, report: Report) -> bool:
+    async def tell(self, report: Report, *, again: bool = False) -> bool:
         """Publish what *report* says beyond what was told; True where there was something.
+
+        With *again* the order's status is published where there is nothing new, too.
 
         Raises:
             TransientError: Redis is in trouble; telling again is safe.
@@ -73,7 +75,7 @@ class Ledger:
             placed_by_us = bool(await pipe.exists(ours))
             pipe.multi()
             pipe.hdel(accepted_key(self._connector), report.order_id)
-            found = news(told, report, self._exchange, external=not placed_by_us)
+            found = news(told, report, self._exchange, external=not placed_by_us, again=again)
             if found is None:
                 return False
             self._publish(pipe, self._statuses, found.event.model_dump_json())

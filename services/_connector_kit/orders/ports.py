@@ -142,8 +142,9 @@ class Bus(Protocol):
         """Take the record's client order id for this record; the record that has it already.
 
         Raises:
-            TransientError: also where what was remembered is gone, looked at in the same
-                transaction: somebody emptied this Redis under the open connection.
+            TransientError: also where what is remembered, looked at in the same transaction, is
+                not what this bus let it remember: Redis was emptied under the open connection, or
+                another instance found out that it forgot.
         """
 
 

@@ -41,6 +41,7 @@ class RedisBus:
         self._consumer = consumer
         self._streams = {str(CommandStream(connector, name)): name for name in commands}
         self._identity: str | None = None
+        self._remembered = b""
 
     async def server(self) -> Server:
         """Which Redis this connection leads to, and its time."""
@@ -72,7 +73,8 @@ class RedisBus:
 
     async def remember(self, what: Remembered) -> None:
         """Remember which Redis this was."""
-        await self._call(self._redis.set, self._memory_key, msgspec.json.encode(what))
+        self._remembered = msgspec.json.encode(what)
+        await self._call(self._redis.set, self._memory_key, self._remembered)
 
     @property
     def _memory_key(self) -> str:
@@ -152,9 +154,9 @@ class RedisBus:
             pipe.get(self._memory_key)
             pipe.set(key, dump(record), nx=True, get=True)
             remembered, found = await self._call(pipe.execute)
-        if remembered is None:
+        if remembered != self._remembered:
             # A claim that was made all the same does no harm: it is resolved, not sent.
-            raise self._trouble(ConnectionError("it was emptied under the open connection"))
+            raise self._trouble(ConnectionError("it isn't what this connection remembers"))
         return None if found is None else load(found)
 
     async def _call(self, method: Any, *args: Any, **options: Any) -> Any:

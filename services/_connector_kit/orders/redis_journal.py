@@ -33,6 +33,7 @@ class RedisJournal:
         self._exchange = exchange
         self._maxlen = events_maxlen
         self._responses = str(EventStream(connector, "order_response"))
+        self._command_responses = str(EventStream(connector, "command_response"))
         self._statuses = str(EventStream(connector, "order_status"))
         self._ghosts = state_key(connector, "ghosts")
         self._accepted = accepted_key(connector)
@@ -93,7 +94,9 @@ class RedisJournal:
                     stream = str(DeadLetterStream(self._connector, entry.command))
                     self._publish(pipe, stream, _letter(entry, dead_letter))
                 if answer is not None:
-                    self._publish(pipe, self._responses, answer)
+                    placing = entry.command == "place_order"
+                    stream = self._responses if placing else self._command_responses
+                    self._publish(pipe, stream, answer)
                 pipe.set(key, "", ex=KEEP_ANSWERED)
             self._acknowledge(pipe, entry)
 

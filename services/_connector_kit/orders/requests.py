@@ -1,0 +1,260 @@
+"""All commands but `place_order`: cancel, cancel all, query, balances. Each may be done again."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+import structlog
+from pydantic import BaseModel
+
+from common_models import (
+    CancelAllOrdersCommand,
+    CancelOrderCommand,
+    CommandResponseEvent,
+    QueryOrderCommand,
+    RequestBalanceCommand,
+)
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.orders.account import AccountDesk, AccountVenue
+from services._connector_kit.orders.ledger import Ledger
+from services._connector_kit.orders.parse import UnreadableError, parse
+from services._connector_kit.orders.ports import Bus, Clock, Entry, Journal
+from services._runtime.supervise import full_jitter
+
+log = structlog.get_logger()
+
+COMMANDS: Mapping[str, type[BaseModel]] = {
+    "cancel_order": CancelOrderCommand,
+    "cancel_all_orders": CancelAllOrdersCommand,
+    "query_order": QueryOrderCommand,
+    "request_balance": RequestBalanceCommand,
+}
+MOST_AT_ONCE = 16
+OWN_PENDING_EVERY = 5.0
+AFTER_ERROR = 0.2
+# A command that the venue doesn't answer for so long is answered `unknown`.
+GIVE_UP_AFTER = 60.0
+# A cancel may overtake its order: for so long it is tried again while the order is under way.
+ORDER_APPEARS_WITHIN = 5.0
+
+
+class Outcome(NamedTuple):
+    """What became of a command."""
+
+    status: str
+    reason_code: str | None = None
+    message: str | None = None
+
+
+DONE = Outcome("done")
+
+
+class RequestVenue(AccountVenue, Protocol):
+    """The exchange, as far as these commands need it. Raises what the kit's `errors` lists."""
+
+    def knows(self, symbol: str) -> bool:
+        """True for a symbol of ours."""
+
+    async def cancel(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> None:
+        """Cancel one order; RejectedError where there is nothing to cancel."""
+
+
+class RequestDesk:
+    """One connector's commands that may be done again; `venue` is None without credentials."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        journal: Journal,
+        clock: Clock,
+        exchange: str,
+        venue: RequestVenue | None,
+        account: AccountDesk | None,
+        ledger: Ledger,
+        milliseconds: Callable[[], int],
+    ) -> None:
+        self._bus = bus
+        self._milliseconds = milliseconds
+        self._journal = journal
+        self._clock = clock
+        self._exchange = exchange
+        self._venue = venue
+        self._account = account
+        self._ledger = ledger
+        self._in_flight: set[str] = set()
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._looked_at_pending = float("-inf")
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    for entry in await self._entries():
+                        await self._room.acquire()
+                        self._in_flight.add(entry.entry_id)
+                        tasks.create_task(self._serve(entry))
+                except TransientError as e:
+                    log.warning("requests_delayed", error=str(e))
+                    self._looked_at_pending = float("-inf")
+                    await self._clock.sleep(AFTER_ERROR)
+
+    async def _entries(self) -> list[Entry]:
+        now = self._clock.monotonic()
+        if now - self._looked_at_pending >= OWN_PENDING_EVERY:
+            await self._bus.prepare()
+            left = [*await self._bus.own_pending(), *await self._bus.take_over()]
+            self._looked_at_pending = now
+            if left := [entry for entry in left if entry.entry_id not in self._in_flight]:
+                return left
+        return list(await self._bus.new_entries())
+
+    async def _serve(self, entry: Entry) -> None:
+        try:
+            defaults = {"client_request_id": "x" + entry.entry_id}
+            if entry.command == "request_balance":
+                defaults["exchange"] = self._exchange
+            try:
+                command = parse(COMMANDS[entry.command], entry.data, defaults)
+            except UnreadableError as e:
+                request_id = e.fields.get("client_request_id")
+                known = request_id if isinstance(request_id, str) else None
+                refusal = Outcome("rejected", "invalid_command", str(e))
+                await self._answer(entry, known, refusal, dead_letter=str(e))
+            else:
+                outcome = await self._carry_out(command)
+                await self._answer(entry, str(getattr(command, "client_request_id", "")), outcome)
+        finally:
+            self._in_flight.discard(entry.entry_id)
+            self._room.release()
+
+    async def _carry_out(self, command: BaseModel) -> Outcome:
+        """Do it, again and again while the venue is silent."""
+        if self._venue is None or self._account is None:
+            return Outcome("rejected", "no_credentials", "the connector runs without API keys")
+        waits = full_jitter()
+        started = self._clock.monotonic()
+        while True:
+            try:
+                return await self._once(command, self._venue, self._account)
+            except RejectedError as e:
+                return Outcome("rejected", "exchange_rejected", str(e))
+            except FeedStoppedError as e:
+                return Outcome("rejected", "key_refused", str(e))
+            except TransientError as e:
+                if self._clock.monotonic() - started > GIVE_UP_AFTER:
+                    return Outcome("unknown", "no_answer", str(e))
+                await self._clock.sleep(max(next(waits), e.retry_after))
+
+    async def _once(self, command: BaseModel, venue: RequestVenue, account: AccountDesk) -> Outcome:
+        match command:
+            case CancelOrderCommand():
+                return self._unlisted(venue, command.symbol) or await self._cancel(command, venue)
+            case QueryOrderCommand():
+                return self._unlisted(venue, command.symbol) or await self._query(command, venue)
+            case CancelAllOrdersCommand():
+                return self._unlisted(venue, command.symbol) or await self._cancel_all(
+                    command.symbol, venue
+                )
+            case RequestBalanceCommand():
+                if command.exchange != self._exchange:
+                    return Outcome("rejected", "wrong_exchange", f"this is {self._exchange}")
+                await account.tell_balances(command.assets)
+                return DONE
+        raise AssertionError(f"no such command: {command!r}")
+
+    @staticmethod
+    def _unlisted(venue: RequestVenue, symbol: str | None) -> Outcome | None:
+        if symbol is None or venue.knows(symbol):
+            return None
+        return Outcome("rejected", "unknown_symbol", f"symbol {symbol!r} is none of this connector")
+
+    async def _cancel(self, command: CancelOrderCommand, venue: RequestVenue) -> Outcome:
+        until = self._clock.monotonic() + ORDER_APPEARS_WITHIN
+        while True:
+            try:
+                await venue.cancel(
+                    command.symbol,
+                    order_id=command.order_id,
+                    client_order_id=command.client_order_id,
+                )
+            except RejectedError as e:
+                if await self._under_way(command) and self._clock.monotonic() < until:
+                    await self._clock.sleep(AFTER_ERROR)
+                    continue
+                return Outcome("rejected", "nothing_to_cancel", str(e))
+            await self._tell(command, venue)
+            return DONE
+
+    async def _under_way(self, command: CancelOrderCommand) -> bool:
+        if command.client_order_id is None:
+            return False
+        record = await self._journal.get(command.client_order_id)
+        return record is not None and record.state != "closed"
+
+    async def _query(self, command: QueryOrderCommand, venue: RequestVenue) -> Outcome:
+        try:
+            await self._tell(command, venue, again=True)
+        except RejectedError as e:
+            return Outcome("rejected", "unknown_order", str(e))
+        return DONE
+
+    async def _tell(
+        self,
+        command: CancelOrderCommand | QueryOrderCommand,
+        venue: RequestVenue,
+        *,
+        again: bool = False,
+    ) -> None:
+        report = await venue.report(
+            command.symbol, order_id=command.order_id, client_order_id=command.client_order_id
+        )
+        await self._ledger.tell(report, again=again)
+
+    async def _cancel_all(self, symbol: str | None, venue: RequestVenue) -> Outcome:
+        failures = []
+        for order in await venue.open_orders():
+            if symbol not in (None, order.symbol):
+                continue
+            try:
+                await venue.cancel(order.symbol, order_id=order.order_id, client_order_id=None)
+            except RejectedError as e:  # filled or cancelled meanwhile
+                failures.append(f"{order.order_id}: {e}")
+            report = await venue.report(order.symbol, order_id=order.order_id, client_order_id=None)
+            await self._ledger.tell(report)
+        return DONE._replace(message="; ".join(failures) or None)
+
+    async def _answer(
+        self,
+        entry: Entry,
+        client_request_id: str | None,
+        outcome: Outcome,
+        *,
+        dead_letter: str | None = None,
+    ) -> None:
+        data = None
+        if client_request_id is not None:
+            data = (
+                CommandResponseEvent(
+                    client_request_id=client_request_id,
+                    command=entry.command,
+                    status=outcome.status,
+                    reason_code=outcome.reason_code,
+                    error_message=outcome.message,
+                    timestamp=datetime.fromtimestamp(self._milliseconds() / 1000, UTC),
+                    exchange=self._exchange,
+                )
+                .model_dump_json()
+                .encode()
+            )
+        while True:
+            try:
+                await self._journal.answer(entry, data, dead_letter)
+            except TransientError as e:
+                log.warning("answer_delayed", error=str(e))
+                await self._clock.sleep(AFTER_ERROR)
+            else:
+                return
