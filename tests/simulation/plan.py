@@ -1,0 +1,225 @@
+"""What happens in one world, all of it drawn from a seed."""
+
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tests.simulation.faults import FAULTS, Faults
+from tests.simulation.redis import Fate
+from tests.simulation.venue import SYMBOL, VenueKind
+
+Action = Literal["kill", "freeze", "stop"]
+
+# Each word of a mode is one thing that happens in the world, beside the faults on its wires.
+MODES = (
+    "plain",
+    "kill",
+    "freeze",
+    "stop",
+    "two",
+    "two kill",
+    "two freeze",
+    "restart",
+    "rollback",
+    "keep",
+    "empty",
+    "failover",
+    "flush",
+    "kill rollback",
+    "kill keep",
+    "kill empty",
+    "two freeze rollback",
+    "two kill failover",
+    "two freeze kill keep",
+    "two flush",
+)
+FATES: tuple[Fate, ...] = ("restart", "rollback", "keep", "empty", "failover", "flush")
+VENUES: tuple[VenueKind, ...] = ("binance", "luno")
+
+# Where an order is at stake: most triggers are set here.
+ORDER_PATH = (
+    "new_entries.sent",
+    "new_entries.after",
+    "server.after",
+    "ready.after",
+    "claim.before",
+    "claim.sent",
+    "claim.after",
+    "check.after",
+    "place.before",
+    "place.sent",
+    "place.after",
+    "unclear.sent",
+    "unclear.after",
+    "find.after",
+    "search.after",
+    "close.before",
+    "close.sent",
+    "close.after",
+    "answer.sent",
+    "get.after",
+    "own_pending.after",
+    "take_over.after",
+    "remember.before",
+    "remember.after",
+)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What befalls the process that comes to a point of that label the nth time (of any: "")."""
+
+    label: str
+    nth: int
+    action: Action
+    seconds: float  # down, or frozen
+    same_name: bool = True  # of the consumer that comes back
+
+
+@dataclass(frozen=True)
+class Send:
+    """A bot's XADD. `entry_id_ahead`: seconds by which an explicit id is off Redis's clock."""
+
+    at: float
+    data: bytes
+    ahead: float | None = None
+
+
+@dataclass(frozen=True)
+class RedisTrouble:
+    """What Redis suffers, and when; the state that a rollback comes back to is `back` older."""
+
+    fate: Fate
+    at: float
+    down_for: float
+    back: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One world."""
+
+    seed: int
+    mode: str
+    fault: str
+    venue: VenueKind
+    faults: Faults
+    sends: tuple[Send, ...]
+    troubles: tuple[RedisTrouble, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    starts: tuple[float, ...] = (0.0,)  # when each instance starts
+    lease: bool = True
+    idle: int = 60_000  # milliseconds until an entry may be taken over
+    first_start: bool = False  # on a Redis that has never seen this connector
+    resend_after: float = 10.0  # a bot whose answer was wiped asks again after so long
+
+    @property
+    def forgets(self) -> bool:
+        """Whether Redis loses anything."""
+        return any(trouble.fate != "restart" for trouble in self.troubles)
+
+
+@dataclass
+class _Bot:
+    """Writes the commands of one world."""
+
+    rng: random.Random
+    forgets: bool
+    sends: list[Send] = field(default_factory=list)
+
+    def write(self, commands: int) -> tuple[Send, ...]:
+        for number in range(commands):
+            self._command(number)
+        if self.rng.random() < 0.15:
+            self._unreadable()
+        return tuple(sorted(self.sends, key=lambda send: send.at))
+
+    def _command(self, number: int) -> None:
+        at = self.rng.uniform(0.5, 20)
+        fields: dict[str, Any] = {
+            "client_order_id": f"o{number}",
+            "symbol": SYMBOL if self.rng.random() < 0.97 else "NO/SUCH",
+            "type": "market",
+            "side": self.rng.choice(("buy", "sell")),
+            "quantity": self.rng.randint(1, 50),
+        }
+        if self.rng.random() < 0.5:
+            fields |= {"type": "limit", "price": self.rng.randint(100, 200)}
+        if self.rng.random() < 0.05:
+            del fields["client_order_id"]
+        ahead = self.rng.choice((-15.0, -9.0, 0.5, 5.0)) if self.rng.random() < 0.1 else None
+        self.sends.append(Send(at, _json(fields), ahead))
+        if self.rng.random() < 0.25:
+            self.sends.append(Send(at + self.rng.uniform(0, 30), _json(fields)))
+        if self.rng.random() < 0.15 and not self.forgets:
+            other = fields | {"quantity": 77}
+            self.sends.append(Send(at + self.rng.uniform(0, 30), _json(other)))
+
+    def _unreadable(self) -> None:
+        data = self.rng.choice(
+            (
+                b"\xff",
+                b"[1, 2]",
+                b'{"client_order_id": "u", "quantity": NaN}',
+                b'{"client_order_id": "u", "client_order_id": "v"}',
+                b'{"client_order_id": "u\\ud800", "symbol": 1}',
+            )
+        )
+        self.sends.append(Send(self.rng.uniform(0.5, 20), data))
+
+
+def _json(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def draw(seed: int) -> Plan:
+    """The world of that seed: neighbouring seeds are of different kinds."""
+    mode = MODES[seed % len(MODES)]
+    kind = seed // len(MODES)
+    venue = VENUES[kind % len(VENUES)]
+    fault = list(FAULTS)[kind // len(VENUES) % len(FAULTS)]
+    rng = random.Random(f"plan {seed}")
+    words = mode.split()
+    troubles = tuple(_trouble(rng, fate) for fate in FATES if fate in words)
+    plan = Plan(
+        seed=seed,
+        mode=mode,
+        fault=fault,
+        venue=venue,
+        faults=FAULTS[fault],
+        sends=(),
+        troubles=troubles,
+        triggers=tuple(_triggers(rng, words)),
+        starts=_starts(rng, two="two" in words),
+        lease=rng.random() < 0.5,
+        idle=rng.choice((0, 5_000, 60_000)),
+        first_start=rng.random() < 0.3,
+        resend_after=rng.uniform(0, 20),
+    )
+    sends = _Bot(rng, plan.forgets).write(rng.randint(1, 4))
+    return Plan(**(vars(plan) | {"sends": sends}))
+
+
+def _trouble(rng: random.Random, fate: Fate) -> RedisTrouble:
+    return RedisTrouble(fate, rng.uniform(1, 25), rng.uniform(0.1, 8), rng.uniform(0.01, 6))
+
+
+def _starts(rng: random.Random, *, two: bool) -> tuple[float, ...]:
+    first = 0.0 if rng.random() < 0.9 else rng.uniform(1, 15)
+    return (first, rng.uniform(0, 8)) if two else (first,)
+
+
+def _triggers(rng: random.Random, words: list[str]) -> list[Trigger]:
+    actions: tuple[Action, ...] = ("kill", "freeze", "stop")
+    triggers = []
+    for action in actions:
+        if action not in words:
+            continue
+        for _ in range(rng.randint(1, 4)):
+            on_path = rng.random() < 0.7
+            label = rng.choice(ORDER_PATH) if on_path else ""
+            nth = rng.randint(1, 6) if on_path else rng.randint(1, 400)
+            seconds = rng.uniform(0.5, 60) if action == "freeze" else rng.uniform(0.1, 20)
+            triggers.append(Trigger(label, nth, action, seconds, rng.random() < 0.7))
+    return triggers

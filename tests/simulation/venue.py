@@ -1,0 +1,294 @@
+"""A venue that fails, with the rules of Binance or of Luno that the promise leans on."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.ports import (
+    Placed,
+    PlaceOutcome,
+    Refused,
+    Sized,
+    Unclear,
+    VenueOrder,
+)
+from services._connector_kit.orders.record import Record
+from tests.simulation.faults import Faults
+from tests.simulation.process import Process, Reply
+from tests.simulation.redis import EPOCH
+
+VenueKind = Literal["binance", "luno"]
+
+VALIDITY_MS = 5000
+HTTP_TIMEOUT = 10.0
+LONGEST_IN_NETWORK = 15.0
+LONGEST_IN_ENGINE = 8.0
+LONGEST_HIDDEN = 300.0
+SYMBOL = "BTC/USDT"
+
+
+@dataclass
+class Order:
+    """One order in the venue's ledger. Times are virtual seconds."""
+
+    order_id: str
+    client_order_id: str
+    content: str
+    open: bool
+    found_from: float
+    searched_from: float
+
+    def as_told(self) -> VenueOrder:
+        """The order as a query tells it."""
+        return VenueOrder(self.order_id, self.client_order_id, "0" if self.open else "1")
+
+
+@dataclass(frozen=True)
+class Post:
+    """One POST that left a process."""
+
+    entry_id: str
+    client_order_id: str
+
+
+class FaultyVenue:
+    """One account at one venue.
+
+    `lenient` keeps orders visible in one of two ways, and the engine quick: see the assumptions
+    in `world.py`.
+    """
+
+    def __init__(
+        self,
+        kind: VenueKind,
+        rng: random.Random,
+        faults: Faults,
+        say: Callable[[str], None],
+        *,
+        lenient: bool,
+    ) -> None:
+        self.orders: list[Order] = []
+        self.posts: list[Post] = []
+        self.refused: dict[str, str] = {}  # by entry id: the reason code
+        self.under_way = 0
+        self._kind = kind
+        self._rng = rng
+        self._faults = faults
+        self._say = say
+        self._lenient = lenient
+        self._loop = asyncio.get_running_loop()
+        self._ahead = rng.uniform(-2000, 2000)
+        self._banned_until = 0.0
+
+    def milliseconds(self) -> float:
+        """Its clock."""
+        return EPOCH + self._loop.time() * 1000 + self._ahead
+
+    def known(self, client_order_id: str) -> list[Order]:
+        """The orders with that client order id."""
+        return [order for order in self.orders if order.client_order_id == client_order_id]
+
+    # --- the POST
+
+    def post(self, record: Record, reply: Reply[PlaceOutcome]) -> None:
+        """Take the POST from a process: what it is told, and what happens, are two things."""
+        self.posts.append(Post(record.entry_id, record.client_order_id))
+        fate = self._fate()
+        self._say(f"POST {record.client_order_id} for {record.entry_id}: {fate}")
+        network = self._rng.uniform(0.01, 0.2)
+        # A lost reply is noticed at once (the connection broke) or never (it hangs).
+        silence = network + self._rng.choice((0.0, HTTP_TIMEOUT))
+        match fate:
+            case "answered":
+                self._after(network, lambda: self._receive(record, reply))
+            case "lost":
+                self._after(silence, lambda: reply(Unclear("no answer")))
+            case "late":
+                held_up = self._rng.uniform(0, LONGEST_IN_NETWORK)
+                self._after(held_up, lambda: self._receive(record, _nobody, queued=True))
+                self._after(silence, lambda: reply(Unclear("no answer")))
+            case "fails_before":
+                self._after(network, lambda: reply(Unclear("HTTP 503")))
+            case "fails_after":
+                self._after(network, lambda: self._receive(record, _nobody))
+                self._after(network, lambda: reply(Unclear("HTTP 504")))
+            case "no_reply":
+                self._after(network, lambda: self._receive(record, _nobody))
+                self._after(silence, lambda: reply(Unclear("no answer")))
+            case "refused":
+                self._after(network, lambda: self._refuse(record, reply, "exchange_rejected"))
+
+    def _fate(self) -> str:
+        names = ("lost", "late", "fails_before", "fails_after", "no_reply", "refused")
+        chances = [getattr(self._faults, name) for name in names]
+        answered = max(0.0, 1.0 - sum(chances))
+        return self._rng.choices(("answered", *names), (answered, *chances))[0]
+
+    def _after(self, seconds: float, act: Callable[[], None]) -> None:
+        self.under_way += 1
+
+        def done() -> None:
+            self.under_way -= 1
+            act()
+
+        self._loop.call_later(seconds, done)
+
+    def _receive(self, record: Record, reply: Reply[PlaceOutcome], *, queued: bool = False) -> None:
+        """The request has come in: its time is checked now, and again just before matching."""
+        if self._loop.time() < self._banned_until:
+            self._refuse(record, reply, "rate_limited")
+        elif not self._in_time(record):
+            self._too_late(record, reply)
+        else:
+            queue = self._rng.uniform(0, 6.0) if queued else self._rng.uniform(0, 0.05)
+            self._after(queue, lambda: self._to_engine(record, reply, slow=queued))
+
+    def _to_engine(self, record: Record, reply: Reply[PlaceOutcome], *, slow: bool) -> None:
+        if not self._in_time(record):
+            self._too_late(record, reply)
+            return
+        # What is in the engine isn't looked at again.
+        longest = (1.0 if self._lenient else LONGEST_IN_ENGINE) if slow else 0.02
+        self._after(self._rng.uniform(0, longest), lambda: self._match(record, reply))
+
+    def _in_time(self, record: Record) -> bool:
+        now = self.milliseconds()
+        return record.timestamp - 1000 <= now <= record.timestamp + record.validity
+
+    def _too_late(self, record: Record, reply: Reply[PlaceOutcome]) -> None:
+        if self._kind == "luno":
+            self._refuse(record, reply, "exchange_rejected")
+        else:
+            self._say(f"{record.client_order_id} is outside its time")
+            reply(Unclear("-1021"))
+
+    def _match(self, record: Record, reply: Reply[PlaceOutcome]) -> None:
+        # Binance: unique among open orders only. Luno: unique among all that ever were.
+        rivals = self.known(record.client_order_id)
+        if any(order.open or self._kind == "luno" for order in rivals):
+            self._say(f"{record.client_order_id} is a duplicate")
+            reply(Unclear("duplicate"))
+            return
+        found_from, searched_from = self._shown_from()
+        order = Order(
+            order_id=f"v{len(self.orders) + 1}",
+            client_order_id=record.client_order_id,
+            content=record.content,
+            open=record.order.type == "limit",
+            found_from=found_from,
+            searched_from=searched_from,
+        )
+        self.orders.append(order)
+        self._say(f"{record.client_order_id} is executed as {order.order_id}")
+        if order.open:
+            self._loop.call_later(self._rng.uniform(0.5, 60), self._fill, order)
+        reply(Placed(order.as_told()))
+
+    def _fill(self, order: Order) -> None:
+        order.open = False
+
+    def _shown_from(self) -> tuple[float, float]:
+        """From when on queries and searches show an order that is executed now."""
+        now, hidden = self._loop.time(), self._rng.random() < self._faults.hidden
+        shown = [now + self._rng.choice((0.0, self._rng.uniform(0, 0.5))) for _ in range(2)]
+        if hidden:
+            for way in self._rng.choice(((0,), (1,)) if self._lenient else ((0,), (0, 1))):
+                shown[way] = now + self._rng.uniform(1, LONGEST_HIDDEN)
+        return shown[0], shown[1]
+
+    def _refuse(self, record: Record, reply: Reply[PlaceOutcome], reason_code: str) -> None:
+        self._say(f"{record.client_order_id} is refused: {reason_code}")
+        self.refused[record.entry_id] = reason_code
+        reply(Refused(reason_code, "no"))
+
+    # --- queries, switches and bans
+
+    def ask(self, reply: Reply[VenueOrder | None], visible: Callable[[], list[Order]]) -> None:
+        """Answer a query with the first of the *visible* orders."""
+
+        def answer() -> None:
+            if self._rng.random() < self._faults.query_errors:
+                reply(TransientError("the query failed"))
+                return
+            found = visible()
+            reply(found[0].as_told() if found else None)
+
+        self._loop.call_later(self._rng.uniform(0.01, 0.3), answer)
+
+    def halted(self, reply: Reply[Refused | None]) -> None:
+        """Read the halt switch."""
+        halted = self._rng.random() < self._faults.halted
+        refusal = Refused("halted", "trading is halted") if halted else None
+        self._loop.call_later(self._rng.uniform(0.0002, 0.008), reply, refusal)
+
+    def wait_out_ban(self, within: float, reply: Reply[bool]) -> None:
+        """True once there is no ban; False at once where it lasts longer than *within*."""
+        if self._rng.random() < self._faults.banned:
+            self._banned_until = self._loop.time() + self._rng.uniform(0.5, 15)
+        wait = max(0.0, self._banned_until - self._loop.time())
+        if wait > within:
+            self._loop.call_soon(reply, False)
+        else:
+            self._loop.call_later(wait, reply, True)
+
+
+def _nobody(_: PlaceOutcome | TransientError) -> None:
+    """The reply that is lost."""
+
+
+class VenuePort:
+    """`Venue`, for one process with its own idea of the venue's clock."""
+
+    validity = VALIDITY_MS
+
+    def __init__(self, process: Process, venue: FaultyVenue, error: float) -> None:
+        self._process = process
+        self._venue = venue
+        self._error = error
+
+    def milliseconds(self) -> int:
+        """The venue's clock, as this process knows it."""
+        return int(self._venue.milliseconds() + self._error)
+
+    async def ready(self, within: float) -> bool:
+        """Wait out a ban."""
+        return await self._process.call(
+            "ready", lambda reply: self._venue.wait_out_ban(within, reply)
+        )
+
+    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+        """One symbol, no rules."""
+        if command.symbol != SYMBOL:
+            return Refused("unknown_symbol", f"symbol {command.symbol!r}; want {SYMBOL}")
+        return Sized(str(command.quantity), None if command.price is None else str(command.price))
+
+    async def check(self, record: Record) -> Refused | None:
+        """The halt switch."""
+        return await self._process.call("check", self._venue.halted)
+
+    async def place(self, record: Record) -> PlaceOutcome:
+        """POST."""
+        return await self._process.call("place", lambda reply: self._venue.post(record, reply))
+
+    async def find(self, record: Record) -> VenueOrder | None:
+        """GET by client order id."""
+        return await self._ask("find", record, lambda order: order.found_from)
+
+    async def search(self, record: Record) -> VenueOrder | None:
+        """GET open orders and trades."""
+        return await self._ask("search", record, lambda order: order.searched_from)
+
+    async def _ask(
+        self, label: str, record: Record, shown_from: Callable[[Order], float]
+    ) -> VenueOrder | None:
+        now = asyncio.get_running_loop().time
+
+        def visible() -> list[Order]:
+            known = self._venue.known(record.client_order_id)
+            return [order for order in known if shown_from(order) <= now()]
+
+        return await self._process.call(label, lambda reply: self._venue.ask(reply, visible))

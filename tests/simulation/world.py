@@ -1,0 +1,248 @@
+"""One simulated world: bots, connectors, a Redis and a venue, from start until all is quiet.
+
+The core that runs here is the product's own. What the promise rests on beyond it, and what the
+worlds are therefore bounded to:
+
+* A venue carries nothing out that reaches its engine later than the request's validity allows, by
+  the venue's own clock; what is in the engine by then is done within 8 s.
+* Clocks: processes know the venue's clock to within 1 s, and Redis's clock jumps by less than 1 s
+  when another server takes over.
+* A bot uses one client order id for one order. Where Redis forgets nothing, using it for another
+  is harmless, and tried here.
+* Where Redis forgets, and a bot then sends an id again because its answer is gone, the first order
+  must be there to be seen: within the 3 s that the core leaves it (`DeskWaits.settle`), in one at
+  least of the two ways it looks. An order that is hidden from both for minutes just then can be
+  doubled. Where Redis forgets nothing, orders may be hidden for as long as the world likes.
+* A Redis that was replaced takes no more commands (a failover fences the old server).
+"""
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+import structlog
+
+from services._connector_kit.orders.desk import OrderDesk
+from services._connector_kit.orders.ghosts import watch_ghosts
+from services._connector_kit.orders.placing import Placing
+from services._connector_kit.orders.ports import Remembered
+from tests.simulation import loop as virtual
+from tests.simulation.invariants import Findings, find_violations
+from tests.simulation.plan import Plan, RedisTrouble, Send, Trigger
+from tests.simulation.process import Process
+from tests.simulation.redis import EPOCH, BusPort, FaultyRedis, JournalPort
+from tests.simulation.venue import FaultyVenue, VenuePort
+
+GHOSTS_EVERY = 30.0
+LOOK_EVERY = 5.0
+QUIET_FOR = 40.0
+# A world that isn't quiet by then never will be.
+LONGEST = 1500.0
+
+
+@dataclass(frozen=True)
+class Core:
+    """The classes that make up a connector: the product's, or with a bug planted in one."""
+
+    desk: type[OrderDesk] = OrderDesk
+    placing: type[Placing] = Placing
+    bus: type[BusPort] = BusPort
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a world. `points` is how many points its processes passed."""
+
+    violations: list[str]
+    commands: int
+    points: int
+    trace: list[str]
+
+
+def simulate(plan: Plan, core: Core | None = None, *, trace: bool = False) -> Outcome:
+    """Run one world."""
+    before = structlog.get_config()
+    lines: list[str] = []
+
+    async def live() -> Outcome:
+        return await _World(plan, core or Core(), lines, trace).live()
+
+    structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
+    try:
+        return virtual.run(live, plan.seed)
+    finally:
+        structlog.configure(**before)
+
+
+def _drop(_logger: object, _method: str, _event: object) -> str:
+    raise structlog.DropEvent
+
+
+class _World:
+    def __init__(self, plan: Plan, core: Core, lines: list[str], trace: bool) -> None:
+        self.plan = plan
+        self._core = core
+        self._lines = lines
+        self._trace = trace
+        self._loop = asyncio.get_running_loop()
+        self._rng = random.Random(f"world {plan.seed}")
+        self.redis = FaultyRedis(self._rng, plan.faults, self.say)
+        if not plan.first_start:
+            self.redis.state.group = True
+            self.redis.state.remembered = Remembered(self.redis.server().identity, -1, -1)
+        self.venue = FaultyVenue(plan.venue, self._rng, plan.faults, self.say, lenient=plan.forgets)
+        self._triggers = {(trigger.label, trigger.nth): trigger for trigger in plan.triggers}
+        self._passed: Counter[str] = Counter()
+        self._running: dict[Process, asyncio.Task[None]] = {}
+        self._faults: list[str] = []
+        self._to_come = len(plan.sends) + len(plan.troubles)
+        self._runs = 0
+
+    def say(self, what: str) -> None:
+        """A line of the trace."""
+        if self._trace:
+            self._lines.append(f"{self._loop.time():10.4f} {what}")
+
+    async def live(self) -> Outcome:
+        """From the first start until nothing has happened for a while."""
+        for number, at in enumerate(self.plan.starts):
+            self._loop.call_later(at, self._start, f"instance-{number}")
+        for send in self.plan.sends:
+            self._loop.call_later(send.at, self._send, send)
+        for trouble in self.plan.troubles:
+            self._loop.call_later(max(0.0, trouble.at - trouble.back), self.redis.save)
+            self._loop.call_later(trouble.at, self._trouble, trouble)
+        quiet_since = self._loop.time()
+        while self._loop.time() < LONGEST:
+            await asyncio.sleep(LOOK_EVERY)
+            if not self._quiet():
+                quiet_since = self._loop.time()
+            elif self._loop.time() - quiet_since >= QUIET_FOR:
+                break
+        findings = Findings(self.plan, self.redis.state, self.venue, tuple(self._faults))
+        violations = find_violations(findings)
+        commands = len(self.redis.state.entries)
+        return Outcome(violations, commands, self._passed[""], self._lines)
+
+    def _quiet(self) -> bool:
+        """Nothing is to come, under way, pending or wrong for the time being."""
+        state = self.redis.state
+        return (
+            self._to_come == 0
+            and self.redis.up
+            and self.venue.under_way == 0
+            and not state.pending
+            and not state.undelivered()
+            and not any(self.venue.known(record.client_order_id) for record in state.provisional())
+        )
+
+    # --- what happens
+
+    def _send(self, send: Send) -> None:
+        if not self.redis.up:
+            self._loop.call_later(0.5, self._send, send)
+            return
+        self._to_come -= 1
+        wanted = None
+        if send.ahead is not None:
+            wanted = f"{self.redis.milliseconds() + int(send.ahead * 1000)}-0"
+        entry_id = self.redis.add(send.data, wanted)
+        self.say(f"bot sends {entry_id} {send.data!r}")
+
+    def _trouble(self, trouble: RedisTrouble) -> None:
+        answered = set(self.redis.state.responses)
+        self.redis.suffer(trouble.fate, trouble.down_for)
+        self._to_come -= 1
+        if answered - set(self.redis.state.responses) or trouble.fate != "restart":
+            self._to_come += 1
+            self._loop.call_later(self.plan.resend_after, self._send_again)
+
+    def _send_again(self) -> None:
+        """The bot finds no answer to what it sent, and sends it again."""
+        self._to_come -= 1
+        told = b"\n".join(self.redis.state.responses)
+        for send in dict.fromkeys(self.plan.sends):
+            asked_for = send.data.partition(b",")[0].strip(b"{")  # "client_order_id": "…"
+            if send.at < self._loop.time() and asked_for.replace(b": ", b":") not in told:
+                self._to_come += 1
+                self._send(Send(0.0, send.data))
+
+    def _start(self, consumer: str) -> None:
+        self._runs += 1
+        process = Process(self, f"{consumer}#{self._runs}")
+        self.say(f"{process.name} starts as {consumer}")
+        task = self._loop.create_task(self._connector(process, consumer))
+        self._running[process] = task
+        process_done = self._ended
+        task.add_done_callback(lambda done: process_done(process, done))
+
+    async def _connector(self, process: Process, consumer: str) -> None:
+        plan, core = self.plan, self._core
+        skewed = self._rng.random() < plan.faults.skewed
+        error = self._rng.uniform(-1000, 1000) if skewed else self._rng.uniform(-50, 50)
+        clock = ClockPort(process)
+        venue = VenuePort(process, self.venue, error)
+        journal = JournalPort(process, self.redis)
+        bus = core.bus(process, self.redis, consumer, lease=plan.lease, idle=plan.idle)
+        desk = core.desk(bus, core.placing(venue, journal, clock), clock)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(desk.run())
+            tasks.create_task(watch_ghosts(venue, journal, clock, every=GHOSTS_EVERY))
+
+    def _ended(self, process: Process, task: asyncio.Task[None]) -> None:
+        self._running.pop(process, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._faults.append(f"{process.name} ended with {_innermost(error)!r}")
+
+    def reached(self, process: Process, label: str) -> None:
+        """A process has come to a point: see whether something befalls it there."""
+        self._passed[""] += 1
+        self._passed[label] += 1
+        if self._trace:
+            self.say(f"{process.name} {label}")
+        for name in ("", label):
+            trigger = self._triggers.get((name, self._passed[name]))
+            if trigger is not None and process.alive:
+                self._befall(process, trigger)
+
+    def _befall(self, process: Process, trigger: Trigger) -> None:
+        self.say(f"{process.name}: {trigger.action}, {trigger.seconds:.1f} s")
+        if trigger.action == "freeze":
+            process.freeze(trigger.seconds)
+            return
+        consumer = process.name.partition("#")[0]
+        if not trigger.same_name:
+            consumer = f"other-{consumer}"
+        if trigger.action == "kill":
+            process.kill()
+        else:
+            self._running[process].cancel()
+        self._loop.call_later(trigger.seconds, self._start, consumer)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class ClockPort:
+    """`Clock`, of one process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+
+    def monotonic(self) -> float:
+        """Virtual seconds."""
+        return self._loop.time()
+
+    def wall(self) -> float:
+        """Virtual seconds since 1970."""
+        return EPOCH / 1000 + self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._process.sleep(seconds)
