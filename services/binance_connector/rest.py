@@ -31,8 +31,12 @@ def signed(params: Mapping[str, str | int], secret: str) -> str:
     https://developers.binance.com/docs/binance-spot-api-docs/rest-api/request-security
     """
     payload = urlencode(params)
-    digest = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-    return f"{payload}&signature={digest}"
+    return f"{payload}&signature={signature(payload, secret)}"
+
+
+def signature(payload: str, secret: str) -> str:
+    """The hex HMAC-SHA256 of *payload*."""
+    return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
 
 
 class SignedRest:
@@ -128,6 +132,15 @@ class SignedRest:
         return _read(
             lambda: [translate_orders.order_report(r, self._symbols[r["symbol"]]) for r in rows]
         )
+
+    async def trades_since(self, venue_symbol: str, trade_id: int | None) -> list[tuple[int, str]]:
+        """The account's trades after *trade_id* (None: the latest), as (trade id, order id)."""
+        since = {} if trade_id is None else {"fromId": trade_id + 1}
+        rows = await self._resolve(
+            20,
+            lambda: self._binance.sdk.get_my_trades(symbol=venue_symbol, limit=PAGE, **since),
+        )
+        return _read(lambda: [(int(row["id"]), str(row["orderId"])) for row in rows])
 
     async def cancel(
         self, venue_symbol: str, *, order_id: str | None, client_order_id: str | None

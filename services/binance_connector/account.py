@@ -1,0 +1,189 @@
+"""Binance's account: its stream over the WebSocket API, and its REST, as the kit needs them.
+
+https://developers.binance.com/docs/binance-spot-api-docs/user-data-stream: a subscription by
+signature, bound to its connection; it needs no keep-alive and is made anew on each connection.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.frames import BadFrames
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.ledger import Balance
+from services._connector_kit.web_socket import open_socket
+from services._runtime.supervise import first_fault, keep_alive
+from services.binance_connector import translate_orders
+from services.binance_connector.client import BAD_KEY
+from services.binance_connector.rest import SignedRest, signature
+from services.binance_connector.settings import BinanceSettings
+
+log = structlog.get_logger()
+
+SUBSCRIBE = "subscribe"
+SUBSCRIBED_WITHIN = 10.0
+NO_SUCH_ORDER = "-2013"
+
+
+class BinanceAccount:
+    """One account, for the symbols that this connector serves."""
+
+    def __init__(
+        self,
+        rest: SignedRest,
+        clock: VenueClock,
+        settings: BinanceSettings,
+        instruments: Sequence[Instrument],
+    ) -> None:
+        key, secret = settings.binance_api_key, settings.binance_api_secret
+        self._rest = rest
+        self._clock = clock
+        self._url = settings.binance_ws_api_url
+        self._key = key.get_secret_value() if key else ""
+        self._secret = secret.get_secret_value() if secret else ""
+        self._by_symbol = {i.symbol: i for i in instruments}
+        self._by_name = {i.venue_symbol: i for i in instruments}
+        self._bad_frames = BadFrames("binance account")
+
+    def milliseconds(self) -> int:
+        """Binance's clock, as we know it."""
+        return self._clock.milliseconds()
+
+    def knows(self, symbol: str) -> bool:
+        """True for a symbol of ours."""
+        return symbol in self._by_symbol
+
+    async def listen(self, listener: Listener) -> None:
+        """Keep the account stream alive until cancelled; FeedStoppedError if it is refused."""
+        await keep_alive(lambda: self._session(listener), name="binance_account_stream")
+
+    async def _session(self, listener: Listener) -> None:
+        session = _Session(listener, self._by_name, self._bad_frames)
+        async with open_socket(self._url, session.on_text) as socket:
+            socket.send(self._subscription())
+            await first_fault(socket.closed(), session.subscribed_in_time())
+
+    def _subscription(self) -> bytes:
+        params: dict[str, Any] = {"apiKey": self._key, "timestamp": self._clock.milliseconds()}
+        payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
+        params["signature"] = signature(payload, self._secret)
+        request = {
+            "id": SUBSCRIBE,
+            "method": "userDataStream.subscribe.signature",
+            "params": params,
+        }
+        return msgspec.json.encode(request)
+
+    async def open_orders(self) -> Sequence[Report]:
+        """The open orders of our symbols, without their fills."""
+        return await self._rest.open_orders()
+
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[tuple[str, str]], str]:
+        """The orders with trades after *mark*: the last trade id of each symbol, as JSON."""
+        last: dict[str, int] = (
+            {} if mark is None else msgspec.json.decode(mark, type=dict[str, int])
+        )
+        found: dict[tuple[str, str], None] = {}
+        for name, instrument in self._by_name.items():
+            since = last.get(name)
+            for trade_id, order_id in await self._rest.trades_since(name, since):
+                last[name] = max(last.get(name, 0), trade_id)
+                if since is not None:  # what was before our first look is history
+                    found[(instrument.symbol, order_id)] = None
+            last.setdefault(name, 0)
+        return list(found), msgspec.json.encode(last).decode()
+
+    async def report(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> Report:
+        """What became of one order, with its fills; RejectedError where there is none."""
+        if order_id is not None and not order_id.isdecimal():
+            raise RejectedError(f"order_id {order_id!r}: Binance's are digits", code=NO_SUCH_ORDER)
+        return await self._rest.report(
+            self._by_symbol[symbol], order_id=order_id, client_order_id=client_order_id
+        )
+
+    async def cancel(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> None:
+        """Cancel one order; RejectedError where there is nothing to cancel."""
+        if order_id is not None and not order_id.isdecimal():
+            raise RejectedError(f"order_id {order_id!r}: Binance's are digits", code=NO_SUCH_ORDER)
+        await self._rest.cancel(
+            self._by_symbol[symbol].venue_symbol,
+            order_id=order_id,
+            client_order_id=client_order_id,
+        )
+
+    async def balances(self) -> Sequence[Balance]:
+        """The balances that are not zero."""
+        return await self._rest.balances()
+
+
+class _Session:
+    """One connection of the account stream."""
+
+    def __init__(
+        self, listener: Listener, by_name: Mapping[str, Instrument], bad_frames: BadFrames
+    ) -> None:
+        self._listener = listener
+        self._by_name = by_name
+        self._bad_frames = bad_frames
+        self._subscribed = asyncio.Event()
+
+    async def subscribed_in_time(self) -> None:
+        """Wait for the subscription.
+
+        Raises:
+            TransientError: it didn't come.
+        """
+        try:
+            await asyncio.wait_for(self._subscribed.wait(), SUBSCRIBED_WITHIN)
+        except TimeoutError:
+            raise TransientError(f"no subscription within {SUBSCRIBED_WITHIN:g} s") from None
+
+    def on_text(self, text: bytes) -> None:
+        """One frame: the answer to the subscription, or an event."""
+        try:
+            frame = msgspec.json.decode(text)
+            if "event" in frame:
+                self._on_event(frame["event"])
+            elif frame.get("status") == 200:
+                log.info("account_stream_connected")
+                self._subscribed.set()
+                self._listener.connected()
+            else:
+                self._refused(frame.get("error") or {})
+        except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ArithmeticError) as e:
+            self._bad_frames.add(text, e)
+            self._listener.connected()  # what it said, the next comparison finds out
+
+    def _on_event(self, event: Mapping[str, Any]) -> None:
+        match event["e"]:
+            case "executionReport":
+                instrument = self._by_name.get(event["s"])
+                if instrument is not None:
+                    self._listener.heard(
+                        translate_orders.execution_report(event, instrument.symbol)
+                    )
+            case "outboundAccountPosition":
+                self._listener.heard(translate_orders.account_position(event))
+            case "balanceUpdate" | "externalLockUpdate":
+                self._listener.connected()
+            case "serverShutdown" | "eventStreamTerminated":
+                raise TransientError(f"the venue ended the account stream: {event['e']}")
+            case other:
+                log.debug("account_event_ignored", kind=str(other)[:50])
+
+    def _refused(self, error: Mapping[str, Any]) -> None:
+        message = f"Binance refused the account stream: {error.get('code')} {error.get('msg')}"
+        if error.get("code") in BAD_KEY:
+            raise FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
+        raise TransientError(message)
