@@ -52,7 +52,7 @@ async def _until_asked_to_stop(
             say("Stopping.")
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
         await task
@@ -74,14 +74,15 @@ async def _run(settings: RunSettings, given: Mapping[str, str], ports: Ports, fo
     luno = Part("luno_connector", _port(ports, 8002, "the Luno connector"), folder)
     bot = Part("bot", _port(ports, 8000, "the bot"), folder)
     parts = [bot, binance, luno, simulator]
+    logs = [LogTail(part.name, part.log) for part in parts]
     async with (
-        _shown_logs(parts),
+        _shown_to_the_end(logs),
         _redis(settings, ports, folder) as redis,
         _stopped_in_turn((bot,), (binance, luno), (simulator,)),
         asyncio.TaskGroup() as tasks,
     ):
         watching = (redis.watch(), *(part.watch() for part in parts))
-        watches = [tasks.create_task(watch) for watch in watching]
+        watches = [tasks.create_task(watch) for watch in (*watching, _keep_showing(logs))]
         variables = environment(given, redis.url, _port(ports, 8900, "the simulator"))
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start((simulator,), variables)
@@ -161,22 +162,18 @@ async def _stopped_in_turn(*groups: Sequence[Part]) -> AsyncIterator[None]:
             await asyncio.gather(*(part.stop() for part in group))
 
 
+async def _keep_showing(logs: Sequence[LogTail]) -> None:
+    while True:
+        for log in logs:
+            log.show()
+        await asyncio.sleep(SHOW_LOGS_EVERY)
+
+
 @asynccontextmanager
-async def _shown_logs(parts: Sequence[Part]) -> AsyncIterator[None]:
-    """Show what is worth it of the parts' logs, to the last line."""
-    tails = [LogTail(part.name, part.log) for part in parts]
-
-    async def keep_showing() -> None:
-        while True:
-            for tail in tails:
-                tail.show()
-            await asyncio.sleep(SHOW_LOGS_EVERY)
-
-    showing = asyncio.create_task(keep_showing())
+async def _shown_to_the_end(logs: Sequence[LogTail]) -> AsyncIterator[None]:
+    """Show what the parts logged while they stopped, too."""
     try:
         yield
     finally:
-        showing.cancel()
-        await asyncio.wait([showing])
-        for tail in tails:
-            tail.show()
+        for log in logs:
+            log.show()
