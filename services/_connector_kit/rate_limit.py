@@ -9,6 +9,8 @@ from enum import IntEnum
 from heapq import heappop, heappush
 from itertools import count
 
+# A shorter wait than this is what the floats of the bucket lose.
+ROUNDING = 1e-6
 # The longest ban there is: Binance's, of three days.
 LONGEST_PAUSE = 3 * 24 * 3600
 
@@ -118,7 +120,7 @@ class RateBudget:
                 heappop(self._waiting)
                 continue
             wait = max(self._silent_until - self._clock(), (weight - self._left) / self._per_second)
-            if wait > 0:
+            if wait > ROUNDING:
                 self._timer = asyncio.get_running_loop().call_later(wait, self._serve)
                 return
             heappop(self._waiting)

@@ -10,8 +10,8 @@ from services._runtime.supervise import TransientError
 
 CONNECT_TIMEOUT = 5.0
 # Together below 5 s: quiet for this long, then our ping, then no answer for this long.
-PING_AFTER = 2.3
-PONG_WITHIN = 2.3
+PING_AFTER = 2.0
+PONG_WITHIN = 2.0
 # Luno's snapshot of its busiest book is above 1 MB today.
 MOST_BYTES = 64 << 20
 
@@ -82,7 +82,8 @@ class WebSocket(WSListener):
             raise TransientError(f"the venue broke the protocol: {_one_line(e)}") from e
         if self._fault is not None:
             raise self._fault
-        received = transport.close_handshake.recv
+        # Where neither side said goodbye there is no handshake, whatever its type says.
+        received = getattr(transport.close_handshake, "recv", None)
         if received is None:
             raise TransientError("the socket broke without a goodbye")
         raise TransientError(f"the venue closed the socket: {received.code} {received.reason}")

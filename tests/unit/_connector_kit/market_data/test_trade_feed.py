@@ -1,0 +1,392 @@
+"""Trades once and in order, whatever the venue's stream and history do; in virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services._connector_kit.errors import FeedStoppedError, RateLimitedError, RejectedError
+from services._connector_kit.market_data import trade_feed
+from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
+from services._runtime.supervise import TransientError
+from tests.support.fake_streams import FakeStreams
+from tests.support.virtual_time import run_virtually
+
+LONG_ENOUGH = 600.0
+
+
+def tick(trade_id: int) -> Tick:
+    """The trade of that id."""
+    return Tick(trade_id, 1_000_000 + trade_id, 100.0, 0.5, "buy")
+
+
+class Venue:
+    """A history of trades; what `faults` holds is raised first, one a call."""
+
+    def __init__(self, ids: Iterable[int] = (), *, page: int = 3) -> None:
+        self.ids = list(ids)
+        self.faults: list[Exception] = []
+        self.calls: list[float] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self._page = page
+
+    async def after(self, first_id: int) -> list[Tick]:
+        """A page from *first_id* on: Binance's way."""
+        await self._call()
+        return [tick(n) for n in sorted(self.ids) if n >= first_id][: self._page]
+
+    async def latest(self, _: int) -> list[Tick]:
+        """The latest page, whatever was asked: Luno's way."""
+        await self._call()
+        return [tick(n) for n in sorted(self.ids)[-self._page :]]
+
+    async def _call(self) -> None:
+        self.calls.append(asyncio.get_running_loop().time())
+        await self.answers.wait()
+        if self.faults:
+            raise self.faults.pop(0)
+
+
+def binance_like(
+    scenario: Callable[[TradeFeed, Venue, FakeStreams], Awaitable[None]], last_id: int | None = None
+) -> None:
+    """Run *scenario* against a feed with contiguous ids and its refilling task."""
+    _run(scenario, last_id, contiguous=True)
+
+
+def luno_like(
+    scenario: Callable[[TradeFeed, Venue, FakeStreams], Awaitable[None]], last_id: int | None = None
+) -> None:
+    """The same where ids may have holes, and the history is its latest page."""
+    _run(scenario, last_id, contiguous=False)
+
+
+def _run(
+    scenario: Callable[[TradeFeed, Venue, FakeStreams], Awaitable[None]],
+    last_id: int | None,
+    *,
+    contiguous: bool,
+) -> None:
+    async def main() -> None:
+        streams, venue = FakeStreams(), Venue()
+        feed = TradeFeed(
+            streams.publisher(),
+            venue.after if contiguous else venue.latest,
+            contiguous=contiguous,
+            last_id=last_id,
+        )
+        refilling = asyncio.create_task(feed.refill_holes())
+        try:
+            await scenario(feed, venue, streams)
+            assert not refilling.done()
+        finally:
+            refilling.cancel()
+            await asyncio.wait([refilling])
+
+    run_virtually(main())
+
+
+def test_trades_in_a_row_go_straight_out() -> None:
+    """Nothing is asked of the history, nothing waits."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        for n in (7, 8, 9):
+            feed.add(tick(n))
+        assert streams.trade_ids == [7, 8, 9]
+        assert venue.calls == []
+
+    binance_like(scenario)
+
+
+def test_a_repeated_trade_is_not_published_again() -> None:
+    """Repeats and older ones are counted."""
+
+    async def scenario(feed: TradeFeed, _: Venue, streams: FakeStreams) -> None:
+        for n in (7, 8, 8, 7, 6, 9):
+            feed.add(tick(n))
+        assert streams.trade_ids == [7, 8, 9]
+        assert feed.repeated == 3
+
+    binance_like(scenario)
+
+
+def test_a_hole_is_refilled_before_what_follows_it() -> None:
+    """Over several pages, while newer trades wait behind it."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = list(range(1, 30))
+        feed.add(tick(1))
+        feed.add(tick(12))
+        feed.add(tick(13))
+        assert streams.trade_ids == [1]
+        await asyncio.sleep(LONG_ENOUGH)
+        feed.add(tick(14))
+        assert streams.trade_ids == list(range(1, 15))
+        assert feed.lost == 0
+
+    binance_like(scenario)
+
+
+def test_after_a_reconnect_the_history_is_asked_before_anything_is_published() -> None:
+    """Trades of the time without a socket come first."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = list(range(5, 12))
+        feed.reconnected()
+        feed.add(tick(11))
+        feed.add(tick(12))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [6, 7, 8, 9, 10, 11, 12]
+
+    binance_like(scenario, last_id=5)
+
+
+def test_a_luno_history_fills_the_time_without_a_socket_too() -> None:
+    """As far as its one page reaches; its ids may have holes."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = [5, 7, 9]
+        feed.reconnected()
+        feed.add(tick(9))
+        feed.add(tick(14))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [7, 9, 14]
+
+    luno_like(scenario, last_id=5)
+
+
+def test_a_first_start_asks_for_no_history() -> None:
+    """What came before the first trade is not our business."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        feed.reconnected()
+        feed.add(tick(500))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [500]
+        assert venue.calls == []
+
+    binance_like(scenario)
+
+
+def test_a_reconnect_during_a_refill_loses_and_repeats_nothing() -> None:
+    """The hole it may have made is looked at when the first one is closed."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = list(range(1, 20))
+        venue.answers.clear()
+        feed.add(tick(1))
+        feed.add(tick(4))
+        await asyncio.sleep(1.0)  # the refill waits for its answer
+        feed.reconnected()
+        feed.add(tick(8))
+        venue.answers.set()
+        await asyncio.sleep(LONG_ENOUGH)
+        feed.reconnected()
+        venue.answers.clear()
+        await asyncio.sleep(1.0)
+        for n in range(9, 22):
+            feed.add(tick(n))
+        venue.answers.set()
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == list(range(1, 22))
+        assert feed.lost == 0
+
+    binance_like(scenario)
+
+
+def test_trouble_with_the_history_is_waited_out() -> None:
+    """As often as it takes, and as long as a rate limit says."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = list(range(1, 9))
+        venue.faults = [
+            TransientError("down"),
+            RateLimitedError("slow down", retry_after=100.0),
+            *(TransientError("down") for _ in range(20)),
+        ]
+        feed.add(tick(1))
+        feed.add(tick(5))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [1, 2, 3, 4, 5]
+        assert venue.calls[2] - venue.calls[1] >= 100.0
+
+    binance_like(scenario)
+
+
+@pytest.mark.parametrize("refusal", [RejectedError("no", code="-1"), FeedStoppedError("bad key")])
+def test_a_history_that_refuses_gives_the_hole_up_and_counts_what_is_lost(
+    refusal: Exception,
+) -> None:
+    """The feed goes on with what comes after."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.faults = [refusal]
+        feed.add(tick(1))
+        feed.add(tick(5))
+        await asyncio.sleep(LONG_ENOUGH)
+        feed.add(tick(6))
+        assert streams.trade_ids == [1, 5, 6]
+        assert feed.lost == 3
+
+    binance_like(scenario)
+
+
+def test_a_history_that_lags_is_asked_again() -> None:
+    """A venue's query side may know a trade later than its stream."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = [1]
+        feed.add(tick(1))
+        feed.add(tick(4))
+        await asyncio.sleep(2.5)
+        venue.ids = [1, 2, 3, 4]
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [1, 2, 3, 4]
+        assert feed.lost == 0
+
+    binance_like(scenario)
+
+
+def test_a_luno_history_that_lags_behind_the_stream_is_asked_again() -> None:
+    """Until it shows the first trade that the stream told since the reconnect."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = [5]
+        feed.reconnected()
+        feed.add(tick(8))
+        await asyncio.sleep(1.5)
+        venue.ids = [5, 6, 8]
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [6, 8]
+
+    luno_like(scenario, last_id=5)
+
+
+def test_a_luno_history_is_looked_at_twice_when_the_market_is_quiet() -> None:
+    """A trade made just before the reconnect may show up a second late."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = [5]
+        feed.reconnected()
+        await asyncio.sleep(0.5)
+        venue.ids = [5, 6]
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [6]
+
+    luno_like(scenario, last_id=5)
+
+
+def test_a_hole_the_history_never_fills_is_given_up_and_counted() -> None:
+    """After some misses; what waited goes out."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = [1, 2]
+        feed.add(tick(1))
+        feed.add(tick(6))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [1, 2, 6]
+        assert feed.lost == 3
+        assert len(venue.calls) <= 1 + trade_feed.MOST_MISSES
+
+    binance_like(scenario)
+
+
+def test_a_hole_within_the_history_is_counted() -> None:
+    """Ids that the venue itself doesn't have."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = [1, 3, 4, 7, 8]
+        feed.add(tick(1))
+        feed.add(tick(8))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [1, 3, 4, 7, 8]
+        assert feed.lost == 3
+
+    binance_like(scenario)
+
+
+def test_a_hole_too_large_to_refill_is_given_up_at_once() -> None:
+    """Days of trades are history, which is not our business."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        far = 10 + trade_feed.MOST_REFILLED
+        feed.add(tick(far))
+        await asyncio.sleep(LONG_ENOUGH)
+        feed.add(tick(far + 1))
+        assert streams.trade_ids == [far, far + 1]
+        assert feed.lost == far - 2
+        assert venue.calls == []
+
+    binance_like(scenario, last_id=1)
+
+
+def test_trades_that_wait_are_bounded_while_the_history_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beyond the bound the hole is given up, though the venue has not answered yet."""
+    monkeypatch.setattr(trade_feed, "MOST_HELD", 50)
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = list(range(1, 200))
+        venue.answers.clear()
+        feed.add(tick(1))
+        for n in range(10, 60):
+            feed.add(tick(n))
+            await asyncio.sleep(1.0)
+        assert streams.trade_ids == [1, *range(10, 60)]
+        assert feed.lost == 8
+        venue.answers.set()
+        await asyncio.sleep(LONG_ENOUGH)
+        feed.add(tick(60))
+        assert streams.trade_ids == [1, *range(10, 61)]
+
+    binance_like(scenario)
+
+
+def test_two_holes_in_what_waits_are_refilled_one_after_the_other() -> None:
+    """What waited behind the first goes out up to the second."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = list(range(1, 31))
+        for n in (1, 5, 6, 20, 21, 30):
+            feed.add(tick(n))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == list(range(1, 31))
+
+    binance_like(scenario)
+
+
+@given(
+    st.lists(st.sampled_from(["told", "told", "lost", "repeated", "reconnect", "fault", "pause"])),
+    st.integers(1, 7),
+)
+def test_a_complete_history_gives_every_trade_once_and_in_order(
+    steps: list[str], page: int
+) -> None:
+    """Any mix of lost and repeated frames, reconnects and faults."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue._page = page
+        made = 1
+        venue.ids.append(made)
+        feed.add(tick(made))
+        for step in [*steps, "told"]:
+            if step in ("told", "lost"):
+                made += 1
+                venue.ids.append(made)
+            if step in ("told", "repeated"):
+                feed.add(tick(made))
+            elif step == "reconnect":
+                feed.reconnected()
+            elif step == "fault":
+                venue.faults.append(TransientError("down"))
+            elif step == "pause":
+                await asyncio.sleep(0.7)
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == list(range(1, made + 1))
+        assert feed.lost == 0
+
+    binance_like(scenario)
