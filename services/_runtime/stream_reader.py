@@ -9,13 +9,22 @@ read, whenever that happened.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from services._runtime.redis_client import BLOCK_MS, explain
+from services._runtime.stream_position import (
+    NO_STREAM,
+    EntryId,
+    Gap,
+    Position,
+    StreamState,
+    entry_id,
+    settle,
+)
 from services._runtime.supervise import TransientError, full_jitter, keep_alive
 
 log = structlog.get_logger()
@@ -29,79 +38,6 @@ SAVE_EVERY = 1.0
 LAST_SAVE_TIMEOUT = 1.0
 LONGEST_WAIT = 2.0
 
-EntryId = tuple[int, int]
-START = "0-0"
-
-
-def entry_id(text: str) -> EntryId:
-    """`"1700000000000-3"` as a pair that compares as Redis compares ids.
-
-    Raises:
-        ValueError: not an entry id.
-    """
-    milliseconds, _, sequence = text.partition("-")
-    return int(milliseconds), int(sequence)
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far one stream was read.
-
-    `count` is how many entries the stream had ever been given up to `id`; None: not known.
-    """
-
-    id: str
-    count: int | None = None
-
-    def __str__(self) -> str:
-        return self.id if self.count is None else f"{self.id}/{self.count}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Position":
-        """What `str()` made; an entry id alone is a position too.
-
-        Raises:
-            ValueError: neither.
-        """
-        identifier, _, count = text.partition("/")
-        entry_id(identifier)
-        return cls(identifier, int(count) if count else None)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """What XINFO STREAM says. `first` is None when the stream holds nothing."""
-
-    first: str | None
-    last: str
-    added: int
-    length: int
-
-    @property
-    def removed(self) -> int:
-        """Entries that were added once and are no longer there."""
-        return self.added - self.length
-
-
-NO_STREAM = StreamState(first=None, last=START, added=0, length=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Entries of one stream that the reader didn't see.
-
-    `trimmed`: they were removed before they were read. `restarted`: the stream was emptied or
-    its ids went back (a Redis that forgot), and is read on from what is there now.
-    `after` is the position's id, `first` the oldest id now there; `lost` counts the entries,
-    None where nobody can know.
-    """
-
-    stream: str
-    reason: Literal["trimmed", "restarted"]
-    after: str
-    first: str | None
-    lost: int | None
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -114,33 +50,6 @@ class Batch:
     stream: str
     entries: list[tuple[str, bytes]]
     age: float
-
-
-def settle(
-    stream: str, position: Position | None, state: StreamState
-) -> tuple[Position, Gap | None]:
-    """Where to read *stream* from, now that it looks like *state*, and what can't be read any more.
-
-    Without a position reading starts behind the newest entry.
-    """
-    if position is None:
-        return Position(state.last, state.added), None
-    at, count = entry_id(position.id), position.count
-    if at > entry_id(state.last):
-        gap = Gap(stream, "restarted", position.id, state.first, None)
-        return Position(START, state.removed), gap
-    if count is not None and count > state.added:
-        gap = Gap(stream, "restarted", position.id, state.first, None)
-        return replace(position, count=None), gap
-    if state.first is not None and at >= entry_id(state.first):
-        return position, None
-    # All that is there is newer: everything up to our position was removed, and maybe more.
-    if count is None and at == (0, 0):
-        count = 0
-    lost = None if count is None else state.removed - count
-    gap = Gap(stream, "trimmed", position.id, state.first, lost)
-    missed = state.removed > 0 if lost is None else lost > 0
-    return Position(position.id, state.removed), gap if missed else None
 
 
 class StreamReader:

@@ -8,7 +8,8 @@ import structlog
 
 from common_models import OrderBook, Ticker, Trade
 from services._runtime.health import Readiness
-from services._runtime.stream_reader import Batch, Gap
+from services._runtime.stream_position import Gap
+from services._runtime.stream_reader import Batch
 from services.bot.data_provider import DataProvider, Feed, MarketData
 
 log = structlog.get_logger()

@@ -8,8 +8,6 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -17,16 +15,8 @@ from redis.exceptions import RedisError
 from services._local.redis_server import RedisServer, free_port
 from services._runtime import redis_client
 from services._runtime.redis_client import open_redis
-from services._runtime.stream_reader import (
-    START,
-    Batch,
-    Gap,
-    Position,
-    StreamReader,
-    StreamState,
-    entry_id,
-    settle,
-)
+from services._runtime.stream_position import START, Gap, Position
+from services._runtime.stream_reader import Batch, StreamReader
 from tests.support.eventually import eventually
 
 A, B = "binance:BTCUSDT:trades", "luno:XBTZAR:trades"
@@ -107,72 +97,6 @@ async def first_id(redis: Any, stream: str) -> str:
     """The id of the stream's oldest entry."""
     identifier: bytes = (await redis.xrange(stream, count=1))[0][0]
     return identifier.decode()
-
-
-# --- positions, without a server
-
-
-@given(st.integers(0, 2**63), st.integers(0, 2**63), st.none() | st.integers(0))
-def test_a_position_survives_being_written_down(ms: int, sequence: int, count: int | None) -> None:
-    """`parse` gives back what `str` wrote."""
-    position = Position(f"{ms}-{sequence}", count)
-    assert Position.parse(str(position)) == position
-
-
-@pytest.mark.parametrize("text", ["", "$", "1", "1-", "1-2-3", "a-b", "1-2/x", "/3"])
-def test_what_is_no_position_is_refused(text: str) -> None:
-    """Nonsense never becomes a place to read from."""
-    with pytest.raises(ValueError, match="invalid literal"):
-        Position.parse(text)
-
-
-@given(st.lists(st.integers(1, 10**6), unique=True, max_size=30), st.data())
-def test_settling_counts_exactly_what_was_trimmed_unread(ids: list[int], draw: Any) -> None:
-    """Any stream, any trimming, any position in it: the loss is what nobody can read any more."""
-    ids.sort()
-    read = draw.draw(st.integers(0, len(ids)), label="read")
-    trimmed = draw.draw(st.integers(0, len(ids)), label="trimmed")
-    left = [f"{ms}-0" for ms in ids[trimmed:]]
-    state = StreamState(
-        first=left[0] if left else None,
-        last=f"{ids[-1]}-0" if ids else START,
-        added=len(ids),
-        length=len(left),
-    )
-    position, gap = settle(A, Position(f"{ids[read - 1]}-0" if read else START, read), state)
-    lost = max(0, trimmed - read)
-    assert (gap.lost if gap else 0) == lost
-    readable = [i for i in left if entry_id(i) > entry_id(position.id)]
-    assert len(readable) == len(ids) - max(read, trimmed)
-    assert position.count == len(ids) - len(readable)
-
-
-def test_a_position_beyond_the_end_restarts_at_what_is_there() -> None:
-    """Ids that went back mean a Redis that forgot: all it has is new to us."""
-    state = StreamState(first="50-0", last="60-0", added=7, length=3)
-    position, gap = settle(A, Position("100-0", 40), state)
-    assert position == Position(START, 4)
-    assert gap == Gap(A, "restarted", "100-0", "50-0", None)
-
-
-def test_a_stream_that_was_given_less_than_we_read_was_made_anew() -> None:
-    """Emptied and filled again with later ids: nothing is read twice, and it is said."""
-    state = StreamState(first="200-0", last="210-0", added=5, length=5)
-    position, gap = settle(A, Position("100-0", 40), state)
-    assert position == Position("100-0", None)
-    assert gap == Gap(A, "restarted", "100-0", "200-0", None)
-
-
-def test_a_bare_id_older_than_the_stream_is_a_gap_of_unknown_size() -> None:
-    """Where nobody counted, the loss is said without a number."""
-    state = StreamState(first="200-0", last="210-0", added=50, length=5)
-    assert settle(A, Position("100-0"), state) == (
-        Position("100-0", 45),
-        Gap(A, "trimmed", "100-0", "200-0", None),
-    )
-
-
-# --- on a real server
 
 
 async def test_without_a_position_it_starts_behind_the_newest_entry(redis: Redis) -> None:

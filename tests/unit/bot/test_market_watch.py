@@ -5,7 +5,8 @@ from structlog.testing import capture_logs
 
 from common_models import OrderBook, Ticker, Trade
 from services._runtime.health import Readiness
-from services._runtime.stream_reader import Batch, Gap
+from services._runtime.stream_position import Gap
+from services._runtime.stream_reader import Batch
 from services.bot.data_provider import DataProvider
 from services.bot.market_watch import FRESH_FOR, MALFORMED_LOG_EVERY, MarketWatch
 from tests.support.market_data import order_book, ticker, trade, wire
