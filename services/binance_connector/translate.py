@@ -101,7 +101,7 @@ def snapshot(answer: Mapping[str, Any]) -> Snapshot:
         return msgspec.convert(
             (answer["lastUpdateId"], answer["bids"], answer["asks"]), Snapshot, strict=False
         )
-    except (KeyError, msgspec.ValidationError) as e:
+    except (KeyError, TypeError, msgspec.ValidationError) as e:
         raise ValueError(f"depth snapshot: {e!r}") from e
 
 
@@ -122,7 +122,7 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
             )
             for trade in answer
         ]
-    except (KeyError, TypeError) as e:
+    except (KeyError, TypeError, ArithmeticError) as e:
         raise ValueError(f"aggregate trades: {e!r}") from e
 
 
