@@ -18,8 +18,10 @@ from services._connector_kit.instruments import Instrument, choose
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.wing import SystemClock, halted, serve_orders
 from services._connector_kit.protocol import Exchange
-from services._connector_kit.settings import ConnectorSettings
 from services._runtime.health import Readiness, health_server
 from services._runtime.redis_client import explain, open_redis
 from services._runtime.stream_writer import StreamWriter
@@ -34,7 +36,7 @@ AFTER_A_NO = 30.0
 
 async def serve(
     exchange_open: AbstractAsyncContextManager[Exchange],
-    settings: ConnectorSettings,
+    settings: TradingSettings,
     symbols: Sequence[str],
     symbols_setting: str,
 ) -> None:
@@ -43,7 +45,7 @@ async def serve(
     Raises:
         FatalError: a symbol isn't listed, or this Redis belongs to another world.
     """
-    readiness = Readiness("redis", "exchange")
+    readiness = Readiness("redis", "exchange", "orders", "requests")
     async with exchange_open as exchange:
         service = connector(exchange.name)
         async with (
@@ -62,7 +64,7 @@ class Engine:
     """One exchange, one Redis, and what flows between them."""
 
     def __init__(
-        self, exchange: Exchange, redis: Redis, settings: ConnectorSettings, readiness: Readiness
+        self, exchange: Exchange, redis: Redis, settings: TradingSettings, readiness: Readiness
     ) -> None:
         self._exchange = exchange
         self._redis = redis
@@ -79,9 +81,9 @@ class Engine:
         """Everything until cancelled, or until something is fatal."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run())
-            tasks.create_task(self._market_data(symbols, symbols_setting))
+            tasks.create_task(self._serve(symbols, symbols_setting))
 
-    async def _market_data(self, symbols: Sequence[str], symbols_setting: str) -> None:
+    async def _serve(self, symbols: Sequence[str], symbols_setting: str) -> None:
         listed = await self._until_done("exchange", partial(self._exchange.instruments, symbols))
         instruments = choose(listed, symbols, setting=symbols_setting)
         desks = [
@@ -93,7 +95,30 @@ class Engine:
             )
             for instrument in instruments
         ]
-        await self._exchange.stream_market_data(desks)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._exchange.stream_market_data(desks))
+            tasks.create_task(self._orders(desks))
+
+    async def _orders(self, desks: Sequence[MarketDesk]) -> None:
+        """The order wing; it sees the market-data wing's live books."""
+        publishers = {desk.instrument.symbol: desk.publisher for desk in desks}
+
+        def book(symbol: str) -> LiveBook | None:
+            return publishers[symbol].live_book
+
+        instruments = [desk.instrument for desk in desks]
+        gate = OrderGate(
+            self._exchange.world,
+            self._settings,
+            {instrument.symbol: instrument for instrument in instruments},
+            partial(halted, self._redis),
+            book,
+            SystemClock(),
+        )
+        trading = self._exchange.trading(instruments, gate, book)
+        await serve_orders(
+            self._exchange.name, trading, self._redis, self._settings, self._readiness
+        )
 
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""

@@ -1,15 +1,13 @@
 """What an exchange must be able to do for us: the one thing a new connector implements."""
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
-
-# Which money: a Redis belongs to one world only.
-World = Literal["live", "testnet", "simulator"]
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "exchange_simulator"})
+from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.wing import Trading
+from services._connector_kit.world import World
 
 
 class Exchange(Protocol):
@@ -23,3 +21,11 @@ class Exchange(Protocol):
 
     async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
         """Keep the desks supplied until cancelled."""
+
+    def trading(
+        self,
+        instruments: Sequence[Instrument],
+        gate: OrderGate,
+        book: Callable[[str], LiveBook | None],
+    ) -> Trading | None:
+        """What is needed to trade; None without credentials."""

@@ -36,10 +36,11 @@ class _Cancellable:
 
 
 @asynccontextmanager
-async def open_redis(url: str, name: str) -> AsyncIterator[Redis]:
+async def open_redis(url: str, name: str, *, single: bool = False) -> AsyncIterator[Redis]:
     """A client with retries off: redis-py's default repeats XADD and loses XREADGROUP batches.
 
-    *name* is what `CLIENT LIST` shows. Replies are bytes.
+    *name* is what `CLIENT LIST` shows. Replies are bytes. With *single* all commands go over one
+    connection, one after the other.
     """
     client: Redis = Redis.from_url(
         url,
@@ -49,6 +50,7 @@ async def open_redis(url: str, name: str) -> AsyncIterator[Redis]:
         socket_connect_timeout=CONNECT_TIMEOUT,
         health_check_interval=0,
         protocol=2,
+        single_connection_client=single,
     )
     pool: Any = client.connection_pool
     pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})

@@ -21,8 +21,7 @@ from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.binance_connector import translate_orders
-from services.binance_connector.client import BAD_KEY
-from services.binance_connector.rest import SignedRest, signature
+from services.binance_connector.rest import BAD_KEY, SignedRest, signature
 from services.binance_connector.settings import BinanceSettings
 
 log = structlog.get_logger()

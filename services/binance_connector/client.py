@@ -23,11 +23,15 @@ from services._connector_kit.errors import (
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick
-from services._connector_kit.protocol import World
+from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
+from services._connector_kit.world import World
 from services.binance_connector import translate
 from services.binance_connector.feed import stream_market_data
+from services.binance_connector.rest import BAD_KEY
 from services.binance_connector.settings import BinanceSettings
+from services.binance_connector.trading import assemble
 
 T = TypeVar("T")
 
@@ -39,10 +43,8 @@ INVALID_SYMBOL = -1121
 AGG_TRADES_PAGE = 1000
 # Where a 418 or 429 names no time.
 RETRY_AFTER = 60.0
-# https://developers.binance.com/docs/binance-spot-api-docs/errors: about the key itself, where
-# asking again with it won't help, ...
-BAD_KEY = frozenset({-2014, -2015, -1022})
-# ... and about the server, where it will.
+# https://developers.binance.com/docs/binance-spot-api-docs/errors: about the server, where asking
+# again will help.
 TRANSIENT = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016, -1034})
 
 
@@ -87,6 +89,15 @@ class Binance:
     async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
         """Keep the desks supplied until cancelled."""
         await stream_market_data(desks, self._settings, self.depth, self.agg_trades)
+
+    def trading(
+        self,
+        instruments: Sequence[Instrument],
+        gate: OrderGate,
+        book: Callable[[str], LiveBook | None],  # noqa: ARG002
+    ) -> Trading | None:
+        """What is needed to trade; None without credentials."""
+        return assemble(self, self._settings, instruments, gate)
 
     async def depth(self, venue_symbol: str, limit: int) -> translate.Snapshot:
         """A depth snapshot of at most *limit* levels a side."""

@@ -28,9 +28,6 @@ from services._connector_kit.rate_limit import Priority, RateBudget
 from services.binance_connector import translate_orders
 from services.binance_connector.rest import SignedRest
 
-# recvWindow: how long after its timestamp Binance may still carry a request out; it looks again
-# just before matching (changelog of 2025-08-12).
-VALIDITY_MS = 5000
 POST_TIMEOUT = 10.0
 ORDER_WEIGHT = 1
 UNKNOWN_ORDER = "-2013"
@@ -58,8 +55,6 @@ DUPLICATE = "Duplicate order sent"
 class BinanceOrders:
     """Places, and finds again, the orders of one account."""
 
-    validity = VALIDITY_MS
-
     def __init__(
         self,
         rest: SignedRest,
@@ -67,7 +62,11 @@ class BinanceOrders:
         clock: VenueClock,
         gate: OrderGate,
         instruments: Mapping[str, Instrument],
+        validity: int,
     ) -> None:
+        # recvWindow in milliseconds: how long after its timestamp Binance may still carry a request
+        # out; it looks again just before matching (changelog of 2025-08-12).
+        self.validity = validity
         self._rest = rest
         self._budget = budget
         self._clock = clock

@@ -3,22 +3,26 @@
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
 
+from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.bookkeeping import Fill, Report
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.rate_limit import Priority
+from services._connector_kit.rate_limit import Priority, RateBudget
 from services.binance_connector import translate_orders
-from services.binance_connector.client import Binance
 from services.binance_connector.settings import BinanceSettings
 
 T = TypeVar("T")
+
+# About the key itself (developers.binance.com/docs/binance-spot-api-docs/errors), where asking
+# again with it won't help.
+BAD_KEY = frozenset({-2014, -2015, -1022})
 
 # How far before an order was sent its history is searched, for clocks that differ.
 SEARCH_BEFORE_MS = 60_000
@@ -39,12 +43,29 @@ def signature(payload: str, secret: str) -> str:
     return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
 
 
+class Caller(Protocol):
+    """The client's one way to send a request: within the budget, its errors sorted."""
+
+    sdk: Any
+    budget: RateBudget
+
+    async def call(
+        self, weight: int, request: Callable[[], Awaitable[Any]], priority: Priority = ...
+    ) -> Any:
+        """Send one request that may be repeated safely."""
+
+
 class SignedRest:
     """Signed requests of one account. All but `post_once` raise what the kit's `errors` lists."""
 
     def __init__(
-        self, binance: Binance, settings: BinanceSettings, instruments: Sequence[Instrument]
+        self,
+        binance: Caller,
+        settings: BinanceSettings,
+        instruments: Sequence[Instrument],
+        clock: VenueClock,
     ) -> None:
+        self._clock = clock
         secret = settings.binance_api_secret
         self._binance = binance
         self._root = settings.binance_rest_url
@@ -77,10 +98,6 @@ class SignedRest:
         """`GET /api/v3/time`."""
         answer = await self._binance.call(1, self._binance.sdk.get_server_time)
         return _read(lambda: int(answer["serverTime"]))
-
-    def set_clock_offset(self, offset: int) -> None:
-        """How far Binance's clock is ahead of ours, for what the SDK signs."""
-        self._binance.sdk.timestamp_offset = offset
 
     async def order(self, venue_symbol: str, client_order_id: str) -> VenueOrder:
         """`GET /api/v3/order` by client order id; RejectedError -2013 where there is none."""
@@ -149,7 +166,7 @@ class SignedRest:
         reference: dict[str, Any] = (
             {"orderId": int(order_id)} if order_id else {"origClientOrderId": client_order_id}
         )
-        await self._binance.call(
+        await self._signed(
             1,
             lambda: self._binance.sdk.cancel_order(symbol=venue_symbol, **reference),
             Priority.CANCEL,
@@ -157,7 +174,7 @@ class SignedRest:
 
     async def balances(self) -> list[Balance]:
         """The account's balances that are not zero."""
-        answer = await self._binance.call(
+        answer = await self._signed(
             20,
             lambda: self._binance.sdk.get_account(omitZeroBalances="true"),
             Priority.BALANCES,
@@ -165,7 +182,13 @@ class SignedRest:
         return _read(lambda: translate_orders.balances(answer["balances"]))
 
     async def _resolve(self, weight: int, request: Callable[[], Awaitable[Any]]) -> Any:
-        return await self._binance.call(weight, request, Priority.RESOLVE)
+        return await self._signed(weight, request, Priority.RESOLVE)
+
+    async def _signed(
+        self, weight: int, request: Callable[[], Awaitable[Any]], priority: Priority
+    ) -> Any:
+        self._binance.sdk.timestamp_offset = self._clock.offset  # the SDK signs by our clock
+        return await self._binance.call(weight, request, priority)
 
 
 def _read(read: Callable[[], T]) -> T:

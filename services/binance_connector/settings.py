@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, model_validator
 
-from services._connector_kit.protocol import LOOPBACK, World
-from services._connector_kit.settings import ConnectorSettings, SomeSymbols
+from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.settings import SomeSymbols
+from services._connector_kit.world import LOOPBACK, World
 from services._runtime.settings import Port, Url
 
 # https://developers.binance.com/docs/binance-spot-api-docs/testnet and its demo mode.
@@ -15,7 +16,7 @@ TESTNETS = frozenset(
 )
 
 
-class BinanceSettings(ConnectorSettings):
+class BinanceSettings(TradingSettings):
     """Live, testnet and simulator differ in the three URLs only."""
 
     health_port: Port = 8001

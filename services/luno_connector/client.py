@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import requests
@@ -23,12 +25,16 @@ from services._connector_kit.errors import (
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick
-from services._connector_kit.protocol import World
+from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
+from services._connector_kit.world import World
 from services.luno_connector import translate
+from services.luno_connector.orders import PostError
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.settings import LunoSettings
 from services.luno_connector.stream import stream_market_data
+from services.luno_connector.trading import assemble
 
 T = TypeVar("T")
 
@@ -73,6 +79,7 @@ class Luno:
         self.sdk = sdk
         self._pool = pool
         self._settings = settings
+        self._date: datetime | None = None
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:  # noqa: ARG002
         """All that Luno lists: there are few enough."""
@@ -100,6 +107,40 @@ class Luno:
         answer = await self.call(lambda: self.sdk.list_trades(pair=pair))
         return _translated(translate.trades, answer)
 
+    def trading(
+        self,
+        instruments: Sequence[Instrument],
+        gate: OrderGate,
+        book: Callable[[str], LiveBook | None],
+    ) -> Trading | None:
+        """What is needed to trade; None without credentials."""
+        return assemble(self, self._settings, instruments, gate, book)
+
+    async def milliseconds(self) -> int:
+        """Luno's time: an answer's HTTP `Date`, which is to the second, taken at its middle."""
+        await self.tickers([symbol.replace("/", "") for symbol in self._settings.luno_symbols])
+        if self._date is None:
+            raise TransientError("Luno's answers carry no Date")
+        return round(self._date.timestamp() * 1000) + 500
+
+    def note_date(self, response: requests.Response, *_: object, **__: object) -> None:
+        """Called in a pool thread with every answer."""
+        try:
+            self._date = parsedate_to_datetime(response.headers.get("Date", ""))
+        except ValueError:
+            self._date = None
+
+    async def send_once(self, request: Callable[[], Any]) -> Any:
+        """Send one request that must not be repeated; its budget was spent before.
+
+        Raises:
+            PostError: Luno answered with an error code of its own.
+            OSError: anything else; it may have been carried out.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(CALL_TIMEOUT):
+            return await loop.run_in_executor(self._pool, _posted, request)
+
     async def call(self, request: Callable[[], Any], priority: Priority = Priority.DATA) -> Any:
         """Send one request that may be repeated safely, within the budget.
 
@@ -118,6 +159,23 @@ class Luno:
         except RateLimitedError as e:
             self.budget.pause(e.retry_after)
             raise
+
+
+def _posted(request: Callable[[], T]) -> T:
+    """Tell an answer of Luno's own from everything that proves nothing."""
+    try:
+        return request()
+    except _HTTPStatusError as e:
+        if e.status in (401, 429):
+            code = "ErrUnauthorised" if e.status == 401 else "ErrTooManyRequests"
+            raise PostError(code, str(e)) from e
+        raise OSError(str(e)) from e
+    except APIError as e:
+        raise PostError(str(e.code), str(e.message)) from e
+    except OSError:
+        raise  # requests' own errors are OSErrors
+    except Exception as e:
+        raise OSError(f"an answer that can't be read: {e}") from e
 
 
 def _sorted_errors(request: Callable[[], T]) -> T:
@@ -165,7 +223,9 @@ async def open_luno(settings: LunoSettings) -> AsyncIterator[Luno]:
     sdk.session.hooks["response"].append(_look_at_status)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="luno")
     try:
-        yield Luno(sdk, pool, settings, RateBudget(CALLS_A_MINUTE))
+        luno = Luno(sdk, pool, settings, RateBudget(CALLS_A_MINUTE))
+        sdk.session.hooks["response"].insert(0, luno.note_date)
+        yield luno
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         sdk.session.close()

@@ -20,10 +20,8 @@ from services._connector_kit.orders.ports import (
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import size
 from services._connector_kit.rate_limit import Priority, RateBudget
-from services.luno_connector import translate
+from services.luno_connector import translate_orders
 
-# `ttl`: how long after `timestamp` Luno may still carry a request out (it takes 1 to 10,000 ms).
-VALIDITY_MS = 5000
 NOT_FOUND = frozenset({"ErrOrderNotFound", "ErrNotFound"})
 # How far beyond the price that the book asks for a market buy may go, as a share of it.
 SLIPPAGE = Decimal("0.01")
@@ -99,8 +97,6 @@ class OrderRest(Protocol):
 class LunoOrders:
     """Places, and finds again, the orders of one account."""
 
-    validity = VALIDITY_MS
-
     def __init__(
         self,
         rest: OrderRest,
@@ -109,7 +105,10 @@ class LunoOrders:
         gate: OrderGate,
         instruments: Mapping[str, Instrument],
         book: Callable[[str], LiveBook | None],
+        validity: int,
     ) -> None:
+        # `ttl` in milliseconds: how long after `timestamp` Luno may still carry a request out.
+        self.validity = validity
         self._rest = rest
         self._budget = budget
         self._clock = clock
@@ -131,7 +130,7 @@ class LunoOrders:
         if instrument is None:
             known = ", ".join(self._instruments)
             return Refused("unknown_symbol", f"symbol {command.symbol!r}; want one of {known}")
-        if not translate.carries(command.client_order_id):
+        if not translate_orders.carries(command.client_order_id):
             return Refused(
                 "bad_client_order_id",
                 f"client_order_id {command.client_order_id[:50]!r}: Luno takes 1 to 255 of "
@@ -172,9 +171,13 @@ class LunoOrders:
         instrument = self._instruments[record.order.symbol]
         try:
             if record.sent_price is None:
-                order_id = await self._rest.post_market(translate.market_params(record, instrument))
+                order_id = await self._rest.post_market(
+                    translate_orders.market_params(record, instrument)
+                )
             else:
-                order_id = await self._rest.post_limit(translate.limit_params(record, instrument))
+                order_id = await self._rest.post_limit(
+                    translate_orders.limit_params(record, instrument)
+                )
         except PostError as e:
             if e.code not in DEFINITIVE:
                 return Unclear(f"{e.code}: {e}")
@@ -186,7 +189,7 @@ class LunoOrders:
 
     async def find(self, record: Record) -> VenueOrder | None:
         """The order with that client order id, by direct query."""
-        if not translate.carries(record.client_order_id):
+        if not translate_orders.carries(record.client_order_id):
             return None
         try:
             return await self._rest.order(record.client_order_id)

@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, model_validator
 
-from services._connector_kit.protocol import LOOPBACK, World
-from services._connector_kit.settings import ConnectorSettings, SomeSymbols
+from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.settings import SomeSymbols
+from services._connector_kit.world import LOOPBACK, World
 from services._runtime.settings import Port, Url
 
 CONFIG_FILE = Path("config.cfg")
 
 
-class LunoSettings(ConnectorSettings):
+class LunoSettings(TradingSettings):
     """Luno has no testnet: live and simulator differ in the two URLs only."""
 
     health_port: Port = 8002

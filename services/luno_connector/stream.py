@@ -43,7 +43,7 @@ class PairFeed:
         self.milliseconds = 0  # of the last frame
         self._desk = desk
         self._url = f"{settings.luno_stream_url}/api/1/stream/{self.pair}"
-        self._credentials = _credentials(settings)
+        self._credentials = credentials(settings)
         self._book: OrderByOrderBook | None = None
         self._synced = asyncio.Event()
         self._silent = asyncio.Event()
@@ -109,7 +109,7 @@ class PairFeed:
         try:
             frame = translate.frame(payload)
             if frame.error_code is not None:
-                raise _refusal(frame.error_code, frame.error or "")
+                raise refusal(frame.error_code, frame.error or "")
             if frame.timestamp <= 0:
                 raise ValueError("no timestamp")
             if frame.asks is not None or frame.bids is not None:
@@ -182,14 +182,16 @@ class PairFeed:
             self._desk.publisher.ticker(milliseconds, *quote)
 
 
-def _refusal(code: str, message: str) -> TransientError | FeedStoppedError:
+def refusal(code: str, message: str) -> TransientError | FeedStoppedError:
+    """What an error frame means: some pass, some don't."""
     text = f"Luno refused the stream: {code} {message}"
     if code.startswith(BAD_KEY):
         return FeedStoppedError(f"{text}; check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY")
     return FeedStoppedError(text) if code == UNKNOWN_PAIR else TransientError(text)
 
 
-def _credentials(settings: LunoSettings) -> bytes:
+def credentials(settings: LunoSettings) -> bytes:
+    """The first frame of any stream of Luno's."""
     key_id, secret = settings.luno_api_key_id, settings.luno_api_secret_key
     return msgspec.json.encode(
         {

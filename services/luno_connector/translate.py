@@ -4,7 +4,6 @@ Payloads: https://www.luno.com/en/developers/api. Prices and volumes are strings
 epoch milliseconds, sequence numbers of messages are strings and those of trades are numbers.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -20,8 +19,6 @@ from services._connector_kit.market_data.order_book import (
     RestingOrder,
 )
 from services._connector_kit.market_data.trade_feed import Tick
-from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.orders.record import Record
 
 T = TypeVar("T")
 
@@ -239,60 +236,3 @@ def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
             )
 
     return _read("markets", lambda: list(rows()))
-
-
-# https://www.luno.com/en/developers/api: what a client order id may be.
-_CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z_;,.-]{1,255}")
-
-
-def carries(client_order_id: str) -> bool:
-    """True for a client order id that Luno takes as it is."""
-    return _CLIENT_ORDER_ID.fullmatch(client_order_id) is not None
-
-
-def limit_params(record: Record, instrument: Instrument) -> dict[str, str | int | bool]:
-    """`POST /api/1/postorder`. A market buy is sent as IOC: see `orders.py`."""
-    command = record.order
-    default = "GTC" if command.type == "limit" else "IOC"
-    params: dict[str, str | int | bool] = {
-        "pair": instrument.venue_symbol,
-        "type": "BID" if command.side == "buy" else "ASK",
-        "volume": record.sent_quantity or "",
-        "price": record.sent_price or "",
-        "time_in_force": command.time_in_force or default,
-    }
-    if command.post_only:
-        params["post_only"] = True
-    return params | _fence(record)
-
-
-def market_params(record: Record, instrument: Instrument) -> dict[str, str | int | bool]:
-    """`POST /api/1/marketorder`, which sells base units."""
-    return {
-        "pair": instrument.venue_symbol,
-        "type": "SELL",
-        "base_volume": record.sent_quantity or "",
-    } | _fence(record)
-
-
-def _fence(record: Record) -> dict[str, str | int | bool]:
-    """The journaled timestamp: what comes later than `ttl` after it, Luno refuses."""
-    return {
-        "client_order_id": record.client_order_id,
-        "timestamp": record.timestamp,
-        "ttl": record.validity,
-    }
-
-
-def venue_order(answer: Mapping[str, Any]) -> VenueOrder:
-    """An order as `GET /api/exchange/3/order` and `.../2/listorders` tell it.
-
-    Raises:
-        ValueError: the answer is not of that form.
-    """
-    return _read(
-        "order",
-        lambda: VenueOrder(
-            str(answer["order_id"]), str(answer.get("client_order_id", "")), str(answer["base"])
-        ),
-    )

@@ -25,6 +25,7 @@ class Publisher:
     ) -> None:
         self.refused = 0  # messages that are none by the contract
         self.symbol = symbol
+        self.live_book: Book | None = None  # while it is in sync
         self._depth = settings.order_book_depth
         self._interval = settings.order_book_interval
         self._loop = asyncio.get_running_loop()
@@ -63,6 +64,7 @@ class Publisher:
 
     def book(self, book: Book, milliseconds: int) -> None:
         """The book changed, and is in sync: publish it now, or when the interval is over."""
+        self.live_book = book
         if self._interval <= 0:
             self._add_book(book, milliseconds)
             return
@@ -76,6 +78,7 @@ class Publisher:
 
     def hold_book(self) -> None:
         """The book is out of sync: what waits for its interval must not go out."""
+        self.live_book = None
         self._pending = None
         if self._book_timer is not None:
             self._book_timer.cancel()

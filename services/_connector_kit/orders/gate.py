@@ -11,7 +11,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.ports import Clock, Refused
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.settings import LIVE, TradingSettings
-from services._connector_kit.protocol import World
+from services._connector_kit.world import World
 
 MINUTE = 60.0
 

@@ -1,6 +1,6 @@
 """The command streams of one connector, read and claimed on one dedicated connection."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -34,8 +34,15 @@ class RedisBus:
     """
 
     def __init__(
-        self, redis: Redis, connector: str, commands: Sequence[str], consumer: str
+        self,
+        redis: Redis,
+        connector: str,
+        commands: Sequence[str],
+        consumer: str,
+        *,
+        on_state: Callable[[str | None], None] = lambda _: None,
     ) -> None:
+        self._on_state = on_state
         self._redis: Any = redis
         self._connector = connector
         self._consumer = consumer
@@ -64,6 +71,7 @@ class RedisBus:
                     raise self._trouble(e) from e
             except (RedisError, OSError) as e:
                 raise self._trouble(e) from e
+        self._on_state(None)
         return made
 
     async def remembered(self) -> Remembered | None:
@@ -167,6 +175,7 @@ class RedisBus:
 
     def _trouble(self, error: Exception) -> TransientError:
         self._identity = None  # the next connection may lead elsewhere
+        self._on_state(explain(error))
         return TransientError(explain(error))
 
 

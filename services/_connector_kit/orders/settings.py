@@ -1,5 +1,6 @@
 """What every connector is told about trading."""
 
+import socket
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
@@ -38,6 +39,10 @@ class TradingSettings(ConnectorSettings):
     live_trading: str = ""
     order_command_max_age: Seconds = 10.0
     reconcile_interval: Seconds = 30.0
+    order_validity: Annotated[float, Field(gt=0, le=10)] = 5.0
+    order_resolve_margin: Seconds = 15.0
+    order_missed_for: Seconds = 10.0
+    instance_id: str = Field(default_factory=socket.gethostname)
     risk_max_notional: Amounts = Field(
         default_factory=lambda: {"USDT": Decimal(1000), "ZAR": Decimal(20000)}
     )

@@ -1,0 +1,177 @@
+"""The order wing, put together: commands in, answers and account events out."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from common_models import PlaceOrderCommand
+from common_models.stream_names import HALT, connector
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders.desk import DeskWaits, OrderDesk
+from services._connector_kit.orders.ghosts import watch_ghosts
+from services._connector_kit.orders.ledger import Ledger
+from services._connector_kit.orders.placing import Placing, Waits
+from services._connector_kit.orders.ports import (
+    PlaceOutcome,
+    Refused,
+    Sized,
+    Unclear,
+    Venue,
+    VenueOrder,
+)
+from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.redis_bus import RedisBus
+from services._connector_kit.orders.redis_journal import RedisJournal
+from services._connector_kit.orders.requests import COMMANDS, RequestDesk, RequestVenue
+from services._connector_kit.orders.settings import TradingSettings
+from services._runtime.health import Readiness
+from services._runtime.redis_client import open_redis
+from services._runtime.redis_transaction import reading
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """What a venue with credentials brings: placing, the account, and its clock."""
+
+    orders: Venue
+    account: RequestVenue
+    clock: VenueClock
+    fetch_time: Callable[[], Awaitable[int]]
+
+
+class SystemClock:
+    """The port `Clock` on this machine."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+class NoCredentials:
+    """The port `Venue` of a connector without API keys: nothing is sent, and it says so."""
+
+    validity = 0
+
+    def milliseconds(self) -> int:
+        """Our own clock."""
+        return time.time_ns() // 1_000_000
+
+    async def ready(self, within: float) -> bool:  # noqa: ARG002
+        """There is nothing to wait for."""
+        return True
+
+    def size(self, command: PlaceOrderCommand) -> Sized | Refused:  # noqa: ARG002
+        """Nothing is sent."""
+        return Refused("no_credentials", "the connector runs without API keys")
+
+    async def check(self, record: Record) -> Refused | None:  # noqa: ARG002
+        """It was refused before."""
+        return None
+
+    async def place(self, record: Record) -> PlaceOutcome:  # noqa: ARG002
+        """Never called: everything is refused before."""
+        return Unclear("the connector runs without API keys")
+
+    async def find(self, record: Record) -> VenueOrder | None:  # noqa: ARG002
+        """An order of an earlier run, with keys: whether it exists can't be told without them."""
+        raise TransientError("the connector runs without API keys")
+
+    async def search(self, record: Record) -> VenueOrder | None:
+        """As `find`."""
+        return await self.find(record)
+
+
+async def halted(redis: Redis) -> str | None:
+    """Why trading is halted; None where it isn't. Raises TransientError where it can't be read."""
+    found: Any = await reading(redis.get(HALT))
+    return None if found is None else found.decode("utf-8", "replace") or "no reason given"
+
+
+async def serve_orders(
+    exchange: str,
+    trading: Trading | None,
+    redis: Redis,
+    settings: TradingSettings,
+    readiness: Readiness,
+) -> None:
+    """Serve one exchange's commands until cancelled; `trading` is None without credentials."""
+    name = connector(exchange)
+    clock = SystemClock()
+    journal = RedisJournal(redis, name, exchange, settings.events_maxlen)
+    ledger = Ledger(redis, name, exchange, settings.events_maxlen)
+    venue = trading.orders if trading else NoCredentials()
+    waits = Waits(margin=settings.order_resolve_margin, missed_for=settings.order_missed_for)
+    placing = Placing(venue, journal, clock, waits)
+    account = _account_desk(trading, ledger, clock, settings, readiness)
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        orders_bus, requests_bus = [
+            RedisBus(
+                await stack.enter_async_context(
+                    open_redis(settings.redis_url, f"{name}_{part}", single=True)
+                ),
+                name,
+                commands,
+                settings.instance_id,
+                on_state=lambda reason, part=part: _tell(readiness, part, reason),  # type: ignore[misc]
+            )
+            for part, commands in (("orders", ("place_order",)), ("requests", tuple(COMMANDS)))
+        ]
+        desk = OrderDesk(
+            orders_bus, placing, clock, DeskWaits(max_age=settings.order_command_max_age)
+        )
+        requests = RequestDesk(
+            requests_bus,
+            journal,
+            clock,
+            exchange,
+            trading.account if trading else None,
+            account,
+            ledger,
+            venue.milliseconds,
+        )
+        tasks.create_task(desk.run())
+        tasks.create_task(requests.run())
+        if trading and account:
+            tasks.create_task(account.run())
+            tasks.create_task(watch_ghosts(venue, journal, clock))
+            tasks.create_task(trading.clock.keep_measured(trading.fetch_time))
+
+
+def _account_desk(
+    trading: Trading | None,
+    ledger: Ledger,
+    clock: SystemClock,
+    settings: TradingSettings,
+    readiness: Readiness,
+) -> AccountDesk | None:
+    if trading is None:
+        log.warning("no_credentials", meaning="market data only; commands are rejected")
+        return None
+    return AccountDesk(
+        trading.account,
+        ledger,
+        clock,
+        settings.reconcile_interval,
+        on_stopped=lambda reason: _tell(readiness, "account", f"stopped: {reason}"),
+    )
+
+
+def _tell(readiness: Readiness, part: str, reason: str | None) -> None:
+    if reason is None:
+        readiness.ok(part)
+    else:
+        readiness.waiting(part, reason)

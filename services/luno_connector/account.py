@@ -1,0 +1,155 @@
+"""Luno's account: its user stream, and its REST, as the kit needs them.
+
+https://www.luno.com/en/developers/api#tag/Streaming-API: one socket for the whole account; after a
+reconnect Luno sends again what it sent in the last five minutes. Its events carry no price, side or
+trade id, and may be lost in a longer outage: each says only *which* order changed, and the order
+itself is asked for, so that REST's one truth is what gets told.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import RejectedError, TransientError
+from services._connector_kit.frames import BadFrames
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.ledger import Balance
+from services._connector_kit.web_socket import open_socket
+from services._runtime.supervise import first_fault, keep_alive
+from services.luno_connector import translate
+from services.luno_connector.rest_orders import OrderRest
+from services.luno_connector.settings import LunoSettings
+from services.luno_connector.stream import credentials, refusal
+
+log = structlog.get_logger()
+
+# Nothing confirms the credentials; a refusal comes within this.
+REFUSED_WITHIN = 2.0
+UNKNOWN_ORDER = "ErrOrderNotFound"
+
+
+class LunoAccount:
+    """One account, for the symbols that this connector serves."""
+
+    def __init__(
+        self,
+        rest: OrderRest,
+        clock: VenueClock,
+        settings: LunoSettings,
+        instruments: Sequence[Instrument],
+    ) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._url = f"{settings.luno_stream_url}/api/1/userstream"
+        self._credentials = credentials(settings)
+        self._by_symbol = {i.symbol: i for i in instruments}
+        self._pairs = frozenset(i.venue_symbol for i in instruments)
+        self._bad_frames = BadFrames("luno account")
+        self._changed: dict[str, None] = {}  # orders to ask for, each once
+        self._wake = asyncio.Event()
+
+    def milliseconds(self) -> int:
+        """Luno's clock, as we know it."""
+        return self._clock.milliseconds()
+
+    def knows(self, symbol: str) -> bool:
+        """True for a symbol of ours."""
+        return symbol in self._by_symbol
+
+    async def listen(self, listener: Listener) -> None:
+        """Keep the user stream alive until cancelled; FeedStoppedError if it is refused."""
+        await first_fault(
+            keep_alive(lambda: self._session(listener), name="luno_user_stream"),
+            self._ask_for_changed(listener),
+        )
+
+    async def _session(self, listener: Listener) -> None:
+        def on_text(text: bytes) -> None:
+            self._on_text(text, listener)
+
+        async with open_socket(self._url, on_text) as socket:
+            socket.send(self._credentials)
+            await first_fault(socket.closed(), self._accepted(listener))
+
+    async def _accepted(self, listener: Listener) -> None:
+        await asyncio.sleep(REFUSED_WITHIN)
+        log.info("account_stream_connected")
+        listener.connected()
+
+    def _on_text(self, text: bytes, listener: Listener) -> None:
+        if text == translate.KEEP_ALIVE:
+            return
+        try:
+            frame: Any = msgspec.json.decode(text)
+            if frame.get("error_code"):
+                raise refusal(str(frame["error_code"]), str(frame.get("error", "")))
+            match frame["type"]:
+                case "order_status":
+                    self._order_changed(frame["order_status_update"])
+                case "order_fill":
+                    self._order_changed(frame["order_fill_update"])
+                case "balance_update":
+                    listener.connected()
+                case other:
+                    log.debug("account_event_ignored", kind=str(other)[:50])
+        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as e:
+            self._bad_frames.add(text, e)
+            listener.connected()  # what it said, the next comparison finds out
+
+    def _order_changed(self, update: Any) -> None:
+        if update["market_id"] in self._pairs:
+            self._changed[str(update["order_id"])] = None
+            self._wake.set()
+
+    async def _ask_for_changed(self, listener: Listener) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._changed:
+                order_id = next(iter(self._changed))
+                del self._changed[order_id]
+                try:
+                    listener.heard(await self._rest.report(order_id=order_id, client_order_id=None))
+                except (TransientError, RejectedError) as e:
+                    log.warning("order_not_read", order_id=order_id, error=str(e))
+                    listener.connected()  # the comparison comes back to it
+
+    async def open_orders(self) -> Sequence[Report]:
+        """The open orders of our symbols."""
+        return await self._rest.open_orders()
+
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[tuple[str, str]], str]:
+        """The orders closed after *mark* (milliseconds), as (symbol, order id); the next mark."""
+        since = self._clock.milliseconds() if mark is None else int(mark)
+        closed = await self._rest.recently_closed()
+        found = [(r.symbol, r.order_id) for r in closed if r.milliseconds > since]
+        latest = max((r.milliseconds for r in closed), default=0)
+        return found, str(max(since, latest))
+
+    async def report(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> Report:
+        """What became of one order; RejectedError where there is none."""
+        found = await self._rest.report(order_id=order_id, client_order_id=client_order_id)
+        if found.symbol != symbol:
+            raise RejectedError(f"the order is of {found.symbol}", code=UNKNOWN_ORDER)
+        return found
+
+    async def cancel(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> None:
+        """Cancel one order; Luno takes its own ids only, so ours are looked up."""
+        if order_id is None:
+            found = await self.report(symbol, order_id=None, client_order_id=client_order_id)
+            order_id = found.order_id
+        await self._rest.cancel(order_id)
+
+    async def balances(self) -> Sequence[Balance]:
+        """The account's balances."""
+        return await self._rest.balances()

@@ -1,0 +1,129 @@
+"""Luno's signed REST: orders and balances, through the SDK."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from services._connector_kit.errors import RejectedError, TransientError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.ledger import Balance
+from services._connector_kit.orders.ports import VenueOrder
+from services._connector_kit.rate_limit import Priority, RateBudget
+from services.luno_connector import translate_orders
+from services.luno_connector.orders import NOT_FOUND
+
+T = TypeVar("T")
+
+PAGE = 100
+
+
+class Caller(Protocol):
+    """The client's ways to send a request."""
+
+    sdk: Any
+    budget: RateBudget
+
+    async def call(self, request: Callable[[], Any], priority: Priority = ...) -> Any:
+        """Send one request that may be repeated safely, within the budget, its errors sorted."""
+
+    async def milliseconds(self) -> int:
+        """Luno's time."""
+
+    async def send_once(self, request: Callable[[], Any]) -> Any:
+        """Send one request that must not be repeated; its budget was spent before.
+
+        Raises:
+            PostError: Luno answered with an error code of its own.
+            OSError: anything else; it may have been carried out.
+        """
+
+
+class OrderRest:
+    """Orders and balances of one account. All but the posts raise what the kit's `errors` lists."""
+
+    def __init__(self, luno: Caller, instruments: Sequence[Instrument]) -> None:
+        self._luno = luno
+        self._by_pair = {i.venue_symbol: i for i in instruments}
+
+    async def post_limit(self, params: Mapping[str, str | int | bool]) -> str:
+        """`POST /api/1/postorder`; the order id."""
+        return await self._post(lambda: self._luno.sdk.post_limit_order(**params))
+
+    async def post_market(self, params: Mapping[str, str | int | bool]) -> str:
+        """`POST /api/1/marketorder`; the order id."""
+        return await self._post(lambda: self._luno.sdk.post_market_order(**params))
+
+    async def _post(self, request: Callable[[], Any]) -> str:
+        answer = await self._luno.send_once(request)
+        if not isinstance(answer, dict) or not isinstance(answer.get("order_id"), str):
+            raise OSError(f"an answer without an order id: {str(answer)[:100]}")
+        return str(answer["order_id"])
+
+    async def order(self, client_order_id: str) -> VenueOrder:
+        """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
+        row = await self._row(client_order_id=client_order_id)
+        return _read(lambda: translate_orders.venue_order(row))
+
+    async def orders(self, pair: str) -> Sequence[VenueOrder]:
+        """Open and recently closed orders of a pair."""
+        rows = [*await self._list(pair, closed=False), *await self._list(pair, closed=True)]
+        return _read(lambda: [translate_orders.venue_order(row) for row in rows])
+
+    async def report(self, *, order_id: str | None, client_order_id: str | None) -> Report:
+        """What became of one order; RejectedError where there is none of our symbols."""
+        row = await self._row(
+            **({"id": order_id} if order_id else {"client_order_id": client_order_id})
+        )
+        instrument = self._by_pair.get(str(row.get("pair")))
+        if instrument is None:
+            raise RejectedError(f"the order is of {row.get('pair')!r}", code=next(iter(NOT_FOUND)))
+        return _read(lambda: translate_orders.order_report(row, instrument))
+
+    async def open_orders(self) -> list[Report]:
+        """The account's open orders of our symbols."""
+        found = []
+        for pair, instrument in self._by_pair.items():
+            rows = await self._list(pair, closed=False)
+            found += _read(
+                lambda i=instrument, r=rows: [translate_orders.order_report(x, i) for x in r]  # type: ignore[misc]
+            )
+        return found
+
+    async def recently_closed(self) -> list[Report]:
+        """The latest closed orders of our symbols."""
+        found = []
+        for pair, instrument in self._by_pair.items():
+            rows = await self._list(pair, closed=True)
+            found += _read(
+                lambda i=instrument, r=rows: [translate_orders.order_report(x, i) for x in r]  # type: ignore[misc]
+            )
+        return found
+
+    async def cancel(self, order_id: str) -> None:
+        """`POST /api/1/stoporder`; RejectedError where there is nothing to cancel."""
+        await self._luno.call(lambda: self._luno.sdk.stop_order(order_id=order_id), Priority.CANCEL)
+
+    async def balances(self) -> list[Balance]:
+        """The account's balances."""
+        answer = await self._luno.call(self._luno.sdk.get_balances, Priority.BALANCES)
+        return _read(lambda: translate_orders.balances(answer["balance"] or ()))
+
+    async def _row(self, **reference: str | None) -> Mapping[str, Any]:
+        row = await self._luno.call(
+            lambda: self._luno.sdk.get_order_v3(**reference), Priority.RESOLVE
+        )
+        return _read(lambda: dict(row))
+
+    async def _list(self, pair: str, *, closed: bool) -> Sequence[Mapping[str, Any]]:
+        answer = await self._luno.call(
+            lambda: self._luno.sdk.list_orders_v2(closed=closed, pair=pair, limit=PAGE),
+            Priority.RESOLVE,
+        )
+        return _read(lambda: list(answer["orders"] or ()))
+
+
+def _read(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, ArithmeticError) as e:
+        raise TransientError(f"an answer of Luno can't be read: {e!r}") from e
