@@ -1,4 +1,4 @@
-"""An account's order and its fills, as both venues' faces read them and the state file keeps them."""
+"""An account's order and its fills, as both venues' faces and the state file read them."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -17,14 +17,19 @@ Kind = Literal["limit", "market", "post_only"]
 State = Literal["open", "filled", "canceled", "expired", "refused"]
 
 
+def unit(scale: int) -> int:
+    """`10**-scale` as an amount."""
+    return int(10 ** (AMOUNT_SCALE - scale))
+
+
 def base_amount(instrument: Instrument, lots: int) -> int:
     """Lots as an amount of the base asset."""
-    return int(lots * 10 ** (AMOUNT_SCALE - instrument.quantity_scale))
+    return lots * unit(instrument.quantity_scale)
 
 
 def quote_amount(instrument: Instrument, ticks_times_lots: int) -> int:
     """Ticks times lots as an amount of the quote asset."""
-    return int(ticks_times_lots * 10 ** (AMOUNT_SCALE - instrument.money_scale))
+    return ticks_times_lots * unit(instrument.money_scale)
 
 
 class NewOrder(NamedTuple):

@@ -1,21 +1,129 @@
-"""Where every HTTP request comes in: the time at which it did is noted."""
+"""Where every HTTP request comes in: noted, counted, and made to suffer the faults asked for."""
 
-from collections.abc import Callable
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from urllib.parse import parse_qs
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-# When the request had arrived, in the venues' Unix ms.
+from services.exchange_simulator.account import Account
+from services.exchange_simulator.endpoints import rest_endpoint
+from services.exchange_simulator.fault_answers import error_response
+from services.exchange_simulator.faults import FaultPlan, RequestFault
+from services.exchange_simulator.instruments import Venue
+
+# When the request had arrived, in the venue's Unix ms.
 RECEIVED_MS = web.RequestKey("received_ms", int)
+# How often a request that hangs looks whether its client is still there, in seconds.
+LOOK_EVERY = 0.05
+CLIENT_IDS = ("newClientOrderId", "client_order_id")
 
 
-def gate(clock: Callable[[], int]) -> Middleware:
-    """The middleware that stands before all routes."""
+class Gate:
+    """What stands before the venues' routes. *clocks* give each venue's Unix ms."""
 
-    @web.middleware
-    async def pass_through(request: web.Request, handler: Handler) -> web.StreamResponse:
-        await request.read()
-        request[RECEIVED_MS] = clock()
-        return await handler(request)
+    def __init__(
+        self,
+        plan: FaultPlan,
+        clocks: Mapping[Venue, Callable[[], int]],
+        accounts: Mapping[Venue, Account],
+    ) -> None:
+        self.plan = plan
+        self._clocks = clocks
+        self._accounts = accounts
+        # How many requests to place an order arrived, by client order id.
+        self.arrivals: dict[Venue, Counter[str]] = {venue: Counter() for venue in accounts}
+        self._stopping = asyncio.Event()
 
-    return pass_through
+    def stop(self) -> None:
+        """Whatever hangs or waits ends."""
+        self._stopping.set()
+
+    def middleware(self) -> Middleware:
+        """The gate as aiohttp wants it."""
+
+        @web.middleware
+        async def pass_through(request: web.Request, handler: Handler) -> web.StreamResponse:
+            known = rest_endpoint(request.method, request.path)
+            if known is None:
+                return await handler(request)
+            venue, endpoint = known
+            body = (await request.read()).decode("utf-8", "replace")
+            request[RECEIVED_MS] = self._clocks[venue]()
+            text = f"{request.raw_path.partition('?')[2]}&{body}"
+            client_id = self.count(venue, text) if endpoint == "place" else ""
+            fault = self.plan.take_request(venue, endpoint, text)
+            if fault is None:
+                return await handler(request)
+            return await self._suffer(fault, request, handler, client_id)
+
+        return pass_through
+
+    def count(self, venue: Venue, encoded: str) -> str:
+        """Count an order that arrived; returns its client order id, "" when it has none."""
+        params = parse_qs(encoded)
+        client_id = next((params[name][-1] for name in CLIENT_IDS if name in params), "")
+        self.arrivals[venue][client_id] += 1
+        return client_id
+
+    def hide(self, venue: Venue, client_id: str, for_ms: int) -> None:
+        """Keep the newest order of that client id from queries for a while."""
+        for order in self._accounts[venue].called(client_id)[-1:]:
+            order.hidden_until_ms = self._clocks[venue]() + for_ms
+
+    async def _suffer(
+        self, fault: RequestFault, request: web.Request, handler: Handler, client_id: str
+    ) -> web.StreamResponse:
+        async def execute() -> web.StreamResponse:
+            response = await handler(request)
+            if fault.invisible_ms and client_id:
+                self.hide(fault.venue, client_id, fault.invisible_ms)
+            return response
+
+        waits_for_execution = fault.answer in ("normal", "hang")
+        response: web.StreamResponse = error_response(fault)
+        if fault.execute == "late" and waits_for_execution:
+            await self.pause(fault.execute_after_ms)
+        if fault.execute == "now" or (fault.execute == "late" and waits_for_execution):
+            executed = await execute()
+            response = executed if fault.answer == "normal" else response
+        await self.pause(fault.answer_after_ms)
+        if fault.answer == "hang":
+            await self._hang(request)
+        elif fault.answer == "close":
+            _cut(request)
+        elif fault.answer == "error":
+            await _send(response, request)
+        if fault.execute == "late" and not waits_for_execution:
+            await self.pause(fault.execute_after_ms)
+            await execute()
+        return response
+
+    async def _hang(self, request: web.Request) -> None:
+        """Say nothing until the client has given up."""
+        while request.transport is not None and not self._stopping.is_set():
+            await self.pause(int(LOOK_EVERY * 1000))
+
+    async def pause(self, for_ms: int) -> None:
+        """Wait, but not longer than the simulator runs."""
+        if not for_ms:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(for_ms / 1000):
+                await self._stopping.wait()
+
+
+def _cut(request: web.Request) -> None:
+    """End the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _send(response: web.StreamResponse, request: web.Request) -> None:
+    """Send the whole answer now: what its handler still does, the client doesn't wait for."""
+    response.force_close()
+    await response.prepare(request)
+    await response.write_eof()

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
-from services.exchange_simulator import pacing
+from services.exchange_simulator import control, pacing
 from services.exchange_simulator.account import Account, Fees
 from services.exchange_simulator.binance import rest as binance_rest
 from services.exchange_simulator.binance import streams as binance_streams
@@ -24,7 +24,8 @@ from services.exchange_simulator.binance.order_count import OrderCount
 from services.exchange_simulator.binance.queries import BinanceVenue
 from services.exchange_simulator.binance.signing import BinanceKey
 from services.exchange_simulator.budget import MinuteBudget
-from services.exchange_simulator.gate import gate
+from services.exchange_simulator.faults import FaultPlan
+from services.exchange_simulator.gate import Gate
 from services.exchange_simulator.instruments import Venue
 from services.exchange_simulator.luno import rest as luno_rest
 from services.exchange_simulator.luno import stream as luno_stream
@@ -111,7 +112,10 @@ async def running_simulator(
     binance_key = BinanceKey(
         settings.simulator_binance_api_key, settings.simulator_binance_api_secret
     )
+    gate = Gate(FaultPlan(settings.simulator_seed), dict.fromkeys(FEES, clock), accounts)
     app = build_app(
+        gate,
+        accounts,
         binance_trading.Desk(binance_venue, accounts["binance"], binance_key, OrderCount(clock)),
         luno_trading.Desk(luno_venue, accounts["luno"]),
         connections,
@@ -126,6 +130,7 @@ async def running_simulator(
         finally:
             for task in tasks:
                 task.cancel()
+            gate.stop()
             connections.end_all()
 
 
@@ -135,16 +140,21 @@ def _account(venue: Venue, markets: Mapping[str, Market], settings: SimulatorSet
 
 
 def build_app(
-    binance: binance_trading.Desk, luno: luno_trading.Desk, connections: Connections
+    gate: Gate,
+    accounts: Mapping[Venue, Account],
+    binance: binance_trading.Desk,
+    luno: luno_trading.Desk,
+    connections: Connections,
 ) -> web.Application:
     """Both venues' routes; what neither knows is a 404 with an empty body."""
 
     async def unknown(_: web.Request) -> web.Response:
         return web.Response(status=404)
 
-    app = web.Application(middlewares=[gate(binance.venue.clock)])
+    app = web.Application(middlewares=[gate.middleware()])
     app.add_routes(
         [
+            *control.routes(gate, accounts),
             *binance_trading_rest.routes(binance),
             *binance_rest.routes(binance.venue),
             *binance_streams.routes(binance.venue, connections),

@@ -10,8 +10,13 @@ from services.exchange_simulator.instruments import INSTRUMENTS, Instrument, who
 
 # What each account begins with.
 FUNDS = {
-    "USDT": "1000000", "BTC": "10", "ETH": "200", "SOL": "5000", "XRP": "1000000",
-    "ZAR": "20000000", "XBT": "10",
+    "USDT": "1000000",
+    "BTC": "10",
+    "ETH": "200",
+    "SOL": "5000",
+    "XRP": "1000000",
+    "ZAR": "20000000",
+    "XBT": "10",
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from services.exchange_simulator.account import Account
-from services.exchange_simulator.account_order import AMOUNT_SCALE, Kind, NewOrder
+from services.exchange_simulator.account_order import AMOUNT_SCALE, Kind, NewOrder, unit
 from services.exchange_simulator.binance import errors
 from services.exchange_simulator.binance.exchange_info import (
     LEAST_NOTIONAL,
@@ -87,7 +87,7 @@ def one_of(query: Query, name: str, known: Mapping[str, T], code: int) -> T | No
     return known[text]
 
 
-def required(query: Query, name: str, value: T | None) -> T:
+def required(name: str, value: T | None) -> T:
     """*value*, which was read from *name*.
 
     Raises:
@@ -104,67 +104,79 @@ def new_order(account: Account, market: Market, query: Query) -> NewOrder:
     Raises:
         BinanceError: -1013 for a filter, -11xx for a parameter.
     """
-    for name in NOT_SPOKEN:
-        if query.text(name) is not None:
-            raise errors.not_supported(f"the parameter {name!r}")
-    side = required(query, "side", one_of(query, "side", SIDES, -1117))
-    if query.text("type") in NOT_SPOKEN_TYPES:
-        raise errors.not_supported(f"orders of type {query.text('type')}")
-    kind = required(query, "type", one_of(query, "type", KINDS, -1116))
-    if (query.text("selfTradePreventionMode") or "NONE") != "NONE":
-        raise errors.not_supported("self-trade prevention")
-    time_in_force = one_of(query, "timeInForce", TIMES_IN_FORCE, -1115)
-    price, quantity = amount(query, "price"), amount(query, "quantity")
-    value = amount(query, "quoteOrderQty")
-    name = client_id(query, "newClientOrderId")
-    instrument = market.instrument
-    if name is None:
-        name = f"auto_{market.engine.next_order_id}"
+    _refuse_unspoken(query)
+    side: Side = required("side", one_of(query, "side", SIDES, -1117))
+    kind: Kind = required("type", one_of(query, "type", KINDS, -1116))
+    name = client_id(query, "newClientOrderId") or f"auto_{market.engine.next_order_id}"
     if kind == "market":
-        if price is not None or time_in_force is not None:
-            raise errors.not_required("timeInForce" if price is None else "price")
-        if quantity is None and value is None:
-            raise errors.missing_both("quantity", "quoteOrderQty")
-        if quantity is not None and value is not None:
-            raise errors.not_required("quoteOrderQty")
-        lots = _lots_for(market, side, value) if quantity is None else _lots(instrument, quantity)
-        order = NewOrder(instrument.symbol, name, kind, side, lots, quote_asked=value)
+        order = _market_order(market, query, side, name)
         _check_market_filters(market, order)
         return order
-    if value is not None:
-        raise errors.not_required("quoteOrderQty")
-    if kind == "limit":
-        time_in_force = required(query, "timeInForce", time_in_force)
-    elif time_in_force is not None:
-        raise errors.not_required("timeInForce")
-    ticks = _ticks(instrument, required(query, "price", price))
-    lots = _lots(instrument, required(query, "quantity", quantity))
-    order = NewOrder(
-        *(instrument.symbol, name, kind, side, lots, ticks),
-        time_in_force=time_in_force or "GTC",
-    )
-    _check_limit_filters(account, market, order, ticks)
+    order = _limit_order(market.instrument, query, kind, side, name)
+    _check_limit_filters(account, market, order)
     return order
 
 
+def _refuse_unspoken(query: Query) -> None:
+    for name in NOT_SPOKEN:
+        if query.text(name) is not None:
+            raise errors.not_supported(f"the parameter {name!r}")
+    if query.text("type") in NOT_SPOKEN_TYPES:
+        raise errors.not_supported(f"orders of type {query.text('type')}")
+    if (query.text("selfTradePreventionMode") or "NONE") != "NONE":
+        raise errors.not_supported("self-trade prevention")
+
+
+def _market_order(market: Market, query: Query, side: Side, name: str) -> NewOrder:
+    for other in ("price", "timeInForce"):
+        if query.text(other) is not None:
+            raise errors.not_required(other)
+    quantity, value = amount(query, "quantity"), amount(query, "quoteOrderQty")
+    if quantity is None and value is None:
+        raise errors.missing_both("quantity", "quoteOrderQty")
+    if quantity is None:
+        lots = _lots_for(market, side, value or 0)
+    elif value is None:
+        lots = _lots(market.instrument, quantity)
+    else:
+        raise errors.not_required("quoteOrderQty")
+    return NewOrder(market.instrument.symbol, name, "market", side, lots, quote_asked=value)
+
+
+def _limit_order(
+    instrument: Instrument, query: Query, kind: Kind, side: Side, name: str
+) -> NewOrder:
+    time_in_force: TimeInForce | None = one_of(query, "timeInForce", TIMES_IN_FORCE, -1115)
+    if kind == "limit":
+        required("timeInForce", time_in_force)
+    elif time_in_force is not None:
+        raise errors.not_required("timeInForce")
+    if query.text("quoteOrderQty") is not None:
+        raise errors.not_required("quoteOrderQty")
+    quantity = required("quantity", amount(query, "quantity"))
+    price = required("price", amount(query, "price"))
+    ticks, lots = _ticks(instrument, price), _lots(instrument, quantity)
+    return NewOrder(instrument.symbol, name, kind, side, lots, ticks, time_in_force or "GTC")
+
+
 def _ticks(instrument: Instrument, price: int) -> int:
-    ticks, beside = divmod(price, 10 ** (AMOUNT_SCALE - instrument.price_scale))
+    ticks, beside = divmod(price, unit(instrument.price_scale))
     if beside or not instrument.min_price <= ticks <= instrument.max_price:
         raise errors.filter_failure("PRICE_FILTER")
     return ticks
 
 
 def _lots(instrument: Instrument, quantity: int) -> int:
-    lots, beside = divmod(quantity, 10 ** (AMOUNT_SCALE - instrument.quantity_scale))
+    lots, beside = divmod(quantity, unit(instrument.quantity_scale))
     if beside or not instrument.min_quantity <= lots <= instrument.max_quantity:
         raise errors.filter_failure("LOT_SIZE")
     return lots
 
 
-def _lots_for(market: Market, side: Side, value: int | None) -> int:
+def _lots_for(market: Market, side: Side, value: int) -> int:
     """The most lots that the book gives for *value*, an amount of the quote asset."""
     instrument = market.instrument
-    money = (value or 0) // 10 ** (AMOUNT_SCALE - instrument.money_scale)
+    money = value // unit(instrument.money_scale)
     engine = market.engine
     lots, _ = (engine.asks if side == "buy" else engine.bids).worth(money)
     if not instrument.min_quantity <= lots <= instrument.max_quantity:
@@ -177,9 +189,8 @@ def _check_market_filters(market: Market, order: NewOrder) -> None:
     if order.quantity > instrument.max_market_quantity:
         raise errors.filter_failure("MARKET_LOT_SIZE")
     # applyMinToMarket is true, applyMaxToMarket is not.
-    unit = 10**AMOUNT_SCALE
     if order.quote_asked is not None:
-        if order.quote_asked < LEAST_NOTIONAL * unit:
+        if order.quote_asked < LEAST_NOTIONAL * unit(0):
             raise errors.filter_failure("NOTIONAL")
         return
     money, lots = _recent(market)
@@ -187,8 +198,8 @@ def _check_market_filters(market: Market, order: NewOrder) -> None:
         raise errors.filter_failure("NOTIONAL")
 
 
-def _check_limit_filters(account: Account, market: Market, order: NewOrder, ticks: int) -> None:
-    instrument = market.instrument
+def _check_limit_filters(account: Account, market: Market, order: NewOrder) -> None:
+    instrument, ticks = market.instrument, order.price or 0
     money, lots = _recent(market)
     # The reference is the average of the last five minutes, or the last price.
     if not PERCENT_DOWN * money <= ticks * lots <= PERCENT_UP * money:

@@ -46,7 +46,7 @@ def answer(desk: Desk, name: str, params: Mapping[str, str], received_ms: int) -
 
 
 def _market(desk: Desk, query: Query) -> Market:
-    name = order_checks.required(query, "symbol", query.text("symbol"))
+    name = order_checks.required("symbol", query.text("symbol"))
     feed = desk.venue.feeds.get(name)
     if feed is None:
         raise errors.invalid_symbol()
@@ -93,7 +93,7 @@ def place(desk: Desk, query: Query) -> Answer:
 
 def check_order(desk: Desk, query: Query) -> Answer:
     """Check a new order and send nothing."""
-    if (query.text("computeCommissionRates") or "false") != "false":
+    if query.flag("computeCommissionRates", default=False):
         raise errors.not_supported("computeCommissionRates")
     _checked(desk, query)
     return 1, {}
@@ -226,13 +226,11 @@ def my_trades(desk: Desk, query: Query) -> Answer:
 
 def account_status(desk: Desk, query: Query) -> Answer:
     """Balances and commissions."""
-    omit_zero = query.text("omitZeroBalances") or "false"
+    omit_zero = query.flag("omitZeroBalances", default=False)
     query.done()
-    if omit_zero not in ("true", "false"):
-        raise errors.illegal("omitZeroBalances", "^true$|^false$")
     orders = desk.account.orders.values()
     updated = max((order.updated_ms for order in orders), default=desk.venue.clock())
-    return 20, order_wire.account(desk.account, updated, omit_zero=omit_zero == "true")
+    return 20, order_wire.account(desk.account, updated, omit_zero=omit_zero)
 
 
 def order_limits(desk: Desk, query: Query) -> Answer:
@@ -241,7 +239,7 @@ def order_limits(desk: Desk, query: Query) -> Answer:
     return 40, desk.count.limits()
 
 
-def permissions(desk: Desk, query: Query) -> Answer:
+def permissions(_: Desk, query: Query) -> Answer:
     """What the key may do: read and trade, nothing else."""
     query.done()
     return 1, {

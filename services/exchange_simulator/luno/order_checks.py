@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from services.exchange_simulator.account_order import NewOrder
+from services.exchange_simulator.account_order import Kind, NewOrder, unit
 from services.exchange_simulator.instruments import Instrument, whole
 from services.exchange_simulator.luno.params import Params
 from services.exchange_simulator.luno.wire import LunoError
@@ -22,6 +22,7 @@ MARKET_SIDES: Final[dict[str, Side]] = {"BUY": "buy", "SELL": "sell"}
 TIMES_IN_FORCE: Final[dict[str, TimeInForce]] = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
 # How many decimals a counter volume may have isn't documented: cents, or the price's.
 COUNTER_SCALE = 2
+DEEPEST = 18  # decimals of anything the venue writes
 
 
 def check_deadline(params: Params, now_ms: int) -> None:
@@ -75,10 +76,9 @@ def limit_order(market: Market, params: Params) -> NewOrder:
     post_only = params.flag("post_only")
     if post_only and text != "GTC":
         raise LunoError(400, "ErrPostOnlyNotAllowed", "post_only goes with time_in_force GTC only")
-    return NewOrder(
-        *(instrument.symbol, client_id(params), "post_only" if post_only else "limit"),
-        *(side, lots, price, TIMES_IN_FORCE[text]),
-    )
+    kind: Kind = "post_only" if post_only else "limit"
+    name, time_in_force = client_id(params), TIMES_IN_FORCE[text]
+    return NewOrder(instrument.symbol, name, kind, side, lots, price, time_in_force)
 
 
 def market_order(market: Market, params: Params) -> NewOrder:
@@ -100,13 +100,13 @@ def market_order(market: Market, params: Params) -> NewOrder:
         *(params, "counter_volume", scale),
         *("ErrInvalidCounterVolume", "ErrCounterDenominationNotAllowed"),
     )
-    money = counter * 10**instrument.money_scale // 10**scale
+    asked = counter * unit(scale)
+    money = asked // unit(instrument.money_scale)
     lots, _ = engine.asks.worth(money)
     best = engine.asks.best()
     if best is None or lots == engine.asks.available(None, lots + 1):
         raise _not_enough()
     _check_bounds(instrument, lots)
-    asked = counter * 10 ** (8 - scale)
     return NewOrder(instrument.symbol, name, "market", side, lots, quote_asked=asked)
 
 
@@ -140,12 +140,12 @@ def _scaled(params: Params, name: str, scale: int, invalid: str, too_fine: str) 
     """A decimal > 0 as a whole number of `10**-scale`."""
     text = params.text(name) or ""
     try:
-        value = whole(text, 18)
+        value = whole(text, DEEPEST)
     except ValueError:
         raise LunoError(400, invalid, f"{name}={text[:40]!r}: want a decimal number") from None
     if not value:
         raise LunoError(400, invalid, f"{name}={text[:40]!r}: want more than 0")
-    units, beside = divmod(value, 10 ** (18 - scale))
+    units, beside = divmod(value, int(10 ** (DEEPEST - scale)))
     if beside:
         raise LunoError(400, too_fine, f"{name}={text[:40]}: want at most {scale} decimals")
     return units

@@ -74,13 +74,13 @@ async def test_it_reads_the_book_trades_and_tickers(client: Any) -> None:
 
 
 async def test_errors_arrive_as_the_venues_own(client: Any) -> None:
-    """An unknown symbol; and an order, which the simulator refuses out loud."""
+    """An unknown symbol; and an order without a key."""
     with pytest.raises(BinanceAPIException) as unknown:
         await client.get_order_book(symbol="NOPEUSDT")
     assert (unknown.value.status_code, unknown.value.code) == (400, -1121)
     with pytest.raises(BinanceAPIException) as order:
         await client._post("order", False, data={"symbol": "BTCUSDT"})
-    assert (order.value.status_code, order.value.code) == (400, -1020)
+    assert (order.value.status_code, order.value.code) == (401, -2014)
 
 
 async def test_its_sockets_receive_every_kind_of_stream(sockets: Any) -> None:

@@ -1,0 +1,41 @@
+"""How a request is answered that a fault has struck: the venues' errors, a proxy's, or none."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from services.exchange_simulator.faults import RequestFault
+
+HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
+
+
+def error_body(fault: RequestFault) -> dict[str, Any]:
+    """What the venue says with that status."""
+    if fault.venue == "luno":
+        if fault.status == 429:
+            return {"error": "too many requests", "error_code": "ErrTooManyRequests"}
+        return {"error": "an internal error occurred", "error_code": "ErrInternal"}
+    if fault.status in (418, 429):
+        return {"code": -1003, "msg": "Too many requests; please obey Retry-After."}
+    if fault.status == 504:
+        text = "Timeout waiting for response from backend server. Send status unknown; "
+        return {"code": -1007, "msg": text + "execution status unknown."}
+    return {"code": -1000, "msg": "An unknown error occurred while processing the request."}
+
+
+def error_response(fault: RequestFault) -> web.Response:
+    """The answer of a fault: JSON of the venue, a proxy's HTML, nothing, or foreign JSON."""
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    if fault.body == "html":
+        text, kind = HTML.format(fault.status), "text/html"
+        return web.Response(status=fault.status, text=text, content_type=kind, headers=headers)
+    if fault.body == "empty":
+        return web.Response(status=fault.status, headers=headers)
+    said = {"message": "boom"} if fault.body == "foreign" else error_body(fault)
+    return web.Response(
+        status=fault.status,
+        body=msgspec.json.encode(said),
+        content_type="application/json",
+        headers=headers,
+    )
