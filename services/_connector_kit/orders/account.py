@@ -17,6 +17,8 @@ log = structlog.get_logger()
 MOST_WAITING = 10_000
 BALANCES_EVERY = 60.0
 AFTER_ERROR = 1.0
+# So long the account stream may take to tell of an accepted order before it is asked for.
+STREAM_TELLS_WITHIN = 1.0
 
 
 class Listener:
@@ -81,6 +83,7 @@ class AccountDesk:
         self._interval = reconcile_interval
         self._on_stopped = on_stopped
         self._listener = Listener()
+        self._accepted = asyncio.Event()
         self._balances_told = float("-inf")
 
     async def run(self) -> None:
@@ -90,6 +93,7 @@ class AccountDesk:
                 tasks.create_task(self._venue.listen(self._listener))
                 tasks.create_task(self._tell_what_is_heard())
                 tasks.create_task(self._keep_comparing())
+                tasks.create_task(self._look_at_accepted())
         except* FeedStoppedError as group:
             self._on_stopped(str(group.exceptions[0]))
 
@@ -107,6 +111,22 @@ class AccountDesk:
                     await self._clock.sleep(AFTER_ERROR)
                 else:
                     break
+
+    def order_accepted(self) -> None:
+        """An order was accepted: its status is told soon, whatever the stream does."""
+        self._accepted.set()
+
+    async def _look_at_accepted(self) -> None:
+        while True:
+            await self._accepted.wait()
+            self._accepted.clear()
+            await self._clock.sleep(STREAM_TELLS_WITHIN)
+            try:
+                for order_id, symbol in (await self._ledger.accepted()).items():
+                    await self.look_at(symbol, order_id)
+            except TransientError as e:
+                log.warning("accepted_not_looked_at", error=str(e))
+                self._accepted.set()
 
     async def _keep_comparing(self) -> None:
         while True:

@@ -1,7 +1,7 @@
 """The orders' journal and the answers, each change one transaction."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,7 +27,16 @@ KEEP_ANSWERED = 24 * 3600
 class RedisJournal:
     """The port `Journal` on a real server. `exchange` is the name that events carry."""
 
-    def __init__(self, redis: Redis, connector: str, exchange: str, events_maxlen: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        connector: str,
+        exchange: str,
+        events_maxlen: int,
+        *,
+        on_accepted: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_accepted = on_accepted
         self._redis: Any = redis
         self._connector = connector
         self._exchange = exchange
@@ -80,7 +89,9 @@ class RedisJournal:
             self._acknowledge(pipe, entry)
             return now
 
-        return await transact(self._redis, key, change)
+        kept = await transact(self._redis, key, change)
+        self._on_accepted()
+        return kept
 
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """Answer an entry that has no record of its own, once, and acknowledge it."""

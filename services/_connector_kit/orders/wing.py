@@ -111,12 +111,18 @@ async def serve_orders(
     """Serve one exchange's commands until cancelled; `trading` is None without credentials."""
     name = connector(exchange)
     clock = SystemClock()
-    journal = RedisJournal(redis, name, exchange, settings.events_maxlen)
     ledger = Ledger(redis, name, exchange, settings.events_maxlen)
+    account = _account_desk(trading, ledger, clock, settings, readiness)
+    journal = RedisJournal(
+        redis,
+        name,
+        exchange,
+        settings.events_maxlen,
+        on_accepted=account.order_accepted if account else lambda: None,
+    )
     venue = trading.orders if trading else NoCredentials()
     waits = Waits(margin=settings.order_resolve_margin, missed_for=settings.order_missed_for)
     placing = Placing(venue, journal, clock, waits)
-    account = _account_desk(trading, ledger, clock, settings, readiness)
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         orders_bus, requests_bus = [
             RedisBus(
