@@ -10,7 +10,7 @@ from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.record import content_of
 from tests.simulation.plan import Plan
 from tests.simulation.redis_state import State
-from tests.simulation.venue import FaultyVenue
+from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, Order
 
 LOCAL_REFUSALS = {"unknown_symbol", "halted", "expired", "clock", "rate_limited"}
 BY_OTHER_ENTRIES = {"duplicate_id", "invalid_command"}
@@ -140,6 +140,8 @@ def _truthful(
         elif answer.reason_code not in BY_OTHER_ENTRIES:
             if orders and not _corrected(findings.state, entry, orders[0].order_id):
                 yield f"LIE: {entry.entry_id} {answer.reason_code}, and there is an order"
+            elif orders and not _was_hidden(venue, orders[0], answer):
+                yield f"LIE: {entry.entry_id} given up, and the venue would have shown it"
             if not answer.replay and not _evidence(venue, entry, answer):
                 yield f"EVIDENCE: {entry.entry_id} rejected: {answer.reason_code}"
 
@@ -151,6 +153,13 @@ def _corrected(state: State, entry: _Asked, order_id: str) -> bool:
     stored = OrderResponseEvent.model_validate_json(record.answer)
     reported = state.statuses.count((entry.client_order_id, order_id))
     return stored.status == "accepted" and stored.order_id == order_id and reported == 1
+
+
+def _was_hidden(venue: FaultyVenue, order: Order, answer: OrderResponseEvent) -> bool:
+    """Whether giving up was all that could be done: the order was there, but not to be seen."""
+    given_up_at = answer.timestamp.timestamp() * 1000
+    executed_before = order.executed_at <= given_up_at + CLOCK_ERROR_MS
+    return executed_before and venue.hidden_at(order, given_up_at)
 
 
 def _evidence(venue: FaultyVenue, entry: _Asked, answer: OrderResponseEvent) -> bool:

@@ -151,7 +151,9 @@ class _Bot:
         ahead = self.rng.choice((-15.0, -9.0, 0.5, 5.0)) if self.rng.random() < 0.1 else None
         self.sends.append(Send(at, _json(fields), ahead))
         if self.rng.random() < 0.25:
-            self.sends.append(Send(at + self.rng.uniform(0, 30), _json(fields)))
+            # A bot that didn't hear of its XADD writes again at once; an impatient one later.
+            gap = self.rng.choice((0.0, self.rng.uniform(0, 0.02), self.rng.uniform(0, 30)))
+            self.sends.append(Send(at + gap, _json(fields)))
         if self.rng.random() < 0.15 and not self.forgets:
             other = fields | {"quantity": 77}
             self.sends.append(Send(at + self.rng.uniform(0, 30), _json(other)))

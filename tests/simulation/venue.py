@@ -28,17 +28,22 @@ HTTP_TIMEOUT = 10.0
 LONGEST_IN_NETWORK = 15.0
 LONGEST_IN_ENGINE = 8.0
 LONGEST_HIDDEN = 300.0
+CLOCK_ERROR_MS = 1000  # by which a process may be wrong about the venue's clock
 SYMBOL = "BTC/USDT"
 
 
 @dataclass
 class Order:
-    """One order in the venue's ledger. Times are virtual seconds."""
+    """One order in the venue's ledger. `found_from` and `searched_from` are virtual seconds.
+
+    `executed_at` is the venue's own time, in milliseconds.
+    """
 
     order_id: str
     client_order_id: str
     content: str
     open: bool
+    executed_at: float
     found_from: float
     searched_from: float
 
@@ -87,6 +92,11 @@ class FaultyVenue:
     def milliseconds(self) -> float:
         """Its clock."""
         return EPOCH + self._loop.time() * 1000 + self._ahead
+
+    def hidden_at(self, order: Order, milliseconds: float) -> bool:
+        """Whether a query or a search at that venue time missed the order, or might have."""
+        shown = max(order.found_from, order.searched_from)
+        return milliseconds < EPOCH + shown * 1000 + self._ahead + CLOCK_ERROR_MS
 
     def known(self, client_order_id: str) -> list[Order]:
         """The orders with that client order id."""
@@ -179,6 +189,7 @@ class FaultyVenue:
             client_order_id=record.client_order_id,
             content=record.content,
             open=record.order.type == "limit",
+            executed_at=self.milliseconds(),
             found_from=found_from,
             searched_from=searched_from,
         )

@@ -32,7 +32,7 @@ from tests.simulation.invariants import Findings, find_violations
 from tests.simulation.plan import Plan, RedisTrouble, Send, Trigger
 from tests.simulation.process import Process
 from tests.simulation.redis import EPOCH, BusPort, FaultyRedis, JournalPort
-from tests.simulation.venue import FaultyVenue, VenuePort
+from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, VenuePort
 
 GHOSTS_EVERY = 30.0
 LOOK_EVERY = 5.0
@@ -180,7 +180,8 @@ class _World:
     async def _connector(self, process: Process, consumer: str) -> None:
         plan, core = self.plan, self._core
         skewed = self._rng.random() < plan.faults.skewed
-        error = self._rng.uniform(-1000, 1000) if skewed else self._rng.uniform(-50, 50)
+        most = CLOCK_ERROR_MS if skewed else 50
+        error = self._rng.uniform(-most, most)
         clock = ClockPort(process)
         venue = VenuePort(process, self.venue, error)
         journal = JournalPort(process, self.redis)

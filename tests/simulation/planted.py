@@ -1,0 +1,189 @@
+"""The product's order core with one bug planted in each variant: the worlds must find every one."""
+
+from msgspec.structs import replace
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.desk import OrderDesk, Work
+from services._connector_kit.orders.memory import Memory
+from services._connector_kit.orders.placing import Placing, Waits
+from services._connector_kit.orders.ports import (
+    Bus,
+    Entry,
+    Placed,
+    Refused,
+    Remembered,
+    Unclear,
+    VenueOrder,
+)
+from services._connector_kit.orders.record import Record, content_of
+from tests.simulation.redis import BusPort
+from tests.simulation.world import Core
+
+
+class AckFirst(Placing):
+    """Acknowledges the command before it is carried out."""
+
+    async def carry_out(
+        self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
+    ) -> None:
+        """Acknowledge, then carry out."""
+        await self._answer(entry, None)
+        await super().carry_out(record, entry, refusal, look_first=look_first)
+
+
+class _Sending(Placing):
+    """Sends with its own idea of what to do when there is no answer."""
+
+    async def carry_out(
+        self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
+    ) -> None:
+        """As the product does, but for `_no_answer`."""
+        refusal = refusal or await self.venue.check(record)
+        if not record.sendable or look_first or refusal is not None:
+            await super().carry_out(record, entry, refusal, look_first=look_first)
+            return
+        match await self.venue.place(record):
+            case Placed(order):
+                await self._accept(record, entry, order)
+            case Refused() as refusal:
+                await self._reject(record, entry, refusal)
+            case Unclear():
+                await self._no_answer(record, entry)
+
+    async def _no_answer(self, record: Record, entry: Entry) -> None:
+        await self.resolve(record, entry)
+
+    async def _send_again(self, record: Record, entry: Entry) -> None:
+        again = replace(record, timestamp=self.venue.milliseconds())
+        match await self.venue.place(again):
+            case Placed(order):
+                await self._accept(record, entry, order)
+            case _:
+                await self.resolve(again, entry)
+
+
+class NewIdOnRetry(_Sending):
+    """Without an answer, sends again under another id."""
+
+    async def _no_answer(self, record: Record, entry: Entry) -> None:
+        await self._send_again(
+            replace(record, client_order_id=f"{record.client_order_id}-2"), entry
+        )
+
+
+class ResendOnTimeout(_Sending):
+    """Without an answer, sends the same again."""
+
+    async def _no_answer(self, record: Record, entry: Entry) -> None:
+        await self._send_again(record, entry)
+
+
+class QueryThenResend(_Sending):
+    """Without an answer, asks once and sends again where the venue knows nothing."""
+
+    async def _no_answer(self, record: Record, entry: Entry) -> None:
+        try:
+            found: VenueOrder | None = await self.venue.find(record)
+        except TransientError:
+            found = None
+        if found is not None:
+            await self._accept(record, entry, found)
+        else:
+            await self._send_again(record, entry)
+
+
+class RejectedOnTimeout(_Sending):
+    """Without an answer, says that there is no order."""
+
+    async def _no_answer(self, record: Record, entry: Entry) -> None:
+        await self._reject(record, entry, Refused("timeout", "the exchange didn't answer"))
+
+
+class FreshTimestamp(Placing):
+    """Signs with the time at which it sends, not with the journaled one."""
+
+    async def carry_out(
+        self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
+    ) -> None:
+        """Look at the clock only once everything else is done."""
+        if record.sendable and not look_first and refusal is None:
+            refusal = await self.venue.check(record)
+            record = replace(record, timestamp=self.venue.milliseconds())
+        await super().carry_out(record, entry, refusal, look_first=look_first)
+
+
+class NoWaitForTheWindow(Placing):
+    """Believes the first "not found"."""
+
+    async def resolve(self, record: Record, entry: Entry) -> Record:
+        """Ask at once, and once."""
+        self.waits = Waits(misses=1, missed_for=0.0)
+        return await super().resolve(record, entry)
+
+    def _deadline(self, record: Record) -> float:
+        return 0.0
+
+
+class NoCompareAndSet(BusPort):
+    """Looks whether an id is taken, then takes it: two commands, not one."""
+
+    async def claim(self, record: Record) -> Record | None:
+        """GET, then SET."""
+        client_order_id = record.client_order_id
+        found = await self._call("claim", lambda state: state.records.get(client_order_id))
+        if found is None:
+            await self._call("claim", lambda state: state.records.update({client_order_id: record}))
+        return found
+
+
+class _TrustingMemory(Memory):
+    async def check(self, bus: Bus) -> bool:
+        await bus.prepare()
+        server = await bus.server()
+        await bus.remember(Remembered(server.identity, forgotten_at=-1, careful_until=-1))
+        return False
+
+
+class BlindTrust(OrderDesk):
+    """Never thinks that Redis may have forgotten."""
+
+    _memory: Memory
+
+    async def run(self) -> None:
+        """Serve, trusting."""
+        self._memory = _TrustingMemory()
+        await super().run()
+
+
+class DecidingWithoutOwning(OrderDesk):
+    """Resolves what it must not send without taking its id first."""
+
+    async def _claim(self, entry: Entry, command: PlaceOrderCommand) -> Work:
+        if not entry.redelivered and not self._memory.doubts(entry.milliseconds):
+            return await super()._claim(entry, command)
+        now = self._venue.milliseconds()
+        record = Record(
+            client_order_id=command.client_order_id,
+            entry_id=entry.entry_id,
+            content=content_of(command),
+            command=command.model_dump_json(),
+            timestamp=now,
+            validity=0,
+            sendable=False,
+        )
+        return self._placing.carry_out(record, entry, None, look_first=False)
+
+
+PLANTED = {
+    "ack first": Core(placing=AckFirst),
+    "new id on retry": Core(placing=NewIdOnRetry),
+    "resend on timeout": Core(placing=ResendOnTimeout),
+    "query then resend": Core(placing=QueryThenResend),
+    "no compare-and-set": Core(bus=NoCompareAndSet),
+    "no wait for the validity window": Core(placing=NoWaitForTheWindow),
+    "blind trust after Redis forgot": Core(desk=BlindTrust),
+    "fresh timestamp at send": Core(placing=FreshTimestamp),
+    "deciding without owning": Core(desk=DecidingWithoutOwning),
+    "rejected on timeout": Core(placing=RejectedOnTimeout),
+}
