@@ -12,7 +12,9 @@ every reconnect the old connection is first made sure to be dead (a server that 
 stopped would still read what lies in its socket), and then the stream itself tells what came
 after the last entry known to be written. Only what is missing is sent again.
 
-One writer a stream: that is what makes the comparison sound.
+One writer a stream: that is what makes the comparison sound. Entries keep their order, with one
+exception: a server that is full for a moment may refuse an entry and take the next ones that
+are already on their way; the refused one then follows behind them.
 """
 
 import asyncio

@@ -115,7 +115,7 @@ async def test_a_full_buffer_drops_quotes_first_then_the_oldest_of_the_stream(
 
 async def test_a_stop_writes_what_was_added(redis_server: RedisServer, redis: Redis) -> None:
     """Cancelling the writer right after a burst leaves the whole burst in Redis."""
-    data = numbered(range(50_000))
+    data = numbered(range(5_000))
     async with writing(redis_server.url) as it:
         await eventually(lambda: it.up)
         for entry in data:
