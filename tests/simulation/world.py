@@ -13,6 +13,9 @@ worlds are therefore bounded to:
   must be there to be seen: within the 3 s that the core leaves it (`DeskWaits.settle`), in one at
   least of the two ways it looks. An order that is hidden from both for minutes just then can be
   doubled. Where Redis forgets nothing, orders may be hidden for as long as the world likes.
+* Where Redis forgets, entry ids are its own clock's, not ahead of it: an id that is given out a
+  second time, for another command, would make two commands one.
+* A bot that wants to be able to send a command again gives it an id of its own.
 * A Redis that was replaced takes no more commands (a failover fences the old server).
 """
 
@@ -52,11 +55,11 @@ class Core:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a world. `points` is how many points its processes passed."""
+    """What became of a world. `busy_points`: points passed until all was answered."""
 
     violations: list[str]
     commands: int
-    points: int
+    busy_points: int
     trace: list[str]
 
 
@@ -98,6 +101,7 @@ class _World:
         self._faults: list[str] = []
         self._to_come = len(plan.sends) + len(plan.troubles)
         self._runs = 0
+        self._sent = 0
 
     def say(self, what: str) -> None:
         """A line of the trace."""
@@ -113,29 +117,38 @@ class _World:
         for trouble in self.plan.troubles:
             self._loop.call_later(max(0.0, trouble.at - trouble.back), self.redis.save)
             self._loop.call_later(trouble.at, self._trouble, trouble)
-        quiet_since = self._loop.time()
+        quiet_since, busy_points = None, 0
         while self._loop.time() < LONGEST:
             await asyncio.sleep(LOOK_EVERY)
-            if not self._quiet():
+            if self._busy():
+                quiet_since, busy_points = None, 0
+                continue
+            busy_points = busy_points or self._passed[""]
+            if self._ghosts():
+                quiet_since = None
+            elif quiet_since is None:
                 quiet_since = self._loop.time()
             elif self._loop.time() - quiet_since >= QUIET_FOR:
                 break
         findings = Findings(self.plan, self.redis.state, self.venue, tuple(self._faults))
         violations = find_violations(findings)
-        commands = len(self.redis.state.entries)
-        return Outcome(violations, commands, self._passed[""], self._lines)
+        return Outcome(violations, self._sent, busy_points, self._lines)
 
-    def _quiet(self) -> bool:
-        """Nothing is to come, under way, pending or wrong for the time being."""
+    def _busy(self) -> bool:
+        """Something is to come, under way, or not yet answered."""
         state = self.redis.state
-        return (
-            self._to_come == 0
-            and self.redis.up
-            and self.venue.under_way == 0
-            and not state.pending
-            and not state.undelivered()
-            and not any(self.venue.known(record.client_order_id) for record in state.provisional())
+        return bool(
+            self._to_come
+            or not self.redis.up
+            or self.venue.under_way
+            or state.pending
+            or state.undelivered()
         )
+
+    def _ghosts(self) -> bool:
+        """An order was given up, and is there."""
+        given_up = self.redis.state.provisional()
+        return any(self.venue.known(record.client_order_id) for record in given_up)
 
     # --- what happens
 
@@ -144,6 +157,7 @@ class _World:
             self._loop.call_later(0.5, self._send, send)
             return
         self._to_come -= 1
+        self._sent += 1
         wanted = None
         if send.ahead is not None:
             wanted = f"{self.redis.milliseconds() + int(send.ahead * 1000)}-0"
