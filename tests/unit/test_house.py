@@ -2,12 +2,13 @@
 
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
 
 import services
-from services._runtime.settings import ServiceSettings
+from services._runtime.settings import ServiceSettings, load
 
 ROOT = Path(services.__file__).parents[1]
 SERVICES = ROOT / "services"
@@ -28,6 +29,12 @@ def settings_classes() -> dict[str, type[ServiceSettings]]:
                 if isinstance(value, type) and issubclass(value, ServiceSettings):
                     found[f"{module.name}.{name}"] = value
     return found
+
+
+def example_variables() -> dict[str, str]:
+    """What `.env.example` names, and the values that stand there."""
+    text = (ROOT / ".env.example").read_text()
+    return dict(re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text, flags=re.MULTILINE))
 
 
 def test_every_folder_of_services_is_a_process_unless_it_starts_with_an_underscore() -> None:
@@ -58,3 +65,27 @@ def test_the_tree_of_unit_tests_mirrors_the_code() -> None:
     code = {path.name for path in folders()} | {"common_models"}
     tested = {path.name for path in here.iterdir() if any(path.rglob("test_*.py"))}
     assert tested - code == set()
+
+
+def test_env_example_names_every_variable_and_no_other() -> None:
+    """What a service reads is explained there; what isn't read would be a promise broken."""
+    classes = settings_classes()
+    fields = {name.upper() for found in classes.values() for name in found.model_fields}
+    assert {"REDIS_URL", "BINANCE_SYMBOLS", "LUNO_API_SECRET_KEY"} <= fields
+    assert set(example_variables()) == fields
+
+
+@pytest.mark.parametrize("name", settings_classes())
+def test_env_example_shows_the_defaults(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Uncommenting all of it changes nothing."""
+    monkeypatch.chdir(tmp_path)
+    settings = settings_classes()[name]
+    for variable in example_variables():
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(f"{variable}_FILE", raising=False)
+    defaults = load(settings)
+    for variable, value in example_variables().items():
+        monkeypatch.setenv(variable, value)
+    assert load(settings) == defaults
