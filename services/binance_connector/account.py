@@ -111,11 +111,11 @@ class BinanceAccount:
 
     async def cancel(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> None:
-        """Cancel one order; RejectedError where there is nothing to cancel."""
+    ) -> str:
+        """Cancel one order; its order id. RejectedError where there is nothing to cancel."""
         if order_id is not None and not order_id.isdecimal():
             raise RejectedError(f"order_id {order_id!r}: Binance's are digits", code=NO_SUCH_ORDER)
-        await self._rest.cancel(
+        return await self._rest.cancel(
             self._by_symbol[symbol].venue_symbol,
             order_id=order_id,
             client_order_id=client_order_id,

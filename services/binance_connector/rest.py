@@ -161,16 +161,17 @@ class SignedRest:
 
     async def cancel(
         self, venue_symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> None:
-        """`DELETE /api/v3/order`; RejectedError -2011 where there is nothing to cancel."""
+    ) -> str:
+        """`DELETE /api/v3/order`; the order id. RejectedError -2011: there is nothing to cancel."""
         reference: dict[str, Any] = (
             {"orderId": int(order_id)} if order_id else {"origClientOrderId": client_order_id}
         )
-        await self._signed(
+        answer = await self._signed(
             1,
             lambda: self._binance.sdk.cancel_order(symbol=venue_symbol, **reference),
             Priority.CANCEL,
         )
+        return _read(lambda: str(answer["orderId"]))
 
     async def balances(self) -> list[Balance]:
         """The account's balances that are not zero."""

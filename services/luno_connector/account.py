@@ -143,12 +143,13 @@ class LunoAccount:
 
     async def cancel(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> None:
-        """Cancel one order; Luno takes its own ids only, so ours are looked up."""
+    ) -> str:
+        """Cancel one order; its order id. Luno takes its own ids only, so ours are looked up."""
         if order_id is None:
             found = await self.report(symbol, order_id=None, client_order_id=client_order_id)
             order_id = found.order_id
         await self._rest.cancel(order_id)
+        return order_id
 
     async def balances(self) -> Sequence[Balance]:
         """The account's balances."""

@@ -58,8 +58,8 @@ class RequestVenue(AccountVenue, Protocol):
 
     async def cancel(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> None:
-        """Cancel one order; RejectedError where there is nothing to cancel."""
+    ) -> str:
+        """Cancel one order; its order id. RejectedError where there is nothing to cancel."""
 
 
 class RequestDesk:
@@ -176,7 +176,7 @@ class RequestDesk:
         until = self._clock.monotonic() + ORDER_APPEARS_WITHIN
         while True:
             try:
-                await venue.cancel(
+                order_id = await venue.cancel(
                     command.symbol,
                     order_id=command.order_id,
                     client_order_id=command.client_order_id,
@@ -186,7 +186,9 @@ class RequestDesk:
                     await self._clock.sleep(AFTER_ERROR)
                     continue
                 return Outcome("rejected", "nothing_to_cancel", str(e))
-            await self._tell(command, venue)
+            # By the exchange's id: Binance gives a cancelled order the cancel's client id.
+            report = await venue.report(command.symbol, order_id=order_id, client_order_id=None)
+            await self._ledger.tell(report)
             return DONE
 
     async def _under_way(self, command: CancelOrderCommand) -> bool:
@@ -197,22 +199,13 @@ class RequestDesk:
 
     async def _query(self, command: QueryOrderCommand, venue: RequestVenue) -> Outcome:
         try:
-            await self._tell(command, venue, again=True)
+            report = await venue.report(
+                command.symbol, order_id=command.order_id, client_order_id=command.client_order_id
+            )
         except RejectedError as e:
             return Outcome("rejected", "unknown_order", str(e))
+        await self._ledger.tell(report, again=True)
         return DONE
-
-    async def _tell(
-        self,
-        command: CancelOrderCommand | QueryOrderCommand,
-        venue: RequestVenue,
-        *,
-        again: bool = False,
-    ) -> None:
-        report = await venue.report(
-            command.symbol, order_id=command.order_id, client_order_id=command.client_order_id
-        )
-        await self._ledger.tell(report, again=again)
 
     async def _cancel_all(self, symbol: str | None, venue: RequestVenue) -> Outcome:
         failures = []
