@@ -54,7 +54,9 @@ class Gate:
             body = (await request.read()).decode("utf-8", "replace")
             request[RECEIVED_MS] = self._clocks[venue]()
             text = f"{request.raw_path.partition('?')[2]}&{body}"
-            client_id = self.count(venue, text) if endpoint == "place" else ""
+            client_id = _client_id(text) if endpoint == "place" else ""
+            if endpoint == "place":
+                self.count(venue, client_id)
             fault = self.plan.take_request(venue, endpoint, text)
             if fault is None:
                 return await handler(request)
@@ -62,12 +64,9 @@ class Gate:
 
         return pass_through
 
-    def count(self, venue: Venue, encoded: str) -> str:
-        """Count an order that arrived; returns its client order id, "" when it has none."""
-        params = parse_qs(encoded)
-        client_id = next((params[name][-1] for name in CLIENT_IDS if name in params), "")
+    def count(self, venue: Venue, client_id: str) -> None:
+        """Count an order that arrived."""
         self.arrivals[venue][client_id] += 1
-        return client_id
 
     def hide(self, venue: Venue, client_id: str, for_ms: int) -> None:
         """Keep the newest order of that client id from queries for a while."""
@@ -114,6 +113,12 @@ class Gate:
         with suppress(TimeoutError):
             async with asyncio.timeout(for_ms / 1000):
                 await self._stopping.wait()
+
+
+def _client_id(encoded: str) -> str:
+    """The client order id among encoded parameters, "" when there is none."""
+    params = parse_qs(encoded)
+    return next((params[name][-1] for name in CLIENT_IDS if name in params), "")
 
 
 def _cut(request: web.Request) -> None:

@@ -17,7 +17,7 @@ from services.exchange_simulator.binance import rest as binance_rest
 from services.exchange_simulator.binance import streams as binance_streams
 from services.exchange_simulator.binance import trading as binance_trading
 from services.exchange_simulator.binance import trading_rest as binance_trading_rest
-from services.exchange_simulator.binance import ws_api as binance_ws_api
+from services.exchange_simulator.binance import ws_routes as binance_ws_api
 from services.exchange_simulator.binance.exchange_info import WEIGHT_LIMIT
 from services.exchange_simulator.binance.feed import BinanceFeed
 from services.exchange_simulator.binance.order_count import OrderCount
@@ -33,9 +33,11 @@ from services.exchange_simulator.luno import trading as luno_trading
 from services.exchange_simulator.luno.feed import LunoFeed
 from services.exchange_simulator.luno.rest import CALLS_PER_MINUTE, LunoVenue
 from services.exchange_simulator.luno.stream import ApiKey
+from services.exchange_simulator.luno.user_feed import UserFeed
 from services.exchange_simulator.market import Market
 from services.exchange_simulator.settings import SimulatorSettings
 from services.exchange_simulator.sockets import Connections
+from services.exchange_simulator.stream_gate import StreamGates
 from services.exchange_simulator.traders import Traders
 
 log = structlog.get_logger()
@@ -151,17 +153,19 @@ def build_app(
     async def unknown(_: web.Request) -> web.Response:
         return web.Response(status=404)
 
+    gates = StreamGates(gate.plan)
+    user = UserFeed(luno.account, luno.venue.clock)
     app = web.Application(middlewares=[gate.middleware()])
     app.add_routes(
         [
-            *control.routes(gate, accounts),
+            *control.routes(gate, gates, accounts),
             *binance_trading_rest.routes(binance),
             *binance_rest.routes(binance.venue),
-            *binance_streams.routes(binance.venue, connections),
-            *binance_ws_api.routes(binance.venue, connections),
+            *binance_streams.routes(binance.venue, gates, connections),
+            *binance_ws_api.routes(binance, gate, gates, connections),
             *luno_rest.routes(luno.venue),
             *luno_trading.routes(luno),
-            *luno_stream.routes(luno.venue.feeds, luno.venue.key, connections),
+            *luno_stream.routes(luno.venue.feeds, user, luno.venue.key, gates, connections),
             web.route("*", "/{rest:.*}", unknown),
         ]
     )

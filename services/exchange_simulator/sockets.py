@@ -42,13 +42,14 @@ class Connection:
         self._backlog = 0
         self._wake = asyncio.Event()
         self._last_frame: tuple[int, bytes] | None = None
+        self._frozen = False
         self._over: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
         self._heard_at = self._now()
         self._incoming: deque[float] = deque(maxlen=habits.incoming_per_second)
 
     def push(self, frame: bytes) -> None:
         """Queue a text frame; after `end`, or once cut off, it goes nowhere."""
-        if self._last_frame or self._over.done():
+        if self._last_frame or self._frozen or self._over.done():
             return
         self._outbox.append(frame)
         self._backlog += len(frame)
@@ -59,8 +60,24 @@ class Connection:
 
     def end(self, code: int, reason: str = "") -> None:
         """Close once everything queued has been sent."""
+        if self._frozen:
+            self.cut()
+            return
         self._last_frame = self._last_frame or (code, reason.encode())
         self._wake.set()
+
+    def cut(self) -> None:
+        """Drop the connection at once, without a good-bye."""
+        self._outbox.clear()
+        self._abort()
+        self._finish(WSCloseCode.OK)
+
+    def freeze(self) -> None:
+        """Stay open and be deaf and dumb from now on: no frame, no ping, no pong, no FIN."""
+        self._frozen = True
+        self._outbox.clear()
+        if self._request.transport is not None:
+            self._request.transport.pause_reading()
 
     async def run(self, on_text: Callable[[str], None]) -> None:
         """Serve until either side ends it; *on_text* gets what the client says."""
@@ -101,6 +118,9 @@ class Connection:
     async def _read(self, on_text: Callable[[str], None]) -> None:
         while True:
             message = await self.response.receive()
+            if self._frozen:
+                await asyncio.wait([self._over])
+                return
             if message.type is WSMsgType.TEXT:
                 on_text(message.data)
             elif message.type is WSMsgType.PING:
@@ -122,6 +142,8 @@ class Connection:
         opened = self._now()
         while True:
             await asyncio.sleep(self._habits.ping_every)
+            if self._frozen:
+                continue
             if self._now() - self._heard_at > self._habits.pong_within:
                 self._finish(WSCloseCode.POLICY_VIOLATION, b"Pong timeout")
             elif self._now() - opened > self._habits.lifetime:

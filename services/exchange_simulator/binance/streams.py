@@ -14,6 +14,7 @@ from services.exchange_simulator.binance.channels import Channel
 from services.exchange_simulator.binance.feed import STREAM_KINDS
 from services.exchange_simulator.binance.queries import BinanceVenue
 from services.exchange_simulator.sockets import Connections, Habits
+from services.exchange_simulator.stream_gate import StreamGates
 
 # A ping every 20 s, a pong within a minute, 5 incoming messages a second, 24 hours.
 HABITS = Habits(ping_every=20.0, pong_within=60.0, incoming_per_second=5, lifetime=24 * 3600.0)
@@ -151,9 +152,9 @@ def _is_request_id(value: Any) -> bool:
 
 
 def routes(
-    venue: BinanceVenue, connections: Connections, habits: Habits = HABITS
+    venue: BinanceVenue, gates: StreamGates, connections: Connections, habits: Habits = HABITS
 ) -> list[web.AbstractRouteDef]:
-    """The routes of the streams."""
+    """The routes of the streams; what they send passes *gates*."""
 
     async def serve(
         request: web.Request, names: list[str], *, combined: bool
@@ -164,13 +165,21 @@ def routes(
             check(names)
         except RequestError as error:
             return web.Response(status=501, text=str(error))
+
+        def shutdown_notice() -> bytes:
+            event = {"e": "serverShutdown", "E": venue.clock()}
+            return msgspec.json.encode(
+                {"stream": "!serverShutdown", "data": event} if combined else event
+            )
+
         async with connections.accept(request, habits) as connection:
-            session = Session(venue, connection.push, combined=combined)
-            try:
-                session.subscribe(names)
-                await connection.run(session.hear)
-            finally:
-                session.close()
+            with gates.open("binance", "market_stream", connection, shutdown_notice) as gate:
+                session = Session(venue, gate.push, combined=combined)
+                try:
+                    session.subscribe(names)
+                    await connection.run(session.hear)
+                finally:
+                    session.close()
         return connection.response
 
     async def combined(request: web.Request) -> web.StreamResponse:

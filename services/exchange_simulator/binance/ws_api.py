@@ -1,4 +1,4 @@
-"""Binance's WebSocket API at /ws-api/v3: the market-data half.
+"""Binance's WebSocket API: the envelope, and what can be asked about the markets.
 
 Envelope and methods: developers.binance.com, "Public WebSocket API for Binance".
 """
@@ -7,15 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from services.exchange_simulator.binance import errors, queries
 from services.exchange_simulator.binance.exchange_info import RATE_LIMITS, WEIGHT_LIMIT
 from services.exchange_simulator.binance.queries import Answer, BinanceVenue, Query
-from services.exchange_simulator.sockets import Connections, Habits
-
-HABITS = Habits(ping_every=20.0, pong_within=60.0, lifetime=24 * 3600.0)
-CONNECT_WEIGHT = 2
 
 METHODS: dict[str, Callable[[BinanceVenue, Query], Answer]] = {
     "ping": queries.ping,
@@ -31,15 +26,23 @@ METHODS: dict[str, Callable[[BinanceVenue, Query], Answer]] = {
 }
 
 
-def answer(venue: BinanceVenue, client: str, text: str) -> dict[str, Any]:
-    """The response to one request."""
+def answer(
+    venue: BinanceVenue,
+    client: str,
+    text: str,
+    look_up_method: Callable[[str, dict[str, Any]], Answer],
+) -> dict[str, Any]:
+    """The response to one request, whose method and parameters *look_up_method* gets."""
     request_id: Any = None
     status, weight = 200, 1
     outcome: dict[str, Any]
     try:
         request = _parse(text)
         request_id = request.get("id")
-        weight, result = _look_up(venue, request)
+        # Nothing is carried out and then called too much.
+        if venue.budget.charge(client, 0) >= WEIGHT_LIMIT:
+            raise errors.too_much_weight(WEIGHT_LIMIT)
+        weight, result = look_up_method(*_method(request))
         outcome = {"result": result}
     except errors.BinanceError as refusal:
         status, outcome = refusal.status, {"error": refusal.body()}
@@ -64,31 +67,23 @@ def _parse(text: str) -> dict[str, Any]:
     return request
 
 
-def _look_up(venue: BinanceVenue, request: dict[str, Any]) -> Answer:
+def _method(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     method, params = request.get("method"), request.get("params", {})
     if not isinstance(method, str):
         raise errors.missing("method")
     if not isinstance(params, dict):
         raise errors.BinanceError(400, -1135, "Invalid JSON Request")
-    look_up = METHODS.get(method)
-    if look_up is None:
+    return method, params
+
+
+def look_up(venue: BinanceVenue, method: str, params: dict[str, Any]) -> Answer:
+    """Answer a question about the markets.
+
+    Raises:
+        BinanceError: the venue's refusal, or a method that isn't spoken.
+    """
+    known = METHODS.get(method)
+    if known is None:
         raise errors.not_supported(f"the method {method!r}")
-    known = {name: value for name, value in params.items() if name != "returnRateLimits"}
-    return look_up(venue, Query(known))
-
-
-def routes(
-    venue: BinanceVenue, connections: Connections, habits: Habits = HABITS
-) -> list[web.AbstractRouteDef]:
-    """The route of the WebSocket API."""
-
-    async def serve(request: web.Request) -> web.StreamResponse:
-        client = request.remote or ""
-        venue.budget.charge(client, CONNECT_WEIGHT)
-        async with connections.accept(request, habits) as connection:
-            await connection.run(
-                lambda text: connection.push(msgspec.json.encode(answer(venue, client, text)))
-            )
-        return connection.response
-
-    return [web.get("/ws-api/v3", serve)]
+    asked = {name: value for name, value in params.items() if name != "returnRateLimits"}
+    return known(venue, Query(asked))

@@ -1,19 +1,23 @@
-"""Luno's market stream at /api/1/stream/{pair}: credentials, a snapshot, then updates.
+"""Luno's streams: credentials first, then what the market's or the user's feed has to say.
 
 What the venue documents: luno.com/en/developers/api, "Streaming API".
 """
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 from aiohttp import WSCloseCode, web
 from pydantic import SecretStr
 
+from services.exchange_simulator.endpoints import StreamEndpoint
 from services.exchange_simulator.luno.feed import LunoFeed
+from services.exchange_simulator.luno.user_feed import UserFeed
 from services.exchange_simulator.sockets import Connection, Connections, Habits
+from services.exchange_simulator.stream_gate import StreamGate, StreamGates
 
 # A ping every 13.5 s always, and `""` after 20 quiet seconds.
 HABITS = Habits(ping_every=13.5, pong_within=60.0, idle_after=20.0, idle_frame=b'""')
@@ -44,14 +48,32 @@ class ApiKey:
         return id_fits and secret_fits
 
 
-class Session:
-    """One client of one pair's stream."""
+class Feed(Protocol):
+    """What a client listens to once it has shown its key."""
 
-    def __init__(self, feed: LunoFeed | None, pair: str, key: ApiKey, socket: Connection) -> None:
+    def join(self, push: Callable[[bytes], None]) -> None:
+        """Send to *push* until `leave`."""
+
+    def leave(self, push: Callable[[bytes], None]) -> None:
+        """Send nothing more to *push*."""
+
+
+class Session:
+    """One client of one stream; frames of the feed pass *gate*."""
+
+    def __init__(
+        self,
+        feed: Feed | None,
+        pair: str,
+        key: ApiKey,
+        socket: Connection,
+        gate: StreamGate,
+    ) -> None:
         self._feed = feed
         self._pair = pair
         self._key = key
         self._socket = socket
+        self._gate = gate
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, wait: float) -> None:
@@ -77,14 +99,14 @@ class Session:
         elif self._feed is None:
             self._refuse("invalid_market", self._pair)
         else:
-            self._feed.join(self._socket.push)
+            self._feed.join(self._gate.push)
 
     def close(self) -> None:
         """Hear and send nothing more."""
         if self._timer:
             self._timer.cancel()
         if self._feed:
-            self._feed.leave(self._socket.push)
+            self._feed.leave(self._gate.push)
 
     def _refuse(self, code: str, message: str) -> None:
         self._timer = None
@@ -94,30 +116,44 @@ class Session:
 
 def routes(
     feeds: Mapping[str, LunoFeed],
+    user: UserFeed,
     key: ApiKey,
+    gates: StreamGates,
     connections: Connections,
     habits: Habits = HABITS,
     credentials_within: float = CREDENTIALS_WITHIN,
 ) -> list[web.AbstractRouteDef]:
-    """The route of the market stream."""
+    """The routes of the market streams and of the user stream."""
     sessions: set[Session] = set()
 
-    async def serve(request: web.Request) -> web.StreamResponse:
-        pair = request.match_info["pair"]
+    async def serve(
+        request: web.Request, feed: Feed | None, endpoint: StreamEndpoint
+    ) -> web.StreamResponse:
+        pair = request.match_info.get("pair", "")
         # An unknown pair gets its handshake too, and the error once it has shown its key.
         async with connections.accept(request, habits) as socket:
-            session = Session(feeds.get(pair), pair, key, socket)
-            if len(sessions) >= MOST_SESSIONS:
-                socket.push(b"session limit exceeded")
-                socket.end(WSCloseCode.OK)
-            else:
-                session.start(credentials_within)
-            sessions.add(session)
-            try:
-                await socket.run(session.hear)
-            finally:
-                sessions.discard(session)
-                session.close()
+            with gates.open("luno", endpoint, socket) as gate:
+                session = Session(feed, pair, key, socket, gate)
+                if len(sessions) >= MOST_SESSIONS:
+                    socket.push(b"session limit exceeded")
+                    socket.end(WSCloseCode.OK)
+                else:
+                    session.start(credentials_within)
+                sessions.add(session)
+                try:
+                    await socket.run(session.hear)
+                finally:
+                    sessions.discard(session)
+                    session.close()
         return socket.response
 
-    return [web.get("/api/1/stream/{pair}", serve)]
+    async def market(request: web.Request) -> web.StreamResponse:
+        return await serve(request, feeds.get(request.match_info["pair"]), "market_stream")
+
+    async def account(request: web.Request) -> web.StreamResponse:
+        return await serve(request, user, "user_stream")
+
+    return [
+        web.get("/api/1/stream/{pair}", market),
+        web.get("/api/1/userstream", account),
+    ]

@@ -1,5 +1,6 @@
 """The WebSocket API: an envelope around the same queries."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 
 from services.exchange_simulator.binance.feed import BinanceFeed
 from services.exchange_simulator.binance.queries import BinanceVenue
-from services.exchange_simulator.binance.ws_api import answer
+from services.exchange_simulator.binance.ws_api import answer, look_up
 from services.exchange_simulator.budget import MinuteBudget
 from services.exchange_simulator.instruments import INSTRUMENTS
 from services.exchange_simulator.market import Market
@@ -29,7 +30,8 @@ def venue() -> BinanceVenue:
 
 def ask(venue: BinanceVenue, **request: Any) -> dict[str, Any]:
     """The response to a request."""
-    return answer(venue, "client", msgspec.json.encode(request).decode())
+    text = msgspec.json.encode(request).decode()
+    return answer(venue, "client", text, partial(look_up, venue))
 
 
 def test_it_answers_with_the_id_the_result_and_the_weight_used(venue: BinanceVenue) -> None:
@@ -60,7 +62,7 @@ def test_it_answers_with_the_id_the_result_and_the_weight_used(venue: BinanceVen
         ("[1]", -1135),
         ('{"id":1}', -1102),
         ('{"id":1,"method":"ping","params":[]}', -1135),
-        ('{"id":1,"method":"order.place","params":{}}', -1020),
+        ('{"id":1,"method":"session.logon","params":{}}', -1020),
         ('{"id":1,"method":"depth","params":{"symbol":"NOPE"}}', -1121),
     ],
 )
@@ -68,7 +70,7 @@ def test_what_cant_be_done_is_an_error_with_its_status(
     venue: BinanceVenue, request_text: str, code: int
 ) -> None:
     """The `error` key is always there when the status isn't 200."""
-    reply = answer(venue, "client", request_text)
+    reply = answer(venue, "client", request_text, partial(look_up, venue))
     assert reply["status"] == 400
     assert reply["error"]["code"] == code
     assert "result" not in reply

@@ -1,0 +1,118 @@
+"""Binance's user data stream: what it tells of the account.
+
+Payloads: developers.binance.com, "User Data Streams for Binance".
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from services.exchange_simulator.account import Account, Event
+from services.exchange_simulator.binance.order_wire import (
+    ENDED,
+    EXPIRY_REASON,
+    NO_AMOUNT,
+    TYPES,
+    amount,
+    status,
+)
+from services.exchange_simulator.binance.wire import money, price, quantity
+
+encode = msgspec.json.encode
+
+
+class UserEvents:
+    """Follows an account; each event is written once, whoever listens."""
+
+    def __init__(self, account: Account, clock: Callable[[], int]) -> None:
+        self._account = account
+        self._clock = clock
+        # Execution ids begin at the start time: a restart doesn't reuse one.
+        self._execution_id = clock() * 1000
+        self._listeners: dict[Callable[[bytes], None], int] = {}
+        account.subscribe(self._see)
+
+    def join(self, push: Callable[[bytes], None], subscription_id: int) -> None:
+        """Send every event from now on to *push*, wrapped for that subscription."""
+        self._listeners[push] = subscription_id
+
+    def leave(self, push: Callable[[bytes], None]) -> None:
+        """Send nothing more to *push*."""
+        self._listeners.pop(push, None)
+
+    def _see(self, event: Event) -> None:
+        if event.what == "refused":
+            return  # told by the answer to the request only
+        self._execution_id += 1
+        self._publish(self._execution_report(event))
+        self._publish(self._position(event))
+
+    def _publish(self, said: dict[str, Any]) -> None:
+        if not self._listeners:
+            return
+        payload = encode(said)
+        for push, subscription_id in list(self._listeners.items()):
+            push(wrapped(payload, subscription_id))
+
+    def _position(self, event: Event) -> dict[str, Any]:
+        balances = self._account.balances
+        return {
+            "e": "outboundAccountPosition",
+            "E": self._clock(),
+            "u": event.time_ms,
+            "B": [
+                {"a": asset, "f": amount(balances[asset].free), "l": amount(balances[asset].held)}
+                for asset in event.balances
+            ],
+        }
+
+    def _execution_report(self, event: Event) -> dict[str, Any]:
+        order, fill = event.order, event.fill
+        instrument, asked = order.instrument, order.asked
+        what = {"new": "NEW", "trade": "TRADE"}.get(event.what) or ENDED[order.state]
+        report = {
+            "e": "executionReport",
+            "E": self._clock(),
+            "s": instrument.pair,
+            "c": order.client_id,
+            "S": asked.side.upper(),
+            "o": TYPES[asked.kind],
+            "f": asked.time_in_force,
+            "q": quantity(instrument, asked.quantity),
+            "p": price(instrument, asked.price or 0),
+            "P": NO_AMOUNT,
+            "F": NO_AMOUNT,
+            "g": -1,
+            # On a cancel `c` is the cancel's id and this the order's.
+            "C": asked.client_id if event.what == "canceled" else "",
+            "x": what,
+            "X": status(order),
+            "r": "NONE",
+            "i": order.order_id,
+            "l": quantity(instrument, fill.quantity if fill else 0),
+            "z": quantity(instrument, order.filled),
+            "L": price(instrument, fill.price if fill else 0),
+            "n": amount(fill.fee) if fill else "0",
+            "N": fill.fee_asset if fill else None,
+            "T": event.time_ms,
+            "t": fill.trade_id if fill else -1,
+            "I": self._execution_id,
+            "w": order.state == "open",
+            "m": bool(fill and fill.maker),
+            "M": fill is not None,
+            "O": order.created_ms,
+            "Z": money(instrument, order.spent),
+            "Y": money(instrument, fill.price * fill.quantity if fill else 0),
+            "Q": amount(asked.quote_asked or 0),
+            "W": order.created_ms,
+            "V": "NONE",
+        }
+        if what == "EXPIRED":
+            report["eR"] = EXPIRY_REASON
+        return report
+
+
+def wrapped(payload: bytes, subscription_id: int) -> bytes:
+    """An event as the WebSocket API sends it."""
+    return b'{"subscriptionId":%d,"event":%b}' % (subscription_id, payload)

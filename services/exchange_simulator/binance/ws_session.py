@@ -1,0 +1,196 @@
+"""One client of Binance's WebSocket API: signed requests, and its user data stream.
+
+Methods and envelope: developers.binance.com, "WebSocket API for Binance".
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from services.exchange_simulator.binance import errors, trading, ws_api
+from services.exchange_simulator.binance.queries import Answer, Query
+from services.exchange_simulator.binance.signing import Window
+from services.exchange_simulator.binance.trading import Desk
+from services.exchange_simulator.binance.user_events import UserEvents, wrapped
+from services.exchange_simulator.endpoints import ws_api_endpoint
+from services.exchange_simulator.fault_answers import error_body
+from services.exchange_simulator.faults import RequestFault
+from services.exchange_simulator.gate import Gate
+from services.exchange_simulator.sockets import Connection
+from services.exchange_simulator.stream_gate import StreamGate
+
+SUBSCRIBE_WEIGHT = 2
+SIGNED = frozenset(trading.ENDPOINTS) - {"account.permissions"}
+
+
+class Session:
+    """What one connection asks, is answered, and listens to."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        events: UserEvents,
+        gate: Gate,
+        connection: Connection,
+        stream: StreamGate,
+        client: str,
+    ) -> None:
+        self._desk = desk
+        self._events = events
+        self._gate = gate
+        self._connection = connection
+        self._stream = stream
+        self._client = client
+        self._subscription: int | None = None
+        self._subscriptions = 0
+        self._later: list[bytes] = []  # what follows the answer
+        self._methods: dict[str, Callable[[dict[str, Any], int], Answer]] = {
+            "userDataStream.subscribe.signature": self._subscribe,
+            "userDataStream.unsubscribe": self._unsubscribe,
+            "session.subscriptions": self._list,
+        }
+
+    def close(self) -> None:
+        """Listen to nothing more."""
+        self._events.leave(self._stream.push)
+
+    def hear(self, text: str) -> None:
+        """Answer one request, in the way that its fault wants."""
+        received = self._desk.venue.clock()
+        method, params = _peek(text)
+        endpoint = ws_api_endpoint(method)
+        if endpoint == "place":
+            self._gate.count("binance", str(params.get("newClientOrderId", "")))
+        fault = self._gate.plan.take_request("binance", endpoint, text)
+        if fault is None:
+            self._say(self._answer(text, received))
+        else:
+            self._suffer(fault, text, received, str(params.get("newClientOrderId", "")))
+
+    def _answer(self, text: str, received_ms: int) -> bytes:
+        def look_up(method: str, params: dict[str, Any]) -> Answer:
+            return self._look_up(method, params, received_ms)
+
+        return msgspec.json.encode(ws_api.answer(self._desk.venue, self._client, text, look_up))
+
+    def _say(self, frame: bytes) -> None:
+        self._connection.push(frame)
+        for later in self._later:
+            self._stream.push(later)
+        self._later.clear()
+
+    def _suffer(self, fault: RequestFault, text: str, received_ms: int, client_id: str) -> None:
+        call_later = asyncio.get_running_loop().call_later
+        answer_after = fault.answer_after_ms / 1000
+
+        def execute() -> bytes:
+            frame = self._answer(text, received_ms)
+            if fault.invisible_ms and client_id:
+                self._gate.hide("binance", client_id, fault.invisible_ms)
+            return frame
+
+        def execute_and_say() -> None:
+            frame = execute()
+            if fault.answer == "normal":
+                call_later(answer_after, self._say, frame)
+
+        waits_for_execution = fault.answer in ("normal", "hang")
+        if fault.execute == "late" and waits_for_execution:
+            call_later(fault.execute_after_ms / 1000, execute_and_say)
+        elif fault.execute == "late":
+            call_later(fault.execute_after_ms / 1000, execute)
+        elif fault.execute == "now":
+            execute_and_say()
+        if fault.answer == "close":
+            call_later(answer_after, self._connection.cut)
+        elif fault.answer == "error":
+            call_later(answer_after, self._say, self._error(fault, text))
+
+    def _error(self, fault: RequestFault, text: str) -> bytes:
+        error = error_body(fault)
+        if fault.retry_after is not None:
+            now = self._desk.venue.clock()
+            error["data"] = {"serverTime": now, "retryAfter": now + fault.retry_after * 1000}
+        said = {"id": _request_id(text), "status": fault.status, "error": error}
+        return msgspec.json.encode(said)
+
+    def _look_up(self, method: str, params: dict[str, Any], received_ms: int) -> Answer:
+        own = self._methods.get(method)
+        if own is not None:
+            return own(params, received_ms)
+        if method in SIGNED:
+            signed = self._check(params)
+            return trading.answer(self._desk, method, signed, received_ms)
+        return ws_api.look_up(self._desk.venue, method, params)
+
+    def _check(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """Check key and signature; the parameters as texts.
+
+        The payload is all parameters but the signature, sorted by name, as "name=value" joined
+        by "&": "SIGNED request security" in the WebSocket API docs.
+
+        Raises:
+            BinanceError: the venue's refusal.
+        """
+        texts = {name: _text(value) for name, value in params.items()}
+        self._desk.key.check(texts.get("apiKey"))
+        signature = texts.pop("signature", "")
+        if not signature:
+            raise errors.missing("signature")
+        payload = "&".join(f"{name}={texts[name]}" for name in sorted(texts))
+        self._desk.key.check_signature(payload, signature)
+        return texts
+
+    def _subscribe(self, params: dict[str, Any], received_ms: int) -> Answer:
+        signed = self._check(params)
+        Window.of(signed).check(received_ms)
+        if self._subscription is not None:
+            raise errors.BinanceError(400, -2035, "User Data Stream subscription already active.")
+        self._subscription = self._subscriptions
+        self._subscriptions += 1
+        self._events.join(self._stream.push, self._subscription)
+        return SUBSCRIBE_WEIGHT, {"subscriptionId": self._subscription}
+
+    def _unsubscribe(self, params: dict[str, Any], _: int) -> Answer:
+        query = Query(params)
+        wanted = query.number("subscriptionId")
+        query.done()
+        ended = self._subscription
+        if ended is None or wanted not in (None, ended):
+            raise errors.BinanceError(400, -2036, "User Data Stream subscription not active.")
+        self._subscription = None
+        self._events.leave(self._stream.push)
+        terminated = {"e": "eventStreamTerminated", "E": self._desk.venue.clock()}
+        self._later.append(wrapped(msgspec.json.encode(terminated), ended))
+        return SUBSCRIBE_WEIGHT, {}
+
+    def _list(self, params: dict[str, Any], _: int) -> Answer:
+        Query(params).done()
+        open_ = [] if self._subscription is None else [{"subscriptionId": self._subscription}]
+        return SUBSCRIBE_WEIGHT, open_
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _peek(text: str) -> tuple[str, dict[str, Any]]:
+    """Method and parameters, as far as they can be read."""
+    try:
+        request = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return "", {}
+    if not isinstance(request, dict):
+        return "", {}
+    params = request.get("params")
+    return str(request.get("method", "")), params if isinstance(params, dict) else {}
+
+
+def _request_id(text: str) -> Any:
+    try:
+        request = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
+    return request.get("id") if isinstance(request, dict) else None
