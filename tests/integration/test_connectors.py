@@ -1,0 +1,282 @@
+"""Both connectors as processes, on a real Redis, against the simulator as a process."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from shutil import rmtree
+
+import pytest
+from redis.asyncio import Redis
+
+from common_models import OrderBook
+from common_models.stream_names import MarketStream, connector, state_key
+from services._local.redis_server import RedisServer, free_port
+from tests.support.eventually import eventually, eventually_async
+from tests.support.processes import Service, running
+from tests.support.recorder import recording
+from tests.support.venues import (
+    BINANCE,
+    LUNO,
+    LUNO_WITHOUT_KEY,
+    VENUES,
+    Venue,
+    all_move_on,
+    is_ready,
+    newest,
+    published,
+    report,
+    simulator,
+    trade_ids,
+)
+
+FLOWS_AGAIN_WITHIN = 10.0
+
+every_venue = pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
+
+
+@dataclass
+class Running:
+    """One connector at work, and the port of the simulator it works on."""
+
+    service: Service
+    health_port: int
+    simulator_port: int
+
+
+@asynccontextmanager
+async def connected(
+    venue: Venue, redis_url: str, folder: Path, port: int, **more: str
+) -> AsyncIterator[Running]:
+    """The connector of *venue* as a process; nothing is waited for."""
+    health_port = free_port()
+    environment = {**venue.environment(port, redis_url, health_port), **more}
+    async with running(venue.module, environment, folder) as service:
+        yield Running(service, health_port, port)
+
+
+async def alive(run: Running, part: str) -> str:
+    """Wait until it lives, isn't ready and names *part*; why."""
+
+    async def waits() -> bool:
+        status, body = await report(run.health_port)
+        return status == 503 and body["parts"].get(part, "ok") not in ("ok", "starting")
+
+    await eventually_async(waits)
+    assert (await report(run.health_port, "/health"))[0] == 200
+    assert not run.service.exited
+    reason: str = (await report(run.health_port))[1]["parts"][part]
+    return reason
+
+
+async def flows_again(redis: Redis, venue: Venue, since: dict[str, bytes]) -> float:
+    """Wait until every stream moves on; how many seconds that took."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await eventually_async(lambda: all_move_on(redis, venue, since), within=30.0)
+    return loop.time() - started
+
+
+def assert_never_crossed(books: list[OrderBook]) -> None:
+    """Best bid below best ask, bids falling, asks rising."""
+    for book in books:
+        bids = [level.price for level in book.bids]
+        asks = [level.price for level in book.asks]
+        assert all(a > b for a, b in pairwise(bids))
+        assert all(a < b for a, b in pairwise(asks))
+        assert not (bids and asks) or bids[0] < asks[0]
+
+
+@every_venue
+async def test_every_book_is_true_and_every_trade_there_across_the_venues_death(
+    venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """Killed and started again, it flows within 10 s; and no book was ever one it never held."""
+    port = free_port()
+    async with recording(venue.exchange, port, venue.symbols) as records:
+        async with simulator(port, tmp_path / "1") as first:
+            await eventually(lambda: all(r.sessions == 1 for r in records.values()))
+            async with connected(venue, redis_server.url, tmp_path, port) as run:
+                await flows_again(redis, venue, {})
+                await flows_again(redis, venue, await newest(redis, venue.streams))
+                await first.end(signal.SIGKILL)
+                assert await alive(run, f"feed {venue.symbols[0]}")
+                before = await newest(redis, venue.streams)
+                killed_at = {s: len(await trade_ids(redis, venue, s)) for s in venue.symbols}
+                async with simulator(port, tmp_path / "2"):
+                    assert await flows_again(redis, venue, before) < FLOWS_AGAIN_WITHIN
+                    await eventually(lambda: all(r.sessions == 2 for r in records.values()))
+                    await flows_again(redis, venue, await newest(redis, venue.streams))
+                    await eventually_async(lambda: is_ready(run.health_port))
+                    assert await run.service.end() == 0
+        for symbol in venue.symbols:
+            books = await published(redis, MarketStream.of(venue.exchange, symbol, "orderbook"))
+            assert_never_crossed(books)
+            # Binance's diffs come each 100 ms; the first book after a join may lie between two.
+            joins = 2 if venue is BINANCE else 0
+            assert len(records[symbol].unknown(books)) <= joins
+            assert len(books) > 10 or venue is LUNO_WITHOUT_KEY
+            ids = await trade_ids(redis, venue, symbol)
+            for part in (ids[: killed_at[symbol]], ids[killed_at[symbol] :]):
+                assert part == list(range(part[0], part[0] + len(part)))
+
+
+@pytest.mark.parametrize("venue", [BINANCE, LUNO], ids=lambda venue: venue.name)
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "empty"])
+async def test_a_redis_that_dies_gets_everything_that_it_missed(
+    venue: Venue, kept: bool, redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """Killed, and started again with its data or without: no trade is missing or repeated."""
+    port = free_port()
+    async with (
+        simulator(port, tmp_path / "simulator"),
+        connected(venue, redis_server.url, tmp_path, port) as run,
+    ):
+        await flows_again(redis, venue, {})
+        await redis_server.kill()
+        assert "Redis" in await alive(run, "redis")
+        if not kept:
+            rmtree(redis_server.data_dir)
+        await redis_server.start()
+        before = await newest(redis, venue.streams) if kept else {}
+        assert await flows_again(redis, venue, before) < FLOWS_AGAIN_WITHIN
+        await flows_again(redis, venue, await newest(redis, venue.streams))
+        await eventually_async(lambda: is_ready(run.health_port))
+        assert await run.service.end() == 0
+    for symbol in venue.symbols:
+        ids = await trade_ids(redis, venue, symbol)
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+        assert_never_crossed(
+            await published(redis, MarketStream.of(venue.exchange, symbol, "orderbook"))
+        )
+    world = await redis.get(state_key(connector(venue.exchange), "world"))
+    assert world == b"simulator"
+
+
+@every_venue
+async def test_without_redis_it_lives_says_so_and_recovers(venue: Venue, tmp_path: Path) -> None:
+    """Start order doesn't matter."""
+    server = RedisServer(tmp_path / "redis", free_port())
+    port = free_port()
+    async with (
+        simulator(port, tmp_path / "simulator"),
+        connected(venue, server.url, tmp_path, port) as run,
+    ):
+        assert "Redis can't be reached" in await alive(run, "redis")
+        await server.start()
+        try:
+            await eventually_async(lambda: is_ready(run.health_port))
+        finally:
+            await server.stop()
+
+
+@every_venue
+async def test_without_a_venue_it_lives_says_so_and_recovers(
+    venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """Start order doesn't matter."""
+    port = free_port()
+    async with connected(venue, redis_server.url, tmp_path, port) as run:
+        assert "no answer from" in await alive(run, "exchange")
+        async with simulator(port, tmp_path / "simulator"):
+            await eventually_async(lambda: is_ready(run.health_port))
+            await flows_again(redis, venue, {})
+
+
+@every_venue
+async def test_an_unknown_symbol_ends_it_with_the_nearest_names(
+    venue: Venue, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Exit 1, once the venue has answered."""
+    port = free_port()
+    typo = venue.symbols[1].replace("ETH", "ETHX")
+    async with (
+        simulator(port, tmp_path / "simulator"),
+        connected(venue, redis_server.url, tmp_path, port, **{venue.setting: typo}) as run,
+    ):
+        assert await asyncio.wait_for(run.service.process.wait(), 20.0) == 1
+    last = run.service.log.read_text().splitlines()[-1]
+    assert f"{venue.setting}: '{typo}' isn't listed; did you mean {venue.symbols[1]}" in last
+
+
+@every_venue
+async def test_a_redis_url_that_cannot_be_parsed_ends_it_with_one_line(
+    venue: Venue, tmp_path: Path
+) -> None:
+    """Exit 1, and no traceback."""
+    async with connected(venue, "redis:/nowhere", tmp_path, free_port()) as run:
+        assert await asyncio.wait_for(run.service.process.wait(), 20.0) == 1
+    (line,) = run.service.log.read_text().splitlines()
+    assert line.startswith(f"{venue.module}: settings: REDIS_URL: ")
+
+
+@every_venue
+async def test_a_redis_of_another_world_is_left_alone(
+    venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """Exit 1 with the reason; nothing was written."""
+    key = state_key(connector(venue.exchange), "world")
+    await redis.set(key, "live")
+    port = free_port()
+    async with (
+        simulator(port, tmp_path / "simulator"),
+        connected(venue, redis_server.url, tmp_path, port) as run,
+    ):
+        assert await asyncio.wait_for(run.service.process.wait(), 20.0) == 1
+    last = run.service.log.read_text().splitlines()[-1]
+    assert "this Redis holds live data and this connector is for simulator" in last
+    assert await redis.get(key) == b"live"
+    assert await newest(redis, venue.streams) == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_luno_stops_in_time_with_a_request_in_flight(
+    number: signal.Signals, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """A request in a thread can't be cancelled; the stop comes within 5 s all the same."""
+    asked = asyncio.Event()
+    over = asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await over.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(never_answers, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, connected(LUNO, redis_server.url, tmp_path, port) as run:
+        await asyncio.wait_for(asked.wait(), 20.0)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        assert await run.service.end(number) == 0
+        assert loop.time() - started < 5.0
+        over.set()
+
+
+async def test_luno_with_a_wrong_key_stops_its_feeds_and_lives(
+    redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """`/ready` says which variables to look at; the process goes on."""
+    port = free_port()
+    async with (
+        simulator(port, tmp_path / "simulator"),
+        connected(
+            LUNO, redis_server.url, tmp_path, port, LUNO_API_SECRET_KEY="not-the-secret"
+        ) as run,
+    ):
+        reason = await alive(run, "feed XBT/ZAR")
+        await eventually_async(lambda: _stopped(run))
+        reason = (await report(run.health_port))[1]["parts"]["feed XBT/ZAR"]
+        assert "check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY" in reason
+        assert "not-the-secret" not in run.service.log.read_text()
+        assert not run.service.exited
+        assert await run.service.end() == 0
+
+
+async def _stopped(run: Running) -> bool:
+    parts = (await report(run.health_port))[1]["parts"]
+    return all(parts[f"feed {symbol}"].startswith("stopped: ") for symbol in LUNO.symbols)

@@ -1,0 +1,104 @@
+"""What the Binance connector takes from its environment."""
+
+from pathlib import Path
+
+import pytest
+
+from services._runtime.settings import SettingsError, load
+from services.binance_connector.settings import BinanceSettings
+
+
+@pytest.fixture(autouse=True)
+def empty_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No `.env` and no variable of the machine that runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in BinanceSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_without_any_variable_it_is_the_live_venue_without_a_key() -> None:
+    """The documented defaults."""
+    settings = load(BinanceSettings)
+    assert settings.world == "live"
+    assert settings.binance_symbols == ("BTC/USDT", "ETH/USDT")
+    assert settings.binance_api_key is None
+
+
+@pytest.mark.parametrize(
+    ("url", "world"),
+    [
+        ("https://api.binance.com/api", "live"),
+        ("https://api-gcp.binance.com/api", "live"),
+        ("https://testnet.binance.vision/api", "testnet"),
+        ("https://demo-api.binance.com/api/", "testnet"),
+        ("http://127.0.0.1:8900/api", "simulator"),
+        ("http://localhost:8900/api", "simulator"),
+        ("http://[::1]:8900/api", "simulator"),
+        ("http://exchange_simulator:8900/api", "simulator"),
+        ("https://127.0.0.1.example.com/api", "live"),
+        ("https://testnet.binance.vision.example.com/api", "live"),
+    ],
+)
+def test_the_host_of_the_rest_url_says_whose_money_it_is(
+    monkeypatch: pytest.MonkeyPatch, url: str, world: str
+) -> None:
+    """Any host we don't know for sure is taken for live."""
+    monkeypatch.setenv("BINANCE_REST_URL", url)
+    assert load(BinanceSettings).world == world
+
+
+@pytest.mark.parametrize("name", ["BINANCE_API_KEY", "BINANCE_API_SECRET"])
+def test_half_a_key_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It names both variables, and shows neither."""
+    monkeypatch.setenv(name, "hidden")
+    with pytest.raises(SettingsError) as caught:
+        load(BinanceSettings)
+    assert str(caught.value) == (
+        "BINANCE_API_KEY and BINANCE_API_SECRET: only one is set; want both or neither"
+    )
+
+
+def test_a_whole_key_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even by repr."""
+    monkeypatch.setenv("BINANCE_API_KEY", "hidden")
+    monkeypatch.setenv("BINANCE_API_SECRET", "hidden")
+    assert "hidden" not in repr(load(BinanceSettings))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (",", "names no symbol; want at least one"),
+        ("BTCUSDT", "want the slash form, e.g. BTC/USDT"),
+        ("BTC/USDT/X", "want the slash form, e.g. BTC/USDT"),
+    ],
+)
+def test_symbols_that_are_none_are_a_clear_error(
+    monkeypatch: pytest.MonkeyPatch, value: str, message: str
+) -> None:
+    """With the variable's name and what would be right."""
+    monkeypatch.setenv("BINANCE_SYMBOLS", value)
+    with pytest.raises(SettingsError, match=message) as caught:
+        load(BinanceSettings)
+    assert str(caught.value).startswith("BINANCE_SYMBOLS=")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORDER_BOOK_DEPTH", "0"),
+        ("ORDER_BOOK_DEPTH", "5000"),
+        ("ORDER_BOOK_INTERVAL", "-1"),
+        ("ORDER_BOOK_INTERVAL", "nan"),
+        ("MARKET_DATA_MAXLEN", "0"),
+        ("BOOK_AUDIT_INTERVAL", "0"),
+        ("BINANCE_REST_URL", "api.binance.com"),
+    ],
+)
+def test_a_number_or_url_out_of_bounds_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """One line that a person can act on."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name}="):
+        load(BinanceSettings)
