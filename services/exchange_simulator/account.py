@@ -25,6 +25,7 @@ from services.exchange_simulator.matching import (
     Order,
     Refused,
     Removed,
+    Rested,
     Terms,
     Trade,
 )
@@ -84,12 +85,18 @@ class Account:
         self._open: dict[tuple[str, int], AccountOrder] = {}
         self._entering: NewOrder | None = None
         self._listeners: list[Callable[[Event], None]] = []
+        self._followers: list[Callable[[list[AccountOrder]], None]] = []
+        self._touched: dict[tuple[str, int], AccountOrder] = {}  # in this step
         for market in markets.values():
             market.subscribe(partial(self._see, market))
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call *listener* with every event from now on."""
         self._listeners.append(listener)
+
+    def follow(self, follower: Callable[[list[AccountOrder]], None]) -> None:
+        """Call *follower* after each step of a market, with the orders that it changed."""
+        self._followers.append(follower)
 
     def place(self, asked: NewOrder) -> AccountOrder:
         """Send an order to its market; it comes back as it stands after matching.
@@ -179,17 +186,25 @@ class Account:
                     self._fill(market, step, fact, fact.maker, maker=True)
                 if fact.taker.terms.owner == OWNER:
                     self._fill(market, step, fact, fact.taker, maker=False)
-            elif fact.order.terms.owner != OWNER:
-                continue
-            elif isinstance(fact, Accepted):
-                self._enter(market, step, fact.order)
-            elif isinstance(fact, Refused):
-                self._enter(market, step, fact.order)
-                self._close(market, step, fact.order, "refused")
-            elif isinstance(fact, Removed):
-                self._close(market, step, fact.order, "canceled")
-            elif isinstance(fact, Killed):
-                self._close(market, step, fact.order, "expired")
+            elif fact.order.terms.owner == OWNER:
+                self._follow_own(market, step, fact)
+        if self._touched:
+            touched = list(self._touched.values())
+            self._touched.clear()
+            for follower in self._followers:
+                follower(touched)
+
+    def _follow_own(
+        self, market: Market, step: Step, fact: Accepted | Refused | Rested | Removed | Killed
+    ) -> None:
+        if isinstance(fact, Accepted | Refused):
+            self._enter(market, step, fact.order)
+        if isinstance(fact, Refused):
+            self._close(market, step, fact.order, "refused")
+        elif isinstance(fact, Removed):
+            self._close(market, step, fact.order, "canceled")
+        elif isinstance(fact, Killed):
+            self._close(market, step, fact.order, "expired")
 
     def _enter(self, market: Market, step: Step, engine_order: Order) -> None:
         asked, self._entering = self._entering, None
@@ -257,6 +272,7 @@ class Account:
         order.held = amount
 
     def _tell(self, event: Event) -> None:
+        self._touched[(event.order.asked.symbol, event.order.order_id)] = event.order
         for listener in self._listeners:
             listener(event)
 

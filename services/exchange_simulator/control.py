@@ -1,77 +1,160 @@
-"""The simulator's own HTTP API, for tests: faults, the ledger."""
+"""The simulator's own HTTP API, for tests: faults, sessions, clocks, prices, and the ledger."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.exchange_simulator.account import Account
+from services.exchange_simulator.account_order import BY_SYMBOL
 from services.exchange_simulator.endpoints import StreamEndpoint
-from services.exchange_simulator.faults import Fault
+from services.exchange_simulator.faults import RequestFault, StreamFault
 from services.exchange_simulator.gate import Gate
-from services.exchange_simulator.instruments import Venue
+from services.exchange_simulator.instruments import Venue, fixed, whole
 from services.exchange_simulator.ledger import ledger
 from services.exchange_simulator.stream_gate import SessionAction, StreamGates
+from services.exchange_simulator.traders import Traders
+from services.exchange_simulator.venue_clock import VenueClock
 
-FAULTS: TypeAdapter[list[Fault]] = TypeAdapter(list[Fault])
+DAY_MS = 86_400_000
 
 
-class SessionOrder(BaseModel):
-    """What to do at once to all open connections of a kind."""
-
+class _Order(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class SessionOrder(_Order):
+    """What to do at once to all open connections of a kind."""
 
     venue: Venue
     endpoint: StreamEndpoint
     action: SessionAction
 
 
-def routes(
-    gate: Gate, gates: StreamGates, accounts: Mapping[Venue, Account]
-) -> list[web.AbstractRouteDef]:
-    """The routes under /simulator."""
+class ClockOrder(_Order):
+    """How far a venue's clock is off."""
 
-    async def add_faults(request: web.Request) -> web.Response:
-        try:
-            given = msgspec.json.decode(await request.read())
-            faults = FAULTS.validate_python(given if isinstance(given, list) else [given])
-        except (msgspec.DecodeError, ValidationError) as e:
-            return _respond({"error": str(e)}, 400)
-        return _respond({"ids": [gate.plan.add(fault) for fault in faults]})
+    venue: Venue
+    offset_ms: Annotated[int, Field(ge=-DAY_MS, le=DAY_MS)]
 
-    async def show_faults(_: web.Request) -> web.Response:
-        return _respond({"faults": gate.plan.report()})
 
-    async def clear_faults(_: web.Request) -> web.Response:
-        gate.plan.clear()
-        return _respond({})
+class PriceOrder(_Order):
+    """Where a symbol's price is to go."""
 
-    async def act_on_sessions(request: web.Request) -> web.Response:
-        try:
-            order = SessionOrder.model_validate_json(await request.read())
-        except ValidationError as e:
-            return _respond({"error": str(e)}, 400)
-        return _respond({"sessions": gates.act(order.venue, order.endpoint, order.action)})
+    symbol: str
+    price: str
 
-    async def show_ledger(_: web.Request) -> web.Response:
-        return _respond(
-            {
-                venue: ledger(venue, account, gate.arrivals[venue])
-                for venue, account in accounts.items()
-            }
-        )
+
+Fault = Annotated[RequestFault | StreamFault, Field(discriminator="endpoint")]
+FAULTS: TypeAdapter[list[RequestFault | StreamFault]] = TypeAdapter(list[Fault])
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What the API works on; traders by slash symbol."""
+
+    gate: Gate
+    gates: StreamGates
+    accounts: Mapping[Venue, Account]
+    clocks: Mapping[Venue, VenueClock]
+    traders: Mapping[str, Traders]
+
+
+class OrderError(ValueError):
+    """Something asked of the simulator that can't be done."""
+
+
+def routes(controls: Controls) -> list[web.AbstractRouteDef]:
+    """The routes under /simulator. A body that isn't right is a 400 that says why."""
+
+    def call(answer: Any) -> Any:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                said, status = answer(controls, await request.read(), request.match_info), 200
+            except (msgspec.DecodeError, ValidationError, OrderError) as e:
+                said, status = {"error": str(e)}, 400
+            return web.Response(
+                status=status, body=msgspec.json.encode(said), content_type="application/json"
+            )
+
+        return handle
 
     return [
-        web.post("/simulator/faults", add_faults),
-        web.get("/simulator/faults", show_faults),
-        web.delete("/simulator/faults", clear_faults),
-        web.post("/simulator/sessions", act_on_sessions),
-        web.get("/simulator/ledger", show_ledger),
+        web.post("/simulator/faults", call(add_faults)),
+        web.get("/simulator/faults", call(show_faults)),
+        web.delete("/simulator/faults", call(clear_faults)),
+        web.delete("/simulator/faults/{id}", call(remove_fault)),
+        web.post("/simulator/sessions", call(act_on_sessions)),
+        web.post("/simulator/clock", call(set_clock)),
+        web.post("/simulator/price", call(move_price)),
+        web.get("/simulator/ledger", call(show_ledger)),
     ]
 
 
-def _respond(said: object, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(said), content_type="application/json"
-    )
+def add_faults(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
+    """Put one rule or a list of rules in force."""
+    given = msgspec.json.decode(body)
+    faults = FAULTS.validate_python(given if isinstance(given, list) else [given])
+    return {"ids": [controls.gate.plan.add(fault) for fault in faults]}
+
+
+def show_faults(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
+    """All rules, and how often each has struck."""
+    return {"faults": controls.gate.plan.report()}
+
+
+def clear_faults(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
+    """End all rules."""
+    controls.gate.plan.clear()
+    return {"faults": []}
+
+
+def remove_fault(controls: Controls, _: bytes, path: Mapping[str, str]) -> dict[str, Any]:
+    """End one rule."""
+    number = path["id"]
+    if not (number.isascii() and number.isdecimal() and controls.gate.plan.remove(int(number))):
+        raise OrderError(f"id={number!r}: no such rule; GET /simulator/faults lists them")
+    return show_faults(controls, b"", {})
+
+
+def act_on_sessions(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
+    """Do something to open connections; to how many it was done."""
+    order = SessionOrder.model_validate_json(body)
+    return {"sessions": controls.gates.act(order.venue, order.endpoint, order.action)}
+
+
+def set_clock(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
+    """Put a venue's clock off."""
+    order = ClockOrder.model_validate_json(body)
+    controls.clocks[order.venue].offset_ms = order.offset_ms
+    return {"venue": order.venue, "now_ms": controls.clocks[order.venue]()}
+
+
+def move_price(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
+    """Move a symbol's market to a price."""
+    order = PriceOrder.model_validate_json(body)
+    crowd = controls.traders.get(order.symbol)
+    if crowd is None:
+        raise OrderError(f"symbol={order.symbol!r}: want one of {', '.join(controls.traders)}")
+    instrument = BY_SYMBOL[order.symbol]
+    lowest, highest = instrument.min_price, instrument.max_price
+    try:
+        ticks = whole(order.price, instrument.price_scale)
+    except ValueError as e:
+        raise OrderError(f"price: {e}") from None
+    if not lowest <= ticks <= highest:
+        bounds = " to ".join(fixed(p, instrument.price_scale) for p in (lowest, highest))
+        raise OrderError(f"price={order.price}: want {bounds}")
+    crowd.move(ticks)
+    return {"symbol": order.symbol, "price": order.price}
+
+
+def show_ledger(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
+    """What really happened at both venues."""
+    return {
+        venue: ledger(venue, account, controls.gate.arrivals[venue])
+        for venue, account in controls.accounts.items()
+    }

@@ -24,6 +24,7 @@ from services.exchange_simulator.binance.order_count import OrderCount
 from services.exchange_simulator.binance.queries import BinanceVenue
 from services.exchange_simulator.binance.signing import BinanceKey
 from services.exchange_simulator.budget import MinuteBudget
+from services.exchange_simulator.control import Controls
 from services.exchange_simulator.faults import FaultPlan
 from services.exchange_simulator.gate import Gate
 from services.exchange_simulator.instruments import Venue
@@ -37,8 +38,10 @@ from services.exchange_simulator.luno.user_feed import UserFeed
 from services.exchange_simulator.market import Market
 from services.exchange_simulator.settings import SimulatorSettings
 from services.exchange_simulator.sockets import Connections
+from services.exchange_simulator.state_file import StateFile
 from services.exchange_simulator.stream_gate import StreamGates
 from services.exchange_simulator.traders import Traders
+from services.exchange_simulator.venue_clock import VenueClock
 
 log = structlog.get_logger()
 
@@ -97,34 +100,43 @@ async def running_simulator(
     Raises:
         FatalError: the port is taken.
     """
-    markets = {i.symbol: Market(i, clock) for i in settings.instruments}
+    clocks = {venue: VenueClock(clock) for venue in FEES}
+    markets = {i.symbol: Market(i, clocks[i.venue]) for i in settings.instruments}
     binance = {name: BinanceFeed(market) for name, market in _by_pair(markets, "binance").items()}
     luno = {name: LunoFeed(market) for name, market in _by_pair(markets, "luno").items()}
-    crowds = [
-        Traders(market, settings.simulator_seed, settings.simulator_book_orders)
-        for market in markets.values()
-    ]
+    crowds = {
+        symbol: Traders(market, settings.simulator_seed, settings.simulator_book_orders)
+        for symbol, market in markets.items()
+    }
     accounts = {venue: _account(venue, markets, settings) for venue in FEES}
-    for crowd in crowds:
+    state = settings.simulator_state_file and StateFile(settings.simulator_state_file)
+    if state:
+        state.load(accounts)
+    for crowd in crowds.values():
         crowd.open_market()
     key = ApiKey(settings.simulator_luno_api_key_id, settings.simulator_luno_api_secret_key)
     connections = Connections()
-    binance_venue = BinanceVenue(binance, clock, MinuteBudget(WEIGHT_LIMIT, clock))
-    luno_venue = LunoVenue(luno, clock, MinuteBudget(CALLS_PER_MINUTE, clock), key)
+    binance_venue = BinanceVenue(
+        binance, clocks["binance"], MinuteBudget(WEIGHT_LIMIT, clocks["binance"])
+    )
+    luno_venue = LunoVenue(
+        luno, clocks["luno"], MinuteBudget(CALLS_PER_MINUTE, clocks["luno"]), key
+    )
     binance_key = BinanceKey(
         settings.simulator_binance_api_key, settings.simulator_binance_api_secret
     )
-    gate = Gate(FaultPlan(settings.simulator_seed), dict.fromkeys(FEES, clock), accounts)
+    gate = Gate(FaultPlan(settings.simulator_seed), clocks, accounts)
     app = build_app(
-        gate,
-        accounts,
-        binance_trading.Desk(binance_venue, accounts["binance"], binance_key, OrderCount(clock)),
+        Controls(gate, StreamGates(gate.plan), accounts, clocks, crowds),
+        binance_trading.Desk(
+            binance_venue, accounts["binance"], binance_key, OrderCount(clocks["binance"])
+        ),
         luno_trading.Desk(luno_venue, accounts["luno"]),
         connections,
     )
     async with _listening(app, settings) as port, asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(pacing.drive(crowds, settings.simulator_rate)),
+            group.create_task(pacing.drive(list(crowds.values()), settings.simulator_rate)),
             group.create_task(pacing.tick(list(binance.values()))),
         ]
         try:
@@ -134,6 +146,8 @@ async def running_simulator(
                 task.cancel()
             gate.stop()
             connections.end_all()
+            if state:
+                state.close()
 
 
 def _account(venue: Venue, markets: Mapping[str, Market], settings: SimulatorSettings) -> Account:
@@ -142,8 +156,7 @@ def _account(venue: Venue, markets: Mapping[str, Market], settings: SimulatorSet
 
 
 def build_app(
-    gate: Gate,
-    accounts: Mapping[Venue, Account],
+    controls: Controls,
     binance: binance_trading.Desk,
     luno: luno_trading.Desk,
     connections: Connections,
@@ -153,12 +166,12 @@ def build_app(
     async def unknown(_: web.Request) -> web.Response:
         return web.Response(status=404)
 
-    gates = StreamGates(gate.plan)
+    gate, gates = controls.gate, controls.gates
     user = UserFeed(luno.account, luno.venue.clock)
     app = web.Application(middlewares=[gate.middleware()])
     app.add_routes(
         [
-            *control.routes(gate, gates, accounts),
+            *control.routes(controls),
             *binance_trading_rest.routes(binance),
             *binance_rest.routes(binance.venue),
             *binance_streams.routes(binance.venue, gates, connections),

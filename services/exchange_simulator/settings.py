@@ -1,5 +1,6 @@
 """What the simulator is told."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -36,6 +37,8 @@ class SimulatorSettings(ServiceSettings):
     simulator_symbols: Symbols = ()
     # What the accounts begin with, where it isn't the default: "USDT:1000,BTC:0".
     simulator_funds: str = ""
+    # Where accounts and orders outlive a restart; without it they begin anew.
+    simulator_state_file: Path | None = None
     simulator_binance_api_key: str = "simulator-key"
     simulator_binance_api_secret: SecretStr = SecretStr("simulator-secret")
     simulator_luno_api_key_id: str = "simulator-key"

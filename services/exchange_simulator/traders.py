@@ -53,6 +53,10 @@ class OrderPool:
             self._ids[at] = last
             self._at[last] = at
 
+    def ids(self) -> list[int]:
+        """All ids."""
+        return list(self._ids)
+
     def pick(self, rng: Random) -> int:
         """Any id; the pool isn't empty."""
         return self._ids[int(rng.random() * len(self._ids))]
@@ -66,7 +70,8 @@ class Traders:
         self._instrument = market.instrument
         self._orders = orders
         self._rng = Random(f"{seed}:{market.instrument.symbol}")  # noqa: S311 - a market, no key
-        self._believed = float(market.instrument.start_price)
+        self._centre = market.instrument.start_price
+        self._believed = float(self._centre)
         self._pools: dict[Side, OrderPool] = {"buy": OrderPool(), "sell": OrderPool()}
         market.subscribe(self._see)
 
@@ -78,10 +83,39 @@ class Traders:
         for _ in range(WARM_UP):
             self.act()
 
+    def move(self, price: int) -> None:
+        """Believe in *price* (ticks) from now on, and make it the market's at once.
+
+        Both sides are placed anew around it, never leaving the book one-sided. What others
+        have on the way there is taken.
+        """
+        up = price >= self._believed
+        self._centre, self._believed = price, float(price)
+        ahead: Side = "sell" if up else "buy"
+        behind: Side = "buy" if up else "sell"
+        self._renew(ahead)
+        engine = self._market.engine
+        side = engine.asks if up else engine.bids
+        in_the_way = side.available(price, self._instrument.max_quantity)
+        while in_the_way:
+            self._market.submit(Terms(CROWD, behind, in_the_way, price, "IOC"))
+            in_the_way = side.available(price, self._instrument.max_quantity)
+        self._renew(behind)
+        for _ in range(WARM_UP):
+            self.act()
+
+    def _renew(self, side: Side) -> None:
+        """Place new orders on a side, then cancel the old ones."""
+        old = self._pools[side].ids()
+        for _ in range(self._orders):
+            self._place(side, post_only=True)
+        for order_id in old:
+            self._market.cancel(order_id)
+
     def act(self) -> None:
         """One action: an order or a cancel."""
         rng = self._rng
-        start = self._instrument.start_price
+        start = self._centre
         self._believed += rng.gauss(0.0, STEP_SIZE) * start
         self._believed += PULL_BACK * (start - self._believed)
         bids, asks = len(self._pools["buy"]), len(self._pools["sell"])

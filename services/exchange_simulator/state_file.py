@@ -1,0 +1,122 @@
+"""The accounts on disk: a line for each change, so that a killed simulator knows them again.
+
+A line has all orders and balances that one step of a market changed, and is written before
+anybody is answered; it is in the system's hands then, and outlives a SIGKILL. A line torn by
+one is the last, and was never answered.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from services._runtime.lifecycle import FatalError
+from services.exchange_simulator.account import Account, Balance
+from services.exchange_simulator.account_order import AccountOrder
+from services.exchange_simulator.instruments import Venue
+
+
+class Change(msgspec.Struct, omit_defaults=True):
+    """One line: what has changed at a venue."""
+
+    venue: Venue
+    orders: list[AccountOrder] = []
+    balances: dict[str, Balance] = {}
+
+
+class StateFile:
+    """The file at *path*; made if it isn't there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def load(self, accounts: Mapping[Venue, Account]) -> None:
+        """Make the accounts what the file says, write it anew in short, and follow them.
+
+        Raises:
+            FatalError: it can't be read or written, or has what these accounts can't have.
+        """
+        try:
+            known = self._read()
+            for venue, change in known.items():
+                self._check_symbols(accounts[venue], change)
+                accounts[venue].restore(change.orders, change.balances)
+            self._rewrite(accounts)
+            self._file = self._path.open("ab", buffering=0)
+        except OSError as e:
+            raise FatalError(
+                f"SIMULATOR_STATE_FILE={self._path}: {e.strerror or e}; "
+                "want a file that can be read and written"
+            ) from e
+        for venue, account in accounts.items():
+            account.follow(self._follower(venue, account))
+
+    def close(self) -> None:
+        """Write nothing more."""
+        if self._file is not None:
+            self._file.close()
+
+    def _follower(self, venue: Venue, account: Account) -> Callable[[list[AccountOrder]], None]:
+        def write(orders: list[AccountOrder]) -> None:
+            balances = {asset: account.balances[asset] for asset in _assets(orders)}
+            if self._file is not None:
+                self._file.write(_line(Change(venue, orders, balances)))
+
+        return write
+
+    def _read(self) -> dict[Venue, Change]:
+        """Everything as it was last, by venue; orders in the order in which they came."""
+        if not self._path.exists():
+            return {}
+        known: dict[Venue, Change] = {}
+        orders: dict[tuple[Venue, str, int], AccountOrder] = {}
+        lines = self._path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines[:-1], start=1):  # what follows the last "\n" is torn
+            try:
+                change = msgspec.json.decode(line, type=Change)
+            except msgspec.MsgspecError as e:
+                raise FatalError(
+                    f"SIMULATOR_STATE_FILE={self._path}: line {number} can't be read ({e}); "
+                    "want a file that this simulator wrote, or none"
+                ) from e
+            of = known.setdefault(change.venue, Change(change.venue))
+            of.balances |= change.balances
+            for order in change.orders:
+                orders[(change.venue, order.asked.symbol, order.order_id)] = order
+        for (venue, _, _), order in orders.items():
+            known[venue].orders.append(order)
+        return known
+
+    def _check_symbols(self, account: Account, change: Change) -> None:
+        missing = {
+            order.asked.symbol
+            for order in change.orders
+            if order.state == "open" and order.asked.symbol not in account.markets
+        }
+        if missing:
+            raise FatalError(
+                f"SIMULATOR_STATE_FILE={self._path}: has open orders of "
+                f"{', '.join(sorted(missing))}; want SIMULATOR_SYMBOLS to name them"
+            )
+
+    def _rewrite(self, accounts: Mapping[Venue, Account]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_name(self._path.name + ".new")
+        with new.open("wb") as file:
+            for venue, account in accounts.items():
+                orders = list(account.orders.values())
+                file.write(_line(Change(venue, orders, account.balances)))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)
+
+
+def _assets(orders: list[AccountOrder]) -> set[str]:
+    return {a for o in orders for a in (o.instrument.base, o.instrument.quote)}
+
+
+def _line(change: Change) -> bytes:
+    return msgspec.json.encode(change) + b"\n"
