@@ -47,14 +47,15 @@ async def test_the_readmes_orders_are_placed_watched_and_cancelled(tmp_path: Pat
     async with launched(tmp_path) as run:
         await run.until_ready()
         async with Redis(port=run.redis_port) as redis:
+            cli: Any = redis
             for words in commands("place_order"):
-                await redis.execute_command(*words)
+                await cli.execute_command(*words)
             for connector in CONNECTORS:
                 await _until(redis, connector, "order_status", "open")
                 (answer,) = await events(redis, connector, "order_response")
                 assert OrderResponseEvent.model_validate(answer).status == "accepted", answer
             for words in commands("cancel_order"):
-                await redis.execute_command(*words)
+                await cli.execute_command(*words)
             for connector in CONNECTORS:
                 await _until(redis, connector, "order_status", "canceled")
                 await _until(redis, connector, "command_response", "done")
@@ -66,7 +67,7 @@ async def test_the_readmes_orders_are_placed_watched_and_cancelled(tmp_path: Pat
                 assert CommandResponseEvent.model_validate(done).command == "cancel_order"
             for words in redis_cli_lines():
                 if words[0] in ("XREAD", "XREVRANGE"):
-                    assert await redis.execute_command(*words), words
+                    assert await cli.execute_command(*words), words
 
 
 async def _until(redis: Redis, connector: str, name: str, status: str) -> None:

@@ -36,7 +36,7 @@ async def running(module: str, environment: dict[str, str], folder: Path) -> Asy
     """Run `python -m services.<module>` with only *environment*, in *folder*; ends it after."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{module}.log"
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}  # noqa: TID251
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with log.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", f"services.{module}"),

@@ -1,6 +1,7 @@
 """Replay a recorded session to the real connector, and compare what it published."""
 
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -67,7 +68,8 @@ def _check_order(books: list[State], states: list[State], name: str) -> None:
 
 async def _entries(redis: Redis, symbol: str, data_type: str) -> list[bytes]:
     stream = MarketStream.of("binance", symbol, data_type)  # type: ignore[arg-type]
-    return [fields[b"data"] for _, fields in await redis.xrange(str(stream))]  # type: ignore[index,union-attr]
+    entries: Any = await redis.xrange(str(stream))
+    return [fields[b"data"] for _, fields in entries]
 
 
 async def _books(redis: Redis, symbol: str) -> list[State]:
