@@ -1,6 +1,6 @@
 """Read, decide and write in one go: an optimistic transaction on Redis."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -12,11 +12,13 @@ from services._runtime.supervise import TransientError
 T = TypeVar("T")
 
 
-async def transact(redis: Redis, key: str, change: Callable[[Any], Awaitable[T]]) -> T:
+async def transact(
+    redis: Redis, key: str, change: Callable[[Any], Awaitable[T]], *, also: Sequence[str] = ()
+) -> T:
     """Run *change* on a pipeline that watches *key*, then execute what it queued as one MULTI.
 
     *change* reads what it needs, calls `multi()`, and queues what it writes; it is run again where
-    somebody else changed *key* meanwhile. With plain MULTI and WATCH, not a script: access lists
+    somebody else changed *key*, or one of *also*, meanwhile. With plain MULTI and WATCH, not a script: access lists
     judge each command by its own key.
 
     Raises:
@@ -26,7 +28,7 @@ async def transact(redis: Redis, key: str, change: Callable[[Any], Awaitable[T]]
     while True:
         try:
             async with client.pipeline(transaction=True) as pipe:
-                await pipe.watch(key)
+                await pipe.watch(key, *also)
                 result = await change(pipe)
                 await pipe.execute()
                 return result

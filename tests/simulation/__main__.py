@@ -83,6 +83,8 @@ def _print_table(tally: Tally, names: tuple[str, str], seconds: float, *, cells:
             _say(f"{' | '.join(row):44} {worlds:9} {commands:9} {violations:10}")
     total = (tally.worlds.total(), tally.commands.total(), tally.violations.total())
     _say(f"{'all':44} {total[0]:9} {total[1]:9} {total[2]:10}   in {seconds:.0f} s")
+    answers = ", ".join(f"{kind} {count}" for kind, count in tally.answers.most_common())
+    _say(f"\nanswers: {answers}")
 
 
 def _print_failure(result: Result, bug: str | None) -> None:

@@ -55,6 +55,13 @@ def find_violations(findings: Findings) -> list[str]:
     ]
 
 
+def count_answers(state: State) -> Counter[str]:
+    """How many answers of which kind were given; replays and ghosts by these names."""
+    answers = [OrderResponseEvent.model_validate_json(data) for data in state.responses]
+    kinds = ("replay" if a.replay else a.reason_code or a.status for a in answers)
+    return Counter(kinds) + Counter(ghost=len(state.statuses))
+
+
 def _read(entries: dict[str, bytes]) -> tuple[list[_Asked], list[str]]:
     asked, unreadable = [], []
     for entry_id, data in entries.items():

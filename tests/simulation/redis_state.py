@@ -120,14 +120,17 @@ class State:
             return now
         if now is None or now.state != "closed":
             now = record
-            self.responses.append((record.answer or "").encode())
+            if entry.entry_id not in self.answered:
+                self.answered.add(entry.entry_id)
+                self.responses.append((record.answer or "").encode())
             self.records[record.client_order_id] = record
         self.pending.pop(entry.entry_id, None)
         return now
 
     def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """The transaction that answers an entry without a record of its own."""
-        if entry.entry_id not in self.answered:
+        says_something = answer is not None or dead_letter is not None
+        if says_something and entry.entry_id not in self.answered:
             self.answered.add(entry.entry_id)
             if dead_letter is not None:
                 self.dead_letters.append(entry.entry_id)

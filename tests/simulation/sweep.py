@@ -23,6 +23,7 @@ class Result:
 
     plan: Plan
     commands: int
+    answers: Counter[str]
     violations: list[str]
 
 
@@ -33,6 +34,7 @@ class Tally:
     worlds: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     commands: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     violations: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
     failed: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -40,6 +42,7 @@ class Tally:
         cell = (result.plan.mode, result.plan.fault, result.plan.venue)
         self.worlds[cell] += 1
         self.commands[cell] += result.commands
+        self.answers += result.answers
         self.violations[cell] += len(result.violations)
         if result.violations and len(self.failed) < MOST_SHOWN:
             self.failed.append(result)
@@ -59,7 +62,7 @@ class Tally:
 def run_plan(plan: Plan, bug: str | None = None) -> Result:
     """Run one world on the product's core, or on the one with that planted bug."""
     outcome = simulate(plan, PLANTED[bug] if bug else None)
-    return Result(plan, outcome.commands, outcome.violations)
+    return Result(plan, outcome.commands, outcome.answers, outcome.violations)
 
 
 def _run_seeds(bug: str | None, seeds: range) -> list[Result]:

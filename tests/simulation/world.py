@@ -31,7 +31,7 @@ from services._connector_kit.orders.ghosts import watch_ghosts
 from services._connector_kit.orders.placing import Placing
 from services._connector_kit.orders.ports import Remembered
 from tests.simulation import loop as virtual
-from tests.simulation.invariants import Findings, find_violations
+from tests.simulation.invariants import Findings, count_answers, find_violations
 from tests.simulation.plan import Plan, RedisTrouble, Send, Trigger
 from tests.simulation.process import Process
 from tests.simulation.redis import EPOCH, BusPort, FaultyRedis, JournalPort
@@ -40,6 +40,7 @@ from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, VenuePort
 GHOSTS_EVERY = 30.0
 LOOK_EVERY = 5.0
 QUIET_FOR = 40.0
+LONGEST_STOP = 1.0
 # A world that isn't quiet by then never will be.
 LONGEST = 1500.0
 
@@ -59,6 +60,7 @@ class Outcome:
 
     violations: list[str]
     commands: int
+    answers: Counter[str]  # by reason code, or status
     busy_points: int
     trace: list[str]
 
@@ -132,7 +134,8 @@ class _World:
                 break
         findings = Findings(self.plan, self.redis.state, self.venue, tuple(self._faults))
         violations = find_violations(findings)
-        return Outcome(violations, self._sent, busy_points, self._lines)
+        answers = count_answers(self.redis.state)
+        return Outcome(violations, self._sent, answers, busy_points, self._lines)
 
     def _busy(self) -> bool:
         """Something is to come, under way, or not yet answered."""
@@ -205,6 +208,10 @@ class _World:
             tasks.create_task(desk.run())
             tasks.create_task(watch_ghosts(venue, journal, clock, every=GHOSTS_EVERY))
 
+    def _stopped(self, process: Process) -> None:
+        if process.alive and not process.frozen and process in self._running:
+            self._faults.append(f"{process.name} didn't stop in {LONGEST_STOP:g} s")
+
     def _ended(self, process: Process, task: asyncio.Task[None]) -> None:
         self._running.pop(process, None)
         error = None if task.cancelled() else task.exception()
@@ -234,6 +241,7 @@ class _World:
             process.kill()
         else:
             self._running[process].cancel()
+            self._loop.call_later(LONGEST_STOP, self._stopped, process)
         self._loop.call_later(trigger.seconds, self._start, consumer)
 
 

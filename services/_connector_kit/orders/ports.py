@@ -167,6 +167,7 @@ class Journal(Protocol):
     async def close(self, record: Record, entry: Entry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing.
 
+        Where the entry was answered before (by `answer`), only the publishing is left out.
         A record that was forgotten meanwhile is written anew. Where it is closed already, only the
         entry is acknowledged; where another entry has its id by now, nothing happens. Returns the
         record that the journal has now.
@@ -175,8 +176,8 @@ class Journal(Protocol):
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """Answer an entry that has no record of its own, and acknowledge it: all or nothing.
 
-        The second answer to the same entry is not published, only acknowledged. With `dead_letter`
-        (what is wrong with it) the entry goes to the dead-letter stream too.
+        A second answer to the same entry, also after `close`, is only acknowledged. With
+        `dead_letter` (what is wrong with it) the entry goes to the dead-letter stream too.
         """
 
     async def correct(self, record: Record, order: VenueOrder) -> None:

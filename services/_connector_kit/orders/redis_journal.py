@@ -69,17 +69,19 @@ class RedisJournal:
 
     async def close(self, record: Record, entry: Entry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
-        key = self._key(record.client_order_id)
+        key, answered = self._key(record.client_order_id), self._answered_key(entry)
 
         async def change(pipe: Any) -> Record:
-            known = await pipe.get(key)
+            known, was_answered = await pipe.mget(key, answered)
             pipe.multi()
             now = record if known is None else load(known)
             if now.entry_id != record.entry_id:
                 return now
             if known is None or now.state != "closed":
                 now = record
-                self._publish(pipe, self._responses, record.answer or "")
+                if was_answered is None:
+                    self._publish(pipe, self._responses, record.answer or "")
+                    pipe.set(answered, "", ex=KEEP_ANSWERED)
                 pipe.set(key, dump(record), ex=KEEP_CLOSED)
                 answer = OrderResponseEvent.model_validate_json(record.answer or "")
                 if answer.order_id is not None:
@@ -89,18 +91,18 @@ class RedisJournal:
             self._acknowledge(pipe, entry)
             return now
 
-        kept = await transact(self._redis, key, change)
+        kept = await transact(self._redis, key, change, also=(answered,))
         self._on_accepted()
         return kept
 
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """Answer an entry that has no record of its own, once, and acknowledge it."""
-        key = state_key(self._connector, f"answered:{entry.command}:{entry.entry_id}")
+        key = self._answered_key(entry)
 
         async def change(pipe: Any) -> None:
-            known = await pipe.get(key)
+            was_answered = await pipe.get(key)
             pipe.multi()
-            if known is None:
+            if was_answered is None:
                 if dead_letter is not None:
                     stream = str(DeadLetterStream(self._connector, entry.command))
                     self._publish(pipe, stream, _letter(entry, dead_letter))
@@ -108,7 +110,8 @@ class RedisJournal:
                     placing = entry.command == "place_order"
                     stream = self._responses if placing else self._command_responses
                     self._publish(pipe, stream, answer)
-                pipe.set(key, "", ex=KEEP_ANSWERED)
+                if answer is not None or dead_letter is not None:
+                    pipe.set(key, "", ex=KEEP_ANSWERED)
             self._acknowledge(pipe, entry)
 
         await transact(self._redis, key, change)
@@ -152,6 +155,10 @@ class RedisJournal:
 
     def _key(self, client_order_id: str) -> str:
         return order_key(self._connector, client_order_id)
+
+    def _answered_key(self, entry: Entry) -> str:
+        """Exists once an entry has its final answer."""
+        return state_key(self._connector, f"answered:{entry.command}:{entry.entry_id}")
 
     def _publish(self, pipe: Any, stream: str, data: str | bytes) -> None:
         pipe.xadd(stream, {"data": data}, maxlen=self._maxlen, approximate=True)
