@@ -1,5 +1,6 @@
 """A recorded Binance session, served again: the snapshots over REST, the frames over a socket."""
 
+import asyncio
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -10,6 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
+
+# Seconds between two frames, so that most of them come after the book was joined.
+TEMPO = 0.002
 
 Level = tuple[float, float]
 State = tuple[tuple[Level, ...], tuple[Level, ...]]
@@ -105,6 +109,7 @@ async def replaying(recording: Recording) -> AsyncIterator[str]:
         await socket.prepare(request)
         for frame in recording.frames:
             await socket.send_str(frame)
+            await asyncio.sleep(TEMPO)
         async for _ in socket:
             pass
         return socket

@@ -97,11 +97,16 @@ async def test_a_rejection_carries_the_venues_code(server: CannedServer, binance
     ("header", "seconds"), [("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", 60.0)]
 )
 async def test_a_ban_pauses_the_budget_for_as_long_as_the_venue_says(
-    server: CannedServer, binance: Binance, status: int, header: str, seconds: float
+    server: CannedServer,
+    binance: Binance,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    header: str,
+    seconds: float,
 ) -> None:
     """Also where `Retry-After` is a date or rubbish."""
     paused: list[float] = []
-    binance.budget.pause = paused.append  # type: ignore[method-assign]
+    monkeypatch.setattr(binance.budget, "pause", paused.append)
     server.answers(status, b'{"code":-1003,"msg":"Way too many requests."}', Retry_After=header)
     with pytest.raises(RateLimitedError) as caught:
         await binance.depth("BTCUSDT", 100)

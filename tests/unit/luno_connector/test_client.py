@@ -93,11 +93,15 @@ async def test_every_other_answer_is_sorted_by_what_is_done_about_it(
     ],
 )
 async def test_too_many_requests_pause_the_budget(
-    server: CannedServer, luno: Luno, headers: dict[str, str], seconds: float
+    server: CannedServer,
+    luno: Luno,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: dict[str, str],
+    seconds: float,
 ) -> None:
     """For as long as Luno says, or for our own time where it says nothing."""
     paused: list[float] = []
-    luno.budget.pause = paused.append  # type: ignore[method-assign]
+    monkeypatch.setattr(luno.budget, "pause", paused.append)
     server.answers(429, b'{"error":"no","error_code":"ErrTooManyRequests"}', **headers)
     with pytest.raises(RateLimitedError) as caught:
         await luno.tickers(["XBTZAR"])
