@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper test test-recorded check format lock clean
+.PHONY: help setup run paper test test-recorded test-luno-frames check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,9 @@ test: setup  ## all tests, on a real (embedded) server
 
 test-recorded: setup  ## replay a recorded Binance session: RECORDED=PREFIX of PREFIX.http.* and PREFIX.ws.*
 	$(BIN)/python -m pytest tests/recorded/test_recorded_session.py --recorded $(RECORDED)
+
+test-luno-frames: setup  ## understand frames that Luno really sent: LUNO_FRAMES=FILE of lines {"note", "frame"}
+	$(BIN)/python -m pytest tests/recorded/test_luno_frames.py --luno-frames $(LUNO_FRAMES)
 
 check: setup  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

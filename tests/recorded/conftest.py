@@ -1,4 +1,4 @@
-"""`--recorded PREFIX` names the recorded session to replay."""
+"""What the exchanges really sent: `--recorded PREFIX` and `--luno-frames FILE` name it."""
 
 from pathlib import Path
 
@@ -6,11 +6,24 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The one option of these tests."""
-    parser.addoption("--recorded", required=True, help="PREFIX of PREFIX.http.* and PREFIX.ws.*")
+    """One option for each venue's kind of recording."""
+    parser.addoption("--recorded", help="PREFIX of PREFIX.http.* and PREFIX.ws.*")
+    parser.addoption("--luno-frames", help='a file of lines {"note": .., "frame": ..}')
+
+
+def _path(request: pytest.FixtureRequest, option: str) -> Path:
+    given = request.config.getoption(option)
+    assert given, f"say which recording: {option} PATH"
+    return Path(given).absolute()
 
 
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> Path:
-    """Where the recorded session is."""
-    return Path(request.config.getoption("--recorded")).absolute()
+    """Where the recorded session of Binance is."""
+    return _path(request, "--recorded")
+
+
+@pytest.fixture
+def luno_frames(request: pytest.FixtureRequest) -> Path:
+    """Where the frames of Luno are."""
+    return _path(request, "--luno-frames")
