@@ -126,11 +126,11 @@ async def running_simulator(
         settings.simulator_binance_api_key, settings.simulator_binance_api_secret
     )
     gate = Gate(FaultPlan(settings.simulator_seed), clocks, accounts)
+    order_count = OrderCount(clocks["binance"])
+    accounts["binance"].subscribe(order_count.see)
     app = build_app(
         Controls(gate, StreamGates(gate.plan), accounts, clocks, crowds),
-        binance_trading.Desk(
-            binance_venue, accounts["binance"], binance_key, OrderCount(clocks["binance"])
-        ),
+        binance_trading.Desk(binance_venue, accounts["binance"], binance_key, order_count),
         luno_trading.Desk(luno_venue, accounts["luno"]),
         connections,
     )

@@ -7,6 +7,7 @@ An order counts when it is placed and no longer once it trades; a cancel doesn't
 from collections.abc import Callable
 from typing import Any
 
+from services.exchange_simulator.account import Event
 from services.exchange_simulator.binance import errors
 from services.exchange_simulator.binance.exchange_info import RATE_LIMITS
 
@@ -22,22 +23,23 @@ class OrderCount:
         # For each limit: the interval that is counted, and its orders that haven't traded.
         self._counts = [(-1, 0) for _ in self._limits]
 
-    def place(self) -> None:
-        """Count a new order.
+    def check(self) -> None:
+        """Whether one more order may be placed.
 
         Raises:
-            BinanceError: -1015, it is one too many.
+            BinanceError: -1015.
         """
-        used = self._now()
-        for limit, (_, count) in zip(self._limits, used, strict=True):
-            if count >= limit["limit"]:
+        for limit in self.limits():
+            if limit["count"] >= limit["limit"]:
                 interval = f"{limit['intervalNum']} {limit['interval']}"
                 raise errors.too_many_orders(limit["limit"], interval)
-        self._counts = [(interval, count + 1) for interval, count in used]
 
-    def traded(self) -> None:
-        """An order traded for the first time."""
-        self._counts = [(interval, max(count - 1, 0)) for interval, count in self._now()]
+    def see(self, event: Event) -> None:
+        """Follow the account: an order counts until it trades for the first time."""
+        if event.what == "new":
+            self._count(1)
+        elif event.what == "trade" and len(event.order.fills) == 1:
+            self._count(-1)
 
     def limits(self) -> list[dict[str, Any]]:
         """The limits with `count`, as `rateLimit/order` answers them."""
@@ -50,6 +52,9 @@ class OrderCount:
             f"X-MBX-ORDER-COUNT-{limit['intervalNum']}{limit['interval'][0]}": str(limit["count"])
             for limit in self.limits()
         }
+
+    def _count(self, change: int) -> None:
+        self._counts = [(interval, max(n + change, 0)) for interval, n in self._now()]
 
     def _now(self) -> list[tuple[int, int]]:
         """The counts, started over where an interval has ended."""

@@ -75,7 +75,7 @@ def place(desk: Desk, query: Query) -> Answer:
     taken again (`newClientOrderId` in "New order (TRADE)").
     """
     order, response_type = _checked(desk, query)
-    desk.count.place()
+    desk.count.check()
     if any(
         o.asked.symbol == order.symbol and o.state == "open"
         for o in desk.account.called(order.client_id)

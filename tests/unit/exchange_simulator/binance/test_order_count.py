@@ -1,0 +1,39 @@
+"""The unfilled order count: placed counts, traded doesn't, cancelled still does."""
+
+import pytest
+
+from services.exchange_simulator.binance.errors import BinanceError
+from tests.unit.exchange_simulator.desks import BinanceFloor
+
+
+def test_orders_count_until_they_trade() -> None:
+    """In both intervals, which start over by themselves."""
+    floor = BinanceFloor()
+    count = floor.desk.count
+    floor.others("BTC/USDT", "sell", "60000.00", "0.2")
+    floor.others("BTC/USDT", "buy", "60000.00", "0.1")
+    floor.buy("58000.00", "0.1", "rests")
+    floor.buy("58000.00", "0.1", "is-cancelled")
+    floor.account.cancel(floor.order("is-cancelled"))
+    floor.buy("60000.00", "0.1", "trades")
+    assert count.headers() == {"X-MBX-ORDER-COUNT-10S": "2", "X-MBX-ORDER-COUNT-1D": "2"}
+    floor.clock.now += 10_000
+    assert [limit["count"] for limit in count.limits()] == [0, 2]
+    floor.others("BTC/USDT", "sell", "58000.00", "0.05")
+    floor.others("BTC/USDT", "sell", "58000.00", "0.05")
+    assert [limit["count"] for limit in count.limits()] == [0, 1]
+
+
+def test_one_order_too_many_is_refused_until_the_interval_is_over() -> None:
+    """-1015 names the limit and the interval."""
+    floor = BinanceFloor()
+    floor.others("BTC/USDT", "sell", "60000.00", "0.2")
+    floor.others("BTC/USDT", "buy", "60000.00", "0.1")
+    for number in range(100):
+        floor.desk.count.check()
+        floor.buy("58000.00", "0.001", f"rests-{number}")
+    with pytest.raises(BinanceError, match="current limit is 100 orders per 10 SECOND") as refused:
+        floor.desk.count.check()
+    assert (refused.value.status, refused.value.code) == (429, -1015)
+    floor.clock.now += 10_000
+    floor.desk.count.check()

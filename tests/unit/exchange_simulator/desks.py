@@ -1,0 +1,109 @@
+"""Quiet markets with an account, and both venues' desks on them: nobody trades but the test."""
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from services.exchange_simulator.account import Account, Event, Fees
+from services.exchange_simulator.account_order import AMOUNT_SCALE, BY_SYMBOL, AccountOrder
+from services.exchange_simulator.binance import trading as binance_trading
+from services.exchange_simulator.binance.feed import BinanceFeed
+from services.exchange_simulator.binance.order_count import OrderCount
+from services.exchange_simulator.binance.queries import BinanceVenue
+from services.exchange_simulator.binance.signing import BinanceKey
+from services.exchange_simulator.budget import MinuteBudget
+from services.exchange_simulator.instruments import whole
+from services.exchange_simulator.luno import trading as luno_trading
+from services.exchange_simulator.luno.feed import LunoFeed
+from services.exchange_simulator.luno.rest import LunoVenue
+from services.exchange_simulator.luno.stream import ApiKey
+from services.exchange_simulator.market import Market
+from services.exchange_simulator.matching import Side, Terms
+
+NOW = 1_790_000_010_000
+BTC, ETH = "BTC/USDT", "ETH/USDT"
+XBT = "XBT/ZAR"
+FEES = Fees(maker=90_000, taker=100_000)
+FUNDS = {"BTC": "10", "ETH": "100", "USDT": "1000000", "XBT": "5", "ZAR": "10000000"}
+
+
+class Clock:
+    """A clock that a test sets; Unix ms."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        """The time."""
+        return self.now
+
+
+class Floor:
+    """Markets with an account, what happened to it, and somebody else to trade with."""
+
+    def __init__(self, *symbols: str, **funds: str) -> None:
+        self.clock = Clock()
+        self.markets = {symbol: Market(BY_SYMBOL[symbol], self.clock) for symbol in symbols}
+        amounts = {a: whole(text, AMOUNT_SCALE) for a, text in (FUNDS | funds).items()}
+        self.account = Account(self.markets, FEES, amounts)
+        self.events: list[Event] = []
+        self.account.subscribe(self.events.append)
+
+    def others(self, symbol: str, side: Side, price: str, quantity: str, **more: Any) -> None:
+        """Somebody else's limit order."""
+        instrument = BY_SYMBOL[symbol]
+        ticks, lots = (
+            whole(price, instrument.price_scale),
+            whole(quantity, instrument.quantity_scale),
+        )
+        self.markets[symbol].submit(Terms("other", side, lots, ticks, **more))
+
+    def order(self, client_id: str) -> AccountOrder:
+        """The newest order of that client id."""
+        return self.account.called(client_id)[-1]
+
+    def free(self, asset: str) -> int:
+        """What is free, in 1e-8."""
+        return self.account.balances[asset].free
+
+    def held(self, asset: str) -> int:
+        """What is held, in 1e-8."""
+        return self.account.balances[asset].held
+
+
+class BinanceFloor(Floor):
+    """Two symbols and Binance's desk on them."""
+
+    def __init__(self, **funds: str) -> None:
+        super().__init__(BTC, ETH, **funds)
+        feeds = {m.instrument.pair: BinanceFeed(m) for m in self.markets.values()}
+        venue = BinanceVenue(feeds, self.clock, MinuteBudget(6000, self.clock))
+        key = BinanceKey("key", SecretStr("secret"))
+        count = OrderCount(self.clock)
+        self.account.subscribe(count.see)
+        self.desk = binance_trading.Desk(venue, self.account, key, count)
+
+    def call(self, name: str, **params: Any) -> Any:
+        """The answer of an endpoint to a request that has just arrived."""
+        sent = {key: str(value) for key, value in params.items()}
+        window = {"timestamp": str(self.clock.now)}
+        return binance_trading.answer(self.desk, name, window | sent, self.clock.now)[1]
+
+    def buy(self, price: str, quantity: str, client_id: str = "mine", **more: Any) -> Any:
+        """A limit order to buy BTC."""
+        terms = {"type": "LIMIT", "timeInForce": "GTC", "price": price, "quantity": quantity}
+        return self.call(
+            "order.place",
+            **({"symbol": "BTCUSDT", "side": "BUY", "newClientOrderId": client_id} | terms | more),
+        )
+
+
+class LunoFloor(Floor):
+    """One pair and Luno's desk on it."""
+
+    def __init__(self, **funds: str) -> None:
+        super().__init__(XBT, "ETH/ZAR", **funds)
+        feeds = {m.instrument.pair: LunoFeed(m) for m in self.markets.values()}
+        key = ApiKey("key", SecretStr("secret"))
+        venue = LunoVenue(feeds, self.clock, MinuteBudget(300, self.clock), key)
+        self.desk = luno_trading.Desk(venue, self.account)

@@ -1,0 +1,219 @@
+"""An account: what it owns adds up, whatever it trades."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.exchange_simulator.account import InsufficientBalanceError
+from services.exchange_simulator.account_order import AccountOrder, NewOrder, base_amount
+from services.exchange_simulator.account_order import quote_amount as money
+from tests.unit.exchange_simulator.desks import BTC, Floor
+
+ONE = 10**8
+
+
+def limit(
+    side: str, quantity: int, price: int, client_id: str = "mine", **more: object
+) -> NewOrder:
+    """A limit order for BTC: lots and ticks."""
+    return NewOrder(BTC, client_id, "limit", side, quantity, price, **more)  # type: ignore[arg-type]
+
+
+def test_an_order_on_the_book_holds_what_it_may_cost() -> None:
+    """A bid holds quote, an ask base; the cancel gives it back."""
+    floor = Floor(BTC)
+    bid = floor.account.place(limit("buy", 50_000, 6_000_000))
+    ask = floor.account.place(limit("sell", 20_000, 7_000_000))
+    assert (floor.held("USDT"), floor.held("BTC")) == (30_000 * ONE, ONE // 5)
+    assert floor.free("USDT") == 970_000 * ONE
+    for order in (bid, ask):
+        floor.account.cancel(order)
+    assert (floor.held("USDT"), floor.held("BTC")) == (0, 0)
+    assert (floor.free("USDT"), floor.free("BTC")) == (1_000_000 * ONE, 10 * ONE)
+    assert list(floor.account.open_orders()) == []
+
+
+def test_a_taker_pays_the_makers_price_and_its_fee_in_what_it_receives() -> None:
+    """A bid above the ask trades at the ask; the rest of its hold comes back."""
+    floor = Floor(BTC)
+    floor.others(BTC, "sell", "60000.00", "0.4")
+    order = floor.account.place(limit("buy", 100_000, 6_100_000))
+    assert (order.state, order.filled) == ("open", 40_000)
+    fee = 4 * ONE // 10 // 1000
+    assert [(f.fee, f.fee_asset, f.maker) for f in order.fills] == [(fee, "BTC", False)]
+    assert floor.free("BTC") == 10 * ONE + 4 * ONE // 10 - fee
+    # The 0.6 that rest hold at their own price.
+    assert floor.held("USDT") == 36_600 * ONE
+    assert floor.account.balances["USDT"].total == (1_000_000 - 24_000) * ONE
+
+
+def test_a_maker_pays_less() -> None:
+    """Selling: the fee is in quote."""
+    floor = Floor(BTC)
+    order = floor.account.place(limit("sell", 100_000, 6_000_000))
+    floor.others(BTC, "buy", "60500.00", "1")
+    assert order.state == "filled"
+    assert order.fees() == {"USDT": 54 * ONE}  # 0.09 % of 60,000
+    assert floor.free("USDT") == (1_060_000 - 54) * ONE
+    assert (floor.free("BTC"), floor.held("BTC")) == (9 * ONE, 0)
+
+
+def test_more_than_is_free_cant_be_asked_for() -> None:
+    """What other orders hold isn't free."""
+    floor = Floor(BTC, USDT="100", BTC="0.5")
+    floor.account.place(limit("sell", 50_000, 9_000_000))
+    with pytest.raises(InsufficientBalanceError, match="BTC"):
+        floor.account.place(limit("sell", 1, 9_000_000))
+    with pytest.raises(InsufficientBalanceError, match="USDT"):
+        floor.account.place(limit("buy", 2_000, 6_000_000))
+    floor.others(BTC, "sell", "60000.00", "1")
+    with pytest.raises(InsufficientBalanceError, match="USDT"):
+        floor.account.place(NewOrder(BTC, "mine", "market", "buy", 2_000))
+    assert len(floor.account.orders) == 1
+
+
+def test_an_account_may_trade_with_itself() -> None:
+    """Both sides pay their fee, and nothing else changes."""
+    floor = Floor(BTC)
+    ask = floor.account.place(limit("sell", 100_000, 6_000_000, "ask"))
+    bid = floor.account.place(limit("buy", 100_000, 6_000_000, "bid"))
+    assert [ask.state, bid.state] == ["filled", "filled"]
+    assert floor.free("USDT") == (1_000_000 - 54) * ONE
+    assert floor.free("BTC") == 10 * ONE - ONE // 1000
+
+
+def test_events_come_in_order_with_the_balances_after_each() -> None:
+    """New, each fill, the end; the order's state fits each."""
+    floor = Floor(BTC)
+    seen: list[tuple[str, str, int, int]] = []
+    floor.account.subscribe(
+        lambda e: seen.append((e.what, e.order.state, e.order.filled, floor.held("USDT") // ONE))
+    )
+    floor.others(BTC, "sell", "60000.00", "0.25")
+    floor.others(BTC, "sell", "60100.00", "0.25")
+    floor.account.place(limit("buy", 100_000, 6_100_000, time_in_force="IOC"))
+    assert seen == [
+        ("new", "open", 0, 61_000),
+        ("trade", "open", 25_000, 45_750),
+        ("trade", "open", 50_000, 30_500),
+        ("expired", "expired", 50_000, 0),
+    ]
+
+
+def test_a_cancel_may_rename_its_order() -> None:
+    """It is found by its new name then, and no longer by the old one."""
+    floor = Floor(BTC)
+    order = floor.account.place(limit("buy", 1_000, 6_000_000, "first"))
+    floor.account.cancel(order, "second")
+    assert floor.account.called("first") == []
+    assert floor.account.called("second") == [order]
+    assert order.asked.client_id == "first"
+
+
+def test_followers_get_each_steps_orders_once() -> None:
+    """One call for a taker with several fills, with makers of the account's own too."""
+    floor = Floor(BTC)
+    told: list[list[str]] = []
+    floor.account.follow(lambda orders: told.append([order.client_id for order in orders]))
+    floor.account.place(limit("sell", 1_000, 6_000_000, "a"))
+    floor.account.place(limit("sell", 1_000, 6_000_100, "b"))
+    floor.account.place(limit("buy", 2_000, 6_100_000, "taker"))
+    floor.others(BTC, "sell", "61000.00", "1")
+    assert told == [["a"], ["b"], ["taker", "a", "b"]]
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> NewOrder:
+    """Any order, at few prices so that they meet."""
+    side = draw(st.sampled_from(["buy", "sell"]))
+    quantity = draw(st.integers(1, 300_000))
+    kind = draw(st.sampled_from(["limit", "limit", "market", "post_only"]))
+    if kind == "market":
+        return NewOrder(BTC, "mine", kind, side, quantity)  # type: ignore[arg-type]
+    tif = draw(st.sampled_from(["GTC", "IOC", "FOK"])) if kind == "limit" else "GTC"
+    price = draw(st.integers(6_000_000, 6_000_008))
+    return NewOrder(BTC, "mine", kind, side, quantity, price, tif)  # type: ignore[arg-type]
+
+
+# An order of the account, one of somebody else's, or a cancel of the n-th open order.
+actions = st.lists(
+    st.one_of(orders(), st.tuples(st.just("other"), orders()), st.integers(0, 20)), max_size=40
+)
+
+
+def play(steps: list[NewOrder | tuple[str, NewOrder] | int]) -> Floor:
+    """Do them, and check after each that everything adds up."""
+    floor = Floor(BTC)
+    for step in steps:
+        if isinstance(step, NewOrder):
+            try:
+                floor.account.place(step)
+            except InsufficientBalanceError:
+                continue
+        elif isinstance(step, int):
+            open_ = list(floor.account.open_orders())
+            if step < len(open_):
+                floor.account.cancel(open_[step])
+        else:
+            asked = step[1]
+            if asked.price is not None:
+                price, quantity = f"{asked.price / 100:.2f}", f"{asked.quantity / 100_000:.5f}"
+                floor.others(BTC, asked.side, price, quantity)
+        check(floor)
+    return floor
+
+
+def check(floor: Floor) -> None:
+    """Nothing negative; holds are the open orders' needs; totals are what was traded less fees."""
+    account = floor.account
+    market = floor.markets[BTC]
+    totals = {"BTC": 10 * ONE, "USDT": 1_000_000 * ONE}
+    holds = {"BTC": 0, "USDT": 0}
+    for order in account.orders.values():
+        sign = 1 if order.asked.side == "buy" else -1
+        totals["BTC"] += sign * base_amount(order.instrument, order.filled)
+        totals["USDT"] -= sign * money(order.instrument, order.spent)
+        for asset, fee in order.fees().items():
+            totals[asset] -= fee
+        holds[order.hold_asset] += needed(order)
+        assert order.filled == sum(fill.quantity for fill in order.fills)
+        assert order.spent == sum(fill.quantity * fill.price for fill in order.fills)
+        assert (order.state == "filled") == (order.remaining == 0)
+    for asset, balance in account.balances.items():
+        assert 0 <= balance.held <= balance.total
+        assert (balance.total, balance.held) == (totals[asset], holds[asset])
+    resting = {o.order_id for o in market.engine.resting.values() if o.terms.owner == "account"}
+    assert resting == {order.order_id for order in account.open_orders()}
+
+
+def needed(order: AccountOrder) -> int:
+    """What an open order may still cost."""
+    if order.state != "open":
+        return 0
+    if order.asked.side == "sell":
+        return base_amount(order.instrument, order.remaining)
+    return money(order.instrument, (order.asked.price or 0) * order.remaining)
+
+
+@given(actions)
+def test_whatever_it_trades_nothing_is_made_or_lost(
+    steps: list[NewOrder | tuple[str, NewOrder] | int],
+) -> None:
+    """After every step balances are never negative, conserved against fees, holds are needs."""
+    play(steps)
+
+
+@given(actions)
+def test_restored_it_is_what_it_was(steps: list[NewOrder | tuple[str, NewOrder] | int]) -> None:
+    """Orders, balances and the book of its own orders, price-time order included."""
+    before = play(steps)
+    after = Floor(BTC)
+    after.account.restore(list(before.account.orders.values()), before.account.balances)
+    check(after)
+    assert list(after.account.orders) == list(before.account.orders)
+    own = [
+        [(o.order_id, o.remaining) for o in side.orders() if o.terms.owner == "account"]
+        for floor in (before, after)
+        for side in (floor.markets[BTC].engine.bids, floor.markets[BTC].engine.asks)
+    ]
+    assert own[:2] == own[2:]
