@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper test test-recorded test-luno-frames check format lock clean
+.PHONY: help setup run paper test test-recorded test-luno-frames simulate check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ test-recorded: setup  ## replay a recorded Binance session: RECORDED=PREFIX of P
 
 test-luno-frames: setup  ## understand frames that Luno really sent: LUNO_FRAMES=FILE of lines {"note", "frame"}
 	$(BIN)/python -m pytest tests/recorded/test_luno_frames.py --luno-frames $(LUNO_FRAMES)
+
+simulate: setup  ## the order core in simulated worlds: WORLDS=200000 SEED=0, or KILLS=1 for every kill and pair of kills
+	$(BIN)/python -m tests.simulation $(if $(KILLS),--kills,--worlds $(or $(WORLDS),10000) --seed $(or $(SEED),0))
 
 check: setup  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -18,8 +18,8 @@ async def transact(
     """Run *change* on a pipeline that watches *key*, then execute what it queued as one MULTI.
 
     *change* reads what it needs, calls `multi()`, and queues what it writes; it is run again where
-    somebody else changed *key*, or one of *also*, meanwhile. With plain MULTI and WATCH, not a script: access lists
-    judge each command by its own key.
+    somebody else changed *key*, or one of *also*, meanwhile. With plain MULTI and WATCH, not a
+    script: access lists judge each command by its own key.
 
     Raises:
         TransientError: Redis is in trouble, and it is not known whether anything was written.

@@ -82,7 +82,7 @@ def _print_table(tally: Tally, names: tuple[str, str], seconds: float, *, cells:
         for row, worlds, commands, violations in tally.by(*chosen):
             _say(f"{' | '.join(row):44} {worlds:9} {commands:9} {violations:10}")
     total = (tally.worlds.total(), tally.commands.total(), tally.violations.total())
-    _say(f"{'all':44} {total[0]:9} {total[1]:9} {total[2]:10}   in {seconds:.0f} s")
+    _say(f"{'total':44} {total[0]:9} {total[1]:9} {total[2]:10}   in {seconds:.0f} s")
     answers = ", ".join(f"{kind} {count}" for kind, count in tally.answers.most_common())
     _say(f"\nanswers: {answers}")
 

@@ -35,7 +35,7 @@ FAULTS = {
     "5xx before": Faults(fails_before=0.4),
     "5xx after": Faults(fails_after=0.4),
     "no reply": Faults(no_reply=0.4),
-    "refused": Faults(refused=0.3, halted=0.1),
+    "refused": Faults(refused=0.3, halted=0.2),
     "banned": Faults(banned=0.5, lost=0.1),
     "hidden": Faults(hidden=0.5, no_reply=0.4, late=0.2, query_errors=0.1),
     "queries": Faults(query_errors=0.5, lost=0.2, no_reply=0.2),
