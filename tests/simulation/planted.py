@@ -152,7 +152,7 @@ class BlindTrust(OrderDesk):
 
     async def run(self) -> None:
         """Serve, trusting."""
-        self._memory = _TrustingMemory()
+        self._memory = _TrustingMemory(0)
         await super().run()
 
 

@@ -31,6 +31,7 @@ class DeskWaits:
     max_age: float = 10.0  # of a command, by Redis's clock
     most_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
     settle: float = 3.0  # after a forgotten request's validity, until the venue shows its order
+    careful: float = 600.0  # after forgetting, or a first start: look at the venue before sending
 
 
 class OrderDesk:
@@ -47,7 +48,7 @@ class OrderDesk:
         self._venue = placing.venue
         self._clock = clock
         self._waits = waits or DeskWaits()
-        self._memory = Memory()
+        self._memory = Memory(round(self._waits.careful * 1000))
         self._in_flight: set[str] = set()
         self._room = asyncio.Semaphore(self.MOST_IN_FLIGHT)
         # Read by this process for the first time, and not yet begun with: still fresh when read

@@ -6,15 +6,15 @@ from services._connector_kit.orders.ports import Bus, Remembered, Server
 
 log = structlog.get_logger()
 
-# For so long after forgetting, a later command is looked up at the venue before it is sent: a bot
-# may send an id again because its answer was wiped.
-CAREFUL_FOR = 600_000
-
 
 class Memory:
-    """What this connector knows about its Redis. All times are Redis's, in milliseconds."""
+    """What this connector knows about its Redis. All times are Redis's, in milliseconds.
 
-    def __init__(self, careful_for: int = CAREFUL_FOR) -> None:
+    For `careful_for` after forgetting, a later command is looked up at the venue before it is sent:
+    a bot may send an id again because its answer was wiped.
+    """
+
+    def __init__(self, careful_for: int) -> None:
         self.forgotten_at = -1
         self._careful_for = careful_for
         self._careful_until = -1
