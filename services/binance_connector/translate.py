@@ -111,6 +111,8 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
     Raises:
         ValueError: the answer is not of that form.
     """
+    if not isinstance(answer, list):  # the SDK makes {} of an empty body
+        raise ValueError(f"aggregate trades: {answer!r:.50} is no list")
     try:
         return [
             Tick(
@@ -122,7 +124,7 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
             )
             for trade in answer
         ]
-    except (KeyError, TypeError, ArithmeticError) as e:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as e:
         raise ValueError(f"aggregate trades: {e!r}") from e
 
 

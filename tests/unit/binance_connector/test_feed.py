@@ -1,0 +1,154 @@
+"""One socket's frames to their symbols, and a stream that is silent though alive."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from services._connector_kit.errors import RejectedError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.order_book import LevelBook
+from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.market_data.trade_feed import Tick
+from services._runtime.health import Readiness
+from services._runtime.supervise import TransientError
+from services.binance_connector.feed import StreamSocket, SymbolFeed
+from services.binance_connector.translate import Snapshot
+from tests.support.fake_streams import FakeStreams
+from tests.support.virtual_time import run_virtually
+
+AUDIT = 30.0
+
+
+class Venue:
+    """REST as the audit sees it."""
+
+    def __init__(self) -> None:
+        self.update_id = 100
+        self.fault: Exception | None = None
+
+    async def depth(self, _: str, __: int) -> Snapshot:
+        """The latest update id, or the fault."""
+        if self.fault:
+            raise self.fault
+        return Snapshot(self.update_id, [], [])
+
+    async def trades(self, _: str, __: int) -> list[Tick]:
+        """None."""
+        return []
+
+
+def with_socket(
+    scenario: Callable[[StreamSocket, SymbolFeed, Venue, FakeStreams], Awaitable[None]],
+) -> None:
+    """Run *scenario* with a socket of one symbol, and its book at update 100."""
+
+    async def main() -> None:
+        streams, venue = FakeStreams(), Venue()
+        desk = MarketDesk(
+            Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True),
+            streams.publisher(),
+            FeedStatus("BTC/USDT", Readiness()),
+            None,
+        )
+        feed = SymbolFeed(desk, 20, venue.depth, venue.trades)
+        feed.book.book = LevelBook(100, [(1.0, 1.0)], [(2.0, 1.0)], limit=1000)
+        socket = StreamSocket("ws://nowhere", [feed], venue.depth, AUDIT)
+        await scenario(socket, feed, venue, streams)
+
+    run_virtually(main())
+
+
+def frame(**data: object) -> bytes:
+    """A combined-stream frame."""
+    return json.dumps({"stream": "any", "data": data}).encode()
+
+
+def test_frames_reach_their_symbol() -> None:
+    """A trade, a ticker and a depth update."""
+
+    async def scenario(
+        socket: StreamSocket, _: SymbolFeed, __: Venue, streams: FakeStreams
+    ) -> None:
+        socket._on_frame(frame(e="aggTrade", s="BTCUSDT", a=7, p="1.5", q="2", T=5, m=False))
+        socket._on_frame(frame(e="24hrTicker", E=5, s="BTCUSDT", c="1", b="1", a="2", v="3"))
+        socket._on_frame(
+            frame(e="depthUpdate", E=5, s="BTCUSDT", U=101, u=102, b=[["1.5", "4"]], a=[])
+        )
+        assert streams.trade_ids == [7]
+        assert streams.tickers[0].volume_24h == 3.0
+        assert streams.books[0].bids[0].price == 1.5
+
+    with_socket(scenario)
+
+
+def test_bad_and_foreign_frames_are_counted_and_the_feed_goes_on() -> None:
+    """Rubbish, an event nobody knows, a symbol that isn't ours, a price that is none."""
+
+    async def scenario(
+        socket: StreamSocket, _: SymbolFeed, __: Venue, streams: FakeStreams
+    ) -> None:
+        for bad in (
+            b"rubbish",
+            b"\xff",
+            b'{"data":' + b'{"x":' * 100_000,
+            frame(e="kline", s="BTCUSDT"),
+            frame(e="aggTrade", s="ETHUSDT", a=7, p="1.5", q="2", T=5, m=False),
+        ):
+            socket._on_frame(bad)
+        assert socket._bad_frames.count == 5
+        socket._on_frame(frame(e="aggTrade", s="BTCUSDT", a=7, p="1.5", q="2", T=5, m=False))
+        assert streams.trade_ids == [7]
+
+    with_socket(scenario)
+
+
+def test_a_bad_level_takes_the_book_out_of_sync_before_anything_is_published() -> None:
+    """Half of that update is in the book already."""
+
+    async def scenario(
+        socket: StreamSocket, feed: SymbolFeed, _: Venue, streams: FakeStreams
+    ) -> None:
+        levels = [["1.5", "4"], ["nan", "1"]]
+        socket._on_frame(frame(e="depthUpdate", E=5, s="BTCUSDT", U=101, u=102, b=levels, a=[]))
+        assert feed.book.book is None
+        assert streams.books == []
+
+    with_socket(scenario)
+
+
+def test_an_announced_shutdown_ends_the_session() -> None:
+    """A new connection is wanted at once."""
+
+    async def scenario(socket: StreamSocket, *_: object) -> None:
+        with pytest.raises(TransientError, match="announced its shutdown"):
+            socket._on_frame(frame(e="serverShutdown", E=1))
+
+    with_socket(scenario)
+
+
+def test_a_stream_that_rest_has_left_behind_is_silent() -> None:
+    """REST moved on and three seconds later the book still hadn't."""
+
+    async def scenario(socket: StreamSocket, _: SymbolFeed, venue: Venue, __: FakeStreams) -> None:
+        venue.update_id = 101
+        with pytest.raises(TransientError, match="the stream of BTCUSDT is silent"):
+            await asyncio.wait_for(socket._audit(), 2 * AUDIT)
+
+    with_socket(scenario)
+
+
+@pytest.mark.parametrize("fault", [None, TransientError("down"), RejectedError("no", code="-1")])
+def test_an_audit_that_finds_nothing_or_fails_lets_the_socket_live(
+    fault: Exception | None,
+) -> None:
+    """A quiet market is no fault, and neither is a REST side that doesn't answer."""
+
+    async def scenario(socket: StreamSocket, _: SymbolFeed, venue: Venue, __: FakeStreams) -> None:
+        venue.fault = fault
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(socket._audit(), 10 * AUDIT)
+
+    with_socket(scenario)

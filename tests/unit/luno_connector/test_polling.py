@@ -1,0 +1,174 @@
+"""Polling without a key, in virtual time: complete, isolated, and within the rate."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from services._connector_kit.errors import RateLimitedError, RejectedError, TransientError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.order_book import LevelBook
+from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.market_data.trade_feed import Tick
+from services._runtime.health import Readiness
+from services.luno_connector.polling import poll_market_data
+from services.luno_connector.translate import TickerRow, TopOfBook
+from tests.support.fake_streams import FakeStreams
+from tests.support.virtual_time import run_virtually
+
+
+class Rest:
+    """A venue of two pairs; what a pair's `faults` say is raised as long as it is there."""
+
+    def __init__(self) -> None:
+        self.calls: list[float] = []
+        self.faults: dict[str, Exception] = {}
+        self.trade_ids: list[int] = [1, 2, 3]
+        self.bid = 99.0
+        self.milliseconds = 1000
+
+    def _call(self, what: str) -> None:
+        self.calls.append(asyncio.get_running_loop().time())
+        if what in self.faults:
+            raise self.faults[what]
+
+    async def tickers(self, pairs: Sequence[str]) -> list[TickerRow]:
+        """One row each."""
+        self._call("tickers")
+        return [TickerRow(pair, self.milliseconds, self.bid, 101.0, 100.0, 5.0) for pair in pairs]
+
+    async def top_of_book(self, pair: str) -> TopOfBook:
+        """One level a side."""
+        self._call(pair)
+        book = LevelBook(1, [(self.bid, 1.0)], [(101.0, 1.0)], limit=1000)
+        return TopOfBook(self.milliseconds, book)
+
+    async def trades(self, pair: str) -> list[Tick]:
+        """The latest."""
+        self._call(pair)
+        return [Tick(n, 1000 + n, 100.0, 1.0, "buy") for n in self.trade_ids]
+
+
+def polled(
+    scenario: Callable[[Rest, FakeStreams, Readiness], Awaitable[None]],
+    last_trade_id: int | None = None,
+) -> None:
+    """Run *scenario* beside the polling of XBT/ZAR and ETH/ZAR."""
+
+    async def main() -> None:
+        rest, streams, readiness = Rest(), FakeStreams(), Readiness()
+        desks = [
+            MarketDesk(
+                Instrument(f"{base}/ZAR", f"{base}ZAR", base, "ZAR", trading=True),
+                streams.publisher("luno", f"{base}/ZAR"),
+                FeedStatus(f"{base}/ZAR", readiness),
+                last_trade_id,
+            )
+            for base in ("XBT", "ETH")
+        ]
+        polling = asyncio.create_task(poll_market_data(rest, desks))
+        try:
+            await scenario(rest, streams, readiness)
+            assert not polling.done()
+        finally:
+            polling.cancel()
+            await asyncio.wait([polling])
+
+    run_virtually(main())
+
+
+def ids(streams: FakeStreams, pair: str) -> list[int]:
+    """The published trades of one pair."""
+    return [int(t.trade_id or 0) for t in streams.trades if t.symbol.replace("/", "") == pair]
+
+
+def test_new_trades_come_once_and_in_order_and_old_ones_never() -> None:
+    """The first poll says where now is."""
+
+    async def scenario(rest: Rest, streams: FakeStreams, _: Readiness) -> None:
+        await asyncio.sleep(10.0)
+        assert streams.trades == []
+        rest.trade_ids += [4, 5]
+        await asyncio.sleep(10.0)
+        rest.trade_ids += [6]
+        await asyncio.sleep(10.0)
+        assert ids(streams, "XBTZAR") == ids(streams, "ETHZAR") == [4, 5, 6]
+
+    polled(scenario)
+
+
+def test_a_restart_goes_on_where_the_stream_ends() -> None:
+    """Trades made meanwhile are published, as far as the venue still tells them."""
+
+    async def scenario(_: Rest, streams: FakeStreams, __: Readiness) -> None:
+        await asyncio.sleep(10.0)
+        assert ids(streams, "XBTZAR") == [2, 3]
+
+    polled(scenario, last_trade_id=1)
+
+
+def test_never_more_than_half_of_lunos_300_calls_a_minute() -> None:
+    """In good times, and while nothing works."""
+
+    async def scenario(rest: Rest, _: FakeStreams, __: Readiness) -> None:
+        await asyncio.sleep(120.0)
+        rest.faults["tickers"] = TransientError("down")
+        await asyncio.sleep(120.0)
+        for start in rest.calls:
+            assert sum(start <= call < start + 60.0 for call in rest.calls) <= 155
+
+    polled(scenario)
+
+
+def test_one_pairs_trouble_is_its_own() -> None:
+    """The other goes on being published, and each says how it is."""
+
+    async def scenario(rest: Rest, streams: FakeStreams, readiness: Readiness) -> None:
+        rest.faults["XBTZAR"] = RejectedError("suspended", code="ErrMarketUnavailable")
+        await asyncio.sleep(30.0)
+        assert {book.symbol for book in streams.books} == {"ETH/ZAR"}
+        parts = readiness.report()["parts"]
+        assert parts == {"feed XBT/ZAR": "syncing: suspended", "feed ETH/ZAR": "ok"}
+        rest.faults.clear()
+        await asyncio.sleep(30.0)
+        assert readiness.ready
+
+    polled(scenario)
+
+
+def test_trouble_with_everything_is_said_of_every_pair_and_passes() -> None:
+    """A rate limit too."""
+
+    async def scenario(rest: Rest, streams: FakeStreams, readiness: Readiness) -> None:
+        rest.faults["tickers"] = RateLimitedError("too many", retry_after=1.0)
+        await asyncio.sleep(30.0)
+        assert set(readiness.report()["parts"].values()) == {"syncing: too many"}
+        rest.faults.clear()
+        await asyncio.sleep(30.0)
+        assert readiness.ready
+        assert streams.books
+
+    polled(scenario)
+
+
+def test_a_crossed_book_is_not_published() -> None:
+    """And the pair isn't ready."""
+
+    async def scenario(rest: Rest, streams: FakeStreams, readiness: Readiness) -> None:
+        rest.bid = 101.0
+        await asyncio.sleep(10.0)
+        assert streams.books == []
+        assert not readiness.ready
+
+    polled(scenario)
+
+
+def test_an_older_book_than_the_last_is_not_published() -> None:
+    """A cache on the way may answer with one."""
+
+    async def scenario(rest: Rest, streams: FakeStreams, _: Readiness) -> None:
+        await asyncio.sleep(3.0)
+        rest.milliseconds, rest.bid = 500, 98.0
+        await asyncio.sleep(10.0)
+        assert {book.bids[0].price for book in streams.books} == {99.0}
+
+    polled(scenario)
