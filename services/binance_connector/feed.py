@@ -7,7 +7,7 @@ from typing import assert_never
 
 import structlog
 
-from services._connector_kit.errors import RejectedError, TransientError
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
@@ -150,7 +150,7 @@ class StreamSocket:
         """The id of the latest update that the REST side knows; 0 where it doesn't tell."""
         try:
             snapshot = await self._fetch_depth(name, AUDIT_LEVELS)
-        except (TransientError, RejectedError) as e:
+        except (TransientError, RejectedError, FeedStoppedError) as e:
             say = log.debug if self._audit_failing else log.warning
             say("audit_failed", symbol=name, error=str(e))
             self._audit_failing = True

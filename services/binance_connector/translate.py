@@ -111,9 +111,9 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
     Raises:
         ValueError: the answer is not of that form.
     """
-    if not isinstance(answer, list):  # the SDK makes {} of an empty body
-        raise ValueError(f"aggregate trades: {answer!r:.50} is no list")
     try:
+        if not isinstance(answer, list):  # the SDK makes {} of an empty body
+            raise TypeError(f"{answer!r:.50} is no list")
         return [
             Tick(
                 int(trade["a"]),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services._connector_kit.errors import RateLimitedError, RejectedError
+from services._connector_kit.errors import FeedStoppedError, RateLimitedError, RejectedError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.status import FeedStatus
@@ -168,13 +168,15 @@ def test_a_snapshot_that_fails_is_asked_for_again_as_the_venue_wishes() -> None:
             TransientError("down"),
             RateLimitedError("slow down", retry_after=60.0),
             RejectedError("no such symbol", code="-1121"),
+            FeedStoppedError("bad key"),
         ]
         sync.connected()
         await asyncio.sleep(LONG_ENOUGH)
         waits = [b - a for a, b in zip(venue.fetches, venue.fetches[1:], strict=False)]
-        assert len(waits) == 3
+        assert len(waits) == 4
         assert waits[1] > 59.9
         assert waits[2] > 29.9
+        assert waits[3] > 29.9
         assert best_bids(streams) == [100]
 
     synced(scenario)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services._connector_kit.errors import RejectedError
+from services._connector_kit.errors import FeedStoppedError, RejectedError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
@@ -140,7 +140,10 @@ def test_a_stream_that_rest_has_left_behind_is_silent() -> None:
     with_socket(scenario)
 
 
-@pytest.mark.parametrize("fault", [None, TransientError("down"), RejectedError("no", code="-1")])
+@pytest.mark.parametrize(
+    "fault",
+    [None, TransientError("down"), RejectedError("no", code="-1"), FeedStoppedError("bad key")],
+)
 def test_an_audit_that_finds_nothing_or_fails_lets_the_socket_live(
     fault: Exception | None,
 ) -> None:
