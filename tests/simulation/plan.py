@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from services._connector_kit.orders.desk import OrderDesk
 from tests.simulation.faults import FAULTS, Faults
 from tests.simulation.redis import Fate
 from tests.simulation.venue import SYMBOL, VenueKind
@@ -33,6 +34,10 @@ MODES = (
     "two kill failover",
     "two freeze kill keep",
     "two flush",
+    "two freeze kill",
+    "freeze flush",
+    "restart rollback",
+    "two kill rollback empty",
 )
 FATES: tuple[Fate, ...] = ("restart", "rollback", "keep", "empty", "failover", "flush")
 VENUES: tuple[VenueKind, ...] = ("binance", "luno")
@@ -63,6 +68,9 @@ ORDER_PATH = (
     "take_over.after",
     "remember.before",
     "remember.after",
+    "provisional.after",
+    "correct.sent",
+    "correct.after",
 )
 
 
@@ -112,6 +120,7 @@ class Plan:
     lease: bool = True
     idle: int = 60_000  # milliseconds until an entry may be taken over
     first_start: bool = False  # on a Redis that has never seen this connector
+    room: int = OrderDesk.MOST_IN_FLIGHT  # orders under way at once
     resend_after: float = 10.0  # a bot whose answer was wiped asks again after so long
 
     @property
@@ -197,6 +206,7 @@ def draw(seed: int) -> Plan:
         starts=_starts(rng, two="two" in words),
         lease=rng.random() < 0.5,
         idle=rng.choice((0, 5_000, 60_000)),
+        room=rng.choice((1, 2, OrderDesk.MOST_IN_FLIGHT, OrderDesk.MOST_IN_FLIGHT)),
         first_start=rng.random() < 0.3,
         resend_after=rng.uniform(0, 20),
     )
@@ -223,6 +233,7 @@ def _triggers(rng: random.Random, words: list[str]) -> list[Trigger]:
             on_path = rng.random() < 0.7
             label = rng.choice(ORDER_PATH) if on_path else ""
             nth = rng.randint(1, 6) if on_path else rng.randint(1, 400)
-            seconds = rng.uniform(0.5, 60) if action == "freeze" else rng.uniform(0.1, 20)
+            longest = rng.choice((60, 60, 200)) if action == "freeze" else 20
+            seconds = rng.uniform(0.1, longest)
             triggers.append(Trigger(label, nth, action, seconds, rng.random() < 0.7))
     return triggers

@@ -204,6 +204,7 @@ class _World:
         journal = JournalPort(process, self.redis)
         bus = core.bus(process, self.redis, consumer, lease=plan.lease, idle=plan.idle)
         desk = core.desk(bus, core.placing(venue, journal, clock), clock)
+        desk._room = asyncio.Semaphore(plan.room)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(desk.run())
             tasks.create_task(watch_ghosts(venue, journal, clock, every=GHOSTS_EVERY))
