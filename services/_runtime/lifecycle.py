@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import structlog
 
-from services._runtime import logs
+from services._runtime import failpoints, logs
 from services._runtime.settings import ServiceSettings, SettingsError, load
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -38,6 +38,7 @@ def run(service: str, settings_type: type[S], serve: Callable[[S], Awaitable[Non
             sys.stderr.write(f"{service}: settings: {line}\n")
         return 1
     logs.configure(service, settings.log_level)
+    failpoints.arm(settings.failpoint)
     return asyncio.run(_run_until_signal(serve, settings))
 
 

@@ -25,6 +25,8 @@ from pydantic_settings import (
 )
 from redis.asyncio.connection import parse_url
 
+from services._runtime import failpoints
+
 S = TypeVar("S", bound="ServiceSettings")
 
 
@@ -75,6 +77,11 @@ def _root_url(url: str) -> str:
     if not parts.scheme or not parts.netloc:
         raise ValueError(f"{url!r} has no scheme or no host; want e.g. https://host:port")
     return url.rstrip("/")
+
+
+def _failpoint(text: str) -> str:
+    failpoints.parse(text)
+    return text
 
 
 def _lower(value: object) -> object:
@@ -140,6 +147,8 @@ class ServiceSettings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
         "info"
     )
+    # Where tests kill a process; see `failpoints`.
+    failpoint: Annotated[str, AfterValidator(_failpoint)] = ""
 
     @classmethod
     def settings_customise_sources(

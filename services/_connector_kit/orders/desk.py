@@ -15,6 +15,7 @@ from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.placing import Placing
 from services._connector_kit.orders.ports import Bus, Clock, Entry, Refused, Server
 from services._connector_kit.orders.record import Record, content_of
+from services._runtime.failpoints import reach
 
 log = structlog.get_logger()
 
@@ -96,6 +97,8 @@ class OrderDesk:
             if left:
                 return left
         new = list(await self._bus.new_entries())
+        if new:
+            reach("after_read")
         self._untouched.update(entry.entry_id for entry in new)
         return new
 
@@ -137,7 +140,9 @@ class OrderDesk:
             sent_quantity=None if isinstance(sized, Refused) else sized.quantity,
             sent_price=None if isinstance(sized, Refused) else sized.price,
         )
+        reach("before_claim")
         found = await self._bus.claim(record)
+        reach("after_claim")
         if found is None:
             careful = self._memory.careful(entry.milliseconds)
             return self._placing.carry_out(record, entry, refusal, look_first=careful)

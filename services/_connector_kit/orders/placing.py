@@ -31,6 +31,7 @@ from services._connector_kit.orders.ports import (
     VenueOrder,
 )
 from services._connector_kit.orders.record import Record
+from services._runtime.failpoints import reach
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -80,7 +81,10 @@ class Placing:
         if refusal is not None:
             await self._reject(record, entry, refusal)
             return
-        match await self.venue.place(record):
+        reach("before_post")
+        outcome = await self.venue.place(record)
+        reach("after_post")
+        match outcome:
             case Placed(order):
                 await self._accept(record, entry, order)
             case Refused() as refusal:
@@ -88,7 +92,9 @@ class Placing:
             case Unclear(message):
                 log.warning("order_unclear", client_order_id=record.client_order_id, error=message)
                 answer = unclear(record, message, self.venue.milliseconds())
+                reach("before_unclear")
                 await self._until_done(partial(self.journal.unclear, record, entry, answer))
+                reach("after_unclear")
                 await self.resolve(record, entry)
 
     async def take_up(
@@ -127,7 +133,9 @@ class Placing:
         misses, first_miss = 0, float("inf")
         while True:
             try:
+                reach("before_query")
                 order = await self.venue.find(record)
+                reach("after_query")
                 if order is None and self.venue.milliseconds() > self._deadline(record):
                     now = self.clock.monotonic()
                     misses += 1
@@ -184,7 +192,9 @@ class Placing:
         return await self._close(record.closed(answer, provisional=True), entry)
 
     async def _close(self, record: Record, entry: Entry) -> Record:
+        reach("before_close")
         kept = await self._until_done(partial(self.journal.close, record, entry))
+        reach("after_close")
         if kept.entry_id == record.entry_id:
             return kept
         # Redis forgot this record, and another entry has taken its id since.
@@ -194,7 +204,9 @@ class Placing:
 
     async def _answer(self, entry: Entry, answer: OrderResponseEvent | None) -> None:
         data = answer.model_dump_json().encode() if answer else None
+        reach("before_answer")
         await self._until_done(partial(self.journal.answer, entry, data, None))
+        reach("after_answer")
 
     async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a journal call, each of which may be repeated safely, until it is done."""
