@@ -12,6 +12,7 @@ from common_models import AccountBalanceEvent
 from common_models.stream_names import EventStream, state_key
 from services._connector_kit.orders.bookkeeping import Report, Told, news
 from services._connector_kit.orders.redis_bus import order_key
+from services._runtime.failpoints import reach
 from services._runtime.redis_transaction import reading, transact
 
 KEEP_CLOSED = 7 * 24 * 3600
@@ -83,7 +84,10 @@ class Ledger:
             (pipe.srem if found.told.closed else pipe.sadd)(self._open, report.order_id)
             return True
 
-        return await transact(self._redis, key, change)
+        reach("before_tell")
+        told = await transact(self._redis, key, change)
+        reach("after_tell")
+        return told
 
     async def open_orders(self) -> list[tuple[str, Told]]:
         """The orders that were told as open, by exchange order id."""

@@ -20,6 +20,7 @@ from services._connector_kit.orders.account import AccountDesk, AccountVenue
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.ports import Bus, Clock, Entry, Journal
+from services._runtime.failpoints import reach
 from services._runtime.supervise import full_jitter
 
 log = structlog.get_logger()
@@ -176,11 +177,13 @@ class RequestDesk:
         until = self._clock.monotonic() + ORDER_APPEARS_WITHIN
         while True:
             try:
+                reach("before_cancel")
                 order_id = await venue.cancel(
                     command.symbol,
                     order_id=command.order_id,
                     client_order_id=command.client_order_id,
                 )
+                reach("after_cancel")
             except RejectedError as e:
                 if await self._under_way(command) and self._clock.monotonic() < until:
                     await self._clock.sleep(AFTER_ERROR)
@@ -245,7 +248,9 @@ class RequestDesk:
             )
         while True:
             try:
+                reach("before_reply")
                 await self._journal.answer(entry, data, dead_letter)
+                reach("after_reply")
             except TransientError as e:
                 log.warning("answer_delayed", error=str(e))
                 await self._clock.sleep(AFTER_ERROR)
