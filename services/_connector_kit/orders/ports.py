@@ -220,7 +220,10 @@ class Venue(Protocol):
         """
 
     async def search(self, record: Record) -> VenueOrder | None:
-        """The same by open orders and recent trades, where a direct query found nothing.
+        """The same by open orders and recent orders, where a direct query found nothing.
+
+        It looks back at least an hour before the record's timestamp: what is looked for may have
+        been sent for an earlier entry that Redis forgot.
 
         Raises:
             TransientError: no answer.
