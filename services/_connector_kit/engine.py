@@ -45,7 +45,7 @@ async def serve(
     Raises:
         FatalError: a symbol isn't listed, or this Redis belongs to another world.
     """
-    readiness = Readiness("redis", "exchange", "orders", "requests")
+    readiness = Readiness("redis", "exchange", "orders", "cancels", "requests")
     async with exchange_open as exchange:
         service = connector(exchange.name)
         async with (

@@ -21,13 +21,19 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class TradingRules:
-    """What the venue demands of one symbol: prices in the quote asset, quantities in the base."""
+    """What the venue demands of one symbol: prices in the quote asset, quantities in the base.
+
+    `buy_share` and `sell_share` bound a limit price as a share of the market's price.
+    """
 
     price: Range = Range()
     quantity: Range = Range()
     market_quantity: Range = Range()
     least_notional: Decimal = ZERO
     most_notional: Decimal = ZERO
+    least_market_notional: Decimal = ZERO
+    buy_share: Range = Range()
+    sell_share: Range = Range()
 
 
 @dataclass(frozen=True, slots=True)

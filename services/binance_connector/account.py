@@ -103,8 +103,7 @@ class BinanceAccount:
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> Report:
         """What became of one order, with its fills; RejectedError where there is none."""
-        if order_id is not None and not order_id.isdecimal():
-            raise RejectedError(f"order_id {order_id!r}: Binance's are digits", code=NO_SUCH_ORDER)
+        _check_ids(order_id, client_order_id)
         return await self._rest.report(
             self._by_symbol[symbol], order_id=order_id, client_order_id=client_order_id
         )
@@ -112,9 +111,12 @@ class BinanceAccount:
     async def cancel(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> str:
-        """Cancel one order; its order id. RejectedError where there is nothing to cancel."""
-        if order_id is not None and not order_id.isdecimal():
-            raise RejectedError(f"order_id {order_id!r}: Binance's are digits", code=NO_SUCH_ORDER)
+        """Cancel one order, which keeps its client order id; returns its order id.
+
+        Raises:
+            RejectedError: there is nothing to cancel.
+        """
+        _check_ids(order_id, client_order_id)
         return await self._rest.cancel(
             self._by_symbol[symbol].venue_symbol,
             order_id=order_id,
@@ -124,6 +126,20 @@ class BinanceAccount:
     async def balances(self) -> Sequence[Balance]:
         """The balances that are not zero."""
         return await self._rest.balances()
+
+
+def _check_ids(order_id: str | None, client_order_id: str | None) -> None:
+    """Refuse ids that Binance can't have given or taken; they aren't sent.
+
+    Raises:
+        RejectedError: as if Binance had been asked.
+    """
+    if order_id is not None and not (order_id.isascii() and order_id.isdecimal()):
+        message = f"order_id {order_id[:50]!r}: Binance's are digits"
+        raise RejectedError(message, code=NO_SUCH_ORDER)
+    if client_order_id is not None and not translate_orders.carries(client_order_id):
+        message = f"client_order_id {client_order_id[:50]!r}: none that Binance takes"
+        raise RejectedError(message, code=NO_SUCH_ORDER)
 
 
 class _Session:
@@ -160,7 +176,7 @@ class _Session:
                 self._listener.connected()
             else:
                 self._refused(frame.get("error") or {})
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ArithmeticError) as e:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
             self._bad_frames.add(text, e)
             self._listener.connected()  # what it said, the next comparison finds out
 
@@ -175,7 +191,7 @@ class _Session:
             case "outboundAccountPosition":
                 self._listener.heard(translate_orders.account_position(event))
             case "balanceUpdate" | "externalLockUpdate":
-                self._listener.connected()
+                self._listener.balances_moved()
             case "serverShutdown" | "eventStreamTerminated":
                 raise TransientError(f"the venue ended the account stream: {event['e']}")
             case other:

@@ -29,7 +29,7 @@ from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
 from services._connector_kit.world import World
 from services.binance_connector import translate
 from services.binance_connector.feed import stream_market_data
-from services.binance_connector.rest import BAD_KEY
+from services.binance_connector.rest import BAD_KEY, RETRY_AFTER
 from services.binance_connector.settings import BinanceSettings
 from services.binance_connector.trading import assemble
 
@@ -41,8 +41,6 @@ SHOWN = 200
 WEIGHT_A_MINUTE = 6000
 INVALID_SYMBOL = -1121
 AGG_TRADES_PAGE = 1000
-# Where a 418 or 429 names no time.
-RETRY_AFTER = 60.0
 # https://developers.binance.com/docs/binance-spot-api-docs/errors: about the server, where asking
 # again will help.
 TRANSIENT = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016, -1034})

@@ -26,7 +26,7 @@ from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import size
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services.binance_connector import translate_orders
-from services.binance_connector.rest import SignedRest
+from services.binance_connector.rest import BAD_TIME, SignedRest
 
 POST_TIMEOUT = 10.0
 ORDER_WEIGHT = 1
@@ -79,14 +79,15 @@ class BinanceOrders:
 
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a ban or the budget lasts longer."""
-        return await self._budget.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
+        known = await self._clock.known(within)
+        return known and await self._budget.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
 
     def size(self, command: PlaceOrderCommand) -> Sized | Refused:
         """What would be sent for a command, by Binance's rules; or why nothing is."""
         instrument = self._instruments.get(command.symbol)
         if instrument is None:
             known = ", ".join(self._instruments)
-            return Refused("unknown_symbol", f"symbol {command.symbol!r}; want one of {known}")
+            return Refused("unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}")
         if not translate_orders.carries(command.client_order_id):
             return Refused(
                 "bad_client_order_id",
@@ -108,14 +109,17 @@ class BinanceOrders:
         params = translate_orders.order_params(record, self._instruments[record.order.symbol])
         try:
             status, answer = await self._rest.post_once("order", params, POST_TIMEOUT)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as e:
-            return Unclear(f"no answer that can be read: {e!r}")
-        return _outcome(status, answer)
+        except (aiohttp.ClientError, OSError, ValueError, RecursionError) as e:
+            return Unclear(f"no answer that can be read: {e!r}"[:200])
+        outcome = _outcome(status, answer)
+        if isinstance(outcome, Unclear) and BAD_TIME in outcome.message:
+            self._clock.doubt()
+        return outcome
 
     async def find(self, record: Record) -> VenueOrder | None:
         """The order with that client order id, by direct query (memory, then database)."""
         instrument = self._instruments.get(record.order.symbol)
-        if instrument is None:
+        if instrument is None or not translate_orders.carries(record.client_order_id):
             return None
         try:
             return await self._rest.order(instrument.venue_symbol, record.client_order_id)
@@ -142,10 +146,14 @@ class BinanceOrders:
 def _outcome(status: int, answer: Any) -> PlaceOutcome:
     if not isinstance(answer, dict):
         return Unclear(f"HTTP {status} with {type(answer).__name__}")
-    if status == 200 and "orderId" in answer:
-        return Placed(translate_orders.venue_order(answer))
+    if status == 200:
+        try:
+            return Placed(translate_orders.venue_order(answer))
+        except (KeyError, ValueError) as e:
+            return Unclear(f"an answer that can't be read: {e!r}"[:200])
     code, message = answer.get("code"), str(answer.get("msg", ""))[:200]
-    if 400 <= status < 500 and code in DEFINITIVE and not message.startswith(DUPLICATE):
+    definitive = type(code) is int and code in DEFINITIVE and not message.startswith(DUPLICATE)
+    if 400 <= status < 500 and definitive:
         reason = "rate_limited" if code in (-1003, -1015) else "exchange_rejected"
         return Refused(reason, f"Binance: {code} {message}")
-    return Unclear(f"HTTP {status}: {code} {message}")
+    return Unclear(f"HTTP {status}: {str(code)[:20]} {message}")

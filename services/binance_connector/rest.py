@@ -7,14 +7,15 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
+import msgspec
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import TransientError
+from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.bookkeeping import Fill, Report
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
 from services.binance_connector import translate_orders
 from services.binance_connector.settings import BinanceSettings
 
@@ -23,6 +24,12 @@ T = TypeVar("T")
 # About the key itself (developers.binance.com/docs/binance-spot-api-docs/errors), where asking
 # again with it won't help.
 BAD_KEY = frozenset({-2014, -2015, -1022})
+
+# In seconds, where a 418 or 429 names no time.
+RETRY_AFTER = 60.0
+
+# The request's timestamp is too old, or of the future.
+BAD_TIME = "-1021"
 
 # How far before an order was sent its history is searched, for clocks that differ.
 SEARCH_BEFORE_MS = 60_000
@@ -82,7 +89,7 @@ class SignedRest:
 
         Raises:
             aiohttp.ClientError, OSError, TimeoutError: no answer; it may have been carried out.
-            ValueError: an answer that is no JSON.
+            ValueError, RecursionError: an answer that is no JSON.
         """
         session: aiohttp.ClientSession = self._binance.sdk.session
         async with session.post(
@@ -92,7 +99,10 @@ class SignedRest:
             timeout=aiohttp.ClientTimeout(total=timeout),
             allow_redirects=False,
         ) as response:
-            return response.status, await response.json(content_type=None)
+            if response.status in (418, 429):
+                header = response.headers.get("Retry-After")
+                self._binance.budget.pause(retry_after(header, RETRY_AFTER))
+            return response.status, msgspec.json.decode(await response.read())
 
     async def milliseconds(self) -> int:
         """`GET /api/v3/time`."""
@@ -127,9 +137,7 @@ class SignedRest:
         self, instrument: Instrument, *, order_id: str | None, client_order_id: str | None
     ) -> Report:
         """What became of one order, with all its fills; RejectedError -2013 where there is none."""
-        reference: dict[str, Any] = (
-            {"orderId": int(order_id)} if order_id else {"origClientOrderId": client_order_id}
-        )
+        reference = _reference(order_id, client_order_id)
         sdk, name = self._binance.sdk, instrument.venue_symbol
         row = await self._resolve(4, lambda: sdk.get_order(symbol=name, **reference))
         fills: tuple[Fill, ...] = ()
@@ -153,25 +161,30 @@ class SignedRest:
     async def trades_since(self, venue_symbol: str, trade_id: int | None) -> list[tuple[int, str]]:
         """The account's trades after *trade_id* (None: the latest), as (trade id, order id)."""
         since = {} if trade_id is None else {"fromId": trade_id + 1}
-        rows = await self._resolve(
+        rows = await self._signed(
             20,
             lambda: self._binance.sdk.get_my_trades(symbol=venue_symbol, limit=PAGE, **since),
+            Priority.BALANCES,
         )
         return _read(lambda: [(int(row["id"]), str(row["orderId"])) for row in rows])
 
     async def cancel(
         self, venue_symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> str:
-        """`DELETE /api/v3/order`; the order id. RejectedError -2011: there is nothing to cancel."""
-        reference: dict[str, Any] = (
-            {"orderId": int(order_id)} if order_id else {"origClientOrderId": client_order_id}
-        )
+        """`DELETE /api/v3/order`; the order id. RejectedError -2011: there is nothing to cancel.
+
+        The order gets the cancel's client id; it is the order's own here, so that it stays known
+        by it.
+        """
+        reference = _reference(order_id, client_order_id)
+        if client_order_id is not None:
+            reference["newClientOrderId"] = client_order_id
         answer = await self._signed(
             1,
             lambda: self._binance.sdk.cancel_order(symbol=venue_symbol, **reference),
             Priority.CANCEL,
         )
-        return _read(lambda: str(answer["orderId"]))
+        return _read(lambda: str(int(answer["orderId"])))
 
     async def balances(self) -> list[Balance]:
         """The account's balances that are not zero."""
@@ -189,7 +202,22 @@ class SignedRest:
         self, weight: int, request: Callable[[], Awaitable[Any]], priority: Priority
     ) -> Any:
         self._binance.sdk.timestamp_offset = self._clock.offset  # the SDK signs by our clock
-        return await self._binance.call(weight, request, priority)
+        try:
+            return await self._binance.call(weight, request, priority)
+        except RejectedError as e:
+            if e.code != BAD_TIME:
+                raise
+            self._clock.doubt()
+            raise TransientError(str(e)) from e
+
+
+def _reference(order_id: str | None, client_order_id: str | None) -> dict[str, Any]:
+    """How a request names an order; where it has both ids, Binance looks at both."""
+    ids = {
+        "orderId": None if order_id is None else int(order_id),
+        "origClientOrderId": client_order_id,
+    }
+    return {name: value for name, value in ids.items() if value is not None}
 
 
 def _read(read: Callable[[], T]) -> T:

@@ -1,15 +1,17 @@
 """Binance's orders, fills and balances in our words, and ours in Binance's. Pure.
 
 Payloads: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/trading-endpoints and
-.../user-data-stream. Prices and quantities are strings there, times are epoch milliseconds.
+.../user-data-stream. Prices and quantities are strings there, times are epoch milliseconds. What
+isn't of that form raises KeyError, TypeError, ValueError or ArithmeticError.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
+from common_models.fields import Side
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.amounts import amount, moment, positive
 from services._connector_kit.orders.bookkeeping import Fill, Report, Status
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
@@ -26,6 +28,8 @@ STATUSES: dict[str, Status] = {
     "EXPIRED": "expired",
     "EXPIRED_IN_MATCH": "expired",
 }
+
+SIDES: dict[str, Side] = {"BUY": "buy", "SELL": "sell"}
 
 # https://developers.binance.com/docs/binance-spot-api-docs/fix-api: what a client order id may be.
 _CLIENT_ORDER_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}")
@@ -58,54 +62,43 @@ def order_params(record: Record, instrument: Instrument) -> dict[str, str | int]
 
 
 def venue_order(answer: Mapping[str, Any]) -> VenueOrder:
-    """An order as `POST` and `GET /api/v3/order` tell it.
-
-    Raises:
-        KeyError: the answer is not of that form.
-    """
+    """An order as `POST` and `GET /api/v3/order` tell it."""
     return VenueOrder(
-        order_id=str(answer["orderId"]),
-        client_order_id=str(answer.get("clientOrderId", "")),
-        filled_quantity=str(answer.get("executedQty", "0")),
+        order_id=_id(answer["orderId"]),
+        client_order_id=str(answer["clientOrderId"]),
+        filled_quantity=f"{amount(answer['executedQty']):f}",
     )
 
 
 def order_report(row: Mapping[str, Any], symbol: str, fills: Sequence[Fill] = ()) -> Report:
-    """An order as `GET /api/v3/order` and `.../openOrders` tell it.
-
-    Raises:
-        KeyError, ArithmeticError: the row is not of that form.
-    """
-    status = STATUSES.get(row["status"], "unknown")
+    """An order as `GET /api/v3/order` and `.../openOrders` tell it."""
+    status, quote = STATUSES.get(row["status"], "unknown"), row["cummulativeQuoteQty"]
     return Report(
-        order_id=str(row["orderId"]),
+        order_id=_id(row["orderId"]),
         client_order_id=str(row["clientOrderId"]) or None,
         symbol=symbol,
-        side="buy" if row["side"] == "BUY" else "sell",
+        side=SIDES[row["side"]],
         status=status,
-        quantity=Decimal(row["origQty"]),
-        filled=Decimal(row["executedQty"]),
-        quote_filled=Decimal(row["cummulativeQuoteQty"]),
-        milliseconds=int(row.get("updateTime") or row.get("time") or 0),
+        quantity=amount(row["origQty"]),
+        filled=amount(row["executedQty"]),
+        # Below 0 where Binance doesn't know it any more.
+        quote_filled=amount("0" if str(quote).startswith("-") else quote),
+        milliseconds=moment(row.get("updateTime") or row["time"]),
         fills=tuple(fills),
-        venue_status=str(row["status"]) if status == "unknown" else None,
+        venue_status=str(row["status"])[:50] if status == "unknown" else None,
     )
 
 
 def fills(rows: Sequence[Mapping[str, Any]]) -> tuple[Fill, ...]:
-    """`GET /api/v3/myTrades` of one order.
-
-    Raises:
-        KeyError, ArithmeticError: a row is not of that form.
-    """
+    """`GET /api/v3/myTrades` of one order."""
     return tuple(
         Fill(
-            trade_id=str(row["id"]),
-            milliseconds=int(row["time"]),
-            price=Decimal(row["price"]),
-            quantity=Decimal(row["qty"]),
+            trade_id=_id(row["id"]),
+            milliseconds=moment(row["time"]),
+            price=positive(row["price"]),
+            quantity=positive(row["qty"]),
             fee_asset=str(row["commissionAsset"]),
-            fee=Decimal(row["commission"]),
+            fee=amount(row["commission"]),
         )
         for row in rows
     )
@@ -115,51 +108,51 @@ def execution_report(event: Mapping[str, Any], symbol: str) -> Report:
     """An `executionReport` of the user data stream.
 
     On a cancel, `c` is the cancel's own id and `C` the order's.
-
-    Raises:
-        KeyError, ArithmeticError: the event is not of that form.
     """
     status = STATUSES.get(event["X"], "unknown")
     fill: tuple[Fill, ...] = ()
     if event["x"] == "TRADE":
         fill = (
             Fill(
-                trade_id=str(event["t"]),
-                milliseconds=int(event["T"]),
-                price=Decimal(event["L"]),
-                quantity=Decimal(event["l"]),
-                fee_asset=event["N"],
-                fee=Decimal(event["n"]),
+                trade_id=_id(event["t"]),
+                milliseconds=moment(event["T"]),
+                price=positive(event["L"]),
+                quantity=positive(event["l"]),
+                fee_asset=None if event["N"] is None else str(event["N"]),
+                fee=amount(event["n"]),
             ),
         )
     return Report(
-        order_id=str(event["i"]),
+        order_id=_id(event["i"]),
         client_order_id=str(event["C"] or event["c"]) or None,
         symbol=symbol,
-        side="buy" if event["S"] == "BUY" else "sell",
+        side=SIDES[event["S"]],
         status=status,
-        quantity=Decimal(event["q"]),
-        filled=Decimal(event["z"]),
-        quote_filled=Decimal(event["Z"]),
-        milliseconds=int(event["T"]),
+        quantity=amount(event["q"]),
+        filled=amount(event["z"]),
+        quote_filled=amount(event["Z"]),
+        milliseconds=moment(event["T"]),
         fills=fill,
-        venue_status=str(event["X"]) if status == "unknown" else None,
+        venue_status=str(event["X"])[:50] if status == "unknown" else None,
     )
 
 
 def balances(rows: Sequence[Mapping[str, Any]]) -> list[Balance]:
-    """The `balances` of `GET /api/v3/account`.
-
-    Raises:
-        KeyError, ArithmeticError: a row is not of that form.
-    """
-    return [Balance(str(r["asset"]), Decimal(r["free"]), Decimal(r["locked"])) for r in rows]
+    """The `balances` of `GET /api/v3/account`."""
+    return [Balance(str(r["asset"]), amount(r["free"]), amount(r["locked"])) for r in rows]
 
 
 def account_position(event: Mapping[str, Any]) -> list[Balance]:
-    """An `outboundAccountPosition` of the user data stream: assets that may have changed.
+    """An `outboundAccountPosition` of the user data stream: assets that may have changed."""
+    return [Balance(str(r["a"]), amount(r["f"]), amount(r["l"])) for r in event["B"]]
+
+
+def _id(value: object) -> str:
+    """The id of an order or a trade, which is a number.
 
     Raises:
-        KeyError, ArithmeticError: the event is not of that form.
+        ValueError: it is none.
     """
-    return [Balance(str(r["a"]), Decimal(r["f"]), Decimal(r["l"])) for r in event["B"]]
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{str(value)[:40]!r} is no id; want a number")
+    return str(value)

@@ -23,6 +23,7 @@ from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
+from services.luno_connector.orders import UNKNOWN_ORDER
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from services.luno_connector.stream import credentials, refusal
@@ -31,7 +32,6 @@ log = structlog.get_logger()
 
 # Nothing confirms the credentials; a refusal comes within this.
 REFUSED_WITHIN = 2.0
-UNKNOWN_ORDER = "ErrOrderNotFound"
 
 
 class LunoAccount:
@@ -95,10 +95,10 @@ class LunoAccount:
                 case "order_fill":
                     self._order_changed(frame["order_fill_update"])
                 case "balance_update":
-                    listener.connected()
+                    listener.balances_moved()  # which asset's it is, only REST tells
                 case other:
                     log.debug("account_event_ignored", kind=str(other)[:50])
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as e:
+        except (LookupError, TypeError, ValueError, AttributeError) as e:
             self._bad_frames.add(text, e)
             listener.connected()  # what it said, the next comparison finds out
 
@@ -128,7 +128,7 @@ class LunoAccount:
         """The orders closed after *mark* (milliseconds), as (symbol, order id); the next mark."""
         since = self._clock.milliseconds() if mark is None else int(mark)
         closed = await self._rest.recently_closed()
-        found = [(r.symbol, r.order_id) for r in closed if r.milliseconds > since]
+        found = [(r.symbol, r.order_id) for r in closed if r.milliseconds >= since]
         latest = max((r.milliseconds for r in closed), default=0)
         return found, str(max(since, latest))
 
@@ -139,17 +139,26 @@ class LunoAccount:
         found = await self._rest.report(order_id=order_id, client_order_id=client_order_id)
         if found.symbol != symbol:
             raise RejectedError(f"the order is of {found.symbol}", code=UNKNOWN_ORDER)
+        if client_order_id not in (None, found.client_order_id):
+            message = f"the order's client_order_id is {found.client_order_id!r}"
+            raise RejectedError(message, code=UNKNOWN_ORDER)
         return found
 
     async def cancel(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> str:
-        """Cancel one order; its order id. Luno takes its own ids only, so ours are looked up."""
-        if order_id is None:
-            found = await self.report(symbol, order_id=None, client_order_id=client_order_id)
-            order_id = found.order_id
-        await self._rest.cancel(order_id)
-        return order_id
+        """Cancel one order, which keeps its client order id; returns its order id.
+
+        Luno takes its own ids only, and no symbol: the order is looked at first.
+
+        Raises:
+            RejectedError: there is nothing to cancel.
+        """
+        found = await self.report(symbol, order_id=order_id, client_order_id=client_order_id)
+        if found.closed:
+            raise RejectedError("there is nothing left of it to cancel")
+        await self._rest.cancel(found.order_id)
+        return found.order_id
 
     async def balances(self) -> Sequence[Balance]:
         """The account's balances."""

@@ -60,9 +60,18 @@ class _HTTPStatusError(Exception):
         self.retry_after = response.headers.get("Retry-After", "")
         super().__init__(f"HTTP {self.status} {response.text[:200]!r}")
 
+    def posted(self) -> Exception:
+        """What it says about an order: nothing, but where Luno didn't look at it at all."""
+        refusals = {401: "ErrUnauthorised", 429: "ErrTooManyRequests"}
+        if self.status in refusals:
+            return PostError(refusals[self.status], str(self))
+        return OSError(str(self))
+
 
 def _look_at_status(response: requests.Response, *_: object, **__: object) -> None:
-    if response.status_code in (401, 429) or response.status_code >= 500:
+    status = response.status_code
+    # A redirect is not followed: that would send an order a second time.
+    if status in (401, 429) or status >= 500 or 300 <= status < 400:
         raise _HTTPStatusError(response)
 
 
@@ -138,8 +147,19 @@ class Luno:
             OSError: anything else; it may have been carried out.
         """
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(CALL_TIMEOUT):
-            return await loop.run_in_executor(self._pool, _posted, request)
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                return await loop.run_in_executor(self._pool, request)
+        except _HTTPStatusError as e:
+            if e.status == 429:
+                self.budget.pause(retry_after(e.retry_after, RETRY_AFTER))
+            raise e.posted() from e
+        except APIError as e:
+            raise PostError(str(e.code), str(e.message)) from e
+        except OSError:
+            raise  # requests' own errors are OSErrors
+        except Exception as e:
+            raise OSError(f"an answer that can't be read: {e}"[:200]) from e
 
     async def call(self, request: Callable[[], Any], priority: Priority = Priority.DATA) -> Any:
         """Send one request that may be repeated safely, within the budget.
@@ -159,23 +179,6 @@ class Luno:
         except RateLimitedError as e:
             self.budget.pause(e.retry_after)
             raise
-
-
-def _posted(request: Callable[[], T]) -> T:
-    """Tell an answer of Luno's own from everything that proves nothing."""
-    try:
-        return request()
-    except _HTTPStatusError as e:
-        if e.status in (401, 429):
-            code = "ErrUnauthorised" if e.status == 401 else "ErrTooManyRequests"
-            raise PostError(code, str(e)) from e
-        raise OSError(str(e)) from e
-    except APIError as e:
-        raise PostError(str(e.code), str(e.message)) from e
-    except OSError:
-        raise  # requests' own errors are OSErrors
-    except Exception as e:
-        raise OSError(f"an answer that can't be read: {e}") from e
 
 
 def _sorted_errors(request: Callable[[], T]) -> T:

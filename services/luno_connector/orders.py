@@ -1,7 +1,7 @@
 """Orders on Luno: the port `Venue` of the order core."""
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Protocol
 
 from common_models import PlaceOrderCommand
@@ -18,11 +18,12 @@ from services._connector_kit.orders.ports import (
     VenueOrder,
 )
 from services._connector_kit.orders.record import Record
-from services._connector_kit.orders.rules import size
+from services._connector_kit.orders.rules import rounded, size, text
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services.luno_connector import translate_orders
 
-NOT_FOUND = frozenset({"ErrOrderNotFound", "ErrNotFound"})
+UNKNOWN_ORDER = "ErrOrderNotFound"
+NOT_FOUND = frozenset({UNKNOWN_ORDER, "ErrNotFound"})
 # How far beyond the price that the book asks for a market buy may go, as a share of it.
 SLIPPAGE = Decimal("0.01")
 
@@ -122,14 +123,15 @@ class LunoOrders:
 
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a pause or the budget lasts longer."""
-        return await self._budget.spend_within(within, 1, Priority.PLACE)
+        known = await self._clock.known(within)
+        return known and await self._budget.spend_within(within, 1, Priority.PLACE)
 
     def size(self, command: PlaceOrderCommand) -> Sized | Refused:
         """What would be sent for a command, by Luno's rules; or why nothing is."""
         instrument = self._instruments.get(command.symbol)
         if instrument is None:
             known = ", ".join(self._instruments)
-            return Refused("unknown_symbol", f"symbol {command.symbol!r}; want one of {known}")
+            return Refused("unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}")
         if not translate_orders.carries(command.client_order_id):
             return Refused(
                 "bad_client_order_id",
@@ -157,9 +159,9 @@ class LunoOrders:
             left -= Decimal(str(quantity))
             if left <= 0:
                 cap = Decimal(str(price)) * (1 + SLIPPAGE)
-                step = instrument.rules.price.step or Decimal("0.01")
-                steps = (cap / step).to_integral_value(ROUND_CEILING)
-                return Sized(sized.quantity, f"{steps * step:f}")
+                return Sized(
+                    sized.quantity, text(rounded(cap, instrument.rules.price.step, up=True))
+                )
         return Refused("no_liquidity", "the book hasn't got that much on the other side")
 
     async def check(self, record: Record) -> Refused | None:
@@ -180,11 +182,11 @@ class LunoOrders:
                 )
         except PostError as e:
             if e.code not in DEFINITIVE:
-                return Unclear(f"{e.code}: {e}")
+                return Unclear(f"{e.code}: {e}"[:200])
             reason = "rate_limited" if e.code == "ErrTooManyRequests" else "exchange_rejected"
-            return Refused(reason, f"Luno: {e.code} {e}")
-        except (OSError, TimeoutError) as e:
-            return Unclear(f"no answer that can be read: {e}")
+            return Refused(reason, f"Luno: {e.code} {str(e)[:200]}")
+        except OSError as e:
+            return Unclear(f"no answer that can be read: {e!r}"[:200])
         return Placed(VenueOrder(order_id, record.client_order_id, "0"))
 
     async def find(self, record: Record) -> VenueOrder | None:

@@ -10,7 +10,7 @@ from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services.luno_connector import translate_orders
-from services.luno_connector.orders import NOT_FOUND
+from services.luno_connector.orders import UNKNOWN_ORDER
 
 T = TypeVar("T")
 
@@ -55,9 +55,10 @@ class OrderRest:
 
     async def _post(self, request: Callable[[], Any]) -> str:
         answer = await self._luno.send_once(request)
-        if not isinstance(answer, dict) or not isinstance(answer.get("order_id"), str):
+        order_id = answer.get("order_id") if isinstance(answer, dict) else None
+        if not isinstance(order_id, str) or not order_id:
             raise OSError(f"an answer without an order id: {str(answer)[:100]}")
-        return str(answer["order_id"])
+        return order_id
 
     async def order(self, client_order_id: str) -> VenueOrder:
         """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
@@ -76,24 +77,21 @@ class OrderRest:
         )
         instrument = self._by_pair.get(str(row.get("pair")))
         if instrument is None:
-            raise RejectedError(f"the order is of {row.get('pair')!r}", code=next(iter(NOT_FOUND)))
+            raise RejectedError(f"the order is of {row.get('pair')!r}", code=UNKNOWN_ORDER)
         return _read(lambda: translate_orders.order_report(row, instrument))
 
     async def open_orders(self) -> list[Report]:
         """The account's open orders of our symbols."""
-        found = []
-        for pair, instrument in self._by_pair.items():
-            rows = await self._list(pair, closed=False)
-            found += _read(
-                lambda i=instrument, r=rows: [translate_orders.order_report(x, i) for x in r]  # type: ignore[misc]
-            )
-        return found
+        return await self._reports(closed=False, priority=Priority.RESOLVE)
 
     async def recently_closed(self) -> list[Report]:
         """The latest closed orders of our symbols."""
+        return await self._reports(closed=True, priority=Priority.BALANCES)
+
+    async def _reports(self, *, closed: bool, priority: Priority) -> list[Report]:
         found = []
         for pair, instrument in self._by_pair.items():
-            rows = await self._list(pair, closed=True)
+            rows = await self._list(pair, closed=closed, priority=priority)
             found += _read(
                 lambda i=instrument, r=rows: [translate_orders.order_report(x, i) for x in r]  # type: ignore[misc]
             )
@@ -114,10 +112,11 @@ class OrderRest:
         )
         return _read(lambda: dict(row))
 
-    async def _list(self, pair: str, *, closed: bool) -> Sequence[Mapping[str, Any]]:
+    async def _list(
+        self, pair: str, *, closed: bool, priority: Priority = Priority.RESOLVE
+    ) -> Sequence[Mapping[str, Any]]:
         answer = await self._luno.call(
-            lambda: self._luno.sdk.list_orders_v2(closed=closed, pair=pair, limit=PAGE),
-            Priority.RESOLVE,
+            lambda: self._luno.sdk.list_orders_v2(closed=closed, pair=pair, limit=PAGE), priority
         )
         return _read(lambda: list(answer["orders"] or ()))
 

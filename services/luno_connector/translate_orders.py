@@ -1,7 +1,8 @@
 """Luno's orders, fills and balances in our words, and ours in Luno's. Pure.
 
 Payloads: https://www.luno.com/en/developers/api. Luno knows no canceled, filled or rejected: an
-order is AWAITING, PENDING or COMPLETE, and the quantities tell the rest.
+order is AWAITING, PENDING or COMPLETE, and the quantities tell the rest. What isn't of the
+documented form raises KeyError, TypeError, ValueError or ArithmeticError.
 """
 
 import re
@@ -9,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from common_models.fields import Side
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.amounts import amount, moment
 from services._connector_kit.orders.bookkeeping import Report, Status
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.orders.record import Record
 
 ZERO = Decimal(0)
+SIDES: dict[str, Side] = {"BUY": "buy", "SELL": "sell"}
 
 # https://www.luno.com/en/developers/api: what a client order id may be.
 _CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z_;,.-]{1,255}")
@@ -61,40 +65,34 @@ def _fence(record: Record) -> dict[str, str | int | bool]:
 
 
 def venue_order(row: Mapping[str, Any]) -> VenueOrder:
-    """An order as `GET /api/exchange/3/order` and `.../2/listorders` tell it (OrderV2).
-
-    Raises:
-        KeyError: the row is not of that form.
-    """
+    """An order as `GET /api/exchange/3/order` and `.../2/listorders` tell it (OrderV2)."""
     return VenueOrder(
-        str(row["order_id"]), str(row.get("client_order_id") or ""), str(row.get("base") or "0")
+        order_id=_id(row["order_id"]),
+        client_order_id=str(row["client_order_id"] or ""),
+        filled_quantity=f"{amount(row['base']):f}",
     )
 
 
 def order_report(row: Mapping[str, Any], instrument: Instrument) -> Report:
-    """An OrderV2 as a report; Luno gives fills no ids, so its quantities tell what is new.
-
-    Raises:
-        KeyError, ValueError, ArithmeticError: the row is not of that form.
-    """
-    filled = Decimal(row.get("base") or "0")
-    quantity = Decimal(row.get("limit_volume") or "0") or filled
+    """An OrderV2 as a report; Luno gives fills no ids, so its quantities tell what is new."""
+    # A market order's limit_volume isn't documented; the simulator's and others' is 0 or missing.
+    quantity, filled = amount(row.get("limit_volume") or "0"), amount(row["base"])
     fee = {
-        asset: Decimal(row.get(name) or "0")
+        asset: amount(row.get(name) or "0")
         for asset, name in ((instrument.base, "fee_base"), (instrument.quote, "fee_counter"))
     }
     status, unknown = _status(str(row["status"]), quantity, filled)
     return Report(
-        order_id=str(row["order_id"]),
-        client_order_id=str(row.get("client_order_id") or "") or None,
+        order_id=_id(row["order_id"]),
+        client_order_id=str(row["client_order_id"] or "") or None,
         symbol=instrument.symbol,
-        side="buy" if row["side"] == "BUY" else "sell",
+        side=SIDES[row["side"]],
         status=status,
         quantity=quantity,
         filled=filled,
-        quote_filled=Decimal(row.get("counter") or "0"),
-        milliseconds=int(row.get("completed_timestamp") or row.get("creation_timestamp") or 0),
-        fee={asset: amount for asset, amount in fee.items() if amount},
+        quote_filled=amount(row["counter"]),
+        milliseconds=moment(row.get("completed_timestamp") or row["creation_timestamp"]),
+        fee={asset: paid for asset, paid in fee.items() if paid},
         venue_status=unknown,
     )
 
@@ -104,21 +102,30 @@ def _status(status: str, quantity: Decimal, filled: Decimal) -> tuple[Status, st
         case "AWAITING" | "PENDING":
             return ("partially_filled" if filled else "open"), None
         case "COMPLETE":
-            return ("filled" if filled >= quantity > 0 else "canceled"), None
+            return ("filled" if filled and filled >= quantity else "canceled"), None
         case other:
-            return "unknown", other
+            return "unknown", other[:50]
+
+
+def _id(value: object) -> str:
+    """An order's id, which is text.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{str(value)[:40]!r} is no order id; want text")
+    return value
 
 
 def balances(rows: Sequence[Mapping[str, Any]]) -> list[Balance]:
-    """`GET /api/1/balance`, summed over the accounts of an asset: reserved is part of balance.
-
-    Raises:
-        KeyError, ArithmeticError: a row is not of that form.
-    """
+    """`GET /api/1/balance`, summed over the accounts of an asset: reserved is part of balance."""
     found: dict[str, Balance] = {}
     for row in rows:
         asset = str(row["asset"])
-        total, locked = Decimal(row["balance"]), Decimal(row["reserved"])
+        total, locked = amount(row["balance"]), amount(row["reserved"])
         before = found.get(asset, Balance.nothing(asset))
-        found[asset] = Balance(asset, before.free + total - locked, before.locked + locked)
+        found[asset] = Balance(
+            asset, before.free + max(ZERO, total - locked), before.locked + locked
+        )
     return list(found.values())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -15,10 +16,16 @@ log = structlog.get_logger()
 
 # Events that wait to be told; more, and they go: the next comparison brings what they said.
 MOST_WAITING = 10_000
-BALANCES_EVERY = 60.0
+# All balances are told at least once a minute: a little more often, for what may delay them.
+BALANCES_EVERY = 50.0
+# Balances that moved are asked for at most so often.
+BALANCES_APART = 1.0
 AFTER_ERROR = 1.0
 # So long the account stream may take to tell of an accepted order before it is asked for.
 STREAM_TELLS_WITHIN = 1.0
+# An order that the venue denies for so long is gone (a testnet that was reset). Until then it may
+# be slow to show it.
+DENIED_FOR = 3600.0
 
 
 class Listener:
@@ -27,6 +34,7 @@ class Listener:
     def __init__(self) -> None:
         self.waiting: asyncio.Queue[Report | Sequence[Balance]] = asyncio.Queue(MOST_WAITING)
         self.compare = asyncio.Event()
+        self.balances = asyncio.Event()
         self.dropped = 0
 
     def heard(self, what: Report | Sequence[Balance]) -> None:
@@ -40,6 +48,10 @@ class Listener:
     def connected(self) -> None:
         """The stream is (again) there: something may have been missed."""
         self.compare.set()
+
+    def balances_moved(self) -> None:
+        """Some balance changed; which, or to what, isn't known."""
+        self.balances.set()
 
 
 class AccountVenue(Protocol):
@@ -84,6 +96,7 @@ class AccountDesk:
         self._on_stopped = on_stopped
         self._listener = Listener()
         self._accepted = asyncio.Event()
+        self._denied: dict[str, float] = {}
         self._balances_told = float("-inf")
 
     async def run(self) -> None:
@@ -93,6 +106,7 @@ class AccountDesk:
                 tasks.create_task(self._venue.listen(self._listener))
                 tasks.create_task(self._tell_what_is_heard())
                 tasks.create_task(self._keep_comparing())
+                tasks.create_task(self._keep_telling_balances())
                 tasks.create_task(self._look_at_accepted())
         except* FeedStoppedError as group:
             self._on_stopped(str(group.exceptions[0]))
@@ -123,7 +137,7 @@ class AccountDesk:
             await self._clock.sleep(STREAM_TELLS_WITHIN)
             try:
                 for order_id, symbol in (await self._ledger.accepted()).items():
-                    await self.look_at(symbol, order_id)
+                    await self._look_at(symbol, order_id)
             except TransientError as e:
                 log.warning("accepted_not_looked_at", error=str(e))
                 self._accepted.set()
@@ -136,42 +150,43 @@ class AccountDesk:
                 log.warning("comparison_failed", error=str(e))
                 await self._clock.sleep(AFTER_ERROR)
                 continue
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._listener.compare.wait()
-            except TimeoutError:
-                pass
             self._listener.compare.clear()
 
     async def compare(self) -> None:
         """Tell what the venue knows and we have not told: orders, their fills, balances."""
         open_now = {report.order_id: report for report in await self._venue.open_orders()}
         told = dict(await self._ledger.open_orders())
-        accepted = await self._ledger.accepted()
+        ask = await self._ledger.accepted()
         mark = await self._ledger.mark()
         traded, next_mark = await self._venue.traded_since(mark)
         for order_id, report in open_now.items():
             known = told.get(order_id)
             if known is None or known.filled < report.filled:
-                await self.look_at(report.symbol, order_id)
-        closed = {order_id: known.symbol for order_id, known in told.items()} | accepted
-        for order_id, symbol in closed.items():
-            if order_id not in open_now:
-                await self.look_at(symbol, order_id)
-        for symbol, order_id in traded:
-            await self.look_at(symbol, order_id)
-        await self._ledger.set_mark(next_mark)
-        await self._tell_balances()
+                ask[order_id] = report.symbol
+        ask |= {i: known.symbol for i, known in told.items() if i not in open_now}
+        ask |= {order_id: symbol for symbol, order_id in traded}
+        seen = {order_id: await self._look_at(symbol, order_id) for order_id, symbol in ask.items()}
+        if all(seen[order_id] for _, order_id in traded):
+            await self._ledger.set_mark(next_mark)
+        self._listener.balances_moved()
 
-    async def look_at(self, symbol: str, order_id: str) -> None:
-        """Ask the venue for one order, and tell what is new."""
+    async def _look_at(self, symbol: str, order_id: str) -> bool:
+        """Ask the venue for one order, and tell what is new; False where it doesn't show it yet."""
         try:
             report = await self._venue.report(symbol, order_id=order_id, client_order_id=None)
         except RejectedError as e:
+            now = self._clock.monotonic()
+            if now - self._denied.setdefault(order_id, now) < DENIED_FOR:
+                return False
             log.warning("order_vanished", order_id=order_id, symbol=symbol, error=str(e))
             await self._ledger.forget(order_id)
         else:
             await self._ledger.tell(report)
+        self._denied.pop(order_id, None)
+        return True
 
     async def tell_balances(self, assets: Sequence[str] | None) -> None:
         """Tell the balances of *assets*; None: all that are not zero."""
@@ -182,10 +197,26 @@ class AccountDesk:
         at = self._venue.milliseconds()
         await self._ledger.tell_balances([*balances, *missing], at, all_of=named)
 
+    async def _keep_telling_balances(self) -> None:
+        """Where they moved, and all of them again before a minute is over."""
+        while True:
+            due = self._balances_told + BALANCES_EVERY - self._clock.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due, 0.0)):
+                    await self._listener.balances.wait()
+            self._listener.balances.clear()
+            try:
+                await self._tell_balances()
+            except (TransientError, RejectedError) as e:
+                log.warning("balances_delayed", error=str(e))
+                self._listener.balances.set()
+            await self._clock.sleep(BALANCES_APART)
+
     async def _tell_balances(self) -> None:
+        """Tell what changed of them; all of them, where that is due."""
         balances = list(await self._venue.balances())
         now = self._clock.monotonic()
-        due = now - self._balances_told >= BALANCES_EVERY - self._interval / 2
+        due = now - self._balances_told >= BALANCES_EVERY
         gone = await self._ledger.assets() - {balance.asset for balance in balances}
         balances += [Balance.nothing(asset) for asset in sorted(gone)]
         at = self._venue.milliseconds()

@@ -17,8 +17,6 @@ from common_models.fields import Side
 
 Status = Literal["open", "partially_filled", "filled", "canceled", "rejected", "expired", "unknown"]
 TERMINAL = frozenset({"filled", "canceled", "rejected", "expired"})
-_RANK = {"unknown": 0, "open": 1, "partially_filled": 2}
-_LAST = 3
 ZERO = Decimal(0)
 
 
@@ -36,8 +34,10 @@ class Fill(NamedTuple):
 class Report(NamedTuple):
     """What the venue says of an order at some moment; `filled` is cumulative.
 
-    `fee` is the cumulative fee by asset where the venue tells it so, and None where it is told
-    fill by fill.
+    There are two kinds of venue. One gives every fill an id and a fee of its own: `fee` is None,
+    and `fills` are those that came with this report, some or all. The other gives fills neither:
+    `fee` is the order's by asset, and the cumulative amounts alone tell what is new.
+    `quantity` is 0 where the venue doesn't say what was asked for.
     """
 
     order_id: str
@@ -47,11 +47,16 @@ class Report(NamedTuple):
     status: Status
     quantity: Decimal
     filled: Decimal
-    quote_filled: Decimal | None
+    quote_filled: Decimal
     milliseconds: int
     fills: tuple[Fill, ...] = ()
     fee: Mapping[str, Decimal] | None = None
     venue_status: str | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True for a terminal status."""
+        return self.status in TERMINAL
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -89,17 +94,18 @@ def news(
     fills = _new_fills(told, report)
     filled = max(report.filled, told.filled if told else ZERO)
     status = _status(told, report, filled)
-    if told and not fills and filled == told.filled and status == told.status and not again:
+    fee = _fee(dict(told.fee) if told else {}, report, fills)
+    same = told and (filled, status, fee) == (told.filled, told.status, told.fee)
+    if same and not fills and not again:
         return None
-    known_fee = dict(told.fee) if told else {}
     now = Told(
         client_order_id=(told and told.client_order_id) or report.client_order_id,
         symbol=report.symbol,
         status=status,
-        quantity=report.quantity,
+        quantity=report.quantity or (told.quantity if told else ZERO),
         filled=filled,
-        quote_filled=_quote_filled(told, report, fills),
-        fee=_fee(known_fee, report, fills),
+        quote_filled=max(report.quote_filled, told.quote_filled if told else ZERO),
+        fee=fee,
         trade_ids=(told.trade_ids if told else frozenset())
         | {fill.trade_id for fill in fills if fill.trade_id is not None},
     )
@@ -107,38 +113,28 @@ def news(
 
 
 def _new_fills(told: Told | None, report: Report) -> tuple[Fill, ...]:
-    """The fills that were not told yet.
-
-    Without ids, the cumulative quantities tell what is new: all of it as one fill.
-    """
-    if report.fills and report.fills[0].trade_id is not None:
+    """The fills that were not told yet."""
+    if report.fee is None:
         known = told.trade_ids if told else frozenset()
-        return tuple(fill for fill in report.fills if fill.trade_id not in known)
+        new = {fill.trade_id: fill for fill in report.fills if fill.trade_id not in known}
+        return tuple(new.values())
     quantity = report.filled - (told.filled if told else ZERO)
-    if quantity <= 0 or report.quote_filled is None:
-        return ()
     quote = report.quote_filled - (told.quote_filled if told else ZERO)
-    return (Fill(None, report.milliseconds, quote / quantity, quantity),) if quote > 0 else ()
+    if quantity <= 0 or quote <= 0:
+        return ()
+    return (Fill(None, report.milliseconds, quote / quantity, quantity),)
 
 
 def _status(told: Told | None, report: Report, filled: Decimal) -> Status:
     if told and told.closed:
         return told.status
-    status = report.status
-    if status in ("open", "partially_filled"):
-        status = "partially_filled" if filled else "open"
-    if filled >= report.quantity > 0 and status not in TERMINAL:
+    if report.status in TERMINAL:
+        return report.status
+    if filled >= report.quantity > 0:
         return "filled"
-    if told and _RANK.get(status, _LAST) < _RANK.get(told.status, _LAST):
-        return told.status
-    return status
-
-
-def _quote_filled(told: Told | None, report: Report, fills: tuple[Fill, ...]) -> Decimal:
-    before = told.quote_filled if told else ZERO
-    if report.quote_filled is not None:
-        return max(before, report.quote_filled)
-    return before + sum((fill.price * fill.quantity for fill in fills), ZERO)
+    if report.status == "unknown":
+        return "unknown"
+    return "partially_filled" if filled else "open"
 
 
 def _fee(known: dict[str, Decimal], report: Report, fills: tuple[Fill, ...]) -> dict[str, Decimal]:
@@ -162,7 +158,7 @@ def _event(
         status=now.status,
         filled_quantity=float(now.filled),
         remaining_quantity=float(max(ZERO, now.quantity - now.filled)),
-        average_price=float(now.quote_filled / now.filled) if now.filled else None,
+        average_price=float(now.quote_filled / now.filled) if now.quote_filled else None,
         trades=[
             Trade(
                 symbol=now.symbol,

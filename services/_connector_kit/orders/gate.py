@@ -10,6 +10,7 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.ports import Clock, Refused
 from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.rules import rounded, text
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 
@@ -88,11 +89,20 @@ class OrderGate:
         book = self._book(command.symbol)
         if book is None:
             return Refused("book_out_of_sync", f"the book of {command.symbol} is not in sync")
-        worst = _worst_price(book, command, quantity)
-        price = Decimal(record.sent_price) if record.sent_price else worst
-        if price is None:
-            return Refused("no_liquidity", "the book hasn't got that much on the other side")
-        return self._notional(instrument, quantity * price) or self._collar(command, book, price)
+        if record.sent_price is not None:
+            price = Decimal(record.sent_price)
+            refusal = _share(command, instrument, book, price)
+        else:
+            worst = _worst_price(book, command, quantity)
+            if worst is None:
+                return Refused("no_liquidity", "the book hasn't got that much on the other side")
+            price = worst
+            refusal = _too_little(instrument, quantity * price)
+        return (
+            refusal
+            or self._notional(instrument, quantity * price)
+            or self._collar(command, book, price)
+        )
 
     def _notional(self, instrument: Instrument, notional: Decimal) -> Refused | None:
         most = self._settings.risk_max_notional.get(instrument.quote)
@@ -103,8 +113,8 @@ class OrderGate:
         if notional > most:
             return Refused(
                 "max_notional",
-                f"quantity x price is {notional:f} {instrument.quote}; "
-                f"RISK_MAX_NOTIONAL allows {most:f}",
+                f"quantity x price is {text(notional)} {instrument.quote}; "
+                f"RISK_MAX_NOTIONAL allows {text(most)}",
             )
         return None
 
@@ -113,11 +123,11 @@ class OrderGate:
         if command.side == "buy" and book.asks.best is not None:
             most = Decimal(str(book.asks.best)) * (1 + collar)
             if price > most:
-                return _off_market("buy", price, f"at most {most:f}")
+                return _off_market("buy", price, f"at most {text(most)}")
         if command.side == "sell" and book.bids.best is not None:
             least = Decimal(str(book.bids.best)) * (1 - collar)
             if price < least:
-                return _off_market("sell", price, f"at least {least:f}")
+                return _off_market("sell", price, f"at least {text(least)}")
         return None
 
     def _pace(self) -> Refused | None:
@@ -144,8 +154,42 @@ def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) 
     return None
 
 
+def _too_little(instrument: Instrument, notional: Decimal) -> Refused | None:
+    """The venue's least notional, for a market order."""
+    least = instrument.rules.least_market_notional
+    if notional >= least:
+        return None
+    message = f"quantity x price is about {text(notional)}; want at least {text(least)}"
+    return Refused("notional_out_of_bounds", message)
+
+
+def _share(
+    command: PlaceOrderCommand, instrument: Instrument, book: LiveBook, price: Decimal
+) -> Refused | None:
+    """The venue's bounds for a limit price as a share of the market's.
+
+    The venue takes the average of some minutes for that, we the middle of the book: near a bound
+    the venue may yet judge otherwise.
+    """
+    rules = instrument.rules
+    allowed = rules.buy_share if command.side == "buy" else rules.sell_share
+    bests = [Decimal(str(best)) for best in (book.bids.best, book.asks.best) if best is not None]
+    if not bests:
+        return None
+    middle = sum(bests, Decimal(0)) / len(bests)
+    least = rounded(middle * allowed.least, rules.price.step, up=True)
+    most = rounded(middle * allowed.most, rules.price.step, up=False)
+    if price < least:
+        want = f"about {text(least)} or more"
+    elif allowed.most and price > most:
+        want = f"about {text(most)} or less"
+    else:
+        return None
+    return Refused("percent_price", f"price {text(price)} is too far off the market; want {want}")
+
+
 def _off_market(side: str, price: Decimal, allowed: str) -> Refused:
     return Refused(
         "price_collar",
-        f"a {side} at {price:f} is too far off the market; RISK_PRICE_COLLAR allows {allowed}",
+        f"a {side} at {text(price)} is too far off the market; RISK_PRICE_COLLAR allows {allowed}",
     )

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from common_models import AccountBalanceEvent
 from common_models.stream_names import EventStream, state_key
 from services._connector_kit.orders.bookkeeping import Report, Told, news
+from services._connector_kit.orders.record import load
 from services._connector_kit.orders.redis_bus import order_key
 from services._runtime.failpoints import reach
 from services._runtime.redis_transaction import reading, transact
@@ -18,8 +19,15 @@ from services._runtime.redis_transaction import reading, transact
 KEEP_CLOSED = 7 * 24 * 3600
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """An order of ours that the venue took, and of which nothing was told yet."""
+
+    symbol: str
+    client_order_id: str
+
+
 def accepted_key(connector: str) -> str:
-    """Orders that were accepted, until something is told of them: symbol by order id."""
+    """A hash of `Accepted` by order id."""
     return state_key(connector, "accepted_orders")
 
 
@@ -68,15 +76,14 @@ class Ledger:
             TransientError: Redis is in trouble; telling again is safe.
         """
         key = self._told_key(report.order_id)
-        ours = order_key(self._connector, report.client_order_id or "")
 
         async def change(pipe: Any) -> bool:
             data = await pipe.get(key)
             told = None if data is None else msgspec.json.decode(data, type=Told)
-            placed_by_us = bool(await pipe.exists(ours))
+            known, ours = await self._known(pipe, told, report)
             pipe.multi()
             pipe.hdel(accepted_key(self._connector), report.order_id)
-            found = news(told, report, self._exchange, external=not placed_by_us, again=again)
+            found = news(told, known, self._exchange, external=not ours, again=again)
             if found is None:
                 return False
             self._publish(pipe, self._statuses, found.event.model_dump_json())
@@ -88,6 +95,27 @@ class Ledger:
         told = await transact(self._redis, key, change)
         reach("after_tell")
         return told
+
+    async def _known(self, pipe: Any, told: Told | None, report: Report) -> tuple[Report, bool]:
+        """*report* with what our own records add to it, and whether the order is ours.
+
+        Binance gives a cancelled order the client id of the cancel, Luno doesn't say how much a
+        market order asked for.
+        """
+        accepted = await pipe.hget(accepted_key(self._connector), report.order_id)
+        client_order_id = (
+            (told and told.client_order_id)
+            or (accepted and msgspec.json.decode(accepted, type=Accepted).client_order_id)
+            or report.client_order_id
+        )
+        report = report._replace(client_order_id=client_order_id)
+        data = await pipe.get(order_key(self._connector, client_order_id or ""))
+        if data is None:
+            return report, False
+        sent = load(data).sent_quantity
+        if not report.quantity and sent is not None:
+            report = report._replace(quantity=Decimal(sent))
+        return report, True
 
     async def open_orders(self) -> list[tuple[str, Told]]:
         """The orders that were told as open, by exchange order id."""
@@ -104,7 +132,10 @@ class Ledger:
     async def accepted(self) -> dict[str, str]:
         """The orders that were accepted and of which nothing was told yet: symbol by order id."""
         found = await reading(self._redis.hgetall(accepted_key(self._connector)))
-        return {order_id.decode(): symbol.decode() for order_id, symbol in found.items()}
+        return {
+            order_id.decode(): msgspec.json.decode(data, type=Accepted).symbol
+            for order_id, data in found.items()
+        }
 
     async def forget(self, order_id: str) -> None:
         """The venue has no such order (a testnet that was reset): stop asking for it."""

@@ -156,13 +156,14 @@ class RedisBus:
         ]
 
     async def claim(self, record: Record) -> Record | None:
-        """Take the record's client order id for this record; the record that has it already."""
+        """Take the record's client order id for this record; the record that has it already.
+
+        One command after the other, as a pipeline of redis-py would take another connection: the
+        look at the memory comes after the claim and goes to the same server as it.
+        """
         key = order_key(self._connector, record.client_order_id)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.get(self._memory_key)
-            pipe.set(key, dump(record), nx=True, get=True)
-            remembered, found = await self._call(pipe.execute)
-        if remembered != self._remembered:
+        found = await self._call(self._redis.set, key, dump(record), nx=True, get=True)
+        if await self._call(self._redis.get, self._memory_key) != self._remembered:
             # A claim that was made all the same does no harm: it is resolved, not sent.
             raise self._trouble(ConnectionError("it isn't what this connection remembers"))
         return None if found is None else load(found)

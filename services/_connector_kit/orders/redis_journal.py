@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from common_models import OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
-from services._connector_kit.orders.ledger import accepted_key
+from services._connector_kit.orders.ledger import Accepted, accepted_key
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import Record, dump, load
 from services._connector_kit.orders.redis_bus import order_key
@@ -85,7 +85,7 @@ class RedisJournal:
                 pipe.set(key, dump(record), ex=KEEP_CLOSED)
                 answer = OrderResponseEvent.model_validate_json(record.answer or "")
                 if answer.order_id is not None:
-                    pipe.hset(self._accepted, answer.order_id, answer.symbol)
+                    self._note_accepted(pipe, answer.order_id, record)
                 if record.provisional:
                     pipe.zadd(self._ghosts, {record.client_order_id: record.timestamp})
             self._acknowledge(pipe, entry)
@@ -127,7 +127,7 @@ class RedisJournal:
             symbol=command.symbol,
             status="open" if not filled else "partially_filled",
             filled_quantity=filled,
-            remaining_quantity=max(0.0, command.quantity - filled),
+            remaining_quantity=max(0.0, float(record.sent_quantity or command.quantity) - filled),
             exchange=self._exchange,
         )
 
@@ -139,8 +139,10 @@ class RedisJournal:
                 self._publish(pipe, self._statuses, report.model_dump_json())
                 pipe.set(key, dump(record), ex=KEEP_CLOSED)
                 pipe.zrem(self._ghosts, record.client_order_id)
+                self._note_accepted(pipe, order.order_id, record)
 
         await transact(self._redis, key, change)
+        self._on_accepted()
 
     async def provisional(self) -> Sequence[Record]:
         """The records that were closed as not found less than a day ago."""
@@ -159,6 +161,11 @@ class RedisJournal:
     def _answered_key(self, entry: Entry) -> str:
         """Exists once an entry has its final answer."""
         return state_key(self._connector, f"answered:{entry.command}:{entry.entry_id}")
+
+    def _note_accepted(self, pipe: Any, order_id: str, record: Record) -> None:
+        """The venue has it: whoever tells orders will ask for it."""
+        noted = Accepted(record.order.symbol, record.client_order_id)
+        pipe.hset(self._accepted, order_id, msgspec.json.encode(noted))
 
     def _publish(self, pipe: Any, stream: str, data: str | bytes) -> None:
         pipe.xadd(stream, {"data": data}, maxlen=self._maxlen, approximate=True)

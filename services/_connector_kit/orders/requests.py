@@ -17,6 +17,7 @@ from common_models import (
 )
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.account import AccountDesk, AccountVenue
+from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.ports import Bus, Clock, Entry, Journal
@@ -25,12 +26,16 @@ from services._runtime.supervise import full_jitter
 
 log = structlog.get_logger()
 
-COMMANDS: Mapping[str, type[BaseModel]] = {
+# Two desks, so that no cancel waits behind a crowd of questions.
+CANCELS: Mapping[str, type[BaseModel]] = {
     "cancel_order": CancelOrderCommand,
     "cancel_all_orders": CancelAllOrdersCommand,
+}
+QUESTIONS: Mapping[str, type[BaseModel]] = {
     "query_order": QueryOrderCommand,
     "request_balance": RequestBalanceCommand,
 }
+COMMANDS = {**CANCELS, **QUESTIONS}
 MOST_AT_ONCE = 16
 OWN_PENDING_EVERY = 5.0
 AFTER_ERROR = 0.2
@@ -60,7 +65,11 @@ class RequestVenue(AccountVenue, Protocol):
     async def cancel(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> str:
-        """Cancel one order; its order id. RejectedError where there is nothing to cancel."""
+        """Cancel one order, which keeps its client order id; returns its order id.
+
+        Raises:
+            RejectedError: there is nothing to cancel.
+        """
 
 
 class RequestDesk:
@@ -136,18 +145,26 @@ class RequestDesk:
         """Do it, again and again while the venue is silent."""
         if self._venue is None or self._account is None:
             return Outcome("rejected", "no_credentials", "the connector runs without API keys")
+        try:
+            async with asyncio.timeout(GIVE_UP_AFTER):
+                return await self._until_answered(command, self._venue, self._account)
+        except TimeoutError:
+            message = f"the exchange gave no answer within {GIVE_UP_AFTER:g} s"
+            return Outcome("unknown", "no_answer", message)
+
+    async def _until_answered(
+        self, command: BaseModel, venue: RequestVenue, account: AccountDesk
+    ) -> Outcome:
         waits = full_jitter()
-        started = self._clock.monotonic()
         while True:
             try:
-                return await self._once(command, self._venue, self._account)
+                return await self._once(command, venue, account)
             except RejectedError as e:
                 return Outcome("rejected", "exchange_rejected", str(e))
             except FeedStoppedError as e:
                 return Outcome("rejected", "key_refused", str(e))
             except TransientError as e:
-                if self._clock.monotonic() - started > GIVE_UP_AFTER:
-                    return Outcome("unknown", "no_answer", str(e))
+                log.info("request_delayed", command=type(command).__name__, error=str(e))
                 await self._clock.sleep(max(next(waits), e.retry_after))
 
     async def _once(self, command: BaseModel, venue: RequestVenue, account: AccountDesk) -> Outcome:
@@ -185,14 +202,39 @@ class RequestDesk:
                 )
                 reach("after_cancel")
             except RejectedError as e:
-                if await self._under_way(command) and self._clock.monotonic() < until:
+                report = await self._found(command, venue)
+                if report is not None and report.status == "canceled":
+                    # Perhaps by an earlier try of ours, whose answer was lost.
+                    await self._ledger.tell(report)
+                    return DONE
+                waiting = await self._under_way(command) if report is None else not report.closed
+                if waiting and self._clock.monotonic() < until:
                     await self._clock.sleep(AFTER_ERROR)
                     continue
-                return Outcome("rejected", "nothing_to_cancel", str(e))
+                state = f"the order is {report.status}: " if report else ""
+                return Outcome("rejected", "nothing_to_cancel", f"{state}{e}")
             # By the exchange's id: Binance gives a cancelled order the cancel's client id.
-            report = await venue.report(command.symbol, order_id=order_id, client_order_id=None)
-            await self._ledger.tell(report)
+            await self._show(venue, command.symbol, order_id)
             return DONE
+
+    async def _show(self, venue: RequestVenue, symbol: str, order_id: str) -> Report | None:
+        """Tell what the venue says of an order; None where it doesn't show it yet."""
+        try:
+            report = await venue.report(symbol, order_id=order_id, client_order_id=None)
+        except RejectedError as e:
+            log.warning("order_not_shown", order_id=order_id, symbol=symbol, error=str(e))
+            return None  # the next comparison tells it
+        await self._ledger.tell(report)
+        return report
+
+    @staticmethod
+    async def _found(command: CancelOrderCommand, venue: RequestVenue) -> Report | None:
+        try:
+            return await venue.report(
+                command.symbol, order_id=command.order_id, client_order_id=command.client_order_id
+            )
+        except RejectedError:
+            return None
 
     async def _under_way(self, command: CancelOrderCommand) -> bool:
         if command.client_order_id is None:
@@ -216,12 +258,18 @@ class RequestDesk:
             if symbol not in (None, order.symbol):
                 continue
             try:
-                await venue.cancel(order.symbol, order_id=order.order_id, client_order_id=None)
-            except RejectedError as e:  # filled or cancelled meanwhile
-                failures.append(f"{order.order_id}: {e}")
-            report = await venue.report(order.symbol, order_id=order.order_id, client_order_id=None)
-            await self._ledger.tell(report)
-        return DONE._replace(message="; ".join(failures) or None)
+                await venue.cancel(
+                    order.symbol, order_id=order.order_id, client_order_id=order.client_order_id
+                )
+            except RejectedError as e:
+                shown = await self._show(venue, order.symbol, order.order_id)
+                if shown is None or not shown.closed:  # else filled or cancelled meanwhile
+                    failures.append(f"{order.order_id}: {e}")
+            else:
+                await self._show(venue, order.symbol, order.order_id)
+        if failures:
+            return Outcome("rejected", "not_all_canceled", "; ".join(failures))
+        return DONE
 
     async def _answer(
         self,

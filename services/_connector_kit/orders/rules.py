@@ -1,10 +1,13 @@
 """A venue's own rules for an order's price and quantity. Pure, in Decimal."""
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.instruments import Range, TradingRules
 from services._connector_kit.orders.ports import Refused, Sized
+
+# Enough for every digit of a float over every step: nothing is rounded but on purpose.
+PRECISION = 60
 
 
 def size(command: PlaceOrderCommand, rules: TradingRules) -> Sized | Refused:
@@ -12,63 +15,66 @@ def size(command: PlaceOrderCommand, rules: TradingRules) -> Sized | Refused:
 
     What then is out of bounds is refused with the rule and the nearest value that is not.
     """
-    quantity = _rounded(Decimal(str(command.quantity)), rules.quantity.step, up=False)
-    ranges = [("quantity", rules.quantity)]
-    if command.type == "market":
-        quantity = _rounded(quantity, rules.market_quantity.step, up=False)
-        ranges.append(("market quantity", rules.market_quantity))
-    for name, allowed in ranges:
-        if refusal := _outside("quantity_out_of_bounds", name, quantity, allowed):
+    with localcontext(prec=PRECISION):
+        market = command.type == "market"
+        allowed = _both(rules.quantity, rules.market_quantity) if market else rules.quantity
+        quantity = rounded(Decimal(str(command.quantity)), allowed.step, up=False)
+        if refusal := _outside("quantity", command.quantity, quantity, allowed):
             return refusal
-    if quantity <= 0:
-        return Refused("quantity_out_of_bounds", f"quantity {command.quantity!r} rounds to 0")
-    if command.price is None or command.type == "market":
-        return Sized(_text(quantity), None)
-    price = _rounded(Decimal(str(command.price)), rules.price.step, up=command.side == "sell")
-    if refusal := _outside("price_out_of_bounds", "price", price, rules.price):
-        return refusal
-    return _notional(quantity, price, rules) or Sized(_text(quantity), _text(price))
+        if market or command.price is None:
+            return Sized(text(quantity), None)
+        up = command.side == "sell"
+        price = rounded(Decimal(str(command.price)), rules.price.step, up=up)
+        if refusal := _outside("price", command.price, price, rules.price):
+            return refusal
+        return _notional(quantity, price, rules) or Sized(text(quantity), text(price))
+
+
+def _both(one: Range, other: Range) -> Range:
+    """What both allow; of two steps the larger is a multiple of the smaller."""
+    return Range(
+        step=max(one.step, other.step),
+        least=max(one.least, other.least),
+        most=min(filter(None, (one.most, other.most)), default=Decimal(0)),
+    )
 
 
 def _notional(quantity: Decimal, price: Decimal, rules: TradingRules) -> Refused | None:
     notional = quantity * price
-    if rules.least_notional and notional < rules.least_notional:
-        enough = _rounded(rules.least_notional / price, rules.quantity.step, up=True)
-        return Refused(
-            "notional_out_of_bounds",
-            f"quantity x price is {_text(notional)}; want at least {_text(rules.least_notional)}: "
-            f"a quantity of {_text(enough)} at this price",
-        )
-    if rules.most_notional and notional > rules.most_notional:
-        most = _rounded(rules.most_notional / price, rules.quantity.step, up=False)
-        return Refused(
-            "notional_out_of_bounds",
-            f"quantity x price is {_text(notional)}; want at most {_text(rules.most_notional)}: "
-            f"a quantity of {_text(most)} at this price",
-        )
-    return None
+    if notional < rules.least_notional:
+        enough = rounded(rules.least_notional / price, rules.quantity.step, up=True)
+        want = f"at least {text(rules.least_notional)}: a quantity of {text(enough)}"
+    elif rules.most_notional and notional > rules.most_notional:
+        most = rounded(rules.most_notional / price, rules.quantity.step, up=False)
+        want = f"at most {text(rules.most_notional)}: a quantity of {text(most)}"
+    else:
+        return None
+    message = f"quantity x price is {text(notional)}; want {want} at this price"
+    return Refused("notional_out_of_bounds", message)
 
 
-def _outside(reason_code: str, name: str, value: Decimal, allowed: Range) -> Refused | None:
-    if allowed.least and value < allowed.least:
-        return Refused(
-            reason_code, f"{name} {_text(value)} is too small; want {_text(allowed.least)} or more"
-        )
-    if allowed.most and value > allowed.most:
-        return Refused(
-            reason_code, f"{name} {_text(value)} is too large; want {_text(allowed.most)} or less"
-        )
-    return None
+def _outside(name: str, asked: float, value: Decimal, allowed: Range) -> Refused | None:
+    """*value* is what was *asked* for, put on the step of *allowed*."""
+    least = max(rounded(allowed.least, allowed.step, up=True), allowed.step)
+    most = rounded(allowed.most, allowed.step, up=False)
+    if value < least:
+        fault = f"too small; want {text(least)} or more"
+    elif most and value > most:
+        fault = f"too large; want {text(most)} or less"
+    else:
+        return None
+    return Refused(f"{name}_out_of_bounds", f"{name} {asked!r} is {fault}")
 
 
-def _rounded(value: Decimal, step: Decimal, *, up: bool) -> Decimal:
+def rounded(value: Decimal, step: Decimal, *, up: bool) -> Decimal:
+    """*value* put on *step*; a step of 0 leaves it as it is."""
     if not step:
         return value
     steps = (value / step).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR)
     return steps * step
 
 
-def _text(value: Decimal) -> str:
+def text(value: Decimal) -> str:
     """Plain digits: no exponent, no zeros at the end."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    digits = f"{value:f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits

@@ -15,16 +15,19 @@ LIVE = "yes-i-mean-it"
 def _amounts(value: object) -> object:
     if not isinstance(value, str):
         return value
-    amounts = {}
+    amounts: dict[str, Decimal] = {}
     for part in filter(None, (part.strip() for part in value.split(","))):
         asset, _, number = part.partition(":")
+        asset = asset.strip().upper()
         try:
             amount = Decimal(number)
         except InvalidOperation:
             amount = Decimal("NaN")
-        if not asset.strip().isalnum() or not amount.is_finite() or amount <= 0:
+        if not asset.isalnum() or not amount.is_finite() or amount <= 0:
             raise ValueError(f"{part!r} is no limit; want ASSET:AMOUNT, e.g. USDT:1000,ZAR:20000")
-        amounts[asset.strip().upper()] = amount
+        if asset in amounts:
+            raise ValueError(f"{asset} stands there twice; want one limit for each asset")
+        amounts[asset] = amount
     return amounts
 
 
@@ -39,10 +42,11 @@ class TradingSettings(ConnectorSettings):
     live_trading: str = ""
     order_command_max_age: Seconds = 10.0
     reconcile_interval: Seconds = 30.0
-    order_validity: Annotated[float, Field(gt=0, le=10)] = 5.0
+    # Luno takes no `ttl` above 10 s.
+    order_validity: Annotated[float, Field(ge=0.1, le=10)] = 5.0
     order_resolve_margin: Seconds = 15.0
     order_missed_for: Seconds = 10.0
-    instance_id: str = Field(default_factory=socket.gethostname)
+    instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
     risk_max_notional: Amounts = Field(
         default_factory=lambda: {"USDT": Decimal(1000), "ZAR": Decimal(20000)}
     )

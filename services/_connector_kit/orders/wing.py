@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +30,15 @@ from services._connector_kit.orders.ports import (
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.orders.redis_journal import RedisJournal
-from services._connector_kit.orders.requests import COMMANDS, RequestDesk, RequestVenue
+from services._connector_kit.orders.requests import (
+    CANCELS,
+    COMMANDS,
+    QUESTIONS,
+    RequestDesk,
+    RequestVenue,
+)
 from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.trimming import keep_trimmed
 from services._runtime.health import Readiness
 from services._runtime.redis_client import open_redis
 from services._runtime.redis_transaction import reading
@@ -124,33 +131,37 @@ async def serve_orders(
     waits = Waits(margin=settings.order_resolve_margin, missed_for=settings.order_missed_for)
     placing = Placing(venue, journal, clock, waits)
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        orders_bus, requests_bus = [
-            RedisBus(
-                await stack.enter_async_context(
-                    open_redis(settings.redis_url, f"{name}_{part}", single=True)
-                ),
+
+        async def open_bus(part: str, commands: Iterable[str]) -> RedisBus:
+            client = open_redis(settings.redis_url, f"{name}_{part}", single=True)
+            return RedisBus(
+                await stack.enter_async_context(client),
                 name,
-                commands,
+                tuple(commands),
                 settings.instance_id,
-                on_state=lambda reason, part=part: _tell(readiness, part, reason),  # type: ignore[misc]
+                on_state=lambda reason: _tell(readiness, part, reason),
             )
-            for part, commands in (("orders", ("place_order",)), ("requests", tuple(COMMANDS)))
-        ]
+
         desk = OrderDesk(
-            orders_bus, placing, clock, DeskWaits(max_age=settings.order_command_max_age)
-        )
-        requests = RequestDesk(
-            requests_bus,
-            journal,
+            await open_bus("orders", ["place_order"]),
+            placing,
             clock,
-            exchange,
-            trading.account if trading else None,
-            account,
-            ledger,
-            venue.milliseconds,
+            DeskWaits(max_age=settings.order_command_max_age),
         )
         tasks.create_task(desk.run())
-        tasks.create_task(requests.run())
+        for part, commands in (("cancels", CANCELS), ("requests", QUESTIONS)):
+            requests = RequestDesk(
+                await open_bus(part, commands),
+                journal,
+                clock,
+                exchange,
+                trading.account if trading else None,
+                account,
+                ledger,
+                venue.milliseconds,
+            )
+            tasks.create_task(requests.run())
+        tasks.create_task(keep_trimmed(redis, name, ["place_order", *COMMANDS], clock))
         if trading and account:
             tasks.create_task(account.run())
             tasks.create_task(watch_ghosts(venue, journal, clock))
