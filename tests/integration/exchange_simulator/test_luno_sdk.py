@@ -75,7 +75,7 @@ async def test_errors_arrive_as_the_venues_own(client: Any) -> None:
         await call(client.post_limit_order, *order)
     assert refused.value.code == "ErrVolumeTooLow"
     client.set_auth("simulator-key", "guessed")
-    with pytest.raises(Exception, match="unknown API error .401"):
+    with pytest.raises(Exception, match=r"unknown API error .401"):
         await call(client.post_limit_order, *order)
 
 
