@@ -31,13 +31,16 @@ Listener = Callable[[Step], None]
 class Market:
     """A symbol's engine, the tape of its trades and its 24 h statistics.
 
-    *clock* gives Unix time in ms. Time and ids never fall.
+    *clock* gives Unix time in ms. Time and ids never fall; they begin at *not_before_ms* when
+    the clock is behind that, so that ids of an earlier life aren't used again.
     """
 
-    def __init__(self, instrument: Instrument, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, instrument: Instrument, clock: Callable[[], int], not_before_ms: int = 0
+    ) -> None:
         self.instrument = instrument
         self._clock = clock
-        self._latest = clock()
+        self._latest = max(clock(), not_before_ms)
         self.changed_at = self._latest  # when the last step was, in ms
         self.first_id = self._latest * IDS_PER_MS
         self.engine = MatchingEngine(self.first_id)

@@ -101,7 +101,9 @@ async def running_simulator(
         FatalError: the port is taken.
     """
     clocks = {venue: VenueClock(clock) for venue in FEES}
-    markets = {i.symbol: Market(i, clocks[i.venue]) for i in settings.instruments}
+    state = settings.simulator_state_file and StateFile(settings.simulator_state_file)
+    begin = state.read() if state else 0
+    markets = {i.symbol: Market(i, clocks[i.venue], begin) for i in settings.instruments}
     binance = {name: BinanceFeed(market) for name, market in _by_pair(markets, "binance").items()}
     luno = {name: LunoFeed(market) for name, market in _by_pair(markets, "luno").items()}
     crowds = {
@@ -109,9 +111,8 @@ async def running_simulator(
         for symbol, market in markets.items()
     }
     accounts = {venue: _account(venue, markets, settings) for venue in FEES}
-    state = settings.simulator_state_file and StateFile(settings.simulator_state_file)
     if state:
-        state.load(accounts)
+        state.keep(accounts)
     for crowd in crowds.values():
         crowd.open_market()
     key = ApiKey(settings.simulator_luno_api_key_id, settings.simulator_luno_api_secret_key)

@@ -16,6 +16,7 @@ from services._runtime.lifecycle import FatalError
 from services.exchange_simulator.account import Account, Balance
 from services.exchange_simulator.account_order import AccountOrder
 from services.exchange_simulator.instruments import Venue
+from services.exchange_simulator.market import IDS_PER_MS
 
 
 class Change(msgspec.Struct, omit_defaults=True):
@@ -32,27 +33,46 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
+        self._known: dict[Venue, Change] = {}
 
-    def load(self, accounts: Mapping[Venue, Account]) -> None:
-        """Make the accounts what the file says, write it anew in short, and follow them.
+    def read(self) -> int:
+        """Read what was written; the ms from which ids are new, whatever the clock says.
 
         Raises:
-            FatalError: it can't be read or written, or has what these accounts can't have.
+            FatalError: it can't be read, or isn't such a file.
         """
         try:
-            known = self._read()
-            for venue, change in known.items():
-                self._check_symbols(accounts[venue], change)
-                accounts[venue].restore(change.orders, change.balances)
+            self._known = self._read()
+        except OSError as e:
+            raise self._unusable(e) from e
+        orders = [order for change in self._known.values() for order in change.orders]
+        ids = [order.order_id for order in orders]
+        ids += [fill.trade_id for order in orders for fill in order.fills]
+        return max(ids, default=0) // IDS_PER_MS + 1
+
+    def keep(self, accounts: Mapping[Venue, Account]) -> None:
+        """Make the accounts what was read, write it anew in short, and follow them.
+
+        Raises:
+            FatalError: it can't be written, or has what these accounts can't have.
+        """
+        for venue, change in self._known.items():
+            self._check_symbols(accounts[venue], change)
+            accounts[venue].restore(change.orders, change.balances)
+        self._known = {}
+        try:
             self._rewrite(accounts)
             self._file = self._path.open("ab", buffering=0)
         except OSError as e:
-            raise FatalError(
-                f"SIMULATOR_STATE_FILE={self._path}: {e.strerror or e}; "
-                "want a file that can be read and written"
-            ) from e
+            raise self._unusable(e) from e
         for venue, account in accounts.items():
             account.follow(self._follower(venue, account))
+
+    def _unusable(self, error: OSError) -> FatalError:
+        return FatalError(
+            f"SIMULATOR_STATE_FILE={self._path}: {error.strerror or error}; "
+            "want a file that can be read and written"
+        )
 
     def close(self) -> None:
         """Write nothing more."""

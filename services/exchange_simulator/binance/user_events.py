@@ -28,8 +28,8 @@ class UserEvents:
     def __init__(self, account: Account, clock: Callable[[], int]) -> None:
         self._account = account
         self._clock = clock
-        # Execution ids begin at the start time: a restart doesn't reuse one.
-        self._execution_id = clock() * 1000
+        # Execution ids begin where the markets' ids do: a restart doesn't reuse one.
+        self._execution_id = max((m.first_id for m in account.markets.values()), default=0)
         self._listeners: dict[Callable[[bytes], None], int] = {}
         account.subscribe(self._see)
 

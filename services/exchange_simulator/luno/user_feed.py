@@ -34,8 +34,8 @@ class UserFeed:
         self._listeners: set[Push] = set()
         self._sent: deque[tuple[int, bytes]] = deque(maxlen=MOST_REMEMBERED)
         self._left_ms: int | None = None
-        # Row numbers begin at the start time: a restart doesn't use one twice.
-        self._row = clock() * 1000
+        # Row numbers begin where the markets' ids do: a restart doesn't use one twice.
+        self._row = max((m.first_id for m in account.markets.values()), default=0)
         self._told = {asset: (owned.total, owned.free) for asset, owned in account.balances.items()}
         account.subscribe(self._see)
 

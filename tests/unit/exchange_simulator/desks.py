@@ -1,5 +1,6 @@
 """Quiet markets with an account, and both venues' desks on them: nobody trades but the test."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -41,10 +42,10 @@ class Clock:
 class Floor:
     """Markets with an account, what happened to it, and somebody else to trade with."""
 
-    def __init__(self, *symbols: str, **funds: str) -> None:
+    def __init__(self, *symbols: str, begin: int = 0, funds: Mapping[str, str] = FUNDS) -> None:
         self.clock = Clock()
-        self.markets = {symbol: Market(BY_SYMBOL[symbol], self.clock) for symbol in symbols}
-        amounts = {a: whole(text, AMOUNT_SCALE) for a, text in (FUNDS | funds).items()}
+        self.markets = {symbol: Market(BY_SYMBOL[symbol], self.clock, begin) for symbol in symbols}
+        amounts = {a: whole(text, AMOUNT_SCALE) for a, text in ({**FUNDS, **funds}).items()}
         self.account = Account(self.markets, FEES, amounts)
         self.events: list[Event] = []
         self.account.subscribe(self.events.append)
@@ -74,8 +75,8 @@ class Floor:
 class BinanceFloor(Floor):
     """Two symbols and Binance's desk on them."""
 
-    def __init__(self, **funds: str) -> None:
-        super().__init__(BTC, ETH, **funds)
+    def __init__(self, funds: Mapping[str, str] = FUNDS) -> None:
+        super().__init__(BTC, ETH, funds=funds)
         feeds = {m.instrument.pair: BinanceFeed(m) for m in self.markets.values()}
         venue = BinanceVenue(feeds, self.clock, MinuteBudget(6000, self.clock))
         key = BinanceKey("key", SecretStr("secret"))
@@ -101,8 +102,8 @@ class BinanceFloor(Floor):
 class LunoFloor(Floor):
     """One pair and Luno's desk on it."""
 
-    def __init__(self, **funds: str) -> None:
-        super().__init__(XBT, "ETH/ZAR", **funds)
+    def __init__(self, funds: Mapping[str, str] = FUNDS) -> None:
+        super().__init__(XBT, "ETH/ZAR", funds=funds)
         feeds = {m.instrument.pair: LunoFeed(m) for m in self.markets.values()}
         key = ApiKey("key", SecretStr("secret"))
         venue = LunoVenue(feeds, self.clock, MinuteBudget(300, self.clock), key)

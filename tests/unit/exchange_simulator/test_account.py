@@ -60,7 +60,7 @@ def test_a_maker_pays_less() -> None:
 
 def test_more_than_is_free_cant_be_asked_for() -> None:
     """What other orders hold isn't free."""
-    floor = Floor(BTC, USDT="100", BTC="0.5")
+    floor = Floor(BTC, funds={"USDT": "100", "BTC": "0.5"})
     floor.account.place(limit("sell", 50_000, 9_000_000))
     with pytest.raises(InsufficientBalanceError, match="BTC"):
         floor.account.place(limit("sell", 1, 9_000_000))

@@ -291,7 +291,7 @@ def test_the_account_says_what_is_free_and_what_is_locked(floor: BinanceFloor) -
     balances = {b["asset"]: (b["free"], b["locked"]) for b in account["balances"]}
     assert balances["USDT"] == ("942000.00000000", "58000.00000000")
     assert account["commissionRates"]["maker"] == "0.00090000"
-    poor = BinanceFloor(ETH="0")
+    poor = BinanceFloor({"ETH": "0"})
     short = poor.call("account.status", omitZeroBalances="true")
     assert {b["asset"] for b in short["balances"]} == {"BTC", "USDT"}
 

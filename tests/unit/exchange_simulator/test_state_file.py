@@ -1,0 +1,116 @@
+"""The accounts on disk: what a file holds, and what isn't one."""
+
+from pathlib import Path
+
+import pytest
+
+from services._runtime.lifecycle import FatalError
+from services.exchange_simulator.account_order import NewOrder
+from services.exchange_simulator.state_file import StateFile
+from tests.unit.exchange_simulator.desks import BTC, ETH, Floor
+
+
+def opened(path: Path, *symbols: str) -> tuple[Floor, StateFile]:
+    """An account that the file keeps."""
+    file = StateFile(path)
+    floor = Floor(*(symbols or (BTC,)), begin=file.read())
+    file.keep({"binance": floor.account})
+    return floor, file
+
+
+def buy(floor: Floor, client_id: str, price: int = 6_000_000) -> None:
+    """0.1 BTC."""
+    floor.account.place(NewOrder(BTC, client_id, "limit", "buy", 10_000, price))
+
+
+def trade(floor: Floor) -> None:
+    """Orders that are open, filled, half filled, cancelled under another name."""
+    floor.others(BTC, "sell", "61000.00", "0.15")
+    for name in ("filled", "half"):
+        buy(floor, name, 6_100_000)
+    for name in ("open", "cancelled"):
+        buy(floor, name)
+    floor.account.cancel(floor.order("cancelled"), "renamed")
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    """Orders with their fills, balances with their holds, the book; twice over."""
+    path = tmp_path / "deep" / "state.jsonl"
+    first, file = opened(path)
+    trade(first)
+    file.close()
+    for _ in range(2):
+        again, file = opened(path)
+        assert again.account.orders == first.account.orders
+        assert again.account.balances == first.account.balances
+        assert [o.client_id for o in again.account.open_orders()] == ["half", "open"]
+        assert again.markets[BTC].engine.best()[0] == (6_100_000, 5_000)
+        assert again.account.called("renamed")[0].asked.client_id == "cancelled"
+        file.close()
+
+
+def test_a_torn_last_line_was_never_answered(tmp_path: Path) -> None:
+    """It is left out; whatever comes after is written behind what is whole."""
+    path = tmp_path / "state.jsonl"
+    floor, file = opened(path)
+    buy(floor, "whole")
+    written = path.read_bytes()
+    buy(floor, "torn")
+    file.close()
+    torn = path.read_bytes()[: len(written) + 40]
+    path.write_bytes(torn)
+    again, file = opened(path)
+    assert [order.client_id for order in again.account.orders.values()] == ["whole"]
+    assert again.account.balances["USDT"].held == 6_000 * 10**8
+    buy(again, "next")
+    file.close()
+    last, file = opened(path)
+    assert [order.client_id for order in last.account.orders.values()] == ["whole", "next"]
+    file.close()
+
+
+def test_ids_are_new_though_the_clock_stands_still(tmp_path: Path) -> None:
+    """Orders and trades of a second life are numbered behind those of the first."""
+    path = tmp_path / "state.jsonl"
+    first, file = opened(path)
+    trade(first)
+    file.close()
+    second, file = opened(path)
+    second.others(BTC, "sell", "61000.00", "0.2")
+    buy(second, "later", 6_100_000)
+    file.close()
+    old, new = first.account.orders.values(), second.order("later")
+    assert new.order_id > max(order.order_id for order in old)
+    assert new.fills[0].trade_id > max(fill.trade_id for order in old for fill in order.fills)
+
+
+def test_each_step_is_one_line(tmp_path: Path) -> None:
+    """A taker with two fills isn't half there."""
+    path = tmp_path / "state.jsonl"
+    floor, file = opened(path)
+    floor.others(BTC, "sell", "60000.00", "0.05")
+    floor.others(BTC, "sell", "60000.00", "0.05")
+    before = path.read_bytes().count(b"\n")
+    buy(floor, "two fills")
+    assert path.read_bytes().count(b"\n") == before + 1
+    file.close()
+
+
+def test_a_file_that_is_none_of_ours_is_one_clear_error(tmp_path: Path) -> None:
+    """It names the setting, the file and the line."""
+    path = tmp_path / "state.jsonl"
+    path.write_text('{"venue":"binance"}\nnonsense\n')
+    with pytest.raises(FatalError, match=r"SIMULATOR_STATE_FILE=.*line 2 can't be read"):
+        opened(path)
+    with pytest.raises(FatalError, match="want a file that can be read and written"):
+        opened(tmp_path)
+
+
+def test_open_orders_want_their_market(tmp_path: Path) -> None:
+    """The symbols that must be open are named."""
+    path = tmp_path / "state.jsonl"
+    floor, file = opened(path, BTC, ETH)
+    buy(floor, "open")
+    file.close()
+    with pytest.raises(FatalError, match="open orders of BTC/USDT; want SIMULATOR_SYMBOLS"):
+        opened(path, ETH)
