@@ -51,6 +51,7 @@ ORDER_PATH = (
     "claim.before",
     "claim.sent",
     "claim.after",
+    "recall.after",
     "check.after",
     "place.before",
     "place.sent",

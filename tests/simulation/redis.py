@@ -231,10 +231,9 @@ class BusPort:
             raise
 
     async def claim(self, record: Record) -> Record | None:
-        """MULTI, GET what is remembered, SET NX GET."""
-        remembered, found = await self._call(
-            "claim", lambda state: (state.remembered, state.claim(record))
-        )
+        """SET NX GET, then GET what is remembered."""
+        found = await self._call("claim", lambda state: state.claim(record))
+        remembered = await self._call("recall", lambda state: state.remembered)
         if remembered != self._remembered:
             self._epoch = None
             raise TransientError("it isn't what this connection remembers")

@@ -10,14 +10,14 @@ from tests.simulation.sweep import run_plan
 RECORDED = {
     "ack first": (2, "SILENT"),
     "new id on retry": (50, "STRAY"),
-    "resend on timeout": (196, "DOUBLE"),
-    "query then resend": (208, "DOUBLE"),
-    "no compare-and-set": (77, "POSTS"),
-    "no wait for the validity window": (430, "LIE"),
+    "resend on timeout": (192, "DOUBLE"),
+    "query then resend": (198, "DOUBLE"),
+    "no compare-and-set": (1457, "DOUBLE"),
+    "no wait for the validity window": (107, "LIE"),
     "blind trust after Redis forgot": (10, "DOUBLE"),
-    "fresh timestamp at send": (234, "LIE"),
-    "deciding without owning": (27, "LIE"),
-    "rejected on timeout": (137, "LIE"),
+    "fresh timestamp at send": (1350, "LIE"),
+    "deciding without owning": (92, "LIE"),
+    "rejected on timeout": (116, "LIE"),
 }
 
 

@@ -144,8 +144,8 @@ class OrderDesk:
         found = await self._bus.claim(record)
         reach("after_claim")
         if found is None:
-            careful = self._memory.careful(entry.milliseconds)
-            return self._placing.carry_out(record, entry, refusal, look_first=careful)
+            look_first = self._memory.careful(entry.milliseconds, refused=refusal is not None)
+            return self._placing.carry_out(record, entry, refusal, look_first=look_first)
         return self._placing.take_up(found, entry, command, content)
 
     async def _too_late(self, entry: Entry) -> Refused | None:

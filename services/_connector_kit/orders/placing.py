@@ -69,15 +69,8 @@ class Placing:
             await self.resolve(record, entry)
             return
         refusal = refusal or await self.venue.check(record)
-        if look_first:
-            try:
-                order = await self._look(record)
-            except TransientError:
-                await self.resolve(record, entry)
-                return
-            if order is not None:
-                await self._accept(record, entry, order)
-                return
+        if look_first and await self._was_there(record, entry, refusal):
+            return
         if refusal is not None:
             await self._reject(record, entry, refusal)
             return
@@ -156,17 +149,31 @@ class Placing:
         """Venue milliseconds after which it can no longer be carried out, with a margin."""
         return record.timestamp + record.validity + self.waits.margin * 1000
 
-    async def _look(self, record: Record) -> VenueOrder | None:
-        """The venue's order, asked for in every way there is, while there is time to send it yet.
+    async def _was_there(self, record: Record, entry: Entry, refusal: Refused | None) -> bool:
+        """Whether the venue has the order already, or doesn't say; it is answered then."""
+        in_time = record.timestamp + record.validity // 2  # to be sent yet
+        try:
+            order = await self._look(record, self._deadline(record) if refusal else in_time)
+        except TransientError:
+            if refusal is not None:
+                return False
+            await self.resolve(record, entry)
+            return True
+        if order is not None:
+            await self._accept(record, entry, order)
+        return order is not None
+
+    async def _look(self, record: Record, until: float) -> VenueOrder | None:
+        """The venue's order, asked for in every way there is, again and again where it must be.
 
         Raises:
-            TransientError: the venue didn't say.
+            TransientError: the venue didn't say until then (venue milliseconds).
         """
         while True:
             try:
                 return await self.venue.find(record) or await self.venue.search(record)
             except TransientError:
-                if self.venue.milliseconds() > record.timestamp + record.validity // 2:
+                if self.venue.milliseconds() > until:
                     raise
             await self.clock.sleep(self.waits.poll)
 

@@ -142,9 +142,9 @@ class Bus(Protocol):
         """Take the record's client order id for this record; the record that has it already.
 
         Raises:
-            TransientError: also where what is remembered, looked at in the same transaction, is
-                not what this bus let it remember: Redis was emptied under the open connection, or
-                another instance found out that it forgot.
+            TransientError: also where what is remembered, looked at after the claim on the same
+                connection, is not what this bus let it remember: Redis was emptied under the open
+                connection, or another instance found out that it forgot.
         """
 
 
