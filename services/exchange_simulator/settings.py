@@ -72,7 +72,7 @@ class SimulatorSettings(ServiceSettings):
                 value = -1
             if asset not in FUNDS or value < 0:
                 raise ValueError(
-                    f"SIMULATOR_FUNDS: {part!r} is no asset and amount; want e.g. "
+                    f"SIMULATOR_FUNDS={self.simulator_funds}: {part!r} isn't one; want e.g. "
                     f"USDT:1000,BTC:0.5 of {','.join(FUNDS)}, 8 decimals at most"
                 )
             funds[asset] = value

@@ -260,3 +260,57 @@ def test_terms_that_make_no_sense_are_refused_by_name(bad: Terms, names: str) ->
     with pytest.raises(EngineError, match=names):
         engine.submit(bad)
     assert engine.next_order_id == FIRST_ID
+
+
+def book(*asks: tuple[int, int]) -> MatchingEngine:
+    """An engine with asks: price, quantity."""
+    engine = MatchingEngine(FIRST_ID)
+    for price, quantity in asks:
+        engine.submit(terms("sell", quantity, price))
+    return engine
+
+
+@given(
+    st.lists(st.tuples(st.integers(90, 110), st.integers(1, 9)), max_size=10),
+    st.integers(0, 100),
+)
+def test_the_cost_of_a_quantity_is_what_taking_it_costs(
+    asks: list[tuple[int, int]], quantity: int
+) -> None:
+    """As far as there is any."""
+    engine = book(*asks)
+    expected = engine.asks.cost(quantity)
+    facts = engine.submit(terms("buy", quantity))[1] if quantity else []
+    assert sum(f.price * f.quantity for f in facts if isinstance(f, Trade)) == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(90, 110), st.integers(1, 9)), max_size=10),
+    st.integers(0, 5000),
+)
+def test_money_buys_as_much_as_it_pays_for_and_not_a_lot_more(
+    asks: list[tuple[int, int]], money: int
+) -> None:
+    """The cost is at most the money; one more lot would cost more, or there is none."""
+    engine = book(*asks)
+    lots, cost = engine.asks.worth(money)
+    assert cost == engine.asks.cost(lots) <= money
+    there_is_more = engine.asks.available(None, lots + 1) > lots
+    assert not there_is_more or engine.asks.cost(lots + 1) > money
+
+
+def test_an_order_of_an_earlier_life_rests_again_with_its_own_id() -> None:
+    """What is left of it; nothing trades, and it can be cancelled."""
+    engine = book((100, 5))
+    order = Order(7, terms("buy", 10, 99), 4)
+    engine.restore(order)
+    assert engine.best() == ((99, 4), (100, 5))
+    assert engine.cancel(7) == [Removed(order, 4)]
+    assert engine.next_order_id == FIRST_ID + 1
+
+
+@pytest.mark.parametrize("price", [None, 100])
+def test_an_order_that_cant_rest_isnt_restored(price: int | None) -> None:
+    """Without a price, or across the book."""
+    with pytest.raises(EngineError, match="order_id=7"):
+        book((100, 5)).restore(Order(7, terms("buy", 1, price), 1))

@@ -20,12 +20,23 @@ def test_symbols_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {i.symbol for i in load(SimulatorSettings).instruments} == {"XBT/ZAR", "BTC/USDT"}
 
 
+def test_funds_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those named; the others stay as they are."""
+    monkeypatch.setenv("SIMULATOR_FUNDS", "USDT:1000.5, BTC:0")
+    funds = load(SimulatorSettings).funds
+    assert (funds["USDT"], funds["BTC"]) == (100_050_000_000, 0)
+    assert funds["ZAR"] == load(SimulatorSettings).funds["ZAR"] > 0
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
         ("SIMULATOR_SYMBOLS", "DOGE/USDT", "DOGE/USDT.*want some of BTC/USDT"),
         ("SIMULATOR_RATE", "-1", "SIMULATOR_RATE='-1'.*greater than or equal to 0"),
         ("SIMULATOR_BOOK_ORDERS", "3", "SIMULATOR_BOOK_ORDERS='3'.*greater than or equal to 50"),
+        ("SIMULATOR_FUNDS", "USDT:1,DOGE:5", "SIMULATOR_FUNDS=USDT:1,DOGE:5: 'DOGE:5'"),
+        ("SIMULATOR_FUNDS", "BTC:0.123456789", "'BTC:0.123456789' isn't one.*8 decimals"),
+        ("SIMULATOR_FUNDS", "BTC", "'BTC' isn't one; want e.g. USDT:1000"),
         ("SIMULATOR_PORT", "seventy", "SIMULATOR_PORT='seventy'.*integer"),
     ],
 )
@@ -41,5 +52,6 @@ def test_what_cant_be_used_is_named(
 def test_the_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by repr nor by str."""
     monkeypatch.setenv("SIMULATOR_LUNO_API_SECRET_KEY", "hush-hush")
+    monkeypatch.setenv("SIMULATOR_BINANCE_API_SECRET", "hush-hush")
     settings = load(SimulatorSettings)
     assert "hush-hush" not in f"{settings!r} {settings!s}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.exchange_simulator.instruments import INSTRUMENTS, Instrument
 from services.exchange_simulator.market import Market, Step
-from services.exchange_simulator.matching import Order, Terms, Trade
+from services.exchange_simulator.matching import Order, Side, Terms, Trade
 from services.exchange_simulator.traders import OrderPool, Traders
 
 BTC = INSTRUMENTS[0]
@@ -112,6 +112,43 @@ def test_quantities_and_prices_are_what_the_venue_allows() -> None:
     assert trades
     assert all(limits.min_price <= trade.price <= limits.max_price for trade in trades)
     assert all(trade.taker.terms.quantity >= limits.min_quantity for trade in trades)
+
+
+@pytest.mark.parametrize("share", [0.8, 0.999, 1.001, 1.2])
+def test_a_market_can_be_moved(share: float) -> None:
+    """It trades around the new price then and stays there; no side was ever empty."""
+    market = Market(BTC, lambda: START)
+    traders = Traders(market, 1, 100)
+    traders.open_market()
+    sides: list[bool] = []
+    market.subscribe(lambda _: sides.append(None not in market.engine.best()))
+    price = round(BTC.start_price * share)
+    traders.move(price)
+    for _ in range(2000):
+        traders.act()
+    bid, ask = market.engine.best()
+    assert all(sides)
+    assert bid is not None
+    assert ask is not None
+    assert abs((bid[0] + ask[0]) / 2 / price - 1) < 0.01
+
+
+@pytest.mark.parametrize(("side", "share"), [("buy", 0.9), ("sell", 1.1)])
+def test_a_move_takes_what_others_have_on_its_way(side: Side, share: float) -> None:
+    """Filled at its own price; an order beyond the new price stays."""
+    market = Market(BTC, lambda: START)
+    traders = Traders(market, 1, 100)
+    traders.open_market()
+    target = round(BTC.start_price * share)
+    near, beyond = (BTC.start_price + target) // 2, 2 * target - BTC.start_price
+    taken = market.submit(Terms("stranger", side, 500_000, near))
+    stays = market.submit(Terms("stranger", side, 500_000, beyond))
+    trades: list[Trade] = []
+    market.subscribe(lambda s: trades.extend(f for f in s.facts if isinstance(f, Trade)))
+    traders.move(target)
+    assert (taken.remaining, stays.remaining) == (0, 500_000)
+    own = [trade for trade in trades if trade.maker is taken]
+    assert {trade.price for trade in own} == {near}
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 20))), st.integers())

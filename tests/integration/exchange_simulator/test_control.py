@@ -1,0 +1,78 @@
+"""The simulator's own API, but for faults: prices, clocks, the ledger."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import pytest
+
+from services.exchange_simulator.service import Simulator
+from tests.integration.exchange_simulator.venue_clients import Venues
+
+
+@pytest.fixture
+async def venues(simulator: Simulator) -> AsyncIterator[Venues]:
+    """Both venues."""
+    async with aiohttp.ClientSession() as http:
+        yield Venues(simulator, http)
+
+
+async def test_a_price_can_be_pushed_through_an_order(venues: Venues) -> None:
+    """The market stands there at once, and the order on the way was filled as a maker."""
+    await venues.place("luno", "on-the-way")
+    await venues.control("POST", "price", {"symbol": "XBT/ZAR", "price": "1250000"})
+    url = f"{venues.simulator.http_url}/api/1/ticker?pair=XBTZAR"
+    async with venues.http.get(url) as response:
+        ticker = await response.json()
+    assert abs(Decimal(ticker["bid"]) / 1_250_000 - 1) < Decimal("0.01")
+    order = (await venues.ledger("luno"))["orders"]["on-the-way"]
+    assert (order["state"], order["filled_quantity"]) == ("filled", "0.01000000")
+    assert {fill["price"] for fill in order["fills"]} == {"1300000.00000000"}
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "says"),
+    [
+        ("price", {"symbol": "DOGE/USDT", "price": "1"}, "want one of BTC/USDT"),
+        ("price", {"symbol": "BTC/USDT", "price": "1e5"}, "no decimal number"),
+        ("price", {"symbol": "BTC/USDT", "price": "1.001"}, "at most 2"),
+        ("price", {"symbol": "BTC/USDT", "price": "0"}, "want 0.01000000 to 1000000.00000000"),
+        ("clock", {"venue": "binance"}, "offset_ms"),
+        ("clock", {"venue": "binance", "offset_ms": 10**9}, "less than or equal to 86400000"),
+        ("sessions", {"venue": "binance", "endpoint": "place", "action": "cut"}, "endpoint"),
+    ],
+)
+async def test_what_cant_be_done_is_refused(
+    venues: Venues, path: str, order: dict[str, Any], says: str
+) -> None:
+    """400, and why."""
+    url = f"{venues.simulator.http_url}/simulator/{path}"
+    async with venues.http.post(url, json=order) as response:
+        assert response.status == 400
+        assert says in (await response.json())["error"]
+
+
+async def test_the_ledger_is_what_the_venues_say(venues: Venues) -> None:
+    """Orders, fills and balances of both, to the last digit."""
+    market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.3"}
+    _, order = await venues.binance("POST", "order", **market, newClientOrderId="m")
+    ledger = await venues.ledger("binance")
+    said = ledger["orders"]["m"]
+    assert (said["order_id"], said["filled_quote"]) == (
+        str(order["orderId"]),
+        order["cummulativeQuoteQty"],
+    )
+    assert [fill["trade_id"] for fill in said["fills"]] == [
+        str(fill["tradeId"]) for fill in order["fills"]
+    ]
+    _, account = await venues.binance("GET", "account")
+    assert ledger["balances"] == {
+        b["asset"]: {"free": b["free"], "locked": b["locked"]} for b in account["balances"]
+    }
+    await venues.place("luno", "l")
+    _, balances = await venues.luno("GET", "1/balance")
+    for balance in balances["balance"]:
+        known = (await venues.ledger("luno"))["balances"][balance["asset"]]
+        assert known["locked"] == balance["reserved"]
+        assert Decimal(known["free"]) == Decimal(balance["balance"]) - Decimal(balance["reserved"])
