@@ -35,6 +35,9 @@ ask_prices = st.integers(51, 99).map(float)
 quantities = st.sampled_from([0.0, 0.5, 1.0, 3.25, 1e-8])
 bid_changes = st.dictionaries(bid_prices, quantities, max_size=6)
 ask_changes = st.dictionaries(ask_prices, quantities, max_size=6)
+# Deeper than any limit of a cut snapshot here.
+deep_bids = st.dictionaries(bid_prices, st.just(1.0), min_size=9, max_size=20)
+deep_asks = st.dictionaries(ask_prices, st.just(1.0), min_size=9, max_size=20)
 diffs = st.lists(st.tuples(st.integers(1, 4), bid_changes, ask_changes), max_size=30)
 
 
@@ -79,7 +82,7 @@ def test_a_level_book_is_what_a_dict_would_be(
         assert book.update_id == last
 
 
-@given(bid_changes, ask_changes, diffs, st.integers(DEPTH, 8))
+@given(deep_bids, deep_asks, diffs, st.integers(DEPTH, 8))
 def test_a_cut_snapshot_never_shows_a_level_it_did_not_cover(
     bids: Changes, asks: Changes, updates: list[Diff], limit: int
 ) -> None:
