@@ -1,5 +1,6 @@
 """Faults on streams: frames lost, doubled, swapped, late; sockets that end, or only look alive."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -274,3 +275,16 @@ async def test_a_fill_can_be_lost_and_the_order_still_knows_it(venues: Venues, v
     ledger = (await venues.ledger(venue))["orders"]["zero"]
     assert (ledger["state"], ledger["filled_quantity"]) == ("filled", "0.01000000")
     assert all(fill["maker"] for fill in ledger["fills"])
+
+
+@BOTH
+async def test_an_event_can_come_before_the_answer(venues: Venues, venue: str) -> None:
+    """The user stream knows the order while its request still waits."""
+    async with user_stream(venues, venue) as stream:
+        await venues.place(venue, "zero")
+        assert await stream.next_orders(1) == ["zero"]
+        await venues.fault(venue, "place", answer_after_ms=1000)
+        placing = asyncio.ensure_future(venues.place(venue, "one"))
+        assert await stream.next_orders(1) == ["one"]
+        assert not placing.done()
+        assert (await placing)[0] == 200
