@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from redis.exceptions import RedisError
+
 from tests.chaos.plan import draw
 from tests.chaos.run import Outcome, carry_out
 
@@ -60,7 +62,7 @@ async def _run(seed: int) -> Outcome:
         try:
             async with asyncio.timeout(WITHIN):
                 return await carry_out(plan, Path(folder))
-        except (AssertionError, OSError, RuntimeError, TimeoutError):
+        except (AssertionError, OSError, RuntimeError, TimeoutError, RedisError):
             report = f"{traceback.format_exc()}\nrepeat: python -m tests.chaos --only {seed}"
             return Outcome(
                 plan, ["ERROR: the run couldn't be carried out"], False, False, 0.0, report=report

@@ -106,14 +106,21 @@ async def _entries(redis: Redis, stream: str) -> list[tuple[str, bytes]]:
     ]
 
 
-async def _unfinished(redis: Redis, stream: str, group: str) -> int:
-    """Entries that were not read yet, or not acknowledged."""
+async def group_of(redis: Redis, stream: str, group: str) -> dict[str, Any] | None:
+    """What Redis says of a stream's consumer group; None where there is none."""
     client: Any = redis
     if not await client.exists(stream):
-        return 0
-    for found in await client.xinfo_groups(stream):
-        if found["name"] == group.encode():
-            last = found["last-delivered-id"].decode()
-            unread = await client.xrange(stream, min=f"({last}", count=1)
-            return int(found["pending"]) + len(unread)
-    return int(await client.xlen(stream))
+        return None
+    groups = await client.xinfo_groups(stream)
+    return next((found for found in groups if found["name"] == group.encode()), None)
+
+
+async def _unfinished(redis: Redis, stream: str, group: str) -> int:
+    """Entries that were not acknowledged, and one for those that were not read."""
+    client: Any = redis
+    found = await group_of(redis, stream, group)
+    if found is None:
+        return int(await client.xlen(stream))
+    last = found["last-delivered-id"].decode()
+    unread = await client.xrange(stream, min=f"({last}", count=1)
+    return int(found["pending"]) + len(unread)

@@ -1,7 +1,7 @@
 """What happens in each chaos run: drawn from its number, the same each time."""
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,9 @@ FATES: tuple[Fate, ...] = ("kept", "restarted", "emptied")
 How = Literal["kill", "term", "stop", "replica_killed", "replica_stopped"]
 HOWS: tuple[How, ...] = ("kill", "term", "stop", "replica_killed", "replica_stopped")
 HOW_OFTEN = (50, 12, 14, 12, 12)
+
+# The runs that surely reach a point have numbers from here on.
+REACHING = 1_000_000
 
 # The scaled-down waits; in seconds.
 VALIDITY = 2.0
@@ -102,6 +105,8 @@ def failpoints() -> tuple[str, ...]:
 
 def draw(seed: int) -> Plan:
     """Run number *seed*: one cell of the matrix after the other, the rest by chance."""
+    if seed >= REACHING:
+        return reaching(failpoints()[seed - REACHING])
     cells = _cells()
     chance = Random(f"chaos {seed}")
     failpoint, fault, venue, fate = cells[seed % len(cells)]
@@ -150,3 +155,20 @@ def _is_possible(failpoint: str, fault: str, fate: Fate) -> bool:
         # Beyond the promise: nobody remembers the order, and the venue doesn't show it.
         return False
     return fault in UNCLEAR or not failpoint.endswith(("_unclear", "_query"))
+
+
+def reaching(failpoint: str) -> Plan:
+    """A run that reaches this point, whatever the timing."""
+    number = failpoints().index(failpoint)
+    unclear = failpoint.endswith(("_unclear", "_query"))
+    return replace(
+        draw(number),
+        seed=REACHING + number,
+        venue=VENUES[number % 2],
+        failpoint=failpoint,
+        nth=1,
+        how="kill",
+        fault="execute_close" if unclear else "none",
+        fate=FATES[number % 3],
+        lost_replies=False,
+    )

@@ -21,7 +21,7 @@ from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.orders.requests import COMMANDS
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from tests.chaos.evidence import PLACE, ask_simulator
+from tests.chaos.evidence import PLACE, ask_simulator, group_of
 from tests.chaos.plan import FAULTS, MARGIN, QUERY_FAULT, VALIDITY, Plan
 from tests.support.eventually import eventually_async
 from tests.support.fault_proxy import FaultProxy, fault_proxy
@@ -233,7 +233,7 @@ async def let_time_pass(stage: Stage) -> None:
     await stage.client.pexpire(state_key(stage.name, "lease"), 1)
     for command in (PLACE, *COMMANDS):
         stream = stage.stream(command)
-        if not await stage.client.exists(stream):
+        if await group_of(stage.redis, stream, stage.name) is None:
             continue
         lying = await stage.client.xpending_range(stream, stage.name, "-", "+", 100)
         for entry in lying:
