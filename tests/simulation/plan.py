@@ -8,7 +8,7 @@ from typing import Any, Literal
 from services._connector_kit.orders.desk import OrderDesk
 from tests.simulation.faults import FAULTS, Faults
 from tests.simulation.redis import Fate
-from tests.simulation.venue import SYMBOL, VenueKind
+from tests.simulation.venue import SYMBOL, VALIDITY_MS, VenueKind
 
 Action = Literal["kill", "freeze", "stop"]
 
@@ -39,6 +39,8 @@ MODES = (
     "restart rollback",
     "two kill rollback empty",
 )
+# The core leaves forgotten orders so long to show up (`DeskWaits.settle`).
+SETTLE_MS = 3000
 FATES: tuple[Fate, ...] = ("restart", "rollback", "keep", "empty", "failover", "flush")
 VENUES: tuple[VenueKind, ...] = ("binance", "luno")
 
@@ -194,7 +196,7 @@ def draw(seed: int) -> Plan:
     fault = list(FAULTS)[kind // len(VENUES) % len(FAULTS)]
     rng = random.Random(f"plan {seed}")
     words = mode.split()
-    troubles = tuple(_trouble(rng, fate) for fate in FATES if fate in words)
+    troubles = tuple(_trouble(rng, fate, words) for fate in FATES if fate in words)
     plan = Plan(
         seed=seed,
         mode=mode,
@@ -215,8 +217,12 @@ def draw(seed: int) -> Plan:
     return Plan(**(vars(plan) | {"sends": sends}))
 
 
-def _trouble(rng: random.Random, fate: Fate) -> RedisTrouble:
-    return RedisTrouble(fate, rng.uniform(1, 25), rng.uniform(0.1, 8), rng.uniform(0.01, 6))
+def _trouble(rng: random.Random, fate: Fate, words: list[str]) -> RedisTrouble:
+    down_for = rng.uniform(0.1, 8)
+    if fate == "empty" and "kill" in words:
+        # Perhaps nobody is left who knew it: it must look like a first start late enough.
+        down_for += (VALIDITY_MS + SETTLE_MS) / 1000
+    return RedisTrouble(fate, rng.uniform(1, 25), down_for, rng.uniform(0.01, 6))
 
 
 def _starts(rng: random.Random, *, two: bool) -> tuple[float, ...]:

@@ -13,6 +13,8 @@ worlds are therefore bounded to:
   must be there to be seen: within the 3 s that the core leaves it (`DeskWaits.settle`), in one at
   least of the two ways it looks. An order that is hidden from both for minutes just then can be
   doubled. Where Redis forgets nothing, orders may be hidden for as long as the world likes.
+* A Redis that lost everything, with no connector running that knew it, looks like a first start:
+  it must stay away for as long as a request is valid, and those 3 s.
 * Where Redis forgets, entry ids are its own clock's, not ahead of it: an id that is given out a
   second time, for another command, would make two commands one.
 * A bot that wants to be able to send a command again gives it an id of its own.

@@ -144,7 +144,9 @@ class OrderDesk:
         found = await self._bus.claim(record)
         reach("after_claim")
         if found is None:
-            look_first = self._memory.careful(entry.milliseconds, refused=refusal is not None)
+            # What the venue's rules refuse now, they refused then: there is nothing to look for.
+            careful = self._memory.careful(entry.milliseconds)
+            look_first = careful and not isinstance(sized, Refused)
             return self._placing.carry_out(record, entry, refusal, look_first=look_first)
         return self._placing.take_up(found, entry, command, content)
 

@@ -60,10 +60,6 @@ class Memory:
         """True for a moment of which Redis may have forgotten what was done then."""
         return milliseconds <= self.forgotten_at
 
-    def careful(self, milliseconds: int, *, refused: bool) -> bool:
-        """True while a later command may be one that was carried out and forgotten.
-
-        One that won't be sent anyway is looked up only where Redis is known to have forgotten.
-        """
-        forgot = self.forgotten_at >= 0 or not refused
-        return forgot and milliseconds <= self._careful_until
+    def careful(self, milliseconds: int) -> bool:
+        """True while a later command may be one that was carried out and forgotten."""
+        return milliseconds <= self._careful_until
