@@ -6,6 +6,7 @@ signature, bound to its connection; it needs no keep-alive and is made anew on e
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.ledger import Balance
+from services._connector_kit.orders.ledger import Balance, Trace
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.binance_connector import translate_orders
@@ -84,20 +85,20 @@ class BinanceAccount:
         """The open orders of our symbols, without their fills."""
         return await self._rest.open_orders()
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[tuple[str, str]], str]:
-        """The orders with trades after *mark*: the last trade id of each symbol, as JSON."""
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
+        """What traded after *mark*: the last trade id of each symbol, as JSON."""
         last: dict[str, int] = (
             {} if mark is None else msgspec.json.decode(mark, type=dict[str, int])
         )
-        found: dict[tuple[str, str], None] = {}
+        found = []
         for name, instrument in self._by_name.items():
             since = last.get(name)
             for trade_id, order_id in await self._rest.trades_since(name, since):
                 last[name] = max(last.get(name, 0), trade_id)
                 if since is not None:  # what was before our first look is history
-                    found[(instrument.symbol, order_id)] = None
+                    found.append(Trace(instrument.symbol, order_id, str(trade_id), Decimal(0)))
             last.setdefault(name, 0)
-        return list(found), msgspec.json.encode(last).decode()
+        return found, msgspec.json.encode(last).decode()
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None

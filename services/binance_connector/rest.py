@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -139,12 +140,12 @@ class SignedRest:
         """What became of one order, with all its fills; RejectedError -2013 where there is none."""
         reference = _reference(order_id, client_order_id)
         sdk, name = self._binance.sdk, instrument.venue_symbol
-        row = await self._resolve(4, lambda: sdk.get_order(symbol=name, **reference))
+        request = partial(sdk.get_order, symbol=name, **reference)
+        row = await self._signed(4, request, Priority.BALANCES)
         fills: tuple[Fill, ...] = ()
         if _read(lambda: float(row["executedQty"])):
-            trades = await self._resolve(
-                5, lambda: sdk.get_my_trades(symbol=name, orderId=row["orderId"])
-            )
+            request = partial(sdk.get_my_trades, symbol=name, orderId=row["orderId"])
+            trades = await self._signed(5, request, Priority.BALANCES)
             fills = _read(lambda: translate_orders.fills(trades))
         return _read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
 
@@ -153,7 +154,8 @@ class SignedRest:
         sdk = self._binance.sdk
         rows = []
         for name in self._symbols:
-            rows += await self._resolve(6, lambda n=name: sdk.get_open_orders(symbol=n))  # type: ignore[misc]
+            request = partial(sdk.get_open_orders, symbol=name)
+            rows += await self._signed(6, request, Priority.BALANCES)
         return _read(
             lambda: [translate_orders.order_report(r, self._symbols[r["symbol"]]) for r in rows]
         )

@@ -19,7 +19,7 @@ from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.ledger import Balance
+from services._connector_kit.orders.ledger import Balance, Trace
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
@@ -124,11 +124,13 @@ class LunoAccount:
         """The open orders of our symbols."""
         return await self._rest.open_orders()
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[tuple[str, str]], str]:
-        """The orders closed after *mark* (milliseconds), as (symbol, order id); the next mark."""
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
+        """The orders closed after *mark* (milliseconds), and the next mark."""
         since = self._clock.milliseconds() if mark is None else int(mark)
         closed = await self._rest.recently_closed()
-        found = [(r.symbol, r.order_id) for r in closed if r.milliseconds >= since]
+        found = [
+            Trace(r.symbol, r.order_id, None, r.filled) for r in closed if r.milliseconds >= since
+        ]
         latest = max((r.milliseconds for r in closed), default=0)
         return found, str(max(since, latest))
 

@@ -9,7 +9,7 @@ import structlog
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.ledger import Balance, Ledger
+from services._connector_kit.orders.ledger import Balance, Ledger, Trace
 from services._connector_kit.orders.ports import Clock
 
 log = structlog.get_logger()
@@ -66,8 +66,8 @@ class AccountVenue(Protocol):
     async def open_orders(self) -> Sequence[Report]:
         """The open orders of our symbols; their fills may be left out."""
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[tuple[str, str]], str]:
-        """The orders with trades after *mark*, as (symbol, order id), and the next mark."""
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
+        """What traded after *mark*, and the next mark."""
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
@@ -167,9 +167,10 @@ class AccountDesk:
             if known is None or known.filled < report.filled:
                 ask[order_id] = report.symbol
         ask |= {i: known.symbol for i, known in told.items() if i not in open_now}
-        ask |= {order_id: symbol for symbol, order_id in traded}
+        news = await self._ledger.untold(traded)
+        ask |= {trace.order_id: trace.symbol for trace in news}
         seen = {order_id: await self._look_at(symbol, order_id) for order_id, symbol in ask.items()}
-        if all(seen[order_id] for _, order_id in traded):
+        if all(seen[trace.order_id] for trace in news):
             await self._ledger.set_mark(next_mark)
         self._listener.balances_moved()
 

@@ -31,6 +31,21 @@ def accepted_key(connector: str) -> str:
     return state_key(connector, "accepted_orders")
 
 
+class Trace(NamedTuple):
+    """A sign that an order traded: a trade's id, or where there is none how much is filled."""
+
+    symbol: str
+    order_id: str
+    trade_id: str | None
+    filled: Decimal
+
+    def in_(self, told: Told) -> bool:
+        """True where what was told has it already."""
+        if self.trade_id is not None:
+            return self.trade_id in told.trade_ids
+        return told.closed and told.filled >= self.filled
+
+
 class Balance(NamedTuple):
     """One asset: `total` is `free` and `locked` together."""
 
@@ -141,6 +156,17 @@ class Ledger:
         """The venue has no such order (a testnet that was reset): stop asking for it."""
         await reading(self._redis.srem(self._open, order_id))
         await reading(self._redis.hdel(accepted_key(self._connector), order_id))
+
+    async def untold(self, traces: Sequence[Trace]) -> list[Trace]:
+        """Those of *traces* that nothing was told of yet."""
+        if not traces:
+            return []
+        found = await reading(self._redis.mget([self._told_key(t.order_id) for t in traces]))
+        return [
+            trace
+            for trace, data in zip(traces, found, strict=True)
+            if data is None or not trace.in_(msgspec.json.decode(data, type=Told))
+        ]
 
     async def mark(self) -> str | None:
         """Up to where the account's trades were compared; None where they never were."""
