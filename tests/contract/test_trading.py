@@ -1,6 +1,7 @@
 """What every connector does with commands: one suite, both venues, real processes."""
 
 import json
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -206,7 +207,7 @@ async def test_a_command_that_cant_be_read_goes_to_the_dead_letters(desk: Tradin
     await desk.send("request_balance", b"\xff\xfe")
     for command, wanted in (("place_order", entry_id), ("request_balance", None)):
         stream = str(DeadLetterStream(desk.name, command))
-        await eventually_async(lambda stream=stream: desk.redis.xlen(stream))
+        await eventually_async(partial(desk.redis.xlen, stream))
         entries: Any = await desk.redis.xrange(stream)
         letters = [json.loads(fields[b"data"]) for _, fields in entries]
         assert wanted is None or wanted in [letter["entry_id"] for letter in letters]

@@ -109,9 +109,8 @@ class TradingDesk:
     async def send(self, command: str, content: dict[str, Any] | bytes) -> str:
         """Put a command into its stream; its entry id."""
         data = content if isinstance(content, bytes) else json.dumps(content)
-        entry_id: bytes = await self.redis.xadd(
-            str(CommandStream(self.name, command)), {"data": data}
-        )
+        redis: Any = self.redis
+        entry_id: bytes = await redis.xadd(str(CommandStream(self.name, command)), {"data": data})
         return entry_id.decode()
 
     async def order(self, **fields: Any) -> str:
@@ -154,7 +153,11 @@ class TradingDesk:
             found[:] = [event for event in await self.events(name) if wanted(event)]
             return bool(found)
 
-        await eventually_async(there)
+        try:
+            await eventually_async(there)
+        except AssertionError as e:
+            last = [event.model_dump_json() for event in (await self.events(name))[-5:]]
+            raise AssertionError(f"no such {name}: the last are {last}") from e
         return found[0]
 
     async def responses(self, client_order_id: str) -> list[OrderResponseEvent]:

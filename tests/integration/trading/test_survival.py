@@ -13,7 +13,7 @@ async def acknowledged(desk: TradingDesk, command: str = "place_order") -> bool:
     stream = str(CommandStream(desk.name, command))
     (group,) = await desk.redis.xinfo_groups(stream)
     newest = (await desk.redis.xinfo_stream(stream))["last-generated-id"]
-    return group["pending"] == 0 and group["last-delivered-id"] == newest
+    return bool(group["pending"] == 0 and group["last-delivered-id"] == newest)
 
 
 async def test_a_connector_killed_while_its_order_is_in_flight_leaves_one_order(
