@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import pytest
 from binance import AsyncClient, BinanceSocketManager
 from binance.exceptions import BinanceAPIException
@@ -30,9 +31,17 @@ async def client(simulator: Simulator) -> AsyncIterator[Any]:
     """A client with the simulator's key."""
     client = await client_type(simulator).create("simulator-key", "simulator-secret")
     yield client
-    if client.ws_api:
-        client.ws_api.TIMEOUT = 0.1  # its close waits for a frame that long
-    await client.close_connection()
+    # Its close waits, up to ten seconds, for the next frame: it gets one.
+    closing = asyncio.ensure_future(client.close_connection())
+    notice = {"venue": "binance", "endpoint": "user_stream", "action": "server_shutdown"}
+    async with aiohttp.ClientSession() as http:
+
+        async def closed() -> bool:
+            async with http.post(f"{simulator.http_url}/simulator/sessions", json=notice):
+                return bool(closing.done())
+
+        await eventually_async(closed)
+    await closing
 
 
 async def balances(client: Any) -> dict[str, tuple[Decimal, Decimal]]:

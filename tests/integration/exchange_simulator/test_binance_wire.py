@@ -9,7 +9,21 @@ import pytest
 from yarl import URL
 
 from services.exchange_simulator.service import Simulator
-from tests.integration.exchange_simulator.venue_clients import KEY, LIMIT, Venues, now_ms, sign
+from services.exchange_simulator.settings import SimulatorSettings
+from tests.integration.exchange_simulator.venue_clients import (
+    KEY,
+    LIMIT,
+    Venues,
+    now_ms,
+    one_symbol_each,
+    sign,
+)
+
+
+@pytest.fixture
+def simulator_settings() -> SimulatorSettings:
+    """Quick to start."""
+    return one_symbol_each()
 
 
 @pytest.fixture

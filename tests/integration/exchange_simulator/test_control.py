@@ -8,7 +8,14 @@ import aiohttp
 import pytest
 
 from services.exchange_simulator.service import Simulator
-from tests.integration.exchange_simulator.venue_clients import Venues
+from services.exchange_simulator.settings import SimulatorSettings
+from tests.integration.exchange_simulator.venue_clients import Venues, one_symbol_each
+
+
+@pytest.fixture
+def simulator_settings() -> SimulatorSettings:
+    """Quick to start."""
+    return one_symbol_each()
 
 
 @pytest.fixture

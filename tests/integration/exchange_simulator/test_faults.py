@@ -10,11 +10,23 @@ import pytest
 
 from services.exchange_simulator.service import Simulator, running_simulator
 from services.exchange_simulator.settings import SimulatorSettings
-from tests.integration.exchange_simulator.venue_clients import LIMIT, Venues, now_ms, sign
+from tests.integration.exchange_simulator.venue_clients import (
+    LIMIT,
+    Venues,
+    now_ms,
+    one_symbol_each,
+    sign,
+)
 from tests.support.eventually import eventually_async
 
 BOTH = pytest.mark.parametrize("venue", ["binance", "luno"])
 NO_ANSWER = 0.3  # seconds after which a test believes that no answer comes
+
+
+@pytest.fixture
+def simulator_settings() -> SimulatorSettings:
+    """Quick to start."""
+    return one_symbol_each()
 
 
 @pytest.fixture

@@ -10,11 +10,18 @@ import pytest
 from aiohttp import WSMsgType
 
 from services.exchange_simulator.service import Simulator
-from tests.integration.exchange_simulator.venue_clients import Venues, now_ms, sign
+from services.exchange_simulator.settings import SimulatorSettings
+from tests.integration.exchange_simulator.venue_clients import Venues, now_ms, one_symbol_each, sign
 
 LUNO_KEY = {"api_key_id": "simulator-key", "api_key_secret": "simulator-secret"}
 GONE = (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR)
 SILENCE = 0.5  # seconds without a frame that a test takes for silence
+
+
+@pytest.fixture
+def simulator_settings() -> SimulatorSettings:
+    """Quick to start."""
+    return one_symbol_each()
 
 
 @pytest.fixture

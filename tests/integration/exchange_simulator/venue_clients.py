@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from services.exchange_simulator.service import Simulator
+from services.exchange_simulator.settings import SimulatorSettings
 
 KEY, SECRET = "simulator-key", "simulator-secret"
 LIMIT = {
@@ -20,6 +21,16 @@ LIMIT = {
     "price": "60000.00",
 }
 BID = {"pair": "XBTZAR", "type": "BID", "volume": "0.01", "price": "1300000"}
+
+
+def one_symbol_each() -> SimulatorSettings:
+    """A simulator that is quick to start."""
+    return SimulatorSettings(
+        simulator_port=0,
+        simulator_rate=200.0,
+        simulator_book_orders=300,
+        simulator_symbols=("BTC/USDT", "XBT/ZAR"),
+    )
 
 
 def sign(payload: str) -> str:
