@@ -127,7 +127,6 @@ class Account:
         Raises:
             EngineError: it isn't open.
         """
-        order.cancel_asked = True
         if new_client_id is not None:
             self._by_client_id[order.client_id].remove(order)
             order.client_id = new_client_id

@@ -80,7 +80,6 @@ class AccountOrder:
     filled: int = 0  # lots
     spent: int = 0  # ticks times lots
     held: int = 0  # amount of `hold_asset`
-    cancel_asked: bool = False
     hidden_until_ms: int = 0  # queries don't find it before
     fills: list[Fill] = field(default_factory=list)
 

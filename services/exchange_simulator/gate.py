@@ -17,9 +17,13 @@ from services.exchange_simulator.instruments import Venue
 
 # When the request had arrived, in the venue's Unix ms.
 RECEIVED_MS = web.RequestKey("received_ms", int)
-# How often a request that hangs looks whether its client is still there, in seconds.
-LOOK_EVERY = 0.05
+# How often a request that hangs looks whether its client is still there.
+LOOK_EVERY_MS = 50
 CLIENT_IDS = ("newClientOrderId", "client_order_id")
+
+
+class StoppingError(Exception):
+    """The simulator stops: whatever waits is given up."""
 
 
 class Gate:
@@ -39,7 +43,7 @@ class Gate:
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Whatever hangs or waits ends."""
+        """Whatever hangs or waits is given up."""
         self._stopping.set()
 
     def middleware(self) -> Middleware:
@@ -77,42 +81,48 @@ class Gate:
         self, fault: RequestFault, request: web.Request, handler: Handler, client_id: str
     ) -> web.StreamResponse:
         async def execute() -> web.StreamResponse:
+            if fault.execute == "late":
+                await self._pause(fault.execute_after_ms)
             response = await handler(request)
             if fault.invisible_ms and client_id:
                 self.hide(fault.venue, client_id, fault.invisible_ms)
             return response
 
-        waits_for_execution = fault.answer in ("normal", "hang")
         response: web.StreamResponse = error_response(fault)
-        if fault.execute == "late" and waits_for_execution:
-            await self.pause(fault.execute_after_ms)
-        if fault.execute == "now" or (fault.execute == "late" and waits_for_execution):
-            executed = await execute()
-            response = executed if fault.answer == "normal" else response
-        await self.pause(fault.answer_after_ms)
-        if fault.answer == "hang":
-            await self._hang(request)
-        elif fault.answer == "close":
+        answers_first = fault.execute == "late" and fault.answer in ("close", "error")
+        try:
+            if fault.execute != "never" and not answers_first:
+                executed = await execute()
+                response = executed if fault.answer == "normal" else response
+            await self._pause(fault.answer_after_ms)
+            if fault.answer == "hang":
+                await self._hang(request)
+            elif fault.answer == "close":
+                _cut(request)
+            elif fault.answer == "error":
+                await _send(response, request)
+            if answers_first:
+                await execute()
+        except StoppingError:
             _cut(request)
-        elif fault.answer == "error":
-            await _send(response, request)
-        if fault.execute == "late" and not waits_for_execution:
-            await self.pause(fault.execute_after_ms)
-            await execute()
         return response
 
     async def _hang(self, request: web.Request) -> None:
         """Say nothing until the client has given up."""
-        while request.transport is not None and not self._stopping.is_set():
-            await self.pause(int(LOOK_EVERY * 1000))
+        while request.transport is not None:
+            await self._pause(LOOK_EVERY_MS)
 
-    async def pause(self, for_ms: int) -> None:
-        """Wait, but not longer than the simulator runs."""
-        if not for_ms:
-            return
+    async def _pause(self, for_ms: int) -> None:
+        """Wait.
+
+        Raises:
+            StoppingError: the simulator stops; nothing is done any more.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(for_ms / 1000):
                 await self._stopping.wait()
+        if self._stopping.is_set():
+            raise StoppingError
 
 
 def _client_id(encoded: str) -> str:

@@ -7,24 +7,28 @@ Codes and texts: developers.binance.com, "Error codes for Binance".
 class BinanceError(Exception):
     """One of the venue's own errors."""
 
-    def __init__(self, status: int, code: int, message: str) -> None:
+    def __init__(
+        self, status: int, code: int, message: str, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.retry_after = retry_after  # seconds
 
     def body(self) -> dict[str, int | str]:
         """The JSON body."""
         return {"code": self.code, "msg": self.message}
 
 
-def too_much_weight(limit: int) -> BinanceError:
+def too_much_weight(limit: int, retry_after: int) -> BinanceError:
     """The minute's request weight is used up."""
     return BinanceError(
         429,
         -1003,
         f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
         "Please use WebSocket Streams for live updates to avoid polling the API.",
+        retry_after,
     )
 
 
@@ -114,8 +118,7 @@ def no_such_order() -> BinanceError:
     return BinanceError(400, -2013, "Order does not exist.")
 
 
-def too_many_orders(limit: int, interval: str) -> BinanceError:
+def too_many_orders(limit: int, interval: str, retry_after: int) -> BinanceError:
     """The account placed more orders than it may."""
-    return BinanceError(
-        429, -1015, f"Too many new orders; current limit is {limit} orders per {interval}."
-    )
+    text = f"Too many new orders; current limit is {limit} orders per {interval}."
+    return BinanceError(429, -1015, text, retry_after)

@@ -32,7 +32,9 @@ class OrderCount:
         for limit in self.limits():
             if limit["count"] >= limit["limit"]:
                 interval = f"{limit['intervalNum']} {limit['interval']}"
-                raise errors.too_many_orders(limit["limit"], interval)
+                length = MS[limit["interval"]] * limit["intervalNum"]
+                left = length - self._clock() % length
+                raise errors.too_many_orders(limit["limit"], interval, -(-left // 1000))
 
     def see(self, event: Event) -> None:
         """Follow the account: an order counts until it trades for the first time."""

@@ -32,6 +32,16 @@ class BinanceVenue:
     clock: Callable[[], int]
     budget: MinuteBudget
 
+    def check_budget(self, client: str) -> None:
+        """To be asked before anything is done: nothing is carried out and then called too much.
+
+        Raises:
+            BinanceError: -1003, the client has used up its minute.
+        """
+        if self.budget.charge(client, 0) >= exchange_info.WEIGHT_LIMIT:
+            left = self.budget.seconds_left()
+            raise errors.too_much_weight(exchange_info.WEIGHT_LIMIT, left)
+
 
 class Query:
     """A request's parameters. What nobody read by the end is an error, as on the venue."""

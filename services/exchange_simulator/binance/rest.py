@@ -1,6 +1,7 @@
 """Binance's REST API under /api/v3: market data, with the venue's weights, limits and errors."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -62,20 +63,21 @@ def respond(
 ) -> web.Response:
     """The response to what *look_up* finds, or refuses, with the weight that this takes."""
     client = request.remote or ""
-    status = 200
+    status, weight, refused = 200, 1, None
+    body: Any
     try:
-        # Nothing is carried out and then called too much.
-        if venue.budget.charge(client, 0) >= WEIGHT_LIMIT:
-            raise errors.too_much_weight(WEIGHT_LIMIT)
+        venue.check_budget(client)
         weight, body = look_up()
     except errors.BinanceError as refusal:
-        weight, status, body = 1, refusal.status, refusal.body()
+        refused = refusal
     used = venue.budget.charge(client, weight)
-    headers = {"X-MBX-USED-WEIGHT": str(used), "X-MBX-USED-WEIGHT-1M": str(used)}
     if used > WEIGHT_LIMIT:
-        error = errors.too_much_weight(WEIGHT_LIMIT)
-        status, body = error.status, error.body()
-        headers["Retry-After"] = str(venue.budget.seconds_left())
+        refused = errors.too_much_weight(WEIGHT_LIMIT, venue.budget.seconds_left())
+    headers = {"X-MBX-USED-WEIGHT": str(used), "X-MBX-USED-WEIGHT-1M": str(used)}
+    if refused:
+        status, body = refused.status, refused.body()
+        if refused.retry_after is not None:
+            headers["Retry-After"] = str(refused.retry_after)
     return web.Response(
         status=status,
         body=msgspec.json.encode(body),

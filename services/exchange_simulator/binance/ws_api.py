@@ -34,27 +34,32 @@ def answer(
 ) -> dict[str, Any]:
     """The response to one request, whose method and parameters *look_up_method* gets."""
     request_id: Any = None
-    status, weight = 200, 1
-    outcome: dict[str, Any]
+    status, weight, refused = 200, 1, None
+    outcome: dict[str, Any] = {}
     try:
         request = _parse(text)
         request_id = request.get("id")
-        # Nothing is carried out and then called too much.
-        if venue.budget.charge(client, 0) >= WEIGHT_LIMIT:
-            raise errors.too_much_weight(WEIGHT_LIMIT)
+        venue.check_budget(client)
         weight, result = look_up_method(*_method(request))
         outcome = {"result": result}
     except errors.BinanceError as refusal:
-        status, outcome = refusal.status, {"error": refusal.body()}
+        refused = refusal
     used = venue.budget.charge(client, weight)
     if used > WEIGHT_LIMIT:
-        error = errors.too_much_weight(WEIGHT_LIMIT)
-        now = venue.clock()
-        retry_after = now + venue.budget.seconds_left() * 1000
-        data = {"serverTime": now, "retryAfter": retry_after}
-        status, outcome = error.status, {"error": {**error.body(), "data": data}}
+        refused = errors.too_much_weight(WEIGHT_LIMIT, venue.budget.seconds_left())
+    if refused:
+        status, outcome = refused.status, {"error": error(venue, refused)}
     limits = [{**RATE_LIMITS[0], "count": used}]
     return {"id": request_id, "status": status, **outcome, "rateLimits": limits}
+
+
+def error(venue: BinanceVenue, refused: errors.BinanceError) -> dict[str, Any]:
+    """An error's `error`, with the time in ms from which to try again when there is one."""
+    said: dict[str, Any] = refused.body()
+    if refused.retry_after is not None:
+        now = venue.clock()
+        said["data"] = {"serverTime": now, "retryAfter": now + refused.retry_after * 1000}
+    return said
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Methods and envelope: developers.binance.com, "WebSocket API for Binance".
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -59,7 +60,7 @@ class Session:
     def hear(self, text: str) -> None:
         """Answer one request, in the way that its fault wants."""
         received = self._desk.venue.clock()
-        method, params = _peek(text)
+        method, params, request_id = _peek(text)
         endpoint = ws_api_endpoint(method)
         if endpoint == "place":
             self._gate.count("binance", str(params.get("newClientOrderId", "")))
@@ -67,7 +68,8 @@ class Session:
         if fault is None:
             self._say(self._answer(text, received))
         else:
-            self._suffer(fault, text, received, str(params.get("newClientOrderId", "")))
+            client_id = str(params.get("newClientOrderId", ""))
+            self._suffer(fault, partial(self._answer, text, received), request_id, client_id)
 
     def _answer(self, text: str, received_ms: int) -> bytes:
         def look_up(method: str, params: dict[str, Any]) -> Answer:
@@ -81,12 +83,14 @@ class Session:
             self._stream.push(later)
         self._later.clear()
 
-    def _suffer(self, fault: RequestFault, text: str, received_ms: int, client_id: str) -> None:
+    def _suffer(
+        self, fault: RequestFault, answer: Callable[[], bytes], request_id: Any, client_id: str
+    ) -> None:
         call_later = asyncio.get_running_loop().call_later
         answer_after = fault.answer_after_ms / 1000
 
         def execute() -> bytes:
-            frame = self._answer(text, received_ms)
+            frame = answer()
             if fault.invisible_ms and client_id:
                 self._gate.hide("binance", client_id, fault.invisible_ms)
             return frame
@@ -106,15 +110,13 @@ class Session:
         if fault.answer == "close":
             call_later(answer_after, self._connection.cut)
         elif fault.answer == "error":
-            call_later(answer_after, self._say, self._error(fault, text))
+            call_later(answer_after, self._say, self._error(fault, request_id))
 
-    def _error(self, fault: RequestFault, text: str) -> bytes:
-        error = error_body(fault)
-        if fault.retry_after is not None:
-            now = self._desk.venue.clock()
-            error["data"] = {"serverTime": now, "retryAfter": now + fault.retry_after * 1000}
-        said = {"id": _request_id(text), "status": fault.status, "error": error}
-        return msgspec.json.encode(said)
+    def _error(self, fault: RequestFault, request_id: Any) -> bytes:
+        said = error_body(fault)
+        error = errors.BinanceError(fault.status, said["code"], said["msg"], fault.retry_after)
+        answer = {"id": request_id, "status": fault.status}
+        return msgspec.json.encode(answer | {"error": ws_api.error(self._desk.venue, error)})
 
     def _look_up(self, method: str, params: dict[str, Any], received_ms: int) -> Answer:
         own = self._methods.get(method)
@@ -176,21 +178,14 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _peek(text: str) -> tuple[str, dict[str, Any]]:
-    """Method and parameters, as far as they can be read."""
+def _peek(text: str) -> tuple[str, dict[str, Any], Any]:
+    """Method, parameters and id, as far as they can be read."""
     try:
         request = msgspec.json.decode(text)
     except msgspec.DecodeError:
-        return "", {}
+        request = None
     if not isinstance(request, dict):
-        return "", {}
+        return "", {}, None
     params = request.get("params")
-    return str(request.get("method", "")), params if isinstance(params, dict) else {}
-
-
-def _request_id(text: str) -> Any:
-    try:
-        request = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return None
-    return request.get("id") if isinstance(request, dict) else None
+    params = params if isinstance(params, dict) else {}
+    return str(request.get("method", "")), params, request.get("id")

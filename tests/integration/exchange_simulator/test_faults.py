@@ -320,7 +320,7 @@ async def test_rules_are_listed_counted_and_removed(venues: Venues) -> None:
 async def test_whoever_hangs_doesnt_keep_it_from_stopping(
     simulator_settings: SimulatorSettings,
 ) -> None:
-    """A stop takes no longer than a client's patience."""
+    """A stop takes no longer than a client's patience; what was to execute late never does."""
     async with aiohttp.ClientSession() as http:
         async with running_simulator(simulator_settings) as simulator:
             venues = Venues(simulator, http)
@@ -331,6 +331,11 @@ async def test_whoever_hangs_doesnt_keep_it_from_stopping(
                 return await venues.clients("luno") == {"one"}
 
             await eventually_async(there)
+            late = {"execute": "late", "execute_after_ms": 60_000, "answer": "error"}
+            await venues.fault("luno", "place", **late)
+            assert (await venues.place("luno", "late"))[0] == 503
             began = time.monotonic()
         assert time.monotonic() - began < 2.0
-        await asyncio.gather(hanging, return_exceptions=True)
+        assert [o.client_id for o in simulator.accounts["luno"].orders.values()] == ["one"]
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await hanging

@@ -178,7 +178,7 @@ async def test_a_socket_can_look_alive_and_be_dead(venues: Venues, venue: str) -
     async with user_stream(venues, venue) as fresh:
         await venues.place(venue, "three")
         names = await fresh.next_orders(1)
-        while "three" not in names:  # Luno sends again what the dead session missed
+        while "three" not in names:
             names += await fresh.next_orders(1)
 
 
