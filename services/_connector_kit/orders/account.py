@@ -23,6 +23,7 @@ BALANCES_APART = 1.0
 AFTER_ERROR = 1.0
 # So long the account stream may take to tell of an accepted order before it is asked for.
 STREAM_TELLS_WITHIN = 1.0
+CATCH_UP_WITHIN = 5.0
 # An order that the venue denies for so long is gone (a testnet that was reset). Until then it may
 # be slow to show it.
 DENIED_FOR = 3600.0
@@ -135,6 +136,7 @@ class AccountDesk:
             await self._accepted.wait()
             self._accepted.clear()
             await self._clock.sleep(STREAM_TELLS_WITHIN)
+            await self._catch_up()
             try:
                 for order_id, symbol in (await self._ledger.accepted()).items():
                     await self._look_at(symbol, order_id)
@@ -157,6 +159,7 @@ class AccountDesk:
 
     async def compare(self) -> None:
         """Tell what the venue knows and we have not told: orders, their fills, balances."""
+        await self._catch_up()
         open_now = {report.order_id: report for report in await self._venue.open_orders()}
         told = dict(await self._ledger.open_orders())
         ask = await self._ledger.accepted()
@@ -173,6 +176,12 @@ class AccountDesk:
         if all(seen[trace.order_id] for trace in news):
             await self._ledger.set_mark(next_mark)
         self._listener.balances_moved()
+
+    async def _catch_up(self) -> None:
+        """Wait a while for what was heard to be told: asking the venue for it would be a waste."""
+        until = self._clock.monotonic() + CATCH_UP_WITHIN
+        while not self._listener.waiting.empty() and self._clock.monotonic() < until:
+            await self._clock.sleep(CATCH_UP_WITHIN / 50)
 
     async def _look_at(self, symbol: str, order_id: str) -> bool:
         """Ask the venue for one order, and tell what is new; False where it doesn't show it yet."""
