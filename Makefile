@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper test test-recorded test-luno-frames simulate chaos check format lock clean
+.PHONY: help setup run paper bench test test-recorded test-luno-frames simulate chaos check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -46,6 +46,9 @@ simulate: setup  ## the order core in simulated worlds: WORLDS=200000 SEED=0, or
 
 chaos: setup  ## the real connectors, killed and killed again: RUNS=700 SEED=0 JOBS=4, or ONLY="17 23" for these runs alone
 	$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY),--runs $(or $(RUNS),40) --seed $(or $(SEED),0)) --jobs $(or $(JOBS),4)
+
+bench: setup  ## what it costs, as ratios in one run
+	$(BIN)/python -m benchmarks.order_round_trip
 
 check: setup  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios in one run, never assertions in a timed test."""
