@@ -169,8 +169,8 @@ class OrderDesk:
     async def _settle(self, server: Server) -> None:
         """Wait until whatever was sent and forgotten is at the venue, to be found, or never is."""
         longest = self._venue.validity / 1000 + self._waits.settle
-        past = (server.milliseconds - self._memory.forgotten_at) / 1000
-        if self._memory.forgotten_at >= 0 and past < longest:
+        past = (server.milliseconds - self._memory.began_at) / 1000
+        if self._memory.began_at >= 0 and past < longest:
             await self._clock.sleep(min(longest - past, longest))
 
     async def _refuse_unreadable(self, entry: Entry, error: UnreadableError) -> None:

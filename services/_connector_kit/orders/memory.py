@@ -60,6 +60,14 @@ class Memory:
         """True for a moment of which Redis may have forgotten what was done then."""
         return milliseconds <= self.forgotten_at
 
+    @property
+    def began_at(self) -> int:
+        """When a Redis was met that has forgotten, or knows nothing; negative where neither.
+
+        What was sent before may still be on its way to the venue.
+        """
+        return self._careful_until - self._careful_for
+
     def careful(self, milliseconds: int) -> bool:
         """True while a later command may be one that was carried out and forgotten."""
         return milliseconds <= self._careful_until
