@@ -28,6 +28,9 @@ HIDDEN_MS = 2_500  # the venue may be so slow to show an order
 HIDDEN_LONG_MS = 9_000  # longer than anybody waits: given up, then corrected
 LATE_MS = 700  # still valid when it is carried out
 TOO_LATE_MS = 4_000  # refused by then
+# In the runs whose order is carried out at the last moment a restart takes less than this.
+LONG_VALIDITY = 9.0
+AT_LAST_MS = 8_000
 
 # What the exchange does to one order: rules of the simulator's fault plan.
 FAULTS: dict[str, dict[str, Any]] = {
@@ -37,6 +40,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "execute_hang": {"answer": "hang"},
     "execute_close": {"answer": "close"},
     "execute_late": {"execute": "late", "execute_after_ms": LATE_MS, "answer": "close"},
+    "execute_at_last": {"execute": "late", "execute_after_ms": AT_LAST_MS, "answer": "close"},
     "execute_too_late": {"execute": "late", "execute_after_ms": TOO_LATE_MS, "answer": "close"},
     "5xx_before": {"execute": "never", "answer": "error", "status": 503, "body": "html"},
     "5xx_after": {"answer": "error", "status": 504, "body": "json"},
@@ -77,6 +81,17 @@ class Plan:
     def replicas(self) -> bool:
         """Whether two instances run."""
         return self.how.startswith("replica")
+
+    @property
+    def validity(self) -> float:
+        """How long a request of this run may be carried out, in seconds."""
+        return LONG_VALIDITY if self.fault == "execute_at_last" else VALIDITY
+
+    @property
+    def late(self) -> float:
+        """For how long the exchange may be busy with an order that it is slow with, in seconds."""
+        slowest: int = FAULTS[self.fault].get("execute_after_ms", 0)
+        return slowest / 1000
 
     @property
     def calm(self) -> bool:

@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 
 from tests.chaos.check import final_answers, violations
 from tests.chaos.evidence import Evidence, gather
-from tests.chaos.plan import HIDDEN_LONG_MS, VALIDITY, Plan
+from tests.chaos.plan import HIDDEN_LONG_MS, Plan
 from tests.chaos.stage import (
     Stage,
     instance,
-    is_stopped,
+    is_down,
     let_time_pass,
     meet_fate,
     remember_for_long,
@@ -87,6 +87,10 @@ async def _play(stage: Stage) -> tuple[bool, list[str]]:
         if plan.fate == "emptied" and not plan.resends_at_once:
             await send_again(stage)
         await _settle(stage, alive)
+        await asyncio.sleep(plan.late)  # until the exchange has done what it is slow with
+        if not struck and is_down(first):  # reached at last, perhaps by what was sent again
+            struck = True
+            alive = await _go_on(stage, lives, first, alive, wrong)
         await stage.ask("request_balance", f"c{plan.seed}-probe", exchange=plan.venue)
         ghosts = await _settle(stage, alive)
         wrong += await _end(alive)
@@ -118,12 +122,12 @@ async def _until_struck(stage: Stage, first: Service) -> bool:
         return False
     deadline = time.monotonic() + SETTLED_WITHIN
     while time.monotonic() < deadline:
-        if first.exited or is_stopped(first):
+        if is_down(first):
             return True
         if await _look(stage) == []:
             break
         await asyncio.sleep(LOOK_EVERY)
-    return first.exited or is_stopped(first)
+    return is_down(first)
 
 
 async def _first_post(stage: Stage) -> None:
@@ -155,7 +159,9 @@ async def _go_on(
         return alive[1:]
     if not first.exited:
         if plan.long_pause:
-            await asyncio.sleep(VALIDITY + 0.5)  # the length of the pause, not a wait for anything
+            await asyncio.sleep(
+                plan.validity + 0.5
+            )  # the length of the pause, not a wait for anything
         wake(first)
         return alive
     again = await lives.enter_async_context(instance(stage, "one"))
@@ -167,7 +173,7 @@ async def _settle(stage: Stage, alive: list[Service], *, ghosts_too: bool = Fals
     """Wait until nothing is missing any more, or too long; the ghosts that are left."""
     deadline = time.monotonic() + SETTLED_WITHIN
     found: list[str] | None = None
-    while time.monotonic() < deadline and not any(service.exited for service in alive):
+    while time.monotonic() < deadline and not any(is_down(service) for service in alive):
         found = await _look(stage)
         if found is not None and all(v.startswith("GHOST") and not ghosts_too for v in found):
             return found

@@ -22,7 +22,7 @@ from services._connector_kit.orders.requests import COMMANDS
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.chaos.evidence import PLACE, ask_simulator, group_of
-from tests.chaos.plan import FAULTS, MARGIN, QUERY_FAULT, VALIDITY, Plan
+from tests.chaos.plan import FAULTS, MARGIN, QUERY_FAULT, Plan
 from tests.support.eventually import eventually_async
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.processes import Service, running
@@ -39,10 +39,8 @@ KEYS = {
     "luno": {},  # the venue has them
 }
 SCALED = {
-    "ORDER_VALIDITY": str(VALIDITY),
     "ORDER_RESOLVE_MARGIN": str(MARGIN),
     "ORDER_MISSED_FOR": "1",
-    "ORDER_COMMAND_MAX_AGE": "6",
     "RECONCILE_INTERVAL": "1",
     "ORDER_BOOK_INTERVAL": "0.5",
 }
@@ -164,6 +162,9 @@ async def instance(stage: Stage, name: str, failpoint: str = "") -> AsyncIterato
         **venue.environment(stage.simulator_port, stage.url, health_port),
         **KEYS[plan.venue],
         **SCALED,
+        "ORDER_VALIDITY": str(plan.validity),
+        # Where Redis forgot, an order waits for a validity and 3 s more before it is sent.
+        "ORDER_COMMAND_MAX_AGE": str(plan.validity + 6),
         venue.setting: SYMBOLS[plan.venue],
         "INSTANCE_ID": name,
         "FAILPOINT": failpoint,
@@ -171,18 +172,20 @@ async def instance(stage: Stage, name: str, failpoint: str = "") -> AsyncIterato
     async with running(venue.module, environment, stage.folder / name) as service:
 
         async def up() -> bool:
-            return service.exited or is_stopped(service) or await is_ready(health_port)
+            return is_down(service) or await is_ready(health_port)
 
         await eventually_async(up, within=UP_WITHIN)
         yield service
 
 
-def is_stopped(service: Service) -> bool:
-    """Whether it got SIGSTOP."""
+def is_down(service: Service) -> bool:
+    """Whether it has ended, or was stopped by SIGSTOP."""
+    if service.exited:
+        return True
     try:
         stat = Path(f"/proc/{service.process.pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return True
     return stat.rpartition(")")[2].split()[0] == "T"
 
 
