@@ -160,8 +160,9 @@ class _Bot:
             fields |= {"type": "limit", "price": self.rng.randint(100, 200)}
         if self.rng.random() < 0.05:
             del fields["client_order_id"]
-        aheads = (-15.0, -9.0) if self.forgets else (-15.0, -9.0, 0.5, 5.0)
-        ahead = self.rng.choice(aheads) if self.rng.random() < 0.1 else None
+        ahead = None
+        if self.rng.random() < 0.1 and not self.forgets:
+            ahead = self.rng.choice((-15.0, -9.0, 0.5, 5.0))
         self.sends.append(Send(at, _json(fields), ahead))
         if self.rng.random() < 0.25:
             # A bot that didn't hear of its XADD writes again at once; an impatient one later.

@@ -15,8 +15,8 @@ worlds are therefore bounded to:
   doubled. Where Redis forgets nothing, orders may be hidden for as long as the world likes.
 * A Redis that lost everything, with no connector running that knew it, looks like a first start:
   it must stay away for as long as a request is valid, and those 3 s.
-* Where Redis forgets, entry ids are its own clock's, not ahead of it: an id that is given out a
-  second time, for another command, would make two commands one.
+* Where Redis forgets, entry ids are its own (XADD with `*`): an id that is given out a second time,
+  for another command, would make two commands one.
 * A bot that wants to be able to send a command again gives it an id of its own.
 * A Redis that was replaced takes no more commands (a failover fences the old server).
 """

@@ -150,13 +150,11 @@ class Placing:
         return record.timestamp + record.validity + self.waits.margin * 1000
 
     async def _was_there(self, record: Record, entry: Entry, refusal: Refused | None) -> bool:
-        """Whether the venue has the order already, or doesn't say; it is answered then."""
+        """Whether the venue has the order already, or doesn't say in time; it is answered then."""
         in_time = record.timestamp + record.validity // 2  # to be sent yet
         try:
-            order = await self._look(record, self._deadline(record) if refusal else in_time)
+            order = await self._look(record, float("inf") if refusal else in_time)
         except TransientError:
-            if refusal is not None:
-                return False
             await self.resolve(record, entry)
             return True
         if order is not None:
