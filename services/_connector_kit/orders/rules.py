@@ -59,7 +59,7 @@ def _outside(name: str, asked: float, value: Decimal, allowed: Range) -> Refused
     most = rounded(allowed.most, allowed.step, up=False)
     if value < least:
         fault = f"too small; want {text(least)} or more"
-    elif most and value > most:
+    elif allowed.most and value > most:
         fault = f"too large; want {text(most)} or less"
     else:
         return None

@@ -1,0 +1,42 @@
+"""Orders, records and books for tests of the order wing."""
+
+from typing import Any
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.orders.record import Record, content_of
+
+
+def command(**fields: Any) -> PlaceOrderCommand:
+    """A limit buy of 0.5 BTC/USDT at 100, but for *fields*."""
+    return PlaceOrderCommand.model_validate(
+        {
+            "client_order_id": "order-1",
+            "symbol": "BTC/USDT",
+            "type": "limit",
+            "side": "buy",
+            "quantity": 0.5,
+            "price": None if fields.get("type") == "market" else 100.0,
+            **fields,
+        }
+    )
+
+
+def record(
+    order: PlaceOrderCommand | None = None, *, entry_id: str = "1700000000000-0", **fields: Any
+) -> Record:
+    """The journal's record of *order*, sent as it was asked for."""
+    order = order or command()
+    return Record(
+        **{
+            "client_order_id": order.client_order_id,
+            "entry_id": entry_id,
+            "content": content_of(order),
+            "command": order.model_dump_json(),
+            "timestamp": 1_700_000_000_000,
+            "validity": 5000,
+            "sendable": True,
+            "sent_quantity": f"{order.quantity:g}",
+            "sent_price": None if order.price is None else f"{order.price:g}",
+            **fields,
+        }
+    )

@@ -1,0 +1,264 @@
+"""What an order must pass before it is sent: every refusal has its reason, in order."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import pytest
+
+from services._connector_kit.errors import TransientError
+from services._connector_kit.instruments import Instrument, Range, TradingRules
+from services._connector_kit.market_data.order_book import Ladder
+from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.settings import LIVE, TradingSettings
+from services._connector_kit.world import World
+from tests.support.orders import command, record
+
+BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
+
+
+@dataclass
+class Book:
+    """A book in sync, best levels first."""
+
+    bids: Ladder
+    asks: Ladder
+
+
+def book(
+    bids: list[tuple[float, float]] | None = None, asks: list[tuple[float, float]] | None = None
+) -> Book:
+    """99 for 1 and 98 for 2 are bid, 101 for 1 and 102 for 2 asked, unless told otherwise."""
+    return Book(
+        Ladder("buy", [(99.0, 1.0), (98.0, 2.0)] if bids is None else bids, complete=True),
+        Ladder("sell", [(101.0, 1.0), (102.0, 2.0)] if asks is None else asks, complete=True),
+    )
+
+
+class Clock:
+    """Time that stands until it is moved."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        """It."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on."""
+        self.now += seconds
+
+
+@dataclass
+class Situation:
+    """All that the gate looks at."""
+
+    world: World = "simulator"
+    settings: TradingSettings = field(default_factory=TradingSettings)
+    instrument: Instrument = BTC
+    halted: str | None = None
+    readable: bool = True
+    book: LiveBook | None = field(default_factory=book)
+    clock: Clock = field(default_factory=Clock)
+
+    def gate(self) -> OrderGate:
+        """The gate in this situation."""
+
+        async def halted() -> str | None:
+            if not self.readable:
+                raise TransientError("no Redis")
+            return self.halted
+
+        read: Callable[[], Awaitable[str | None]] = halted
+        return OrderGate(
+            self.world,
+            self.settings,
+            {self.instrument.symbol: self.instrument},
+            read,
+            lambda _: self.book,
+            self.clock,
+        )
+
+    async def reason(self, **fields: object) -> str | None:
+        """Why such an order is refused."""
+        refusal = await self.gate().check(record(command(**fields)))
+        return refusal.reason_code if refusal else None
+
+
+def settings(**fields: object) -> TradingSettings:
+    """Settings of which these differ from the defaults."""
+    return TradingSettings.model_validate(fields)
+
+
+async def test_an_order_that_offends_nobody_may_leave() -> None:
+    """Limit or market."""
+    assert await Situation().reason() is None
+    assert await Situation().reason(type="market") is None
+
+
+async def test_the_first_reason_counts() -> None:
+    """Each that is put right uncovers the next, from the live switch to the pace."""
+    halted_symbol = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=False)
+    now = Situation(
+        world="live",
+        settings=settings(risk_max_notional="USDT:10"),
+        readable=False,
+        halted="for a reason",
+        instrument=halted_symbol,
+        book=None,
+    )
+    order = {"price": 110.0, "quantity": 1.0}
+    reasons = [await now.reason(**order)]
+    now.settings = settings(risk_max_notional="USDT:10", live_trading=LIVE)
+    reasons.append(await now.reason(**order))
+    now.readable = True
+    reasons.append(await now.reason(**order))
+    now.halted = None
+    reasons.append(await now.reason(**order))
+    now.instrument = BTC
+    reasons.append(await now.reason(**order))
+    now.book = book()
+    reasons.append(await now.reason(**order))
+    now.settings = settings(live_trading=LIVE)
+    reasons.append(await now.reason(**order))
+    assert reasons == [
+        "trading_disabled",
+        "halt_unreadable",
+        "halted",
+        "symbol_not_trading",
+        "book_out_of_sync",
+        "max_notional",
+        "price_collar",
+    ]
+
+
+@pytest.mark.parametrize("switch", ["", "yes", "YES-I-MEAN-IT", "true", LIVE + " "])
+async def test_real_money_takes_the_very_words(switch: str) -> None:
+    """Anything but them is off; a testnet and the simulator don't need them."""
+    assert (
+        await Situation(world="live", settings=settings(live_trading=switch)).reason()
+        == "trading_disabled"
+    )
+    assert await Situation(world="live", settings=settings(live_trading=LIVE)).reason() is None
+    assert await Situation(world="testnet", settings=settings(live_trading=switch)).reason() is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"quantity": 9.9, "price": 101.0}, None),
+        ({"quantity": 9.91, "price": 101.0}, "max_notional"),
+        # A market order is judged by the worst price it would reach.
+        ({"quantity": 2.0, "type": "market"}, None),
+        ({"quantity": 3.1, "type": "market"}, "no_liquidity"),
+        ({"quantity": 3.1, "type": "market", "side": "sell"}, "no_liquidity"),
+    ],
+)
+async def test_an_order_is_worth_no_more_than_allowed(
+    fields: dict[str, object], reason: str | None
+) -> None:
+    """RISK_MAX_NOTIONAL in the quote asset; 1000 USDT here."""
+    assert await Situation().reason(**fields) == reason
+
+
+async def test_a_market_order_counts_with_the_worst_price_it_would_reach() -> None:
+    """Two levels deep: 10.0 at 101 is too much already where 102 must pay for all of it."""
+    deep = book(asks=[(101.0, 1.0), (104.0, 50.0)])
+    now = Situation(book=deep, settings=settings(risk_max_notional="USDT:1011"))
+    assert await now.reason(type="market", quantity=1.0) is None
+    assert await now.reason(type="market", quantity=10.0) == "max_notional"
+
+
+async def test_a_quote_asset_without_a_limit_takes_no_orders() -> None:
+    """The message says which setting to name it in."""
+    now = Situation(settings=settings(risk_max_notional="ZAR:5"))
+    refusal = await now.gate().check(record())
+    assert refusal is not None
+    assert refusal.reason_code == "max_notional"
+    assert "USDT" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"side": "buy", "price": 106.05}, None),
+        ({"side": "buy", "price": 106.06}, "price_collar"),
+        ({"side": "buy", "price": 50.0}, None),
+        ({"side": "sell", "price": 94.05}, None),
+        ({"side": "sell", "price": 94.04}, "price_collar"),
+        ({"side": "sell", "price": 200.0}, None),
+    ],
+)
+async def test_the_collar_binds_buys_above_the_ask_and_sells_below_the_bid(
+    fields: dict[str, object], reason: str | None
+) -> None:
+    """RISK_PRICE_COLLAR of 5 %; the other way round an order only rests."""
+    assert await Situation().reason(**fields) == reason
+
+
+@pytest.mark.parametrize(("side", "far"), [("buy", 107.0), ("sell", 93.0)])
+async def test_the_collar_binds_market_orders_by_the_depth_they_reach(
+    side: str, far: float
+) -> None:
+    """A thin book is no reason to trade far off the market."""
+    thin = book(
+        asks=[(101.0, 0.1), (far if side == "buy" else 102.0, 5.0)],
+        bids=[(99.0, 0.1), (far if side == "sell" else 98.0, 5.0)],
+    )
+    now = Situation(book=thin)
+    assert await now.reason(type="market", side=side, quantity=0.1) is None
+    assert await now.reason(type="market", side=side, quantity=0.2) == "price_collar"
+
+
+async def test_an_empty_side_has_nothing_to_compare_with() -> None:
+    """A limit order rests there; a market order finds nobody."""
+    now = Situation(book=book(bids=[], asks=[]))
+    assert await now.reason(price=500.0, quantity=1.0) is None
+    assert await now.reason(type="market") == "no_liquidity"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "nearest"),
+    [
+        ({"side": "buy", "price": 20.0}, None, ""),
+        ({"side": "buy", "price": 19.99}, "percent_price", "20"),
+        ({"side": "sell", "price": 500.0}, None, ""),
+        ({"side": "sell", "price": 500.01}, "percent_price", "500"),
+    ],
+)
+async def test_the_venues_own_bounds_about_the_market_are_kept(
+    fields: dict[str, object], reason: str | None, nearest: str
+) -> None:
+    """Binance's percent price, about the middle of the book; the nearest price is named."""
+    share = Range(least=Decimal("0.2"), most=Decimal(5))
+    rules = TradingRules(price=Range(step=Decimal("0.01")), buy_share=share, sell_share=share)
+    strict = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True, rules=rules)
+    refusal = await Situation(instrument=strict).gate().check(record(command(**fields)))
+    assert (refusal.reason_code if refusal else None) == reason
+    assert nearest in (refusal.message if refusal else "")
+
+
+async def test_a_market_order_is_worth_the_venues_least() -> None:
+    """By the book, as it has no price of its own."""
+    rules = TradingRules(least_market_notional=Decimal(5))
+    strict = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True, rules=rules)
+    now = Situation(instrument=strict)
+    assert await now.reason(type="market", quantity=0.04) == "notional_out_of_bounds"
+    assert await now.reason(type="market", quantity=0.05) is None
+
+
+async def test_orders_a_minute_are_counted_where_they_leave() -> None:
+    """What was refused doesn't count, and a minute later there is room again."""
+    now = Situation(settings=settings(risk_orders_per_minute=2))
+    gate = now.gate()
+
+    async def send(price: float = 100.0) -> str | None:
+        refusal = await gate.check(record(command(price=price)))
+        return refusal.reason_code if refusal else None
+
+    assert [await send(150.0) for _ in range(5)] == ["price_collar"] * 5
+    assert [await send() for _ in range(3)] == [None, None, "orders_per_minute"]
+    now.clock.now += 59.9
+    assert await send() == "orders_per_minute"
+    now.clock.now += 0.1
+    assert [await send() for _ in range(3)] == [None, None, "orders_per_minute"]
