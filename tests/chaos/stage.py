@@ -185,7 +185,7 @@ def is_down(service: Service) -> bool:
     try:
         stat = Path(f"/proc/{service.process.pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return False  # ended just now: `exited` is about to say so
     return stat.rpartition(")")[2].split()[0] == "T"
 
 
