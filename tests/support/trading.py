@@ -35,9 +35,10 @@ EVENTS: dict[str, type[BaseModel]] = {
     "account_balance": AccountBalanceEvent,
     "command_response": CommandResponseEvent,
 }
-# The waits of the order path, small: what takes half a minute takes two seconds.
+# The waits of the order path, small: what takes half a minute takes three seconds. Not smaller: an
+# order must reach the venue within its validity on a busy machine too.
 SMALL_WAITS = {
-    "ORDER_VALIDITY": "1",
+    "ORDER_VALIDITY": "2",
     "ORDER_RESOLVE_MARGIN": "0.5",
     "ORDER_MISSED_FOR": "0.5",
     "RECONCILE_INTERVAL": "1",

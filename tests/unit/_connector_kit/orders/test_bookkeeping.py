@@ -1,0 +1,310 @@
+"""Whatever comes in, what is told of an order is legal, complete, and told once."""
+
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from common_models import OrderStatusUpdateEvent
+from services._connector_kit.orders.bookkeeping import (
+    TERMINAL,
+    Fill,
+    Report,
+    Status,
+    Told,
+    news,
+)
+
+NOW = 1_700_000_000_000
+ASKED = Decimal(10)
+FEE = Decimal("0.001")
+
+
+def report(**fields: Any) -> Report:
+    """An open order for 10, of which nothing is filled, but for *fields*."""
+    amounts = {name: Decimal(str(fields.pop(name, "0"))) for name in ("filled", "quote_filled")}
+    return Report(
+        **{
+            "order_id": "7",
+            "client_order_id": "mine",
+            "symbol": "BTC/USDT",
+            "side": "buy",
+            "status": "open",
+            "quantity": ASKED,
+            "milliseconds": NOW,
+            **amounts,
+            **fields,
+        }
+    )
+
+
+def fill(number: int, quantity: str, price: str = "100") -> Fill:
+    """A fill with an id and a fee."""
+    return Fill(str(number), NOW, Decimal(price), Decimal(quantity), "BNB", FEE)
+
+
+def tell(*reports: Report) -> list[OrderStatusUpdateEvent]:
+    """What is published where these come in one after the other."""
+    told: Told | None = None
+    events = []
+    for one in reports:
+        if found := news(told, one, "binance", external=False):
+            told = found.told
+            events.append(found.event)
+    return events
+
+
+def test_the_first_report_is_always_told() -> None:
+    """With all that is known of the order."""
+    (event,) = tell(report())
+    assert event == OrderStatusUpdateEvent(
+        order_id="7",
+        client_order_id="mine",
+        symbol="BTC/USDT",
+        status="open",
+        filled_quantity=0.0,
+        remaining_quantity=10.0,
+        timestamp=event.timestamp,
+        exchange="binance",
+    )
+    assert event.timestamp.timestamp() * 1000 == NOW
+
+
+def test_the_same_again_is_not_told_again_unless_asked_for() -> None:
+    """And then without the fills, which were told."""
+    filled = report(filled=1, quote_filled=100, fills=(fill(1, "1"),))
+    assert len(tell(filled, filled, report())) == 1
+    first = news(None, filled, "binance", external=True)
+    assert first is not None
+    again = news(first.told, filled, "binance", external=True, again=True)
+    assert again is not None
+    assert again.event.trades is None
+    assert again.event.filled_quantity == 1.0
+    assert again.event.external
+
+
+def test_fee_and_average_price_are_of_the_whole_order() -> None:
+    """The trades are those of this update."""
+    events = tell(
+        report(filled=1, quote_filled=100, fills=(fill(1, "1", "100"),)),
+        report(filled=4, quote_filled=430, fills=(fill(2, "3", "110"),)),
+    )
+    assert [event.average_price for event in events] == [100.0, 107.5]
+    assert [event.fee for event in events] == [{"BNB": 0.001}, {"BNB": 0.002}]
+    assert [[t.trade_id for t in event.trades or ()] for event in events] == [["1"], ["2"]]
+
+
+def test_a_lost_fill_is_told_by_its_id_when_it_comes() -> None:
+    """The cumulative quantity knew of it before; no fill is made up for it meanwhile."""
+    events = tell(
+        report(filled=3, quote_filled=300, fills=(fill(2, "2"),)),
+        report(status="canceled", filled=3, quote_filled=300),
+        report(status="canceled", filled=3, quote_filled=300, fills=(fill(1, "1"), fill(2, "2"))),
+    )
+    assert [event.status for event in events] == ["partially_filled", "canceled", "canceled"]
+    told = [trade.trade_id for event in events for trade in event.trades or ()]
+    assert told == ["2", "1"]
+    assert events[-1].fee == {"BNB": 0.002}
+
+
+def test_where_fills_have_no_id_the_quantities_tell_what_is_new() -> None:
+    """All of it as one fill, at the price that it had together."""
+    events = tell(
+        report(filled=1, quote_filled=100, fee={"BTC": FEE}),
+        report(filled=4, quote_filled=430, fee={"BTC": FEE * 4}),
+        report(filled=4, quote_filled=430, fee={"BTC": FEE * 4}, status="canceled"),
+    )
+    trades = [trade for event in events for trade in event.trades or ()]
+    assert [(t.trade_id, t.quantity, t.price) for t in trades] == [
+        (None, 1.0, 100.0),
+        (None, 3.0, 110.0),
+    ]
+    assert [event.fee for event in events] == [{"BTC": 0.001}, {"BTC": 0.004}, {"BTC": 0.004}]
+
+
+def test_a_fee_that_comes_later_is_told() -> None:
+    """Though nothing else changed."""
+    events = tell(
+        report(filled=1, quote_filled=100, fee={}),
+        report(filled=1, quote_filled=100, fee={"BTC": FEE}),
+    )
+    assert [event.fee for event in events] == [None, {"BTC": 0.001}]
+
+
+@pytest.mark.parametrize("terminal", sorted(TERMINAL))
+def test_a_terminal_status_stays(terminal: Status) -> None:
+    """Whatever comes after it."""
+    late = [report(), report(status="unknown", venue_status="ODD"), report(status="filled")]
+    events = tell(report(status=terminal), *late)
+    assert [event.status for event in events] == [terminal]
+
+
+def test_a_word_nobody_knew_is_carried_along() -> None:
+    """As unknown, with the venue's own; the order goes on from there."""
+    odd = report(status="unknown", venue_status="ODD")
+    events = tell(report(), odd, odd, report(), report(status="canceled"))
+    assert [(e.status, e.venue_status) for e in events] == [
+        ("open", None),
+        ("unknown", "ODD"),
+        ("open", None),
+        ("canceled", None),
+    ]
+
+
+def test_what_isnt_known_of_a_market_order_isnt_made_up() -> None:
+    """A venue that doesn't say how much was asked for: nothing remains, nothing is full."""
+    events = tell(
+        report(quantity=Decimal(0), filled=1, quote_filled=100, fee={}),
+        report(quantity=Decimal(0), filled=2, quote_filled=200, fee={}, status="filled"),
+    )
+    assert [event.status for event in events] == ["partially_filled", "filled"]
+    assert [event.remaining_quantity for event in events] == [0.0, 0.0]
+
+
+def test_an_order_keeps_the_client_id_it_was_told_with() -> None:
+    """Binance gives a cancelled order the cancel's."""
+    events = tell(report(), report(status="canceled", client_order_id="of the cancel"))
+    assert [event.client_order_id for event in events] == ["mine", "mine"]
+
+
+class AnOrderIsTold(RuleBasedStateMachine):
+    """A venue fills an order; its reports get lost, come twice, late, and out of order."""
+
+    with_ids = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fills: list[Fill] = []
+        self.over: Status | None = None
+        self.sent: list[Report] = []
+        self.told: bytes | None = None
+        self.events: list[OrderStatusUpdateEvent] = []
+
+    # --- the venue
+
+    def now(self, fills: tuple[Fill, ...]) -> Report:
+        """The order as it is, with these of its fills."""
+        filled = sum((f.quantity for f in self.fills), Decimal(0))
+        status = self.over or ("partially_filled" if filled else "open")
+        return report(
+            status=status,
+            filled=filled,
+            quote_filled=sum((f.quantity * f.price for f in self.fills), Decimal(0)),
+            fills=fills if self.with_ids else (),
+            fee=None if self.with_ids else {"BNB": FEE * len(self.fills)},
+        )
+
+    @initialize()
+    def taken(self) -> None:
+        """The venue takes it, and says so."""
+        self.sent.append(self.now(()))
+
+    @rule(lots=st.integers(1, 4), price=st.integers(90, 110))
+    def trades(self, lots: int, price: int) -> None:
+        """Some of it trades."""
+        left = ASKED - sum((f.quantity for f in self.fills), Decimal(0))
+        if self.over or not left:
+            return
+        quantity = min(Decimal(lots), left)
+        self.fills.append(fill(len(self.fills), str(quantity), str(price)))
+        if quantity == left:
+            self.over = "filled"
+        self.sent.append(self.now((self.fills[-1],)))
+
+    @rule(how=st.sampled_from(["canceled", "expired"]))
+    def ends(self, how: Status) -> None:
+        """It is cancelled, or expires."""
+        if not self.over:
+            self.over = how
+            self.sent.append(self.now(()))
+
+    # --- the way to us
+
+    def hear(self, what: Report) -> None:
+        """One report arrives; what was told is read back as Redis has it."""
+        told = None if self.told is None else msgspec.json.decode(self.told, type=Told)
+        found = news(told, what, "binance", external=False)
+        if found is not None:
+            self.told = msgspec.json.encode(found.told)
+            self.events.append(found.event)
+
+    @rule(data=st.data())
+    def arrives(self, data: st.DataObject) -> None:
+        """Any report that was ever sent: late, again, before others, or the others never."""
+        self.hear(data.draw(st.sampled_from(self.sent)))
+
+    @rule()
+    def asked_for(self) -> None:
+        """REST tells the order as it is, with all its fills."""
+        self.hear(self.now(tuple(self.fills)))
+
+    @rule()
+    def listed(self) -> None:
+        """REST lists it without them."""
+        self.hear(self.now(()))
+
+    # --- what must hold
+
+    @invariant()
+    def filled_never_falls(self) -> None:
+        """Nor what is known of the fee."""
+        filled = [event.filled_quantity for event in self.events]
+        fees = [(event.fee or {}).get("BNB", 0.0) for event in self.events]
+        assert filled == sorted(filled)
+        assert fees == sorted(fees)
+
+    @invariant()
+    def statuses_are_legal(self) -> None:
+        """Nothing follows a terminal status, and open never follows partially filled."""
+        statuses = [event.status for event in self.events]
+        changes = [s for i, s in enumerate(statuses) if i == 0 or statuses[i - 1] != s]
+        ends = [status for status in changes if status in TERMINAL]
+        order = ["open", "partially_filled", *ends]
+        assert len(ends) <= 1
+        assert changes == sorted(changes, key=order.index)
+
+    @invariant()
+    def each_fill_is_told_once(self) -> None:
+        """And only fills that there were."""
+        trades = [trade for event in self.events for trade in event.trades or ()]
+        if self.with_ids:
+            told = Counter(trade.trade_id for trade in trades)
+            assert set(told) <= {f.trade_id for f in self.fills}
+            assert set(told.values()) <= {1}
+        else:
+            most = float(sum(f.quantity for f in self.fills))
+            assert sum(trade.quantity for trade in trades) <= most
+
+    def teardown(self) -> None:
+        """In the end the order is asked for once more: then everything was told, and rightly."""
+        if not self.sent:
+            return
+        self.hear(self.now(tuple(self.fills)))
+        truth, last = self.now(()), self.events[-1]
+        trades = [trade for event in self.events for trade in event.trades or ()]
+        assert last.status == truth.status
+        assert last.filled_quantity == float(truth.filled)
+        assert last.remaining_quantity == float(ASKED - truth.filled)
+        assert sum(trade.quantity for trade in trades) == float(truth.filled)
+        assert (last.fee or {}).get("BNB", 0.0) == float(FEE * len(self.fills))
+        if truth.filled:
+            assert last.average_price == float(truth.quote_filled / truth.filled)
+            value = sum(trade.quantity * trade.price for trade in trades)
+            assert value == pytest.approx(float(truth.quote_filled))
+
+
+class AnOrderWithoutTradeIdsIsTold(AnOrderIsTold):
+    """The same where fills have no ids."""
+
+    with_ids = False
+
+
+TestWithTradeIds = AnOrderIsTold.TestCase
+TestWithoutTradeIds = AnOrderWithoutTradeIdsIsTold.TestCase
+for case in (TestWithTradeIds, TestWithoutTradeIds):
+    case.settings = settings(max_examples=150, stateful_step_count=25)

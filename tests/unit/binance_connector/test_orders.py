@@ -1,0 +1,408 @@
+"""Orders on Binance over real HTTP: what is sent, how often, and what every answer proves."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import TransientError
+from services._connector_kit.instruments import Instrument, Range, TradingRules
+from services._connector_kit.orders.gate import OrderGate
+from services._connector_kit.orders.ports import (
+    Placed,
+    PlaceOutcome,
+    Refused,
+    Sized,
+    Unclear,
+    VenueOrder,
+)
+from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.wing import SystemClock
+from services._local.redis_server import free_port
+from services.binance_connector import orders
+from services.binance_connector.client import Binance, open_binance
+from services.binance_connector.orders import DEFINITIVE, BinanceOrders
+from services.binance_connector.rest import SignedRest
+from services.binance_connector.settings import BinanceSettings
+from tests.support.eventually import eventually
+from tests.support.orders import command, record
+from tests.support.raw_http import RawServer, raw_server
+
+BTC = Instrument(
+    "BTC/USDT",
+    "BTCUSDT",
+    "BTC",
+    "USDT",
+    trading=True,
+    rules=TradingRules(
+        price=Range(Decimal("0.01"), Decimal("0.01"), Decimal(1_000_000)),
+        quantity=Range(Decimal("0.00001"), Decimal("0.00001"), Decimal(9000)),
+    ),
+)
+ORDER = {"symbol": "BTCUSDT", "orderId": 28, "clientOrderId": "order-1", "executedQty": "0.10"}
+
+
+@dataclass
+class Trading:
+    """The connector's own parts, at a server that a test has in its hand."""
+
+    server: RawServer
+    binance: Binance
+    orders: BinanceOrders
+    clock: VenueClock
+
+    async def place(self, **fields: Any) -> PlaceOutcome:
+        """Place an order."""
+        return await self.orders.place(record(command(**fields)))
+
+
+@pytest.fixture
+async def trading() -> AsyncIterator[Trading]:
+    """Ready to place."""
+    async with raw_server() as server, opened(server.url) as (binance, placing, clock):
+        yield Trading(server, binance, placing, clock)
+
+
+class opened:  # noqa: N801 - reads as a function
+    """The client and what places orders through it, at *url*."""
+
+    def __init__(self, url: str) -> None:
+        self.settings = BinanceSettings.model_construct(
+            binance_rest_url=f"{url}/api",
+            binance_api_key=SecretStr("key"),
+            binance_api_secret=SecretStr("secret"),
+        )
+        self.client = open_binance(self.settings)
+
+    async def __aenter__(self) -> tuple[Binance, BinanceOrders, VenueClock]:
+        binance = await self.client.__aenter__()
+        clock = VenueClock()
+
+        async def halted() -> None:
+            return None
+
+        gate = OrderGate(
+            "simulator",
+            TradingSettings.model_construct(),
+            {BTC.symbol: BTC},
+            halted,
+            lambda _: None,
+            SystemClock(),
+        )
+        rest = SignedRest(binance, self.settings, [BTC], clock)
+        placing = BinanceOrders(rest, binance.budget, clock, gate, {BTC.symbol: BTC}, 5000)
+        return binance, placing, clock
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.client.__aexit__(None, None, None)
+
+
+async def test_an_order_is_posted_once_signed_with_the_journaled_time(trading: Trading) -> None:
+    """In the body, every byte of it under the signature, with the key in the header."""
+    trading.server.answers(200, json.dumps(ORDER).encode())
+    trading.clock.offset = 1_000_000  # whatever our clock says meanwhile
+    outcome = await trading.place()
+    assert outcome == Placed(VenueOrder("28", "order-1", "0.10"))
+    (request,) = trading.server.requests
+    assert (request.method, request.target) == ("POST", "/api/v3/order")
+    assert request.headers["x-mbx-apikey"] == "key"
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    payload, _, signature = request.body.partition("&signature=")
+    assert signature == hmac.new(b"secret", payload.encode(), hashlib.sha256).hexdigest()
+    assert (request.params["timestamp"], request.params["recvWindow"]) == ("1700000000000", "5000")
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, {"type": "LIMIT", "timeInForce": "GTC", "price": "100"}),
+        ({"time_in_force": "IOC"}, {"type": "LIMIT", "timeInForce": "IOC", "price": "100"}),
+        ({"time_in_force": "FOK"}, {"type": "LIMIT", "timeInForce": "FOK", "price": "100"}),
+        ({"post_only": True}, {"type": "LIMIT_MAKER", "price": "100"}),
+        ({"post_only": True, "time_in_force": "GTC"}, {"type": "LIMIT_MAKER", "price": "100"}),
+        ({"type": "market"}, {"type": "MARKET"}),
+        ({"type": "market", "side": "sell"}, {"type": "MARKET", "side": "SELL"}),
+    ],
+)
+async def test_the_parameters_are_the_documented_ones(
+    trading: Trading, fields: dict[str, Any], wanted: dict[str, str]
+) -> None:
+    """Those, and no other."""
+    await trading.place(**fields)
+    (request,) = trading.server.requests
+    sent = request.params
+    for name in ("timestamp", "recvWindow", "signature"):
+        del sent[name]
+    assert sent == {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "quantity": "0.5",
+        "newClientOrderId": "order-1",
+        "newOrderRespType": "FULL",
+        **wanted,
+    }
+
+
+def error(code: object, message: str = "no") -> bytes:
+    """Binance's form of an error."""
+    return json.dumps({"code": code, "msg": message}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        *((400, error(code), "exchange_rejected") for code in sorted(DEFINITIVE - {-1003, -1015})),
+        (400, error(-2010, "Account has insufficient balance."), "exchange_rejected"),
+        (401, error(-2015), "exchange_rejected"),
+        (429, error(-1003), "rate_limited"),
+        (418, error(-1003), "rate_limited"),
+        (429, error(-1015), "rate_limited"),
+    ],
+)
+async def test_only_a_definitive_refusal_means_that_there_is_no_order(
+    trading: Trading, status: int, body: bytes, reason: str
+) -> None:
+    """The codes of the list, in a 4xx, and Binance's words with them."""
+    trading.server.answers(status, body)
+    outcome = await trading.place()
+    assert isinstance(outcome, Refused)
+    assert outcome.reason_code == reason
+    assert "Binance: -" in outcome.message
+    assert len(trading.server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, error(-2010, "Duplicate order sent.")),
+        (400, error(-1000)),
+        (400, error(-1001)),
+        (400, error(-1006)),
+        (400, error(-1007)),
+        (503, error(-1008)),
+        (400, error(-1021)),
+        (400, error(-2011)),
+        (400, error(-2013)),
+        (400, error(-9999)),
+        (400, error("-1013")),
+        (400, error([-1013])),
+        (400, error({})),
+        (400, error(None)),
+        (400, error(True)),
+        (400, b"[]"),
+        (400, b""),
+        (400, b'{"message":"boom"}'),
+        (403, b"<html>WAF</html>"),
+        (404, b""),
+        (429, b"<html>slow down</html>"),
+        (500, error(-1013)),
+        (502, b"<html>bad gateway</html>"),
+        (503, b""),
+        (504, error(-1007)),
+        (302, b""),
+        (307, error(-1013)),
+        (201, json.dumps(ORDER).encode()),
+        (200, b""),
+        (200, b"null"),
+        (200, b"[]"),
+        (200, b"28"),
+        (200, b"{}"),
+        (200, b'{"orderId":28'),
+        (200, b"\xff\xfe{}"),
+        (200, b"[" * 100_000),
+        (200, json.dumps({**ORDER, "orderId": None}).encode()),
+        (200, json.dumps({**ORDER, "orderId": "28"}).encode()),
+        (200, json.dumps({**ORDER, "orderId": 2.5}).encode()),
+        (200, json.dumps({**ORDER, "executedQty": "NaN"}).encode()),
+        (200, json.dumps({**ORDER, "executedQty": "some"}).encode()),
+        (200, json.dumps({**ORDER, "executedQty": 1}).encode()),
+        (200, json.dumps({**ORDER, "executedQty": "1e9999"}).encode()),
+        (200, b"<html>a captive portal</html>"),
+    ],
+)
+async def test_every_other_answer_proves_nothing(
+    trading: Trading, status: int, body: bytes
+) -> None:
+    """It may or may not have been carried out; one request went out, no redirect is followed."""
+    trading.server.answers(status, body, Location=f"{trading.server.url}/api/v3/order")
+    outcome = await trading.place()
+    assert isinstance(outcome, Unclear)
+    assert len(outcome.message) < 300
+    assert len(trading.server.requests) == 1
+
+
+@pytest.mark.parametrize("end", ["close", "reset", "hang"])
+async def test_no_answer_proves_nothing_and_nothing_is_sent_again(
+    trading: Trading, end: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hung up on, reset, or left waiting: one request on the wire."""
+    monkeypatch.setattr(orders, "POST_TIMEOUT", 0.2)
+    trading.server.end = end
+    assert isinstance(await trading.place(), Unclear)
+    assert len(trading.server.requests) == 1
+
+
+async def test_nobody_there_proves_nothing() -> None:
+    """Though nothing can have been sent: the resolver finds that out."""
+    async with opened(f"http://127.0.0.1:{free_port()}") as (_, placing, _clock):
+        assert isinstance(await placing.place(record()), Unclear)
+
+
+async def test_an_order_on_a_stale_connection_is_not_sent_again(trading: Trading) -> None:
+    """The server hung up after the last answer, without a word: at most one request arrives."""
+    trading.server.answers(200, json.dumps(ORDER).encode())
+    trading.server.then_close = True
+    await trading.place()
+    await trading.server.closed.wait()
+    outcome = await trading.place(client_order_id="order-2")
+    sent = [r for r in trading.server.requests if r.params["newClientOrderId"] == "order-2"]
+    assert len(sent) <= 1
+    assert isinstance(outcome, Placed if sent else Unclear)
+
+
+async def test_no_proxy_of_the_environment_sees_an_order(
+    trading: Trading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would, with the key in its header."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    trading.server.answers(200, json.dumps(ORDER).encode())
+    assert isinstance(await trading.place(), Placed)
+
+
+async def test_a_cancelled_task_is_cancelled(trading: Trading) -> None:
+    """The only thing that place raises."""
+    trading.server.end = "hang"
+    task = asyncio.create_task(trading.place())
+    await eventually(lambda: trading.server.requests)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("status", [418, 429])
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("soon", 60.0)])
+async def test_a_ban_that_an_order_runs_into_is_waited_out(
+    trading: Trading,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    header: str,
+    seconds: float,
+) -> None:
+    """By everybody: the budget is paused for as long as the venue says."""
+    paused: list[float] = []
+    monkeypatch.setattr(trading.binance.budget, "pause", paused.append)
+    trading.server.answers(status, error(-1003), Retry_After=header)
+    await trading.place()
+    assert paused == [seconds]
+
+
+async def test_an_order_of_the_wrong_time_has_the_clock_measured_again(
+    trading: Trading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does a query."""
+    doubts: list[None] = []
+    monkeypatch.setattr(trading.clock, "doubt", lambda: doubts.append(None))
+    trading.server.answers(400, error(-1021, "Timestamp for this request is outside."))
+    assert isinstance(await trading.place(), Unclear)
+    with pytest.raises(TransientError, match="-1021"):
+        await trading.orders.find(record())
+    assert len(doubts) == 2
+
+
+async def test_orders_wait_for_the_venues_time_to_be_known(trading: Trading) -> None:
+    """And for the budget; what takes too long isn't sent."""
+    assert not await trading.orders.ready(0.05)
+    trading.server.answers(200, b'{"serverTime":1700000000000}')
+
+    async def fetch() -> int:
+        return 1_700_000_000_000
+
+    await trading.clock.measure(fetch)
+    assert await trading.orders.ready(0.05)
+    trading.binance.budget.pause(60.0)
+    assert not await trading.orders.ready(0.05)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "words"),
+    [
+        ({"symbol": "DOGE/USDT"}, "unknown_symbol", "BTC/USDT"),
+        ({"client_order_id": ""}, "bad_client_order_id", "1 to 36"),
+        ({"client_order_id": "a" * 37}, "bad_client_order_id", "1 to 36"),
+        ({"client_order_id": "a.b"}, "bad_client_order_id", "letters"),
+        ({"client_order_id": "a&symbol=ETHUSDT"}, "bad_client_order_id", "letters"),
+        ({"client_order_id": "ä"}, "bad_client_order_id", "letters"),
+        ({"client_order_id": "a\n"}, "bad_client_order_id", "letters"),
+        ({"type": "market", "time_in_force": "GTC"}, "unsupported", "time_in_force"),
+        ({"type": "market", "post_only": True}, "unsupported", "post_only"),
+        ({"post_only": True, "time_in_force": "FOK"}, "unsupported", "GTC only"),
+        ({"quantity": 1e-6}, "quantity_out_of_bounds", "0.00001"),
+    ],
+)
+def test_what_binance_cant_do_is_refused_in_words(
+    trading: Trading, fields: dict[str, Any], reason: str, words: str
+) -> None:
+    """Before anything is sent; each says what would be right."""
+    refusal = trading.orders.size(command(**fields))
+    assert isinstance(refusal, Refused)
+    assert refusal.reason_code == reason
+    assert words in refusal.message
+
+
+def test_uuids_of_either_spelling_are_ids_for_binance(trading: Trading) -> None:
+    """36 characters with dashes, 32 without; and those derived from stream entries."""
+    for name in ("550e8400-e29b-41d4-a716-446655440000", "A_-9" * 9, "x1700000000000-0"):
+        assert isinstance(trading.orders.size(command(client_order_id=name)), Sized)
+
+
+async def test_an_order_is_found_by_its_client_id(trading: Trading) -> None:
+    """By direct query; the search looks through open and all orders since."""
+    trading.server.answers(200, json.dumps(ORDER).encode())
+    assert await trading.orders.find(record()) == VenueOrder("28", "order-1", "0.10")
+    (request,) = trading.server.requests
+    assert (request.method, request.path) == ("GET", "/api/v3/order")
+    assert request.params["origClientOrderId"] == "order-1"
+    trading.server.answers(200, json.dumps([{**ORDER, "clientOrderId": "another"}, ORDER]).encode())
+    assert await trading.orders.search(record()) == VenueOrder("28", "order-1", "0.10")
+    assert [r.path for r in trading.server.requests[1:]] == [
+        "/api/v3/openOrders",
+        "/api/v3/allOrders",
+    ]
+    assert int(trading.server.requests[-1].params["startTime"]) <= record().timestamp
+    trading.server.answers(200, b"[]")
+    assert await trading.orders.search(record()) is None
+
+
+async def test_an_order_that_isnt_there_isnt_found(trading: Trading) -> None:
+    """-2013, and nothing else; every other answer says nothing about the order."""
+    trading.server.answers(400, error(-2013, "Order does not exist."))
+    assert await trading.orders.find(record()) is None
+    for status, body in (
+        (400, error(-2011)),
+        (400, error(-1121)),
+        (401, error(-2015)),
+        (404, b""),
+        (500, error(-1000)),
+        (200, b"{}"),
+        (200, b"[]"),
+        (200, json.dumps({**ORDER, "executedQty": "-1"}).encode()),
+    ):
+        trading.server.answers(status, body)
+        with pytest.raises(TransientError):
+            await trading.orders.find(record())
+
+
+async def test_what_binance_could_never_have_taken_isnt_asked_for(trading: Trading) -> None:
+    """A symbol that isn't ours, an id that would be something else in a query string."""
+    for fields in ({"symbol": "DOGE/USDT"}, {"client_order_id": "a&orderId=5"}):
+        assert await trading.orders.find(record(command(**fields))) is None
+    assert trading.server.requests == []
