@@ -1,0 +1,225 @@
+"""What was told of orders and balances, on a real server: each change once."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from common_models import AccountBalanceEvent, OrderStatusUpdateEvent
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.answers import accepted
+from services._connector_kit.orders.bookkeeping import Fill, Report, Status
+from services._connector_kit.orders.ledger import Balance, Ledger
+from services._connector_kit.orders.ports import Entry, VenueOrder
+from services._connector_kit.orders.record import dump
+from services._connector_kit.orders.redis_bus import order_key
+from services._connector_kit.orders.redis_journal import RedisJournal
+from services._local.redis_server import RedisServer
+from services._runtime.redis_client import open_redis
+from tests.support.fault_proxy import FaultProxy
+from tests.support.orders import record
+
+NAME = "luno_connector"
+NOW = 1_700_000_000_000
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    """An empty one."""
+    return Ledger(redis, NAME, "luno", 1000)
+
+
+def report(
+    *,
+    filled: int = 0,
+    status: Status = "open",
+    client_order_id: str | None = "order-1",
+    **more: Any,
+) -> Report:
+    """An order for 10 at 100, of which so much is filled in fills of 1."""
+    fills = tuple(
+        Fill(str(i), NOW, Decimal(100), Decimal(1), "ZAR", Decimal("0.1")) for i in range(filled)
+    )
+    amounts = {
+        "quantity": Decimal(10),
+        "filled": Decimal(filled),
+        "quote_filled": Decimal(filled) * 100,
+    }
+    return Report(
+        **{
+            "order_id": "7",
+            "client_order_id": client_order_id,
+            "symbol": "XBT/ZAR",
+            "side": "buy",
+            "status": status,
+            "milliseconds": NOW,
+            "fills": fills,
+            **amounts,
+            **more,
+        }
+    )
+
+
+async def statuses(redis: Redis) -> list[OrderStatusUpdateEvent]:
+    """What was told of orders."""
+    entries: Any = await redis.xrange(f"{NAME}:events:order_status")
+    assert all(list(fields) == [b"data"] for _, fields in entries)
+    return [OrderStatusUpdateEvent.model_validate_json(f[b"data"]) for _, f in entries]
+
+
+async def balances(redis: Redis) -> list[tuple[str, float, float, float]]:
+    """The balances that were told."""
+    entries: Any = await redis.xrange(f"{NAME}:events:account_balance")
+    events = [AccountBalanceEvent.model_validate_json(f[b"data"]) for _, f in entries]
+    return [(event.asset, event.free, event.locked, event.total) for event in events]
+
+
+async def test_each_change_is_told_once_by_whoever_comes_first(
+    redis: Redis, redis_server: RedisServer
+) -> None:
+    """Two instances with connections of their own tell the same story, over and over."""
+    story = [report(filled=filled) for filled in range(10)] + [report(filled=9, status="canceled")]
+
+    async def tell() -> None:
+        async with open_redis(redis_server.url, "instance") as client:
+            mine = Ledger(client, NAME, "luno", 1000)
+            for one in story:
+                await mine.tell(one)
+
+    await asyncio.gather(*(tell() for _ in range(4)))
+    events = await statuses(redis)
+    told = [trade.trade_id for event in events for trade in event.trades or ()]
+    assert sorted(str(trade_id) for trade_id in told) == [str(i) for i in range(9)]
+    assert [e.filled_quantity for e in events] == sorted(e.filled_quantity for e in events)
+    assert [event.status for event in events].count("canceled") == 1
+    assert events[-1].status == "canceled"
+
+
+@pytest.mark.parametrize("lost", ["cut_replies_after", "cut_requests_after"])
+async def test_whatever_is_lost_on_the_way_it_is_told_once(
+    redis: Redis, proxy: FaultProxy, lost: str
+) -> None:
+    """The connection is cut at every few bytes in turn; telling again is safe."""
+    for number, after in enumerate(range(0, 1200, 13)):
+        async with open_redis(proxy.url, "through_the_proxy") as through:
+            mine = Ledger(through, NAME, "luno", 1000)
+            await mine.mark()  # connected: what is cut is the telling
+            setattr(proxy, lost, after)
+            one = report(filled=1)._replace(order_id=str(number))
+            try:
+                await mine.tell(one)
+            except TransientError:
+                await mine.tell(one)
+            setattr(proxy, lost, None)
+    assert proxy.cuts > 5
+    told = [event.order_id for event in await statuses(redis)]
+    assert sorted(told) == sorted(set(told))
+
+
+async def test_open_orders_are_kept_and_closed_ones_let_go(ledger: Ledger, redis: Redis) -> None:
+    """What is kept of a closed one lives for a week."""
+    assert await ledger.tell(report())
+    assert not await ledger.tell(report())
+    ((order_id, told),) = await ledger.open_orders()
+    assert (order_id, told.symbol, told.filled) == ("7", "XBT/ZAR", Decimal(0))
+    assert await redis.ttl(f"{NAME}:state:told:7") == -1
+    assert await ledger.tell(report(filled=10, status="filled"))
+    assert await ledger.open_orders() == []
+    assert 7 * 24 * 3600 - 60 < await redis.ttl(f"{NAME}:state:told:7") <= 7 * 24 * 3600
+
+
+async def test_an_order_of_ours_is_not_external(ledger: Ledger, redis: Redis) -> None:
+    """Also under the client id that a cancel gave it; one placed elsewhere is."""
+    await redis.set(order_key(NAME, "order-1"), dump(record()))
+    await ledger.tell(report())
+    await ledger.tell(report(status="canceled", client_order_id="of the cancel"))
+    await ledger.tell(report(client_order_id="elsewhere")._replace(order_id="8"))
+    await ledger.tell(report(client_order_id=None)._replace(order_id="9"))
+    assert [(e.client_order_id, e.external) for e in await statuses(redis)] == [
+        ("order-1", False),
+        ("order-1", False),
+        ("elsewhere", True),
+        (None, True),
+    ]
+
+
+async def test_an_accepted_order_is_known_before_anything_was_told(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """By the id that its command gave it, though it was cancelled meanwhile by somebody else."""
+    taken = record()
+    closed = taken.closed(accepted(taken, VenueOrder("7", "order-1", "0"), NOW))
+    entry = Entry("place_order", taken.entry_id, b"", redelivered=False)
+    await RedisJournal(redis, NAME, "luno", 10).close(closed, entry)
+    assert await ledger.accepted() == {"7": "BTC/USDT"}
+    await ledger.tell(report(status="canceled", client_order_id="of the cancel"))
+    (event,) = await statuses(redis)
+    assert (event.client_order_id, event.external) == ("order-1", False)
+    assert await ledger.accepted() == {}
+
+
+async def test_our_record_says_how_much_a_market_order_asked_for(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """Where the venue doesn't."""
+    await redis.set(order_key(NAME, "order-1"), dump(record(sent_quantity="4")))
+    await ledger.tell(report(filled=1, quantity=Decimal(0)))
+    await ledger.tell(report(filled=4, quantity=Decimal(0)))
+    assert [(e.status, e.remaining_quantity) for e in await statuses(redis)] == [
+        ("partially_filled", 3.0),
+        ("filled", 0.0),
+    ]
+
+
+async def test_what_the_venue_never_had_is_let_go(ledger: Ledger) -> None:
+    """Neither asked for nor listed any more."""
+    await ledger.tell(report())
+    await ledger.forget("7")
+    assert await ledger.open_orders() == []
+
+
+async def test_the_mark_is_kept(ledger: Ledger) -> None:
+    """Up to where trades were compared."""
+    assert await ledger.mark() is None
+    await ledger.set_mark("12")
+    assert await ledger.mark() == "12"
+
+
+def balance(asset: str, free: str, locked: str = "0") -> Balance:
+    """An asset's balance."""
+    return Balance(asset, Decimal(free), Decimal(locked))
+
+
+async def test_balances_that_changed_are_told_and_those_that_became_zero(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """One that was always zero is not, nor one that is written otherwise but is the same."""
+    await ledger.tell_balances([balance("XBT", "1.5", "0.5"), balance("ETH", "0")], NOW)
+    await ledger.tell_balances([balance("XBT", "1.50", "0.50")], NOW)
+    assert await ledger.assets() == {"XBT"}
+    await ledger.tell_balances([balance("XBT", "0")], NOW)
+    await ledger.tell_balances([balance("XBT", "0.00")], NOW)
+    assert await balances(redis) == [("XBT", 1.5, 0.5, 2.0), ("XBT", 0.0, 0.0, 0.0)]
+    assert await ledger.assets() == set()
+
+
+async def test_balances_that_are_asked_for_are_told_unchanged(ledger: Ledger, redis: Redis) -> None:
+    """Those named, zero or not; or all that are not zero."""
+    now = [balance("XBT", "1"), balance("ZAR", "5"), balance("ETH", "0")]
+    await ledger.tell_balances(now, NOW)
+    first = len(await balances(redis))
+    await ledger.tell_balances(now, NOW, all_of=["ETH", "ZAR"])
+    await ledger.tell_balances(now, NOW, all_of=[])
+    assert [asset for asset, *_ in (await balances(redis))[first:]] == ["ZAR", "ETH", "XBT", "ZAR"]
+
+
+async def test_a_balance_is_told_once_by_two_instances(redis: Redis, ledger: Ledger) -> None:
+    """At the same time."""
+    other = Ledger(redis, NAME, "luno", 1000)
+    for amount in ("1", "2", "3"):
+        await asyncio.gather(
+            *(one.tell_balances([balance("XBT", amount)], NOW) for one in (ledger, other) * 3)
+        )
+    assert [free for _, free, *_ in await balances(redis)] == [1.0, 2.0, 3.0]

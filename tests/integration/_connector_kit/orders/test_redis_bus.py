@@ -1,0 +1,247 @@
+"""The command streams on a real server: nothing is lost, and a claim is exact."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from shutil import rmtree
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders import redis_bus
+from services._connector_kit.orders.ports import Remembered
+from services._connector_kit.orders.redis_bus import RedisBus, order_key
+from services._local.redis_server import RedisServer
+from services._runtime.redis_client import open_redis
+from tests.support.eventually import eventually_async
+from tests.support.orders import command, record
+
+NAME = "binance_connector"
+STREAM = f"{NAME}:commands:place_order"
+MEMORY = Remembered("this one", -1, -1)
+
+
+class Buses:
+    """Any number of buses, each on a connection of its own."""
+
+    def __init__(self, stack: AsyncExitStack, server: RedisServer) -> None:
+        self._stack = stack
+        self._server = server
+        self.states: list[str | None] = []
+
+    @property
+    def troubled(self) -> bool:
+        """True when a bus said last that something is wrong."""
+        return self.states[-1] is not None
+
+    async def open(self, consumer: str = "one", *commands: str) -> RedisBus:
+        """A bus whose groups exist and that remembers."""
+        client = await self._stack.enter_async_context(
+            open_redis(self._server.url, consumer, single=True)
+        )
+        bus = RedisBus(
+            client, NAME, commands or ("place_order",), consumer, on_state=self.states.append
+        )
+        await bus.prepare()
+        await bus.remember(MEMORY)
+        return bus
+
+
+@pytest.fixture
+async def buses(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Buses]:
+    """None is open yet; reading waits for 50 ms at most."""
+    monkeypatch.setattr(redis_bus, "BLOCK_MS", 50)
+    async with AsyncExitStack() as stack:
+        yield Buses(stack, redis_server)
+
+
+async def send(redis: Redis, *contents: str, stream: str = STREAM) -> list[str]:
+    """Put entries into a command stream; their ids."""
+    client: Any = redis
+    return [(await client.xadd(stream, {"data": content})).decode() for content in contents]
+
+
+async def test_what_was_sent_before_the_first_start_is_read(buses: Buses, redis: Redis) -> None:
+    """The group begins at 0; making it again changes nothing."""
+    sent = await send(redis, "a", "b")
+    bus = await buses.open()
+    assert not await bus.prepare()
+    entries = await bus.new_entries()
+    assert [(e.entry_id, e.data, e.command, e.redelivered) for e in entries] == [
+        (sent[0], b"a", "place_order", False),
+        (sent[1], b"b", "place_order", False),
+    ]
+    assert await bus.new_entries() == []
+
+
+async def test_one_bus_reads_several_streams(buses: Buses, redis: Redis) -> None:
+    """Each entry says which command it is."""
+    bus = await buses.open("one", "cancel_order", "query_order")
+    for name in ("query_order", "cancel_order"):
+        await send(redis, name, stream=f"{NAME}:commands:{name}")
+    found = {entry.command: entry.data for entry in await bus.new_entries()}
+    assert found == {"query_order": b"query_order", "cancel_order": b"cancel_order"}
+    assert len(await bus.own_pending()) == 2
+
+
+async def test_what_was_read_and_not_acknowledged_comes_again(buses: Buses, redis: Redis) -> None:
+    """To the same consumer, on whatever connection, as redelivered; nobody else gets it."""
+    bus = await buses.open("one")
+    (sent,) = await send(redis, "a")
+    await bus.new_entries()
+    again, other = await buses.open("one"), await buses.open("two")
+    (entry,) = await again.own_pending()
+    assert (entry.entry_id, entry.redelivered) == (sent, True)
+    assert await other.own_pending() == []
+    assert await other.new_entries() == []
+    await redis.xack(STREAM, NAME, sent)
+    assert await again.own_pending() == []
+
+
+async def test_what_another_left_lying_is_taken_over(
+    buses: Buses, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it lay there for long enough."""
+    one, two = await buses.open("one"), await buses.open("two")
+    (sent,) = await send(redis, "a")
+    await one.new_entries()
+    assert await two.take_over() == []
+    monkeypatch.setattr(redis_bus, "TAKE_OVER_AFTER_MS", 0)
+    (entry,) = await two.take_over()
+    assert (entry.entry_id, entry.data, entry.redelivered) == (sent, b"a", True)
+    assert await one.own_pending() == []
+    assert [e.entry_id for e in await two.own_pending()] == [sent]
+
+
+async def test_an_entry_that_was_deleted_while_pending_has_no_content(
+    buses: Buses, redis: Redis
+) -> None:
+    """It still comes, so that it can be acknowledged; one without `data` too."""
+    bus = await buses.open()
+    (sent,) = await send(redis, "a")
+    client: Any = redis
+    await client.xadd(STREAM, {"other": "b"})
+    assert [entry.data for entry in await bus.new_entries()] == [b"a", b""]
+    await client.xdel(STREAM, sent)
+    assert [entry.data for entry in await bus.own_pending()] == [b"", b""]
+
+
+async def test_a_stream_that_is_gone_is_trouble_and_made_again(buses: Buses, redis: Redis) -> None:
+    """NOGROUP: the next `prepare` says that a group had to be made."""
+    bus = await buses.open()
+    await redis.delete(STREAM)
+    with pytest.raises(TransientError, match="NOGROUP"):
+        await bus.new_entries()
+    assert buses.troubled
+    assert await bus.prepare()
+    assert not buses.troubled
+    (sent,) = await send(redis, "a")
+    assert [entry.entry_id for entry in await bus.new_entries()] == [sent]
+
+
+async def test_of_many_claims_for_an_id_one_is_made(buses: Buses, redis: Redis) -> None:
+    """From four instances at once; the others learn who has it."""
+    several = [await buses.open(f"consumer_{i}") for i in range(4)]
+
+    async def claim(bus: RedisBus, number: int) -> list[bool]:
+        made = []
+        for order in range(25):
+            wanted = record(command(client_order_id=f"order-{order}"), entry_id=f"{order}-{number}")
+            found = await bus.claim(wanted)
+            made.append(found is None)
+            assert found is None or found.client_order_id == wanted.client_order_id
+        return made
+
+    made = await asyncio.gather(*(claim(bus, i) for i, bus in enumerate(several)))
+    assert [sum(of_one) for of_one in zip(*made, strict=True)] == [1] * 25
+    assert await redis.ttl(order_key(NAME, "order-1")) == -1
+
+
+async def test_a_redis_that_was_emptied_lets_nothing_be_claimed(buses: Buses, redis: Redis) -> None:
+    """Under the open connection: what it remembers is gone."""
+    bus = await buses.open()
+    await redis.flushall()
+    with pytest.raises(TransientError, match="remembers"):
+        await bus.claim(record())
+    await redis.set(f"{NAME}:state:redis", json.dumps({"identity": "another's"}))
+    with pytest.raises(TransientError, match="remembers"):
+        await bus.claim(record())
+
+
+@pytest.mark.parametrize("keeps_data", [True, False])
+async def test_a_server_that_came_back_is_noticed_before_anything_is_claimed_on_it(
+    buses: Buses, redis: Redis, redis_server: RedisServer, *, keeps_data: bool
+) -> None:
+    """What was read from the old one ends in an error, whatever connection there might be."""
+    bus = await buses.open()
+    await send(redis, "a")
+    before = await bus.server()
+    assert len(await bus.new_entries()) == 1
+    assert await bus.claim(record()) is None  # the connection it uses is made by now
+    await redis_server.kill()
+    if not keeps_data:
+        rmtree(redis_server.data_dir)
+    await redis_server.start()
+    with pytest.raises(TransientError):
+        await bus.claim(record(command(client_order_id="order-2")))
+    assert buses.troubled
+    async with open_redis(redis_server.url, "fresh") as fresh:
+        assert not await fresh.exists(order_key(NAME, "order-2"))
+    assert (await bus.server()).identity != before.identity
+    assert await bus.prepare() is not keeps_data
+
+
+async def test_a_dead_server_is_trouble(buses: Buses, redis_server: RedisServer) -> None:
+    """Every call says so in one line."""
+    bus = await buses.open()
+    await redis_server.kill()
+    for call in (
+        bus.server,
+        bus.prepare,
+        bus.remembered,
+        bus.newest_entry,
+        bus.hold_lease,
+        bus.own_pending,
+        bus.take_over,
+        bus.new_entries,
+    ):
+        with pytest.raises(TransientError, match="Redis can't be reached"):
+            await call()
+
+
+async def test_it_remembers_which_redis_it_was(buses: Buses, redis: Redis) -> None:
+    """In Redis itself, so that another instance reads it."""
+    bus, other = await buses.open("one"), await buses.open("two")
+    server = await bus.server()
+    await bus.remember(Remembered(server.identity, 5, 7))
+    assert await other.remembered() == Remembered(server.identity, 5, 7)
+    assert (await other.server()).identity == server.identity
+    await redis.flushall()
+    assert await other.remembered() is None
+    seconds, _ = await redis.time()
+    assert abs(server.milliseconds / 1000 - seconds) < 60
+
+
+async def test_the_newest_entry_tells_how_far_redis_came(buses: Buses, redis: Redis) -> None:
+    """0 where nothing was ever sent."""
+    bus = await buses.open()
+    assert await bus.newest_entry() == 0
+    (*_, sent) = await send(redis, "a", "b")
+    assert await bus.newest_entry() == int(sent.partition("-")[0])
+
+
+async def test_one_instance_is_active_until_its_lease_runs_out(
+    buses: Buses, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may renew it; the others wait."""
+    monkeypatch.setattr(redis_bus, "LEASE_MS", 200)
+    one, two = await buses.open("one"), await buses.open("two")
+    assert await one.hold_lease()
+    assert not await two.hold_lease()
+    assert await one.hold_lease()
+    await eventually_async(two.hold_lease)
+    assert not await one.hold_lease()
+    assert 0 < await redis.pttl(f"{NAME}:state:lease") <= 200

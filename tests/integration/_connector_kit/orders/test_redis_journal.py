@@ -1,0 +1,272 @@
+"""The journal on a real server: each change once, whoever asks for it and how often."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from common_models import OrderResponseEvent, OrderStatusUpdateEvent
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.answers import accepted, rejected, unclear
+from services._connector_kit.orders.ledger import Ledger
+from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
+from services._connector_kit.orders.record import Record, dump
+from services._connector_kit.orders.redis_bus import order_key
+from services._connector_kit.orders.redis_journal import RedisJournal
+from services._runtime.redis_client import open_redis
+from tests.support.fault_proxy import FaultProxy
+from tests.support.orders import command, record
+
+NAME = "binance_connector"
+STREAM = f"{NAME}:commands:place_order"
+AT = 1_700_000_000_500
+FOUND = VenueOrder("28", "order-1", "0.1")
+DAY = 24 * 3600
+
+
+@dataclass
+class Journaled:
+    """One claimed order, pending in its stream."""
+
+    redis: Any
+    journal: RedisJournal
+    entry: Entry
+    record: Record
+
+    async def responses(self, stream: str = "order_response") -> list[OrderResponseEvent]:
+        """The answers that were published, each with nothing but the field `data`."""
+        entries = await self.redis.xrange(f"{NAME}:events:{stream}")
+        assert all(list(fields) == [b"data"] for _, fields in entries)
+        return [OrderResponseEvent.model_validate_json(f[b"data"]) for _, f in entries]
+
+    async def pending(self) -> int:
+        """How many commands nobody acknowledged."""
+        return int((await self.redis.xpending(STREAM, NAME))["pending"])
+
+    def accepted(self) -> Record:
+        """The record, closed as accepted."""
+        return self.record.closed(accepted(self.record, FOUND, AT))
+
+    def not_found(self) -> Record:
+        """The record, given up."""
+        refusal = Refused("not_found", "nowhere")
+        answer = rejected(self.record.order, self.entry, refusal, AT, self.record)
+        return self.record.closed(answer, provisional=True)
+
+
+def journal(redis: Redis, woken: list[None] | None = None) -> RedisJournal:
+    """A journal of the connector."""
+    wake = (lambda: woken.append(None)) if woken is not None else (lambda: None)
+    return RedisJournal(redis, NAME, "binance", 1000, on_accepted=wake)
+
+
+@pytest.fixture
+async def order(redis: Redis) -> Journaled:
+    """Read and claimed."""
+    client: Any = redis
+    await client.xgroup_create(STREAM, NAME, id="0", mkstream=True)
+    entry_id = (await client.xadd(STREAM, {"data": "{}"})).decode()
+    await client.xreadgroup(NAME, "one", {STREAM: ">"})
+    taken = record(entry_id=entry_id)
+    await client.set(order_key(NAME, taken.client_order_id), dump(taken))
+    entry = Entry("place_order", entry_id, b"{}", redelivered=False)
+    return Journaled(client, journal(redis), entry, taken)
+
+
+async def test_an_order_is_closed_answered_and_acknowledged_at_once(order: Journaled) -> None:
+    """The record stays for a week, and what was accepted is noted for the account."""
+    closed = order.accepted()
+    assert await order.journal.close(closed, order.entry) == closed
+    (answer,) = await order.responses()
+    assert (answer.status, answer.order_id, answer.command_id) == (
+        "accepted",
+        "28",
+        order.entry.entry_id,
+    )
+    assert await order.journal.get("order-1") == closed
+    assert await order.pending() == 0
+    life = await order.redis.ttl(order_key(NAME, "order-1"))
+    assert 7 * DAY - 60 < life <= 7 * DAY
+    assert await Ledger(order.redis, NAME, "binance", 10).accepted() == {"28": "BTC/USDT"}
+
+
+async def test_a_closed_order_is_closed_once(order: Journaled) -> None:
+    """By two instances at once, many times; the first answer stays."""
+    other = journal(order.redis)
+    kept = await asyncio.gather(
+        *(order.journal.close(order.accepted(), order.entry) for _ in range(5)),
+        *(other.close(order.not_found(), order.entry) for _ in range(5)),
+    )
+    assert len(await order.responses()) == 1
+    assert len({dump(one) for one in kept}) == 1
+    assert await order.pending() == 0
+
+
+async def test_an_id_that_another_entry_has_by_now_is_left_alone(order: Journaled) -> None:
+    """Redis forgot this record, and a later command took the id."""
+    other = record(entry_id="9-9")
+    await order.redis.set(order_key(NAME, "order-1"), dump(other))
+    assert await order.journal.close(order.accepted(), order.entry) == other
+    answer = unclear(order.record, "no answer", AT)
+    await order.journal.unclear(order.record, order.entry, answer)
+    assert await order.responses() == []
+    assert await order.journal.get("order-1") == other
+    assert await order.pending() == 1
+
+
+async def test_a_record_that_was_forgotten_is_written_anew(order: Journaled) -> None:
+    """By either change."""
+    await order.redis.delete(order_key(NAME, "order-1"))
+    await order.journal.unclear(order.record, order.entry, unclear(order.record, "no", AT))
+    found = await order.journal.get("order-1")
+    assert found is not None
+    assert found.state == "unknown"
+    await order.redis.delete(order_key(NAME, "order-1"))
+    await order.journal.close(order.accepted(), order.entry)
+    assert await order.journal.get("order-1") == order.accepted()
+
+
+async def test_unknown_is_said_once_and_never_after_the_end(order: Journaled) -> None:
+    """The entry stays pending, and the record has no end yet."""
+    answer = unclear(order.record, "no answer", AT)
+    for _ in range(2):
+        await order.journal.unclear(order.record, order.entry, answer)
+    assert [a.status for a in await order.responses()] == ["unknown"]
+    assert await order.pending() == 1
+    assert await order.redis.ttl(order_key(NAME, "order-1")) == -1
+    await order.journal.close(order.accepted(), order.entry)
+    await order.journal.unclear(order.record, order.entry, answer)
+    assert [a.status for a in await order.responses()] == ["unknown", "accepted"]
+
+
+async def test_an_entry_without_a_record_is_answered_once(order: Journaled) -> None:
+    """And remembered as answered for a day."""
+    answer = unclear(order.record, "anything", AT).model_dump_json().encode()
+    await asyncio.gather(*(order.journal.answer(order.entry, answer, None) for _ in range(4)))
+    assert len(await order.responses()) == 1
+    assert await order.pending() == 0
+    (key,) = [k async for k in order.redis.scan_iter(f"{NAME}:state:answered:*")]
+    assert DAY - 60 < await order.redis.ttl(key) <= DAY
+
+
+async def test_other_commands_are_answered_on_their_own_stream(order: Journaled) -> None:
+    """And an answer of nothing only acknowledges."""
+    await order.journal.answer(Entry("cancel_order", "1-1", b"", redelivered=False), b"{}", None)
+    await order.journal.answer(order.entry, None, None)
+    assert await order.redis.xlen(f"{NAME}:events:command_response") == 1
+    assert await order.responses() == []
+    assert await order.pending() == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "content"),
+    [
+        (b'{"what": "ever"}', "utf-8", '{"what": "ever"}'),
+        ("Grüße".encode(), "utf-8", "Grüße"),
+        (b"", "utf-8", ""),
+        (b"\xff\xfe", "base64", "//4="),
+    ],
+)
+async def test_a_dead_letter_holds_the_whole_entry(
+    order: Journaled, data: bytes, encoding: str, content: str
+) -> None:
+    """One JSON field `data`; what is no text is base64. It goes there once."""
+    entry = Entry("place_order", order.entry.entry_id, data, redelivered=False)
+    for _ in range(2):
+        await order.journal.answer(entry, None, "it is no command")
+    ((_, fields),) = await order.redis.xrange(f"{NAME}:dead_letter:place_order")
+    assert list(fields) == [b"data"]
+    assert json.loads(fields[b"data"]) == {
+        "entry_id": order.entry.entry_id,
+        "error": "it is no command",
+        "encoding": encoding,
+        "content": content,
+    }
+    assert await order.pending() == 0
+
+
+async def test_a_ghost_is_watched_for_a_day_and_corrected_once(
+    order: Journaled, redis: Redis
+) -> None:
+    """Its status is told, and the account asks for the rest."""
+    woken: list[None] = []
+    watching = journal(redis, woken)
+    given_up = order.not_found()
+    seconds, _ = await redis.time()
+    fresh = Record(**{**_fields(given_up), "timestamp": seconds * 1000})
+    await watching.close(fresh, order.entry)
+    assert await watching.provisional() == [fresh]
+    corrected = order.accepted()
+    for _ in range(2):
+        await watching.correct(corrected, FOUND)
+    entries: Any = await redis.xrange(f"{NAME}:events:order_status")
+    (told,) = [OrderStatusUpdateEvent.model_validate_json(f[b"data"]) for _, f in entries]
+    assert (told.order_id, told.status, told.filled_quantity) == ("28", "partially_filled", 0.1)
+    assert told.remaining_quantity == 0.4
+    assert await watching.provisional() == []
+    assert await watching.get("order-1") == corrected
+    assert woken
+    assert await Ledger(redis, NAME, "binance", 10).accepted() == {"28": "BTC/USDT"}
+
+
+def _fields(taken: Record) -> dict[str, Any]:
+    return {name: getattr(taken, name) for name in taken.__struct_fields__}
+
+
+async def test_a_ghost_of_the_day_before_is_forgotten(order: Journaled) -> None:
+    """Its record says `not_found` for the rest of its week."""
+    seconds, _ = await order.redis.time()
+    old = Record(**{**_fields(order.not_found()), "timestamp": (seconds - DAY - 1) * 1000})
+    await order.journal.close(old, order.entry)
+    assert await order.journal.provisional() == []
+    assert await order.redis.zcard(f"{NAME}:state:ghosts") == 0
+
+
+Change = Callable[[RedisJournal, Journaled], Awaitable[object]]
+CHANGES: dict[str, Change] = {
+    "close": lambda j, o: j.close(o.accepted(), o.entry),
+    "unclear": lambda j, o: j.unclear(o.record, o.entry, unclear(o.record, "no answer", AT)),
+    "answer": lambda j, o: j.answer(
+        o.entry, unclear(o.record, "any", AT).model_dump_json().encode(), None
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("lost", ["reply", "request"])
+async def test_whatever_is_lost_on_the_way_each_change_happens_once(
+    order: Journaled, proxy: FaultProxy, change: str, lost: str
+) -> None:
+    """The connection is cut at every few bytes of it in turn; then it is asked for again."""
+    client: Any = order.redis
+    start = await client.dump(order_key(NAME, "order-1"))
+    cuts = 0
+    for after in range(0, 2000, 19):
+        await client.delete(f"{NAME}:events:order_response", f"{NAME}:state:accepted_orders")
+        async for key in client.scan_iter(f"{NAME}:state:answered:*"):
+            await client.delete(key)
+        await client.restore(order_key(NAME, "order-1"), 0, start, replace=True)
+        async with open_redis(proxy.url, "through_the_proxy") as through:
+            cutting = journal(through)
+            await cutting.get("nothing")  # connected: what is cut is the change
+            before = proxy.cuts
+            setattr(proxy, "cut_replies_after" if lost == "reply" else "cut_requests_after", after)
+            try:
+                await CHANGES[change](cutting, order)
+            except TransientError:
+                await CHANGES[change](cutting, order)
+            assert len(await order.responses()) == 1
+            if proxy.cuts == before:
+                break  # beyond the end of it
+            cuts += 1
+    assert cuts > 5
+    proxy.cut_replies_after = proxy.cut_requests_after = None
+
+
+def test_the_order_of_the_tests_record_is_the_commands() -> None:
+    """What the helper makes is what the core would journal."""
+    assert record().order == command()
