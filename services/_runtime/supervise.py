@@ -81,3 +81,24 @@ async def first_fault(*waits: Awaitable[None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Trouble:
+    """Something that fails again and again: told once, and once that it is over."""
+
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._over_event = f"{event}_no_more"
+        self._failures = 0
+
+    def seen(self, error: Exception) -> None:
+        """It failed: a warning the first time, then only at debug."""
+        self._failures += 1
+        say = log.warning if self._failures == 1 else log.debug
+        say(self._event, error=str(error), failures=self._failures)
+
+    def over(self) -> None:
+        """It worked."""
+        if self._failures:
+            log.info(self._over_event, failures=self._failures)
+            self._failures = 0

@@ -11,6 +11,7 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance, Ledger, Trace
 from services._connector_kit.orders.ports import Clock
+from services._runtime.supervise import Trouble
 
 log = structlog.get_logger()
 
@@ -113,6 +114,7 @@ class AccountDesk:
             self._on_stopped(str(group.exceptions[0]))
 
     async def _tell_what_is_heard(self) -> None:
+        trouble = Trouble("telling_delayed")
         while True:
             what = await self._listener.waiting.get()
             while True:
@@ -122,9 +124,10 @@ class AccountDesk:
                     else:
                         await self._ledger.tell_balances(what, self._venue.milliseconds())
                 except TransientError as e:
-                    log.warning("telling_delayed", error=str(e))
+                    trouble.seen(e)
                     await self._clock.sleep(AFTER_ERROR)
                 else:
+                    trouble.over()
                     break
 
     def order_accepted(self) -> None:
@@ -145,13 +148,15 @@ class AccountDesk:
                 self._accepted.set()
 
     async def _keep_comparing(self) -> None:
+        trouble = Trouble("comparison_failed")
         while True:
             try:
                 await self.compare()
             except (TransientError, RejectedError) as e:
-                log.warning("comparison_failed", error=str(e))
+                trouble.seen(e)
                 await self._clock.sleep(AFTER_ERROR)
                 continue
+            trouble.over()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._listener.compare.wait()
@@ -209,6 +214,7 @@ class AccountDesk:
 
     async def _keep_telling_balances(self) -> None:
         """Where they moved, and all of them again before a minute is over."""
+        trouble = Trouble("balances_delayed")
         while True:
             due = self._balances_told + BALANCES_EVERY - self._clock.monotonic()
             with suppress(TimeoutError):
@@ -218,8 +224,10 @@ class AccountDesk:
             try:
                 await self._tell_balances()
             except (TransientError, RejectedError) as e:
-                log.warning("balances_delayed", error=str(e))
+                trouble.seen(e)
                 self._listener.balances.set()
+            else:
+                trouble.over()
             await self._clock.sleep(BALANCES_APART)
 
     async def _tell_balances(self) -> None:

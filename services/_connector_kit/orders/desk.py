@@ -16,6 +16,7 @@ from services._connector_kit.orders.placing import Placing
 from services._connector_kit.orders.ports import Bus, Clock, Entry, Refused, Server
 from services._connector_kit.orders.record import Record, content_of
 from services._runtime.failpoints import reach
+from services._runtime.supervise import Trouble
 
 log = structlog.get_logger()
 
@@ -60,14 +61,17 @@ class OrderDesk:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        trouble = Trouble("orders_delayed")
         async with asyncio.TaskGroup() as tasks:
             while True:
                 try:
                     await self._round(tasks)
                 except TransientError as e:
                     self._connected = False
-                    log.warning("orders_delayed", error=str(e))
+                    trouble.seen(e)
                     await self._clock.sleep(self._waits.after_error)
+                else:
+                    trouble.over()
 
     async def _round(self, tasks: asyncio.TaskGroup) -> None:
         if not self._connected:

@@ -32,6 +32,7 @@ from services._connector_kit.orders.ports import (
 )
 from services._connector_kit.orders.record import Record
 from services._runtime.failpoints import reach
+from services._runtime.supervise import Trouble
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -216,10 +217,11 @@ class Placing:
     async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a journal call, each of which may be repeated safely, until it is done."""
         wait = self.waits.retry
+        trouble = Trouble("journal_delayed")
         while True:
             try:
                 return await call()
             except TransientError as e:
-                log.warning("journal_delayed", error=str(e))
+                trouble.seen(e)
             await self.clock.sleep(wait)
             wait = min(wait * 2, self.waits.longest_retry)

@@ -22,7 +22,7 @@ from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.ports import Bus, Clock, Entry, Journal
 from services._runtime.failpoints import reach
-from services._runtime.supervise import full_jitter
+from services._runtime.supervise import Trouble, full_jitter
 
 log = structlog.get_logger()
 
@@ -100,6 +100,7 @@ class RequestDesk:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        trouble = Trouble("requests_delayed")
         async with asyncio.TaskGroup() as tasks:
             while True:
                 try:
@@ -108,9 +109,11 @@ class RequestDesk:
                         self._in_flight.add(entry.entry_id)
                         tasks.create_task(self._serve(entry))
                 except TransientError as e:
-                    log.warning("requests_delayed", error=str(e))
+                    trouble.seen(e)
                     self._looked_at_pending = float("-inf")
                     await self._clock.sleep(AFTER_ERROR)
+                else:
+                    trouble.over()
 
     async def _entries(self) -> list[Entry]:
         now = self._clock.monotonic()

@@ -8,8 +8,9 @@ from itertools import count, islice, repeat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from services._runtime.supervise import TransientError, full_jitter, keep_alive
+from services._runtime.supervise import TransientError, Trouble, full_jitter, keep_alive
 
 SECONDS = st.floats(min_value=0.001, max_value=1_000.0)
 
@@ -141,3 +142,18 @@ async def test_a_cancellation_in_a_wait_passes_through() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
+    """The first failure is a warning, the next are debug, and one line says that it works again."""
+    trouble = Trouble("reading_delayed")
+    with capture_logs() as logs:
+        for text in ("first", "second"):
+            trouble.seen(TransientError(text))
+        trouble.over()
+        trouble.over()
+    assert [(line["log_level"], line["event"], line["failures"]) for line in logs] == [
+        ("warning", "reading_delayed", 1),
+        ("debug", "reading_delayed", 2),
+        ("info", "reading_delayed_no_more", 2),
+    ]
