@@ -75,6 +75,7 @@ class Plan:
     stream_fault: str
     side: str  # of the market order
     long_pause: bool  # a stopped process sleeps for longer than its requests are valid
+    patient: bool  # the cancel waits for its order to be taken up, else it races it
     resends_at_once: bool  # an emptied Redis gets the commands again before the connector is back
 
     @property
@@ -141,6 +142,7 @@ def draw(seed: int) -> Plan:
         side=chance.choice(("buy", "sell")),
         long_pause=chance.random() < 0.5,
         resends_at_once=chance.random() < 0.5,
+        patient=chance.random() < 0.5,
     )
 
 
@@ -186,4 +188,6 @@ def reaching(failpoint: str) -> Plan:
         fault="execute_close" if unclear else "none",
         fate=FATES[number % 3],
         lost_replies=False,
+        settled_before=True,
+        patient=True,
     )

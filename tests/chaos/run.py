@@ -30,7 +30,7 @@ from tests.support.eventually import eventually
 from tests.support.processes import Service
 
 SETTLED_WITHIN = 45.0
-LOOK_EVERY = 0.2
+LOOK_EVERY = 0.5
 LOG_END = 6_000
 
 
@@ -137,7 +137,7 @@ async def _first_post(stage: Stage) -> None:
         evidence = await gather(stage.plan, stage.redis, stage.simulator_port)
         if evidence.ledger["arrivals"]:
             return
-        await asyncio.sleep(LOOK_EVERY / 10)
+        await asyncio.sleep(0.02)
 
 
 async def _go_on(

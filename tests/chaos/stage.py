@@ -6,18 +6,17 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from common_models.stream_names import CommandStream, connector, state_key
 from services._connector_kit.orders.ports import Remembered
-from services._connector_kit.orders.redis_bus import RedisBus
+from services._connector_kit.orders.redis_bus import RedisBus, order_key
 from services._connector_kit.orders.requests import COMMANDS
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
@@ -26,9 +25,7 @@ from tests.chaos.plan import FAULTS, MARGIN, QUERY_FAULT, Plan
 from tests.support.eventually import eventually_async
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.processes import Service, running
-from tests.support.venues import BINANCE, LUNO, is_ready, simulator
-
-log = structlog.get_logger()
+from tests.support.venues import BINANCE, LUNO, is_ready
 
 VENUES = {"binance": BINANCE, "luno": LUNO}
 SYMBOLS = {"binance": "BTC/USDT", "luno": "XBT/ZAR"}
@@ -45,9 +42,11 @@ SCALED = {
     "ORDER_BOOK_INTERVAL": "0.5",
 }
 STALE_MS = 60_000
+TAKEN_UP_WITHIN = 10.0
 # Longer than an entry may lie with an instance that doesn't answer.
 LAIN_MS = 120_000
-UP_WITHIN = 40.0
+# Generous: many processes start at once.
+UP_WITHIN = 90.0
 # Below the ports that the system hands out, so that nobody's connection takes one meanwhile.
 FIRST_PORT, PORT_BLOCKS, PORTS = 18_000, 1_700, 8
 
@@ -124,13 +123,17 @@ async def set_up(plan: Plan, folder: Path) -> AsyncIterator[Stage]:
         proxy = (
             await stack.enter_async_context(fault_proxy(server.port)) if plan.lost_replies else None
         )
+        health_port = next(ports)
         settings = {
+            "SIMULATOR_PORT": str(simulator_port),
+            "HEALTH_PORT": str(health_port),
             "SIMULATOR_RATE": "5",
             "SIMULATOR_BOOK_ORDERS": "50",
             "SIMULATOR_SYMBOLS": SYMBOLS[plan.venue],
             "SIMULATOR_SEED": str(plan.seed),
         }
-        await stack.enter_async_context(simulator(simulator_port, folder, **settings))
+        await stack.enter_async_context(running("exchange_simulator", settings, folder))
+        await eventually_async(lambda: is_ready(health_port), within=UP_WITHIN)
         await ask_simulator(simulator_port, "faults", "POST", _rules(plan))
         url = proxy.url if proxy else server.url
         yield Stage(plan, folder, server, redis, simulator_port, ports, url, proxy)
@@ -208,10 +211,22 @@ async def send(stage: Stage) -> None:
     await stage.place("limit", quantity=0.002)
     await stage.place("unreadable", typo=1)
     symbol = SYMBOLS[stage.plan.venue]
+    if stage.plan.patient:
+        await _until_taken_up(stage, f"{prefix}-cancelled")
     await stage.ask(
         "cancel_order", f"{prefix}-cancel", symbol=symbol, client_order_id=f"{prefix}-cancelled"
     )
     await stage.ask("request_balance", f"{prefix}-balance", exchange=stage.plan.venue)
+
+
+async def _until_taken_up(stage: Stage, client_order_id: str) -> None:
+    """Wait until the order has a record; not for long, as whoever would take it may be dead."""
+
+    async def has_record() -> bool:
+        return bool(await stage.client.exists(order_key(stage.name, client_order_id)))
+
+    with suppress(AssertionError):
+        await eventually_async(has_record, within=TAKEN_UP_WITHIN)
 
 
 async def send_again(stage: Stage) -> None:
