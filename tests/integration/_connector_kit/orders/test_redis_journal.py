@@ -245,7 +245,7 @@ async def test_whatever_is_lost_on_the_way_each_change_happens_once(
     client: Any = order.redis
     start = await client.dump(order_key(NAME, "order-1"))
     cuts = 0
-    for after in range(0, 2000, 19):
+    for after in range(0, 2000, 7 if lost == "reply" else 19):
         await client.delete(f"{NAME}:events:order_response", f"{NAME}:state:accepted_orders")
         async for key in client.scan_iter(f"{NAME}:state:answered:*"):
             await client.delete(key)
