@@ -1,0 +1,197 @@
+"""A venue's account in memory, and a ledger, for tests of what tells it and cancels on it."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from services._connector_kit.errors import RejectedError
+from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.bookkeeping import Report, Status, Told, news
+from services._connector_kit.orders.ledger import Balance, Trace
+
+NOW = 1_700_000_000_000
+
+
+class LoopClock:
+    """The port `Clock` on the running loop's time."""
+
+    def monotonic(self) -> float:
+        """It."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+def order(order_id: str, status: Status = "open", filled: int = 0, **fields: Any) -> Report:
+    """An order for 10 at 100."""
+    return Report(
+        **{
+            "order_id": order_id,
+            "client_order_id": f"client-{order_id}",
+            "symbol": "BTC/USDT",
+            "side": "buy",
+            "status": status,
+            "quantity": Decimal(10),
+            "filled": Decimal(filled),
+            "quote_filled": Decimal(filled) * 100,
+            "milliseconds": NOW,
+            "fee": {},
+            **fields,
+        }
+    )
+
+
+class AccountInMemory:
+    """Orders and balances; `faults` are raised by the next calls, whichever they are."""
+
+    def __init__(self, *orders: Report) -> None:
+        self.orders = {report.order_id: report for report in orders}
+        self.hidden: set[str] = set()
+        self.money = {"USDT": Decimal(1000)}
+        self.traded: list[str] = []
+        self.faults: list[Exception] = []
+        self.calls: list[str] = []
+        self.took = 0.0
+        self.listener: Listener | None = None
+        self._stopped: asyncio.Future[None] | None = None
+        # What a cancel does although its answer is a fault.
+        self.cancels_all_the_same = False
+
+    async def _call(self, name: str) -> None:
+        self.calls.append(name)
+        await asyncio.sleep(self.took)
+        if self.faults:
+            raise self.faults.pop(0)
+
+    def milliseconds(self) -> int:
+        """The venue's time."""
+        return NOW
+
+    def knows(self, symbol: str) -> bool:
+        """There is one symbol."""
+        return symbol == "BTC/USDT"
+
+    async def listen(self, listener: Listener) -> None:
+        """Keep the listener, until `stop_listening`."""
+        self.listener, self._stopped = listener, asyncio.get_running_loop().create_future()
+        await self._stopped
+
+    def stop_listening(self, error: Exception) -> None:
+        """The stream is refused."""
+        assert self._stopped is not None
+        self._stopped.set_exception(error)
+
+    async def open_orders(self) -> Sequence[Report]:
+        """Those that aren't closed."""
+        await self._call("open_orders")
+        shown = (r for r in self.orders.values() if r.order_id not in self.hidden)
+        return [report for report in shown if not report.closed]
+
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
+        """The mark counts the trades."""
+        await self._call("traded_since")
+        found = [
+            Trace("BTC/USDT", order_id, None, self.orders[order_id].filled)
+            for order_id in self.traded[int(mark or "0") :]
+        ]
+        return found, str(len(self.traded))
+
+    async def report(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> Report:
+        """One order."""
+        await self._call("report")
+        for report in self.orders.values():
+            named = order_id in (None, report.order_id)
+            called = client_order_id in (None, report.client_order_id)
+            if named and called and report.order_id not in self.hidden:
+                return report
+        raise RejectedError("no such order", code="none")
+
+    async def cancel(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> str:
+        """Cancel an open order."""
+        for report in self.orders.values():
+            wanted = report.order_id == order_id or report.client_order_id == client_order_id
+            if wanted and not report.closed:
+                if self.cancels_all_the_same or not self.faults:
+                    self.orders[report.order_id] = report._replace(status="canceled")
+                await self._call("cancel")
+                return report.order_id
+        await self._call("cancel")
+        raise RejectedError("nothing to cancel", code="none")
+
+    async def balances(self) -> Sequence[Balance]:
+        """What isn't zero."""
+        await self._call("balances")
+        return [Balance(asset, free, Decimal(0)) for asset, free in self.money.items() if free]
+
+
+class LedgerInMemory:
+    """What `Ledger` does, without a Redis: virtual time needs none."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Told] = {}
+        self.events: list[tuple[str, str, float]] = []
+        self.balances: list[tuple[str, float]] = []
+        self.waiting: dict[str, str] = {}
+        self.at: str | None = None
+        self._money: dict[str, Decimal] = {}
+
+    async def tell(self, report: Report, *, again: bool = False) -> bool:
+        """Note order id, status and filled quantity, where they are news."""
+        await asyncio.sleep(0)
+        self.waiting.pop(report.order_id, None)
+        told = self.told.get(report.order_id)
+        found = news(told, report, "binance", external=False, again=again)
+        if found is not None:
+            self.told[report.order_id] = found.told
+            event = found.event
+            self.events.append((event.order_id, event.status, event.filled_quantity))
+        return found is not None
+
+    async def open_orders(self) -> list[tuple[str, Told]]:
+        """What was told as open."""
+        await asyncio.sleep(0)
+        return [(order_id, told) for order_id, told in self.told.items() if not told.closed]
+
+    async def untold(self, traces: Sequence[Trace]) -> list[Trace]:
+        """Those that nothing was told of yet."""
+        told = self.told
+        return [t for t in traces if t.order_id not in told or not t.in_(told[t.order_id])]
+
+    async def accepted(self) -> dict[str, str]:
+        """What was accepted and not told."""
+        await asyncio.sleep(0)
+        return dict(self.waiting)
+
+    async def forget(self, order_id: str) -> None:
+        """Let go of it."""
+        self.told.pop(order_id, None)
+        self.waiting.pop(order_id, None)
+
+    async def mark(self) -> str | None:
+        """Up to where trades were compared."""
+        return self.at
+
+    async def set_mark(self, mark: str) -> None:
+        """Up to there."""
+        self.at = mark
+
+    async def assets(self) -> set[str]:
+        """Those that aren't zero."""
+        return {asset for asset, free in self._money.items() if free}
+
+    async def tell_balances(
+        self, balances: Iterable[Balance], at: int, *, all_of: Sequence[str] | None = None
+    ) -> None:
+        """Note asset and total of those that changed, or of all."""
+        await asyncio.sleep(0)
+        for asset, free, _ in balances:
+            if all_of is not None or self._money.get(asset, Decimal(0)) != free:
+                self.balances.append((asset, float(free)))
+            self._money[asset] = free

@@ -1,0 +1,305 @@
+"""Cancels and questions in virtual time: each is answered once, and the answer is true."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import pytest
+
+from common_models import CommandResponseEvent
+from services._connector_kit.errors import FeedStoppedError, RateLimitedError, TransientError
+from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders.ledger import Ledger
+from services._connector_kit.orders.ports import Bus, Entry, Journal
+from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.requests import GIVE_UP_AFTER, MOST_AT_ONCE, RequestDesk
+from tests.support.account_venue import NOW, AccountInMemory, LedgerInMemory, LoopClock, order
+from tests.support.orders import command, record
+from tests.support.virtual_time import run_virtually
+
+
+class Streams:
+    """The bus and the journal of one desk: entries in, answers out."""
+
+    def __init__(self, entries: Sequence[Entry], records: Sequence[Record]) -> None:
+        self._new = list(entries)
+        self._records = {taken.client_order_id: taken for taken in records}
+        self.pending: list[Entry] = []
+        self.answers: dict[str, CommandResponseEvent] = {}
+        self.letters: dict[str, str] = {}
+        self.answered_at: dict[str, float] = {}
+        self.faults: list[Exception] = []
+
+    async def prepare(self) -> bool:
+        """There are groups."""
+        return False
+
+    async def own_pending(self) -> Sequence[Entry]:
+        """What was read and not answered."""
+        return list(self.pending)
+
+    async def take_over(self) -> Sequence[Entry]:
+        """There is nobody else."""
+        return []
+
+    async def new_entries(self) -> Sequence[Entry]:
+        """All at once; then nothing for two seconds, and so on."""
+        if self.faults:
+            raise self.faults.pop(0)
+        found, self._new = self._new, []
+        self.pending += found
+        await asyncio.sleep(0.0 if found else 2.0)
+        return found
+
+    async def get(self, client_order_id: str) -> Record | None:
+        """The journal's record."""
+        return self._records.get(client_order_id)
+
+    async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
+        """Keep it; a second one would be a fault of the desk."""
+        assert entry.entry_id not in self.answered_at
+        self.pending.remove(entry)
+        self.answered_at[entry.entry_id] = asyncio.get_running_loop().time()
+        if answer is not None:
+            self.answers[entry.entry_id] = CommandResponseEvent.model_validate_json(answer)
+        if dead_letter is not None:
+            self.letters[entry.entry_id] = dead_letter
+
+
+def entry(name: str, number: int = 1, **fields: Any) -> Entry:
+    """One command."""
+    content = {"client_request_id": f"request-{number}", **fields}
+    return Entry(name, f"{number}-0", json.dumps(content).encode(), redelivered=False)
+
+
+def cancel(number: int = 1, **fields: Any) -> Entry:
+    """A cancel of BTC/USDT."""
+    return entry("cancel_order", number, symbol="BTC/USDT", **fields)
+
+
+class Served:
+    """What becomes of commands at a venue."""
+
+    def __init__(
+        self,
+        venue: AccountInMemory | None,
+        *entries: Entry,
+        records: Sequence[Record] = (),
+        redis_faults: Sequence[Exception] = (),
+    ) -> None:
+        self.streams = Streams(entries, records)
+        self.streams.faults = list(redis_faults)
+        self.ledger = LedgerInMemory()
+        self._venue = venue
+        run_virtually(self._serve())
+
+    async def _serve(self) -> None:
+        ledger = cast("Ledger", self.ledger)
+        account = None
+        if self._venue is not None:
+            account = AccountDesk(self._venue, ledger, LoopClock(), 30.0, lambda _: None)
+        desk = RequestDesk(
+            cast("Bus", self.streams),
+            cast("Journal", self.streams),
+            LoopClock(),
+            "binance",
+            self._venue,
+            account,
+            ledger,
+            lambda: NOW,
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(120.0):
+                await desk.run()
+
+    def outcome(self, number: int = 1) -> tuple[str, str | None]:
+        """Status and reason code of an answer."""
+        answer = self.streams.answers[f"{number}-0"]
+        assert answer.client_request_id == f"request-{number}"
+        assert answer.exchange == "binance"
+        return answer.status, answer.reason_code
+
+
+def test_an_open_order_is_cancelled_and_that_is_told() -> None:
+    """By either id."""
+    served = Served(
+        AccountInMemory(order("1"), order("2")),
+        cancel(1, order_id="1"),
+        cancel(2, client_order_id="client-2"),
+    )
+    assert [served.outcome(number) for number in (1, 2)] == [("done", None)] * 2
+    assert sorted(served.ledger.events) == [("1", "canceled", 0.0), ("2", "canceled", 0.0)]
+
+
+def test_a_cancel_whose_answer_was_lost_is_done_all_the_same() -> None:
+    """The next try finds nothing to cancel, because there is nothing left: that is success."""
+    venue = AccountInMemory(order("1"))
+    venue.cancels_all_the_same = True
+    venue.faults = [TransientError("no answer")]
+    served = Served(venue, cancel(order_id="1"))
+    assert served.outcome() == ("done", None)
+    assert venue.calls.count("cancel") == 2
+    assert served.ledger.events == [("1", "canceled", 0.0)]
+
+
+def test_a_cancel_is_done_though_the_order_isnt_shown_yet() -> None:
+    """The comparison tells it later; the answer isn't kept back."""
+    venue = AccountInMemory(order("1"))
+    venue.hidden = {"1"}
+    assert Served(venue, cancel(order_id="1")).outcome() == ("done", None)
+
+
+@pytest.mark.parametrize("status", ["filled", "expired"])
+def test_what_is_over_cant_be_cancelled(status: Any) -> None:
+    """And the answer says how it ended."""
+    served = Served(AccountInMemory(order("1", status)), cancel(order_id="1"))
+    assert served.outcome() == ("rejected", "nothing_to_cancel")
+    assert status in (served.streams.answers["1-0"].error_message or "")
+
+
+def test_a_cancel_waits_a_little_for_an_order_that_is_under_way() -> None:
+    """Its record isn't closed; an order that nobody sent isn't waited for."""
+    under_way = record(command(client_order_id="client-7"))
+    served = Served(
+        AccountInMemory(),
+        cancel(1, client_order_id="client-7"),
+        cancel(2, client_order_id="nobody-s"),
+        records=[under_way],
+    )
+    assert [served.outcome(number) for number in (1, 2)] == [("rejected", "nothing_to_cancel")] * 2
+    assert served.streams.answered_at["1-0"] >= 5.0
+    assert served.streams.answered_at["2-0"] < 1.0
+
+
+def test_all_orders_are_cancelled_whatever_happened_meanwhile() -> None:
+    """What isn't open any more doesn't count."""
+    served = Served(
+        AccountInMemory(order("1"), order("2", "filled", 10), order("3")),
+        entry("cancel_all_orders"),
+    )
+    assert served.outcome() == ("done", None)
+    assert sorted(served.ledger.events) == [("1", "canceled", 0.0), ("3", "canceled", 0.0)]
+
+
+def test_an_order_that_cant_be_cancelled_is_named() -> None:
+    """All others are, and the answer is no."""
+
+    class Stubborn(AccountInMemory):
+        async def cancel(
+            self, symbol: str, *, order_id: str | None, client_order_id: str | None
+        ) -> str:
+            """All but one."""
+            wanted = "none" if order_id == "2" else order_id
+            return await super().cancel(symbol, order_id=wanted, client_order_id=None)
+
+    served = Served(Stubborn(order("1"), order("2"), order("3")), entry("cancel_all_orders"))
+    assert served.outcome() == ("rejected", "not_all_canceled")
+    assert "2: " in (served.streams.answers["1-0"].error_message or "")
+    assert ("3", "canceled", 0.0) in served.ledger.events
+
+
+def test_a_question_tells_the_order_again() -> None:
+    """Though nothing is new."""
+    served = Served(
+        AccountInMemory(order("1")),
+        entry("query_order", 1, symbol="BTC/USDT", order_id="1"),
+        entry("query_order", 2, symbol="BTC/USDT", order_id="1"),
+        entry("query_order", 3, symbol="BTC/USDT", order_id="9"),
+        entry("query_order", 4, symbol="XBT/ZAR", order_id="1"),
+    )
+    assert [served.outcome(number) for number in (1, 2, 3, 4)] == [
+        ("done", None),
+        ("done", None),
+        ("rejected", "unknown_order"),
+        ("rejected", "unknown_symbol"),
+    ]
+    assert served.ledger.events == [("1", "open", 0.0)] * 2
+
+
+def test_balances_are_told_before_the_answer() -> None:
+    """Those named, zero too; another exchange's aren't ours."""
+    served = Served(
+        AccountInMemory(),
+        entry("request_balance", 1, exchange="binance", assets=["DOGE"]),
+        entry("request_balance", 2, exchange="luno"),
+        entry("request_balance", 3),  # for whose stream it is in
+    )
+    assert [served.outcome(number) for number in (1, 2, 3)] == [
+        ("done", None),
+        ("rejected", "wrong_exchange"),
+        ("done", None),
+    ]
+    assert ("DOGE", 0.0) in served.ledger.balances
+
+
+def test_a_silent_venue_is_asked_for_a_minute() -> None:
+    """Then the answer is that nobody knows; a ban that lasts longer isn't sat out."""
+    silent, banned = AccountInMemory(order("1")), AccountInMemory(order("1"))
+    silent.faults = [TransientError("silence")] * 10_000
+    banned.faults = [RateLimitedError("banned", retry_after=3 * 24 * 3600.0)]
+    for venue in (silent, banned):
+        served = Served(venue, cancel(order_id="1"))
+        assert served.outcome() == ("unknown", "no_answer")
+        assert GIVE_UP_AFTER <= served.streams.answered_at["1-0"] < GIVE_UP_AFTER + 1
+
+
+def test_a_refused_key_is_said_at_once() -> None:
+    """Asking again won't help."""
+    venue = AccountInMemory(order("1"))
+    venue.faults = [FeedStoppedError("Binance refused the key")]
+    assert Served(venue, cancel(order_id="1")).outcome() == ("rejected", "key_refused")
+
+
+def test_without_credentials_every_command_is_rejected() -> None:
+    """With a reason."""
+    served = Served(None, cancel(order_id="1"))
+    assert served.outcome() == ("rejected", "no_credentials")
+
+
+@pytest.mark.parametrize(
+    ("data", "answered"),
+    [
+        (b"no json", False),
+        (b'{"client_request_id": 7}', False),
+        (b'{"client_request_id": "request-1"}', True),
+        (b'{"client_request_id": "request-1", "symbol": "BTC/USDT"}', True),
+        (b'{"client_request_id": "request-1", "symbol": "A/B", "order_id": "1", "odd": 1}', True),
+    ],
+)
+def test_what_cant_be_read_is_a_dead_letter(data: bytes, *, answered: bool) -> None:
+    """Answered where the request's id can be read."""
+    served = Served(AccountInMemory(), Entry("cancel_order", "1-0", data, redelivered=False))
+    assert served.streams.letters.keys() == {"1-0"}
+    assert served.streams.pending == []
+    if answered:
+        assert served.outcome() == ("rejected", "invalid_command")
+    else:
+        assert served.streams.answers == {}
+
+
+def test_a_command_without_an_id_gets_one_from_its_entry() -> None:
+    """The same whenever it is read."""
+    data = b'{"symbol": "BTC/USDT", "order_id": "1"}'
+    served = Served(
+        AccountInMemory(order("1")), Entry("cancel_order", "5-6", data, redelivered=False)
+    )
+    assert served.streams.answers["5-6"].client_request_id == "x5-6"
+
+
+def test_trouble_with_redis_is_waited_out() -> None:
+    """And then the commands are served."""
+    faults = [TransientError("NOGROUP")] * 3
+    served = Served(AccountInMemory(order("1")), cancel(order_id="1"), redis_faults=faults)
+    assert served.outcome() == ("done", None)
+
+
+def test_a_crowd_of_commands_is_served_in_turn() -> None:
+    """At most so many at once; all are answered."""
+    venue = AccountInMemory(*(order(str(number)) for number in range(1, 101)))
+    venue.took = 0.5
+    served = Served(venue, *(cancel(number, order_id=str(number)) for number in range(1, 101)))
+    assert {served.outcome(number) for number in range(1, 101)} == {("done", None)}
+    times = sorted(served.streams.answered_at.values())
+    assert len([moment for moment in times if moment <= times[0] + 0.01]) <= MOST_AT_ONCE
