@@ -1,0 +1,169 @@
+"""Luno's user stream, frame by frame: which orders are asked for, what is doubted, what ends it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.bookkeeping import Report
+from services.luno_connector.account import LunoAccount
+from services.luno_connector.rest_orders import OrderRest
+from services.luno_connector.settings import LunoSettings
+from tests.support.account_venue import order
+from tests.support.eventually import eventually
+
+XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
+
+
+class Rest:
+    """Luno's REST: it knows every order, until a fault is put in."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+        self.canceled: list[str] = []
+        self.faults: list[Exception] = []
+        self.found = order("BX1", symbol="XBT/ZAR")
+
+    async def report(self, *, order_id: str | None, client_order_id: str | None) -> Report:
+        """An order."""
+        self.asked.append(order_id)
+        if self.faults:
+            raise self.faults.pop(0)
+        return self.found if order_id is None else self.found._replace(order_id=order_id)
+
+    async def cancel(self, order_id: str) -> None:
+        """Take its word for it."""
+        self.canceled.append(order_id)
+
+
+def account(rest: Rest) -> LunoAccount:
+    """The account on that REST."""
+    settings = LunoSettings.model_construct(
+        luno_stream_url="ws://127.0.0.1",
+        luno_api_key_id=SecretStr("key"),
+        luno_api_secret_key=SecretStr("secret"),
+    )
+    return LunoAccount(cast("OrderRest", rest), VenueClock(), settings, [XBT])
+
+
+def status(order_id: str, market: str = "XBTZAR") -> dict[str, Any]:
+    """An order changed."""
+    update = {"order_id": order_id, "client_order_id": "", "market_id": market, "status": "PENDING"}
+    return {"type": "order_status", "timestamp": 1, "order_status_update": update}
+
+
+def fill(order_id: str) -> dict[str, Any]:
+    """An order was filled."""
+    update = {"order_id": order_id, "market_id": "XBTZAR", "base_fill": "1.0", "base_delta": "0.4"}
+    return {"type": "order_fill", "timestamp": 1, "order_fill_update": update}
+
+
+@asynccontextmanager
+async def asking(luno: LunoAccount, listener: Listener) -> AsyncIterator[None]:
+    """Changed orders are asked for while the block runs."""
+    task = asyncio.create_task(luno._ask_for_changed(listener))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_order_that_changed_is_asked_for_once() -> None:
+    """However many frames say so; one of another market isn't."""
+    rest, listener = Rest(), Listener()
+    luno = account(rest)
+    for frame in (status("BX1"), fill("BX1"), status("BX2"), fill("BX1"), status("BX3", "DOGEZAR")):
+        luno._on_text(json.dumps(frame).encode(), listener)
+    async with asking(luno, listener):
+        await eventually(lambda: listener.waiting.qsize() == 2)
+    assert rest.asked == ["BX1", "BX2"]
+
+
+@pytest.mark.parametrize("error", [TransientError("silence"), RejectedError("no such order")])
+async def test_an_order_that_cant_be_read_is_left_to_the_comparison(error: Exception) -> None:
+    """The others are told."""
+    rest, listener = Rest(), Listener()
+    rest.faults = [error]
+    luno = account(rest)
+    for name in ("BX1", "BX2"):
+        luno._on_text(json.dumps(status(name)).encode(), listener)
+    async with asking(luno, listener):
+        await eventually(lambda: listener.waiting.qsize() == 1)
+    assert listener.compare.is_set()
+
+
+def test_a_balance_that_moved_is_asked_for() -> None:
+    """The frame has an account's number, not its asset."""
+    listener = Listener()
+    frame = {"type": "balance_update", "balance_update": {"account_id": 8, "balance": "1.0"}}
+    account(Rest())._on_text(json.dumps(frame).encode(), listener)
+    assert listener.balances.is_set()
+    assert not listener.compare.is_set()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"rubbish",
+        b"\xff\xfe",
+        b"[]",
+        b"7",
+        b"null",
+        b"{}",
+        b'{"type": "order_status", "order_status_update": null}',
+        b'{"type": "order_fill", "order_fill_update": {"market_id": "XBTZAR"}}',
+    ],
+)
+def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> None:
+    """What it said, the comparison finds out; the stream goes on."""
+    listener = Listener()
+    luno = account(Rest())
+    luno._on_text(frame, listener)
+    assert luno._bad_frames.count == 1
+    assert listener.compare.is_set()
+
+
+def test_keep_alives_and_new_kinds_are_no_fault() -> None:
+    """Nothing follows from them."""
+    listener = Listener()
+    luno = account(Rest())
+    for frame in (b'""', b'{"type": "something_new"}'):
+        luno._on_text(frame, listener)
+    assert luno._bad_frames.count == 0
+    assert not listener.compare.is_set()
+
+
+def test_a_refusal_ends_the_stream() -> None:
+    """A bad key for good, anything else until the next try."""
+    for code, error in (
+        ("invalid_credentials", FeedStoppedError),
+        ("auth_timeout", TransientError),
+    ):
+        frame = {"error_code": code, "error": "no"}
+        with pytest.raises(error):
+            account(Rest())._on_text(json.dumps(frame).encode(), Listener())
+
+
+async def test_a_cancel_is_for_the_very_order_that_was_named() -> None:
+    """Luno takes an id and nothing else: symbol and client id are looked at first."""
+    rest = Rest()
+    luno = account(rest)
+    assert await luno.cancel("XBT/ZAR", order_id="BX7", client_order_id=None) == "BX7"
+    assert await luno.cancel("XBT/ZAR", order_id=None, client_order_id="client-BX1") == "BX1"
+    assert rest.canceled == ["BX7", "BX1"]
+    for symbol, client_order_id in (("ETH/ZAR", None), ("XBT/ZAR", "another")):
+        with pytest.raises(RejectedError):
+            await luno.cancel(symbol, order_id="BX1", client_order_id=client_order_id)
+    rest.found = order("BX1", "filled", 10, symbol="XBT/ZAR")
+    with pytest.raises(RejectedError, match="nothing left"):
+        await luno.cancel("XBT/ZAR", order_id="BX1", client_order_id=None)
+    assert rest.canceled == ["BX7", "BX1"]
