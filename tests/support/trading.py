@@ -23,9 +23,10 @@ from common_models import (
     OrderStatusUpdateEvent,
 )
 from common_models.stream_names import CommandStream, EventStream, MarketStream, connector
-from services._local.redis_server import RedisServer, free_port
+from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
+from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
 from tests.support.venues import BINANCE, LUNO, Venue, is_ready, simulator
 
@@ -95,7 +96,7 @@ class TradingDesk:
     @asynccontextmanager
     async def connector(self, **settings: str) -> AsyncIterator[Service]:
         """The connector as a process, ready when the block starts."""
-        health_port = free_port()
+        health_port = quiet_port()
         environment = {
             **self.market.venue.environment(self.simulator_port, self.redis_url, health_port),
             **self.market.key,
@@ -295,8 +296,8 @@ class TradingDesk:
 @asynccontextmanager
 async def trading_desk(market: Market, folder: Path, **settings: str) -> AsyncIterator[TradingDesk]:
     """A Redis and a simulator while the block runs; connectors are up to the test."""
-    server = RedisServer(folder / "redis", free_port())
-    port = free_port()
+    server = RedisServer(folder / "redis", quiet_port())
+    port = quiet_port()
     await server.start()
     try:
         async with (

@@ -41,8 +41,10 @@ OWN_PENDING_EVERY = 5.0
 AFTER_ERROR = 0.2
 # A command that the venue doesn't answer for so long is answered `unknown`.
 GIVE_UP_AFTER = 60.0
-# A cancel may overtake its order: for so long it is tried again while the order is under way.
+# A cancel may overtake its order: for so long it is tried again while the order is under way, and
+# while nobody has heard of it.
 ORDER_APPEARS_WITHIN = 5.0
+ORDER_CLAIMED_WITHIN = 1.0
 
 
 class Outcome(NamedTuple):
@@ -194,7 +196,7 @@ class RequestDesk:
         return Outcome("rejected", "unknown_symbol", f"symbol {symbol!r} is none of this connector")
 
     async def _cancel(self, command: CancelOrderCommand, venue: RequestVenue) -> Outcome:
-        until = self._clock.monotonic() + ORDER_APPEARS_WITHIN
+        started = self._clock.monotonic()
         while True:
             try:
                 reach("before_cancel")
@@ -210,8 +212,7 @@ class RequestDesk:
                     # Perhaps by an earlier try of ours, whose answer was lost.
                     await self._ledger.tell(report)
                     return DONE
-                waiting = await self._under_way(command) if report is None else not report.closed
-                if waiting and self._clock.monotonic() < until:
+                if self._clock.monotonic() - started < await self._patience(command, report):
                     await self._clock.sleep(AFTER_ERROR)
                     continue
                 state = f"the order is {report.status}: " if report else ""
@@ -239,11 +240,16 @@ class RequestDesk:
         except RejectedError:
             return None
 
-    async def _under_way(self, command: CancelOrderCommand) -> bool:
+    async def _patience(self, command: CancelOrderCommand, report: Report | None) -> float:
+        """How long a cancel that was refused is tried again, in seconds."""
+        if report is not None:
+            return 0.0 if report.closed else ORDER_APPEARS_WITHIN
         if command.client_order_id is None:
-            return False
+            return 0.0
         record = await self._journal.get(command.client_order_id)
-        return record is not None and record.state != "closed"
+        if record is None:
+            return ORDER_CLAIMED_WITHIN
+        return 0.0 if record.state == "closed" else ORDER_APPEARS_WITHIN
 
     async def _query(self, command: QueryOrderCommand, venue: RequestVenue) -> Outcome:
         try:
