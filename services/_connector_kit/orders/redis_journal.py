@@ -52,6 +52,12 @@ class RedisJournal:
         found = await reading(self._redis.get(self._key(client_order_id)))
         return None if found is None else load(found)
 
+    async def orders_waiting(self) -> bool:
+        """True while `place_order` commands are not yet answered."""
+        stream = str(CommandStream(self._connector, "place_order"))
+        groups: Any = await reading(self._redis.xinfo_groups(stream))
+        return any(group["pending"] or group["lag"] for group in groups)
+
     async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
         """Publish `unknown`, once, and note it in the record."""
         del entry  # it stays pending: the final answer acknowledges it

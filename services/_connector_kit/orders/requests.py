@@ -1,7 +1,7 @@
 """All commands but `place_order`: cancel, cancel all, query, balances. Each may be done again."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
@@ -44,6 +44,9 @@ GIVE_UP_AFTER = 60.0
 # A cancel may overtake its order: for so long it is tried again while the order is under way, and
 # while nobody has heard of it.
 ORDER_APPEARS_WITHIN = 5.0
+# While place_order commands wait to be claimed, as the first ones on a new Redis do for some
+# seconds, the order to be cancelled may be among them.
+ORDERS_WAIT_AT_MOST = 15.0
 ORDER_CLAIMED_WITHIN = 1.0
 
 
@@ -74,10 +77,14 @@ class RequestVenue(AccountVenue, Protocol):
         """
 
 
+async def _never() -> bool:
+    return False
+
+
 class RequestDesk:
     """One connector's commands that may be done again; `venue` is None without credentials."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it is put together from
         self,
         bus: Bus,
         journal: Journal,
@@ -87,7 +94,10 @@ class RequestDesk:
         account: AccountDesk | None,
         ledger: Ledger,
         milliseconds: Callable[[], int],
+        *,
+        orders_waiting: Callable[[], Awaitable[bool]] = _never,
     ) -> None:
+        self._orders_waiting = orders_waiting
         self._bus = bus
         self._milliseconds = milliseconds
         self._journal = journal
@@ -248,7 +258,8 @@ class RequestDesk:
             return 0.0
         record = await self._journal.get(command.client_order_id)
         if record is None:
-            return ORDER_CLAIMED_WITHIN
+            waiting = await self._orders_waiting()
+            return ORDERS_WAIT_AT_MOST if waiting else ORDER_CLAIMED_WITHIN
         return 0.0 if record.state == "closed" else ORDER_APPEARS_WITHIN
 
     async def _query(self, command: QueryOrderCommand, venue: RequestVenue) -> Outcome:

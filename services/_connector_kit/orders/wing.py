@@ -159,6 +159,7 @@ async def serve_orders(
                 account,
                 ledger,
                 venue.milliseconds,
+                orders_waiting=journal.orders_waiting,
             )
             tasks.create_task(requests.run())
         tasks.create_task(keep_trimmed(redis, name, ["place_order", *COMMANDS], clock))
