@@ -245,7 +245,7 @@ async def test_a_cancel_may_overtake_its_order(desk: TradingDesk) -> None:
     await desk.fault(order_id, execute="late", execute_after_ms=300)
     await desk.order(client_order_id=order_id, price=await desk.far_below())
     done = await desk.request("cancel_order", symbol=desk.market.symbol, client_order_id=order_id)
-    assert done.status == "done"
+    assert done.status == "done", done
     await desk.status(order_id, "canceled")
 
 

@@ -12,6 +12,7 @@ from common_models import (
     CancelAllOrdersCommand,
     CancelOrderCommand,
     CommandResponseEvent,
+    OrderResponseEvent,
     QueryOrderCommand,
     RequestBalanceCommand,
 )
@@ -21,6 +22,7 @@ from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.ports import Bus, Clock, Entry, Journal
+from services._connector_kit.orders.record import Record
 from services._runtime.failpoints import reach
 from services._runtime.supervise import Trouble, full_jitter
 
@@ -324,3 +326,10 @@ class RequestDesk:
                 await self._clock.sleep(AFTER_ERROR)
             else:
                 return
+
+
+def _refused(record: Record) -> bool:
+    """True for a record that was closed without an order."""
+    if record.state != "closed":
+        return False
+    return OrderResponseEvent.model_validate_json(record.answer or "").order_id is None

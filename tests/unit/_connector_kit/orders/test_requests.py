@@ -11,8 +11,9 @@ import pytest
 from common_models import CommandResponseEvent
 from services._connector_kit.errors import FeedStoppedError, RateLimitedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders.answers import accepted, rejected
 from services._connector_kit.orders.ledger import Ledger
-from services._connector_kit.orders.ports import Bus, Entry, Journal
+from services._connector_kit.orders.ports import Bus, Entry, Journal, Refused, VenueOrder
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.requests import GIVE_UP_AFTER, MOST_AT_ONCE, RequestDesk
 from tests.support.account_venue import NOW, AccountInMemory, LedgerInMemory, LoopClock, order
@@ -160,20 +161,25 @@ def test_what_is_over_cant_be_cancelled(status: Any) -> None:
 
 
 def test_a_cancel_waits_a_little_for_an_order_that_is_under_way() -> None:
-    """Long while its record isn't closed, less where nobody has heard of it, else not at all."""
+    """Long while it may yet show, less where nobody has heard of it, else not at all."""
     under_way = record(command(client_order_id="client-7"))
-    over = record(command(client_order_id="client-8"), state="closed")
+    taken = record(command(client_order_id="client-8"))
+    entry_8 = Entry("place_order", taken.entry_id, b"", redelivered=False)
+    over = taken.closed(rejected(taken.order, entry_8, Refused("halted", "why"), NOW))
+    slow = record(command(client_order_id="client-9"))
+    shown_late = slow.closed(accepted(slow, VenueOrder("9", "client-9", "0"), NOW))
     served = Served(
         AccountInMemory(),
         cancel(1, client_order_id="client-7"),
         cancel(2, client_order_id="nobody-s"),
         cancel(3, client_order_id="client-8"),
         cancel(4, order_id="8"),
-        records=[under_way, over],
+        cancel(5, client_order_id="client-9"),
+        records=[under_way, over, shown_late],
     )
-    assert {served.outcome(number) for number in range(1, 5)} == {("rejected", "nothing_to_cancel")}
-    answered = [round(served.streams.answered_at[f"{number}-0"]) for number in range(1, 5)]
-    assert answered == [5, 1, 0, 0]
+    assert {served.outcome(number) for number in range(1, 6)} == {("rejected", "nothing_to_cancel")}
+    answered = [round(served.streams.answered_at[f"{number}-0"]) for number in range(1, 6)]
+    assert answered == [5, 1, 0, 0, 5]
 
 
 def test_all_orders_are_cancelled_whatever_happened_meanwhile() -> None:
