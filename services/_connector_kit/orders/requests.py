@@ -262,7 +262,8 @@ class RequestDesk:
         if record is None:
             waiting = await self._orders_waiting()
             return ORDERS_WAIT_AT_MOST if waiting else ORDER_CLAIMED_WITHIN
-        return 0.0 if record.state == "closed" else ORDER_APPEARS_WITHIN
+        # Accepted since we looked, or the venue is slow to show it: it is there, or was.
+        return 0.0 if _refused(record) else ORDER_APPEARS_WITHIN
 
     async def _query(self, command: QueryOrderCommand, venue: RequestVenue) -> Outcome:
         try:
