@@ -43,13 +43,14 @@ OWN_PENDING_EVERY = 5.0
 AFTER_ERROR = 0.2
 # A command that the venue doesn't answer for so long is answered `unknown`.
 GIVE_UP_AFTER = 60.0
-# A cancel may overtake its order: for so long it is tried again while the order is under way, and
-# while nobody has heard of it.
-ORDER_APPEARS_WITHIN = 5.0
-# While place_order commands wait to be claimed, as the first ones on a new Redis do for some
-# seconds, the order to be cancelled may be among them.
-ORDERS_WAIT_AT_MOST = 15.0
+# A cancel may overtake its order: for so long since it came it is tried again while nobody has
+# heard of the order,
 ORDER_CLAIMED_WITHIN = 1.0
+# while place_order commands wait to be claimed, as the first ones on a new Redis do for some
+# seconds: the order may be among them,
+ORDERS_WAIT_AT_MOST = 15.0
+# and while the order is under way, or accepted and not shown yet.
+ORDER_APPEARS_WITHIN = 20.0
 
 
 class Outcome(NamedTuple):
@@ -258,9 +259,10 @@ class RequestDesk:
             return 0.0 if report.closed else ORDER_APPEARS_WITHIN
         if command.client_order_id is None:
             return 0.0
+        # In this order: what waits no longer has its record by then.
+        waiting = await self._orders_waiting()
         record = await self._journal.get(command.client_order_id)
         if record is None:
-            waiting = await self._orders_waiting()
             return ORDERS_WAIT_AT_MOST if waiting else ORDER_CLAIMED_WITHIN
         # Accepted since we looked, or the venue is slow to show it: it is there, or was.
         return 0.0 if _refused(record) else ORDER_APPEARS_WITHIN

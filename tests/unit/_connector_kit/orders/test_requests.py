@@ -179,7 +179,7 @@ def test_a_cancel_waits_a_little_for_an_order_that_is_under_way() -> None:
     )
     assert {served.outcome(number) for number in range(1, 6)} == {("rejected", "nothing_to_cancel")}
     answered = [round(served.streams.answered_at[f"{number}-0"]) for number in range(1, 6)]
-    assert answered == [5, 1, 0, 0, 5]
+    assert answered == [20, 1, 0, 0, 20]
 
 
 def test_all_orders_are_cancelled_whatever_happened_meanwhile() -> None:
