@@ -20,6 +20,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance, Trace
+from services._connector_kit.rate_limit import Priority
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
@@ -138,7 +139,14 @@ class LunoAccount:
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> Report:
         """What became of one order; RejectedError where there is none."""
-        found = await self._rest.report(order_id=order_id, client_order_id=client_order_id)
+        return await self._report(symbol, order_id, client_order_id, Priority.BALANCES)
+
+    async def _report(
+        self, symbol: str, order_id: str | None, client_order_id: str | None, priority: Priority
+    ) -> Report:
+        found = await self._rest.report(
+            order_id=order_id, client_order_id=client_order_id, priority=priority
+        )
         if found.symbol != symbol:
             raise RejectedError(f"the order is of {found.symbol}", code=UNKNOWN_ORDER)
         if client_order_id not in (None, found.client_order_id):
@@ -156,7 +164,7 @@ class LunoAccount:
         Raises:
             RejectedError: there is nothing to cancel.
         """
-        found = await self.report(symbol, order_id=order_id, client_order_id=client_order_id)
+        found = await self._report(symbol, order_id, client_order_id, Priority.CANCEL)
         if found.closed:
             raise RejectedError("there is nothing left of it to cancel")
         await self._rest.cancel(found.order_id)

@@ -62,7 +62,7 @@ class OrderRest:
 
     async def order(self, client_order_id: str) -> VenueOrder:
         """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
-        row = await self._row(client_order_id=client_order_id)
+        row = await self._row({"client_order_id": client_order_id}, Priority.RESOLVE)
         return _read(lambda: translate_orders.venue_order(row))
 
     async def orders(self, pair: str) -> Sequence[VenueOrder]:
@@ -70,11 +70,16 @@ class OrderRest:
         rows = [*await self._list(pair, closed=False), *await self._list(pair, closed=True)]
         return _read(lambda: [translate_orders.venue_order(row) for row in rows])
 
-    async def report(self, *, order_id: str | None, client_order_id: str | None) -> Report:
+    async def report(
+        self,
+        *,
+        order_id: str | None,
+        client_order_id: str | None,
+        priority: Priority = Priority.BALANCES,
+    ) -> Report:
         """What became of one order; RejectedError where there is none of our symbols."""
-        row = await self._row(
-            **({"id": order_id} if order_id else {"client_order_id": client_order_id})
-        )
+        reference = {"id": order_id} if order_id else {"client_order_id": client_order_id}
+        row = await self._row(reference, priority)
         instrument = self._by_pair.get(str(row.get("pair")))
         if instrument is None:
             raise RejectedError(f"the order is of {row.get('pair')!r}", code=UNKNOWN_ORDER)
@@ -82,16 +87,16 @@ class OrderRest:
 
     async def open_orders(self) -> list[Report]:
         """The account's open orders of our symbols."""
-        return await self._reports(closed=False, priority=Priority.RESOLVE)
+        return await self._reports(closed=False)
 
     async def recently_closed(self) -> list[Report]:
         """The latest closed orders of our symbols."""
-        return await self._reports(closed=True, priority=Priority.BALANCES)
+        return await self._reports(closed=True)
 
-    async def _reports(self, *, closed: bool, priority: Priority) -> list[Report]:
+    async def _reports(self, *, closed: bool) -> list[Report]:
         found = []
         for pair, instrument in self._by_pair.items():
-            rows = await self._list(pair, closed=closed, priority=priority)
+            rows = await self._list(pair, closed=closed, priority=Priority.BALANCES)
             found += _read(
                 lambda i=instrument, r=rows: [translate_orders.order_report(x, i) for x in r]  # type: ignore[misc]
             )
@@ -106,10 +111,10 @@ class OrderRest:
         answer = await self._luno.call(self._luno.sdk.get_balances, Priority.BALANCES)
         return _read(lambda: translate_orders.balances(answer["balance"] or ()))
 
-    async def _row(self, **reference: str | None) -> Mapping[str, Any]:
-        row = await self._luno.call(
-            lambda: self._luno.sdk.get_order_v3(**reference), Priority.RESOLVE
-        )
+    async def _row(
+        self, reference: Mapping[str, str | None], priority: Priority
+    ) -> Mapping[str, Any]:
+        row = await self._luno.call(lambda: self._luno.sdk.get_order_v3(**reference), priority)
         return _read(lambda: dict(row))
 
     async def _list(

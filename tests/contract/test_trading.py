@@ -37,7 +37,8 @@ async def test_a_limit_order_is_accepted_rests_and_is_cancelled(desk: TradingDes
 async def test_a_market_buy_is_filled_with_trades_fee_and_balances(desk: TradingDesk) -> None:
     """What is told is what the venue has in its books."""
     order_id = await desk.order()
-    assert (await desk.response(order_id)).status == "accepted"
+    answer = await desk.response(order_id)
+    assert answer.status == "accepted", answer
     filled = await desk.status(order_id, "filled")
     await settled(desk, order_id)
     (order,) = await desk.at_venue(order_id)
@@ -54,7 +55,8 @@ async def test_a_market_buy_is_filled_with_trades_fee_and_balances(desk: Trading
 async def test_a_market_sell_is_filled(desk: TradingDesk) -> None:
     """Also where the venue doesn't say how much a market order asked for."""
     order_id = await desk.order(side="sell")
-    assert (await desk.response(order_id)).status == "accepted"
+    answer = await desk.response(order_id)
+    assert answer.status == "accepted", answer
     filled = await desk.status(order_id, "filled")
     assert (filled.filled_quantity, filled.remaining_quantity) == (desk.market.quantity, 0.0)
     assert all(trade.side == "sell" for trade in filled.trades or ())
@@ -89,7 +91,8 @@ async def test_what_must_trade_at_once_ends_where_it_cant(
 ) -> None:
     """It is accepted, and over without a fill."""
     order_id = await desk.order(price=await desk.far_below(), time_in_force=time_in_force)
-    assert (await desk.response(order_id)).status == "accepted"
+    answer = await desk.response(order_id)
+    assert answer.status == "accepted", answer
     over = await desk.status(order_id, "expired", "canceled")
     assert over.filled_quantity == 0.0
 
@@ -100,7 +103,8 @@ async def test_what_must_trade_at_once_trades_where_it_can(
 ) -> None:
     """A price beyond the other side's takes it."""
     order_id = await desk.order(price=await desk.marketable(), time_in_force=time_in_force)
-    assert (await desk.response(order_id)).status == "accepted"
+    answer = await desk.response(order_id)
+    assert answer.status == "accepted", answer
     assert (await desk.status(order_id, "filled")).filled_quantity == desk.market.quantity
 
 
@@ -283,7 +287,8 @@ async def test_an_answer_that_is_lost_is_unknown_first_then_accepted(desk: Tradi
     order_id = uuid4().hex
     await desk.fault(order_id, answer="close")
     await desk.order(client_order_id=order_id, price=await desk.far_below())
-    assert (await desk.response(order_id)).status == "accepted"
+    answer = await desk.response(order_id)
+    assert answer.status == "accepted", answer
     answers = await desk.responses(order_id)
     assert [answer.status for answer in answers] == ["unknown", "accepted"]
     assert answers[0].reason_code == "outcome_unknown"

@@ -42,7 +42,7 @@ SMALL_WAITS = {
     "ORDER_VALIDITY": "2",
     "ORDER_RESOLVE_MARGIN": "0.5",
     "ORDER_MISSED_FOR": "0.5",
-    "RECONCILE_INTERVAL": "1",
+    "RECONCILE_INTERVAL": "10",  # Luno's calls are few: 300 a minute
 }
 
 

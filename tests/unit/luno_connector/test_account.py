@@ -14,6 +14,7 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.rate_limit import Priority
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
@@ -32,7 +33,13 @@ class Rest:
         self.faults: list[Exception] = []
         self.found = order("BX1", symbol="XBT/ZAR")
 
-    async def report(self, *, order_id: str | None, client_order_id: str | None) -> Report:
+    async def report(
+        self,
+        *,
+        order_id: str | None,
+        client_order_id: str | None,
+        priority: Priority = Priority.BALANCES,
+    ) -> Report:
         """An order."""
         self.asked.append(order_id)
         if self.faults:
