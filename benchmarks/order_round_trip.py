@@ -19,9 +19,10 @@ from redis.asyncio import Redis
 
 from services._connector_kit.orders.ports import Remembered
 from services._connector_kit.orders.redis_bus import RedisBus
-from services._local.redis_server import RedisServer, free_port
+from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
+from tests.support.ports import quiet_port
 from tests.support.processes import running
 
 ORDERS = 200
@@ -112,9 +113,9 @@ async def main() -> None:
     """Start everything, measure, print the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        server = RedisServer(folder / "redis", free_port())
+        server = RedisServer(folder / "redis", quiet_port())
         await server.start()
-        port = free_port()
+        port = quiet_port()
         simulator = {"SIMULATOR_PORT": str(port), "HEALTH_PORT": "0", "SIMULATOR_RATE": "5"}
         connector = {
             "REDIS_URL": server.url,

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
-from services._local.redis_server import RedisServer, free_port
+from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
+from tests.support.ports import quiet_port
 
 # How long an example takes says something about the machine's other work, not about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,7 +19,7 @@ settings.load_profile("busy")
 @pytest.fixture
 async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A real server of this test alone: it may be stopped, killed and started again."""
-    server = RedisServer(tmp_path / "redis", free_port())
+    server = RedisServer(tmp_path / "redis", quiet_port())
     await server.start()
     yield server
     await server.stop()

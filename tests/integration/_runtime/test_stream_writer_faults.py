@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from services._local.redis_server import RedisServer, free_port
+from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
+from tests.support.ports import quiet_port
 from tests.support.stream_writing import (
     TICKER,
     TRADES,
@@ -130,7 +131,7 @@ async def test_a_redis_killed_and_restarted_has_every_trade_once_and_the_latest_
     tmp_path: Path,
 ) -> None:
     """SIGKILL in mid-stream, five times; `appendfsync always` keeps all that Redis answered."""
-    server = RedisServer(tmp_path / "careful", free_port(), "--appendfsync", "always")
+    server = RedisServer(tmp_path / "careful", quiet_port(), "--appendfsync", "always")
     wanted: list[bytes] = []
     try:
         await server.start()

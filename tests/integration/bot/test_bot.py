@@ -14,9 +14,10 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services._local.redis_server import RedisServer, free_port
+from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually_async
 from tests.support.market_data import order_book, ticker, trade, wire
+from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, Service, running
 
 STREAMS = [f"binance:BTCUSDT:{kind}" for kind in ("ticker", "orderbook", "trades")]
@@ -56,7 +57,7 @@ class Bot:
 @asynccontextmanager
 async def running_bot(redis: RedisServer, folder: Path) -> AsyncIterator[Bot]:
     """A bot that is alive; it is stopped by the end of the block at the latest."""
-    port = free_port()
+    port = quiet_port()
     environment = {
         "REDIS_URL": redis.url,
         "HEALTH_PORT": str(port),
@@ -143,7 +144,7 @@ async def test_the_bot_lives_through_the_loss_of_redis(
 
 async def test_the_bot_starts_before_redis(tmp_path: Path) -> None:
     """Start order doesn't matter: it waits, and says for what."""
-    server = RedisServer(tmp_path / "redis", free_port())
+    server = RedisServer(tmp_path / "redis", quiet_port())
     async with running_bot(server, tmp_path / "bot") as bot:
         assert (await bot.get("/ready"))["code"] == 503
         await server.start()

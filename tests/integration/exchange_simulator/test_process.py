@@ -5,8 +5,8 @@ from typing import Any
 
 import aiohttp
 
-from services._local.redis_server import free_port
 from tests.support.eventually import eventually_async
+from tests.support.ports import quiet_port
 from tests.support.processes import running
 
 
@@ -42,7 +42,7 @@ async def test_a_killed_simulator_starts_again_with_ids_above_its_old_ones(
     tmp_path: Path,
 ) -> None:
     """Even at full speed; and SIGTERM ends it with exit code 0."""
-    port = free_port()
+    port = quiet_port()
     environment = {
         "SIMULATOR_PORT": str(port),
         "HEALTH_PORT": "0",
@@ -59,7 +59,7 @@ async def test_a_killed_simulator_starts_again_with_ids_above_its_old_ones(
 
 async def test_a_taken_port_is_one_clear_error(tmp_path: Path) -> None:
     """It names the setting, and the exit code is 1."""
-    port = free_port()
+    port = quiet_port()
     environment = {"SIMULATOR_PORT": str(port), "HEALTH_PORT": "0", "SIMULATOR_RATE": "1"}
     async with running("exchange_simulator", environment, tmp_path / "one"):
         await started(port)

@@ -7,11 +7,11 @@ from pathlib import Path
 import aiohttp
 from pydantic import SecretStr
 
-from services._local.redis_server import free_port
 from services.exchange_simulator.service import Simulator, running_simulator
 from services.exchange_simulator.settings import SimulatorSettings
 from tests.integration.exchange_simulator.venue_clients import Venues
 from tests.support.eventually import eventually, eventually_async
+from tests.support.ports import quiet_port
 from tests.support.processes import running
 
 
@@ -53,7 +53,7 @@ async def test_a_simulator_that_starts_again_goes_on_where_it_was(tmp_path: Path
 
 async def test_what_was_answered_is_known_after_a_kill(tmp_path: Path) -> None:
     """SIGKILL in the middle of many orders: every answered one is there."""
-    port = free_port()
+    port = quiet_port()
     environment = {
         "SIMULATOR_PORT": str(port),
         "HEALTH_PORT": "0",

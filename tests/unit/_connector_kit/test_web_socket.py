@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services._connector_kit.web_socket import open_socket
-from services._local.redis_server import free_port
 from services._runtime.supervise import TransientError
+from tests.support.ports import quiet_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -251,5 +251,5 @@ async def test_a_refused_upgrade_is_transient(status: int) -> None:
 async def test_an_address_where_nobody_listens_is_transient() -> None:
     """Connection refused."""
     with pytest.raises(TransientError, match="can't be opened"):
-        async with open_socket(f"ws://127.0.0.1:{free_port()}/", lambda _: None):
+        async with open_socket(f"ws://127.0.0.1:{quiet_port()}/", lambda _: None):
             pass

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services._local.ports import TRIES, NoPortError, Ports
-from services._local.redis_server import free_port
+from services._local.ports import TRIES, NoPortError, Ports, quiet_port
 from services._local.settings import HOST
 
 
@@ -21,7 +20,7 @@ def taken() -> Iterator[int]:
 
 def test_a_free_port_is_taken_as_wanted() -> None:
     """And may be bound by the part it is for."""
-    wanted = free_port()
+    wanted = quiet_port()
     with Ports() as ports:
         assert ports.take(wanted) == wanted
         with socket.socket() as s:
@@ -36,7 +35,7 @@ def test_a_port_in_use_is_stepped_over(taken: int) -> None:
 
 def test_a_port_that_was_chosen_but_is_not_bound_yet_is_stepped_over() -> None:
     """Until the other launcher ends."""
-    wanted = free_port()
+    wanted = quiet_port()
     with Ports() as ports, Ports() as others:
         assert ports.take(wanted) == wanted
         assert others.take(wanted) > wanted
@@ -50,3 +49,20 @@ def test_no_port_at_all_is_said(monkeypatch: pytest.MonkeyPatch, taken: int) -> 
     monkeypatch.setattr("services._local.ports.TRIES", 1)
     with Ports() as ports, pytest.raises(NoPortError, match=f"from {taken} to {taken}"):
         ports.take(taken)
+
+
+def test_a_quiet_port_is_none_that_the_system_hands_out_by_itself() -> None:
+    """An outgoing connection can't take it before it is bound: Linux gives those from 32768 on."""
+    for _ in range(20):
+        port = quiet_port()
+        assert 10_000 <= port < 32_000
+        with socket.socket() as s:
+            s.bind((HOST, port))
+
+
+def test_no_quiet_port_at_all_is_said(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    """It doesn't look for ever."""
+    monkeypatch.setattr("services._local.ports.FIRST_QUIET", taken)
+    monkeypatch.setattr("services._local.ports.LAST_QUIET", taken + 1)
+    with pytest.raises(NoPortError, match="no port is free"):
+        quiet_port()

@@ -12,12 +12,13 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services._local.redis_server import RedisServer, free_port
+from services._local.redis_server import RedisServer
 from services._runtime import redis_client
 from services._runtime.redis_client import open_redis
 from services._runtime.stream_position import START, Gap, Position
 from services._runtime.stream_reader import Batch, StreamReader
 from tests.support.eventually import eventually
+from tests.support.ports import quiet_port
 
 A, B = "binance:BTCUSDT:trades", "luno:XBTZAR:trades"
 KEY = "test:state:positions"
@@ -267,7 +268,7 @@ async def test_a_key_that_is_no_stream_is_named_and_waited_out(redis: Redis) -> 
 
 async def test_it_waits_for_a_redis_that_is_not_there_yet(tmp_path: Any) -> None:
     """Start order doesn't matter."""
-    server = RedisServer(tmp_path / "late", free_port())
+    server = RedisServer(tmp_path / "late", quiet_port())
     try:
         async with open_redis(server.url, "test") as redis, reading(redis) as seen:
             assert seen.downs[0].startswith("Redis can't be reached")

@@ -10,10 +10,10 @@ from services._connector_kit.errors import (
     RejectedError,
     TransientError,
 )
-from services._local.redis_server import free_port
 from services.binance_connector.client import Binance, depth_weight, open_binance
 from services.binance_connector.settings import BinanceSettings
 from tests.support.canned_http import CannedServer, canned_server
+from tests.support.ports import quiet_port
 
 DEPTH = b'{"lastUpdateId":160,"bids":[["0.0024","10"]],"asks":[["0.0026","100"]]}'
 
@@ -148,7 +148,7 @@ async def test_a_connection_closed_without_an_answer_is_transient(
     server.abort = True
     with pytest.raises(TransientError, match="no answer from Binance"):
         await binance.depth("BTCUSDT", 100)
-    async with open_binance(at(f"http://127.0.0.1:{free_port()}")) as nobody:
+    async with open_binance(at(f"http://127.0.0.1:{quiet_port()}")) as nobody:
         with pytest.raises(TransientError, match="no answer from Binance"):
             await nobody.depth("BTCUSDT", 100)
 

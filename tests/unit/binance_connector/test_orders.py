@@ -26,7 +26,6 @@ from services._connector_kit.orders.ports import (
 )
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.orders.wing import SystemClock
-from services._local.redis_server import free_port
 from services.binance_connector import orders
 from services.binance_connector.client import Binance, open_binance
 from services.binance_connector.orders import DEFINITIVE, BinanceOrders
@@ -34,6 +33,7 @@ from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
 from tests.support.eventually import eventually
 from tests.support.orders import command, record
+from tests.support.ports import quiet_port
 from tests.support.raw_http import RawServer, raw_server
 
 BTC = Instrument(
@@ -252,7 +252,7 @@ async def test_no_answer_proves_nothing_and_nothing_is_sent_again(
 
 async def test_nobody_there_proves_nothing() -> None:
     """Though nothing can have been sent: the resolver finds that out."""
-    async with opened(f"http://127.0.0.1:{free_port()}") as (_, placing, _clock):
+    async with opened(f"http://127.0.0.1:{quiet_port()}") as (_, placing, _clock):
         assert isinstance(await placing.place(record()), Unclear)
 
 
@@ -273,7 +273,7 @@ async def test_no_proxy_of_the_environment_sees_an_order(
 ) -> None:
     """It would, with the key in its header."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{quiet_port()}")
     trading.server.answers(200, json.dumps(ORDER).encode())
     assert isinstance(await trading.place(), Placed)
 

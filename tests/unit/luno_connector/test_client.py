@@ -11,11 +11,11 @@ from services._connector_kit.errors import (
     RejectedError,
     TransientError,
 )
-from services._local.redis_server import free_port
 from services.luno_connector import client as luno_client
 from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.settings import LunoSettings
 from tests.support.canned_http import CannedServer, canned_server
+from tests.support.ports import quiet_port
 
 TICKERS = (
     b'{"tickers":[{"pair":"XBTZAR","timestamp":1790127197639,"bid":"99.00","ask":"101.00",'
@@ -137,7 +137,7 @@ async def test_a_connection_closed_without_an_answer_is_transient(
     server.abort = True
     with pytest.raises(TransientError, match="no answer from Luno: ConnectionError"):
         await luno.tickers(["XBTZAR"])
-    nowhere = LunoSettings.model_construct(luno_rest_url=f"http://127.0.0.1:{free_port()}")
+    nowhere = LunoSettings.model_construct(luno_rest_url=f"http://127.0.0.1:{quiet_port()}")
     async with open_luno(nowhere) as nobody:
         with pytest.raises(TransientError, match="no answer from Luno"):
             await nobody.tickers(["XBTZAR"])
@@ -147,7 +147,7 @@ async def test_a_proxy_of_the_environment_is_not_used(
     server: CannedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Orders would go through it."""
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{quiet_port()}")
     server.answers(200, TICKERS)
     async with open_luno(LunoSettings.model_construct(luno_rest_url=server.url)) as client:
         assert len(await client.tickers(["XBTZAR"])) == 1

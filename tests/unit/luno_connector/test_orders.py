@@ -28,7 +28,6 @@ from services._connector_kit.orders.ports import (
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.orders.wing import SystemClock
-from services._local.redis_server import free_port
 from services.luno_connector import client as luno_client
 from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import DEFINITIVE, LunoOrders
@@ -36,6 +35,7 @@ from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from tests.support.eventually import eventually
 from tests.support.orders import command, record
+from tests.support.ports import quiet_port
 from tests.support.raw_http import RawServer, raw_server
 
 XBT = Instrument(
@@ -301,7 +301,7 @@ async def test_no_answer_proves_nothing_and_nothing_is_sent_again(
 
 async def test_nobody_there_proves_nothing() -> None:
     """Though nothing can have been sent: the resolver finds that out."""
-    async with opened(RawServer(url=f"http://127.0.0.1:{free_port()}")) as trading:
+    async with opened(RawServer(url=f"http://127.0.0.1:{quiet_port()}")) as trading:
         assert isinstance(await trading.place(), Unclear)
 
 
@@ -322,7 +322,7 @@ async def test_no_proxy_of_the_environment_sees_an_order(
 ) -> None:
     """It would, with the key in its header."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{quiet_port()}")
     trading.server.answers(200, TAKEN)
     assert isinstance(await trading.place(), Placed)
 
