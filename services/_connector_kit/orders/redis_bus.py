@@ -40,8 +40,12 @@ class RedisBus:
         commands: Sequence[str],
         consumer: str,
         *,
+        lease_ms: int = LEASE_MS,
+        take_over_after_ms: int = TAKE_OVER_AFTER_MS,
         on_state: Callable[[str | None], None] = lambda _: None,
     ) -> None:
+        self._lease_ms = lease_ms
+        self._take_over_after_ms = take_over_after_ms
         self._on_state = on_state
         self._redis: Any = redis
         self._connector = connector
@@ -100,11 +104,11 @@ class RedisBus:
     async def hold_lease(self) -> bool:
         """Become, or stay, the active instance; False while another one is."""
         key = state_key(self._connector, "lease")
-        if await self._call(self._redis.set, key, self._consumer, nx=True, px=LEASE_MS):
+        if await self._call(self._redis.set, key, self._consumer, nx=True, px=self._lease_ms):
             return True
         if await self._call(self._redis.get, key) != self._consumer.encode():
             return False
-        await self._call(self._redis.pexpire, key, LEASE_MS)
+        await self._call(self._redis.pexpire, key, self._lease_ms)
         return True
 
     async def own_pending(self) -> Sequence[Entry]:
@@ -141,7 +145,7 @@ class RedisBus:
                 stream,
                 self._connector,
                 self._consumer,
-                TAKE_OVER_AFTER_MS,
+                self._take_over_after_ms,
                 count=BATCH,
             )
             taken += self._entries(stream, reply[1], redelivered=True)

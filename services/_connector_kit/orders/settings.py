@@ -2,9 +2,9 @@
 
 import socket
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from services._connector_kit.settings import ConnectorSettings
@@ -46,9 +46,37 @@ class TradingSettings(ConnectorSettings):
     order_validity: Annotated[float, Field(ge=0.1, le=10)] = 5.0
     order_resolve_margin: Seconds = 15.0
     order_missed_for: Seconds = 10.0
+    order_settle: Seconds = 3.0
+    # Renewed between two blocking reads, of 2 s each: shorter, and it runs out while in use.
+    order_lease: Annotated[float, Field(ge=3, allow_inf_nan=False)] = 10.0
+    order_take_over_after: Seconds = 60.0
     instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
     risk_max_notional: Amounts = Field(
         default_factory=lambda: {"USDT": Decimal(1000), "ZAR": Decimal(20000)}
     )
     risk_price_collar: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.05")
     risk_orders_per_minute: Annotated[int, Field(ge=1)] = 60
+
+    @model_validator(mode="after")
+    def first_orders_can_leave(self) -> Self:
+        """On a Redis that knows nothing the first orders wait: then they must not be too old."""
+        wait = self.order_validity + self.order_settle
+        if self.order_command_max_age <= wait:
+            raise ValueError(
+                f"ORDER_COMMAND_MAX_AGE: {self.order_command_max_age:g} s, but on a new Redis the "
+                f"first orders wait for {wait:g} s and would all expire; "
+                "want more than ORDER_VALIDITY + ORDER_SETTLE"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def nothing_is_taken_over_while_in_hand(self) -> Self:
+        """An order that is being found out about isn't left lying."""
+        handling = self.order_validity + self.order_resolve_margin + self.order_missed_for
+        if self.order_take_over_after <= handling:
+            raise ValueError(
+                f"ORDER_TAKE_OVER_AFTER: {self.order_take_over_after:g} s, but finding out about "
+                f"an order may take {handling:g} s; "
+                "want more than ORDER_VALIDITY + ORDER_RESOLVE_MARGIN + ORDER_MISSED_FOR"
+            )
+        return self

@@ -139,6 +139,8 @@ async def serve_orders(
                 name,
                 tuple(commands),
                 settings.instance_id,
+                lease_ms=round(settings.order_lease * 1000),
+                take_over_after_ms=round(settings.order_take_over_after * 1000),
                 on_state=lambda reason: _tell(readiness, part, reason),
             )
 
@@ -146,7 +148,7 @@ async def serve_orders(
             await open_bus("orders", ["place_order"]),
             placing,
             clock,
-            DeskWaits(max_age=settings.order_command_max_age),
+            DeskWaits(max_age=settings.order_command_max_age, settle=settings.order_settle),
         )
         tasks.create_task(desk.run())
         for part, commands in (("cancels", CANCELS), ("requests", QUESTIONS)):

@@ -93,7 +93,9 @@ async def test_an_order_that_waited_too_long_has_expired_and_a_cancel_has_not(
         return bool(seconds * 1000 + micro // 1000 > moment)
 
     await eventually_async(old_enough)
-    async with desk.connector(ORDER_COMMAND_MAX_AGE="0.5"):
+    async with desk.connector(
+        ORDER_COMMAND_MAX_AGE="0.5", ORDER_VALIDITY="0.1", ORDER_SETTLE="0.3"
+    ):
         answer = await desk.response(old)
         assert (answer.status, answer.reason_code) == ("rejected", "expired")
         assert await desk.arrivals(old) == 0

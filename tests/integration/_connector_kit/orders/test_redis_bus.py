@@ -36,13 +36,18 @@ class Buses:
         """True when a bus said last that something is wrong."""
         return self.states[-1] is not None
 
-    async def open(self, consumer: str = "one", *commands: str) -> RedisBus:
+    async def open(self, consumer: str = "one", *commands: str, **waits: int) -> RedisBus:
         """A bus whose groups exist and that remembers."""
         client = await self._stack.enter_async_context(
             open_redis(self._server.url, consumer, single=True)
         )
         bus = RedisBus(
-            client, NAME, commands or ("place_order",), consumer, on_state=self.states.append
+            client,
+            NAME,
+            commands or ("place_order",),
+            consumer,
+            on_state=self.states.append,
+            **waits,
         )
         await bus.prepare()
         await bus.remember(MEMORY)
@@ -100,16 +105,14 @@ async def test_what_was_read_and_not_acknowledged_comes_again(buses: Buses, redi
     assert await again.own_pending() == []
 
 
-async def test_what_another_left_lying_is_taken_over(
-    buses: Buses, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_another_left_lying_is_taken_over(buses: Buses, redis: Redis) -> None:
     """Once it lay there for long enough."""
     one, two = await buses.open("one"), await buses.open("two")
+    hasty = await buses.open("two", take_over_after_ms=0)
     (sent,) = await send(redis, "a")
     await one.new_entries()
     assert await two.take_over() == []
-    monkeypatch.setattr(redis_bus, "TAKE_OVER_AFTER_MS", 0)
-    (entry,) = await two.take_over()
+    (entry,) = await hasty.take_over()
     assert (entry.entry_id, entry.data, entry.redelivered) == (sent, b"a", True)
     assert await one.own_pending() == []
     assert [e.entry_id for e in await two.own_pending()] == [sent]
@@ -232,12 +235,9 @@ async def test_the_newest_entry_tells_how_far_redis_came(buses: Buses, redis: Re
     assert await bus.newest_entry() == int(sent.partition("-")[0])
 
 
-async def test_one_instance_is_active_until_its_lease_runs_out(
-    buses: Buses, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_instance_is_active_until_its_lease_runs_out(buses: Buses, redis: Redis) -> None:
     """It may renew it; the others wait."""
-    monkeypatch.setattr(redis_bus, "LEASE_MS", 200)
-    one, two = await buses.open("one"), await buses.open("two")
+    one, two = await buses.open("one", lease_ms=200), await buses.open("two", lease_ms=200)
     assert await one.hold_lease()
     assert not await two.hold_lease()
     assert await one.hold_lease()

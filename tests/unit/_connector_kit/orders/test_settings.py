@@ -24,6 +24,8 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     assert settings.risk_orders_per_minute == 60
     assert (settings.order_command_max_age, settings.order_validity) == (10.0, 5.0)
     assert (settings.order_resolve_margin, settings.order_missed_for) == (15.0, 10.0)
+    assert (settings.order_settle, settings.order_lease) == (3.0, 10.0)
+    assert settings.order_take_over_after == 60.0
     assert settings.reconcile_interval == 30.0
     assert settings.instance_id
 
@@ -75,6 +77,7 @@ def test_an_unreadable_limit_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, 
         ("ORDER_VALIDITY", "0"),
         ("ORDER_COMMAND_MAX_AGE", "-1"),
         ("ORDER_RESOLVE_MARGIN", "inf"),
+        ("ORDER_LEASE", "2"),
         ("RECONCILE_INTERVAL", "0"),
     ],
 )
@@ -84,3 +87,27 @@ def test_a_number_out_of_bounds_is_refused(
     """By its variable's name."""
     with pytest.raises(SettingsError, match=name):
         of(monkeypatch, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("variables", "refused"),
+    [
+        ({"ORDER_VALIDITY": "7"}, "ORDER_COMMAND_MAX_AGE"),
+        ({"ORDER_VALIDITY": "6.9"}, None),
+        ({"ORDER_VALIDITY": "10", "ORDER_COMMAND_MAX_AGE": "14"}, None),
+        ({"ORDER_SETTLE": "5"}, "ORDER_COMMAND_MAX_AGE"),
+        ({"ORDER_COMMAND_MAX_AGE": "8"}, "ORDER_COMMAND_MAX_AGE"),
+        ({"ORDER_TAKE_OVER_AFTER": "30"}, "ORDER_TAKE_OVER_AFTER"),
+        ({"ORDER_TAKE_OVER_AFTER": "31"}, None),
+        ({"ORDER_RESOLVE_MARGIN": "45"}, "ORDER_TAKE_OVER_AFTER"),
+    ],
+)
+def test_waits_that_do_not_fit_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], refused: str | None
+) -> None:
+    """With them the first orders on a new Redis would all expire, or two instances share one."""
+    if refused is None:
+        of(monkeypatch, **variables)
+        return
+    with pytest.raises(SettingsError, match=rf"{refused}: .* want more than ORDER_VALIDITY"):
+        of(monkeypatch, **variables)
