@@ -20,10 +20,12 @@ def accepted(record: Record, order: VenueOrder, at: int) -> OrderResponseEvent:
     )
 
 
-def unclear(record: Record, message: str, at: int) -> OrderResponseEvent:
+def unclear(
+    record: Record, message: str, at: int, reason_code: str = "outcome_unknown"
+) -> OrderResponseEvent:
     """It may or may not have happened; another answer follows."""
     return _answer(record.order, record.entry_id, "unknown", at, record).model_copy(
-        update={"reason_code": "outcome_unknown", "error_message": message}
+        update={"reason_code": reason_code, "error_message": message}
     )
 
 

@@ -10,24 +10,15 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from common_models import PlaceOrderCommand
 from common_models.stream_names import HALT, connector
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.account import AccountDesk
 from services._connector_kit.orders.desk import DeskWaits, OrderDesk
 from services._connector_kit.orders.ghosts import watch_ghosts
+from services._connector_kit.orders.keyless import KeylessPlacing, NoCredentials
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.placing import Placing, Waits
-from services._connector_kit.orders.ports import (
-    PlaceOutcome,
-    Refused,
-    Sized,
-    Unclear,
-    Venue,
-    VenueOrder,
-)
-from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.ports import Venue
 from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.orders.redis_journal import RedisJournal
 from services._connector_kit.orders.requests import (
@@ -68,40 +59,6 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-class NoCredentials:
-    """The port `Venue` of a connector without API keys: nothing is sent, and it says so."""
-
-    validity = 0
-
-    def milliseconds(self) -> int:
-        """Our own clock."""
-        return time.time_ns() // 1_000_000
-
-    async def ready(self, within: float) -> bool:  # noqa: ARG002
-        """There is nothing to wait for."""
-        return True
-
-    def size(self, command: PlaceOrderCommand) -> Sized | Refused:  # noqa: ARG002
-        """Nothing is sent."""
-        return Refused("no_credentials", "the connector runs without API keys")
-
-    async def check(self, record: Record) -> Refused | None:  # noqa: ARG002
-        """It was refused before."""
-        return None
-
-    async def place(self, record: Record) -> PlaceOutcome:  # noqa: ARG002
-        """Never called: everything is refused before."""
-        return Unclear("the connector runs without API keys")
-
-    async def find(self, record: Record) -> VenueOrder | None:  # noqa: ARG002
-        """An order of an earlier run, with keys: whether it exists can't be told without them."""
-        raise TransientError("the connector runs without API keys")
-
-    async def search(self, record: Record) -> VenueOrder | None:
-        """As `find`."""
-        return await self.find(record)
-
-
 async def halted(redis: Redis) -> str | None:
     """Why trading is halted; None where it isn't. Raises TransientError where it can't be read."""
     found: Any = await reading(redis.get(HALT))
@@ -129,7 +86,7 @@ async def serve_orders(
     )
     venue = trading.orders if trading else NoCredentials()
     waits = Waits(margin=settings.order_resolve_margin, missed_for=settings.order_missed_for)
-    placing = Placing(venue, journal, clock, waits)
+    placing = (Placing if trading else KeylessPlacing)(venue, journal, clock, waits)
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
 
         async def open_bus(part: str, commands: Iterable[str]) -> RedisBus:

@@ -161,3 +161,26 @@ async def test_without_keys_every_command_is_refused_with_a_reason(desk: Trading
         ):
             refused = await desk.request(command, **fields)
             assert (refused.status, refused.reason_code) == ("rejected", "no_credentials")
+
+
+async def test_an_order_of_a_run_with_keys_is_unknown_to_one_without_and_found_by_the_next(
+    desk: TradingDesk,
+) -> None:
+    """It was carried out, and nobody knows: without keys that isn't denied, it is left open."""
+    order_id = uuid4().hex
+    async with desk.connector() as connector:
+        await desk.fault(order_id, answer="hang")
+        await desk.order(client_order_id=order_id, price=await desk.far_below())
+
+        async def arrived() -> bool:
+            return bool(await desk.at_venue(order_id))
+
+        await eventually_async(arrived)
+        await connector.end(signal.SIGKILL)
+    async with desk.connector(**dict.fromkeys(desk.market.key, "")):
+        told = await desk.event("order_response", lambda e: e.client_order_id == order_id)
+        assert (told.status, told.reason_code) == ("unknown", "no_credentials")
+    async with desk.connector():
+        assert (await desk.response(order_id)).status == "accepted"
+        assert [a.status for a in await desk.responses(order_id)] == ["unknown", "accepted"]
+        assert await desk.arrivals(order_id) == 1

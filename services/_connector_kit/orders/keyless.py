@@ -1,0 +1,94 @@
+"""What a connector without API keys does with orders: new ones are refused, older ones kept."""
+
+import time
+from contextlib import suppress
+from functools import partial
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.answers import unclear
+from services._connector_kit.orders.placing import Placing
+from services._connector_kit.orders.ports import (
+    Entry,
+    PlaceOutcome,
+    Refused,
+    Sized,
+    Unclear,
+    VenueOrder,
+)
+from services._connector_kit.orders.record import Record
+
+NO_CREDENTIALS = "no_credentials"
+NO_KEYS = "the connector runs without API keys"
+
+
+class NoCredentials:
+    """The port `Venue` of a connector without API keys: nothing is sent, and it says so."""
+
+    validity = 0
+
+    def milliseconds(self) -> int:
+        """Our own clock."""
+        return time.time_ns() // 1_000_000
+
+    async def ready(self, within: float) -> bool:  # noqa: ARG002
+        """There is nothing to wait for."""
+        return True
+
+    def size(self, command: PlaceOrderCommand) -> Sized | Refused:  # noqa: ARG002
+        """Nothing is sent."""
+        return Refused(NO_CREDENTIALS, NO_KEYS)
+
+    async def check(self, record: Record) -> Refused | None:  # noqa: ARG002
+        """It was refused before."""
+        return None
+
+    async def place(self, record: Record) -> PlaceOutcome:  # noqa: ARG002
+        """Never called: everything is refused before."""
+        return Unclear(NO_KEYS)
+
+    async def find(self, record: Record) -> VenueOrder | None:  # noqa: ARG002
+        """An order of an earlier run, with keys: whether it exists can't be told without them."""
+        raise TransientError(NO_KEYS)
+
+    async def search(self, record: Record) -> VenueOrder | None:
+        """As `find`."""
+        return await self.find(record)
+
+
+class _LeftOpenError(Exception):
+    """What became of an order can't be found out by this process."""
+
+
+class KeylessPlacing(Placing):
+    """`Placing` without keys.
+
+    An order that may have been sent by an earlier run, with keys, is told as `unknown`, once. Its
+    entry stays pending, and is no longer in hand: those behind it are answered, and a run with
+    keys finds it and says what became of it.
+    """
+
+    async def carry_out(
+        self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
+    ) -> None:
+        """Refuse a claim of our own; one that somebody may have sent before is left open."""
+        with suppress(_LeftOpenError):
+            await super().carry_out(record, entry, refusal, look_first=look_first)
+
+    async def take_up(
+        self, found: Record, entry: Entry, command: PlaceOrderCommand, content: str
+    ) -> None:
+        """As with keys; what isn't closed is left open."""
+        with suppress(_LeftOpenError):
+            await super().take_up(found, entry, command, content)
+
+    async def resolve(self, record: Record, entry: Entry) -> Record:
+        """Say `unknown`, where that wasn't said yet.
+
+        Raises:
+            _LeftOpenError: always.
+        """
+        message = f"{NO_KEYS}; it is answered once it has them"
+        answer = unclear(record, message, self.venue.milliseconds(), NO_CREDENTIALS)
+        await self._until_done(partial(self.journal.unclear, record, entry, answer))
+        raise _LeftOpenError
