@@ -7,35 +7,80 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
 from services._runtime.redis_client import explain
+from services._runtime.redis_line import Command, Word, ask_all
 from services._runtime.supervise import TransientError
 
 T = TypeVar("T")
 
 
-async def transact(
-    redis: Redis, key: str, change: Callable[[Any], Awaitable[T]], *, also: Sequence[str] = ()
-) -> T:
-    """Run *change* on a pipeline that watches *key*, then execute what it queued as one MULTI.
+class Change:
+    """What a transaction has read, and what it is to write."""
 
-    *change* reads what it needs, calls `multi()`, and queues what it writes; it is run again where
-    somebody else changed *key*, or one of *also*, meanwhile. With plain MULTI and WATCH, not a
-    script: access lists judge each command by its own key.
+    def __init__(self, connection: Any, found: list[Any]) -> None:
+        self.found = found  # the replies to what was to be read
+        self.writes: list[Command] = []
+        self._connection = connection
+
+    async def ask(self, *command: Word) -> Any:
+        """Read something more."""
+        (reply,) = await ask_all(self._connection, command)
+        return reply
+
+    def write(self, *command: Word) -> None:
+        """A command that is carried out once all is decided, together with the others."""
+        self.writes.append(command)
+
+
+async def transact(
+    redis: Redis,
+    watch: Sequence[str],
+    reads: Sequence[Command],
+    decide: Callable[[Change], Awaitable[T]],
+) -> T:
+    """Watch the keys *watch*, carry out *reads*, *decide*, and write what it wrote as one MULTI.
+
+    It is decided again where somebody else changed one of the keys meanwhile. With plain MULTI and
+    WATCH, not a script: access lists judge each command by its own key. Two round trips in all.
 
     Raises:
         TransientError: Redis is in trouble, and it is not known whether anything was written.
     """
-    client: Any = redis
+    pool: Any = redis.connection_pool
     while True:
         try:
-            async with client.pipeline(transaction=True) as pipe:
-                await pipe.watch(key, *also)
-                result = await change(pipe)
-                await pipe.execute()
-                return result
-        except WatchError:
-            continue
+            connection = await pool.get_connection()
+            try:
+                return await _once(connection, watch, reads, decide)
+            except WatchError:
+                continue
+            except BaseException:
+                # Keys that are still watched, or replies that are still to come, are nobody else's.
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await pool.release(connection)
         except (RedisError, OSError, TimeoutError) as e:
             raise TransientError(explain(e)) from e
+
+
+async def _once(
+    connection: Any,
+    watch: Sequence[str],
+    reads: Sequence[Command],
+    decide: Callable[[Change], Awaitable[T]],
+) -> T:
+    change = Change(connection, (await ask_all(connection, ("WATCH", *watch), *reads))[1:])
+    result = await decide(change)
+    if not change.writes:
+        await ask_all(connection, ("UNWATCH",))
+        return result
+    *_, done = await ask_all(connection, ("MULTI",), *change.writes, ("EXEC",))
+    if done is None:
+        raise WatchError
+    for reply in done:
+        if isinstance(reply, RedisError):
+            raise reply
+    return result
 
 
 async def reading(reply: Awaitable[T]) -> T:

@@ -6,17 +6,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from services._runtime.redis_line import ask
+
 NO_ID = b"0-0"  # before every entry
-
-
-async def ask(connection: Any, *command: str | bytes | int) -> Any:
-    """One command and its reply on a redis-py connection of our own.
-
-    Raises:
-        RedisError: no reply, or an error.
-    """
-    await connection.send_command(*command)
-    return await connection.read_response()
 
 
 async def server_run(connection: Any) -> bytes:

@@ -28,9 +28,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain
+from services._runtime.redis_line import ask
 from services._runtime.settle import (
     NO_ID,
-    ask,
     entries_after,
     newest_id,
     order,

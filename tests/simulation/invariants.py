@@ -59,7 +59,7 @@ def count_answers(state: State) -> Counter[str]:
     """How many answers of which kind were given; replays and ghosts by these names."""
     answers = [OrderResponseEvent.model_validate_json(data) for data in state.responses]
     kinds = ("replay" if a.replay else a.reason_code or a.status for a in answers)
-    return Counter(kinds) + Counter(ghost=len(state.statuses))
+    return Counter(kinds) + Counter(ghost=len(state.corrected))
 
 
 def _read(entries: dict[str, bytes]) -> tuple[list[_Asked], list[str]]:
@@ -158,7 +158,7 @@ def _corrected(state: State, entry: _Asked, order_id: str) -> bool:
     if record is None or record.provisional or record.answer is None:
         return False
     stored = OrderResponseEvent.model_validate_json(record.answer)
-    reported = state.statuses.count((entry.client_order_id, order_id))
+    reported = state.corrected.count((entry.client_order_id, order_id))
     return stored.status == "accepted" and stored.order_id == order_id and reported == 1
 
 

@@ -9,6 +9,7 @@ from services._connector_kit.orders.memory import Memory
 from services._connector_kit.orders.placing import Placing, Waits
 from services._connector_kit.orders.ports import (
     Bus,
+    Claim,
     Entry,
     Placed,
     Refused,
@@ -128,13 +129,13 @@ class NoWaitForTheWindow(Placing):
 class NoCompareAndSet(BusPort):
     """Looks whether an id is taken, then takes it: two commands, not one."""
 
-    async def claim(self, record: Record) -> Record | None:
+    async def claim(self, record: Record) -> Claim:
         """GET, then SET."""
         client_order_id = record.client_order_id
         found = await self._call("claim", lambda state: state.records.get(client_order_id))
         if found is None:
             await self._call("claim", lambda state: state.records.update({client_order_id: record}))
-        return found
+        return Claim(found, self._redis.milliseconds())
 
 
 class _TrustingMemory(Memory):

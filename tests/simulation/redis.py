@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from common_models import OrderResponseEvent
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.ports import Entry, Remembered, Server, VenueOrder
+from services._connector_kit.orders.ports import Claim, Entry, Remembered, Server, VenueOrder
 from services._connector_kit.orders.record import Record
 from tests.simulation.faults import Faults
 from tests.simulation.process import Process, Reply
@@ -230,14 +230,15 @@ class BusPort:
             self._epoch = None
             raise
 
-    async def claim(self, record: Record) -> Record | None:
-        """SET NX GET, then GET what is remembered."""
+    async def claim(self, record: Record) -> Claim:
+        """SET NX GET, then GET what is remembered, and TIME."""
         found = await self._call("claim", lambda state: state.claim(record))
-        remembered = await self._call("recall", lambda state: state.remembered)
+        now = self._redis.milliseconds
+        remembered, at = await self._call("recall", lambda state: (state.remembered, now()))
         if remembered != self._remembered:
             self._epoch = None
             raise TransientError("it isn't what this connection remembers")
-        return found
+        return Claim(found, at)
 
 
 def _grouped(state: State) -> State:
@@ -278,6 +279,10 @@ class JournalPort:
     async def correct(self, record: Record, order: VenueOrder) -> None:
         """MULTI."""
         await self._call("correct", lambda state: state.correct(record, order))
+
+    async def told(self, client_order_id: str) -> VenueOrder | None:
+        """GET."""
+        return await self._call("told", lambda state: state.told.get(client_order_id))
 
     async def provisional(self) -> Sequence[Record]:
         """ZRANGE and MGET."""

@@ -41,7 +41,8 @@ class State:
     records: dict[str, Record] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
     responses: list[bytes] = field(default_factory=list)
-    statuses: list[tuple[str, str]] = field(default_factory=list)  # client order id, order id
+    corrected: list[tuple[str, str]] = field(default_factory=list)  # client order id, order id
+    told: dict[str, VenueOrder] = field(default_factory=dict)  # by client order id
     dead_letters: list[str] = field(default_factory=list)
     remembered: Remembered | None = None
     lease: tuple[str, int] | None = None
@@ -139,10 +140,10 @@ class State:
         self.pending.pop(entry.entry_id, None)
 
     def correct(self, record: Record, order: VenueOrder) -> None:
-        """The transaction that reports a ghost."""
+        """The transaction that corrects a record of a ghost."""
         now = self.records.get(record.client_order_id)
         if now is not None and now.provisional:
-            self.statuses.append((record.client_order_id, order.order_id))
+            self.corrected.append((record.client_order_id, order.order_id))
             self.records[record.client_order_id] = record
 
     def provisional(self) -> list[Record]:

@@ -9,15 +9,15 @@ from tests.simulation.sweep import run_plan
 # The worlds were found with `python -m tests.simulation --bug NAME`.
 RECORDED = {
     "ack first": (2, "SILENT"),
-    "new id on retry": (50, "STRAY"),
-    "resend on timeout": (192, "DOUBLE"),
-    "query then resend": (198, "DOUBLE"),
+    "new id on retry": (64, "STRAY"),
+    "resend on timeout": (98, "DOUBLE"),
+    "query then resend": (387, "DOUBLE"),
     "no compare-and-set": (1457, "DOUBLE"),
-    "no wait for the validity window": (107, "LIE"),
+    "no wait for the validity window": (123, "LIE"),
     "blind trust after Redis forgot": (10, "DOUBLE"),
-    "fresh timestamp at send": (1350, "LIE"),
+    "fresh timestamp at send": (1230, "LIE"),
     "deciding without owning": (92, "LIE"),
-    "rejected on timeout": (116, "LIE"),
+    "rejected on timeout": (137, "LIE"),
 }
 
 

@@ -80,6 +80,7 @@ class FaultyVenue:
         self.posts: list[Post] = []
         self.refused: dict[str, str] = {}  # by entry id: the reason code
         self.under_way = 0
+        self.on_executed: Callable[[Order], None] = lambda _: None
         self._kind = kind
         self._rng = rng
         self._faults = faults
@@ -195,6 +196,7 @@ class FaultyVenue:
         )
         self.orders.append(order)
         self._say(f"{record.client_order_id} is executed as {order.order_id}")
+        self.on_executed(order)
         if order.open:
             self._loop.call_later(self._rng.uniform(0.5, 60), self._fill, order)
         reply(Placed(order.as_told()))

@@ -37,12 +37,15 @@ from tests.simulation.invariants import Findings, count_answers, find_violations
 from tests.simulation.plan import Plan, RedisTrouble, Send, Trigger
 from tests.simulation.process import Process
 from tests.simulation.redis import EPOCH, BusPort, FaultyRedis, JournalPort
-from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, VenuePort
+from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, Order, VenuePort
 
 GHOSTS_EVERY = 30.0
 LOOK_EVERY = 5.0
 QUIET_FOR = 40.0
 LONGEST_STOP = 1.0
+# How many orders the account's stream tells of, and how late.
+TOLD = 0.4
+LONGEST_UNTOLD = 30.0
 # A world that isn't quiet by then never will be.
 LONGEST = 1500.0
 
@@ -99,6 +102,7 @@ class _World:
             self.redis.state.group = True
             self.redis.state.remembered = Remembered(self.redis.server().identity, -1, -1)
         self.venue = FaultyVenue(plan.venue, self._rng, plan.faults, self.say, lenient=plan.forgets)
+        self.venue.on_executed = self._account_event
         self._triggers = {(trigger.label, trigger.nth): trigger for trigger in plan.triggers}
         self._passed: Counter[str] = Counter()
         self._running: dict[Process, asyncio.Task[None]] = {}
@@ -186,6 +190,15 @@ class _World:
             if send.at < self._loop.time() and asked_for.replace(b": ", b":") not in told:
                 self._to_come += 1
                 self._send(Send(0.0, send.data))
+
+    def _account_event(self, order: Order) -> None:
+        """The account's stream tells of an order after a while; or it is cut just then."""
+        if self._rng.random() < TOLD:
+            self._loop.call_later(self._rng.uniform(0.01, LONGEST_UNTOLD), self._tell, order)
+
+    def _tell(self, order: Order) -> None:
+        if self.redis.up:
+            self.redis.state.told[order.client_order_id] = order.as_told()
 
     def _start(self, consumer: str) -> None:
         self._runs += 1

@@ -13,7 +13,7 @@ from services._connector_kit.orders.answers import unreadable
 from services._connector_kit.orders.memory import Memory
 from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.placing import Placing
-from services._connector_kit.orders.ports import Bus, Clock, Entry, Refused, Server
+from services._connector_kit.orders.ports import Bus, Clock, Entry, Refused
 from services._connector_kit.orders.record import Record, content_of
 from services._runtime.failpoints import reach
 from services._runtime.supervise import Trouble
@@ -57,6 +57,7 @@ class OrderDesk:
         # again after an error.
         self._untouched: set[str] = set()
         self._connected = False
+        self._settled_at = float("-inf")
         self._looked_at_pending = float("-inf")
 
     async def run(self) -> None:
@@ -78,6 +79,7 @@ class OrderDesk:
             if await self._memory.check(self._bus):
                 # What is under way was claimed in what is forgotten: it is claimed again.
                 self._in_flight.clear()
+            self._settled_at = await self._settling()
             self._connected = True
             self._looked_at_pending = float("-inf")
         if not await self._bus.hold_lease():
@@ -131,7 +133,7 @@ class OrderDesk:
         sized = self._venue.size(command)
         refusal = sized if isinstance(sized, Refused) else None
         if sendable:
-            refusal = refusal or await self._too_late(entry)
+            refusal = refusal or await self._wait_for_venue(entry)
         content = content_of(command)
         record = Record(
             client_order_id=command.client_order_id,
@@ -144,38 +146,54 @@ class OrderDesk:
             sent_quantity=None if isinstance(sized, Refused) else sized.quantity,
             sent_price=None if isinstance(sized, Refused) else sized.price,
         )
-        reach("before_claim")
-        found = await self._bus.claim(record)
-        reach("after_claim")
-        if found is None:
-            # What the venue's rules refuse now, they refused then: there is nothing to look for.
-            careful = self._memory.careful(entry.milliseconds)
-            look_first = careful and not isinstance(sized, Refused)
-            return self._placing.carry_out(record, entry, refusal, look_first=look_first)
-        return self._placing.take_up(found, entry, command, content)
-
-    async def _too_late(self, entry: Entry) -> Refused | None:
-        """Why a command's moment has passed, or has not come; waits until it may be sent."""
-        within = self._waits.max_age
         asked = self._clock.monotonic()
-        server = await self._bus.server()
-        age = (server.milliseconds - entry.milliseconds) / 1000
+        reach("before_claim")
+        claim = await self._bus.claim(record)
+        reach("after_claim")
+        if claim.found is not None:
+            return self._placing.take_up(claim.found, entry, command, content)
+        if sendable and refusal is None:
+            # By the clock of the Redis that took both, and whatever has passed since it was asked.
+            age = claim.milliseconds - entry.milliseconds
+            refusal = self._too_late(age / 1000 + self._clock.monotonic() - asked)
+        # What the venue's rules refuse now, they refused then: there is nothing to look for.
+        careful = self._memory.careful(entry.milliseconds)
+        look_first = careful and not isinstance(sized, Refused)
+        return self._placing.carry_out(record, entry, refusal, look_first=look_first)
+
+    def _too_late(self, age: float) -> Refused | None:
+        """Why a command's moment has passed, or has not come."""
         if age < -self._waits.most_ahead:
             return Refused("clock", f"the entry's id is {-age:.1f} s ahead of Redis's clock")
-        await self._settle(server)
-        if age <= within and not await self._venue.ready(within - age):
-            return Refused("rate_limited", "the exchange takes no orders from us just now")
-        age += self._clock.monotonic() - asked
-        if age > within:
-            return Refused("expired", f"the command is {age:.1f} s old; want at most {within:g} s")
+        if age > self._waits.max_age:
+            want = f"want at most {self._waits.max_age:g} s"
+            return Refused("expired", f"the command is {age:.1f} s old; {want}")
         return None
 
-    async def _settle(self, server: Server) -> None:
-        """Wait until whatever was sent and forgotten is at the venue, to be found, or never is."""
+    async def _wait_for_venue(self, entry: Entry) -> Refused | None:
+        """Wait until the venue may be sent an order; why not, where that takes too long.
+
+        The timestamp is journaled after this: a request has its validity yet to come.
+        """
+        unsettled = self._settled_at - self._clock.monotonic()
+        if unsettled > 0:
+            await self._clock.sleep(unsettled)
+        if await self._venue.ready(0.0):
+            return None
+        server = await self._bus.server()
+        left = self._waits.max_age - (server.milliseconds - entry.milliseconds) / 1000
+        if left < 0.0 or await self._venue.ready(left):
+            return None
+        return Refused("rate_limited", "the exchange takes no orders from us just now")
+
+    async def _settling(self) -> float:
+        """When whatever was sent and forgotten is at the venue, to be found, or never will be."""
+        now = self._clock.monotonic()
+        if self._memory.began_at < 0:
+            return now
+        past = (await self._bus.server()).milliseconds - self._memory.began_at
         longest = self._venue.validity / 1000 + self._waits.settle
-        past = (server.milliseconds - self._memory.began_at) / 1000
-        if self._memory.began_at >= 0 and past < longest:
-            await self._clock.sleep(min(longest - past, longest))
+        return now + min(longest - past / 1000, longest)
 
     async def _refuse_unreadable(self, entry: Entry, error: UnreadableError) -> None:
         answer = None

@@ -14,7 +14,7 @@ from services._connector_kit.orders.bookkeeping import Report, Told, news
 from services._connector_kit.orders.record import load
 from services._connector_kit.orders.redis_bus import order_key
 from services._runtime.failpoints import reach
-from services._runtime.redis_transaction import reading, transact
+from services._runtime.redis_transaction import Change, reading, transact
 
 KEEP_CLOSED = 7 * 24 * 3600
 
@@ -29,6 +29,16 @@ class Accepted(msgspec.Struct, frozen=True):
 def accepted_key(connector: str) -> str:
     """A hash of `Accepted` by order id."""
     return state_key(connector, "accepted_orders")
+
+
+def told_key(connector: str, order_id: str) -> str:
+    """Where `Told` is kept."""
+    return state_key(connector, f"told:{order_id}")
+
+
+def told_as_key(connector: str, client_order_id: str) -> str:
+    """The order id that was told with that client order id."""
+    return state_key(connector, f"told_as:{client_order_id}")
 
 
 class Trace(NamedTuple):
@@ -91,40 +101,57 @@ class Ledger:
             TransientError: Redis is in trouble; telling again is safe.
         """
         key = self._told_key(report.order_id)
+        accepted = accepted_key(self._connector)
 
-        async def change(pipe: Any) -> bool:
-            data = await pipe.get(key)
+        async def decide(change: Change) -> bool:
+            data = change.found[0]
             told = None if data is None else msgspec.json.decode(data, type=Told)
-            known, ours = await self._known(pipe, told, report)
-            pipe.multi()
-            pipe.hdel(accepted_key(self._connector), report.order_id)
+            known, ours = await self._known(change, told, report)
+            if change.found[1] is not None:
+                change.write("HDEL", accepted, report.order_id)
             found = news(told, known, self._exchange, external=not ours, again=again)
             if found is None:
                 return False
-            self._publish(pipe, self._statuses, found.event.model_dump_json())
-            pipe.set(key, msgspec.json.encode(found.told), ex=self._life(found.told))
-            (pipe.srem if found.told.closed else pipe.sadd)(self._open, report.order_id)
+            self._publish(change, self._statuses, found.event.model_dump_json())
+            self._keep(change, report.order_id, found.told)
             return True
 
+        reads = [
+            ("GET", key),
+            ("HGET", accepted, report.order_id),
+            ("GET", order_key(self._connector, report.client_order_id or "")),
+        ]
         reach("before_tell")
-        told = await transact(self._redis, key, change)
+        told = await transact(self._redis, [key], reads, decide)
         reach("after_tell")
         return told
 
-    async def _known(self, pipe: Any, told: Told | None, report: Report) -> tuple[Report, bool]:
+    def _keep(self, change: Change, order_id: str, told: Told) -> None:
+        """Remember what was told, and that its client order id is an order's."""
+        life = ("EX", KEEP_CLOSED) if told.closed else ()
+        change.write("SET", self._told_key(order_id), msgspec.json.encode(told), *life)
+        change.write("SREM" if told.closed else "SADD", self._open, order_id)
+        if told.client_order_id is not None:
+            told_as = told_as_key(self._connector, told.client_order_id)
+            change.write("SET", told_as, order_id, "EX", KEEP_CLOSED)
+
+    async def _known(
+        self, change: Change, told: Told | None, report: Report
+    ) -> tuple[Report, bool]:
         """*report* with what our own records add to it, and whether the order is ours.
 
         Binance gives a cancelled order the client id of the cancel, Luno doesn't say how much a
         market order asked for.
         """
-        accepted = await pipe.hget(accepted_key(self._connector), report.order_id)
+        _, accepted, data = change.found
         client_order_id = (
             (told and told.client_order_id)
             or (accepted and msgspec.json.decode(accepted, type=Accepted).client_order_id)
             or report.client_order_id
         )
-        report = report._replace(client_order_id=client_order_id)
-        data = await pipe.get(order_key(self._connector, client_order_id or ""))
+        if client_order_id != report.client_order_id:
+            report = report._replace(client_order_id=client_order_id)
+            data = await change.ask("GET", order_key(self._connector, client_order_id or ""))
         if data is None:
             return report, False
         sent = load(data).sent_quantity
@@ -194,19 +221,19 @@ class Ledger:
         """
         now = list(balances)
 
-        async def change(pipe: Any) -> None:
-            told = await pipe.hgetall(self._assets)
-            pipe.multi()
+        async def decide(change: Change) -> None:
+            (words,) = change.found
+            told = dict(zip(words[::2], words[1::2], strict=True))
             for balance in now:
                 text = f"{_plain(balance.free)} {_plain(balance.locked)}".encode()
                 before = told.get(balance.asset.encode())
                 changed = before != text and not (before is None and balance.is_zero)
                 if changed or _asked_for(balance, all_of):
                     event = self._balance_event(balance, at)
-                    self._publish(pipe, self._balances, event.model_dump_json())
-                    pipe.hset(self._assets, balance.asset, text)
+                    self._publish(change, self._balances, event.model_dump_json())
+                    change.write("HSET", self._assets, balance.asset, text)
 
-        await transact(self._redis, self._assets, change)
+        await transact(self._redis, [self._assets], [("HGETALL", self._assets)], decide)
 
     def _balance_event(self, balance: Balance, at: int) -> AccountBalanceEvent:
         return AccountBalanceEvent(
@@ -219,14 +246,10 @@ class Ledger:
         )
 
     def _told_key(self, order_id: str) -> str:
-        return state_key(self._connector, f"told:{order_id}")
+        return told_key(self._connector, order_id)
 
-    @staticmethod
-    def _life(told: Told) -> int | None:
-        return KEEP_CLOSED if told.closed else None
-
-    def _publish(self, pipe: Any, stream: str, data: str) -> None:
-        pipe.xadd(stream, {"data": data}, maxlen=self._maxlen, approximate=True)
+    def _publish(self, change: Change, stream: str, data: str) -> None:
+        change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
 
 
 def _plain(amount: Decimal) -> str:

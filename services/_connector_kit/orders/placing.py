@@ -128,7 +128,9 @@ class Placing:
         while True:
             try:
                 reach("before_query")
-                order = await self.venue.find(record)
+                # What the account's events told is as good as an answer, and may be there sooner.
+                order = await self.journal.told(record.client_order_id)
+                order = order or await self.venue.find(record)
                 reach("after_query")
                 if order is None and self.venue.milliseconds() > self._deadline(record):
                     now = self.clock.monotonic()

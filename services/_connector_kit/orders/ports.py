@@ -48,6 +48,17 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim met. `found` is the record that has the id already, None where it is ours now.
+
+    `milliseconds` is when, by Redis's clock.
+    """
+
+    found: Record | None
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class VenueOrder:
     """An order as the venue tells it. Quantities in the base asset, as decimal text."""
 
@@ -138,8 +149,8 @@ class Bus(Protocol):
     async def new_entries(self) -> Sequence[Entry]:
         """What nobody read yet; waits a while for the first."""
 
-    async def claim(self, record: Record) -> Record | None:
-        """Take the record's client order id for this record; the record that has it already.
+    async def claim(self, record: Record) -> Claim:
+        """Take the record's client order id for this record, where nobody has it.
 
         Raises:
             TransientError: also where what is remembered, looked at after the claim on the same
@@ -181,10 +192,13 @@ class Journal(Protocol):
         """
 
     async def correct(self, record: Record, order: VenueOrder) -> None:
-        """A ghost appeared: publish its status and put the corrected *record* in place.
+        """A ghost appeared: put the corrected *record* in place, and have its status told.
 
         Nothing happens where the journal's record is not provisional (any more).
         """
+
+    async def told(self, client_order_id: str) -> VenueOrder | None:
+        """The order as the account's events told of it; None where they didn't yet."""
 
     async def provisional(self) -> Sequence[Record]:
         """The records that were closed as not found less than a day ago."""

@@ -9,9 +9,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from common_models.stream_names import CommandStream, state_key
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.ports import Entry, Remembered, Server
+from services._connector_kit.orders.ports import Claim, Entry, Remembered, Server
 from services._connector_kit.orders.record import Record, dump, load
 from services._runtime.redis_client import BLOCK_MS, explain
+from services._runtime.redis_line import Command, ask_all
 
 BATCH = 10
 # More than can be under way at once, so that what was left lying is always among them.
@@ -61,7 +62,7 @@ class RedisBus:
             replication = await self._call(self._redis.info, "replication")
             self._identity = f"{info['run_id']} {replication['master_replid']}"
         seconds, micro = await self._call(self._redis.time)
-        return Server(self._identity, seconds * 1000 + micro // 1000)
+        return Server(self._identity, _milliseconds(seconds, micro))
 
     async def prepare(self) -> bool:
         """Make sure that the groups exist; True if one had to be made."""
@@ -159,18 +160,26 @@ class RedisBus:
             for entry_id, fields in entries
         ]
 
-    async def claim(self, record: Record) -> Record | None:
-        """Take the record's client order id for this record; the record that has it already.
+    async def claim(self, record: Record) -> Claim:
+        """Take the record's client order id for this record, where nobody has it.
 
-        One command after the other, as a pipeline of redis-py would take another connection: the
-        look at the memory comes after the claim and goes to the same server as it.
+        The look at the memory comes after the claim and goes to the same server as it.
         """
         key = order_key(self._connector, record.client_order_id)
-        found = await self._call(self._redis.set, key, dump(record), nx=True, get=True)
-        if await self._call(self._redis.get, self._memory_key) != self._remembered:
+        found, remembered, (seconds, micro) = await self._call(
+            self._ask_all,
+            ("SET", key, dump(record), "NX", "GET"),
+            ("GET", self._memory_key),
+            ("TIME",),
+        )
+        if remembered != self._remembered:
             # A claim that was made all the same does no harm: it is resolved, not sent.
             raise self._trouble(ConnectionError("it isn't what this connection remembers"))
-        return None if found is None else load(found)
+        return Claim(None if found is None else load(found), _milliseconds(seconds, micro))
+
+    async def _ask_all(self, *commands: Command) -> list[Any]:
+        await self._redis.initialize()  # the one connection, if it isn't there yet
+        return await ask_all(self._redis.connection, *commands)
 
     async def _call(self, method: Any, *args: Any, **options: Any) -> Any:
         try:
@@ -182,6 +191,11 @@ class RedisBus:
         self._identity = None  # the next connection may lead elsewhere
         self._on_state(explain(error))
         return TransientError(explain(error))
+
+
+def _milliseconds(seconds: int | bytes, micro: int | bytes) -> int:
+    """The reply to TIME."""
+    return int(seconds) * 1000 + int(micro) // 1000
 
 
 def _flat(entries: Any) -> Any:

@@ -8,13 +8,14 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
-from common_models import OrderResponseEvent, OrderStatusUpdateEvent
+from common_models import OrderResponseEvent
 from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
-from services._connector_kit.orders.ledger import Accepted, accepted_key
+from services._connector_kit.orders.bookkeeping import Told
+from services._connector_kit.orders.ledger import Accepted, accepted_key, told_as_key, told_key
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import Record, dump, load
 from services._connector_kit.orders.redis_bus import order_key
-from services._runtime.redis_transaction import reading, transact
+from services._runtime.redis_transaction import Change, reading, transact
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -25,13 +26,12 @@ KEEP_ANSWERED = 24 * 3600
 
 
 class RedisJournal:
-    """The port `Journal` on a real server. `exchange` is the name that events carry."""
+    """The port `Journal` on a real server. `on_accepted`: there is an order to be told of."""
 
     def __init__(
         self,
         redis: Redis,
         connector: str,
-        exchange: str,
         events_maxlen: int,
         *,
         on_accepted: Callable[[], None] = lambda: None,
@@ -39,11 +39,9 @@ class RedisJournal:
         self._on_accepted = on_accepted
         self._redis: Any = redis
         self._connector = connector
-        self._exchange = exchange
         self._maxlen = events_maxlen
         self._responses = str(EventStream(connector, "order_response"))
         self._command_responses = str(EventStream(connector, "command_response"))
-        self._statuses = str(EventStream(connector, "order_status"))
         self._ghosts = state_key(connector, "ghosts")
         self._accepted = accepted_key(connector)
 
@@ -63,92 +61,93 @@ class RedisJournal:
         del entry  # it stays pending: the final answer acknowledges it
         key = self._key(record.client_order_id)
 
-        async def change(pipe: Any) -> None:
-            known = await pipe.get(key)
-            pipe.multi()
+        async def decide(change: Change) -> None:
+            (known,) = change.found
             now = record if known is None else load(known)
             if now.state == "taken" and now.entry_id == record.entry_id:
-                self._publish(pipe, self._responses, answer.model_dump_json())
-                pipe.set(key, dump(now.marked_unknown()))
+                self._publish(change, self._responses, answer.model_dump_json())
+                change.write("SET", key, dump(now.marked_unknown()))
 
-        await transact(self._redis, key, change)
+        await transact(self._redis, [key], [("GET", key)], decide)
 
     async def close(self, record: Record, entry: Entry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
         key, answered = self._key(record.client_order_id), self._answered_key(entry)
+        order_id = _order_id(record)
+        told = told_key(self._connector, order_id or "")
 
-        async def change(pipe: Any) -> Record:
-            known, was_answered = await pipe.mget(key, answered)
-            pipe.multi()
+        async def decide(change: Change) -> Record:
+            (known, was_answered), is_told = change.found
             now = record if known is None else load(known)
             if now.entry_id != record.entry_id:
                 return now
             if known is None or now.state != "closed":
                 now = record
                 if was_answered is None:
-                    self._publish(pipe, self._responses, record.answer or "")
-                    pipe.set(answered, "", ex=KEEP_ANSWERED)
-                pipe.set(key, dump(record), ex=KEEP_CLOSED)
-                answer = OrderResponseEvent.model_validate_json(record.answer or "")
-                if answer.order_id is not None:
-                    self._note_accepted(pipe, answer.order_id, record)
+                    self._publish(change, self._responses, record.answer or "")
+                    change.write("SET", answered, "", "EX", KEEP_ANSWERED)
+                change.write("SET", key, dump(record), "EX", KEEP_CLOSED)
+                if order_id is not None and not is_told:
+                    self._note_accepted(change, order_id, record)
                 if record.provisional:
-                    pipe.zadd(self._ghosts, {record.client_order_id: record.timestamp})
-            self._acknowledge(pipe, entry)
+                    change.write("ZADD", self._ghosts, record.timestamp, record.client_order_id)
+            self._acknowledge(change, entry)
             return now
 
-        kept = await transact(self._redis, key, change, also=(answered,))
-        self._on_accepted()
+        reads = [("MGET", key, answered), ("EXISTS", told)]
+        kept = await transact(self._redis, [key, answered], reads, decide)
+        if order_id is not None:
+            self._on_accepted()
         return kept
 
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """Answer an entry that has no record of its own, once, and acknowledge it."""
         key = self._answered_key(entry)
 
-        async def change(pipe: Any) -> None:
-            was_answered = await pipe.get(key)
-            pipe.multi()
+        async def decide(change: Change) -> None:
+            (was_answered,) = change.found
             if was_answered is None:
                 if dead_letter is not None:
                     stream = str(DeadLetterStream(self._connector, entry.command))
-                    self._publish(pipe, stream, _letter(entry, dead_letter))
+                    self._publish(change, stream, _letter(entry, dead_letter))
                 if answer is not None:
                     placing = entry.command == "place_order"
                     stream = self._responses if placing else self._command_responses
-                    self._publish(pipe, stream, answer)
+                    self._publish(change, stream, answer)
                 if answer is not None or dead_letter is not None:
-                    pipe.set(key, "", ex=KEEP_ANSWERED)
-            self._acknowledge(pipe, entry)
+                    change.write("SET", key, "", "EX", KEEP_ANSWERED)
+            self._acknowledge(change, entry)
 
-        await transact(self._redis, key, change)
+        await transact(self._redis, [key], [("GET", key)], decide)
 
     async def correct(self, record: Record, order: VenueOrder) -> None:
-        """A ghost appeared: publish its status and put the corrected record in place, once."""
+        """A ghost appeared: put the corrected record in place, once, and have its status told."""
         key = self._key(record.client_order_id)
-        command = record.order
-        filled = float(order.filled_quantity)
-        report = OrderStatusUpdateEvent(
-            order_id=order.order_id,
-            client_order_id=record.client_order_id,
-            symbol=command.symbol,
-            status="open" if not filled else "partially_filled",
-            filled_quantity=filled,
-            remaining_quantity=max(0.0, float(record.sent_quantity or command.quantity) - filled),
-            exchange=self._exchange,
-        )
 
-        async def change(pipe: Any) -> None:
-            known = await pipe.get(key)
-            pipe.multi()
+        async def decide(change: Change) -> None:
+            known, is_told = change.found
             now = None if known is None else load(known)
             if now is not None and now.provisional:
-                self._publish(pipe, self._statuses, report.model_dump_json())
-                pipe.set(key, dump(record), ex=KEEP_CLOSED)
-                pipe.zrem(self._ghosts, record.client_order_id)
-                self._note_accepted(pipe, order.order_id, record)
+                change.write("SET", key, dump(record), "EX", KEEP_CLOSED)
+                change.write("ZREM", self._ghosts, record.client_order_id)
+                if not is_told:
+                    self._note_accepted(change, order.order_id, record)
 
-        await transact(self._redis, key, change)
+        reads = [("GET", key), ("EXISTS", told_key(self._connector, order.order_id))]
+        await transact(self._redis, [key], reads, decide)
         self._on_accepted()
+
+    async def told(self, client_order_id: str) -> VenueOrder | None:
+        """The order as the account's events told of it; None where they didn't yet."""
+        found = await reading(self._redis.get(told_as_key(self._connector, client_order_id)))
+        if found is None:
+            return None
+        order_id = found.decode()
+        data = await reading(self._redis.get(told_key(self._connector, order_id)))
+        if data is None:
+            return None
+        filled = msgspec.json.decode(data, type=Told).filled
+        return VenueOrder(order_id, client_order_id, f"{filled:f}")
 
     async def provisional(self) -> Sequence[Record]:
         """The records that were closed as not found less than a day ago."""
@@ -168,18 +167,26 @@ class RedisJournal:
         """Exists once an entry has its final answer."""
         return state_key(self._connector, f"answered:{entry.command}:{entry.entry_id}")
 
-    def _note_accepted(self, pipe: Any, order_id: str, record: Record) -> None:
-        """The venue has it: whoever tells orders will ask for it."""
+    def _note_accepted(self, change: Change, order_id: str, record: Record) -> None:
+        """The venue has it, and nothing was told of it: the account will ask for it."""
         noted = Accepted(record.order.symbol, record.client_order_id)
-        pipe.hset(self._accepted, order_id, msgspec.json.encode(noted))
+        change.write("HSET", self._accepted, order_id, msgspec.json.encode(noted))
 
-    def _publish(self, pipe: Any, stream: str, data: str | bytes) -> None:
-        pipe.xadd(stream, {"data": data}, maxlen=self._maxlen, approximate=True)
+    def _publish(self, change: Change, stream: str, data: str | bytes) -> None:
+        change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
 
-    def _acknowledge(self, pipe: Any, entry: Entry) -> None:
-        pipe.xack(
-            str(CommandStream(self._connector, entry.command)), self._connector, entry.entry_id
-        )
+    def _acknowledge(self, change: Change, entry: Entry) -> None:
+        stream = str(CommandStream(self._connector, entry.command))
+        change.write("XACK", stream, self._connector, entry.entry_id)
+
+
+class _Answer(msgspec.Struct):
+    order_id: str | None = None
+
+
+def _order_id(record: Record) -> str | None:
+    """The venue's id in the record's answer."""
+    return msgspec.json.decode(record.answer or "{}", type=_Answer).order_id
 
 
 def _letter(entry: Entry, error: str) -> bytes:

@@ -80,7 +80,6 @@ async def serve_orders(
     journal = RedisJournal(
         redis,
         name,
-        exchange,
         settings.events_maxlen,
         on_accepted=account.order_accepted if account else lambda: None,
     )

@@ -28,7 +28,7 @@ MANY = OrderDesk.MOST_IN_FLIGHT + 6
 @asynccontextmanager
 async def desk(server: RedisServer, redis: Redis) -> AsyncIterator[None]:
     """An order desk without keys while the block runs."""
-    journal = RedisJournal(redis, NAME, "binance", 100_000)
+    journal = RedisJournal(redis, NAME, 100_000)
     clock = SystemClock()
     async with open_redis(server.url, "orders", single=True) as client:
         bus = RedisBus(client, NAME, ("place_order",), "one")

@@ -152,7 +152,7 @@ async def test_an_accepted_order_is_known_before_anything_was_told(
     taken = record()
     closed = taken.closed(accepted(taken, VenueOrder("7", "order-1", "0"), NOW))
     entry = Entry("place_order", taken.entry_id, b"", redelivered=False)
-    await RedisJournal(redis, NAME, "luno", 10).close(closed, entry)
+    await RedisJournal(redis, NAME, 10).close(closed, entry)
     assert await ledger.accepted() == {"7": "BTC/USDT"}
     await ledger.tell(report(status="canceled", client_order_id="of the cancel"))
     (event,) = await statuses(redis)

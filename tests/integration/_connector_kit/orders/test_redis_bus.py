@@ -152,7 +152,7 @@ async def test_of_many_claims_for_an_id_one_is_made(buses: Buses, redis: Redis) 
         made = []
         for order in range(25):
             wanted = record(command(client_order_id=f"order-{order}"), entry_id=f"{order}-{number}")
-            found = await bus.claim(wanted)
+            found = (await bus.claim(wanted)).found
             made.append(found is None)
             assert found is None or found.client_order_id == wanted.client_order_id
         return made
@@ -160,6 +160,17 @@ async def test_of_many_claims_for_an_id_one_is_made(buses: Buses, redis: Redis) 
     made = await asyncio.gather(*(claim(bus, i) for i, bus in enumerate(several)))
     assert [sum(of_one) for of_one in zip(*made, strict=True)] == [1] * 25
     assert await redis.ttl(order_key(NAME, "order-1")) == -1
+
+
+async def test_a_claim_says_when_it_was_made_by_the_clock_that_gives_entries_their_ids(
+    buses: Buses, redis: Redis
+) -> None:
+    """So that a command's age is known without another question."""
+    bus = await buses.open()
+    (before,) = await send(redis, "a")
+    claimed = (await bus.claim(record())).milliseconds
+    (after,) = await send(redis, "b")
+    assert int(before.partition("-")[0]) <= claimed <= int(after.partition("-")[0])
 
 
 async def test_a_redis_that_was_emptied_lets_nothing_be_claimed(buses: Buses, redis: Redis) -> None:
@@ -182,7 +193,7 @@ async def test_a_server_that_came_back_is_noticed_before_anything_is_claimed_on_
     await send(redis, "a")
     before = await bus.server()
     assert len(await bus.new_entries()) == 1
-    assert await bus.claim(record()) is None  # the connection it uses is made by now
+    assert (await bus.claim(record())).found is None  # the connection it uses is made by now
     await redis_server.kill()
     if not keeps_data:
         rmtree(redis_server.data_dir)

@@ -4,14 +4,16 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from common_models import OrderResponseEvent, OrderStatusUpdateEvent
+from common_models import OrderResponseEvent
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import accepted, rejected, unclear
+from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
 from services._connector_kit.orders.record import Record, dump
@@ -61,7 +63,7 @@ class Journaled:
 def journal(redis: Redis, woken: list[None] | None = None) -> RedisJournal:
     """A journal of the connector."""
     wake = (lambda: woken.append(None)) if woken is not None else (lambda: None)
-    return RedisJournal(redis, NAME, "binance", 1000, on_accepted=wake)
+    return RedisJournal(redis, NAME, 1000, on_accepted=wake)
 
 
 @pytest.fixture
@@ -192,7 +194,7 @@ async def test_a_dead_letter_holds_the_whole_entry(
 async def test_a_ghost_is_watched_for_a_day_and_corrected_once(
     order: Journaled, redis: Redis
 ) -> None:
-    """Its status is told, and the account asks for the rest."""
+    """The account is woken to tell its status."""
     woken: list[None] = []
     watching = journal(redis, woken)
     given_up = order.not_found()
@@ -203,14 +205,31 @@ async def test_a_ghost_is_watched_for_a_day_and_corrected_once(
     corrected = order.accepted()
     for _ in range(2):
         await watching.correct(corrected, FOUND)
-    entries: Any = await redis.xrange(f"{NAME}:events:order_status")
-    (told,) = [OrderStatusUpdateEvent.model_validate_json(f[b"data"]) for _, f in entries]
-    assert (told.order_id, told.status, told.filled_quantity) == ("28", "partially_filled", 0.1)
-    assert told.remaining_quantity == 0.4
     assert await watching.provisional() == []
     assert await watching.get("order-1") == corrected
     assert woken
     assert await Ledger(redis, NAME, "binance", 10).accepted() == {"28": "BTC/USDT"}
+
+
+async def test_what_was_told_of_an_order_is_found_by_its_client_order_id(order: Journaled) -> None:
+    """By who looks for the order; and who closes it needn't have it told again."""
+    ledger = Ledger(order.redis, NAME, "binance", 10)
+    assert await order.journal.told("order-1") is None
+    report = Report(
+        FOUND.order_id,
+        "order-1",
+        "BTC/USDT",
+        "buy",
+        "filled",
+        quantity=Decimal("0.1"),
+        filled=Decimal("0.1"),
+        quote_filled=Decimal(10),
+        milliseconds=AT,
+    )
+    assert await ledger.tell(report)
+    assert await order.journal.told("order-1") == FOUND
+    await order.journal.close(order.accepted(), order.entry)
+    assert await ledger.accepted() == {}
 
 
 def _fields(taken: Record) -> dict[str, Any]:
