@@ -19,10 +19,11 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance, Trace
+from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.binance_connector import translate_orders
-from services.binance_connector.rest import BAD_KEY, SignedRest, signature
+from services.binance_connector.rest import BAD_KEY, TRADES_WEIGHT, SignedRest, signature
 from services.binance_connector.settings import BinanceSettings
 
 log = structlog.get_logger()
@@ -30,6 +31,9 @@ log = structlog.get_logger()
 SUBSCRIBE = "subscribe"
 SUBSCRIBED_WITHIN = 10.0
 NO_SUCH_ORDER = "-2013"
+# What looking at trades may cost: in the long run half of it, 60 symbols a minute. With the open
+# orders that stays within half of Binance's 6000, whatever the number of symbols.
+TRADES_WEIGHT_A_MINUTE = 2400
 
 
 class BinanceAccount:
@@ -41,6 +45,7 @@ class BinanceAccount:
         clock: VenueClock,
         settings: BinanceSettings,
         instruments: Sequence[Instrument],
+        trades_budget: RateBudget | None = None,
     ) -> None:
         key, secret = settings.binance_api_key, settings.binance_api_secret
         self._rest = rest
@@ -51,6 +56,8 @@ class BinanceAccount:
         self._by_symbol = {i.symbol: i for i in instruments}
         self._by_name = {i.venue_symbol: i for i in instruments}
         self._bad_frames = BadFrames("binance account")
+        self._trades_budget = trades_budget or RateBudget(TRADES_WEIGHT_A_MINUTE)
+        self._turn = list(self._by_name)  # whose trades are looked at next
 
     def milliseconds(self) -> int:
         """Binance's clock, as we know it."""
@@ -86,19 +93,33 @@ class BinanceAccount:
         return await self._rest.open_orders()
 
     async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
-        """What traded after *mark*: the last trade id of each symbol, as JSON."""
+        """What traded after *mark*: the last trade id of each symbol, as JSON.
+
+        Where there are many symbols each look is at some of them, in turn. What it finds late is
+        what was placed elsewhere and filled between two looks: an open order's fills show in the
+        order, and our own orders are asked for by their ids.
+        """
         last: dict[str, int] = (
             {} if mark is None else msgspec.json.decode(mark, type=dict[str, int])
         )
         found = []
-        for name, instrument in self._by_name.items():
-            since = last.get(name)
+        for name in self._due(last):
+            await self._trades_budget.spend(TRADES_WEIGHT)
+            instrument, since = self._by_name[name], last.get(name)
             for trade_id, order_id in await self._rest.trades_since(name, since):
                 last[name] = max(last.get(name, 0), trade_id)
                 if since is not None:  # what was before our first look is history
                     found.append(Trace(instrument.symbol, order_id, str(trade_id), Decimal(0)))
             last.setdefault(name, 0)
+            self._turn.remove(name)
+            self._turn.append(name)
         return found, msgspec.json.encode(last).decode()
+
+    def _due(self, last: Mapping[str, int]) -> list[str]:
+        """Those never looked at, and of the others as many as there is room for, in turn."""
+        new = [name for name in self._turn if name not in last]
+        room = int(self._trades_budget.left) // TRADES_WEIGHT - len(new)
+        return new + [name for name in self._turn if name in last][: max(room, 0)]
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
@@ -161,7 +182,8 @@ class _Session:
             TransientError: it didn't come.
         """
         try:
-            await asyncio.wait_for(self._subscribed.wait(), SUBSCRIBED_WITHIN)
+            async with asyncio.timeout(SUBSCRIBED_WITHIN):
+                await self._subscribed.wait()
         except TimeoutError:
             raise TransientError(f"no subscription within {SUBSCRIBED_WITHIN:g} s") from None
 

@@ -36,6 +36,12 @@ BAD_TIME = "-1021"
 SEARCH_BEFORE_MS = 60_000
 PAGE = 1000
 
+# https://developers.binance.com/docs/binance-spot-api-docs/rest-api/account-endpoints: what open
+# orders cost for one symbol, and for all of the account's at once.
+OPEN_ORDERS_WEIGHT = 6
+ALL_OPEN_ORDERS_WEIGHT = 80
+TRADES_WEIGHT = 20
+
 
 def signed(params: Mapping[str, str | int], secret: str) -> str:
     """*params* percent-encoded, with their HMAC-SHA256 `signature` at the end.
@@ -124,7 +130,9 @@ class SignedRest:
         """Open orders, and all orders created since a little before *milliseconds*."""
         sdk = self._binance.sdk
         rows = [
-            *await self._resolve(6, lambda: sdk.get_open_orders(symbol=venue_symbol)),
+            *await self._resolve(
+                OPEN_ORDERS_WEIGHT, lambda: sdk.get_open_orders(symbol=venue_symbol)
+            ),
             *await self._resolve(
                 20,
                 lambda: sdk.get_all_orders(
@@ -151,20 +159,27 @@ class SignedRest:
 
     async def open_orders(self) -> list[Report]:
         """The account's open orders of our symbols, without their fills."""
-        sdk = self._binance.sdk
+        ask = partial(self._signed, priority=Priority.BALANCES)
+        get = self._binance.sdk.get_open_orders
         rows = []
-        for name in self._symbols:
-            request = partial(sdk.get_open_orders, symbol=name)
-            rows += await self._signed(6, request, Priority.BALANCES)
+        if len(self._symbols) * OPEN_ORDERS_WEIGHT > ALL_OPEN_ORDERS_WEIGHT:
+            rows += await ask(ALL_OPEN_ORDERS_WEIGHT, get)
+        else:
+            for name in self._symbols:
+                rows += await ask(OPEN_ORDERS_WEIGHT, partial(get, symbol=name))
         return _read(
-            lambda: [translate_orders.order_report(r, self._symbols[r["symbol"]]) for r in rows]
+            lambda: [
+                translate_orders.order_report(row, self._symbols[row["symbol"]])
+                for row in rows
+                if row["symbol"] in self._symbols
+            ]
         )
 
     async def trades_since(self, venue_symbol: str, trade_id: int | None) -> list[tuple[int, str]]:
         """The account's trades after *trade_id* (None: the latest), as (trade id, order id)."""
         since = {} if trade_id is None else {"fromId": trade_id + 1}
         rows = await self._signed(
-            20,
+            TRADES_WEIGHT,
             lambda: self._binance.sdk.get_my_trades(symbol=venue_symbol, limit=PAGE, **since),
             Priority.BALANCES,
         )

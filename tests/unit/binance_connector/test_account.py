@@ -1,18 +1,26 @@
 """Binance's account stream, frame by frame: what is heard, what is doubted, what ends it."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
+from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
-from services.binance_connector.account import _Session
-from tests.unit.binance_connector.test_translate_orders import NEW, TRADE
+from services._connector_kit.rate_limit import Priority, RateBudget
+from services.binance_connector.account import BinanceAccount, _Session
+from services.binance_connector.rest import SignedRest
+from services.binance_connector.settings import BinanceSettings
+from tests.support.virtual_time import run_virtually
+from tests.unit.binance_connector.test_translate_orders import NEW, QUERIED, TRADE
 
 ETH = Instrument("ETH/BTC", "ETHBTC", "ETH", "BTC", trading=True)
 
@@ -122,3 +130,105 @@ def test_a_refused_subscription_is_sorted(code: int | None, error: type[Exceptio
     frame = {"id": "subscribe", "status": 400, "error": {"code": code, "msg": "no"}}
     with pytest.raises(error, match="refused the account stream"):
         Stream().says(msgspec.json.encode(frame))
+
+
+class Counted:
+    """Binance for the comparison: it answers from *trades*, and counts what that costs."""
+
+    def __init__(self) -> None:
+        self.sdk = self
+        self.budget = RateBudget(6000)
+        self.spent: list[tuple[float, int]] = []  # when, and how much
+        self.trades: dict[str, list[dict[str, int]]] = {}
+        self.open: list[dict[str, Any]] = []
+
+    async def call(
+        self,
+        weight: int,
+        request: Callable[[], Awaitable[Any]],
+        priority: Priority = Priority.DATA,
+    ) -> Any:
+        """Count it."""
+        self.spent.append((asyncio.get_running_loop().time(), weight))
+        return await request()
+
+    async def get_open_orders(self, symbol: str | None = None) -> list[dict[str, Any]]:
+        """Of one symbol, or of the account."""
+        return [row for row in self.open if symbol in (None, row["symbol"])]
+
+    async def get_my_trades(self, symbol: str, limit: int, fromId: int = 0) -> list[Any]:  # noqa: N803
+        """Those from an id on."""
+        return [t for t in self.trades.get(symbol, []) if t["id"] >= fromId][:limit]
+
+    def account(self, symbols: int) -> BinanceAccount:
+        """An account with so many symbols; its waits are the running loop's."""
+        instruments = [
+            Instrument(f"A{n}/BTC", f"A{n}BTC", f"A{n}", "BTC", trading=True)
+            for n in range(symbols)
+        ]
+        settings = BinanceSettings.model_construct(
+            binance_api_key=SecretStr("key"), binance_api_secret=SecretStr("secret")
+        )
+        clock = VenueClock()
+        rest = SignedRest(self, settings, instruments, clock)
+        budget = RateBudget(2400, clock=asyncio.get_running_loop().time)
+        return BinanceAccount(rest, clock, settings, instruments, budget)
+
+    def most_in_a_minute(self) -> int:
+        """The largest weight that any minute saw."""
+        return max(
+            sum(weight for at, weight in self.spent if start <= at < start + 60)
+            for start, _ in self.spent
+        )
+
+
+@pytest.mark.parametrize(("symbols", "weight"), [(1, 6), (13, 78), (14, 80), (100, 80)])
+def test_open_orders_are_asked_for_at_once_where_that_is_cheaper(symbols: int, weight: int) -> None:
+    """What is open in other symbols is none of this connector's business."""
+    binance = Counted()
+    binance.open = [{**QUERIED, "symbol": "A0BTC"}, {**QUERIED, "symbol": "OTHER", "orderId": 29}]
+
+    async def look() -> None:
+        (report,) = await binance.account(symbols).open_orders()
+        assert (report.symbol, report.order_id) == ("A0/BTC", str(QUERIED["orderId"]))
+
+    run_virtually(look())
+    assert sum(spent for _, spent in binance.spent) == weight
+
+
+@pytest.mark.parametrize("symbols", [1, 30, 31, 100, 500])
+def test_comparisons_stay_within_half_of_binances_weight(symbols: int) -> None:
+    """However many symbols there are, each one's trades are found: in turn, and each once."""
+    binance = Counted()
+    rounds = 2 + symbols // 30
+
+    async def compare() -> None:
+        account = binance.account(symbols)
+        _, mark = await account.traded_since(None)
+        binance.trades = {f"A{n}BTC": [{"id": 7, "orderId": n}] for n in range(symbols)}
+        found = []
+        for _ in range(rounds):
+            await asyncio.sleep(30)
+            await account.open_orders()
+            traces, mark = await account.traded_since(mark)
+            found += [trace.order_id for trace in traces]
+        assert sorted(found, key=int) == [str(n) for n in range(symbols)]
+
+    run_virtually(compare())
+    assert binance.most_in_a_minute() <= 3000
+
+
+def test_few_symbols_are_all_looked_at_in_each_comparison() -> None:
+    """Nothing placed elsewhere waits for its turn."""
+    binance = Counted()
+
+    async def compare() -> None:
+        account = binance.account(30)
+        _, mark = await account.traded_since(None)
+        for n in range(1, 5):
+            await asyncio.sleep(30)
+            binance.trades = {f"A{i}BTC": [{"id": n, "orderId": i}] for i in range(30)}
+            traces, mark = await account.traded_since(mark)
+            assert len(traces) == 30
+
+    run_virtually(compare())
