@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 # Nothing confirms the credentials; a refusal comes within this.
 REFUSED_WITHIN = 2.0
+# An order may be created after the look at the open ones, and before the look at the closed ones.
+CREATED_BEFORE_MS = 60_000
 
 
 class LunoAccount:
@@ -128,7 +130,7 @@ class LunoAccount:
     async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
         """The orders closed after *mark* (milliseconds), and the next mark."""
         since = self._clock.milliseconds() if mark is None else int(mark)
-        closed = await self._rest.recently_closed()
+        closed = await self._rest.recently_closed(since - CREATED_BEFORE_MS)
         found = [
             Trace(r.symbol, r.order_id, None, r.filled) for r in closed if r.milliseconds >= since
         ]

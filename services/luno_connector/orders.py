@@ -26,6 +26,8 @@ UNKNOWN_ORDER = "ErrOrderNotFound"
 NOT_FOUND = frozenset({UNKNOWN_ORDER, "ErrNotFound"})
 # How far beyond the price that the book asks for a market buy may go, as a share of it.
 SLIPPAGE = Decimal("0.01")
+# How far back an order is searched: it may have been sent for an earlier entry that Redis forgot.
+SEARCH_BEFORE_MS = 3_600_000
 
 # https://www.luno.com/en/developers/api: answers after which there is no order and can't be one.
 # What isn't here proves nothing, ErrDuplicateClientOrderID least of all: that order exists.
@@ -91,8 +93,8 @@ class OrderRest(Protocol):
     async def order(self, client_order_id: str) -> VenueOrder:
         """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
 
-    async def orders(self, pair: str) -> Sequence[VenueOrder]:
-        """Open and recently closed orders of a pair."""
+    async def orders(self, pair: str, since: int) -> Sequence[VenueOrder]:
+        """Open orders of a pair, and the closed ones created since *since* (milliseconds)."""
 
 
 class LunoOrders:
@@ -201,12 +203,14 @@ class LunoOrders:
             raise TransientError(str(e)) from e  # it says nothing about the order
 
     async def search(self, record: Record) -> VenueOrder | None:
-        """The same among the open and the recently closed orders."""
+        """The same among the open orders, and the closed ones since an hour before it was sent."""
         instrument = self._instruments.get(record.order.symbol)
         if instrument is None:
             return None
         try:
-            orders = await self._rest.orders(instrument.venue_symbol)
+            orders = await self._rest.orders(
+                instrument.venue_symbol, record.timestamp - SEARCH_BEFORE_MS
+            )
         except (RejectedError, FeedStoppedError) as e:
             raise TransientError(str(e)) from e
         for order in orders:

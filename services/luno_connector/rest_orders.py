@@ -1,6 +1,7 @@
 """Luno's signed REST: orders and balances, through the SDK."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from services._connector_kit.errors import RejectedError, TransientError
@@ -14,7 +15,8 @@ from services.luno_connector.orders import UNKNOWN_ORDER
 
 T = TypeVar("T")
 
-PAGE = 100
+# The most that one `GET /api/exchange/2/listorders` gives.
+PAGE = 1000
 
 
 class Caller(Protocol):
@@ -65,9 +67,12 @@ class OrderRest:
         row = await self._row({"client_order_id": client_order_id}, Priority.RESOLVE)
         return _read(lambda: translate_orders.venue_order(row))
 
-    async def orders(self, pair: str) -> Sequence[VenueOrder]:
-        """Open and recently closed orders of a pair."""
-        rows = [*await self._list(pair, closed=False), *await self._list(pair, closed=True)]
+    async def orders(self, pair: str, since: int) -> Sequence[VenueOrder]:
+        """Open orders of a pair, and the closed ones created since *since* (milliseconds)."""
+        rows = [
+            *await self._list(pair, closed=False),
+            *await self._list(pair, closed=True, since=since),
+        ]
         return _read(lambda: [translate_orders.venue_order(row) for row in rows])
 
     async def report(
@@ -89,14 +94,14 @@ class OrderRest:
         """The account's open orders of our symbols."""
         return await self._reports(closed=False)
 
-    async def recently_closed(self) -> list[Report]:
-        """The latest closed orders of our symbols."""
-        return await self._reports(closed=True)
+    async def recently_closed(self, since: int) -> list[Report]:
+        """The closed orders of our symbols that were created since *since* (milliseconds)."""
+        return await self._reports(closed=True, since=since)
 
-    async def _reports(self, *, closed: bool) -> list[Report]:
+    async def _reports(self, *, closed: bool, since: int = 0) -> list[Report]:
         found = []
         for pair, instrument in self._by_pair.items():
-            rows = await self._list(pair, closed=closed, priority=Priority.BALANCES)
+            rows = await self._list(pair, closed=closed, since=since, priority=Priority.BALANCES)
             found += _read(
                 lambda i=instrument, r=rows: [translate_orders.order_report(x, i) for x in r]  # type: ignore[misc]
             )
@@ -118,12 +123,33 @@ class OrderRest:
         return _read(lambda: dict(row))
 
     async def _list(
-        self, pair: str, *, closed: bool, priority: Priority = Priority.RESOLVE
+        self, pair: str, *, closed: bool, since: int = 0, priority: Priority = Priority.RESOLVE
     ) -> Sequence[Mapping[str, Any]]:
-        answer = await self._luno.call(
-            lambda: self._luno.sdk.list_orders_v2(closed=closed, pair=pair, limit=PAGE), priority
-        )
-        return _read(lambda: list(answer["orders"] or ()))
+        """Orders, newest first, page after page back to *since*; older pages don't delay orders."""
+        found: dict[str, Mapping[str, Any]] = {}
+        before: int | None = None
+        while True:
+            request = partial(
+                self._luno.sdk.list_orders_v2,
+                closed=closed,
+                pair=pair,
+                limit=PAGE,
+                created_before=before,
+            )
+            page, oldest = _read(partial(_page, await self._luno.call(request, priority)))
+            more = len(page) >= PAGE and oldest >= since and not page.keys() <= found.keys()
+            found |= page
+            if not more:
+                return list(found.values())
+            before = oldest + 1  # of those created in the same moment some may be on the next page
+            priority = max(priority, Priority.BALANCES)
+
+
+def _page(answer: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], int]:
+    """Orders by their id, and when the oldest was created."""
+    rows: Sequence[Mapping[str, Any]] = answer["orders"] or ()
+    oldest = min((int(row["creation_timestamp"]) for row in rows), default=0)
+    return {str(row["order_id"]): row for row in rows}, oldest
 
 
 def _read(read: Callable[[], T]) -> T:
