@@ -32,9 +32,12 @@ from enum import Enum
 from math import inf
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from common_models.fields import Side
 
 _NOWHERE = -inf
+_number = msgspec.json.Encoder().encode
 
 
 class Outcome(Enum):
@@ -51,7 +54,7 @@ class Gap:
     reason: str
 
 
-def _checked(price: float, quantity: float) -> bool:
+def _is_level(price: float, quantity: float) -> bool:
     """True for a level, False for one that is to go."""
     if 0.0 < price < inf and 0.0 <= quantity < inf:
         return quantity > 0.0
@@ -74,10 +77,10 @@ class Ladder:
         # end of the list, where inserting is cheap.
         self._sign = sign = 1.0 if side == "buy" else -1.0
         self._quantities = {
-            sign * price: quantity for price, quantity in levels if _checked(price, quantity)
+            sign * price: quantity for price, quantity in levels if _is_level(price, quantity)
         }
         self._keys = sorted(self._quantities)
-        self._json: dict[float, str] = {}
+        self._json: dict[float, bytes] = {}
         # Beyond the last level of a cut snapshot we know nothing.
         self._worst_known = _NOWHERE if complete or not self._keys else self._keys[0]
 
@@ -100,35 +103,45 @@ class Ladder:
         Raises:
             ValueError: price or quantity is no such thing.
         """
-        key = self._sign * price
-        quantities = self._quantities
-        if _checked(price, quantity):
-            if key not in quantities:
-                if key < self._worst_known:
-                    return
-                insort(self._keys, key)
-            quantities[key] = quantity
-            self._json.pop(key, None)
-        elif quantities.pop(key, None) is not None:
-            del self._keys[bisect_left(self._keys, key)]
-            self._json.pop(key, None)
+        self.update(((price, quantity),))
+
+    def update(self, levels: Iterable[tuple[float, float]]) -> None:
+        """Set each level's whole quantity; 0 removes it. One loop: most of a book's work is here.
+
+        Raises:
+            ValueError: a price or quantity is no such thing; the levels before it are set.
+        """
+        sign, worst_known = self._sign, self._worst_known
+        keys, quantities, forget = self._keys, self._quantities, self._json.pop
+        for price, quantity in levels:
+            key = sign * price
+            if 0.0 < price < inf and 0.0 < quantity < inf:
+                if key not in quantities:
+                    if key < worst_known:
+                        continue
+                    insort(keys, key)
+                quantities[key] = quantity
+                forget(key, None)
+            elif not _is_level(price, quantity) and quantities.pop(key, None) is not None:
+                del keys[bisect_left(keys, key)]
+                forget(key, None)
 
     def top(self, depth: int) -> list[tuple[float, float]]:
         """The best *depth* levels as (price, quantity)."""
         quantities = self._quantities
         return [(abs(key), quantities[key]) for key in self._keys[: -depth - 1 : -1]]
 
-    def top_json(self, depth: int) -> str:
+    def top_json(self, depth: int) -> bytes:
         """The best *depth* levels as the inside of a JSON list of OrderBookLevel."""
         cache = self._json
         parts = []
         for key in self._keys[: -depth - 1 : -1]:
             part = cache.get(key)
             if part is None:
-                part = f'{{"price":{abs(key)!r},"quantity":{self._quantities[key]!r}}}'
-                cache[key] = part
+                price, quantity = _number(abs(key)), _number(self._quantities[key])
+                part = cache[key] = b'{"price":%b,"quantity":%b}' % (price, quantity)
             parts.append(part)
-        return ",".join(parts)
+        return b",".join(parts)
 
 
 class Book(Protocol):
@@ -174,10 +187,8 @@ class LevelBook:
         if first_id > self.update_id + 1:  # 5b
             return Gap(f"update {first_id} after {self.update_id}")
         try:
-            for price, quantity in bids:  # 5c
-                self.bids.set(price, quantity)
-            for price, quantity in asks:
-                self.asks.set(price, quantity)
+            self.bids.update(bids)  # 5c
+            self.asks.update(asks)
         except ValueError as e:
             return Gap(f"update {first_id}: {e}")
         self.update_id = last_id

@@ -54,7 +54,7 @@ def after(levels: Changes, changes: Changes) -> Changes:
 
 def parsed(ladder: Ladder, depth: int) -> Levels:
     """What `top_json` says."""
-    rows = json.loads(f"[{ladder.top_json(depth)}]")
+    rows = json.loads(b"[%b]" % ladder.top_json(depth))
     return [(row["price"], row["quantity"]) for row in rows]
 
 
