@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import hiredis
 from redis.exceptions import ResponseError
 
 Word = str | bytes | int
 Command = tuple[Word, ...]
+
+_pack: Any = hiredis.pack_command
 
 
 async def ask(connection: Any, *command: Word) -> Any:
@@ -26,7 +29,8 @@ async def ask_all(connection: Any, *commands: Command) -> list[Any]:
     Raises:
         RedisError: a reply is missing; or the first error among the replies.
     """
-    await connection.send_packed_command(connection.pack_commands(commands))
+    packed: Any = b"".join(map(_pack, commands))
+    await connection.send_packed_command(packed)
     replies = []
     for _ in commands:
         try:

@@ -146,11 +146,12 @@ class OrderGate:
 def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) -> Decimal | None:
     """The price of the last level that an order of that quantity would reach."""
     other_side = book.asks if command.side == "buy" else book.bids
-    left = quantity
-    for price, available in other_side.top(len(other_side)):
-        left -= Decimal(str(available))
-        if left <= 0:
-            return Decimal(str(price))
+    for depth in (20, len(other_side)):  # nearly always the first levels are enough
+        left = quantity
+        for price, available in other_side.top(depth):
+            left -= Decimal(str(available))
+            if left <= 0:
+                return Decimal(str(price))
     return None
 
 
