@@ -32,8 +32,10 @@ RETRY_AFTER = 60.0
 # The request's timestamp is too old, or of the future.
 BAD_TIME = "-1021"
 
-# How far before an order was sent its history is searched, for clocks that differ.
-SEARCH_BEFORE_MS = 60_000
+# How far around an order's time its history is searched: it may have been sent for an earlier entry
+# that Redis forgot, and clocks differ.
+SEARCH_BEFORE_MS = 3_600_000
+SEARCH_AFTER_MS = 60_000
 PAGE = 1000
 
 # https://developers.binance.com/docs/binance-spot-api-docs/rest-api/account-endpoints: what open
@@ -41,6 +43,7 @@ PAGE = 1000
 OPEN_ORDERS_WEIGHT = 6
 ALL_OPEN_ORDERS_WEIGHT = 80
 TRADES_WEIGHT = 20
+ALL_ORDERS_WEIGHT = 20
 
 
 def signed(params: Mapping[str, str | int], secret: str) -> str:
@@ -127,19 +130,22 @@ class SignedRest:
         return _read(lambda: translate_orders.venue_order(row))
 
     async def orders_since(self, venue_symbol: str, milliseconds: int) -> Sequence[VenueOrder]:
-        """Open orders, and all orders created since a little before *milliseconds*."""
+        """Open orders, and all orders created from an hour before *milliseconds* on."""
         sdk = self._binance.sdk
-        rows = [
-            *await self._resolve(
-                OPEN_ORDERS_WEIGHT, lambda: sdk.get_open_orders(symbol=venue_symbol)
-            ),
-            *await self._resolve(
-                20,
-                lambda: sdk.get_all_orders(
-                    symbol=venue_symbol, startTime=milliseconds - SEARCH_BEFORE_MS, limit=PAGE
-                ),
-            ),
-        ]
+        rows: list[Any] = await self._resolve(
+            OPEN_ORDERS_WEIGHT, lambda: sdk.get_open_orders(symbol=venue_symbol)
+        )
+        get = partial(sdk.get_all_orders, symbol=venue_symbol, limit=PAGE)  # oldest first
+        first = {"startTime": milliseconds - SEARCH_BEFORE_MS}
+        while True:
+            page = await self._resolve(ALL_ORDERS_WEIGHT, partial(get, **first))
+            rows += page
+            if len(page) < PAGE:
+                break
+            last_id, created = _read(partial(_place_in_time, page[-1]))
+            if created > milliseconds + SEARCH_AFTER_MS:
+                break
+            first = {"orderId": last_id + 1}
         return _read(lambda: [translate_orders.venue_order(row) for row in rows])
 
     async def report(
@@ -226,6 +232,11 @@ class SignedRest:
                 raise
             self._clock.doubt()
             raise TransientError(str(e)) from e
+
+
+def _place_in_time(row: Mapping[str, Any]) -> tuple[int, int]:
+    """An order's id, and when it was created."""
+    return int(row["orderId"]), int(row["time"])
 
 
 def _reference(order_id: str | None, client_order_id: str | None) -> dict[str, Any]:

@@ -22,6 +22,9 @@ from services.binance_connector.settings import BinanceSettings
 from tests.support.virtual_time import run_virtually
 from tests.unit.binance_connector.test_translate_orders import NEW, QUERIED, TRADE
 
+SETTINGS = BinanceSettings.model_construct(
+    binance_api_key=SecretStr("key"), binance_api_secret=SecretStr("secret")
+)
 ETH = Instrument("ETH/BTC", "ETHBTC", "ETH", "BTC", trading=True)
 
 
@@ -141,6 +144,7 @@ class Counted:
         self.spent: list[tuple[float, int]] = []  # when, and how much
         self.trades: dict[str, list[dict[str, int]]] = {}
         self.open: list[dict[str, Any]] = []
+        self.orders: list[dict[str, Any]] = []
 
     async def call(
         self,
@@ -156,9 +160,24 @@ class Counted:
         """Of one symbol, or of the account."""
         return [row for row in self.open if symbol in (None, row["symbol"])]
 
+    async def get_all_orders(
+        self,
+        symbol: str,
+        limit: int,
+        startTime: int = 0,  # noqa: N803
+        orderId: int = 0,  # noqa: N803
+    ) -> list[dict[str, Any]]:
+        """Oldest first: from a time or from an id on."""
+        rows = [r for r in self.orders if r["symbol"] == symbol]
+        return [r for r in rows if r["time"] >= startTime and r["orderId"] >= orderId][:limit]
+
     async def get_my_trades(self, symbol: str, limit: int, fromId: int = 0) -> list[Any]:  # noqa: N803
         """Those from an id on."""
         return [t for t in self.trades.get(symbol, []) if t["id"] >= fromId][:limit]
+
+    def rest(self, *instruments: Instrument) -> SignedRest:
+        """Its signed REST for those symbols."""
+        return SignedRest(self, SETTINGS, instruments, VenueClock())
 
     def account(self, symbols: int) -> BinanceAccount:
         """An account with so many symbols; its waits are the running loop's."""
@@ -166,13 +185,9 @@ class Counted:
             Instrument(f"A{n}/BTC", f"A{n}BTC", f"A{n}", "BTC", trading=True)
             for n in range(symbols)
         ]
-        settings = BinanceSettings.model_construct(
-            binance_api_key=SecretStr("key"), binance_api_secret=SecretStr("secret")
-        )
-        clock = VenueClock()
-        rest = SignedRest(self, settings, instruments, clock)
+        rest = self.rest(*instruments)
         budget = RateBudget(2400, clock=asyncio.get_running_loop().time)
-        return BinanceAccount(rest, clock, settings, instruments, budget)
+        return BinanceAccount(rest, VenueClock(), SETTINGS, instruments, budget)
 
     def most_in_a_minute(self) -> int:
         """The largest weight that any minute saw."""
@@ -232,3 +247,16 @@ def test_few_symbols_are_all_looked_at_in_each_comparison() -> None:
             assert len(traces) == 30
 
     run_virtually(compare())
+
+
+async def test_a_search_goes_from_an_hour_before_the_order_to_a_little_after_it() -> None:
+    """A thousand orders a page, and no page in vain."""
+    binance, sent = Counted(), 1_700_000_000_000
+    binance.orders = [
+        {**QUERIED, "symbol": "ETHBTC", "orderId": n, "time": sent + (n - 5000) * 1000}
+        for n in range(10_000)
+    ]
+    found = await binance.rest(ETH).orders_since("ETHBTC", sent)
+    wanted = {str(n) for n in range(5000 - 3600, 5000 + 60)}
+    assert wanted <= {row.order_id for row in found}
+    assert [weight for _, weight in binance.spent] == [6] + [20] * 4
