@@ -5,11 +5,13 @@ from common_models.commands_events_models import (
     CancelAllOrdersCommand,
     CancelOrderCommand,
     CommandResponseEvent,
+    ConnectorStatusEvent,
     OrderResponseEvent,
     OrderStatusUpdateEvent,
     PlaceOrderCommand,
     QueryOrderCommand,
     RequestBalanceCommand,
+    SymbolStatus,
 )
 from common_models.indicator_models import IndicatorValue
 from common_models.market_data_models import OrderBook, OrderBookLevel, Ticker, Trade
@@ -19,6 +21,7 @@ __all__ = [
     "CancelAllOrdersCommand",
     "CancelOrderCommand",
     "CommandResponseEvent",
+    "ConnectorStatusEvent",
     "IndicatorValue",
     "OrderBook",
     "OrderBookLevel",
@@ -27,6 +30,7 @@ __all__ = [
     "PlaceOrderCommand",
     "QueryOrderCommand",
     "RequestBalanceCommand",
+    "SymbolStatus",
     "Ticker",
     "Trade",
 ]

@@ -187,3 +187,46 @@ class AccountBalanceEvent(BaseModel):
     locked: NotNegative
     total: NotNegative
     timestamp: Timestamp = Field(default_factory=utc_now)
+
+
+class SymbolStatus(BaseModel):
+    """Where one symbol's market data stands.
+
+    `state` is `syncing` (the book isn't the exchange's yet, nothing of it is published), `live`
+    (what was published last is what the exchange has, however quiet it is) or `stale` (nothing
+    comes; `reason` says why). `sequence` is the exchange's number of the last update in the book,
+    `last_message_age` how many seconds ago the exchange sent anything about this symbol.
+    `trades_lost` counts trades that couldn't be had, since the connector started; where the
+    exchange's numbers may have holes, it is the most that there can have been.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    symbol: str
+    state: str
+    since: Timestamp
+    sequence: int | None = None
+    last_message_age: NotNegative | None = None
+    reason: str | None = None
+    trades_lost: int = 0
+
+
+class ConnectorStatusEvent(BaseModel):
+    """What a connector says of itself: at once when something changes, and every 10 seconds.
+
+    `world` is `live`, `testnet` or `simulator`. Where `trading` is false, new orders are refused
+    for that `reason_code`. `stopped` names the parts that won't come back by themselves (bad key,
+    account disabled), each with its reason. `entries_dropped` counts what Redis never got because
+    it was away for too long, since the connector started.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    exchange: str
+    world: str
+    trading: bool
+    symbols: list[SymbolStatus]
+    reason_code: str | None = None
+    stopped: dict[str, str] = Field(default_factory=dict)
+    entries_dropped: int = 0
+    timestamp: Timestamp = Field(default_factory=utc_now)

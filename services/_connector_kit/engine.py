@@ -12,16 +12,17 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from common_models import Trade
-from common_models.stream_names import MarketStream, connector, state_key
+from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError
 from services._connector_kit.instruments import Instrument, choose
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.orders.gate import LiveBook, OrderGate
-from services._connector_kit.orders.settings import TradingSettings
-from services._connector_kit.orders.wing import SystemClock, halted, serve_orders
+from services._connector_kit.orders.settings import LIVE, TradingSettings
+from services._connector_kit.orders.wing import SystemClock, Trading, halted, serve_orders
 from services._connector_kit.protocol import Exchange
+from services._connector_kit.status_board import StatusBoard
 from services._runtime.health import Readiness, health_server
 from services._runtime.redis_client import explain, open_redis
 from services._runtime.stream_writer import StreamWriter
@@ -73,15 +74,29 @@ class Engine:
         self._writer = StreamWriter(
             redis,
             before_writing=self._claim_world,
-            on_up=lambda: readiness.ok("redis"),
+            on_up=self._redis_is_up,
             on_down=lambda reason: readiness.waiting("redis", reason),
         )
+        status = EventStream(connector(exchange.name), "connector_status")
+        self._board = StatusBoard(
+            exchange.name,
+            exchange.world,
+            self._writer.stream(str(status), settings.events_maxlen, keep_all=False),
+            readiness,
+            lambda: self._writer.dropped,
+        )
+
+    def _redis_is_up(self) -> None:
+        self._readiness.ok("redis")
+        self._board.changed()  # what waited may be old
 
     async def run(self, symbols: Sequence[str], symbols_setting: str) -> None:
         """Everything until cancelled, or until something is fatal."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run())
-            tasks.create_task(self._serve(symbols, symbols_setting))
+            tasks.create_task(self._board.keep_telling())
+            # Not a task: at a stop it ends first, and the writer has its last words to write.
+            await self._serve(symbols, symbols_setting)
 
     async def _serve(self, symbols: Sequence[str], symbols_setting: str) -> None:
         listed = await self._until_done("exchange", partial(self._exchange.instruments, symbols))
@@ -95,6 +110,7 @@ class Engine:
             )
             for instrument in instruments
         ]
+        self._board.watch([desk.status for desk in desks])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._exchange.stream_market_data(desks))
             tasks.create_task(self._orders(desks))
@@ -116,9 +132,18 @@ class Engine:
             SystemClock(),
         )
         trading = self._exchange.trading(instruments, gate, book)
+        self._board.trading(self._why_not(trading))
         await serve_orders(
             self._exchange.name, trading, self._redis, self._settings, self._readiness
         )
+
+    def _why_not(self, trading: Trading | None) -> str | None:
+        """Why new orders are refused, as the answer to each of them will say; None: they aren't."""
+        if trading is None:
+            return "no_credentials"
+        if self._exchange.world == "live" and self._settings.live_trading != LIVE:
+            return "trading_disabled"
+        return None
 
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""

@@ -1,6 +1,6 @@
 """`/health` (the process lives) and `/ready` (it really works, or why not), over HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,13 @@ from services._runtime.settings import ServiceSettings
 
 log = structlog.get_logger()
 
+# How the reason of a part begins that won't come back by itself.
+STOPPED = "stopped: "
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
 
 class Readiness:
     """What a service still waits for, by name; ready when it waits for nothing.
@@ -22,6 +29,7 @@ class Readiness:
 
     def __init__(self, *parts: str) -> None:
         self._reasons: dict[str, str | None] = dict.fromkeys(parts, "starting")
+        self._on_stopped: Callable[[], None] = _nothing
 
     def ok(self, part: str) -> None:
         """*part* works."""
@@ -34,6 +42,21 @@ class Readiness:
         if self._reasons.get(part, "") is None:
             log.warning("part_not_ready", part=part, reason=reason)
         self._reasons[part] = reason
+        if reason.startswith(STOPPED):
+            self._on_stopped()
+
+    def watch_stops(self, on_stopped: Callable[[], None]) -> None:
+        """Call *on_stopped* whenever a part stops for good."""
+        self._on_stopped = on_stopped
+
+    @property
+    def stopped(self) -> dict[str, str]:
+        """The parts that won't come back by themselves, and why."""
+        return {
+            part: reason.removeprefix(STOPPED)
+            for part, reason in self._reasons.items()
+            if reason is not None and reason.startswith(STOPPED)
+        }
 
     @property
     def ready(self) -> bool:

@@ -46,15 +46,20 @@ class BookSync:
         self._arrived = asyncio.Event()
         self._wanted = asyncio.Event()
 
+    @property
+    def sequence(self) -> int | None:
+        """The id of the last update in the book; None while it isn't in sync."""
+        return None if self.book is None else self.book.update_id
+
     def connected(self) -> None:
         """A socket is up: from here on updates are buffered (step 1)."""
         self._connection += 1
-        self._start_again("the socket is new")
-        self._wanted.set()
+        self._resync("the socket is new")
 
     def disconnected(self, reason: str) -> None:
         """No updates any more."""
-        self._start_again(reason)
+        self._start_again()
+        self._desk.status.stale(reason)
         self._wanted.clear()
 
     def apply(self, update: DepthUpdate) -> None:
@@ -75,15 +80,15 @@ class BookSync:
                 self._desk.publisher.book(book, update.E)
 
     def _resync(self, reason: str) -> None:
-        self._start_again(reason)
+        self._start_again()
+        self._desk.status.syncing(reason)
         self._wanted.set()
 
-    def _start_again(self, reason: str) -> None:
+    def _start_again(self) -> None:
         self.book = None
         self._buffer.clear()
         self._arrived.clear()
         self._desk.publisher.hold_book()
-        self._desk.status.syncing(reason)
 
     async def keep_joined(self) -> None:
         """Join the book to a snapshot whenever it isn't; runs until cancelled."""

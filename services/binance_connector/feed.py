@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import assert_never
 
 import structlog
@@ -44,6 +45,7 @@ class SymbolFeed:
     ) -> None:
         name = desk.instrument.venue_symbol
         self.desk = desk
+        self.status = desk.status
         self.book = BookSync(desk, partial(fetch_depth, name), depth)
         self.trades = TradeFeed(
             desk.publisher,
@@ -51,6 +53,8 @@ class SymbolFeed:
             contiguous=True,
             last_id=desk.last_trade_id,
         )
+        self.status.sequence = lambda: self.book.sequence
+        self.status.lost = lambda: self.trades.lost
 
     def connected(self) -> None:
         """A socket is up."""
@@ -91,7 +95,7 @@ class StreamSocket:
 
     def _down(self, reason: str) -> None:
         for feed in self._feeds.values():
-            feed.desk.status.syncing(reason)
+            feed.desk.status.stale(reason)
 
     async def _session(self) -> None:
         try:
@@ -118,6 +122,7 @@ class StreamSocket:
         if feed is None:
             self._bad_frames.add(frame, KeyError(found.s))
             return
+        feed.status.heard_at = monotonic()
         match found:
             case AggTrade():
                 feed.add_trade(found)

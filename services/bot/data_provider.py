@@ -41,8 +41,8 @@ class Feed:
         self.entries = 0
         self.malformed = 0
         self.recent: deque[Trade] = deque(maxlen=RECENT_TRADES)
-        self._exchange = exchange
-        self._symbol = symbol
+        self.exchange = exchange
+        self.symbol = symbol
         self._model = MODELS[data_type]
 
     def take(self, messages: Iterable[bytes], received_at: float) -> str | None:
@@ -57,12 +57,12 @@ class Feed:
             except ValidationError as e:
                 fault = _what_is_wrong(e)
             else:
-                if message.symbol == self._symbol and message.exchange == self._exchange:
+                if message.symbol == self.symbol and message.exchange == self.exchange:
                     self._keep(message, received_at)
                     continue
                 fault = (
                     f"symbol {message.symbol!r} of exchange {message.exchange!r}; "
-                    f"want {self._symbol!r} of {self._exchange!r}"
+                    f"want {self.symbol!r} of {self.exchange!r}"
                 )
             self.malformed += 1
         return fault

@@ -10,12 +10,11 @@ from common_models import OrderBook, Ticker, Trade
 from services._runtime.health import Readiness
 from services._runtime.stream_position import Gap
 from services._runtime.stream_reader import Batch
+from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider, Feed, MarketData
 
 log = structlog.get_logger()
 
-# A feed whose last message is older, in seconds, is stale.
-FRESH_FOR = 10.0
 JUDGE_EVERY = 0.5
 SUMMARY_EVERY = 20.0
 # A feed that keeps sending what can't be read is logged this often, in seconds.
@@ -24,16 +23,23 @@ TEXT_SHOWN = 200
 
 
 class MarketWatch:
-    """Stands between the stream reader and the data provider."""
+    """Stands between the stream reader and the data provider.
+
+    Whether a feed is fresh is what its connector says, not how long ago its last message came:
+    in a quiet market nothing comes, and what came last is still true.
+    """
 
     def __init__(
         self,
         provider: DataProvider,
+        connectors: ConnectorWatch,
         readiness: Readiness,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.gaps = 0
+        self._malformed_statuses = 0
         self._provider = provider
+        self._connectors = connectors
         self._readiness = readiness
         self._clock = clock or asyncio.get_running_loop().time
         self._summed_up = dict.fromkeys(provider.feeds, 0)
@@ -41,35 +47,56 @@ class MarketWatch:
 
     def take(self, batch: Batch) -> None:
         """Feed one batch; what can't be read is counted, and logged now and then."""
-        feed = self._provider.feeds[batch.stream]
         now = self._clock()
+        if batch.stream in self._connectors.streams:
+            self._take_status(batch, now)
+            return
+        feed = self._provider.feeds[batch.stream]
         fault = feed.take([data for _, data in batch.entries], now - batch.age)
-        if fault is not None and now >= self._log_malformed_after.get(feed.name, now):
-            self._log_malformed_after[feed.name] = now + MALFORMED_LOG_EVERY
-            log.warning(
-                "malformed_entries",
-                stream=feed.name,
-                malformed=feed.malformed,
-                last_fault=fault[:TEXT_SHOWN],
-                batch_ends=batch.entries[-1][0],
-            )
+        if fault is not None:
+            self._tell_malformed(batch, fault, now)
+
+    def _take_status(self, batch: Batch, now: float) -> None:
+        """Of several statuses only the last counts."""
+        fault = self._connectors.take(batch.stream, batch.entries[-1][1], now - batch.age)
+        if fault is not None:
+            self._malformed_statuses += 1
+            self._tell_malformed(batch, fault, now)
+
+    def _tell_malformed(self, batch: Batch, fault: str, now: float) -> None:
+        if now < self._log_malformed_after.get(batch.stream, now):
+            return
+        self._log_malformed_after[batch.stream] = now + MALFORMED_LOG_EVERY
+        log.warning(
+            "malformed_entries",
+            stream=batch.stream,
+            malformed=self._malformed,
+            last_fault=fault[:TEXT_SHOWN],
+            batch_ends=batch.entries[-1][0],
+        )
+
+    @property
+    def _malformed(self) -> int:
+        feeds = self._provider.feeds.values()
+        return self._malformed_statuses + sum(feed.malformed for feed in feeds)
 
     def note_gap(self, _: Gap) -> None:
         """The reader logs what it missed; here it is counted."""
         self.gaps += 1
 
     def stale(self) -> list[str]:
-        """Names of the feeds whose last message is too old, or that never had one."""
+        """Names of the feeds that can't be relied on, or that never had a message."""
         now = self._clock()
-        return [feed.name for feed in self._provider.feeds.values() if not _is_fresh(feed, now)]
+        return [feed.name for feed in self._provider.feeds.values() if self._why(feed, now)]
 
     def judge(self) -> None:
-        """Ready when every feed has delivered, and no quote is stale.
+        """Ready when every connector says that its feeds are live, and every quote has come.
 
-        A quiet market has no trades, so trades need only have come once.
+        A quiet market has no trades, so nobody waits for one.
         """
         now = self._clock()
-        reasons = [reason for feed in self._provider.feeds.values() if (reason := _why(feed, now))]
+        feeds = self._provider.feeds.values()
+        reasons = [f"{feed.name}: {why}" for feed in feeds if (why := self._why(feed, now))]
         if reasons:
             self._readiness.waiting("market_data", "; ".join(reasons))
         else:
@@ -92,10 +119,16 @@ class MarketWatch:
             "fresh": len(streams) - len(stale),
             "of": len(streams),
             "stale": stale,
-            "malformed": sum(feed.malformed for feed in feeds),
+            "malformed": self._malformed,
             "gaps": self.gaps,
             "streams": streams,
         }
+
+    def _why(self, feed: Feed, now: float) -> str | None:
+        """Why *feed* can't be relied on; None: it can."""
+        if feed.latest is None and feed.data_type != "trades":
+            return "nothing yet"
+        return self._connectors.why_stale(feed.exchange, feed.symbol, now)
 
     async def keep_judging(self) -> None:
         """Tell the readiness, again and again."""
@@ -111,21 +144,6 @@ class MarketWatch:
                 log.info("market_summary", **self.summary())
         finally:
             log.info("market_summary", **self.summary())
-
-
-def _is_fresh(feed: Feed, now: float) -> bool:
-    age = feed.age(now)
-    return age is not None and age < FRESH_FOR
-
-
-def _why(feed: Feed, now: float) -> str | None:
-    """Why *feed* keeps the bot from being ready."""
-    age = feed.age(now)
-    if age is None:
-        return f"{feed.name}: nothing yet"
-    if feed.data_type != "trades" and age >= FRESH_FOR:
-        return f"{feed.name}: last message {age:.0f} s ago"
-    return None
 
 
 def _rounded(age: float | None) -> float | None:

@@ -6,6 +6,7 @@ from common_models.stream_names import state_key
 from services._runtime.health import Readiness, health_server
 from services._runtime.redis_client import open_redis
 from services._runtime.stream_reader import StreamReader
+from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.market_watch import MarketWatch
 from services.bot.settings import BotSettings
@@ -15,7 +16,8 @@ async def serve(settings: BotSettings) -> None:
     """Run until cancelled."""
     readiness = Readiness("redis", "market_data")
     provider = DataProvider(settings.markets)
-    watch = MarketWatch(provider, readiness)
+    connectors = ConnectorWatch(settings.markets)
+    watch = MarketWatch(provider, connectors, readiness)
     async with (
         health_server("bot", settings, readiness),
         open_redis(settings.redis_url, "bot") as redis,
@@ -23,7 +25,7 @@ async def serve(settings: BotSettings) -> None:
     ):
         reader = StreamReader(
             redis,
-            provider.feeds,
+            [*provider.feeds, *connectors.streams],
             state_key("bot", "positions"),
             on_up=lambda: readiness.ok("redis"),
             on_down=lambda reason: readiness.waiting("redis", reason),

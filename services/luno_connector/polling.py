@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
 import structlog
 
@@ -50,7 +51,7 @@ class PolledPair:
         self._failures += 1
         say = log.warning if self._failures == 1 else log.debug
         say("poll_failed", pair=self.pair, error=str(error), failures=self._failures)
-        self.desk.status.syncing(str(error))
+        self.desk.status.stale(str(error))
 
     async def _poll(self, ticker: TickerRow | None) -> None:
         """The ticker, the book, and every trade once and in order."""
@@ -60,6 +61,7 @@ class PolledPair:
                 ticker.milliseconds, ticker.last, ticker.bid, ticker.ask, ticker.volume
             )
         top = await self._rest.top_of_book(self.pair)
+        self.desk.status.heard_at = monotonic()
         if gap := crossed(top.book):
             raise TransientError(f"the book doesn't fit: {gap.reason}")
         if top.milliseconds >= self._book_at:  # a cache may answer with an older one

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
 import msgspec
 import structlog
@@ -57,12 +58,19 @@ class PairFeed:
             contiguous=False,
             last_id=desk.last_trade_id,
         )
+        desk.status.sequence = lambda: self.sequence
+        desk.status.lost = lambda: self.trades.lost
+
+    @property
+    def sequence(self) -> int | None:
+        """The number of the last update in the book; None while it isn't in sync."""
+        return None if self._book is None else self._book.sequence
 
     async def run(self) -> None:
         """Keep the socket alive until cancelled, or until the venue refuses us for good."""
         try:
             await keep_alive(
-                self._session, name=f"luno_stream_{self.pair}", on_down=self._desk.status.syncing
+                self._session, name=f"luno_stream_{self.pair}", on_down=self._desk.status.stale
             )
         except FeedStoppedError as e:
             self._desk.status.stopped(str(e))
@@ -72,9 +80,11 @@ class PairFeed:
         try:
             async with open_socket(self._url, self._on_frame) as socket:
                 socket.send(self._credentials)
+                self._desk.status.syncing("waiting for the snapshot")
                 await first_fault(socket.closed(), self._snapshot_in_time(), self._until_silent())
         finally:
-            self._out_of_sync("the socket is gone")
+            self._out_of_sync()
+            self._desk.status.stale("the socket is gone")
 
     async def _snapshot_in_time(self) -> None:
         try:
@@ -97,13 +107,13 @@ class PairFeed:
                 self._silent.set()
             self._publish_ticker(self._book, self.milliseconds)
 
-    def _out_of_sync(self, reason: str) -> None:
+    def _out_of_sync(self) -> None:
         self._book = None
         self._synced.clear()
         self._desk.publisher.hold_book()
-        self._desk.status.syncing(reason)
 
     def _on_frame(self, payload: bytes) -> None:
+        self._desk.status.heard_at = monotonic()
         if payload == translate.KEEP_ALIVE:
             return
         try:
@@ -154,7 +164,8 @@ class PairFeed:
     def _misfit(self, gap: Gap) -> TransientError:
         """Publish nothing more of this book; only a new connection brings a new snapshot."""
         reason = f"the book doesn't fit: {gap.reason}"
-        self._out_of_sync(reason)
+        self._out_of_sync()
+        self._desk.status.syncing(reason)
         return TransientError(reason)
 
     def _check_price(self, told: translate.TradeUpdate, trade: BookTrade) -> None:

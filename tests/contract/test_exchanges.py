@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from common_models.stream_names import MARKET_DATA_TYPES, MarketStream
+from common_models import ConnectorStatusEvent
+from common_models.stream_names import MARKET_DATA_TYPES, EventStream, MarketStream
 from services._connector_kit.engine import Engine
 from services._connector_kit.errors import FatalError
 from services._connector_kit.orders.settings import TradingSettings
@@ -184,6 +186,37 @@ async def test_three_streams_a_symbol_are_filled_with_valid_messages(
             assert now - timedelta(minutes=2) < times[-1] < now + timedelta(seconds=5)
         ids = await trade_ids(redis, venue, symbol)
         assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+async def test_its_status_says_what_is_live_and_whether_it_trades(
+    contender: Contender, simulator: Simulator, redis_server: RedisServer, redis: Redis
+) -> None:
+    """Told at each change; the last word of a connector that stops is that nothing comes."""
+    venue = contender.venue
+    stream = str(EventStream(f"{venue.exchange}_connector", "connector_status"))
+
+    async def told() -> list[ConnectorStatusEvent]:
+        entries: Any = await redis.xrange(stream)
+        return [ConnectorStatusEvent.model_validate_json(f[b"data"]) for _, f in entries]
+
+    async with engine_running(contender, simulator, redis_server, redis):
+
+        async def all_live() -> bool:
+            events = await told()
+            return bool(events) and [s.state for s in events[-1].symbols] == ["live", "live"]
+
+        await eventually_async(all_live, within=40.0)
+        event = (await told())[-1]
+    assert (event.exchange, event.world) == (venue.exchange, "simulator")
+    assert [status.symbol for status in event.symbols] == list(venue.symbols)
+    assert all(status.last_message_age is not None for status in event.symbols)
+    has_sequence = venue is not LUNO_WITHOUT_KEY
+    assert all((status.sequence is not None) is has_sequence for status in event.symbols)
+    assert (event.trading, event.reason_code) == (
+        (True, None) if venue.key else (False, "no_credentials")
+    )
+    if venue is not LUNO_WITHOUT_KEY:  # polling has no connection to lose
+        assert {status.state for status in (await told())[-1].symbols} == {"stale"}
 
 
 async def test_it_ends_within_two_seconds_of_being_cancelled(

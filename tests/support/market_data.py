@@ -2,7 +2,14 @@
 
 from datetime import UTC, datetime
 
-from common_models import OrderBook, OrderBookLevel, Ticker, Trade
+from common_models import (
+    ConnectorStatusEvent,
+    OrderBook,
+    OrderBookLevel,
+    SymbolStatus,
+    Ticker,
+    Trade,
+)
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
@@ -48,6 +55,22 @@ def trade(
     )
 
 
-def wire(message: Ticker | OrderBook | Trade) -> bytes:
+def connector_status(
+    symbol: str = "BTC/USDT",
+    exchange: str = "binance",
+    state: str = "live",
+    reason: str | None = None,
+) -> ConnectorStatusEvent:
+    """The status of a connector with one symbol."""
+    return ConnectorStatusEvent(
+        exchange=exchange,
+        world="simulator",
+        trading=True,
+        symbols=[SymbolStatus(symbol=symbol, state=state, since=WHEN, reason=reason)],
+        timestamp=WHEN,
+    )
+
+
+def wire(message: Ticker | OrderBook | Trade | ConnectorStatusEvent) -> bytes:
     """The bytes of the field `data`."""
     return message.model_dump_json().encode()

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually_async
-from tests.support.market_data import order_book, ticker, trade, wire
+from tests.support.market_data import connector_status, order_book, ticker, trade, wire
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, Service, running
 
@@ -80,7 +80,7 @@ async def running_bot(redis: RedisServer, folder: Path) -> AsyncIterator[Bot]:
 
 @asynccontextmanager
 async def published(redis: Redis) -> AsyncIterator[None]:
-    """Both exchanges' market data, again and again, whether Redis is there or not."""
+    """Both connectors' statuses and market data, again and again, Redis being there or not."""
 
     async def publish() -> None:
         while True:
@@ -92,6 +92,8 @@ async def published(redis: Redis) -> AsyncIterator[None]:
                 ):
                     name = f"{exchange}:{symbol.replace('/', '')}:{kind}"
                     await _add(redis, name, wire(make(symbol, exchange)))
+                status = f"{exchange}_connector:events:connector_status"
+                await _add(redis, status, wire(connector_status(symbol, exchange)))
             await asyncio.sleep(0.05)
 
     task = asyncio.create_task(publish())
@@ -139,7 +141,7 @@ async def test_the_bot_lives_through_the_loss_of_redis(
     summary = bot.logged("market_summary")[-1]
     assert (summary["fresh"], summary["of"], summary["stale"]) == (6, 6, [])
     assert set(summary["streams"]) >= set(STREAMS)
-    assert await redis.hlen("bot:state:positions") == 6
+    assert await redis.hlen("bot:state:positions") == 8
 
 
 async def test_the_bot_starts_before_redis(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_without_a_socket_nothing_is_joined_or_asked() -> None:
         await asyncio.sleep(LONG_ENOUGH)
         assert streams.books == []
         assert len(venue.fetches) <= 1
-        assert readiness.report()["parts"]["feed BTC/USDT"] == "syncing: gone"
+        assert readiness.report()["parts"]["feed BTC/USDT"] == "stale: gone"
 
     synced(scenario)
 

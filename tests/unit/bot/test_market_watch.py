@@ -3,15 +3,17 @@
 import pytest
 from structlog.testing import capture_logs
 
-from common_models import OrderBook, Ticker, Trade
+from common_models import ConnectorStatusEvent, OrderBook, Ticker, Trade
 from services._runtime.health import Readiness
 from services._runtime.stream_position import Gap
 from services._runtime.stream_reader import Batch
+from services.bot.connector_watch import SILENT_AFTER, ConnectorWatch
 from services.bot.data_provider import DataProvider
-from services.bot.market_watch import FRESH_FOR, MALFORMED_LOG_EVERY, MarketWatch
-from tests.support.market_data import order_book, ticker, trade, wire
+from services.bot.market_watch import MALFORMED_LOG_EVERY, MarketWatch
+from tests.support.market_data import connector_status, order_book, ticker, trade, wire
 
 TICKER, BOOK, TRADES = (f"binance:BTCUSDT:{kind}" for kind in ("ticker", "orderbook", "trades"))
+STATUS = "binance_connector:events:connector_status"
 
 
 class Clock:
@@ -39,49 +41,100 @@ def readiness() -> Readiness:
 @pytest.fixture
 def watch(clock: Clock, readiness: Readiness) -> MarketWatch:
     """Watches BTC/USDT on binance."""
-    return MarketWatch(DataProvider({"binance": ("BTC/USDT",)}), readiness, clock)
+    markets = {"binance": ("BTC/USDT",)}
+    return MarketWatch(DataProvider(markets), ConnectorWatch(markets), readiness, clock)
 
 
-def batch(stream: str, *messages: Ticker | OrderBook | Trade | bytes, age: float = 0.0) -> Batch:
+def batch(
+    stream: str,
+    *messages: Ticker | OrderBook | Trade | ConnectorStatusEvent | bytes,
+    age: float = 0.0,
+) -> Batch:
     """A batch as the reader hands it over."""
     data = [m if isinstance(m, bytes) else wire(m) for m in messages]
     return Batch(stream, [(f"{n}-0", d) for n, d in enumerate(data, 1)], age)
 
 
-def test_ready_means_that_every_feed_has_delivered(
+def reason(readiness: Readiness) -> str:
+    """What readiness says of the market data."""
+    said: str = readiness.report()["parts"]["market_data"]
+    return said
+
+
+def test_ready_means_that_quotes_have_come_and_the_connector_says_live(
     watch: MarketWatch, readiness: Readiness
 ) -> None:
-    """Until then, those that are missing are named."""
+    """Until then, what is missing is named; a quiet market has no trades, and needs none."""
     watch.take(batch(TICKER, ticker()))
     watch.judge()
-    parts = readiness.report()["parts"]
-    assert parts["market_data"] == f"{BOOK}: nothing yet; {TRADES}: nothing yet"
+    unknown = "binance_connector has told no status yet"
+    assert reason(readiness) == f"{TICKER}: {unknown}; {BOOK}: nothing yet; {TRADES}: {unknown}"
     watch.take(batch(BOOK, order_book()))
-    watch.take(batch(TRADES, trade()))
+    watch.take(batch(STATUS, connector_status()))
     watch.judge()
     assert readiness.ready
+    assert watch.stale() == []
 
 
-def test_a_stale_quote_is_not_ready_and_a_quiet_tape_is(
+def test_a_quiet_market_is_fresh_for_as_long_as_its_connector_says_live(
     watch: MarketWatch, readiness: Readiness, clock: Clock
 ) -> None:
-    """A market without trades is quiet; one without quotes is not working."""
-    for each in (batch(TICKER, ticker()), batch(BOOK, order_book()), batch(TRADES, trade())):
-        watch.take(each)
-    clock.now += FRESH_FOR
+    """An hour without a quote is no fault; half a minute without a status is."""
     watch.take(batch(TICKER, ticker()))
-    watch.judge()
-    assert readiness.report()["parts"]["market_data"] == f"{BOOK}: last message 10 s ago"
-    assert watch.stale() == [BOOK, TRADES]
     watch.take(batch(BOOK, order_book()))
+    for _ in range(360):
+        clock.now += 10.0
+        watch.take(batch(STATUS, connector_status()))
     watch.judge()
     assert readiness.ready
-    assert watch.stale() == [TRADES]
+    clock.now += SILENT_AFTER
+    assert watch.stale() == []
+    clock.now += 1.0
+    assert watch.stale() == [TICKER, BOOK, TRADES]
+    watch.judge()
+    assert "binance_connector told its last status 31 s ago" in reason(readiness)
 
 
-def test_an_old_entry_read_now_is_not_fresh(watch: MarketWatch) -> None:
-    """After an hour away, the backlog is an hour old."""
+@pytest.mark.parametrize("state", ["syncing", "stale", "some newer word"])
+def test_a_feed_that_is_not_live_is_not_ready_however_much_comes(
+    state: str, watch: MarketWatch, readiness: Readiness
+) -> None:
+    """The connector's reason is passed on."""
+    watch.take(batch(STATUS, connector_status(state=state, reason="the socket is gone")))
+    for each in (batch(TICKER, ticker()), batch(BOOK, order_book()), batch(TRADES, trade())):
+        watch.take(each)
+    watch.judge()
+    assert f"{TICKER}: {state}: the socket is gone" in reason(readiness)
+    watch.take(batch(STATUS, connector_status(state=state), connector_status()))
+    watch.judge()
+    assert readiness.ready
+
+
+def test_a_symbol_that_its_connector_does_not_name_is_stale(
+    watch: MarketWatch, readiness: Readiness
+) -> None:
+    """Bot and connector were told different symbols."""
+    watch.take(batch(TICKER, ticker()))
+    watch.take(batch(STATUS, connector_status(symbol="ETH/USDT")))
+    watch.judge()
+    assert f"{TICKER}: binance_connector doesn't name BTC/USDT" in reason(readiness)
+
+
+def test_a_status_that_cannot_be_read_is_counted_and_changes_nothing(watch: MarketWatch) -> None:
+    """Rubbish, and a status of another exchange."""
+    watch.take(batch(TICKER, ticker()))
+    watch.take(batch(BOOK, order_book()))
+    watch.take(batch(STATUS, connector_status()))
+    watch.take(batch(STATUS, b"{}"))
+    watch.take(batch(STATUS, connector_status(exchange="luno", state="stale")))
+    assert watch.stale() == []
+    assert watch.summary()["malformed"] == 2
+
+
+def test_an_old_entry_read_now_has_its_age(watch: MarketWatch) -> None:
+    """After an hour away, the backlog is an hour old; and so is an old status."""
     watch.take(batch(TICKER, ticker(), age=3600.0))
+    watch.take(batch(STATUS, connector_status(), age=3600.0))
     assert TICKER in watch.stale()
     assert watch.summary()["streams"][TICKER]["age"] == 3600.0
 
@@ -90,12 +143,13 @@ def test_the_summary_has_ages_counts_and_prices(watch: MarketWatch, clock: Clock
     """Counts start over with each summary."""
     watch.take(batch(TICKER, ticker(last=1.5), ticker(last=2.5)))
     watch.take(batch(BOOK, order_book(middle=3.5)))
+    watch.take(batch(STATUS, connector_status()))
     watch.note_gap(Gap(TRADES, "trimmed", "1-0", "9-0", 3))
     clock.now += 2.5
     assert watch.summary() == {
-        "fresh": 2,
+        "fresh": 3,
         "of": 3,
-        "stale": [TRADES],
+        "stale": [],
         "malformed": 0,
         "gaps": 1,
         "streams": {

@@ -127,7 +127,7 @@ def test_one_pairs_trouble_is_its_own() -> None:
         await asyncio.sleep(30.0)
         assert {book.symbol for book in streams.books} == {"ETH/ZAR"}
         parts = readiness.report()["parts"]
-        assert parts == {"feed XBT/ZAR": "syncing: suspended", "feed ETH/ZAR": "ok"}
+        assert parts == {"feed XBT/ZAR": "stale: suspended", "feed ETH/ZAR": "ok"}
         rest.faults.clear()
         await asyncio.sleep(30.0)
         assert readiness.ready
@@ -141,7 +141,7 @@ def test_trouble_with_everything_is_said_of_every_pair_and_passes() -> None:
     async def scenario(rest: Rest, streams: FakeStreams, readiness: Readiness) -> None:
         rest.faults["tickers"] = RateLimitedError("too many", retry_after=1.0)
         await asyncio.sleep(30.0)
-        assert set(readiness.report()["parts"].values()) == {"syncing: too many"}
+        assert set(readiness.report()["parts"].values()) == {"stale: too many"}
         rest.faults.clear()
         await asyncio.sleep(30.0)
         assert readiness.ready

@@ -1,0 +1,77 @@
+"""Tells what a connector says of itself, on `<connector>:events:connector_status`."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from common_models import ConnectorStatusEvent
+from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.world import World
+from services._runtime.health import Readiness
+from services._runtime.stream_writer import OutStream
+
+# The whole is told this often even where nothing changed, in seconds.
+TELL_EVERY = 10.0
+
+
+class StatusBoard:
+    """One connector's status: each change at once, the whole again and again.
+
+    While Redis is away only the latest waits: *stream* conflates. `reason_code` says why new
+    orders are refused; None: they aren't.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        world: World,
+        stream: OutStream,
+        readiness: Readiness,
+        dropped: Callable[[], int],
+    ) -> None:
+        self.reason_code: str | None = "starting"
+        self._exchange = exchange
+        self._world = world
+        self._stream = stream
+        self._readiness = readiness
+        self._dropped = dropped
+        self._feeds: Sequence[FeedStatus] = ()
+        self._loop = asyncio.get_running_loop()
+        self._scheduled = False
+        readiness.watch_stops(self.changed)
+
+    def watch(self, feeds: Sequence[FeedStatus]) -> None:
+        """These are the connector's feeds."""
+        self._feeds = feeds
+        for feed in feeds:
+            feed.on_change = self.changed
+        self.changed()
+
+    def trading(self, reason_code: str | None) -> None:
+        """Whether new orders are taken."""
+        self.reason_code = reason_code
+        self.changed()
+
+    def changed(self) -> None:
+        """Something changed: tell it, once for all that changes in this pass of the loop."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._tell)
+
+    async def keep_telling(self) -> None:
+        """Tell the whole every `TELL_EVERY` seconds; runs until cancelled."""
+        while True:
+            self._tell()
+            await asyncio.sleep(TELL_EVERY)
+
+    def _tell(self) -> None:
+        self._scheduled = False
+        event = ConnectorStatusEvent(
+            exchange=self._exchange,
+            world=self._world,
+            trading=self.reason_code is None,
+            symbols=[feed.report() for feed in self._feeds],
+            reason_code=self.reason_code,
+            stopped=self._readiness.stopped,
+            entries_dropped=self._dropped(),
+        )
+        self._stream.add(event.model_dump_json().encode())

@@ -1,0 +1,59 @@
+"""What the connectors say of their feeds: the truth about what is fresh, however quiet it is."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from common_models import ConnectorStatusEvent
+from common_models.stream_names import EventStream, connector
+
+# A connector tells its status every 10 s; silent for longer than this, in seconds, it is gone.
+SILENT_AFTER = 30.0
+
+
+@dataclass(slots=True)
+class _Heard:
+    """The latest status of one connector, and when it was received."""
+
+    event: ConnectorStatusEvent
+    received_at: float
+
+
+class ConnectorWatch:
+    """The latest status of each exchange's connector. Pure: it is fed, and told the time."""
+
+    def __init__(self, exchanges: Iterable[str]) -> None:
+        self.streams = {
+            str(EventStream(connector(exchange), "connector_status")): exchange
+            for exchange in exchanges
+        }
+        self._latest: dict[str, _Heard] = {}
+
+    def take(self, stream: str, data: bytes, received_at: float) -> str | None:
+        """Read one entry of `streams`; what is wrong with it where it can't be read.
+
+        *received_at* is in seconds of the clock that `why_stale` is asked with.
+        """
+        try:
+            event = ConnectorStatusEvent.model_validate_json(data)
+        except ValidationError as e:
+            return str(e.errors(include_url=False, include_input=False)[0]["msg"])
+        exchange = self.streams[stream]
+        if event.exchange != exchange:
+            return f"exchange {event.exchange!r}; want {exchange!r}"
+        self._latest[exchange] = _Heard(event, received_at)
+        return None
+
+    def why_stale(self, exchange: str, symbol: str, now: float) -> str | None:
+        """Why what was heard last of a slash symbol can't be relied on; None: it can."""
+        heard = self._latest.get(exchange)
+        if heard is None:
+            return f"{connector(exchange)} has told no status yet"
+        age = max(0.0, now - heard.received_at)
+        if age > SILENT_AFTER:
+            return f"{connector(exchange)} told its last status {age:.0f} s ago"
+        for status in heard.event.symbols:
+            if status.symbol == symbol:
+                return None if status.state == "live" else f"{status.state}: {status.reason}"
+        return f"{connector(exchange)} doesn't name {symbol}"

@@ -1,0 +1,55 @@
+"""One symbol's status: what is live, syncing or stale, since when, and who hears of it."""
+
+from services._connector_kit.market_data.status import FeedStatus
+from services._runtime.health import Readiness
+
+
+def test_a_feed_starts_syncing_and_is_live_once_it_says_so() -> None:
+    """`since` is the moment of the change, and readiness follows."""
+    readiness = Readiness()
+    status = FeedStatus("BTC/USDT", readiness)
+    began = status.report()
+    assert (began.state, began.reason) == ("syncing", "waiting for the first book")
+    assert not readiness.ready
+    status.live()
+    report = status.report()
+    assert (report.symbol, report.state, report.reason) == ("BTC/USDT", "live", None)
+    assert report.since > began.since
+    assert readiness.ready
+
+
+def test_only_a_change_of_state_moves_since_and_is_told() -> None:
+    """A feed that goes on failing for another reason isn't news, but its reason is the latest."""
+    status, told = FeedStatus("BTC/USDT", Readiness()), []
+    status.on_change = lambda: told.append(status.state)
+    status.stale("the socket is gone")
+    since = status.report().since
+    status.stale("no answer from the venue")
+    assert status.report().since == since
+    assert status.report().reason == "no answer from the venue"
+    status.syncing("the socket is new")
+    status.live()
+    status.live()
+    assert told == ["stale", "syncing", "live"]
+
+
+def test_a_feed_that_stopped_for_good_is_stale_and_its_part_is_named() -> None:
+    """For readers it is stale; that it won't come back stands among the stopped parts."""
+    readiness = Readiness()
+    status = FeedStatus("XBT/ZAR", readiness)
+    status.stopped("bad key")
+    assert (status.report().state, status.report().reason) == ("stale", "bad key")
+    assert readiness.stopped == {"feed XBT/ZAR": "bad key"}
+
+
+def test_sequence_age_and_losses_are_asked_of_the_feed() -> None:
+    """Before the first frame there is no age."""
+    status = FeedStatus("BTC/USDT", Readiness())
+    assert (status.report().last_message_age, status.report().sequence) == (None, None)
+    status.sequence = lambda: 42
+    status.lost = lambda: 7
+    status.heard_at = 0.0  # when this machine was started, or so
+    report = status.report()
+    assert (report.sequence, report.trades_lost) == (42, 7)
+    assert report.last_message_age is not None
+    assert report.last_message_age > 0

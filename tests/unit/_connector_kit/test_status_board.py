@@ -1,0 +1,111 @@
+"""A connector's status: each change at once, the whole again and again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from common_models import ConnectorStatusEvent
+from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.status_board import TELL_EVERY, StatusBoard
+from services._runtime.health import Readiness
+from services._runtime.stream_writer import OutStream
+from tests.support.fake_streams import KeptStream
+from tests.support.virtual_time import run_virtually
+
+
+class Told:
+    """A board of two feeds, and what it told."""
+
+    def __init__(self) -> None:
+        self.stream = KeptStream(maxlen=10, keep_all=False)
+        self.readiness = Readiness()
+        self.dropped = 0
+        self.board = StatusBoard(
+            "binance",
+            "simulator",
+            cast(OutStream, self.stream),
+            self.readiness,
+            lambda: self.dropped,
+        )
+        self.feeds = [FeedStatus(symbol, self.readiness) for symbol in ("BTC/USDT", "ETH/USDT")]
+
+    @property
+    def events(self) -> list[ConnectorStatusEvent]:
+        """All of it, validated."""
+        return [ConnectorStatusEvent.model_validate_json(data) for data in self.stream.added]
+
+
+def with_board(scenario: Callable[[Told], Awaitable[None]]) -> None:
+    """Run *scenario* in virtual time."""
+
+    async def main() -> None:
+        await scenario(Told())
+
+    run_virtually(main())
+
+
+def test_all_that_changes_at_once_is_told_once_and_whole() -> None:
+    """One message names every symbol, whichever of them changed."""
+
+    async def scenario(told: Told) -> None:
+        told.board.watch(told.feeds)
+        told.board.trading("no_credentials")
+        told.feeds[0].live()
+        await asyncio.sleep(0)
+        (event,) = told.events
+        assert (event.exchange, event.world) == ("binance", "simulator")
+        assert (event.trading, event.reason_code) == (False, "no_credentials")
+        assert [(s.symbol, s.state) for s in event.symbols] == [
+            ("BTC/USDT", "live"),
+            ("ETH/USDT", "syncing"),
+        ]
+        told.feeds[0].stale("the socket is gone")
+        await asyncio.sleep(0)
+        assert [s.state for s in told.events[-1].symbols] == ["stale", "syncing"]
+        assert len(told.events) == 2
+
+    with_board(scenario)
+
+
+def test_the_whole_is_told_again_though_nothing_changed() -> None:
+    """A reader that joins later, or lost one, waits ten seconds at most."""
+
+    async def scenario(told: Told) -> None:
+        task = asyncio.create_task(told.board.keep_telling())
+        await asyncio.sleep(3.5 * TELL_EVERY)
+        assert len(told.events) == 4
+        task.cancel()
+        await asyncio.wait([task])
+
+    with_board(scenario)
+
+
+def test_it_trades_once_nothing_speaks_against_it() -> None:
+    """Until the connector knows, it says that it is starting."""
+
+    async def scenario(told: Told) -> None:
+        told.board.changed()
+        await asyncio.sleep(0)
+        assert (told.events[-1].trading, told.events[-1].reason_code) == (False, "starting")
+        told.board.trading(None)
+        await asyncio.sleep(0)
+        assert (told.events[-1].trading, told.events[-1].reason_code) == (True, None)
+
+    with_board(scenario)
+
+
+def test_a_part_that_stops_for_good_is_told_at_once_with_its_reason() -> None:
+    """A bad key doesn't wait for the next ten seconds; what only waits isn't listed."""
+
+    async def scenario(told: Told) -> None:
+        told.board.watch(told.feeds)
+        told.readiness.waiting("redis", "away")
+        await asyncio.sleep(0)
+        assert told.events[-1].stopped == {}
+        told.readiness.waiting("account", "stopped: the key is no good")
+        told.dropped = 5
+        await asyncio.sleep(0)
+        assert told.events[-1].stopped == {"account": "the key is no good"}
+        assert told.events[-1].entries_dropped == 5
+
+    with_board(scenario)
