@@ -1,7 +1,7 @@
 """What every connector does with its exchange: from settings to full streams."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -15,6 +15,7 @@ from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError
 from services._connector_kit.instruments import Instrument, choose
+from services._connector_kit.listing import keep_listed
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
@@ -113,20 +114,23 @@ class Engine:
         self._board.watch([desk.status for desk in desks])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._exchange.stream_market_data(desks))
-            tasks.create_task(self._orders(desks))
+            by_symbol = {instrument.symbol: instrument for instrument in instruments}
+            tasks.create_task(self._orders(desks, by_symbol))
+            tasks.create_task(keep_listed(self._exchange, by_symbol))
 
-    async def _orders(self, desks: Sequence[MarketDesk]) -> None:
+    async def _orders(
+        self, desks: Sequence[MarketDesk], instruments: Mapping[str, Instrument]
+    ) -> None:
         """The order wing; it sees the market-data wing's live books."""
         publishers = {desk.instrument.symbol: desk.publisher for desk in desks}
 
         def book(symbol: str) -> LiveBook | None:
             return publishers[symbol].live_book
 
-        instruments = [desk.instrument for desk in desks]
         gate = OrderGate(
             self._exchange.world,
             self._settings,
-            {instrument.symbol: instrument for instrument in instruments},
+            instruments,
             partial(halted, self._redis),
             book,
             SystemClock(),

@@ -1,6 +1,6 @@
 """What an exchange must be able to do for us: the one thing a new connector implements."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from services._connector_kit.instruments import Instrument
@@ -24,8 +24,11 @@ class Exchange(Protocol):
 
     def trading(
         self,
-        instruments: Sequence[Instrument],
+        instruments: Mapping[str, Instrument],
         gate: OrderGate,
         book: Callable[[str], LiveBook | None],
     ) -> Trading | None:
-        """What is needed to trade; None without credentials."""
+        """What is needed to trade; None without credentials.
+
+        *instruments* (by symbol) is kept up to date: rules are looked up when they are needed.
+        """

@@ -5,7 +5,7 @@ book and its own clock offset are not used.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -90,7 +90,7 @@ class Binance:
 
     def trading(
         self,
-        instruments: Sequence[Instrument],
+        instruments: Mapping[str, Instrument],
         gate: OrderGate,
         book: Callable[[str], LiveBook | None],  # noqa: ARG002
     ) -> Trading | None:

@@ -1,6 +1,6 @@
 """Trading on Binance, put together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.instruments import Instrument
@@ -13,16 +13,19 @@ from services.binance_connector.settings import BinanceSettings
 
 
 def assemble(
-    binance: Caller, settings: BinanceSettings, instruments: Sequence[Instrument], gate: OrderGate
+    binance: Caller,
+    settings: BinanceSettings,
+    instruments: Mapping[str, Instrument],
+    gate: OrderGate,
 ) -> Trading | None:
     """What is needed to trade; None without credentials."""
     if settings.binance_api_key is None or settings.binance_api_secret is None:
         return None
     clock = VenueClock()
-    rest = SignedRest(binance, settings, instruments, clock)
-    by_symbol = {instrument.symbol: instrument for instrument in instruments}
+    fixed = tuple(instruments.values())  # their names never change
+    rest = SignedRest(binance, settings, fixed, clock)
     orders = BinanceOrders(
-        rest, binance.budget, clock, gate, by_symbol, round(settings.order_validity * 1000)
+        rest, binance.budget, clock, gate, instruments, round(settings.order_validity * 1000)
     )
-    account = BinanceAccount(rest, clock, settings, instruments)
+    account = BinanceAccount(rest, clock, settings, fixed)
     return Trading(orders, account, clock, rest.milliseconds)

@@ -5,7 +5,7 @@ HTTP status and takes some error answers for success; a hook on its session sees
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -118,7 +118,7 @@ class Luno:
 
     def trading(
         self,
-        instruments: Sequence[Instrument],
+        instruments: Mapping[str, Instrument],
         gate: OrderGate,
         book: Callable[[str], LiveBook | None],
     ) -> Trading | None:

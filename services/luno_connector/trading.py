@@ -1,6 +1,6 @@
 """Trading on Luno, put together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.instruments import Instrument
@@ -15,7 +15,7 @@ from services.luno_connector.settings import LunoSettings
 def assemble(
     luno: Caller,
     settings: LunoSettings,
-    instruments: Sequence[Instrument],
+    instruments: Mapping[str, Instrument],
     gate: OrderGate,
     book: Callable[[str], LiveBook | None],
 ) -> Trading | None:
@@ -23,11 +23,9 @@ def assemble(
     if settings.luno_api_key_id is None:
         return None
     clock = VenueClock()
-    rest = OrderRest(luno, instruments)
-    by_symbol = {instrument.symbol: instrument for instrument in instruments}
+    fixed = tuple(instruments.values())  # their names never change
+    rest = OrderRest(luno, fixed)
     orders = LunoOrders(
-        rest, luno.budget, clock, gate, by_symbol, book, round(settings.order_validity * 1000)
+        rest, luno.budget, clock, gate, instruments, book, round(settings.order_validity * 1000)
     )
-    return Trading(
-        orders, LunoAccount(rest, clock, settings, instruments), clock, luno.milliseconds
-    )
+    return Trading(orders, LunoAccount(rest, clock, settings, fixed), clock, luno.milliseconds)

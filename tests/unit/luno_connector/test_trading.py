@@ -1,0 +1,40 @@
+"""Trading on Luno, put together: what is listed now is what holds."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from pydantic import SecretStr
+
+from services._connector_kit.instruments import Instrument, Range, TradingRules
+from services._connector_kit.orders.gate import OrderGate
+from services._connector_kit.orders.ports import Refused, Sized
+from services._connector_kit.orders.wing import SystemClock
+from services.luno_connector.client import open_luno
+from services.luno_connector.settings import LunoSettings
+from tests.support.orders import command, record
+
+LISTED = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
+
+
+async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
+    """Nothing is kept of how it was listed at the start."""
+    settings = LunoSettings.model_construct(
+        luno_api_key_id=SecretStr("key"), luno_api_secret_key=SecretStr("secret")
+    )
+    instruments = {LISTED.symbol: LISTED}
+
+    async def halted() -> None:
+        return None
+
+    gate = OrderGate("simulator", settings, instruments, halted, lambda _: None, SystemClock())
+    async with open_luno(settings) as luno:
+        trading = luno.trading(instruments, gate, lambda _: None)
+        assert trading
+        order = command(symbol="XBT/ZAR", price=100.7)
+        assert trading.orders.size(order) == Sized("0.5", "100.7")
+        rules = TradingRules(price=Range(Decimal(1), Decimal(1), Decimal(1_000_000)))
+        instruments[LISTED.symbol] = replace(LISTED, trading=False, rules=rules)
+        assert trading.orders.size(order) == Sized("0.5", "100")
+        refusal = await trading.orders.check(record(order))
+        assert isinstance(refusal, Refused)
+        assert refusal.reason_code == "symbol_not_trading"
