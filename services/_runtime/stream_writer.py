@@ -52,6 +52,10 @@ LONGEST_WAIT = 2.0
 # What lies in the buffers at a stop gets this long to be written.
 DRAIN_TIMEOUT = 1.0
 
+# Joining ready-made pieces once a pass costs half of formatting each command.
+MOST_LENGTHS = 4096
+_LENGTHS = [b"$%d\r\n" % size for size in range(MOST_LENGTHS)]
+
 # Errors that concern one entry or one key; all others concern the server and pass.
 _ENTRY_ERRORS = frozenset({"ERR", "NOPERM", "WRONGTYPE"})
 _ReplyError = hiredis.ReplyError
@@ -79,7 +83,7 @@ class OutStream:
         self.maxlen = maxlen
         self.keep_all = keep_all
         self.waiting: deque[bytes] = deque()
-        self.unacked: list[bytes] = []  # sent on a connection that broke before the reply
+        self.unacked: deque[bytes] = deque()  # sent, and not answered yet
         self.last_id = NO_ID  # of the last entry that is known to be written
         self.dropped = self.conflated = self.refused = 0
         self._writer = writer
@@ -137,7 +141,9 @@ class StreamWriter(asyncio.Protocol):
         self._on_down = on_down
         self._reply_timeout = reply_timeout
         self._streams: dict[str, OutStream] = {}
-        self._in_flight: deque[tuple[OutStream, bytes]] = deque()
+        # Whose entries were sent, in order; the entries are in `OutStream.unacked`. No tuples of
+        # both: thousands of them would have the garbage collector look at them again and again.
+        self._in_flight: deque[OutStream] = deque()
         self._out: list[bytes] = []
         self._scheduled = False
         self._loop = asyncio.get_running_loop()
@@ -157,11 +163,8 @@ class StreamWriter(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """True when everything added was written and answered."""
-        return not (
-            self._in_flight
-            or self.waiting_bytes
-            or any(stream.unacked for stream in self._streams.values())
-        )
+        unacked = any(stream.unacked for stream in self._streams.values())
+        return not (unacked or self.waiting_bytes)
 
     @property
     def dropped(self) -> int:
@@ -172,14 +175,18 @@ class StreamWriter(asyncio.Protocol):
 
     def send(self, stream: OutStream, prefix: bytes, data: bytes) -> None:
         """Put one XADD into this pass's write. Only for `OutStream`."""
-        self._out.append(b"%b$%d\r\n%b\r\n" % (prefix, len(data), data))
-        self._in_flight.append((stream, data))
+        size = len(data)
+        length = _LENGTHS[size] if size < MOST_LENGTHS else b"$%d\r\n" % size
+        self._out += (prefix, length, data, b"\r\n")
+        stream.unacked.append(data)
+        in_flight = self._in_flight
+        in_flight.append(stream)
         if not self._scheduled:
             self._scheduled = True
-            if len(self._in_flight) == 1:
+            if len(in_flight) == 1:
                 self._last_reply = self._loop.time()
             self._loop.call_soon(self._flush)
-        if len(self._in_flight) >= MOST_IN_FLIGHT:
+        if len(in_flight) >= MOST_IN_FLIGHT:
             self.open = False
 
     def _flush(self) -> None:
@@ -197,13 +204,14 @@ class StreamWriter(asyncio.Protocol):
         gets = reader.gets
         written = 0
         while (reply := gets()) is not False:
-            stream, entry = in_flight.popleft()
+            stream = in_flight[0]
             if reply.__class__ is not _ReplyError:
                 stream.last_id = reply
                 written += 1
             elif not self._entry_refused(stream, str(reply)):
-                in_flight.appendleft((stream, entry))
                 break
+            in_flight.popleft()
+            stream.unacked.popleft()
         self.written += written
         self._last_reply = self._loop.time()
         if not self.open:
@@ -350,8 +358,6 @@ class StreamWriter(asyncio.Protocol):
         transport.set_protocol(asyncio.Protocol())  # its last words are not for the next session
         transport.abort()
         self._out.clear()
-        for stream, data in self._in_flight:
-            stream.unacked.append(data)
         self._in_flight.clear()
         if not self._lost.cancel():
             self._lost.exception()  # looked at, so that asyncio doesn't report it
@@ -384,10 +390,10 @@ class StreamWriter(asyncio.Protocol):
 
     async def _settle_stream(self, connection: Any, stream: OutStream) -> None:
         # Of quotes only the newest is worth a question, and worth sending again.
-        sent = stream.unacked if stream.keep_all else stream.unacked[-1:]
+        sent = list(stream.unacked) if stream.keep_all else [stream.unacked[-1]]
         count = MOST_IN_FLIGHT if stream.keep_all else 1
         found, stream.last_id = await entries_after(connection, stream.name, stream.last_id, count)
         missing = unwritten(sent, found, stream.maxlen)
         self.written += len(sent) - len(missing)
-        stream.unacked = []
+        stream.unacked.clear()
         self._wait_again(stream, missing)

@@ -97,7 +97,7 @@ def test_replies_are_matched_in_order_however_the_bytes_are_cut(
             assert stream.last_id == b"%d-0" % last
         assert writer.open is (FULL not in outcomes)
         writer._close(cast(asyncio.Transport, transport))
-        assert stream.unacked == entries(len(outcomes))[len(settled) :]
+        assert list(stream.unacked) == entries(len(outcomes))[len(settled) :]
         assert writer.idle is (not stream.unacked)
 
     run(check())
