@@ -72,21 +72,23 @@ async def _run(settings: RunSettings, given: Mapping[str, str], ports: Ports, fo
     simulator = Part("exchange_simulator", _port(ports, 8010, "the simulator's health"), folder)
     binance = Part("binance_connector", _port(ports, 8001, "the Binance connector"), folder)
     luno = Part("luno_connector", _port(ports, 8002, "the Luno connector"), folder)
+    indicators = Part("indicators", _port(ports, 8003, "the indicator host"), folder)
     bot = Part("bot", _port(ports, 8000, "the bot"), folder)
-    parts = [bot, binance, luno, simulator]
+    parts = [bot, indicators, binance, luno, simulator]
     logs = [LogTail(part.name, part.log) for part in parts]
     async with (
         _shown_to_the_end(logs),
         _redis(settings, ports, folder) as redis,
-        _stopped_in_turn((bot,), (binance, luno), (simulator,)),
+        _stopped_in_turn((bot, indicators), (binance, luno), (simulator,)),
         asyncio.TaskGroup() as tasks,
     ):
         watching = (redis.watch(), *(part.watch() for part in parts))
         watches = [tasks.create_task(watch) for watch in (*watching, _keep_showing(logs))]
-        variables = environment(given, redis.url, _port(ports, 8900, "the simulator"))
+        simulator_port = _port(ports, 8900, "the simulator")
+        variables = environment(given, redis.url, simulator_port, settings.indicators)
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start((simulator,), variables)
-        await _start((binance, luno, bot), variables)
+        await _start((binance, luno, indicators, bot), variables)
         stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")
         say(how_to_look(redis.cli, str(stream), parts, folder, time.monotonic() - started))
         await _pass(settings.run_seconds)

@@ -1,5 +1,6 @@
 """What the launcher is told, and what it tells its parts."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 KEY, SECRET = "simulator-key", "simulator-secret"
 
+INDICATORS = ("rsi_14", "sma_20", "sma_50")
+
 # Nothing that could reach a real account is handed on.
 REAL_MONEY = ("BINANCE_API_", "LUNO_API_", "LIVE_TRADING")
 
@@ -25,6 +28,18 @@ class RunSettings(ServiceSettings):
     # Stop after so many seconds of being ready; None: run until asked to stop.
     run_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
+    luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")
+
+    @property
+    def indicators(self) -> str:
+        """What is computed unless INDICATORS says otherwise: of each trade, so warm in seconds."""
+        markets = {"binance": self.binance_symbols, "luno": self.luno_symbols}
+        return ",".join(
+            f"{exchange}:{symbol}:{name}@trade"
+            for exchange, symbols in markets.items()
+            for symbol in symbols
+            for name in INDICATORS
+        )
 
     @property
     def own_redis(self) -> bool:
@@ -32,13 +47,20 @@ class RunSettings(ServiceSettings):
         return "redis_url" not in self.model_fields_set
 
 
-def environment(given: Mapping[str, str], redis_url: str, simulator_port: int) -> dict[str, str]:
-    """What all parts are given: what we were, but for keys and addresses, which are simulated."""
+def environment(
+    given: Mapping[str, str], redis_url: str, simulator_port: int, indicators: str
+) -> dict[str, str]:
+    """What all parts are given: what we were, but for keys and addresses, which are simulated.
+
+    *indicators* are computed where we were given none.
+    """
     http, ws = f"http://{HOST}:{simulator_port}", f"ws://{HOST}:{simulator_port}"
     kept = {name: value for name, value in given.items() if not name.startswith(REAL_MONEY)}
     return {
         **kept,
-        "PYTHONPATH": str(ROOT),
+        "INDICATORS": given.get("INDICATORS") or indicators,
+        # Behind us, where a user's own indicators may lie.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), given.get("PYTHONPATH")))),
         "REDIS_URL": redis_url,
         "HEALTH_HOST": HOST,
         "SIMULATOR_HOST": HOST,

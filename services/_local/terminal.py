@@ -50,7 +50,7 @@ def how_to_look(
     """Printed once everything is ready, after *seconds*."""
     health = "\n".join(f"    {part.ready_url}  {part.name}" for part in parts)
     return f"""
-Ready after {seconds:.1f} s: two simulated exchanges, their connectors, and the bot.
+Ready after {seconds:.1f} s: two simulated exchanges, their connectors, indicators, and the bot.
 
   Watch trades arrive:
     {redis_cli} XREAD COUNT 5 BLOCK 5000 STREAMS {stream} '$'

@@ -1,7 +1,7 @@
 """How far a stream was read, and what got away meanwhile: pure arithmetic on ids and counts."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 EntryId = tuple[int, int]
 START = "0-0"
@@ -51,6 +51,18 @@ class StreamState:
     added: int
     length: int
 
+    @classmethod
+    def parse(cls, reply: list[Any]) -> "StreamState":
+        """The reply as it comes over the wire: names and values in turn."""
+        info = dict(zip(reply[::2], reply[1::2], strict=True))
+        first = info[b"first-entry"]
+        return cls(
+            first=first[0].decode() if first else None,
+            last=info[b"last-generated-id"].decode(),
+            added=info[b"entries-added"],
+            length=info[b"length"],
+        )
+
     @property
     def removed(self) -> int:
         """Entries that were added once and are no longer there."""
@@ -75,6 +87,13 @@ class Gap:
     after: str
     first: str | None
     lost: int | None
+
+
+def entry_data(fields: list[bytes]) -> bytes:
+    """What an entry's field `data` holds; nothing where there is none."""
+    if fields[0] == b"data":
+        return fields[1]
+    return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"data", b"")
 
 
 def settle(

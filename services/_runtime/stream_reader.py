@@ -22,6 +22,7 @@ from services._runtime.stream_position import (
     Gap,
     Position,
     StreamState,
+    entry_data,
     entry_id,
     settle,
 )
@@ -131,7 +132,7 @@ class StreamReader:
         return await _ask(connection, *command, *self._streams, *ids) or []
 
     def _hand_over(self, stream: str, raw: list[Any], handle: Callable[[Batch], None]) -> None:
-        entries = [(raw_id.decode(), _data(fields)) for raw_id, fields in raw]
+        entries = [(raw_id.decode(), entry_data(fields)) for raw_id, fields in raw]
         last = entries[-1][0]
         handle(Batch(stream, entries, self._age(stream, last)))
         count = self._count_up_to_last(stream, [identifier for identifier, _ in entries])
@@ -267,12 +268,6 @@ class StreamReader:
             log.warning("positions_not_saved", key=self._saved_in, error=explain(e))
 
 
-def _data(fields: list[bytes]) -> bytes:
-    if fields[0] == b"data":
-        return fields[1]
-    return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"data", b"")
-
-
 async def _reach(waiting: Any) -> Any:
     """Wait for Redis; what goes wrong there may pass."""
     try:
@@ -301,11 +296,4 @@ async def _state(connection: Any, stream: str) -> StreamState:
         raise TransientError(f"{stream}: {explain(e)}") from e
     except (RedisError, OSError) as e:
         raise TransientError(explain(e)) from e
-    info = dict(zip(flat[::2], flat[1::2], strict=True))
-    first = info[b"first-entry"]
-    return StreamState(
-        first=first[0].decode() if first else None,
-        last=info[b"last-generated-id"].decode(),
-        added=info[b"entries-added"],
-        length=info[b"length"],
-    )
+    return StreamState.parse(flat)

@@ -9,23 +9,28 @@ import pytest
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from common_models import OrderBook, Ticker, Trade
+from common_models import IndicatorValue, OrderBook, Ticker, Trade
 from common_models.stream_names import MARKET_DATA_TYPES
 from services._local.redis_server import RedisServer
 from tests.e2e.conftest import environment_of, launched
 from tests.support.eventually import eventually, eventually_async
 
 MODELS: dict[str, type[BaseModel]] = {"ticker": Ticker, "orderbook": OrderBook, "trades": Trade}
+INDICATORS = [
+    f"indicators:{name}:{pair}"
+    for name in ("rsi_14", "sma_20", "sma_50")
+    for pair in ("binance:BTCUSDT", "binance:ETHUSDT", "luno:XBTZAR", "luno:ETHZAR")
+]
 MARKETS = ("binance:BTCUSDT", "binance:ETHUSDT", "luno:XBTZAR", "luno:ETHZAR")
 STREAMS = [f"{market}:{data_type}" for market in MARKETS for data_type in MARKET_DATA_TYPES]
-PARTS = {"bot", "binance_connector", "luno_connector", "exchange_simulator"}
+PARTS = {"bot", "indicators", "binance_connector", "luno_connector", "exchange_simulator"}
 
 pytestmark = pytest.mark.timeout(180)
 
 
 async def messages(redis: Redis, stream: str) -> list[BaseModel]:
     """All that a stream holds, validated; each entry has the one field `data`."""
-    model = MODELS[stream.rpartition(":")[2]]
+    model = MODELS.get(stream.rpartition(":")[2], IndicatorValue)
     found = []
     for _, fields in await redis.xrange(stream) or []:
         assert fields is not None
@@ -46,10 +51,11 @@ async def test_all_market_streams_fill_and_ctrl_c_stops_everything(tmp_path: Pat
         async with Redis(port=run.redis_port) as redis:
 
             async def all_flow() -> bool:
-                return all([len(await redis.xrange(s, count=3) or []) == 3 for s in STREAMS])
+                names = (*STREAMS, *INDICATORS)
+                return all([len(await redis.xrange(s, count=3) or []) == 3 for s in names])
 
             await eventually_async(all_flow, within=60)
-            for stream in STREAMS:
+            for stream in (*STREAMS, *INDICATORS):
                 assert await messages(redis, stream)
         assert await run.end(signal.SIGINT) == 0
         assert run.left == {}

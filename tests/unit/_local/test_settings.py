@@ -14,7 +14,7 @@ KEYS = ("BINANCE_API_KEY", "BINANCE_API_SECRET", "LUNO_API_KEY_ID", "LUNO_API_SE
 def test_real_keys_and_the_live_switch_are_not_handed_on() -> None:
     """Neither as values nor as files."""
     real = {name: "real" for key in KEYS for name in (key, f"{key}_FILE")}
-    handed = environment({**real, "LIVE_TRADING": "yes-i-mean-it"}, REDIS, 8900)
+    handed = environment({**real, "LIVE_TRADING": "yes-i-mean-it"}, REDIS, 8900, "")
     assert "real" not in handed.values()
     assert "LIVE_TRADING" not in handed
     assert not [name for name in handed if name.endswith("_FILE")]
@@ -25,7 +25,7 @@ def test_every_address_is_the_simulators() -> None:
     """Real addresses in the environment are replaced."""
     names = [f"{venue}_{what}_URL" for venue in ("BINANCE", "LUNO") for what in ("REST", "STREAM")]
     names.append("BINANCE_WS_API_URL")
-    handed = environment(dict.fromkeys(names, "https://real.example"), REDIS, 8905)
+    handed = environment(dict.fromkeys(names, "https://real.example"), REDIS, 8905, "")
     assert {name: handed[name] for name in names} == {
         "BINANCE_REST_URL": "http://127.0.0.1:8905/api",
         "BINANCE_STREAM_URL": "ws://127.0.0.1:8905",
@@ -40,8 +40,25 @@ def test_every_address_is_the_simulators() -> None:
 @given(st.dictionaries(st.sampled_from(["MARKET_DATA_MAXLEN", "PATH", "LOG_LEVEL"]), st.text()))
 def test_everything_else_is_passed_through(given_variables: dict[str, str]) -> None:
     """MARKET_DATA_MAXLEN=… make run works, and so does any other variable."""
-    handed = environment(given_variables, REDIS, 8900)
+    handed = environment(given_variables, REDIS, 8900, "")
     assert given_variables.items() <= handed.items()
+
+
+def test_indicators_are_warm_in_seconds_unless_others_are_named() -> None:
+    """Each watched symbol has some that are fed by each trade."""
+    settings = RunSettings(binance_symbols=("BTC/USDT",), luno_symbols=("XBT/ZAR",))
+    usual = settings.indicators
+    assert "binance:BTC/USDT:rsi_14@trade" in usual.split(",")
+    assert "luno:XBT/ZAR:sma_50@trade" in usual.split(",")
+    assert environment({"INDICATORS": ""}, REDIS, 8900, usual)["INDICATORS"] == usual
+    other = {"INDICATORS": "luno:XBT/ZAR:rsi_14"}
+    assert environment(other, REDIS, 8900, usual)["INDICATORS"] == "luno:XBT/ZAR:rsi_14"
+
+
+def test_plugins_of_ones_own_are_found_behind_ours() -> None:
+    """PYTHONPATH is kept, so that a user's module can be imported by the parts."""
+    ours, theirs = environment({"PYTHONPATH": "/mine"}, REDIS, 8900, "")["PYTHONPATH"].split(":")
+    assert (ours, theirs) == (environment({}, REDIS, 8900, "")["PYTHONPATH"], "/mine")
 
 
 def test_it_uses_its_own_redis_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Hosts indicators: reads market data, publishes their values."""

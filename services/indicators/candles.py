@@ -1,0 +1,114 @@
+"""Candles from trades: pure, and a function of the trades alone.
+
+A candle begins at a UTC boundary and is closed by the first trade after its end: only then is it
+certain that nothing of it is still on its way, however long a connector was gone. A stretch without
+trades gives candles that carry the last price. A candle that wasn't seen from its first trade to
+its last is never handed out.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+# A silence of more candles, or a step so far back, says that the clock or the market stood still.
+MOST_CARRIED = 1000
+
+
+class Candle(NamedTuple):
+    """What traded in a stretch of time: prices in the quote asset, `volume` in the base asset.
+
+    `time` is the candle's end, in UTC. A single trade or ticker is a candle too, with its own time
+    and one price.
+    """
+
+    time: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: Decimal
+
+
+def parse_timeframe(text: str) -> timedelta:
+    """`"15m"` as a length of time.
+
+    Raises:
+        ValueError: it isn't one, or a UTC day isn't made of whole ones.
+    """
+    found = re.fullmatch(r"([1-9]\d{0,4})([smhd])", text)
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
+    if not length or DAY % length:
+        raise ValueError(
+            f"{text!r} is no timeframe: want a number and s, m, h or d that divides a day, "
+            "e.g. 10s, 1m, 5m, 15m, 1h, 4h, 1d"
+        )
+    return length
+
+
+class OpenCandle(msgspec.Struct, array_like=True):
+    """A candle that isn't over. `whole`: it was seen from its beginning on."""
+
+    period: int  # how many of its length since 1970
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: Decimal
+    whole: bool
+
+
+class CandleBuilder:
+    """Candles of one length, from trades in the order of their stream.
+
+    `late` counts trades that came after their candle was closed; they are left out.
+    """
+
+    def __init__(self, length: timedelta, current: OpenCandle | None = None, late: int = 0) -> None:
+        self.current = current
+        self.late = late
+        self._length = length
+
+    def add(self, time: datetime, price: float, quantity: Decimal) -> list[Candle] | None:
+        """The candles that this trade closes, mostly none; None: it starts anew after a hole."""
+        period = (time - EPOCH) // self._length
+        now = self.current
+        if now is None:
+            self._begin(period, price, quantity, whole=False)
+            return []
+        passed = period - now.period
+        if passed == 0:
+            now.high = max(now.high, price)
+            now.low = min(now.low, price)
+            now.close = price
+            now.volume += quantity
+            return []
+        if abs(passed) > MOST_CARRIED:
+            self._begin(period, price, quantity, whole=False)
+            return None
+        if passed < 0:
+            self.late += 1
+            return []
+        closed = list(self._close(now, passed))
+        self._begin(period, price, quantity, whole=True)
+        return closed
+
+    def hole(self) -> None:
+        """Trades are missing here: neither what is open nor what comes next is a whole candle."""
+        self.current = None
+
+    def _begin(self, period: int, price: float, quantity: Decimal, *, whole: bool) -> None:
+        self.current = OpenCandle(period, price, price, price, price, quantity, whole)
+
+    def _close(self, now: OpenCandle, passed: int) -> Iterator[Candle]:
+        end = EPOCH + (now.period + 1) * self._length
+        if now.whole:
+            yield Candle(end, now.open, now.high, now.low, now.close, now.volume)
+        for n in range(1, passed):
+            yield Candle(end + n * self._length, *(now.close,) * 4, Decimal(0))

@@ -1,0 +1,148 @@
+"""Follows the market streams and publishes what the indicators make of them."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from services._runtime import failpoints
+from services._runtime.health import Readiness
+from services._runtime.stream_position import START, Gap, Position, StreamState, settle
+from services._runtime.supervise import full_jitter, keep_alive
+from services.indicators.configuration import Wanted
+from services.indicators.market import Market
+from services.indicators.series import Running
+from services.indicators.store import READ_COUNT, Store, open_store
+
+log = structlog.get_logger()
+
+LONGEST_WAIT = 2.0
+# A stream that was emptied or made anew brings no news: so often all are looked at, in seconds.
+CHECK_EVERY = 2.0
+SUMMARY_EVERY = 60.0
+
+
+class Host:
+    """All markets of one configuration.
+
+    After any trouble it begins again with what is saved: what was computed beyond that is computed
+    once more, with the same result.
+    """
+
+    def __init__(
+        self, redis: Redis, wanted: Sequence[Wanted], maxlen: int, readiness: Readiness
+    ) -> None:
+        streams = dict.fromkeys(str(each.market_stream) for each in wanted)
+        self.markets = {
+            stream: Market([each for each in wanted if str(each.market_stream) == stream])
+            for stream in streams
+        }
+        self.published = 0
+        self._redis = redis
+        self._now = asyncio.get_running_loop().time
+        self._maxlen = maxlen
+        self._readiness = readiness
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await keep_alive(
+            self._session,
+            name="indicator_host",
+            waits=lambda: full_jitter(longest=LONGEST_WAIT),
+            on_down=lambda reason: self._readiness.waiting("redis", reason),
+        )
+
+    async def _session(self) -> None:
+        async with open_store(self._redis, self._maxlen) as store:
+            for market in self.markets.values():
+                market.restore(await store.load(market))
+            self._readiness.ok("redis")
+            while True:
+                await self._advance_all(store, self.markets)
+                look_at_all_at = self._now() + CHECK_EVERY
+                while self._now() < look_at_all_at:
+                    positions = {m.stream: m.position for m in self.markets.values()}
+                    await self._advance_all(store, await store.news(positions))
+
+    async def _advance_all(self, store: Store, streams: Iterable[str]) -> None:
+        for stream in streams:
+            while await self._advance(store, self.markets[stream]):
+                pass
+        self._judge()
+
+    async def _advance(self, store: Store, market: Market) -> bool:
+        """Take one batch, and save what came of it; whether there may be more."""
+        state, entries = await store.read(market.stream, market.position)
+        # A first start reads what is still there, so that it is warm sooner.
+        known = market.position or Position(START, state.removed)
+        settled, gap = settle(market.stream, known, state)
+        if gap is not None:
+            market.hole(_told(gap))
+            if settled.id != known.id:
+                entries = []  # they were read from where nothing is any more
+        if not entries and gap is None:
+            return False
+        outputs = market.take(entries)
+        position = _behind(settled, entries, state)
+        failpoints.reach("before_indicators_saved")
+        await store.save(market, position, outputs)
+        failpoints.reach("after_indicators_saved")
+        self.published += len(outputs)
+        return gap is not None or len(entries) == READ_COUNT
+
+    @property
+    def _running(self) -> list[Running]:
+        lines = [line for market in self.markets.values() for line in market.lines.values()]
+        return [running for line in lines for running in line.series.running]
+
+    def _judge(self) -> None:
+        """Tell the readiness which indicators have failed."""
+        stopped = [f"{r.wanted.streams[0]}: {r.stopped}" for r in self._running if r.stopped]
+        if stopped:
+            self._readiness.waiting("indicators", f"stopped: {'; '.join(stopped)}")
+        else:
+            self._readiness.ok("indicators")
+
+    def summary(self) -> dict[str, Any]:
+        """What was done since the start; `late` trades are counted from the beginning of all."""
+        lines = [
+            (f"{market.stream}@{name}", line)
+            for market in self.markets.values()
+            for name, line in market.lines.items()
+        ]
+        return {
+            "published": self.published,
+            "warm": sum(running.warm for running in self._running),
+            "of": len(self._running),
+            "late": {name: line.builder.late for name, line in lines if line.builder},
+            "holes": {market.stream: market.holes for market in self.markets.values()},
+            "malformed": {market.stream: market.malformed for market in self.markets.values()},
+        }
+
+    async def keep_summing_up(self) -> None:
+        """Log the summary once a minute, and at the stop."""
+        try:
+            while True:
+                await asyncio.sleep(SUMMARY_EVERY)
+                log.info("indicators_summary", **self.summary())
+        finally:
+            log.info("indicators_summary", **self.summary())
+
+
+def _behind(
+    position: Position, entries: Sequence[tuple[str, bytes]], state: StreamState
+) -> Position:
+    """The position behind *entries*, which are all there were, or `READ_COUNT` of them."""
+    if not entries:
+        return position
+    if len(entries) < READ_COUNT:
+        return Position(entries[-1][0], state.added)
+    count = None if position.count is None else position.count + len(entries)
+    return Position(entries[-1][0], count)
+
+
+def _told(gap: Gap) -> str:
+    lost = "entries" if gap.lost is None else f"{gap.lost} entries"
+    return f"{lost} behind {gap.after} were not there any more ({gap.reason})"

@@ -1,0 +1,44 @@
+"""The indicator host: what it is made of."""
+
+import asyncio
+
+import structlog
+
+from services._runtime.health import Readiness, health_server
+from services._runtime.lifecycle import FatalError
+from services._runtime.redis_client import open_redis
+from services.indicators.configuration import ConfigurationError, read
+from services.indicators.host import Host
+from services.indicators.plugins import PluginError, Plugins
+from services.indicators.settings import IndicatorSettings
+
+log = structlog.get_logger()
+
+
+async def serve(settings: IndicatorSettings) -> None:
+    """Run until cancelled.
+
+    Raises:
+        FatalError: an indicator or a plugin that can't be used.
+    """
+    try:
+        plugins = Plugins(settings.indicator_plugins)
+    except PluginError as e:
+        raise FatalError(f"INDICATOR_PLUGINS: {e}") from e
+    try:
+        wanted = read(settings.indicators, plugins, settings.markets)
+    except ConfigurationError as e:
+        raise FatalError(f"INDICATORS: {e}") from e
+    if not wanted:
+        log.warning("no_indicators", want="INDICATORS=binance:BTC/USDT:rsi_14@1m,...")
+        async with health_server("indicators", settings, Readiness()):
+            await asyncio.Event().wait()
+    readiness = Readiness("redis", "indicators")
+    async with (
+        health_server("indicators", settings, readiness),
+        open_redis(settings.redis_url, "indicators") as redis,
+        asyncio.TaskGroup() as tasks,
+    ):
+        host = Host(redis, wanted, settings.market_data_maxlen, readiness)
+        tasks.create_task(host.run())
+        tasks.create_task(host.keep_summing_up())

@@ -1,0 +1,34 @@
+"""What the indicator host is told."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from services._runtime.settings import Port, ServiceSettings, Symbols
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+
+
+class IndicatorSettings(ServiceSettings):
+    """It reads the same symbols as the connectors write, under the same names."""
+
+    health_port: Port = 8003
+    binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
+    luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")
+    # About how many values a stream keeps: as many as there are trades.
+    market_data_maxlen: Annotated[int, Field(ge=1)] = 10_000
+    indicators: List = ()
+    indicator_plugins: List = ()
+
+    @property
+    def markets(self) -> dict[str, tuple[str, ...]]:
+        """The slash symbols of each exchange."""
+        return {"binance": self.binance_symbols, "luno": self.luno_symbols}

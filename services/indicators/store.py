@@ -1,0 +1,192 @@
+"""Redis, as the indicator host needs it: read a market, and save what came of it in one go.
+
+A market's position, its state and its values are written in one MULTI, which is carried out only
+where the saved position is still the one that was read from. So a value is published once, whatever
+is killed or repeated, and even where two hosts run by mistake.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from common_models.stream_names import state_key
+from services._runtime.redis_client import BLOCK_MS, explain
+from services._runtime.redis_line import Command, ask, ask_all
+from services._runtime.redis_transaction import Change, transact
+from services._runtime.stream_position import (
+    NO_STREAM,
+    START,
+    Position,
+    StreamState,
+    entry_data,
+)
+from services._runtime.supervise import TransientError
+from services.indicators.candles import Candle
+from services.indicators.market import Line, Market, Output, SavedLine, SavedMarket
+
+log = structlog.get_logger()
+
+READ_COUNT = 500
+
+
+def market_key(stream: str) -> str:
+    """The hash that holds how far *stream* was read, and what is saved of each of its lines."""
+    return state_key("indicator_host", stream)
+
+
+def candles_key(stream: str, line: str) -> str:
+    """The list of a line's last candles, oldest first."""
+    return f"{market_key(stream)}:{line}"
+
+
+class Store:
+    """Reads on a connection of its own; see `open_store`."""
+
+    def __init__(self, redis: Redis, connection: Any, maxlen: int) -> None:
+        self._redis = redis
+        self._connection = connection
+        self._maxlen = maxlen
+
+    async def _as_one(self, *commands: Command) -> list[Any]:
+        """The replies to commands that change nothing, between which nothing changes."""
+        try:
+            *_, replies = await ask_all(self._connection, ("MULTI",), *commands, ("EXEC",))
+        except (RedisError, OSError) as e:  # a TimeoutError is an OSError
+            raise TransientError(explain(e)) from e
+        found: list[Any] = replies
+        return found
+
+    async def load(self, market: Market) -> SavedMarket | None:
+        """What is saved of a market; None where there is nothing, or nothing that can be read.
+
+        Raises:
+            TransientError: Redis is in trouble.
+        """
+        key = market_key(market.stream)
+        lists: list[Command] = [
+            ("LRANGE", candles_key(market.stream, line), 0, -1) for line in market.lines
+        ]
+        flat, *candles = await self._as_one(("HGETALL", key), *lists)
+        for reply in (flat, *candles):
+            if isinstance(reply, ResponseError):
+                raise TransientError(f"{key}: {explain(reply)}")
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        try:
+            return _saved(fields, dict(zip(market.lines, candles, strict=True)))
+        except (msgspec.DecodeError, ValueError) as e:
+            log.warning("state_unreadable", key=key, error=str(e), action="begins anew")
+            return None
+
+    async def news(self, positions: Mapping[str, Position | None]) -> list[str]:
+        """Which streams have something behind these positions; none, where nothing comes for long.
+
+        Raises:
+            TransientError: Redis is in trouble.
+        """
+        ids = [position.id if position else START for position in positions.values()]
+        command = ("XREAD", "COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS")
+        try:
+            found = await ask(self._connection, *command, *positions, *ids)
+        except (RedisError, OSError) as e:
+            raise TransientError(explain(e)) from e
+        return [name.decode() for name, _ in found or ()]
+
+    async def read(
+        self, stream: str, position: Position | None
+    ) -> tuple[StreamState, list[tuple[str, bytes]]]:
+        """How *stream* is just now, and its first entries behind *position*, at most `READ_COUNT`.
+
+        Raises:
+            TransientError: Redis is in trouble, or *stream* is no stream.
+        """
+        after = f"({position.id}" if position else "-"
+        info, entries = await self._as_one(
+            ("XINFO", "STREAM", stream), ("XRANGE", stream, after, "+", "COUNT", READ_COUNT)
+        )
+        if isinstance(entries, ResponseError):
+            raise TransientError(f"{stream}: {explain(entries)}")
+        state = NO_STREAM if isinstance(info, ResponseError) else StreamState.parse(info)
+        return state, [(identifier.decode(), entry_data(fields)) for identifier, fields in entries]
+
+    async def save(self, market: Market, position: Position, outputs: Sequence[Output]) -> None:
+        """Write outputs, state and position, as one; the market stands at *position* then.
+
+        Raises:
+            TransientError: Redis is in trouble, and may or may not have written all of it; or
+                somebody else has saved this market.
+        """
+        key = market_key(market.stream)
+        before = str(market.position).encode() if market.position else None
+
+        async def decide(change: Change) -> None:
+            if change.found[0] != before:
+                raise TransientError(
+                    f"{key} was changed by somebody else: is there another indicator host?"
+                )
+            for stream, data in outputs:
+                change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
+            change.write("HSET", key, *_fields(market, position))
+            for name, line in market.lines.items():
+                for command in _candles(candles_key(market.stream, name), line):
+                    change.write(*command)
+
+        await transact(self._redis, [key], [("HGET", key, "position")], decide)
+        market.position = position
+        market.saved()
+
+
+@asynccontextmanager
+async def open_store(redis: Redis, maxlen: int) -> AsyncIterator[Store]:
+    """A store whose output streams keep about *maxlen* entries.
+
+    Raises:
+        TransientError: Redis can't be reached.
+    """
+    pool: Any = redis.connection_pool
+    connection = pool.make_connection()
+    try:
+        try:
+            await connection.connect()
+        except (RedisError, OSError) as e:
+            raise TransientError(explain(e)) from e
+        yield Store(redis, connection, maxlen)
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+def _fields(market: Market, position: Position) -> list[str | bytes]:
+    fields: list[str | bytes] = ["position", str(position), "trade_id", market.trade_id or ""]
+    for name, line in market.lines.items():
+        fields += [name, msgspec.json.encode(line.saved(position.id))]
+    return fields
+
+
+def _candles(key: str, line: Line) -> list[Command]:
+    commands: list[Command] = [("DEL", key)] if line.cleared else []
+    if line.new:
+        kept = line.new[-line.series.keep :]
+        commands.append(("RPUSH", key, *map(msgspec.json.encode, kept)))
+        commands.append(("LTRIM", key, -line.series.keep, -1))
+    return commands
+
+
+def _saved(fields: Mapping[bytes, bytes], candles: Mapping[str, list[bytes]]) -> SavedMarket | None:
+    if b"position" not in fields:
+        return None
+    return SavedMarket(
+        Position.parse(fields[b"position"].decode()),
+        fields.get(b"trade_id", b"").decode() or None,
+        {
+            name: (
+                msgspec.json.decode(fields[name.encode()], type=SavedLine),
+                [msgspec.json.decode(each, type=Candle) for each in found],
+            )
+            for name, found in candles.items()
+            if name.encode() in fields
+        },
+    )
