@@ -2,8 +2,9 @@
 
 It speaks HTTP and WebSocket by hand, because its frames are made before the clock runs and go
 out in large writes: what is measured is the client. A socket gets the primer at once;
-`GET /bench/feed` starts the rest on the newest socket, as fast as the client reads or `?rate=`
-frames a second; `GET /bench/sent` tells when each of them was sent.
+`GET /bench/feed` starts the rest on the newest socket: as fast as the client reads, or `?rate=`
+frames a second, or with at most `window` frames that are no entry yet of one of the streams named
+`stream` in the Redis on port `redis`. `GET /bench/sent` tells when each frame was sent.
 """
 
 import asyncio
@@ -12,9 +13,13 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from redis.asyncio import Redis
 
 from benchmarks import frames
 from benchmarks.pinned import pin
@@ -22,6 +27,9 @@ from benchmarks.pinned import pin
 MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 CHUNK_BYTES = 64 << 10
+# How often Redis is asked how far it has come, in seconds.
+ASK_EVERY = 0.003
+MARKET_STREAMS = ("/stream", "/api/1/stream/")
 
 
 def framed(payload: bytes, kind: int = TEXT) -> bytes:
@@ -101,7 +109,7 @@ class Feeder:
     def __init__(self, feed: frames.Feed) -> None:
         self._primer = b"".join(map(framed, feed.frames[: feed.primer]))
         self._frames = [framed(frame) for frame in feed.frames[feed.primer :]]
-        self._chunks = list(_chunks(self._frames))
+        self._chunks = _chunks(self._frames)
         self._newest: asyncio.StreamWriter | None = None
         self._sent: list[int] = []
         self._feeding: asyncio.Task[None] | None = None
@@ -113,7 +121,8 @@ class Feeder:
             target = urlsplit(head.split(" ", 2)[1])
             lines = (line.split(":", 1) for line in head.split("\r\n")[1:] if ":" in line)
             headers = {name.lower(): value.strip() for name, value in lines}
-            if "sec-websocket-key" in headers:
+            # Market streams only: an account's socket must not get the feed.
+            if "sec-websocket-key" in headers and target.path.startswith(MARKET_STREAMS):
                 await self._websocket(headers["sec-websocket-key"], reader, writer)
             else:
                 status, body = self._answer(target.path, parse_qs(target.query))
@@ -130,7 +139,14 @@ class Feeder:
         if path == "/api/v3/depth":
             return "200 OK", frames.snapshot(int(query["limit"][0]))
         if path == "/bench/feed":
-            self._feeding = asyncio.create_task(self._feed(float(query.get("rate", ["0"])[0])))
+            if "rate" in query:
+                feeding = self._at_rate(float(query["rate"][0]))
+            elif "window" in query:
+                entries = partial(_entries, Redis(port=int(query["redis"][0])), query["stream"])
+                feeding = self._as_read(int(query["window"][0]), entries)
+            else:
+                feeding = self._as_read()
+            self._feeding = asyncio.create_task(feeding)
             return "200 OK", {}
         fixed = {
             "/api/v3/exchangeInfo": exchange_info,
@@ -168,17 +184,27 @@ class Feeder:
                 writer.write(framed(payload, CLOSE))
                 return
 
-    async def _feed(self, rate: float) -> None:
-        writer = self._newest
-        if writer is None:
+    def _socket(self) -> asyncio.StreamWriter:
+        if self._newest is None:
             raise RuntimeError("no socket is open")
+        return self._newest
+
+    async def _as_read(
+        self, window: int | None = None, entries: Callable[[], Awaitable[int]] | None = None
+    ) -> None:
+        writer, written = self._socket(), 0
+        before = known = await entries() if entries else 0
+        for count, chunk in self._chunks:
+            while window and entries and written - (known - before) > window:
+                await asyncio.sleep(ASK_EVERY)
+                known = await entries()
+            writer.write(chunk)
+            await writer.drain()
+            written += count
+
+    async def _at_rate(self, rate: float) -> None:
+        writer = self._socket()
         self._sent = []
-        if rate <= 0:
-            self._sent.append(time.monotonic_ns())
-            for chunk in self._chunks:
-                writer.write(chunk)
-                await writer.drain()
-            return
         start = time.monotonic_ns()
         for number, frame in enumerate(self._frames):
             due = start + int(number * 1e9 / rate)
@@ -188,16 +214,21 @@ class Feeder:
             writer.write(frame)
 
 
-def _chunks(pieces: list[bytes]) -> list[bytes]:
-    """The same bytes in writes of about CHUNK_BYTES, cut between frames."""
+async def _entries(redis: Redis, streams: list[str]) -> int:
+    """How many entries the streams were ever given."""
+    return sum([(await redis.xinfo_stream(name))["entries-added"] for name in streams])
+
+
+def _chunks(pieces: list[bytes]) -> list[tuple[int, bytes]]:
+    """The same bytes in writes of about CHUNK_BYTES, and how many pieces are in each."""
     chunks, part, size = [], [], 0
     for piece in pieces:
         part.append(piece)
         size += len(piece)
         if size >= CHUNK_BYTES:
-            chunks.append(b"".join(part))
+            chunks.append((len(part), b"".join(part)))
             part, size = [], 0
-    return [*chunks, b"".join(part)] if part else chunks
+    return [*chunks, (len(part), b"".join(part))] if part else chunks
 
 
 async def main(kind: str, count: int, port: int) -> None:
