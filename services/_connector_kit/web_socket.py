@@ -56,6 +56,10 @@ class WebSocket(WSListener):
         elif kind is WSMsgType.CLOSE:
             transport.disconnect()
 
+    def hand_to(self, on_text: Callable[[bytes], None]) -> None:
+        """From now on hand text to *on_text*."""
+        self._on_text = on_text
+
     def send(self, text: bytes) -> None:
         """Send one text frame."""
         if self._transport is not None:
@@ -89,11 +93,10 @@ class WebSocket(WSListener):
         raise TransientError(f"the venue closed the socket: {received.code} {received.reason}")
 
 
-@asynccontextmanager
-async def open_socket(
+async def connect(
     url: str, on_text: Callable[[bytes], None], on_open: Callable[[], None] | None = None
-) -> AsyncIterator[WebSocket]:
-    """Connect to *url* for the length of the block; *on_open* is called before any text comes.
+) -> WebSocket:
+    """Connect to *url*; *on_open* is called before any text comes. Whoever asked must `end` it.
 
     Raises:
         TransientError: it can't be reached, or refuses.
@@ -112,6 +115,15 @@ async def open_socket(
             )
     except (OSError, TimeoutError, WSError) as e:
         raise TransientError(f"the socket can't be opened: {_one_line(e)}") from e
+    return socket
+
+
+@asynccontextmanager
+async def open_socket(
+    url: str, on_text: Callable[[bytes], None], on_open: Callable[[], None] | None = None
+) -> AsyncIterator[WebSocket]:
+    """`connect` for the length of the block."""
+    socket = await connect(url, on_text, on_open)
     try:
         yield socket
     finally:

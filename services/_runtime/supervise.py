@@ -4,9 +4,11 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
 import structlog
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 FIRST_WAIT = 0.5
@@ -81,6 +83,21 @@ async def first_fault(*waits: Awaitable[None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def while_fine(work: Awaitable[T], *watches: Awaitable[None]) -> T:
+    """What *work* gives; the first fault of *watches* ends it and is raised as it is."""
+    task = asyncio.ensure_future(work)
+    guard = asyncio.ensure_future(first_fault(*watches))
+    try:
+        await asyncio.wait([task, guard], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            guard.result()
+        return await task
+    finally:
+        task.cancel()
+        guard.cancel()
+        await asyncio.gather(task, guard, return_exceptions=True)
 
 
 class Trouble:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import assert_never
@@ -12,9 +13,10 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
-from services._connector_kit.web_socket import open_socket
-from services._runtime.supervise import first_fault, keep_alive
+from services._connector_kit.web_socket import WebSocket, connect
+from services._runtime.supervise import keep_alive, while_fine
 from services.binance_connector.book_sync import BookSync
+from services.binance_connector.heir import REST, Heir, a_life, raise_heir
 from services.binance_connector.settings import BinanceSettings
 from services.binance_connector.translate import (
     AggTrade,
@@ -53,8 +55,18 @@ class SymbolFeed:
             contiguous=True,
             last_id=desk.last_trade_id,
         )
-        self.status.sequence = lambda: self.book.sequence
+        self.status.sequence = lambda: self.depth_id
         self.status.lost = lambda: self.trades.lost
+
+    @property
+    def depth_id(self) -> int | None:
+        """The last update in the book; None while that isn't in sync."""
+        return self.book.sequence
+
+    @property
+    def trade_id(self) -> int | None:
+        """The last trade that was heard of; None before the first."""
+        return self.trades.newest_id
 
     def connected(self) -> None:
         """A socket is up."""
@@ -75,10 +87,18 @@ class SymbolFeed:
 
 
 class StreamSocket:
-    """One socket and the symbols it carries."""
+    """A socket, those that follow it, and the symbols they carry.
+
+    `life` gives the seconds after which a socket is followed by the next.
+    """
 
     def __init__(
-        self, root_url: str, feeds: Sequence[SymbolFeed], fetch_depth: FetchDepth, audit: float
+        self,
+        root_url: str,
+        feeds: Sequence[SymbolFeed],
+        fetch_depth: FetchDepth,
+        audit: float,
+        life: Callable[[], float] = a_life,
     ) -> None:
         names = [feed.desk.instrument.venue_symbol for feed in feeds]
         streams = "/".join(f"{name.lower()}@{kind}" for name in names for kind in STREAMS)
@@ -86,11 +106,13 @@ class StreamSocket:
         self._feeds = dict(zip(names, feeds, strict=True))
         self._fetch_depth = fetch_depth
         self._audit_interval = audit
+        self._life = life
+        self._shutdown = asyncio.Event()  # the venue announced it
         self._bad_frames = BadFrames("binance")
         self._audit_failing = False
 
     async def run(self) -> None:
-        """Keep the socket alive until cancelled."""
+        """Keep a socket alive until cancelled."""
         await keep_alive(self._session, name="binance_stream", on_down=self._down)
 
     def _down(self, reason: str) -> None:
@@ -98,12 +120,30 @@ class StreamSocket:
             feed.desk.status.stale(reason)
 
     async def _session(self) -> None:
+        """One socket after another, each up before the last is closed; until one is lost."""
+        socket = await connect(self._url, self._on_frame, self._connected)
+        rest = 0.0
         try:
-            async with open_socket(self._url, self._on_frame, self._connected) as socket:
-                await first_fault(socket.closed(), self._audit())
+            while True:
+                following = self._heir_when_due(rest)
+                heir, heirs = await while_fine(following, socket.closed(), self._audit())
+                socket.end()
+                socket, rest = heirs, REST
+                self._shutdown.clear()
+                heir.take_over(socket, self._on_frame)
+                log.info("stream_changed", symbols=len(self._feeds))
         finally:
+            socket.end()
             for feed in self._feeds.values():
                 feed.disconnected("the socket is gone")
+
+    async def _heir_when_due(self, rest: float) -> tuple[Heir, WebSocket]:
+        """The next socket, once it is wanted and may take over; not before *rest* seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._life()):
+                await asyncio.sleep(rest)
+                await self._shutdown.wait()
+        return await raise_heir(self._url, self._feeds.get)
 
     def _connected(self) -> None:
         log.info("stream_connected", symbols=len(self._feeds))
@@ -117,7 +157,8 @@ class StreamSocket:
             self._bad_frames.add(frame, e)
             return
         if isinstance(found, ServerShutdown):
-            raise TransientError("the venue announced its shutdown")
+            self._shutdown.set()
+            return
         feed = self._feeds.get(found.s)
         if feed is None:
             self._bad_frames.add(frame, KeyError(found.s))

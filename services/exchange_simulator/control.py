@@ -87,6 +87,7 @@ def routes(controls: Controls) -> list[web.AbstractRouteDef]:
         web.get("/simulator/faults", call(show_faults)),
         web.delete("/simulator/faults", call(clear_faults)),
         web.delete("/simulator/faults/{id}", call(remove_fault)),
+        web.get("/simulator/sessions", call(show_sessions)),
         web.post("/simulator/sessions", call(act_on_sessions)),
         web.post("/simulator/clock", call(set_clock)),
         web.post("/simulator/price", call(move_price)),
@@ -118,6 +119,11 @@ def remove_fault(controls: Controls, _: bytes, path: Mapping[str, str]) -> dict[
     if not (number.isascii() and number.isdecimal() and controls.gate.plan.remove(int(number))):
         raise OrderError(f"id={number!r}: no such rule; GET /simulator/faults lists them")
     return show_faults(controls, b"", {})
+
+
+def show_sessions(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
+    """How many connections are open, by venue and endpoint."""
+    return controls.gates.counts()
 
 
 def act_on_sessions(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:

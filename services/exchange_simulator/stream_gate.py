@@ -96,6 +96,15 @@ class StreamGates:
         finally:
             self._open.discard(gate)
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many connections are open, by venue and endpoint."""
+        found: dict[str, dict[str, int]] = {}
+        for gate in self._open:
+            venue, endpoint = gate.aim
+            of_venue = found.setdefault(venue, {})
+            of_venue[endpoint] = of_venue.get(endpoint, 0) + 1
+        return found
+
     def act(self, venue: Venue, endpoint: StreamEndpoint, action: SessionAction) -> int:
         """Do something to all connections of that kind at once; to how many."""
         aimed = [gate for gate in self._open if gate.aim == (venue, endpoint)]

@@ -1,7 +1,7 @@
 """Luno's market streams: one socket a pair, the book told order by order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from time import monotonic
 
 import msgspec
@@ -28,6 +28,9 @@ log = structlog.get_logger()
 SNAPSHOT_TIMEOUT = 15.0
 # The rolling volume is in REST only; one call serves all pairs.
 TICKERS_INTERVAL = 10.0
+# A pair without a stream has its trades asked for by REST this often, so that no more are made
+# meanwhile than one answer holds; with many pairs less often, to stay within the rate limit.
+TRADES_INTERVAL = 2.0
 # How far the stream may lag behind the REST side before it counts as silent, in milliseconds.
 SILENT_BEHIND = 15_000
 # Errors that asking again won't mend, https://www.luno.com/en/developers/api#tag/Streaming-API.
@@ -60,6 +63,11 @@ class PairFeed:
         )
         desk.status.sequence = lambda: self.sequence
         desk.status.lost = lambda: self.trades.lost
+
+    @property
+    def down(self) -> bool:
+        """True while no stream tells what happens."""
+        return self._book is None
 
     @property
     def sequence(self) -> int | None:
@@ -219,9 +227,18 @@ async def stream_market_data(
     feeds = {desk.instrument.venue_symbol: PairFeed(desk, rest, settings) for desk in desks}
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_poll_tickers(rest, feeds, settings))
+        tasks.create_task(_poll_trades_of_the_down(feeds.values()))
         for feed in feeds.values():
             tasks.create_task(feed.run())
             tasks.create_task(feed.trades.refill_holes())
+
+
+async def _poll_trades_of_the_down(feeds: Collection[PairFeed]) -> None:
+    while True:
+        await asyncio.sleep(max(TRADES_INTERVAL, len(feeds)))
+        for feed in feeds:
+            if feed.down:
+                feed.trades.reconnected()
 
 
 async def _poll_tickers(rest: LunoRest, feeds: dict[str, PairFeed], settings: LunoSettings) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from common_models.fields import Side
@@ -22,8 +22,8 @@ MISSES_WHEN_QUIET = 2
 AFTER_A_MISS = 1.0
 
 
-class Tick(NamedTuple):
-    """One trade of a venue. `side` is the taker's."""
+class Tick(msgspec.Struct, frozen=True, order=True, gc=False):
+    """One trade of a venue. `side` is the taker's. A struct is made faster than a tuple."""
 
     trade_id: int
     milliseconds: int
@@ -56,6 +56,11 @@ class TradeFeed:
         self._held: deque[Tick] | None = None  # a hole is open, and these wait behind it
         self._wanted = asyncio.Event()
         self._log = structlog.get_logger().bind(symbol=publisher.symbol)
+
+    @property
+    def newest_id(self) -> int | None:
+        """The newest trade that was heard of, published or waiting behind a hole."""
+        return self._held[-1].trade_id if self._held else self.last_id
 
     def add(self, tick: Tick) -> None:
         """A trade came in."""

@@ -119,12 +119,16 @@ def test_a_bad_level_takes_the_book_out_of_sync_before_anything_is_published() -
     with_socket(scenario)
 
 
-def test_an_announced_shutdown_ends_the_session() -> None:
-    """A new connection is wanted at once."""
+def test_an_announced_shutdown_is_noted_and_the_session_goes_on() -> None:
+    """The next socket is wanted at once; until it is there, this one serves."""
 
-    async def scenario(socket: StreamSocket, *_: object) -> None:
-        with pytest.raises(TransientError, match="announced its shutdown"):
-            socket._on_frame(frame(e="serverShutdown", E=1))
+    async def scenario(
+        socket: StreamSocket, _: SymbolFeed, __: Venue, streams: FakeStreams
+    ) -> None:
+        socket._on_frame(frame(e="serverShutdown", E=1))
+        assert socket._shutdown.is_set()
+        socket._on_frame(frame(e="aggTrade", s="BTCUSDT", a=7, p="1.5", q="2", T=5, m=False))
+        assert streams.trade_ids == [7]
 
     with_socket(scenario)
 

@@ -1,0 +1,69 @@
+"""Whatever happens to the frames, every book published is the venue's, and every trade is there."""
+
+from typing import Any
+
+import pytest
+
+from services.binance_connector import feed as binance_feed
+from services.exchange_simulator.service import Simulator
+from services.luno_connector import stream as luno_stream
+from tests.support.eventually import eventually
+from tests.support.market_truth import consuming
+
+every_venue = pytest.mark.parametrize("venue", ["binance", "luno"])
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "one dropped": {"action": "drop"},
+    "many dropped": {"action": "drop", "probability": 0.1, "count": 8},
+    "one doubled": {"action": "duplicate"},
+    "many doubled": {"action": "duplicate", "probability": 0.3, "count": 30},
+    "one behind its successor": {"action": "reorder"},
+    "some behind their successors": {"action": "reorder", "probability": 0.1, "count": 8},
+    "one late": {"action": "delay", "delay_ms": 400},
+    "cut": {"action": "disconnect"},
+    "cut again and again": {"action": "disconnect", "probability": 0.2, "count": 4},
+    "half open": {"action": "half_open"},
+}
+
+
+@every_venue
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_is_published_is_true_whatever_happens_to_frames(
+    venue: str, fault: str, simulator: Simulator
+) -> None:
+    """Each book is the venue's of that number; trades are complete, once and in order."""
+    async with consuming(simulator, venue) as consumer:
+        await consumer.fault(**FAULTS[fault])
+        await consumer.struck()
+        await consumer.flows()
+        consumer.assert_true()
+
+
+@every_venue
+async def test_a_slow_stream_is_late_and_true(venue: str, simulator: Simulator) -> None:
+    """Every frame comes a third of a second late, in order: no reason to start again."""
+    async with consuming(simulator, venue) as consumer:
+        changes = len(consumer.changes)
+        await consumer.fault(action="delay", delay_ms=300, count=None)
+        books = consumer.books
+        await eventually(lambda: consumer.books > books + 5)
+        assert consumer.changes[changes:].count("stale") == 0
+        await consumer.no_more_faults()  # what is late now comes behind what isn't
+        await consumer.flows()
+        consumer.assert_true()
+
+
+@every_venue
+async def test_a_silent_stream_is_found_by_comparing_with_rest(
+    venue: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket lives, pings are answered, and nothing comes: it is stale, then new."""
+    monkeypatch.setattr(binance_feed, "AUDIT_GRACE", 0.5)
+    monkeypatch.setattr(luno_stream, "SILENT_BEHIND", 500)
+    async with consuming(simulator, venue, book_audit_interval=0.3) as consumer:
+        changes = len(consumer.changes)
+        await consumer.fault(action="drop", count=None)
+        await eventually(lambda: "stale" in consumer.changes[changes:])
+        await consumer.no_more_faults()
+        await consumer.flows()
+        consumer.assert_true()
