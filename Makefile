@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench test test-recorded test-luno-frames simulate chaos check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test test-recorded test-luno-frames simulate chaos check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -47,8 +47,15 @@ simulate: setup  ## the order core in simulated worlds: WORLDS=200000 SEED=0, or
 chaos: setup  ## the real connectors, killed and killed again: RUNS=700 SEED=0 JOBS=4, or ONLY="17 23" for these runs alone
 	$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY),--runs $(or $(RUNS),40) --seed $(or $(SEED),0)) --jobs $(or $(JOBS),4)
 
-bench: setup  ## what it costs, as ratios in one run
+bench: setup  ## what it costs, as ratios in one run, market data against cryptofeed: PAIRS=5
 	$(BIN)/python -m benchmarks.order_round_trip
+	$(BIN)/python -m benchmarks.market_data --pairs $(or $(PAIRS),5)
+
+bench-micro: setup  ## the parts of the hot path, each alone
+	$(BIN)/python -m pytest benchmarks/micro --benchmark-columns=min,median,ops --benchmark-sort=name -p no:randomly
+
+soak: setup  ## the real processes at a high rate, and their memory over time: MINUTES=10
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
 
 check: setup  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -96,7 +96,8 @@ class Rig:
         with self._started(contender, work, feeder) as process:
             before = self._count(contender, work)
             cpu = process.cpu_seconds()
-            history = self._watch(contender, work, process, feeder, before + feed.burst)
+            window = WINDOWS.get(work) if whole else None
+            history = self._watch(contender, work, process, feeder, before + feed.burst, window)
             entries = history[-1][1] - before
             enough = next(t for t, n, _ in history if n - before >= NEARLY_ALL * entries)
             result = Result(
@@ -178,11 +179,16 @@ class Rig:
         return sum(answer["entries-added"] for answer in answers if isinstance(answer, dict))
 
     def _watch(
-        self, contender: Contender, work: str, process: Pinned, feeder: int, wanted: int
+        self,
+        contender: Contender,
+        work: str,
+        process: Pinned,
+        feeder: int,
+        wanted: int,
+        window: int | None,
     ) -> list[tuple[float, int, int]]:
         """Start the feed; time, entries and resident memory until all came or no more come."""
         history = [(time.monotonic(), self._count(contender, work), process.resident_bytes())]
-        window = WINDOWS.get(work)
         streams = [("stream", name) for name in contender.streams(work)]
         told = [("window", window), ("redis", self._redis_port), *streams] if window else []
         _get(feeder, f"/bench/feed?{urlencode(told)}")
