@@ -51,6 +51,7 @@ class Store:
         self._redis = redis
         self._connection = connection
         self._maxlen = maxlen
+        self._seen: dict[str, bytes | None] = {}  # the position that is saved of each stream
 
     async def _as_one(self, *commands: Command) -> list[Any]:
         """The replies to commands that change nothing, between which nothing changes."""
@@ -76,6 +77,7 @@ class Store:
             if isinstance(reply, ResponseError):
                 raise TransientError(f"{key}: {explain(reply)}")
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        self._seen[market.stream] = fields.get(b"position")
         try:
             return _saved(fields, dict(zip(market.lines, candles, strict=True)))
         except (msgspec.DecodeError, ValueError) as e:
@@ -116,15 +118,16 @@ class Store:
     async def save(self, market: Market, position: Position, outputs: Sequence[Output]) -> None:
         """Write outputs, state and position, as one; the market stands at *position* then.
 
+        It was loaded before.
+
         Raises:
             TransientError: Redis is in trouble, and may or may not have written all of it; or
                 somebody else has saved this market.
         """
         key = market_key(market.stream)
-        before = str(market.position).encode() if market.position else None
 
         async def decide(change: Change) -> None:
-            if change.found[0] != before:
+            if change.found[0] != self._seen[market.stream]:
                 raise TransientError(
                     f"{key} was changed by somebody else: is there another indicator host?"
                 )
@@ -136,6 +139,7 @@ class Store:
                     change.write(*command)
 
         await transact(self._redis, [key], [("HGET", key, "position")], decide)
+        self._seen[market.stream] = str(position).encode()
         market.position = position
         market.saved()
 

@@ -1,0 +1,11 @@
+"""Indicators as INDICATORS would name them."""
+
+from services.indicators.configuration import Wanted, read
+from services.indicators.plugins import Plugins
+
+MARKETS = {"binance": ("BTC/USDT", "ETH/USDT"), "luno": ("XBT/ZAR",)}
+
+
+def wanted(*entries: str, plugins: Plugins | None = None) -> list[Wanted]:
+    """These entries, understood."""
+    return read(entries, plugins or Plugins(), MARKETS)
