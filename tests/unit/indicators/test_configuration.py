@@ -72,8 +72,8 @@ FORM = r"want <exchange>:<SYMBOL>:<name>\[@<source>\], e\.g\. binance:BTC/USDT:r
             "binance:BTC/USDT:rsj_14",
             (
                 r"no indicator 'rsj_14': want one of atr_<period>, bb_<period>_<deviations>, "
-                r"ema_<period>, macd_<fast>_<slow>_<signal>, rsi_<period>, sma_<period>, or the dotted "
-                r"path of your own in INDICATOR_PLUGINS"
+                r"ema_<period>, macd_<fast>_<slow>_<signal>, rsi_<period>, sma_<period>, "
+                r"or the dotted path of your own in INDICATOR_PLUGINS"
             ),
         ),
         ("binance:BTC/USDT:rsi", "'rsi' has 0 numbers: want rsi_<period>"),
