@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 import time
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -43,7 +44,8 @@ async def bare(redis: Redis, names: list[str]) -> float:
     positions: dict[str, bytes | str] = dict.fromkeys(names, "0")
     found, started = 0, time.perf_counter()
     while found < ENTRIES:
-        for name, entries in await redis.xread(positions, count=READ_COUNT):  # type: ignore[arg-type]
+        reply: Any = await redis.xread(positions, count=READ_COUNT)  # type: ignore[arg-type]
+        for name, entries in reply:
             positions[name.decode()] = entries[-1][0]
             found += len(entries)
     return found / (time.perf_counter() - started)

@@ -25,7 +25,9 @@ class WrongError(Exception):
 class Contender(Protocol):
     """One way of taking a feed into Redis."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
 
     def feed_of(self, work: str) -> str:
         """The kind of frames it takes for this work."""
@@ -100,9 +102,9 @@ class Ours:
             self._check_book(_last(redis, self.streams(work)[0]), last)
             return
         if work == "luno":
-            found = _data(_last(redis, self.streams(work)[0]))
-            found.pop("timestamp")
-            _same(found, luno_book(last), "the final book")
+            book = _data(_last(redis, self.streams(work)[0]))
+            book.pop("timestamp")
+            _same(book, luno_book(last), "the final book")
             return
         for number, stream in enumerate(self.streams(work)):
             expected = range(last - (last - number) % 10, -1, -len(frames.BASES))
@@ -155,22 +157,18 @@ class Cryptofeed:
             book = json.loads(_last(redis, self.streams(work)[0])[b"book"])
             for name, short in (("bid", "b"), ("ask", "a")):
                 levels = [(float(price), size) for price, size in book[name].items()]
-                truth = frames.top(last + 1, DEPTH)[short]
-                _same(sorted(levels, reverse=name == "bid"), truth, f"the final book's {name}")
+                best = frames.top(last + 1, DEPTH)[short]
+                _same(sorted(levels, reverse=name == "bid"), best, f"the final book's {name}")
             return
         names = {"trades": ("price", "amount"), "tickers": ("bid", "ask")}[work]
+        payload_names = {"trades": ("p", "q"), "tickers": ("b", "a")}[work]
         for number, stream in enumerate(self.streams(work)):
             expected = range(last - (last - number) % 10, -1, -len(frames.BASES))
             found = _newest_first(redis, stream)
             for i, (_, fields) in zip(expected, found, strict=True):
                 payload = frames.trade(i) if work == "trades" else frames.book_ticker(i)
-                truth = (
-                    [payload["p"], payload["q"]]
-                    if work == "trades"
-                    else [payload["b"], payload["a"]]
-                )
                 numbers = [float(fields[name.encode()]) for name in names]
-                _same(numbers, list(map(float, truth)), f"frame {i}")
+                _same(numbers, [float(payload[name]) for name in payload_names], f"frame {i}")
 
 
 def our_trade(i: int) -> Trade:

@@ -148,7 +148,7 @@ class Feeder:
                 feeding = self._as_read()
             self._feeding = asyncio.create_task(feeding)
             return "200 OK", {}
-        fixed = {
+        fixed: dict[str, Callable[[], Any]] = {
             "/api/v3/exchangeInfo": exchange_info,
             "/api/v3/aggTrades": list,
             "/api/exchange/1/markets": luno_markets,

@@ -8,6 +8,7 @@ principle: frame number i is a function of i, or of the frames before it.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -150,6 +151,7 @@ def diffs(count: int) -> list[Payload]:
     ]
 
 
+@lru_cache
 def top(count: int, depth: int) -> dict[str, list[tuple[float, float]]]:
     """The best levels after that many diffs, worked out the plain way."""
     start = snapshot(LEVELS)
