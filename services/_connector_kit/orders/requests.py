@@ -134,9 +134,11 @@ class RequestDesk:
         now = self._clock.monotonic()
         if now - self._looked_at_pending >= OWN_PENDING_EVERY:
             await self._bus.prepare()
+            # As it is before the look: what is done by the time of the answer was pending in it.
+            in_flight = frozenset(self._in_flight)
             left = [*await self._bus.own_pending(), *await self._bus.take_over()]
             self._looked_at_pending = now
-            if left := [entry for entry in left if entry.entry_id not in self._in_flight]:
+            if left := [entry for entry in left if entry.entry_id not in in_flight]:
                 return left
         return list(await self._bus.new_entries())
 
