@@ -3,8 +3,8 @@
 A producer calls `OutStream.add(bytes)`: no await, no task, no lock. While Redis answers,
 entries go straight out. While it doesn't, entries wait in a bounded buffer:
 
-* `keep_all` streams (trades) wait in order; when the buffer is full the oldest of that stream
-  goes, and is counted;
+* `keep_all` streams (trades) wait in order; when the buffer is full the oldest of the stream
+  with most of them go, and are counted;
 * other streams (tickers, books) keep only their latest.
 
 Nothing is written twice. An entry whose reply was lost may or may not have arrived, so after
@@ -29,6 +29,7 @@ from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain
 from services._runtime.redis_line import ask
+from services._runtime.room import make_room, tell_dropped
 from services._runtime.settle import (
     NO_ID,
     entries_after,
@@ -45,7 +46,9 @@ log = structlog.get_logger()
 MOST_IN_FLIGHT = 20_000
 FEW_IN_FLIGHT = MOST_IN_FLIGHT // 4
 WRITE_BUFFER_BYTES = 4 << 20
+# Full of trades it takes some 95 MB of memory: some 470,000 of them.
 BUFFER_BYTES = 64 << 20
+ROOM_SHARE = 1024
 # A Redis that leaves a command unanswered for this long is taken for gone.
 REPLY_TIMEOUT = 5.0
 LONGEST_WAIT = 2.0
@@ -69,6 +72,7 @@ class OutStream:
         "_writer",
         "conflated",
         "dropped",
+        "dropped_told",
         "keep_all",
         "last_id",
         "maxlen",
@@ -85,7 +89,7 @@ class OutStream:
         self.waiting: deque[bytes] = deque()
         self.unacked: deque[bytes] = deque()  # sent, and not answered yet
         self.last_id = NO_ID  # of the last entry that is known to be written
-        self.dropped = self.conflated = self.refused = 0
+        self.dropped = self.dropped_told = self.conflated = self.refused = 0
         self._writer = writer
         # All of XADD name MAXLEN ~ n * data, but for the value.
         command = ("XADD", name, "MAXLEN", "~", str(maxlen), "*", "data", "")
@@ -101,7 +105,7 @@ class OutStream:
             self.waiting.append(data)
             writer.waiting_bytes += len(data)
             if writer.waiting_bytes > writer.buffer_bytes:
-                writer.make_room(self)
+                writer.make_room()
         else:
             if self.waiting:
                 self.conflated += 1
@@ -219,17 +223,11 @@ class StreamWriter(asyncio.Protocol):
 
     # --- being behind, and catching up
 
-    def make_room(self, stream: OutStream) -> None:
-        """The buffer is full: quotes go first, then the oldest entries of this stream."""
-        for other in self._streams.values():
-            if not other.keep_all and other.waiting:
-                self.waiting_bytes -= len(other.waiting.pop())
-                other.dropped += 1
-        while self.waiting_bytes > self.buffer_bytes and stream.waiting:
-            self.waiting_bytes -= len(stream.waiting.popleft())
-            stream.dropped += 1
-            if stream.dropped == 1:
-                log.error("buffer_full", stream=stream.name, bytes=self.buffer_bytes)
+    def make_room(self) -> None:
+        """The buffer is full: some of what waits must go."""
+        # A little more than needed, so that it isn't looked for anew with each entry.
+        wanted = self.waiting_bytes - self.buffer_bytes + self.buffer_bytes // ROOM_SHARE
+        self.waiting_bytes -= make_room(self._streams.values(), wanted)
 
     def pause_writing(self) -> None:
         """The socket is full (called by the transport)."""
@@ -319,6 +317,7 @@ class StreamWriter(asyncio.Protocol):
             if self._on_up:
                 self._on_up()
             log.info("redis_writer_connected", waiting_bytes=self.waiting_bytes)
+            tell_dropped(self._streams.values())
             self._reopen()
             await self._watch_replies()
         except asyncio.CancelledError:
