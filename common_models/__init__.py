@@ -1,5 +1,6 @@
 """The words of the suite: the messages that travel on the streams, and the streams' names."""
 
+from common_models.bot_models import DecisionEvent, OpenOrder, PortfolioEvent, StrategyPosition
 from common_models.commands_events_models import (
     AccountBalanceEvent,
     CancelAllOrdersCommand,
@@ -22,14 +23,18 @@ __all__ = [
     "CancelOrderCommand",
     "CommandResponseEvent",
     "ConnectorStatusEvent",
+    "DecisionEvent",
     "IndicatorValue",
+    "OpenOrder",
     "OrderBook",
     "OrderBookLevel",
     "OrderResponseEvent",
     "OrderStatusUpdateEvent",
     "PlaceOrderCommand",
+    "PortfolioEvent",
     "QueryOrderCommand",
     "RequestBalanceCommand",
+    "StrategyPosition",
     "SymbolStatus",
     "Ticker",
     "Trade",

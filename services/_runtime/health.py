@@ -1,6 +1,6 @@
 """`/health` (the process lives) and `/ready` (it really works, or why not), over HTTP."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -71,16 +71,21 @@ class Readiness:
 
 @asynccontextmanager
 async def health_server(
-    service: str, settings: ServiceSettings, readiness: Readiness
+    service: str,
+    settings: ServiceSettings,
+    readiness: Readiness,
+    about: Callable[[], Mapping[str, Any]] = dict,
 ) -> AsyncIterator[int]:
     """Serve `/health` and `/ready` while the block runs; yields the port.
+
+    `/health` also tells what *about* gives.
 
     Raises:
         FatalError: the port is taken, or the address is not ours.
     """
 
     async def health(_: web.Request) -> web.Response:
-        return web.json_response({"status": "alive", "service": service})
+        return web.json_response({"status": "alive", "service": service, **about()})
 
     async def ready(_: web.Request) -> web.Response:
         report = {"service": service, **readiness.report()}

@@ -57,7 +57,9 @@ class StreamReader:
     """Hands over what arrives on *streams*, and keeps its positions in the hash *saved_in*.
 
     Every entry is handed over at least once: positions are saved after the entries are
-    handled, every second and at the stop.
+    handled, every second and at the stop. Without *saves* that is left to who handles them, who
+    can write `positions` in one transaction with what came of the entries: between two awaits the
+    two are always of the same moment.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class StreamReader:
         on_down: Callable[[str], None] | None = None,
         on_gap: Callable[[Gap], None] | None = None,
         count: int = READ_COUNT,
+        saves: bool = True,
     ) -> None:
         self.positions: dict[str, Position] = {}
         self._redis = redis
@@ -79,6 +82,7 @@ class StreamReader:
         self._on_down = on_down
         self._on_gap = on_gap
         self._count = count
+        self._saves = saves
         self._loaded = False
         self._saved: dict[str, Position] = {}
         # For each stream, an id ahead of us and how many entries had been added up to it.
@@ -99,9 +103,11 @@ class StreamReader:
                         on_down=self._on_down,
                     )
                 )
-                tasks.create_task(self._save_now_and_then())
+                if self._saves:
+                    tasks.create_task(self._save_now_and_then())
         finally:
-            await self._save_last()
+            if self._saves:
+                await self._save_last()
 
     # --- reading
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream, connector
+from services.bot.validation import what_is_wrong
 
 # A connector tells its status every 10 s; silent for longer than this, in seconds, it is gone.
 SILENT_AFTER = 30.0
@@ -38,12 +39,17 @@ class ConnectorWatch:
         try:
             event = ConnectorStatusEvent.model_validate_json(data)
         except ValidationError as e:
-            return str(e.errors(include_url=False, include_input=False)[0]["msg"])
+            return what_is_wrong(e)
         exchange = self.streams[stream]
         if event.exchange != exchange:
             return f"exchange {event.exchange!r}; want {exchange!r}"
         self._latest[exchange] = _Heard(event, received_at)
         return None
+
+    def latest(self, exchange: str) -> ConnectorStatusEvent | None:
+        """What the connector told last."""
+        heard = self._latest.get(exchange)
+        return heard.event if heard else None
 
     def why_stale(self, exchange: str, symbol: str, now: float) -> str | None:
         """Why what was heard last of a slash symbol can't be relied on; None: it can."""

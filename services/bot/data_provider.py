@@ -1,7 +1,7 @@
 """The latest ticker, book and trades of every market the bot watches, each with its age."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -9,9 +9,12 @@ from pydantic import ValidationError
 
 from common_models import OrderBook, Ticker, Trade
 from common_models.stream_names import MARKET_DATA_TYPES, MarketDataType, MarketStream
+from services.bot.validation import what_is_wrong
 
 MarketData = Ticker | OrderBook | Trade
 T = TypeVar("T", Ticker, OrderBook)
+# Told of each message of a batch, and which one it is.
+Hear = Callable[[int, MarketData], None]
 
 # Trades of one symbol that are kept to look back on.
 RECENT_TRADES = 1000
@@ -45,20 +48,28 @@ class Feed:
         self.symbol = symbol
         self._model = MODELS[data_type]
 
-    def take(self, messages: Iterable[bytes], received_at: float) -> str | None:
+    def take(
+        self,
+        messages: Iterable[bytes],
+        received_at: float,
+        hear: Hear | None = None,
+    ) -> str | None:
         """Read a batch, oldest first; what can't be read is counted, and the last fault returned.
 
-        *received_at* is in seconds of the clock that `age` is asked with.
+        *received_at* is in seconds of the clock that `age` is asked with. *hear* is told of each
+        message, and which of the batch it is, once it is the latest.
         """
         fault = None
-        for data in messages:
+        for number, data in enumerate(messages):
             try:
                 message = self._model.model_validate_json(data)
             except ValidationError as e:
-                fault = _what_is_wrong(e)
+                fault = what_is_wrong(e)
             else:
                 if message.symbol == self.symbol and message.exchange == self.exchange:
                     self._keep(message, received_at)
+                    if hear is not None:
+                        hear(number, message)
                     continue
                 fault = (
                     f"symbol {message.symbol!r} of exchange {message.exchange!r}; "
@@ -66,6 +77,11 @@ class Feed:
                 )
             self.malformed += 1
         return fault
+
+    def recall(self, messages: Iterable[bytes], received_at: float) -> None:
+        """What was there before: it is known again, and not counted."""
+        self.take(messages, received_at)
+        self.entries = self.malformed = 0
 
     def _keep(self, message: MarketData, received_at: float) -> None:
         self.entries += 1
@@ -116,6 +132,11 @@ class DataProvider:
         """
         return tuple(self._feed(exchange, symbol, "trades").recent)
 
+    def last_book(self, exchange: str, symbol: str) -> OrderBook | None:
+        """The latest book, however old; None also where the bot doesn't watch the symbol."""
+        feed = self.feeds.get(str(MarketStream.of(exchange, symbol, "orderbook")))
+        return feed.latest if feed and isinstance(feed.latest, OrderBook) else None
+
     def _feed(self, exchange: str, symbol: str, data_type: MarketDataType) -> Feed:
         return self.feeds[str(MarketStream.of(exchange, symbol, data_type))]
 
@@ -125,9 +146,3 @@ def _aged(feed: Feed, model: type[T], now: float) -> Aged[T] | None:
     if age is None or not isinstance(feed.latest, model):
         return None
     return Aged(feed.latest, age)
-
-
-def _what_is_wrong(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]

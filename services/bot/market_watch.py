@@ -11,7 +11,7 @@ from services._runtime.health import Readiness
 from services._runtime.stream_position import Gap
 from services._runtime.stream_reader import Batch
 from services.bot.connector_watch import ConnectorWatch
-from services.bot.data_provider import DataProvider, Feed, MarketData
+from services.bot.data_provider import DataProvider, Feed, Hear, MarketData
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class MarketWatch:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.gaps = 0
-        self._malformed_statuses = 0
+        self.malformed_others = 0
         self._provider = provider
         self._connectors = connectors
         self._readiness = readiness
@@ -45,25 +45,30 @@ class MarketWatch:
         self._summed_up = dict.fromkeys(provider.feeds, 0)
         self._log_malformed_after: dict[str, float] = {}
 
-    def take(self, batch: Batch) -> None:
-        """Feed one batch; what can't be read is counted, and logged now and then."""
+    def take(self, batch: Batch, hear: Hear | None = None) -> None:
+        """Feed one batch; what can't be read is counted, and logged now and then.
+
+        *hear* is told of each market message, and which of the batch it is.
+        """
         now = self._clock()
         if batch.stream in self._connectors.streams:
             self._take_status(batch, now)
             return
         feed = self._provider.feeds[batch.stream]
-        fault = feed.take([data for _, data in batch.entries], now - batch.age)
+        fault = feed.take([data for _, data in batch.entries], now - batch.age, hear)
         if fault is not None:
-            self._tell_malformed(batch, fault, now)
+            self.tell_malformed(batch, fault)
 
     def _take_status(self, batch: Batch, now: float) -> None:
         """Of several statuses only the last counts."""
         fault = self._connectors.take(batch.stream, batch.entries[-1][1], now - batch.age)
         if fault is not None:
-            self._malformed_statuses += 1
-            self._tell_malformed(batch, fault, now)
+            self.malformed_others += 1
+            self.tell_malformed(batch, fault)
 
-    def _tell_malformed(self, batch: Batch, fault: str, now: float) -> None:
+    def tell_malformed(self, batch: Batch, fault: str) -> None:
+        """Say now and then that a stream holds what can't be read."""
+        now = self._clock()
         if now < self._log_malformed_after.get(batch.stream, now):
             return
         self._log_malformed_after[batch.stream] = now + MALFORMED_LOG_EVERY
@@ -78,7 +83,7 @@ class MarketWatch:
     @property
     def _malformed(self) -> int:
         feeds = self._provider.feeds.values()
-        return self._malformed_statuses + sum(feed.malformed for feed in feeds)
+        return self.malformed_others + sum(feed.malformed for feed in feeds)
 
     def note_gap(self, _: Gap) -> None:
         """The reader logs what it missed; here it is counted."""

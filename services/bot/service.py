@@ -1,36 +1,136 @@
 """The bot: what it is made of."""
 
 import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
 
-from common_models.stream_names import state_key
+import structlog
+from redis.asyncio import Redis
+
 from services._runtime.health import Readiness, health_server
+from services._runtime.lifecycle import FatalError
 from services._runtime.redis_client import open_redis
-from services._runtime.stream_reader import StreamReader
+from services._runtime.stream_reader import Batch, StreamReader
+from services._runtime.supervise import TransientError, Trouble
+from services.bot import memory
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
+from services.bot.decision_maker import DecisionMaker
+from services.bot.dispatcher import Dispatcher
+from services.bot.indicator_feed import IndicatorFeed
+from services.bot.journal import POSITIONS, Journal
 from services.bot.market_watch import MarketWatch
+from services.bot.naming import StrategyError, Wanted, read
+from services.bot.portfolio import Portfolio
+from services.bot.risk import Risk
+from services.bot.scribe import Scribe
 from services.bot.settings import BotSettings
+from services.bot.strategy_host import StrategyHost
+from services.bot.view import Balances, Sources
+
+log = structlog.get_logger()
+
+LOAD_AGAIN_EVERY = 0.5
 
 
 async def serve(settings: BotSettings) -> None:
-    """Run until cancelled."""
-    readiness = Readiness("redis", "market_data")
-    provider = DataProvider(settings.markets)
-    connectors = ConnectorWatch(settings.markets)
-    watch = MarketWatch(provider, connectors, readiness)
-    async with (
-        health_server("bot", settings, readiness),
-        open_redis(settings.redis_url, "bot") as redis,
-        asyncio.TaskGroup() as tasks,
-    ):
+    """Run until cancelled.
+
+    Raises:
+        FatalError: a strategy that can't be used, or books that can't be read.
+    """
+    try:
+        wanted = read(settings.strategies, settings.markets)
+    except StrategyError as e:
+        raise FatalError(f"STRATEGIES: {e}") from e
+    log.info("bot_mode", mode=settings.bot_mode, strategies=[each.key for each in wanted])
+    readiness = Readiness("redis", "market_data", "strategies")
+    sources = _sources(settings, wanted)
+    watch = MarketWatch(sources.provider, sources.connectors, readiness)
+    maker = DecisionMaker(settings, sources, Risk(settings, sources.portfolio), time.time)
+    host = StrategyHost(wanted, sources, maker)
+    dispatcher = Dispatcher(sources, watch, host, maker)
+    sources.portfolio.on_step = dispatcher.on_step
+    async with open_redis(settings.redis_url, "bot") as redis:
+        journal = Journal(redis, settings.events_maxlen)
         reader = StreamReader(
             redis,
-            [*provider.feeds, *connectors.streams],
-            state_key("bot", "positions"),
+            dispatcher.streams,
+            POSITIONS,
             on_up=lambda: readiness.ok("redis"),
             on_down=lambda reason: readiness.waiting("redis", reason),
             on_gap=watch.note_gap,
+            saves=False,
         )
-        tasks.create_task(reader.run(watch.take))
-        tasks.create_task(watch.keep_judging())
-        tasks.create_task(watch.keep_summing_up())
+        scribe = Scribe(journal, sources, host, maker, settings.bot_mode, lambda: reader.positions)
+
+        def about() -> Mapping[str, Any]:
+            return scribe.portfolio().model_dump(mode="json")
+
+        def handle(batch: Batch) -> None:
+            dispatcher.take(batch)
+            scribe.look()
+
+        async with health_server("bot", settings, readiness, about):
+            await _restore(redis, journal, sources, host, readiness)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(reader.run(handle))
+                tasks.create_task(scribe.run())
+                tasks.create_task(_keep_judging(host, readiness))
+                tasks.create_task(watch.keep_judging())
+                tasks.create_task(watch.keep_summing_up())
+
+
+def _sources(settings: BotSettings, wanted: list[Wanted]) -> Sources:
+    indicators = {
+        stream: IndicatorFeed(stream, name, each.exchange, each.symbol)
+        for each in wanted
+        for name, stream in each.indicator_streams.items()
+    }
+    return Sources(
+        provider=DataProvider(settings.markets),
+        connectors=ConnectorWatch(settings.markets),
+        indicators=indicators,
+        balances=Balances(),
+        portfolio=Portfolio(),
+        indicator_max_age=settings.bot_indicator_max_age,
+        clock=asyncio.get_running_loop().time,
+    )
+
+
+async def _restore(
+    redis: Redis, journal: Journal, sources: Sources, host: StrategyHost, readiness: Readiness
+) -> None:
+    """Know again what was known; nothing is read or decided before."""
+    trouble = Trouble("books_not_loaded")
+    while True:
+        try:
+            data = await journal.load()
+            await memory.recall(redis, sources)
+            break
+        except TransientError as e:
+            trouble.seen(e)
+            readiness.waiting("redis", str(e))
+            await asyncio.sleep(LOAD_AGAIN_EVERY)
+    trouble.over()
+    if data is None:
+        log.info("books_begun")
+        return
+    books, balances, states = memory.decode(data)
+    sources.portfolio.books = books
+    for balance in balances:
+        sources.balances.take(balance)
+    host.restore(states)
+    log.info("books_restored", orders=len(books.orders), open=len(sources.portfolio.open))
+
+
+async def _keep_judging(host: StrategyHost, readiness: Readiness) -> None:
+    """Tell the readiness which strategies have failed, again and again."""
+    while True:
+        stopped = "; ".join(f"{key}: {why}" for key, why in host.stopped.items())
+        if stopped:
+            readiness.waiting("strategies", f"stopped: {stopped}")
+        else:
+            readiness.ok("strategies")
+        await asyncio.sleep(LOAD_AGAIN_EVERY)

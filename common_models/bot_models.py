@@ -1,0 +1,97 @@
+"""What the bot tells: `bot:events:decision` and `bot:events:portfolio`."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common_models.fields import Finite, NotNegative, OrderType, Side, Timestamp, utc_now
+
+
+class DecisionEvent(BaseModel):
+    """One step in the life of a decision: what a strategy wanted, and what became of it.
+
+    `outcome` is `sent` (the command is in its stream, written together with this event), `observed`
+    (it would have been sent, but BOT_MODE is observe), `refused` (`reason_code` and `refusal` say
+    why), `answered` (an order response came: `order_status` is its status) or `updated` (an order
+    status came).
+    `caused_by` are the stream entries that led here, the latest first: "<stream> <entry id>". The
+    decision's id is its order's client order id: the command, its response and every status carry
+    it. `command_id` is the command's entry, `told_by` the response's or the status's. `reason` is
+    the strategy's own.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    decision_id: str
+    strategy: str
+    exchange: str
+    symbol: str
+    outcome: str
+    mode: str
+    side: Side
+    type: OrderType
+    quantity: NotNegative
+    price: NotNegative | None = None
+    reason: str
+    reason_code: str | None = None
+    refusal: str | None = None
+    caused_by: list[str] = Field(default_factory=list)
+    command_stream: str | None = None
+    command_id: str | None = None
+    told_by: str | None = None
+    order_id: str | None = None
+    order_status: str | None = None
+    filled_quantity: NotNegative | None = None
+    average_price: NotNegative | None = None
+    timestamp: Timestamp = Field(default_factory=utc_now)
+
+
+class StrategyPosition(BaseModel):
+    """What one strategy has bought and sold on one market, at the market's price.
+
+    `quantity` is in the base asset, less than zero where it sold more than it bought; all money is
+    in the quote asset. `profit` is what it would have won by now, fees included; `profit_today`
+    since midnight UTC. Without a price yet, both are null.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    strategy: str
+    exchange: str
+    symbol: str
+    quantity: Finite
+    price: NotNegative | None = None
+    profit: Finite | None = None
+    profit_today: Finite | None = None
+    stopped: str | None = None
+
+
+class OpenOrder(BaseModel):
+    """An order of the bot that may still trade; `state` is `sent`, `unknown`, or the order's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    client_order_id: str
+    order_id: str | None = None
+    strategy: str
+    exchange: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: NotNegative
+    price: NotNegative | None = None
+    filled_quantity: NotNegative
+    state: str
+
+
+class PortfolioEvent(BaseModel):
+    """All that the bot holds: at each change, and every few seconds.
+
+    `halted` is the reason of the halt, null where there is none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mode: str
+    halted: str | None = None
+    positions: list[StrategyPosition]
+    open_orders: list[OpenOrder]
+    timestamp: Timestamp = Field(default_factory=utc_now)

@@ -1,0 +1,244 @@
+"""Turns intents into orders, or refuses them with a reason; either way it is told."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+import structlog
+
+from common_models import DecisionEvent, OrderResponseEvent, PlaceOrderCommand
+from common_models.stream_names import CommandStream, connector
+from services.bot.journal import Moment
+from services.bot.naming import Wanted
+from services.bot.portfolio import ID_PREFIX, Order, Told
+from services.bot.risk import Proposal, Refusal, Risk
+from services.bot.settings import BotSettings
+from services.bot.strategy import Intent, StaleDataError
+from services.bot.view import MarketView, Sources
+
+log = structlog.get_logger()
+
+PAPER_WORLDS = ("simulator", "testnet")
+# What an exchange keeps of a buy as its fee makes a later sell fall short: at most this share.
+SHORT_OF = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a strategy was told: a stream's entry, and the entries that led to it, it first."""
+
+    stream: str
+    entry_id: str
+    chain: tuple[str, ...]
+
+    @property
+    def written_at(self) -> float:
+        """When Redis took the entry, by its clock, in seconds."""
+        return int(self.entry_id.partition("-")[0]) / 1000
+
+
+@dataclass(slots=True)
+class Note:
+    """Something that waits to be written: an event, and the order that is to be sent with it."""
+
+    event: DecisionEvent
+    order: Order | None = None
+    written_at: float = 0.0
+
+
+class DecisionMaker:
+    """Decides at once, in memory; `outbox` waits for the next cut of the journal."""
+
+    def __init__(
+        self,
+        settings: BotSettings,
+        sources: Sources,
+        risk: Risk,
+        wall: Callable[[], float],
+    ) -> None:
+        self.outbox: list[Note] = []
+        self.halted: str | None = None  # as the last cut found it
+        self._settings = settings
+        self._sources = sources
+        self._risk = risk
+        self._wall = wall
+
+    def consider(self, wanted: Wanted, intent: Intent, cause: Cause) -> None:
+        """Decide what becomes of an intent."""
+        proposal = Proposal(
+            wanted.exchange,
+            wanted.symbol,
+            intent.side,
+            self._sellable(wanted, intent),
+            intent.price,
+        )
+        order = Order(
+            id=decision_id(wanted.key, cause),
+            strategy=wanted.key,
+            exchange=wanted.exchange,
+            symbol=wanted.symbol,
+            side=intent.side,
+            type=intent.type,
+            quantity=proposal.quantity,
+            price=intent.price,
+            reason=intent.reason,
+            caused_by=list(cause.chain),
+            sent_at=0.0,
+        )
+        refusal = self._why_not(wanted, proposal, order.id)
+        if refusal is not None:
+            self._add(Note(self._event(order, "refused", refusal)))
+        elif self._settings.bot_mode == "observe":
+            self._add(Note(self._event(order, "observed")))
+        else:
+            self._sources.portfolio.add(order)
+            self.outbox.append(Note(self._event(order, "sent"), order, cause.written_at))
+
+    def _why_not(self, wanted: Wanted, proposal: Proposal, order_id: str) -> Refusal | None:
+        portfolio = self._sources.portfolio
+        if order_id in portfolio.books.orders:
+            return Refusal("already_decided", "this entry was decided on before")
+        if (pending := portfolio.pending(wanted.key)) is not None:
+            return Refusal("pending", f"order {pending.id} is {pending.state}")
+        if self.halted is not None:
+            return Refusal("halted", f"trading is halted: {self.halted}")
+        view = MarketView(wanted, self._sources)
+        try:
+            book = view.order_book()
+        except StaleDataError as e:
+            return Refusal("stale_market", str(e))
+        try:
+            for name in wanted.cls.indicators:
+                view.indicator(name)
+        except StaleDataError as e:
+            return Refusal("stale_indicator", str(e))
+        return self._mode(wanted.exchange) or self._risk.check(proposal, book, self._wall())
+
+    def _mode(self, exchange: str) -> Refusal | None:
+        """What the connector says of itself must fit the mode."""
+        mode = self._settings.bot_mode
+        status = self._sources.connectors.latest(exchange)
+        if mode == "observe" or status is None:
+            return None  # without a status the market is stale
+        if mode == "paper" and status.world not in PAPER_WORLDS:
+            return Refusal(
+                "wrong_world",
+                f"BOT_MODE=paper, but {connector(exchange)} trades on {status.world!r}; "
+                f"want {' or '.join(PAPER_WORLDS)}",
+            )
+        if not status.trading:
+            reason = f"{connector(exchange)} takes no orders: {status.reason_code}"
+            return Refusal("connector_not_trading", reason)
+        return None
+
+    def _sellable(self, wanted: Wanted, intent: Intent) -> Decimal:
+        """The quantity; a sell that falls a fee short of what there is sells what there is."""
+        quantity = intent.quantity or wanted.quantity
+        if intent.side == "buy":
+            return quantity
+        free = self._sources.balances.free(wanted.exchange, wanted.symbol.partition("/")[0])
+        if free is None or not quantity * (1 - SHORT_OF) <= free < quantity:
+            return quantity
+        return free
+
+    def sift(self, moment: Moment) -> tuple[list[tuple[str, bytes]], list[DecisionEvent], set[str]]:
+        """What of the outbox goes out at this moment.
+
+        The commands, by stream; the event of each note; and the ids of the orders that are refused
+        after all: because of the halt switch, or because Redis got what caused them too long ago.
+        """
+        commands: list[tuple[str, bytes]] = []
+        events: list[DecisionEvent] = []
+        refused: set[str] = set()
+        for note in self.outbox:
+            refusal = self._too_late(note, moment) if note.order else None
+            if refusal is not None and note.order is not None:
+                refused.add(note.order.id)
+                events.append(self._event(note.order, "refused", refusal))
+                continue
+            events.append(note.event)
+            if note.order is not None:
+                commands.append(_command(note.order))
+        return commands, events, refused
+
+    def _too_late(self, note: Note, moment: Moment) -> Refusal | None:
+        if moment.halted is not None:
+            return Refusal("halted", f"trading is halted: {moment.halted}")
+        age, most = moment.now - note.written_at, self._settings.bot_decision_max_age
+        if age <= most:
+            return None
+        return Refusal(
+            "stale_decision",
+            f"what caused it is {age:.1f} s old; BOT_DECISION_MAX_AGE allows {most:g} s",
+        )
+
+    def step(self, order: Order, told: Told, told_by: str) -> None:
+        """*told*, the entry *told_by*, came for an order: said where it belongs in the chain."""
+        if isinstance(told, OrderResponseEvent):
+            event = self._event(order, "answered")
+            more = {
+                "order_status": told.status,
+                "reason_code": told.reason_code,
+                "refusal": told.error_message,
+                "command_id": told.command_id,
+                "told_by": told_by,
+            }
+        else:
+            event = self._event(order, "updated")
+            more = {"order_status": told.status, "told_by": told_by}
+        self._add(Note(event.model_copy(update=more)))
+
+    def _add(self, note: Note) -> None:
+        self.outbox.append(note)
+
+    def _event(self, order: Order, outcome: str, refusal: Refusal | None = None) -> DecisionEvent:
+        sent = outcome in ("sent", "answered", "updated")
+        return DecisionEvent(
+            decision_id=order.id,
+            strategy=order.strategy,
+            exchange=order.exchange,
+            symbol=order.symbol,
+            outcome=outcome,
+            mode=self._settings.bot_mode,
+            side=order.side,
+            type=order.type,
+            quantity=float(order.quantity),
+            price=None if order.price is None else float(order.price),
+            reason=order.reason,
+            reason_code=refusal.reason_code if refusal else None,
+            refusal=refusal.message if refusal else None,
+            caused_by=order.caused_by,
+            command_stream=_commands(order.exchange) if sent else None,
+            order_id=order.order_id,
+            filled_quantity=float(order.filled) if sent else None,
+            average_price=float(order.spent / order.filled) if order.filled else None,
+        )
+
+
+def decision_id(strategy: str, cause: Cause) -> str:
+    """The same strategy, told the same entry, decides under the same id: also after a restart."""
+    told = f"{strategy}|{cause.stream}|{cause.entry_id}"
+    return ID_PREFIX + hashlib.sha256(told.encode()).hexdigest()[:28]
+
+
+def tell(event: DecisionEvent) -> None:
+    """Log a decision, once it is written."""
+    said = event.model_dump(exclude_none=True, exclude={"timestamp"})
+    log.info("decision", **said)
+
+
+def _commands(exchange: str) -> str:
+    return str(CommandStream(connector(exchange), "place_order"))
+
+
+def _command(order: Order) -> tuple[str, bytes]:
+    command = PlaceOrderCommand(
+        client_order_id=order.id,
+        symbol=order.symbol,
+        type=order.type,
+        side=order.side,
+        quantity=float(order.quantity),
+        price=None if order.price is None else float(order.price),
+    )
+    return _commands(order.exchange), command.model_dump_json().encode()

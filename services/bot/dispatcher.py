@@ -1,0 +1,141 @@
+"""Takes every batch that is read to whom it concerns: books, data provider, strategies."""
+
+import time
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ValidationError
+
+from common_models import (
+    AccountBalanceEvent,
+    IndicatorValue,
+    OrderResponseEvent,
+    OrderStatusUpdateEvent,
+)
+from common_models.stream_names import EventStream, MarketDataType, connector
+from services._runtime.stream_reader import Batch
+from services.bot.data_provider import Hear, MarketData
+from services.bot.decision_maker import Cause, DecisionMaker
+from services.bot.market_watch import MarketWatch
+from services.bot.portfolio import Order, Told
+from services.bot.strategy_host import Method, Running, StrategyHost
+from services.bot.validation import what_is_wrong
+from services.bot.view import Sources
+
+EVENTS: dict[str, type[BaseModel]] = {
+    "order_response": OrderResponseEvent,
+    "order_status": OrderStatusUpdateEvent,
+    "account_balance": AccountBalanceEvent,
+}
+METHODS: dict[MarketDataType, Method] = {
+    "ticker": "on_ticker",
+    "orderbook": "on_order_book",
+    "trades": "on_trade",
+}
+
+
+class Dispatcher:
+    """Handles batches one after the other; nothing in here waits for anything."""
+
+    def __init__(
+        self, sources: Sources, watch: MarketWatch, host: StrategyHost, maker: DecisionMaker
+    ) -> None:
+        self._sources = sources
+        self._watch = watch
+        self._host = host
+        self._maker = maker
+        self._events = {
+            str(EventStream(connector(exchange), name)): (exchange, model)
+            for exchange in dict.fromkeys(f.exchange for f in sources.provider.feeds.values())
+            for name, model in EVENTS.items()
+        }
+        self._listeners: dict[str, tuple[Method, list[Running]]] = {}
+        for stream, feed in sources.provider.feeds.items():
+            method = METHODS[feed.data_type]
+            heard = host.listeners(method, feed.exchange, feed.symbol)
+            if heard:
+                self._listeners[stream] = (method, heard)
+        self._told_by = ("", "")  # the stream and the entry that is being booked
+
+    @property
+    def streams(self) -> list[str]:
+        """All that is to be read."""
+        sources = self._sources
+        own = [*sources.provider.feeds, *sources.connectors.streams, *sources.indicators]
+        return [*self._events, *own]
+
+    def take(self, batch: Batch) -> None:
+        """Handle one batch."""
+        if batch.stream in self._events:
+            self._take_events(batch)
+        elif batch.stream in self._sources.indicators:
+            self._take_indicators(batch)
+        else:
+            self._watch.take(batch, self._hear(batch))
+
+    def _hear(self, batch: Batch) -> Hear | None:
+        """Tells a batch's messages to the strategies that listen; None where nobody does."""
+        if batch.stream not in self._listeners:
+            return None
+        method, listeners = self._listeners[batch.stream]
+        stream, entries, host = batch.stream, batch.entries, self._host
+
+        def hear(number: int, message: MarketData) -> None:
+            for running in listeners:
+                intent = running.tell(method, message)
+                if intent is not None:
+                    host.consider(running, intent, cause_of(stream, entries[number][0]))
+
+        return hear
+
+    def _take_indicators(self, batch: Batch) -> None:
+        feed = self._sources.indicators[batch.stream]
+        listeners = [
+            running
+            for running in self._host.listeners("on_indicator", feed.exchange, feed.symbol)
+            if feed.name in running.wanted.cls.indicators
+        ]
+
+        def hear(entry_id: str, value: IndicatorValue) -> None:
+            before = [value.caused_by] if value.caused_by else []
+            cause = cause_of(batch.stream, entry_id, before)
+            for running in listeners:
+                self._host.tell(running, "on_indicator", value, cause)
+
+        now = self._sources.clock()
+        fault = feed.take(batch.entries, now - batch.age, time.time() - now, hear)
+        if fault is not None:
+            self._watch.malformed_others += 1
+            self._watch.tell_malformed(batch, fault)
+
+    def _take_events(self, batch: Batch) -> None:
+        exchange, model = self._events[batch.stream]
+        for entry_id, data in batch.entries:
+            try:
+                event = model.model_validate_json(data)
+            except ValidationError as e:
+                self._watch.malformed_others += 1
+                self._watch.tell_malformed(batch, what_is_wrong(e))
+                continue
+            self._told_by = (batch.stream, entry_id)
+            self._book(exchange, event)
+
+    def _book(self, exchange: str, event: BaseModel) -> None:
+        portfolio = self._sources.portfolio
+        if isinstance(event, OrderResponseEvent):
+            portfolio.take_response(exchange, event)
+        elif isinstance(event, OrderStatusUpdateEvent):
+            portfolio.take_status(exchange, event)
+        elif isinstance(event, AccountBalanceEvent) and event.exchange == exchange:
+            self._sources.balances.take(event)
+
+    def on_step(self, order: Order, told: Told) -> None:
+        """The portfolio has booked an event of this order."""
+        stream, entry_id = self._told_by
+        cause = cause_of(stream, entry_id, order.caused_by)
+        self._maker.step(order, told, cause.chain[0])
+        self._host.tell_of_order(order, told.status, cause)
+
+
+def cause_of(stream: str, entry_id: str, before: Sequence[str] = ()) -> Cause:
+    """An entry, and what led to it."""
+    return Cause(stream, entry_id, (f"{stream} {entry_id}", *before))

@@ -1,0 +1,95 @@
+"""The latest value of each indicator that a strategy wants, and how old it is."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from common_models import IndicatorValue
+from services.bot.strategy import StaleDataError
+from services.bot.validation import what_is_wrong
+
+# Values of no timeframe are made of each trade or ticker; those of candles come once a candle.
+_TIMEFRAME = re.compile(r"(\d+)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@dataclass(slots=True)
+class _Heard:
+    value: IndicatorValue
+    entry_id: str
+    made_at: float
+
+
+class IndicatorFeed:
+    """One indicator stream as the bot has seen it."""
+
+    def __init__(self, stream: str, name: str, exchange: str, symbol: str) -> None:
+        self.stream = stream
+        self.name = name
+        self.exchange = exchange
+        self.symbol = symbol
+        self.malformed = 0
+        self._latest: _Heard | None = None
+
+    def take(
+        self,
+        entries: Iterable[tuple[str, bytes]],
+        received_at: float,
+        wall_offset: float,
+        hear: Callable[[str, IndicatorValue], None],
+    ) -> str | None:
+        """Read a batch, oldest first; what can't be read is counted, and the last fault returned.
+
+        A value is as old as its own timestamp says: who computes may have fallen behind.
+        *received_at* is in seconds of the clock that `fresh` is asked with, and *wall_offset* what
+        is to be added to it for the time of day. *hear* is told of each, once it is the latest.
+        """
+        fault = None
+        for entry_id, data in entries:
+            try:
+                value = IndicatorValue.model_validate_json(data)
+            except ValidationError as e:
+                fault = what_is_wrong(e)
+                self.malformed += 1
+                continue
+            told = (value.indicator_name, value.exchange, value.symbol)
+            if told != (self.name, self.exchange, self.symbol):
+                fault = f"it is {' '.join(told)}; want {self.name} {self.exchange} {self.symbol}"
+                self.malformed += 1
+                continue
+            made_at = min(received_at, value.timestamp.timestamp() - wall_offset)
+            self._latest = _Heard(value, entry_id, made_at)
+            hear(entry_id, value)
+        return fault
+
+    def fresh(self, now: float, most: float) -> IndicatorValue:
+        """The latest value, where it is at most *most* seconds older than its candle's length.
+
+        Raises:
+            StaleDataError: there is none, or it is too old.
+        """
+        heard = self._latest
+        if heard is None:
+            raise StaleDataError(f"{self.stream}: nothing yet")
+        age = now - heard.made_at
+        allowed = most + seconds(heard.value.timeframe)
+        if age > allowed:
+            raise StaleDataError(f"{self.stream} is {age:.1f} s old; want at most {allowed:g} s")
+        return heard.value
+
+    @property
+    def caused_by(self) -> list[str]:
+        """The stream entries that led to the latest value, itself first."""
+        if self._latest is None:
+            return []
+        own = f"{self.stream} {self._latest.entry_id}"
+        before = self._latest.value.caused_by
+        return [own, before] if before else [own]
+
+
+def seconds(timeframe: str | None) -> float:
+    """How long a candle of this timeframe is; 0 for none, and for what isn't known."""
+    found = _TIMEFRAME.fullmatch(timeframe or "")
+    return float(int(found[1]) * _SECONDS[found[2]]) if found else 0.0

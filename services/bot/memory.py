@@ -1,0 +1,114 @@
+"""What the bot knew: the books as they were saved, and the last of every stream up to there."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from common_models import AccountBalanceEvent
+from services._runtime.lifecycle import FatalError
+from services._runtime.redis_client import explain
+from services._runtime.stream_position import Position, entry_data
+from services._runtime.supervise import TransientError
+from services.bot.data_provider import RECENT_TRADES
+from services.bot.journal import BOOKS, POSITIONS
+from services.bot.portfolio import Books
+from services.bot.view import Sources
+
+log = structlog.get_logger()
+
+
+class SavedBalance(msgspec.Struct, frozen=True):
+    """One balance, as it is saved."""
+
+    exchange: str
+    asset: str
+    event: str  # the event's JSON
+
+
+class Saved(msgspec.Struct):
+    """All that isn't in the streams behind the saved positions."""
+
+    books: Books
+    balances: list[SavedBalance]
+    strategies: dict[str, msgspec.Raw]
+
+
+def encode(
+    books: Books, balances: Iterable[AccountBalanceEvent], states: dict[str, msgspec.Raw]
+) -> bytes:
+    """As it is written to Redis."""
+    saved = [SavedBalance(b.exchange, b.asset, b.model_dump_json()) for b in balances]
+    return msgspec.json.encode(Saved(books, saved, states))
+
+
+def decode(data: bytes) -> tuple[Books, list[AccountBalanceEvent], dict[str, msgspec.Raw]]:
+    """What `encode` wrote.
+
+    Raises:
+        FatalError: it can't be read. Nobody trades on books that are guessed.
+    """
+    try:
+        saved = msgspec.json.decode(data, type=Saved)
+        balances = [AccountBalanceEvent.model_validate_json(b.event) for b in saved.balances]
+    except (msgspec.DecodeError, ValueError) as e:
+        raise FatalError(
+            f"{BOOKS} can't be read: {e}; want what this bot wrote. To begin with empty books, "
+            f"stop trading, and delete {BOOKS} and {POSITIONS}"
+        ) from e
+    return saved.books, balances, saved.strategies
+
+
+async def recall(redis: Redis, sources: Sources) -> None:
+    """Let the sources know again what the streams said last, up to the saved positions.
+
+    What follows is read by the stream reader.
+
+    Raises:
+        TransientError: Redis is in trouble.
+    """
+    names = [*sources.provider.feeds, *sources.connectors.streams, *sources.indicators]
+    try:
+        saved: Any = await redis.hmget(POSITIONS, names)
+        pipe = redis.pipeline(transaction=False)
+        pipe.time()
+        for name, position in zip(names, saved, strict=True):
+            feed = sources.provider.feeds.get(name)
+            count = RECENT_TRADES if feed and feed.data_type == "trades" else 1
+            pipe.xrevrange(name, _upto(position), "-", count)
+        (seconds, microseconds), *replies = await pipe.execute()
+    except (RedisError, OSError) as e:  # a TimeoutError is an OSError
+        raise TransientError(explain(e)) from e
+    offset = sources.clock() - (seconds + microseconds / 1e6)
+    for name, entries in zip(names, replies, strict=True):
+        flat = [(i.decode(), entry_data(_flat(fields))) for i, fields in reversed(entries)]
+        if flat:
+            _remember(sources, name, flat, offset)
+
+
+def _remember(sources: Sources, name: str, entries: list[tuple[str, bytes]], offset: float) -> None:
+    received_at = int(entries[-1][0].partition("-")[0]) / 1000 + offset
+    if name in sources.connectors.streams:
+        sources.connectors.take(name, entries[-1][1], received_at)
+    elif name in sources.indicators:
+        sources.indicators[name].take(entries, received_at, -offset, _ignored)
+    else:
+        sources.provider.feeds[name].recall([data for _, data in entries], received_at)
+
+
+def _ignored(*_: object) -> None:
+    """What was decided on before isn't decided on again."""
+
+
+def _flat(fields: dict[bytes, bytes]) -> list[bytes]:
+    return [word for pair in fields.items() for word in pair]
+
+
+def _upto(position: bytes | None) -> str:
+    try:
+        return Position.parse(position.decode()).id if position else "+"
+    except ValueError:
+        return "+"

@@ -1,0 +1,131 @@
+"""Reads STRATEGIES: which strategies work on which markets, and how much they trade.
+
+    <strategy>:<exchange>:<SYMBOL>:<quantity>        rsi_reversion:binance:BTC/USDT:0.001
+
+The strategy is one of ours, an installed package's entry point, or the dotted path of a class.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from common_models.stream_names import IndicatorStream, StreamNameError, joined
+from services.bot.strategies import OURS
+from services.bot.strategy import Strategy
+
+ENTRY_POINTS = "exchange_connector_suite.strategies"
+EXAMPLE = "rsi_reversion:binance:BTC/USDT:0.001"
+
+
+class StrategyError(Exception):
+    """An entry of STRATEGIES that can't be used; the message says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One entry, understood."""
+
+    strategy: str
+    exchange: str
+    symbol: str
+    quantity: Decimal
+    cls: type[Strategy]
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others, today and after a restart."""
+        return f"{self.strategy}:{self.exchange}:{self.symbol}"
+
+    @property
+    def indicator_streams(self) -> dict[str, str]:
+        """The streams that it wants to hear, by the indicator's name."""
+        pair = joined(self.symbol)
+        names = self.cls.indicators
+        return {name: str(IndicatorStream(name, self.exchange, pair)) for name in names}
+
+
+def read(entries: Iterable[str], markets: Mapping[str, Iterable[str]]) -> list[Wanted]:
+    """All entries. *markets* are the slash symbols that are watched of each exchange.
+
+    Raises:
+        StrategyError: entries can't be used; one line of the message for each.
+    """
+    faults: list[str] = []
+    found: dict[str, Wanted] = {}
+    for entry in entries:
+        try:
+            wanted = _read(entry, markets)
+        except StrategyError as e:
+            faults.append(f"{entry!r}: {e}")
+            continue
+        if wanted.key in found:
+            faults.append(f"{entry!r}: {wanted.key} stands there twice; want it once")
+        found[wanted.key] = wanted
+    if faults:
+        raise StrategyError("\n".join(faults))
+    return list(found.values())
+
+
+def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> Wanted:
+    parts = entry.split(":")
+    if len(parts) != 4:
+        raise StrategyError(f"want <strategy>:<exchange>:<SYMBOL>:<quantity>, e.g. {EXAMPLE}")
+    name, exchange, symbol, number = parts[0], parts[1], parts[2].upper(), parts[3]
+    if exchange not in markets:
+        raise StrategyError(f"no exchange {exchange!r}: want one of {', '.join(markets)}")
+    if symbol not in (watched := tuple(markets[exchange])):
+        raise StrategyError(
+            f"{symbol!r} isn't watched on {exchange}: want one of {', '.join(watched)} "
+            f"({exchange.upper()}_SYMBOLS says which)"
+        )
+    wanted = Wanted(name, exchange, symbol, _quantity(number), _class(name))
+    try:
+        _ = wanted.indicator_streams
+    except StreamNameError as e:
+        raise StrategyError(f"its indicators: {e}") from None
+    return wanted
+
+
+def _quantity(number: str) -> Decimal:
+    try:
+        quantity = Decimal(number)
+    except InvalidOperation:
+        quantity = Decimal("NaN")
+    if not quantity.is_finite() or quantity <= 0:
+        raise StrategyError(f"quantity {number!r}: want a number greater than 0, e.g. 0.001")
+    return quantity
+
+
+def _class(name: str) -> type[Strategy]:
+    if name in OURS:
+        return OURS[name]
+    plugins = {
+        found.name: found.value.replace(":", ".") for found in entry_points(group=ENTRY_POINTS)
+    }
+    if "." not in name and name not in plugins:
+        raise StrategyError(
+            f"no strategy {name!r}: want one of {', '.join(sorted({*OURS, *plugins}))}, "
+            "or the dotted path of your own, e.g. my_strategies.dip.BuyTheDip"
+        )
+    return _loaded(plugins.get(name, name))
+
+
+def _loaded(path: str) -> type[Strategy]:
+    module, _, name = path.rpartition(".")
+    try:
+        found: object = getattr(import_module(module), name)
+    except (ImportError, AttributeError, SyntaxError, ValueError) as e:
+        raise StrategyError(
+            f"{path!r} can't be loaded: {e}; want a module that can be imported from here "
+            "(PYTHONPATH says where to look), and a class in it"
+        ) from e
+    if not isinstance(found, type) or not issubclass(found, Strategy):
+        raise StrategyError(f"{path!r} is no strategy: want a class that inherits Strategy")
+    indicators: object = found.indicators
+    if not isinstance(indicators, tuple) or not all(isinstance(each, str) for each in indicators):
+        raise StrategyError(
+            f"{path!r}: indicators is {indicators!r}; want a tuple of names, e.g. ('rsi_14',)"
+        )
+    return found

@@ -1,0 +1,258 @@
+"""The bot's orders and what they made: positions and profit. Pure, and saved as a whole.
+
+Filled quantities are cumulative and never fall, so only what is beyond the known is booked: an
+event that comes twice changes nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+import msgspec
+
+from common_models import OpenOrder, OrderResponseEvent, OrderStatusUpdateEvent
+from common_models.fields import OrderType, Side
+
+ENDED = frozenset({"filled", "canceled", "rejected", "expired"})
+# So many orders that have ended are kept, or twice as many: a late event may still concern one.
+KEEP_ENDED = 100
+NOTHING = Decimal(0)
+ID_PREFIX = "bot-"
+
+
+class Order(msgspec.Struct):
+    """One order from its decision on; its id is the decision's, and the client order id.
+
+    `state`: `deciding` (not in Redis yet), `sent`, `unknown`, or as in `order_status`.
+    """
+
+    id: str
+    strategy: str
+    exchange: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    reason: str
+    caused_by: list[str]
+    sent_at: float  # Redis's clock, in seconds; 0: not yet
+    state: str = "deciding"
+    order_id: str | None = None
+    filled: Decimal = NOTHING
+    spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
+    fees: Decimal = NOTHING  # quote asset
+
+    @property
+    def ended(self) -> bool:
+        """True where nothing more can come of it."""
+        return self.state in ENDED
+
+    @property
+    def open_quantity(self) -> Decimal:
+        """What may still trade, in the base asset; sells are negative."""
+        left = NOTHING if self.ended else max(self.quantity - self.filled, NOTHING)
+        return left if self.side == "buy" else -left
+
+
+class Holding(msgspec.Struct):
+    """What one strategy bought and sold on one market; see `StrategyPosition`."""
+
+    exchange: str
+    symbol: str
+    quantity: Decimal = NOTHING
+    cash: Decimal = NOTHING  # quote asset: received less spent, fees included
+    price: Decimal | None = None  # the market's, or the last fill's
+    day: str = ""
+    profit_at_midnight: Decimal = NOTHING
+
+    @property
+    def profit(self) -> Decimal | None:
+        """At the market's price, in the quote asset; None where that isn't known."""
+        if self.price is None:
+            return None if self.quantity else self.cash
+        return self.cash + self.quantity * self.price
+
+    @property
+    def profit_today(self) -> Decimal | None:
+        """Since midnight UTC."""
+        profit = self.profit
+        return None if profit is None else profit - self.profit_at_midnight
+
+    @property
+    def quote(self) -> str:
+        """The asset its money is in."""
+        return self.symbol.partition("/")[2]
+
+
+class Books(msgspec.Struct):
+    """All of it, as it is saved."""
+
+    orders: dict[str, Order] = msgspec.field(default_factory=dict)
+    sent: list[float] = msgspec.field(default_factory=list)  # when, those of the last minute
+    holdings: dict[str, Holding] = msgspec.field(default_factory=dict)
+
+
+Told = OrderResponseEvent | OrderStatusUpdateEvent
+
+
+class Portfolio:
+    """Keeps the books; `on_step` is told of each event of an order, once it is booked."""
+
+    def __init__(self) -> None:
+        self.books = Books()
+        self.today = ""
+        self.on_step: Callable[[Order, Told], None] = _nothing
+        self.strangers = 0  # events of orders that look like ours, and that we don't know
+
+    def holding(self, strategy: str, exchange: str, symbol: str) -> Holding:
+        """What a strategy holds."""
+        found = self.books.holdings.get(strategy)
+        if found is None:
+            found = Holding(exchange, symbol, day=self.today)
+            self.books.holdings[strategy] = found
+        return found
+
+    def pending(self, strategy: str) -> Order | None:
+        """The order of this strategy that may still trade."""
+        return next((o for o in self.open if o.strategy == strategy), None)
+
+    @property
+    def open(self) -> list[Order]:
+        """All orders that may still trade."""
+        return [order for order in self.books.orders.values() if not order.ended]
+
+    def add(self, order: Order) -> None:
+        """A new order; the oldest of those that have ended are forgotten."""
+        orders = self.books.orders
+        orders[order.id] = order
+        if len(orders) > 2 * KEEP_ENDED:
+            ended = [each.id for each in orders.values() if each.ended]
+            for old in ended[:-KEEP_ENDED]:
+                del orders[old]
+
+    def drop(self, order: Order) -> None:
+        """An order that wasn't sent."""
+        self.books.orders.pop(order.id, None)
+
+    def forget_sent_before(self, moment: float) -> None:
+        """What was sent earlier counts for no limit any more."""
+        self.books.sent = [at for at in self.books.sent if at > moment]
+
+    def roll(self, day: str) -> None:
+        """*day* is today: what was won before it isn't today's."""
+        self.today = day
+        for holding in self.books.holdings.values():
+            if holding.day != day and holding.profit is not None:
+                holding.profit_at_midnight = holding.profit
+                holding.day = day
+
+    def take_response(self, exchange: str, event: OrderResponseEvent) -> None:
+        """The answer to a command of ours; others' are ignored."""
+        order = self.books.orders.get(event.client_order_id)
+        if order is None or order.exchange != exchange or event.replay:
+            self._note_stranger(event.client_order_id, replay=event.replay)
+            return
+        order.order_id = event.order_id or order.order_id
+        if event.status == "rejected" and not order.filled:
+            order.state = "rejected"
+        elif event.status == "unknown" and order.state == "sent":
+            order.state = "unknown"
+        elif event.status == "accepted" and order.state in (
+            "deciding",
+            "sent",
+            "unknown",
+            "rejected",
+        ):
+            order.state = "open"
+        self.on_step(order, event)
+
+    def take_status(self, exchange: str, event: OrderStatusUpdateEvent) -> None:
+        """What became of an order of ours; others' are ignored."""
+        order = self.books.orders.get(event.client_order_id or "")
+        if order is None or order.exchange != exchange:
+            self._note_stranger(event.client_order_id or "", replay=False)
+            return
+        order.order_id = event.order_id
+        over = order.ended and order.state != "rejected"  # a ghost may rise from "rejected"
+        if event.status != "unknown" and not (over and event.status not in ENDED):
+            order.state = event.status
+        self._book(order, event)
+        self.on_step(order, event)
+
+    def _book(self, order: Order, event: OrderStatusUpdateEvent) -> None:
+        filled = _decimal(event.filled_quantity)
+        spent = _spent(order, event, filled)
+        holding = self.holding(order.strategy, order.exchange, order.symbol)
+        if filled > order.filled:
+            more, cost = filled - order.filled, spent - order.spent
+            sign = 1 if order.side == "buy" else -1
+            holding.quantity += sign * more
+            holding.cash -= sign * cost
+            order.filled, order.spent = filled, spent
+            holding.price = holding.price or spent / filled
+        base, _, quote = order.symbol.partition("/")
+        fees = _fees(event, base, quote, spent / filled if filled else NOTHING)
+        if fees > order.fees:
+            holding.cash -= fees - order.fees
+            order.fees = fees
+
+    def _note_stranger(self, client_order_id: str, *, replay: bool) -> None:
+        if client_order_id.startswith(ID_PREFIX) and not replay:
+            self.strangers += 1
+
+    def lost_today(self, quote: str) -> Decimal:
+        """What all strategies together have lost of an asset since midnight; gains are negative."""
+        profits = (h.profit_today for h in self.books.holdings.values() if h.quote == quote)
+        return -sum((profit for profit in profits if profit is not None), NOTHING)
+
+    def net(self, exchange: str, symbol: str) -> Decimal:
+        """What all strategies together hold of a market, in the base asset."""
+        holdings = self.books.holdings.values()
+        found = (h.quantity for h in holdings if h.symbol == symbol and h.exchange == exchange)
+        return sum(found, NOTHING)
+
+
+def _nothing(_: Order, __: Told) -> None:
+    """Nobody wants to know."""
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(str(number))
+
+
+def _spent(order: Order, event: OrderStatusUpdateEvent, filled: Decimal) -> Decimal:
+    """The money of all that is filled."""
+    if event.average_price:
+        return filled * _decimal(event.average_price)
+    trades = event.trades or ()
+    return order.spent + sum((_decimal(t.price) * _decimal(t.quantity) for t in trades), NOTHING)
+
+
+def _fees(event: OrderStatusUpdateEvent, base: str, quote: str, price: Decimal) -> Decimal:
+    """In the quote asset, as far as they are in the base or the quote asset."""
+    total = NOTHING
+    for asset, amount in (event.fee or {}).items():
+        if isinstance(amount, int | float):
+            worth = {quote: Decimal(1), base: price}.get(asset, NOTHING)
+            total += _decimal(amount) * worth
+    return total
+
+
+def open_orders(orders: Iterable[Order]) -> list[OpenOrder]:
+    """As they are told."""
+    return [
+        OpenOrder(
+            client_order_id=order.id,
+            order_id=order.order_id,
+            strategy=order.strategy,
+            exchange=order.exchange,
+            symbol=order.symbol,
+            side=order.side,
+            type=order.type,
+            quantity=float(order.quantity),
+            price=None if order.price is None else float(order.price),
+            filled_quantity=float(order.filled),
+            state=order.state,
+        )
+        for order in orders
+    ]

@@ -1,0 +1,186 @@
+"""The limits that an order must keep; each refusal names its limit. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from common_models import OrderBook, OrderBookLevel
+from common_models.fields import Side
+from services.bot.portfolio import Portfolio
+from services.bot.settings import BotSettings
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an order isn't sent: a code for programs, a sentence for people."""
+
+    reason_code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An order that is to be judged. `price` is None for a market order."""
+
+    exchange: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal | None
+
+    @property
+    def base(self) -> str:
+        """What it buys or sells."""
+        return self.symbol.partition("/")[0]
+
+    @property
+    def quote(self) -> str:
+        """What it is paid in."""
+        return self.symbol.partition("/")[2]
+
+    @property
+    def signed(self) -> Decimal:
+        """What it adds to the position."""
+        return self.quantity if self.side == "buy" else -self.quantity
+
+
+class Risk:
+    """Judges orders by the limits, the books, and what the bot holds already."""
+
+    def __init__(self, settings: BotSettings, portfolio: Portfolio) -> None:
+        self._settings = settings
+        self._portfolio = portfolio
+
+    def check(self, order: Proposal, book: OrderBook, now: float) -> Refusal | None:
+        """Why *order* must not be sent; None where it may. *now* is the time of day in seconds."""
+        refusal = self._quantity(order)
+        if refusal is not None:
+            return refusal
+        price = order.price
+        if price is None:
+            price = _worst_price(book.asks if order.side == "buy" else book.bids, order.quantity)
+        if price is None:
+            return Refusal("no_liquidity", "the book hasn't got that much on the other side")
+        return (
+            self._notional(order, price)
+            or self._collar(order, book, price)
+            or self._open_orders()
+            or self._pace(now)
+            or self._position(order, price)
+            or self._daily_loss(order)
+        )
+
+    def _quantity(self, order: Proposal) -> Refusal | None:
+        most = self._settings.risk_max_quantity.get(order.base)
+        if most is None:
+            return _unnamed("max_quantity", "RISK_MAX_QUANTITY", order.base)
+        if order.quantity <= most:
+            return None
+        return Refusal(
+            "max_quantity",
+            f"quantity is {order.quantity} {order.base}; RISK_MAX_QUANTITY allows {most}",
+        )
+
+    def _notional(self, order: Proposal, price: Decimal) -> Refusal | None:
+        most = self._settings.risk_max_notional.get(order.quote)
+        if most is None:
+            return _unnamed("max_notional", "RISK_MAX_NOTIONAL", order.quote)
+        notional = order.quantity * price
+        if notional <= most:
+            return None
+        return Refusal(
+            "max_notional",
+            f"quantity x price is {notional:f} {order.quote}; RISK_MAX_NOTIONAL allows {most:f}",
+        )
+
+    def _collar(self, order: Proposal, book: OrderBook, price: Decimal) -> Refusal | None:
+        """As the connector does it: against what one pays, or gets, at once."""
+        collar = self._settings.risk_price_collar
+        if order.side == "buy" and book.asks:
+            bound = Decimal(str(book.asks[0].price)) * (1 + collar)
+            within, word = price <= bound, "most"
+        elif order.side == "sell" and book.bids:
+            bound = Decimal(str(book.bids[0].price)) * (1 - collar)
+            within, word = price >= bound, "least"
+        else:
+            return None  # a limit order that nobody can trade with yet
+        if within:
+            return None
+        return Refusal(
+            "price_collar",
+            f"a {order.side} at {price:f} is too far off the market; "
+            f"RISK_PRICE_COLLAR allows at {word} {bound:f}",
+        )
+
+    def _open_orders(self) -> Refusal | None:
+        most, now = self._settings.risk_max_open_orders, len(self._portfolio.open)
+        if now < most:
+            return None
+        return Refusal("max_open_orders", f"{now} are open; RISK_MAX_OPEN_ORDERS allows {most}")
+
+    def _pace(self, now: float) -> Refusal | None:
+        most = self._settings.risk_orders_per_minute
+        lately = sum(sent_at > now - MINUTE for sent_at in self._portfolio.books.sent)
+        lately += sum(order.state == "deciding" for order in self._portfolio.open)
+        if lately < most:
+            return None
+        return Refusal("orders_per_minute", f"RISK_ORDERS_PER_MINUTE allows {most}; wait a little")
+
+    def _position(self, order: Proposal, price: Decimal) -> Refusal | None:
+        """What would be held if all that is open traded, too."""
+        most = self._settings.risk_max_position.get(order.quote)
+        if most is None:
+            return _unnamed("max_position", "RISK_MAX_POSITION", order.quote)
+        after = self._held(order) + order.signed
+        if abs(after) * price <= most or self._reduces(order):
+            return None
+        return Refusal(
+            "max_position",
+            f"the position would be {after} {order.base}, worth {abs(after) * price:f} "
+            f"{order.quote}; RISK_MAX_POSITION allows {most:f}",
+        )
+
+    def _daily_loss(self, order: Proposal) -> Refusal | None:
+        most = self._settings.risk_max_daily_loss.get(order.quote)
+        if most is None:
+            return _unnamed("max_daily_loss", "RISK_MAX_DAILY_LOSS", order.quote)
+        lost = self._portfolio.lost_today(order.quote)
+        if lost < most or self._reduces(order):
+            return None
+        return Refusal(
+            "max_daily_loss",
+            f"{lost:f} {order.quote} lost since midnight UTC; RISK_MAX_DAILY_LOSS allows "
+            f"{most:f}; only what makes a position smaller is sent",
+        )
+
+    def _held(self, order: Proposal) -> Decimal:
+        on_the_way = sum(
+            (
+                each.open_quantity
+                for each in self._portfolio.open
+                if each.symbol == order.symbol and each.exchange == order.exchange
+            ),
+            Decimal(0),
+        )
+        return self._portfolio.net(order.exchange, order.symbol) + on_the_way
+
+    def _reduces(self, order: Proposal) -> bool:
+        """True where nothing is left, or less of the same, once it has traded."""
+        held = self._held(order)
+        return held * order.signed < 0 and order.quantity <= abs(held)
+
+
+def _worst_price(levels: Sequence[OrderBookLevel], quantity: Decimal) -> Decimal | None:
+    """The price of the last level that an order of that quantity would reach."""
+    left = quantity
+    for level in levels:
+        left -= Decimal(str(level.quantity))
+        if left <= 0:
+            return Decimal(str(level.price))
+    return None
+
+
+def _unnamed(reason_code: str, variable: str, asset: str) -> Refusal:
+    return Refusal(reason_code, f"{variable} has no limit for {asset}; name one")

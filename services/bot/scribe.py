@@ -1,0 +1,207 @@
+"""Writes what the bot decided and knows, as soon as there is something, and once a second."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+import structlog
+
+from common_models import DecisionEvent, OrderBook, PortfolioEvent, StrategyPosition
+from common_models.stream_names import EventStream
+from services._runtime.failpoints import reach
+from services._runtime.stream_position import Position
+from services._runtime.supervise import TransientError, Trouble, full_jitter
+from services.bot import memory
+from services.bot.decision_maker import DecisionMaker, Note, tell
+from services.bot.journal import Cut, Journal, Moment
+from services.bot.portfolio import Books, open_orders
+from services.bot.risk import MINUTE
+from services.bot.settings import Mode
+from services.bot.strategy_host import StrategyHost
+from services.bot.view import Sources
+
+log = structlog.get_logger()
+
+BEAT = 1.0
+# The portfolio is told this often where nothing changed, in seconds.
+TELL_PORTFOLIO_EVERY = 10.0
+LONGEST_WAIT = 1.0
+# A stop waits this long for the last cut.
+LAST_WRITE_TIMEOUT = 1.0
+DECISIONS = str(EventStream("bot", "decision"))
+PORTFOLIO = str(EventStream("bot", "portfolio"))
+
+
+class Scribe:
+    """Makes the cuts, and settles in memory what was written."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        sources: Sources,
+        host: StrategyHost,
+        maker: DecisionMaker,
+        mode: Mode,
+        positions: Callable[[], Mapping[str, Position]],
+    ) -> None:
+        self._journal = journal
+        self._sources = sources
+        self._host = host
+        self._maker = maker
+        self._mode = mode
+        self._positions = positions
+        self._wake = asyncio.Event()
+        self._trouble = Trouble("journal_not_written")
+        self._portfolio_told_at = float("-inf")
+
+    def look(self) -> None:
+        """Something was handled: write it soon where it must be told."""
+        if self._maker.outbox:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Write until cancelled, and once more then.
+
+        Raises:
+            FatalError: another bot writes these books.
+        """
+        try:
+            await self._keep_writing()
+        finally:
+            try:
+                async with asyncio.timeout(LAST_WRITE_TIMEOUT):
+                    await self._write()
+            except (TransientError, TimeoutError) as e:
+                log.warning("last_cut_not_written", error=str(e))
+
+    async def _keep_writing(self) -> None:
+        waits = full_jitter(longest=LONGEST_WAIT)
+        while True:
+            try:
+                async with asyncio.timeout(BEAT):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._mark()
+            self._wake.clear()
+            try:
+                await self._write()
+            except TransientError as e:
+                self._trouble.seen(e)
+                await asyncio.sleep(next(waits))
+                self._wake.set()
+            else:
+                self._trouble.over()
+                waits = full_jitter(longest=LONGEST_WAIT)
+
+    async def _write(self) -> None:
+        reach("before_cut")
+        cut = await self._journal.write(self._cut)
+        reach("after_cut")
+        self._settle(cut)
+
+    def _cut(self, moment: Moment) -> Cut:
+        """All as it is now. Nothing waits in here, so all is of the same moment."""
+        self._maker.halted = moment.halted
+        commands, events, refused = self._maker.sift(moment)
+        books = self._books_after(moment, refused)
+        told = [(DECISIONS, _json(event)) for event in events]
+        if told or moment.now - self._portfolio_told_at >= TELL_PORTFOLIO_EVERY:
+            told.append((PORTFOLIO, _json(self.portfolio(books))))
+        return Cut(
+            moment=moment,
+            positions=dict(self._positions()),
+            books=memory.encode(books, self._sources.balances.values(), self._host.saved()),
+            commands=commands,
+            events=told,
+            decisions=tuple(events),
+            refused=frozenset(refused),
+            heartbeat=self._mode != "observe",
+        )
+
+    def _books_after(self, moment: Moment, refused: set[str]) -> Books:
+        """The books as they are once the cut is written: what is decided is sent, or gone."""
+        books = self._sources.portfolio.books
+        orders = {
+            order.id: msgspec.structs.replace(order, state="sent", sent_at=moment.now)
+            if order.state == "deciding"
+            else order
+            for order in books.orders.values()
+            if order.id not in refused
+        }
+        sent = [moment.now for note in self._maker.outbox if _goes_out(note, refused)]
+        lately = [at for at in books.sent if at > moment.now - MINUTE]
+        return Books(orders, [*lately, *sent], books.holdings)
+
+    def _settle(self, cut: Cut) -> None:
+        """It is written: now it is so in memory, too."""
+        outbox, portfolio = self._maker.outbox, self._sources.portfolio
+        notes = outbox[: len(cut.decisions)]
+        del outbox[: len(cut.decisions)]
+        for note, event in zip(notes, cut.decisions, strict=True):
+            if note.order is not None and note.order.id in cut.refused:
+                portfolio.drop(note.order)
+            elif note.order is not None:
+                note.order.sent_at = cut.moment.now
+                portfolio.books.sent.append(cut.moment.now)
+                if note.order.state == "deciding":
+                    note.order.state = "sent"
+            tell(event)
+        portfolio.forget_sent_before(cut.moment.now - MINUTE)
+        if any(stream == PORTFOLIO for stream, _ in cut.events):
+            self._portfolio_told_at = cut.moment.now
+        if outbox:
+            self._wake.set()
+
+    def _mark(self) -> None:
+        """Take down the markets' prices, and the day."""
+        portfolio, provider = self._sources.portfolio, self._sources.provider
+        for holding in portfolio.books.holdings.values():
+            key = (holding.exchange, holding.symbol)
+            price = _middle(provider.last_book(*key))
+            if price is not None:
+                holding.price = price
+        portfolio.roll(datetime.now(UTC).date().isoformat())
+
+    def portfolio(self, books: Books | None = None) -> PortfolioEvent:
+        """What the bot holds."""
+        books = books or self._sources.portfolio.books
+        stopped = self._host.stopped
+        positions = [
+            StrategyPosition(
+                strategy=key,
+                exchange=holding.exchange,
+                symbol=holding.symbol,
+                quantity=float(holding.quantity),
+                price=_number(holding.price),
+                profit=_number(holding.profit),
+                profit_today=_number(holding.profit_today),
+                stopped=stopped.get(key),
+            )
+            for key, holding in books.holdings.items()
+        ]
+        return PortfolioEvent(
+            mode=self._mode,
+            halted=self._maker.halted,
+            positions=positions,
+            open_orders=open_orders(o for o in books.orders.values() if not o.ended),
+        )
+
+
+def _json(event: DecisionEvent | PortfolioEvent) -> bytes:
+    return event.model_dump_json().encode()
+
+
+def _goes_out(note: Note, refused: set[str]) -> bool:
+    return note.order is not None and note.order.id not in refused
+
+
+def _middle(book: OrderBook | None) -> Decimal | None:
+    if book is None or not book.bids or not book.asks:
+        return None
+    return (Decimal(str(book.bids[0].price)) + Decimal(str(book.asks[0].price))) / 2
+
+
+def _number(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,136 @@
+"""What a strategy is: a class whose `on_…` methods return what it would do. For plugins.
+
+A strategy sees its market and nothing else: no Redis, no exchange, no clock. What it returns is an
+intent; whether that becomes an order is decided elsewhere.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar, Protocol
+
+from common_models import AccountBalanceEvent, IndicatorValue, OrderBook, Ticker, Trade
+from common_models.fields import OrderType, Side
+
+
+class StaleDataError(Exception):
+    """What was asked for isn't there, or can't be relied on; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a strategy would do, and why.
+
+    `quantity` is in the base asset; None: what STRATEGIES names. Without a `price` it is a market
+    order, else a limit order that rests until it is filled.
+
+    Raises:
+        TypeError | ValueError: it is no order; the message names the field.
+    """
+
+    side: Side
+    reason: str
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if self.side not in ("buy", "sell"):
+            raise ValueError(f"side={self.side!r}: want 'buy' or 'sell'")
+        if not self.reason:
+            raise ValueError("reason='': want a sentence that says why")
+        for name in ("quantity", "price"):
+            value: object = getattr(self, name)
+            if value is None:
+                continue
+            if not isinstance(value, Decimal):
+                raise TypeError(f"{name}={value!r}: want a Decimal, e.g. Decimal('0.001')")
+            if not value.is_finite() or value <= 0:
+                raise ValueError(f"{name}={value}: want a number greater than 0")
+
+    @property
+    def type(self) -> OrderType:
+        """As commands call it."""
+        return "market" if self.price is None else "limit"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUpdate:
+    """What became of an order of this strategy.
+
+    `status` is the exchange's as in `order_status`, or `rejected` where there is no order.
+    """
+
+    side: Side
+    quantity: Decimal
+    status: str
+    filled_quantity: Decimal
+    average_price: Decimal | None
+
+
+class Market(Protocol):
+    """The one market that a strategy works on, as far as the bot knows it.
+
+    Each question raises StaleDataError where the answer can't be relied on; nobody needs to catch
+    it: the bot takes note, and the strategy goes on with the next message.
+    """
+
+    exchange: str
+    symbol: str
+    quantity: Decimal
+
+    @property
+    def position(self) -> Decimal:
+        """What this strategy has bought less what it has sold, in the base asset."""
+
+    @property
+    def pending(self) -> bool:
+        """True while an order of this strategy may still trade; no second one is sent."""
+
+    def ticker(self) -> Ticker:
+        """The latest ticker."""
+
+    def order_book(self) -> OrderBook:
+        """The latest book."""
+
+    def trades(self) -> tuple[Trade, ...]:
+        """The latest trades, oldest first; at most a thousand."""
+
+    def indicator(self, name: str) -> IndicatorValue:
+        """The latest value of one of the strategy's `indicators`."""
+
+    def balance(self, asset: str) -> AccountBalanceEvent:
+        """The account's balance of an asset."""
+
+
+class Strategy:
+    """The base of every strategy: it does nothing.
+
+    `indicators` are the names of the values that it wants, as in their streams: `("rsi_14",)`.
+    What must outlive a restart is kept in `state`, which holds what JSON can: it is saved together
+    with how far the streams were read, so nothing is seen twice and nothing is left out.
+    """
+
+    indicators: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.state: dict[str, Any] = {}
+
+    def on_ticker(self, ticker: Ticker) -> Intent | None:  # noqa: ARG002 - does nothing
+        """A new ticker."""
+        return None
+
+    def on_order_book(self, book: OrderBook) -> Intent | None:  # noqa: ARG002 - does nothing
+        """A new book."""
+        return None
+
+    def on_trade(self, trade: Trade) -> Intent | None:  # noqa: ARG002 - does nothing
+        """A trade on the market, anybody's."""
+        return None
+
+    def on_indicator(self, value: IndicatorValue) -> Intent | None:  # noqa: ARG002 - does nothing
+        """A new value of one of `indicators`."""
+        return None
+
+    def on_order(self, order: OrderUpdate) -> Intent | None:  # noqa: ARG002 - does nothing
+        """An order of this strategy was answered, traded, or ended."""
+        return None

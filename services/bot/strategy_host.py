@@ -1,0 +1,129 @@
+"""Runs the strategies: tells each what it listens to, and stops one that fails."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from services.bot.decision_maker import Cause, DecisionMaker
+from services.bot.naming import Wanted
+from services.bot.portfolio import Order
+from services.bot.strategy import Intent, OrderUpdate, StaleDataError, Strategy
+from services.bot.view import MarketView, Sources
+
+log = structlog.get_logger()
+
+Method = Literal["on_ticker", "on_order_book", "on_trade", "on_indicator", "on_order"]
+
+
+class Running:
+    """One strategy at work; `stopped` says why it isn't any more."""
+
+    def __init__(self, wanted: Wanted, sources: Sources) -> None:
+        self.wanted = wanted
+        self.stopped: str | None = None
+        self.strategy: Strategy | None = None
+        self._blind = False
+        try:
+            self.strategy = wanted.cls(MarketView(wanted, sources))
+        except Exception as e:  # a plugin may raise anything, and it alone shall stop
+            self._stop(e)
+            log.exception("strategy_stopped", strategy=wanted.key, where="when it was made")
+
+    def listens(self, method: Method) -> bool:
+        """True where the strategy has this method of its own."""
+        return getattr(self.wanted.cls, method) is not getattr(Strategy, method)
+
+    def tell(self, method: Method, message: object) -> Intent | None:
+        """What it wants, now that it knows *message*; None too once it has failed."""
+        if self.stopped is not None:
+            return None
+        try:
+            intent: object = getattr(self.strategy, method)(message)
+            if intent is not None and not isinstance(intent, Intent):
+                raise TypeError(f"{method} returned {intent!r}: want an Intent, or None")
+        except StaleDataError as e:
+            self._note_blind(str(e))
+            return None
+        except Exception as e:  # a plugin may raise anything, and it alone shall stop
+            self._stop(e)
+            log.exception("strategy_stopped", strategy=self.wanted.key, where=method)
+            return None
+        if self._blind:
+            self._blind = False
+            log.info("strategy_sees_again", strategy=self.wanted.key)
+        return intent
+
+    def _stop(self, error: Exception) -> None:
+        """It failed: it is told nothing more."""
+        self.stopped = f"{error.__class__.__name__}: {error}"
+
+    def _note_blind(self, why: str) -> None:
+        """It asked for what can't be relied on: said once, until it no longer does."""
+        if not self._blind:
+            log.warning("strategy_blind", strategy=self.wanted.key, reason=why)
+        self._blind = True
+
+    def saved_state(self) -> msgspec.Raw:
+        """Its state as JSON; a state that is none stops it."""
+        state: Any = self.strategy.state if self.strategy else {}
+        try:
+            return msgspec.Raw(msgspec.json.encode(state))
+        except (TypeError, ValueError, RecursionError) as e:
+            if self.stopped is None:
+                self._stop(e)
+                where = "when its state was saved: want what JSON can hold"
+                log.exception("strategy_stopped", strategy=self.wanted.key, where=where)
+            return msgspec.Raw(b"{}")
+
+
+class StrategyHost:
+    """All strategies of one configuration."""
+
+    def __init__(self, wanted: Iterable[Wanted], sources: Sources, maker: DecisionMaker) -> None:
+        self.running = {each.key: Running(each, sources) for each in wanted}
+        self._maker = maker
+
+    def listeners(self, method: Method, exchange: str, symbol: str) -> list[Running]:
+        """Those who work on this market and have this method."""
+        return [
+            running
+            for running in self.running.values()
+            if (running.wanted.exchange, running.wanted.symbol) == (exchange, symbol)
+            and running.listens(method)
+        ]
+
+    def tell(self, running: Running, method: Method, message: object, cause: Cause) -> None:
+        """Tell one strategy; what it wants is considered at once."""
+        intent = running.tell(method, message)
+        if intent is not None:
+            self.consider(running, intent, cause)
+
+    def consider(self, running: Running, intent: Intent, cause: Cause) -> None:
+        """What a strategy wants is considered at once."""
+        self._maker.consider(running.wanted, intent, cause)
+
+    def tell_of_order(self, order: Order, status: str, cause: Cause) -> None:
+        """Tell the strategy whose order it is."""
+        running = self.running.get(order.strategy)
+        if running is None or not running.listens("on_order"):
+            return
+        average = order.spent / order.filled if order.filled else None
+        update = OrderUpdate(order.side, order.quantity, status, order.filled, average)
+        self.tell(running, "on_order", update, cause)
+
+    def saved(self) -> dict[str, msgspec.Raw]:
+        """The state of each, as JSON."""
+        return {key: running.saved_state() for key, running in self.running.items()}
+
+    def restore(self, states: Mapping[str, msgspec.Raw]) -> None:
+        """Give back what `saved` gave; of strategies that aren't named any more nothing is used."""
+        for key, running in self.running.items():
+            if key in states and running.strategy is not None:
+                running.strategy.state = msgspec.json.decode(states[key])
+
+    @property
+    def stopped(self) -> dict[str, str]:
+        """The strategies that failed, and why."""
+        return {k: r.stopped for k, r in self.running.items() if r.stopped is not None}

@@ -1,0 +1,106 @@
+"""What a strategy sees: its own market, and nothing that can't be relied on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from common_models import AccountBalanceEvent, IndicatorValue, OrderBook, Ticker, Trade
+from services.bot.connector_watch import ConnectorWatch
+from services.bot.data_provider import DataProvider
+from services.bot.indicator_feed import IndicatorFeed
+from services.bot.naming import Wanted
+from services.bot.portfolio import Portfolio
+from services.bot.strategy import StaleDataError
+
+
+class Balances(dict[tuple[str, str], AccountBalanceEvent]):
+    """The latest balance of each exchange and asset."""
+
+    def take(self, event: AccountBalanceEvent) -> None:
+        """It is the latest now."""
+        self[event.exchange, event.asset] = event
+
+    def free(self, exchange: str, asset: str) -> Decimal | None:
+        """What can be spent; None where it was never told."""
+        found = self.get((exchange, asset))
+        return None if found is None else Decimal(str(found.free))
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where all that the bot knows comes together. Indicators by stream; `clock` in seconds."""
+
+    provider: DataProvider
+    connectors: ConnectorWatch
+    indicators: Mapping[str, IndicatorFeed]
+    balances: Balances
+    portfolio: Portfolio
+    indicator_max_age: float
+    clock: Callable[[], float]
+
+
+class MarketView:
+    """The port `Market`, over the sources."""
+
+    def __init__(self, wanted: Wanted, sources: Sources) -> None:
+        self.exchange = wanted.exchange
+        self.symbol = wanted.symbol
+        self.quantity = wanted.quantity
+        self._key = wanted.key
+        self._streams = wanted.indicator_streams
+        self._sources = sources
+
+    @property
+    def position(self) -> Decimal:
+        """What this strategy has bought less what it has sold."""
+        holding = self._sources.portfolio.books.holdings.get(self._key)
+        return holding.quantity if holding else Decimal(0)
+
+    @property
+    def pending(self) -> bool:
+        """True while an order of it may still trade."""
+        return self._sources.portfolio.pending(self._key) is not None
+
+    def ticker(self) -> Ticker:
+        """The latest ticker; StaleDataError where it can't be relied on."""
+        now = self._live()
+        found = self._sources.provider.ticker(self.exchange, self.symbol, now)
+        if found is None:
+            raise StaleDataError(f"no ticker of {self.symbol} yet")
+        return found.value
+
+    def order_book(self) -> OrderBook:
+        """The latest book; StaleDataError where it can't be relied on."""
+        now = self._live()
+        found = self._sources.provider.order_book(self.exchange, self.symbol, now)
+        if found is None:
+            raise StaleDataError(f"no book of {self.symbol} yet")
+        return found.value
+
+    def trades(self) -> tuple[Trade, ...]:
+        """The latest trades; StaleDataError where they can't be relied on."""
+        self._live()
+        return self._sources.provider.trades(self.exchange, self.symbol)
+
+    def indicator(self, name: str) -> IndicatorValue:
+        """The latest value; StaleDataError where it can't be relied on.
+
+        Raises:
+            KeyError: it isn't one of the strategy's `indicators`.
+        """
+        feed = self._sources.indicators[self._streams[name]]
+        return feed.fresh(self._sources.clock(), self._sources.indicator_max_age)
+
+    def balance(self, asset: str) -> AccountBalanceEvent:
+        """The account's balance; StaleDataError where it was never told."""
+        found = self._sources.balances.get((self.exchange, asset))
+        if found is None:
+            raise StaleDataError(f"no balance of {asset} on {self.exchange} yet")
+        return found
+
+    def _live(self) -> float:
+        now = self._sources.clock()
+        why = self._sources.connectors.why_stale(self.exchange, self.symbol, now)
+        if why is not None:
+            raise StaleDataError(why)
+        return now
