@@ -22,6 +22,8 @@ from services._local.ports import quiet_port
 
 # The whole primer must have come through within this.
 START_WITHIN = 30.0
+# Frames are made first.
+FEEDER_WITHIN = 90.0
 # Nothing new for so long, and the primer is through: longer than cryptofeed holds a batch.
 CALM = 0.8
 # Nothing new for so long while a feed runs, and the rest is lost.
@@ -78,7 +80,7 @@ class Rig:
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         command = [sys.executable, "-m", "benchmarks.feeder", kind, str(count), str(port)]
         with running([*command, str(self.rest)], {}, self.rest, folder) as process:
-            deadline = time.monotonic() + START_WITHIN
+            deadline = time.monotonic() + FEEDER_WITHIN
             while not _accepts(port):
                 if process.exited or time.monotonic() > deadline:
                     raise RuntimeError(f"the feeder didn't start: {process.log_end()}")

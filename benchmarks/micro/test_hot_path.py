@@ -27,7 +27,6 @@ ORDERED = 300
 # What must not come round, because one message follows from the other; and one more for good.
 IN_ORDER = ROUNDS * ORDERED + 1
 DEPTH = 20
-NOW = datetime.now(UTC)
 
 
 def each(benchmark: BenchmarkFixture, work: Callable[[T], object], messages: Sequence[T]) -> None:
