@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from services.indicators.series import FRESH_EVERY
-from tests.integration.indicators.hosting import (
+from tests.support.eventually import eventually_async
+from tests.support.indicator_host import (
     STATE,
     TRADES,
     hosting,
@@ -24,7 +25,6 @@ from tests.integration.indicators.hosting import (
     until_all_read,
     values,
 )
-from tests.support.eventually import eventually_async
 
 pytestmark = pytest.mark.timeout(180)
 

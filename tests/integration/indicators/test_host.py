@@ -10,7 +10,8 @@ import talib
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
-from tests.integration.indicators.hosting import (
+from tests.support.eventually import eventually_async
+from tests.support.indicator_host import (
     STATE,
     TRADES,
     hosting,
@@ -19,7 +20,6 @@ from tests.integration.indicators.hosting import (
     until_all_read,
     values,
 )
-from tests.support.eventually import eventually_async
 from tests.support.market_data import ticker, trade, wire
 
 pytestmark = pytest.mark.timeout(120)
