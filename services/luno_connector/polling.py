@@ -17,11 +17,12 @@ log = structlog.get_logger()
 
 # Half of Luno's 300 calls a minute: the rest is for whoever shares the address.
 CALLS_A_SECOND = 2.5
-SHORTEST_ROUND = 1.0
 # Without a key even a refused one will pass: something in front of Luno said it.
 NO_ANSWER = (TransientError, RejectedError, FeedStoppedError)
 # The most that `GET /api/1/trades` gives.
 TRADES_PAGE = 100
+# A pair that makes this share of a page in the time of a round is asked more often.
+BUSY_SHARE = 0.25
 
 
 class PolledPair:
@@ -30,21 +31,41 @@ class PolledPair:
     def __init__(self, desk: MarketDesk, rest: LunoRest) -> None:
         self.desk = desk
         self.pair = desk.instrument.venue_symbol
+        self.trades_a_second = 0.0
+        self.lost = 0  # at most: Luno doesn't say that its trades' numbers have no holes
         self._rest = rest
         self._last_trade_id = desk.last_trade_id
+        self._asked_trades_at = float("-inf")
         self._ticker: TickerRow | None = None
         self._book_at = 0  # milliseconds
         self._failures = 0
+        desk.status.lost = lambda: self.lost
 
-    async def poll(self, ticker: TickerRow | None) -> bool:
+    async def poll(self, ticker: TickerRow | None, turns: "Turns") -> bool:
         """Publish what is new; False where that failed, which is said once."""
+        if ticker is not None and ticker != self._ticker:
+            self._ticker = ticker
+            self.desk.publisher.ticker(
+                ticker.milliseconds, ticker.last, ticker.bid, ticker.ask, ticker.volume
+            )
         try:
-            await self._poll(ticker)
+            await turns.take()
+            await self._poll_book()
+            await turns.take()
+            await self._poll_trades()
         except NO_ANSWER as e:
             self.failed(e)
             return False
         self._failures = 0
+        self.desk.status.live()
         return True
+
+    async def poll_trades(self) -> None:
+        """Publish new trades; trouble is said once."""
+        try:
+            await self._poll_trades()
+        except NO_ANSWER as e:
+            self.failed(e)
 
     def failed(self, error: Exception) -> None:
         """Nothing new could be had."""
@@ -53,13 +74,7 @@ class PolledPair:
         say("poll_failed", pair=self.pair, error=str(error), failures=self._failures)
         self.desk.status.stale(str(error))
 
-    async def _poll(self, ticker: TickerRow | None) -> None:
-        """The ticker, the book, and every trade once and in order."""
-        if ticker is not None and ticker != self._ticker:
-            self._ticker = ticker
-            self.desk.publisher.ticker(
-                ticker.milliseconds, ticker.last, ticker.bid, ticker.ask, ticker.volume
-            )
+    async def _poll_book(self) -> None:
         top = await self._rest.top_of_book(self.pair)
         self.desk.status.heard_at = monotonic()
         if gap := crossed(top.book):
@@ -67,48 +82,75 @@ class PolledPair:
         if top.milliseconds >= self._book_at:  # a cache may answer with an older one
             self._book_at = top.milliseconds
             self.desk.publisher.book(top.book, top.milliseconds)
-        await self._poll_trades()
-        self.desk.status.live()
 
     async def _poll_trades(self) -> None:
+        """Every trade once and in order, as far as the venue still tells them."""
         trades = await self._rest.trades(self.pair)
+        now, before = asyncio.get_running_loop().time(), self._asked_trades_at
+        self._asked_trades_at = now
         last = self._last_trade_id
         if last is None:  # the first poll says where now is: what came before is history
             self._last_trade_id = trades[-1].trade_id if trades else 0
             return
         new = [trade for trade in trades if trade.trade_id > last]
+        self.trades_a_second = len(new) / max(now - before, 1 / CALLS_A_SECOND)
         if len(new) == TRADES_PAGE and new[0].trade_id > last + 1:
-            log.error("trades_lost", pair=self.pair, after=last, before=new[0].trade_id)
+            self._count_lost(last + 1, new[0].trade_id - 1)
         for trade in new:
             self.desk.publisher.trade(
                 trade.milliseconds, trade.price, trade.quantity, trade.side, trade.trade_id
             )
             self._last_trade_id = trade.trade_id
 
+    def _count_lost(self, first: int, last: int) -> None:
+        self.lost += last - first + 1
+        log.error("trades_lost", pair=self.pair, first=first, last=last, since_start=self.lost)
+
+
+class Turns:
+    """When to call next: within the rate, and between any two calls the busy pairs' trades."""
+
+    def __init__(self, pairs: Sequence[PolledPair]) -> None:
+        self._pairs = pairs
+        # So long a round takes that asks everything once.
+        self._round = (1 + 2 * len(pairs)) / CALLS_A_SECOND
+        self._next = 0.0
+
+    async def take(self) -> None:
+        """Wait for the next turn."""
+        for pair in self._pairs:
+            if pair.trades_a_second * self._round >= BUSY_SHARE * TRADES_PAGE:
+                await self._pace()
+                await pair.poll_trades()
+        await self._pace()
+
+    async def _pace(self) -> None:
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._next)
+        self._next = at + 1 / CALLS_A_SECOND
+        await asyncio.sleep(at - now)
+
 
 async def poll_market_data(rest: LunoRest, desks: Sequence[MarketDesk]) -> None:
     """Keep the desks supplied until cancelled, within half of the rate limit."""
     pairs = [PolledPair(desk, rest) for desk in desks]
-    calls_a_round = 1 + 2 * len(pairs)
-    period = max(SHORTEST_ROUND, calls_a_round / CALLS_A_SECOND)
-    log.info("polling_without_key", pairs=len(pairs), every=period)
-    loop = asyncio.get_running_loop()
+    turns = Turns(pairs)
+    log.info("polling_without_stream", pairs=len(pairs))
     waits = full_jitter()
     while True:
-        started = loop.time()
-        if await _round(rest, pairs):
+        if await _round(rest, pairs, turns):
             waits = full_jitter()
         else:
             await asyncio.sleep(next(waits))
-        await asyncio.sleep(max(0.0, started + period - loop.time()))
 
 
-async def _round(rest: LunoRest, pairs: Sequence[PolledPair]) -> bool:
+async def _round(rest: LunoRest, pairs: Sequence[PolledPair], turns: Turns) -> bool:
     """One look at everything; False where none of it worked. One pair's trouble is its own."""
+    await turns.take()
     try:
         rows = {row.pair: row for row in await rest.tickers([pair.pair for pair in pairs])}
     except NO_ANSWER as e:
         for pair in pairs:
             pair.failed(e)
         return False
-    return any([await pair.poll(rows.get(pair.pair)) for pair in pairs])
+    return any([await pair.poll(rows.get(pair.pair), turns) for pair in pairs])

@@ -20,12 +20,16 @@ from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
+from services.luno_connector.polling import poll_market_data
 from services.luno_connector.rest import LunoRest
 from services.luno_connector.settings import LunoSettings
 
 log = structlog.get_logger()
 
 SNAPSHOT_TIMEOUT = 15.0
+# Luno allows 50 sockets at once: one is the account's, and a few are left for those that died
+# without Luno's noticing yet.
+MOST_STREAMS = 45
 # The rolling volume is in REST only; one call serves all pairs.
 TICKERS_INTERVAL = 10.0
 # A pair without a stream has its trades asked for by REST this often, so that no more are made
@@ -223,9 +227,12 @@ def credentials(settings: LunoSettings) -> bytes:
 async def stream_market_data(
     rest: LunoRest, desks: Sequence[MarketDesk], settings: LunoSettings
 ) -> None:
-    """Keep the desks supplied until cancelled."""
-    feeds = {desk.instrument.venue_symbol: PairFeed(desk, rest, settings) for desk in desks}
+    """Keep the desks supplied until cancelled; those beyond `MOST_STREAMS` by polling."""
+    streamed, polled = desks[:MOST_STREAMS], desks[MOST_STREAMS:]
+    feeds = {desk.instrument.venue_symbol: PairFeed(desk, rest, settings) for desk in streamed}
     async with asyncio.TaskGroup() as tasks:
+        if polled:
+            tasks.create_task(poll_market_data(rest, polled))
         tasks.create_task(_poll_tickers(rest, feeds, settings))
         tasks.create_task(_poll_trades_of_the_down(feeds.values()))
         for feed in feeds.values():

@@ -33,8 +33,8 @@ SYMBOLS = {"binance": "BTC/USDT", "luno": "XBT/ZAR"}
 class Truth:
     """Every state that one market's book ever had, by the venue's own number for it."""
 
-    def __init__(self, simulator: Simulator, venue: str) -> None:
-        self.market = simulator.markets[SYMBOLS[venue]]
+    def __init__(self, simulator: Simulator, venue: str, symbol: str) -> None:
+        self.market = simulator.markets[symbol]
         self._venue = venue
         pair = self.market.instrument.pair
         self._binance = simulator.binance.get(pair)
@@ -102,10 +102,11 @@ class Consumer:
     def __init__(self, simulator: Simulator, venue: str, symbol: str = "") -> None:
         self.simulator = simulator
         self.venue = venue
-        self.truth = Truth(simulator, venue)
+        symbol = symbol or SYMBOLS[venue]
+        listed = symbol if symbol in simulator.markets else SYMBOLS[venue]
+        self.truth = Truth(simulator, venue, listed)
         self.streams = _Streams()
         self.changes: list[str] = []  # of the feed's state
-        symbol = symbol or SYMBOLS[venue]
         settings = ConnectorSettings.model_construct(order_book_interval=0.0)
         self.status = FeedStatus(symbol, Readiness())
         self.status.on_change = lambda: self.changes.append(self.status.state)

@@ -151,7 +151,7 @@ class TradeFeed:
         """Publish what is new of a page; how many that were."""
         last = self.last_id or 0
         if not self._contiguous and page and page[0].trade_id > last + 1:
-            self._log.warning("trades_maybe_lost", after=last, before=page[0].trade_id)
+            self._count_lost(last + 1, page[0].trade_id - 1, "the venue's history begins later")
         new = 0
         for tick in page:
             last = self.last_id or 0

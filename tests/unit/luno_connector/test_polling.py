@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from structlog.testing import capture_logs
+
 from services._connector_kit.errors import RateLimitedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
@@ -23,6 +25,7 @@ class Rest:
         self.calls: list[float] = []
         self.faults: dict[str, Exception] = {}
         self.trade_ids: list[int] = [1, 2, 3]
+        self.rates: dict[str, float] = {}  # trades a second, of pairs that trade by themselves
         self.bid = 99.0
         self.milliseconds = 1000
 
@@ -45,14 +48,18 @@ class Rest:
     async def trades(self, pair: str) -> list[Tick]:
         """The latest."""
         self._call(pair)
+        if pair in self.rates:
+            newest = int(asyncio.get_running_loop().time() * self.rates[pair])
+            return [Tick(n, n, 100.0, 1.0, "buy") for n in range(max(1, newest - 99), newest + 1)]
         return [Tick(n, 1000 + n, 100.0, 1.0, "buy") for n in self.trade_ids]
 
 
 def polled(
     scenario: Callable[[Rest, FakeStreams, Readiness], Awaitable[None]],
     last_trade_id: int | None = None,
+    statuses: list[FeedStatus] | None = None,
 ) -> None:
-    """Run *scenario* beside the polling of XBT/ZAR and ETH/ZAR."""
+    """Run *scenario* beside the polling of XBT/ZAR and ETH/ZAR; their *statuses* are noted."""
 
     async def main() -> None:
         rest, streams, readiness = Rest(), FakeStreams(), Readiness()
@@ -65,6 +72,8 @@ def polled(
             )
             for base in ("XBT", "ETH")
         ]
+        if statuses is not None:
+            statuses.extend(desk.status for desk in desks)
         polling = asyncio.create_task(poll_market_data(rest, desks))
         try:
             await scenario(rest, streams, readiness)
@@ -117,6 +126,45 @@ def test_never_more_than_half_of_lunos_300_calls_a_minute() -> None:
             assert sum(start <= call < start + 60.0 for call in rest.calls) <= 155
 
     polled(scenario)
+
+
+def test_a_busy_pair_is_asked_more_often_and_loses_nothing() -> None:
+    """90 trades a second are 180 in a round, and a page holds 100; the other pair still comes."""
+
+    async def scenario(rest: Rest, streams: FakeStreams, _: Readiness) -> None:
+        rest.rates["XBTZAR"] = 10.0
+        await asyncio.sleep(10.0)
+        for rate in (30.0, 60.0, 90.0):  # it becomes busy, it doesn't jump
+            rest.rates["XBTZAR"] = rate
+            await asyncio.sleep(10.0)
+        steady = asyncio.get_running_loop().time()
+        rest.trade_ids += [4, 5]
+        published = len(ids(streams, "XBTZAR"))
+        await asyncio.sleep(60.0)
+        found = ids(streams, "XBTZAR")[published:]
+        assert found == list(range(found[0], found[0] + len(found)))
+        assert len(found) > 59 * 90
+        assert ids(streams, "ETHZAR") == [4, 5]
+        assert sum(call > steady for call in rest.calls) <= 155
+
+    polled(scenario)
+
+
+def test_what_a_pair_makes_beyond_a_page_is_counted_and_told() -> None:
+    """Nobody can have it without a key; the status says how much that was."""
+
+    async def scenario(rest: Rest, streams: FakeStreams, _: Readiness) -> None:
+        await asyncio.sleep(10.0)
+        rest.trade_ids = list(range(201, 301))
+        with capture_logs() as logs:
+            await asyncio.sleep(10.0)
+        assert ids(streams, "XBTZAR") == list(range(201, 301))
+        lost = [line for line in logs if line["event"] == "trades_lost"]
+        assert [(line["first"], line["last"]) for line in lost] == [(4, 200), (4, 200)]
+        assert statuses[0].report().trades_lost == 197
+
+    statuses: list[FeedStatus] = []
+    polled(scenario, statuses=statuses)
 
 
 def test_one_pairs_trouble_is_its_own() -> None:
