@@ -44,7 +44,8 @@ def environments(redis_url: str, port: int) -> dict[str, dict[str, str]]:
     rest, stream = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"
     symbols = {"BINANCE_SYMBOLS": BINANCE_SYMBOLS, "LUNO_SYMBOLS": LUNO_SYMBOLS}
     common = {"REDIS_URL": redis_url, "HEALTH_PORT": "0", "LOG_LEVEL": "warning", **symbols}
-    connector = {**common, "ORDER_BOOK_INTERVAL": "0"}
+    # Short streams are soon as long as they get.
+    connector = {**common, "ORDER_BOOK_INTERVAL": "0", "MARKET_DATA_MAXLEN": "1000"}
     return {
         "exchange_simulator": {
             "SIMULATOR_PORT": str(port),
