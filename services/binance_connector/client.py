@@ -174,7 +174,11 @@ async def open_binance(settings: BinanceSettings) -> AsyncIterator[Binance]:
     trace = aiohttp.TraceConfig()
     trace.on_request_end.append(on_answer)
     # The SDK takes its URLs from class attributes only.
-    urls = {"API_URL": settings.binance_rest_url, "WS_API_URL": settings.binance_ws_api_url}
+    urls = {
+        "API_URL": settings.binance_rest_url,
+        "MARGIN_API_URL": settings.binance_rest_url.removesuffix("/api") + "/sapi",
+        "WS_API_URL": settings.binance_ws_api_url,
+    }
     sdk_type = type("ConfiguredClient", (AsyncClient,), urls)
     key, secret = settings.binance_api_key, settings.binance_api_secret
     sdk = sdk_type(

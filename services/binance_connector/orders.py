@@ -4,7 +4,7 @@ The POST is signed and sent by ourselves, on the SDK's session: the SDK would pu
 timestamp where the journaled one must stand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -63,6 +63,7 @@ class BinanceOrders:
         gate: OrderGate,
         instruments: Mapping[str, Instrument],
         validity: int,
+        key_known: Callable[[float], Awaitable[bool]],
     ) -> None:
         # recvWindow in milliseconds: how long after its timestamp Binance may still carry a request
         # out; it looks again just before matching (changelog of 2025-08-12).
@@ -72,6 +73,7 @@ class BinanceOrders:
         self._clock = clock
         self._gate = gate
         self._instruments = instruments
+        self._key_known = key_known
 
     def milliseconds(self) -> int:
         """Binance's clock, as we know it."""
@@ -79,7 +81,7 @@ class BinanceOrders:
 
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a ban or the budget lasts longer."""
-        known = await self._clock.known(within)
+        known = await self._clock.known(within) and await self._key_known(within)
         return known and await self._budget.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
 
     def size(self, command: PlaceOrderCommand) -> Sized | Refused:

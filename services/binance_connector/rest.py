@@ -45,6 +45,12 @@ ALL_OPEN_ORDERS_WEIGHT = 80
 TRADES_WEIGHT = 20
 ALL_ORDERS_WEIGHT = 20
 
+# https://developers.binance.com/docs/wallet/account/api-key-permission: those we look at.
+MOVES_MONEY = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
+READS, TRADES = "enableReading", "enableSpotAndMarginTrading"
+FROM_KNOWN_ADDRESSES_ONLY = "ipRestrict"
+PERMISSIONS = (*MOVES_MONEY, READS, TRADES, FROM_KNOWN_ADDRESSES_ONLY)
+
 
 def signed(params: Mapping[str, str | int], secret: str) -> str:
     """*params* percent-encoded, with their HMAC-SHA256 `signature` at the end.
@@ -218,6 +224,12 @@ class SignedRest:
         )
         return _read(lambda: translate_orders.balances(answer["balances"]))
 
+    async def permissions(self) -> dict[str, bool]:
+        """`GET /sapi/v1/account/apiRestrictions`: what the key may do, by Binance's names."""
+        sdk = self._binance.sdk
+        answer = await self._signed(1, sdk.get_account_api_permissions, Priority.BALANCES)
+        return _read(lambda: {name: _yes_or_no(answer[name]) for name in PERMISSIONS})
+
     async def _resolve(self, weight: int, request: Callable[[], Awaitable[Any]]) -> Any:
         return await self._signed(weight, request, Priority.RESOLVE)
 
@@ -237,6 +249,12 @@ class SignedRest:
 def _place_in_time(row: Mapping[str, Any]) -> tuple[int, int]:
     """An order's id, and when it was created."""
     return int(row["orderId"]), int(row["time"])
+
+
+def _yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
 
 
 def _reference(order_id: str | None, client_order_id: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.wing import Trading
 from services.binance_connector.account import BinanceAccount
+from services.binance_connector.key_check import KeyCheck
 from services.binance_connector.orders import BinanceOrders
 from services.binance_connector.rest import Caller, SignedRest
 from services.binance_connector.settings import BinanceSettings
@@ -24,8 +25,8 @@ def assemble(
     clock = VenueClock()
     fixed = tuple(instruments.values())  # their names never change
     rest = SignedRest(binance, settings, fixed, clock)
-    orders = BinanceOrders(
-        rest, binance.budget, clock, gate, instruments, round(settings.order_validity * 1000)
-    )
+    key = KeyCheck(rest, clock, settings.world)
+    validity = round(settings.order_validity * 1000)
+    orders = BinanceOrders(rest, binance.budget, clock, gate, instruments, validity, key.known)
     account = BinanceAccount(rest, clock, settings, fixed)
-    return Trading(orders, account, clock, rest.milliseconds)
+    return Trading(orders, account, clock, rest.milliseconds, key.check)

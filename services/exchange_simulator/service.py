@@ -124,7 +124,9 @@ async def running_simulator(
         luno, clocks["luno"], MinuteBudget(CALLS_PER_MINUTE, clocks["luno"]), key
     )
     binance_key = BinanceKey(
-        settings.simulator_binance_api_key, settings.simulator_binance_api_secret
+        settings.simulator_binance_api_key,
+        settings.simulator_binance_api_secret,
+        settings.simulator_binance_key_withdraws,
     )
     gate = Gate(FaultPlan(settings.simulator_seed), clocks, accounts)
     order_count = OrderCount(clocks["binance"])

@@ -41,6 +41,8 @@ class SimulatorSettings(ServiceSettings):
     simulator_state_file: Path | None = None
     simulator_binance_api_key: str = "simulator-key"
     simulator_binance_api_secret: SecretStr = SecretStr("simulator-secret")
+    # A key that may withdraw, to see what becomes of it.
+    simulator_binance_key_withdraws: bool = False
     simulator_luno_api_key_id: str = "simulator-key"
     simulator_luno_api_secret_key: SecretStr = SecretStr("simulator-secret")
 

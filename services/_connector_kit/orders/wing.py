@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from common_models.stream_names import HALT, connector
 from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
 from services._connector_kit.orders.desk import DeskWaits, OrderDesk
 from services._connector_kit.orders.ghosts import watch_ghosts
@@ -33,18 +34,27 @@ from services._connector_kit.orders.trimming import keep_trimmed
 from services._runtime.health import Readiness
 from services._runtime.redis_client import open_redis
 from services._runtime.redis_transaction import reading
+from services._runtime.supervise import full_jitter
 
 log = structlog.get_logger()
+
+# What the venue refuses to say now, it may say when it was mended.
+AFTER_A_NO = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Trading:
-    """What a venue with credentials brings: placing, the account, and its clock."""
+    """What a venue with credentials brings: placing, the account, and its clock.
+
+    `check_key`, where the venue can tell what a key may do, raises FatalError for one that may do
+    more than it should, and is called until it has found that out.
+    """
 
     orders: Venue
     account: RequestVenue
     clock: VenueClock
     fetch_time: Callable[[], Awaitable[int]]
+    check_key: Callable[[], Awaitable[None]] | None = None
 
 
 class SystemClock:
@@ -125,6 +135,8 @@ async def serve_orders(
             tasks.create_task(account.run())
             tasks.create_task(watch_ghosts(venue, journal, clock))
             tasks.create_task(trading.clock.keep_measured(trading.fetch_time))
+            if trading.check_key is not None:
+                tasks.create_task(_check_key(trading.check_key, clock, readiness))
 
 
 def _account_desk(
@@ -144,6 +156,28 @@ def _account_desk(
         settings.reconcile_interval,
         on_stopped=lambda reason: _tell(readiness, "account", f"stopped: {reason}"),
     )
+
+
+async def _check_key(
+    check: Callable[[], Awaitable[None]], clock: SystemClock, readiness: Readiness
+) -> None:
+    """Have the venue say what the key may do, however long that takes.
+
+    Raises:
+        FatalError: it may do too much.
+    """
+    readiness.waiting("key", "not known yet what it may do")
+    waits = full_jitter()
+    while True:
+        try:
+            await check()
+        except (TransientError, RejectedError, FeedStoppedError) as e:
+            readiness.waiting("key", f"not known yet what it may do: {e}")
+            patience = e.retry_after if isinstance(e, TransientError) else AFTER_A_NO
+            await clock.sleep(max(next(waits), patience))
+        else:
+            readiness.ok("key")
+            return
 
 
 def _tell(readiness: Readiness, part: str, reason: str | None) -> None:

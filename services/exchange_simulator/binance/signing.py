@@ -27,10 +27,11 @@ TIMESTAMP = re.compile(r"[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class BinanceKey:
-    """The one key that is accepted; it may read and trade, not withdraw."""
+    """The one key that is accepted; it may read and trade."""
 
     key: str
     secret: SecretStr
+    withdraws: bool = False
 
     def check(self, given: str | None) -> None:
         """Whether *given* is the key.

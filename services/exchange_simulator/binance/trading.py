@@ -239,15 +239,15 @@ def order_limits(desk: Desk, query: Query) -> Answer:
     return 40, desk.count.limits()
 
 
-def permissions(_: Desk, query: Query) -> Answer:
-    """What the key may do: read and trade, nothing else."""
+def permissions(desk: Desk, query: Query) -> Answer:
+    """What the key may do: read and trade, and withdraw where it was told so."""
     query.done()
     return 1, {
         "ipRestrict": False,
         "createTime": KEY_CREATED_MS,
         "enableReading": True,
         "enableSpotAndMarginTrading": True,
-        "enableWithdrawals": False,
+        "enableWithdrawals": desk.key.withdraws,
         "enableInternalTransfer": False,
         "permitsUniversalTransfer": False,
         "enableMargin": False,

@@ -98,7 +98,13 @@ class opened:  # noqa: N801 - reads as a function
             SystemClock(),
         )
         rest = SignedRest(binance, self.settings, [BTC], clock)
-        placing = BinanceOrders(rest, binance.budget, clock, gate, {BTC.symbol: BTC}, 5000)
+
+        async def key_known(within: float) -> bool:
+            return True
+
+        placing = BinanceOrders(
+            rest, binance.budget, clock, gate, {BTC.symbol: BTC}, 5000, key_known
+        )
         return binance, placing, clock
 
     async def __aexit__(self, *error: object) -> None:
