@@ -1,0 +1,129 @@
+"""Simulator, connector, indicators and bot, all real: from a price to a position."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common_models.stream_names import MarketStream
+from tests.support.bot import Bot, running_bot
+from tests.support.eventually import eventually_async
+from tests.support.indicator_host import hosting
+from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk
+
+pytestmark = pytest.mark.timeout(180)
+
+BINANCE, LUNO = MARKETS
+
+
+async def trades(desk: TradingDesk) -> int:
+    """How many trades the market has had."""
+    name = MarketStream.of(desk.market.venue.exchange, desk.market.symbol, "trades")
+    return int(await desk.redis.xlen(str(name)))
+
+
+async def warm(desk: TradingDesk, values: int) -> None:
+    """Wait until there were enough trades for averages of so many *values*."""
+
+    async def enough() -> bool:
+        return await trades(desk) > values
+
+    await eventually_async(enough, within=60)
+
+
+async def middle(desk: TradingDesk) -> float:
+    """The market's price."""
+    book = await desk.book()
+    return (book.bids[0].price + book.asks[0].price) / 2
+
+
+def settings(market: Market, strategy: str) -> dict[str, str]:
+    """A bot that trades on paper with one strategy, on one market alone."""
+    own, symbol = market.venue.exchange, market.symbol
+    return {
+        "BOT_MODE": "paper",
+        "STRATEGIES": f"{strategy}:{own}:{symbol}:{market.quantity}",
+    }
+
+
+async def filled(bot: Bot, side: str) -> str:
+    """The id of the first decision of this side whose order is filled, once it is."""
+    found = await bot.decision(lambda each: each.side == side and each.order_status == "filled")
+    return found.decision_id
+
+
+async def test_a_fall_becomes_one_buy_and_a_rise_sells_it(tmp_path: Path) -> None:
+    """RSI below 30: one market buy, answered, filled, in the balance; above 70: sold again."""
+    async with (
+        trading_desk(BINANCE, tmp_path) as desk,
+        desk.connector(),
+        hosting(desk.redis_url, tmp_path / "i", "binance:BTC/USDT:rsi_14@trade"),
+        running_bot(
+            desk.redis, desk.redis_url, tmp_path / "b", **settings(BINANCE, "rsi_reversion")
+        ) as bot,
+    ):
+        await bot.until_it_sees(desk.market.venue.exchange)
+        await warm(desk, 40)
+        await desk.move_market(await middle(desk) * 0.9)
+        bought = await filled(bot, "buy")
+        assert await desk.arrivals(bought) == 1
+        (order,) = await desk.at_venue(bought)
+        assert (order["side"].lower(), order["type"].lower()) == ("buy", "market")
+        assert (await desk.response(bought)).status == "accepted"
+        status = await desk.status(bought, "filled")
+        (position,) = (await bot.portfolio()).positions
+        assert position.quantity == status.filled_quantity == BINANCE.quantity
+        told = await desk.event("account_balance", lambda e: e.asset == "BTC")
+        assert told.total > 0
+        await assert_chained(desk, bot, bought)
+        await desk.move_market(await middle(desk) * 1.2)
+        sold = await filled(bot, "sell")
+        assert await desk.arrivals(sold) == 1
+        after = await bot.portfolio()
+        assert (after.positions[0].quantity, after.open_orders) == (0, [])
+        sent = [each for each in await bot.decisions() if each.outcome == "sent"]
+        assert len(sent) == len((await desk.ledger())["orders"])
+
+
+async def assert_chained(desk: TradingDesk, bot: Bot, bought: str) -> None:
+    """From the trade to the fill, every id leads to the next."""
+    redis: Any = desk.redis
+    sent, *later = [each for each in await bot.decisions() if each.decision_id == bought]
+    indicator, trade = sent.caused_by
+    for entry in (indicator, trade):
+        stream, entry_id = entry.split()
+        assert await redis.xrange(stream, entry_id, entry_id), entry
+    assert sent.outcome == "sent"
+    assert "answered" in {each.outcome for each in later}
+    assert later[-1].order_status == "filled"
+    answered = next(each for each in later if each.outcome == "answered")
+    command_id = answered.command_id
+    assert await redis.xrange(sent.command_stream, command_id, command_id)
+    for each in later:
+        stream, entry_id = str(each.told_by).split()
+        assert await redis.xrange(stream, entry_id, entry_id), each
+
+
+async def test_a_golden_cross_buys_and_a_death_cross_sells(tmp_path: Path) -> None:
+    """On Luno, with averages of trades: one order for each cross."""
+    indicators = ",".join(f"luno:XBT/ZAR:{name}@trade" for name in ("sma_20", "sma_50"))
+    async with (
+        trading_desk(LUNO, tmp_path) as desk,
+        desk.connector(),
+        hosting(desk.redis_url, tmp_path / "i", indicators),
+        running_bot(
+            desk.redis, desk.redis_url, tmp_path / "b", **settings(LUNO, "sma_crossover")
+        ) as bot,
+    ):
+        await bot.until_it_sees(desk.market.venue.exchange)
+        start = await middle(desk)
+        await desk.move_market(start * 0.9)
+        await warm(desk, 60)
+        await desk.move_market(start * 1.1)
+        bought = await filled(bot, "buy")
+        await desk.move_market(start * 0.8)
+        sold = await filled(bot, "sell")
+        assert [await desk.arrivals(each) for each in (bought, sold)] == [1, 1]
+        decided = {each.decision_id: each.reason for each in await bot.decisions()}
+        assert decided[bought].startswith("golden cross")
+        assert decided[sold].startswith("death cross")
