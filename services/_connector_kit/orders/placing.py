@@ -84,11 +84,7 @@ class Placing:
             case Refused() as refusal:
                 await self._reject(record, entry, refusal)
             case Unclear(message):
-                log.warning("order_unclear", client_order_id=record.client_order_id, error=message)
-                answer = unclear(record, message, self.venue.milliseconds())
-                reach("before_unclear")
-                await self._until_done(partial(self.journal.unclear, record, entry, answer))
-                reach("after_unclear")
+                await self._say_unknown(record, entry, message)
                 await self.resolve(record, entry)
 
     async def take_up(
@@ -122,8 +118,11 @@ class Placing:
         return await self.resolve(record, owner)
 
     async def resolve(self, record: Record, entry: Entry) -> Record:
-        """Find out at the venue what became of it, and answer; never sends."""
-        wait = self.waits.poll
+        """Find out at the venue what became of it, and answer; never sends.
+
+        `unknown` is said where the venue still gives no answer when it must have been carried out.
+        """
+        wait, said = self.waits.poll, False
         misses, first_miss = 0, float("inf")
         while True:
             try:
@@ -143,10 +142,21 @@ class Placing:
             except TransientError as e:
                 log.info("resolve_delayed", client_order_id=record.client_order_id, error=str(e))
                 order = None
+                if not said and self.venue.milliseconds() > self._deadline(record):
+                    said = True
+                    await self._say_unknown(record, entry, f"the venue can't be asked: {e}")
             if order is not None:
                 return await self._accept(record, entry, order)
             await self.clock.sleep(wait)
             wait = min(wait * 2, self.waits.longest_poll)
+
+    async def _say_unknown(self, record: Record, entry: Entry, message: str) -> None:
+        """Publish `unknown`, where it wasn't yet."""
+        log.warning("order_unclear", client_order_id=record.client_order_id, error=message)
+        answer = unclear(record, message, self.venue.milliseconds())
+        reach("before_unclear")
+        await self._until_done(partial(self.journal.unclear, record, entry, answer))
+        reach("after_unclear")
 
     def _deadline(self, record: Record) -> float:
         """Venue milliseconds after which it can no longer be carried out, with a margin."""
