@@ -20,6 +20,7 @@ from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.redis_check import RedisCheck
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.orders.wing import SystemClock, Trading, halted, serve_orders
 from services._connector_kit.protocol import Exchange
@@ -72,9 +73,11 @@ class Engine:
         self._redis = redis
         self._settings = settings
         self._readiness = readiness
+        self._trading: Trading | None = None
+        self._redis_check = RedisCheck(redis)
         self._writer = StreamWriter(
             redis,
-            before_writing=self._claim_world,
+            before_writing=self._before_writing,
             on_up=self._redis_is_up,
             on_down=lambda reason: readiness.waiting("redis", reason),
         )
@@ -134,20 +137,31 @@ class Engine:
             partial(halted, self._redis),
             book,
             SystemClock(),
+            lambda: self._redis_check.fault,
         )
-        trading = self._exchange.trading(instruments, gate, book)
-        self._board.trading(self._why_not(trading))
-        await serve_orders(
-            self._exchange.name, trading, self._redis, self._settings, self._readiness
-        )
+        self._trading = self._exchange.trading(instruments, gate, book)
+        await self._until_done("redis", self._redis_check.look)
+        self._redis_check.on_change = self._tell_trading
+        self._tell_trading()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._redis_check.keep_looking(SystemClock()))
+            await serve_orders(
+                self._exchange.name, self._trading, self._redis, self._settings, self._readiness
+            )
 
-    def _why_not(self, trading: Trading | None) -> str | None:
-        """Why new orders are refused, as the answer to each of them will say; None: they aren't."""
-        if trading is None:
-            return "no_credentials"
-        if self._exchange.world == "live" and self._settings.live_trading != LIVE:
-            return "trading_disabled"
-        return None
+    def _tell_trading(self) -> None:
+        """Tell why new orders are refused, as the answer to each of them will say, or that not."""
+        fault = self._redis_check.fault
+        if self._trading is None:
+            self._board.trading("no_credentials")
+        elif self._exchange.world == "live" and self._settings.live_trading != LIVE:
+            self._board.trading("trading_disabled")
+        elif fault is not None:
+            self._board.trading(fault.reason_code)
+            self._readiness.waiting("redis_settings", fault.message)
+        else:
+            self._board.trading(None)
+            self._readiness.ok("redis_settings")
 
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""
@@ -166,6 +180,10 @@ class Engine:
                 if part == "exchange":
                     self._readiness.ok(part)
                 return result
+
+    async def _before_writing(self) -> None:
+        await self._claim_world()
+        await self._redis_check.look()  # it may be another Redis than before
 
     async def _claim_world(self) -> None:
         """Take this Redis for our world, before anything is written to it.

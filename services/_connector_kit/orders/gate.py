@@ -46,7 +46,8 @@ class OrderGate:
     """Refuses orders that must not leave.
 
     `halted` reads the halt switch: its reason, or None; raises TransientError where it can't be
-    read. `book` gives a symbol's live book, None while it is out of sync.
+    read. `book` gives a symbol's live book, None while it is out of sync. `fault` says why nothing
+    may be sent at all; None where it may.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class OrderGate:
         halted: Callable[[], Awaitable[str | None]],
         book: Callable[[str], LiveBook | None],
         clock: Clock,
+        fault: Callable[[], Refused | None],
     ) -> None:
         self._world = world
         self._settings = settings
@@ -64,12 +66,15 @@ class OrderGate:
         self._halted = halted
         self._book = book
         self._clock = clock
+        self._fault = fault
         self._sent: deque[float] = deque()
 
     async def check(self, record: Record) -> Refused | None:
         """Why this order must not be sent now; None where it may, and then it counts as sent."""
         if self._world == "live" and self._settings.live_trading != LIVE:
             return Refused("trading_disabled", f"want LIVE_TRADING={LIVE} for orders of real money")
+        if (fault := self._fault()) is not None:
+            return fault
         try:
             reason = await self._halted()
         except TransientError as e:

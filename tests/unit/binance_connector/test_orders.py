@@ -96,6 +96,7 @@ class opened:  # noqa: N801 - reads as a function
             halted,
             lambda _: None,
             SystemClock(),
+            lambda: None,
         )
         rest = SignedRest(binance, self.settings, [BTC], clock)
 

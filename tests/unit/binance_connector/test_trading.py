@@ -26,7 +26,10 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
     async def halted() -> None:
         return None
 
-    gate = OrderGate("simulator", settings, instruments, halted, lambda _: None, SystemClock())
+    clock = SystemClock()
+    gate = OrderGate(
+        "simulator", settings, instruments, halted, lambda _: None, clock, lambda: None
+    )
     async with open_binance(settings) as binance:
         trading = binance.trading(instruments, gate, lambda _: None)
         assert trading

@@ -105,6 +105,7 @@ async def opened(server: RawServer) -> AsyncIterator[Trading]:
             halted,
             books.get,
             SystemClock(),
+            lambda: None,
         )
         placing = LunoOrders(
             OrderRest(luno, [XBT]), luno.budget, clock, gate, {XBT.symbol: XBT}, books.get, 5000

@@ -10,6 +10,7 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.order_book import Ladder
 from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 from tests.support.orders import command, record
@@ -60,6 +61,7 @@ class Situation:
     readable: bool = True
     book: LiveBook | None = field(default_factory=book)
     clock: Clock = field(default_factory=Clock)
+    fault: Refused | None = None
 
     def gate(self) -> OrderGate:
         """The gate in this situation."""
@@ -77,6 +79,7 @@ class Situation:
             read,
             lambda _: self.book,
             self.clock,
+            lambda: self.fault,
         )
 
     async def reason(self, **fields: object) -> str | None:
@@ -262,3 +265,9 @@ async def test_orders_a_minute_are_counted_where_they_leave() -> None:
     assert await send() == "orders_per_minute"
     now.clock.now += 0.1
     assert [await send() for _ in range(3)] == [None, None, "orders_per_minute"]
+
+
+async def test_nothing_leaves_while_something_is_wrong_with_all_orders() -> None:
+    """What is wrong is the answer, whatever the order is."""
+    fault = Refused("redis_unfit", "it forgets")
+    assert await Situation(fault=fault).reason() == "redis_unfit"
