@@ -16,6 +16,7 @@ from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from services.indicators.series import FRESH_EVERY
 from tests.support.eventually import eventually_async
+from tests.support.fault_proxy import fault_proxy
 from tests.support.indicator_host import (
     STATE,
     TRADES,
@@ -134,6 +135,35 @@ async def test_two_hosts_at_once_publish_each_value_once(
         assert await one.service.end() == 0
         assert await other.service.end() == 0
     assert all(error.endswith("is there another indicator host?") for error in told())
+    expected = await undisturbed(redis, redis_server, tmp_path / "undisturbed")
+    assert await published(redis) == expected
+
+
+async def test_a_connection_may_break_at_any_byte(
+    redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """A save whose answer was lost isn't repeated, one that didn't arrive is made up for."""
+    rng = random.Random(3)
+    async with (
+        fault_proxy(redis_server.port) as proxy,
+        trading(redis),
+        hosting(proxy.url, tmp_path, WANTED, **KEEP_ALL) as host,
+    ):
+        await host.until_ready()
+        for cut in range(1, 9):
+            harm = rng.choice(("cut_requests_after", "cut_replies_after"))
+            setattr(proxy, harm, rng.randint(1, 20_000))
+
+            async def is_cut(cuts: int = cut) -> bool:
+                return proxy.cuts == cuts
+
+            await eventually_async(is_cut)
+        await host.until_ready()
+        assert await host.service.end() == 0
+    async with hosting(redis_server.url, tmp_path, WANTED, **KEEP_ALL) as host:
+        await host.until_ready()
+        await until_all_read(redis)
+        assert await host.service.end() == 0
     expected = await undisturbed(redis, redis_server, tmp_path / "undisturbed")
     assert await published(redis) == expected
 
