@@ -1,5 +1,6 @@
 """How a request is answered that a fault has struck: the venues' errors, a proxy's, or none."""
 
+from collections import OrderedDict
 from typing import Any
 
 import msgspec
@@ -7,6 +8,8 @@ from aiohttp import web
 
 from services.exchange_simulator.faults import RequestFault
 
+# Of different requests of market data.
+MOST_EARLIER = 100
 HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 
 
@@ -39,3 +42,24 @@ def error_response(fault: RequestFault) -> web.Response:
         content_type="application/json",
         headers=headers,
     )
+
+
+class EarlierAnswers:
+    """What requests were answered the last time, for a fault that plays a cache."""
+
+    def __init__(self) -> None:
+        self._bodies: OrderedDict[str, bytes] = OrderedDict()
+
+    def keep(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+        """*response*, remembered where it is a good one; the oldest of too many is forgotten."""
+        if response.status == 200 and isinstance(body := getattr(response, "body", None), bytes):
+            self._bodies[request.raw_path] = body
+            self._bodies.move_to_end(request.raw_path)
+            if len(self._bodies) > MOST_EARLIER:
+                self._bodies.popitem(last=False)
+        return response
+
+    def find(self, request: web.Request) -> web.Response | None:
+        """The last answer to the same request; None where there was none."""
+        body = self._bodies.get(request.raw_path)
+        return None if body is None else web.Response(body=body, content_type="application/json")

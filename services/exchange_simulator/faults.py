@@ -34,8 +34,9 @@ class RequestFault(_Rule):
     endpoint: RequestEndpoint
     execute: Literal["now", "late", "never"] = "now"
     execute_after_ms: Milliseconds = 0  # with "late"
-    # "error" and "close" don't wait for an execution that is late; "normal" does.
-    answer: Literal["normal", "hang", "close", "error"] = "normal"
+    # "error" and "close" don't wait for an execution that is late; "normal" does. "earlier", of
+    # market data: what the same request was answered the last time, as a cache would.
+    answer: Literal["normal", "earlier", "hang", "close", "error"] = "normal"
     answer_after_ms: Milliseconds = 0
     # With "error": the status, the kind of body, the header Retry-After in seconds.
     status: Annotated[int, Field(ge=400, le=599)] = 503
@@ -50,15 +51,22 @@ class RequestFault(_Rule):
             raise ValueError(
                 "execute='never' has no normal answer; want answer 'hang', 'close' or 'error'"
             )
+        if self.answer == "earlier" and (self.endpoint != "market_data" or self.execute != "now"):
+            raise ValueError("answer='earlier' is for endpoint 'market_data' with execute 'now'")
         return self
 
 
 class StreamFault(_Rule):
-    """What happens to a frame: lost, sent twice, after its successor, late; or the socket goes."""
+    """What happens to a frame: lost, sent twice, after its successor, late; or the socket goes.
+
+    "burst" holds it and those behind it back until there are `frames` of them, and sends them
+    at once.
+    """
 
     endpoint: StreamEndpoint
-    action: Literal["drop", "duplicate", "reorder", "delay", "disconnect", "half_open"]
+    action: Literal["drop", "duplicate", "reorder", "delay", "burst", "disconnect", "half_open"]
     delay_ms: Milliseconds = 0  # with "delay"
+    frames: Annotated[int, Field(ge=2, le=1_000_000)] = 2  # with "burst"
 
 
 Fault = RequestFault | StreamFault

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from services.exchange_simulator.account import Account
 from services.exchange_simulator.endpoints import rest_endpoint
-from services.exchange_simulator.fault_answers import error_response
+from services.exchange_simulator.fault_answers import EarlierAnswers, error_response
 from services.exchange_simulator.faults import FaultPlan, RequestFault
 from services.exchange_simulator.instruments import Venue
 
@@ -40,6 +40,7 @@ class Gate:
         self._accounts = accounts
         # How many requests to place an order arrived, by client order id.
         self.arrivals: dict[Venue, Counter[str]] = {venue: Counter() for venue in accounts}
+        self._earlier = EarlierAnswers()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -62,8 +63,12 @@ class Gate:
             if endpoint == "place":
                 self.count(venue, client_id)
             fault = self.plan.take_request(venue, endpoint, text)
+            if fault is None and endpoint == "market_data":
+                return self._earlier.keep(request, await handler(request))
             if fault is None:
                 return await handler(request)
+            if fault.answer == "earlier":
+                return await self._repeat(fault, request, handler)
             return await self._suffer(fault, request, handler, client_id)
 
         return pass_through
@@ -76,6 +81,13 @@ class Gate:
         """Keep the newest order of that client id from queries for a while."""
         for order in self._accounts[venue].called(client_id)[-1:]:
             order.hidden_until_ms = self._clocks[venue]() + for_ms
+
+    async def _repeat(
+        self, fault: RequestFault, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        with suppress(StoppingError):
+            await self._pause(fault.answer_after_ms)
+        return self._earlier.find(request) or await handler(request)
 
     async def _suffer(
         self, fault: RequestFault, request: web.Request, handler: Handler, client_id: str

@@ -29,9 +29,14 @@ class StreamGate:
         self._connection = connection
         self._notice = notice
         self._held: list[bytes] = []  # frames that wait for their successor
+        self._burst: list[bytes] = []  # frames that wait until there are enough of them
+        self._burst_size = 0
 
     def push(self, frame: bytes) -> None:
         """Send a frame, unless a fault wants it otherwise."""
+        if self._burst_size:
+            self._gather(frame)
+            return
         if self.aim not in self._plan.armed:
             self._send(frame)
             return
@@ -59,11 +64,21 @@ class StreamGate:
             self._send(frame)
         elif fault.action == "reorder":
             self._held.append(frame)
+        elif fault.action == "burst":
+            self._burst_size = fault.frames
+            self._gather(frame)
         elif fault.action == "delay":
             later = asyncio.get_running_loop().call_later
             later(fault.delay_ms / 1000, self._connection.push, frame)
         elif fault.action in ("disconnect", "half_open"):
             self.act(fault.action)
+
+    def _gather(self, frame: bytes) -> None:
+        self._burst.append(frame)
+        if len(self._burst) == self._burst_size:
+            together, self._burst, self._burst_size = self._burst, [], 0
+            for each in together:
+                self._send(each)
 
     def _send(self, frame: bytes) -> None:
         self._connection.push(frame)

@@ -1,9 +1,10 @@
 """A venue's connector on the simulator in one process: what it publishes, and what is true."""
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Protocol, cast
 
 import aiohttp
@@ -39,7 +40,8 @@ class Truth:
         pair = self.market.instrument.pair
         self._binance = simulator.binance.get(pair)
         self._luno = simulator.luno.get(pair)
-        self.states: dict[int, State] = {self.number: self._state()}
+        self._tops: dict[int, array[int]] = {}
+        self._see(None)
         self.market.subscribe(self._see)
 
     @property
@@ -56,17 +58,19 @@ class Truth:
         tape = self._binance.aggregates if self._binance is not None else self.market.trades
         return tape.next_id - 1
 
-    def _see(self, _: Step) -> None:
-        self.states[self.number] = self._state()
-
-    def _state(self) -> State:
-        instrument, engine = self.market.instrument, self.market.engine
+    def state(self, number: int) -> State:
+        """The book of that number; KeyError where it never had it."""
+        instrument, top = self.market.instrument, self._tops[number]
         prices, quantities = 10**instrument.price_scale, 10**instrument.quantity_scale
-        bids, asks = (
-            tuple((ticks / prices, lots / quantities) for ticks, lots in side.top(DEPTH))
-            for side in (engine.bids, engine.asks)
-        )
-        return bids, asks
+        levels = [(p / prices, q / quantities) for p, q in zip(top[1::2], top[2::2], strict=True)]
+        bids = top[0]
+        return tuple(levels[:bids]), tuple(levels[bids:])
+
+    def _see(self, _: Step | None) -> None:
+        # Small, because there may be many: how many bids, then prices and quantities in turn.
+        engine = self.market.engine
+        bids, asks = engine.bids.top(DEPTH), engine.asks.top(DEPTH)
+        self._tops[self.number] = array("q", [len(bids), *chain(*bids, *asks)])
 
 
 class _NumberedBooks(KeptStream):
@@ -188,7 +192,7 @@ class Consumer:
         for number, data in zip(numbered.numbers, numbered.added, strict=True):
             assert number is not None, "published while not in sync"
             book = OrderBook.model_validate_json(data)
-            assert state_of(book) == self.truth.states[number], f"book {number}"
+            assert state_of(book) == self.truth.state(number), f"book {number}"
         assert all(b == a + 1 for a, b in pairwise(self.streams.trade_ids))
 
 

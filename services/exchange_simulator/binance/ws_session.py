@@ -97,7 +97,7 @@ class Session:
 
         def execute_and_say() -> None:
             frame = execute()
-            if fault.answer == "normal":
+            if fault.answer in ("normal", "earlier"):  # no cache stands before a WebSocket
                 call_later(answer_after, self._say, frame)
 
         waits_for_execution = fault.answer in ("normal", "hang")

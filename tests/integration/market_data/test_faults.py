@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.binance_connector import feed as binance_feed
-from services.exchange_simulator.service import Simulator
+from services.exchange_simulator.service import Simulator, running_simulator
+from services.exchange_simulator.settings import SimulatorSettings
 from services.luno_connector import stream as luno_stream
 from tests.support.eventually import eventually
 from tests.support.market_truth import consuming
@@ -14,14 +16,14 @@ every_venue = pytest.mark.parametrize("venue", ["binance", "luno"])
 
 FAULTS: dict[str, dict[str, Any]] = {
     "one dropped": {"action": "drop"},
-    "many dropped": {"action": "drop", "probability": 0.1, "count": 8},
+    "many dropped": {"action": "drop", "probability": 0.1, "count": 4},
     "one doubled": {"action": "duplicate"},
-    "many doubled": {"action": "duplicate", "probability": 0.3, "count": 30},
+    "many doubled": {"action": "duplicate", "probability": 0.3, "count": 4},
     "one behind its successor": {"action": "reorder"},
-    "some behind their successors": {"action": "reorder", "probability": 0.1, "count": 8},
+    "some behind their successors": {"action": "reorder", "probability": 0.1, "count": 4},
     "one late": {"action": "delay", "delay_ms": 400},
     "cut": {"action": "disconnect"},
-    "cut again and again": {"action": "disconnect", "probability": 0.2, "count": 4},
+    "cut again and again": {"action": "disconnect", "probability": 0.2, "count": 3},
     "half open": {"action": "half_open"},
 }
 
@@ -67,3 +69,63 @@ async def test_a_silent_stream_is_found_by_comparing_with_rest(
         await consumer.no_more_faults()
         await consumer.flows()
         consumer.assert_true()
+
+
+async def test_a_snapshot_older_than_the_buffer_is_asked_for_again(simulator: Simulator) -> None:
+    """A cache answers with the snapshot of an hour ago: nothing is published until one joins."""
+    async with consuming(simulator, "binance") as consumer:
+        await consumer.fault(endpoint="market_data", answer="earlier", contains="limit=", count=3)
+        assert await consumer.sessions("disconnect") == 1
+        await consumer.struck()
+        await consumer.flows()
+        consumer.assert_true()
+
+
+@every_venue
+async def test_a_rest_side_that_is_away_holds_nothing_up_for_longer(
+    venue: str, simulator: Simulator
+) -> None:
+    """Errors, hang-ups and silence in a row; what was missed comes when it answers again."""
+    async with consuming(simulator, venue) as consumer:
+        for answer in ("error", "close", "error"):
+            await consumer.fault(endpoint="market_data", execute="never", answer=answer)
+        assert await consumer.sessions("disconnect") == 1
+        await consumer.struck()
+        await consumer.flows()
+        consumer.assert_true()
+
+
+@every_venue
+async def test_ten_thousand_frames_at_once_are_taken_like_any_others(venue: str) -> None:
+    """All of them come in one go: the book goes on without a new snapshot, no trade is missing."""
+    settings = SimulatorSettings(
+        simulator_port=0,
+        simulator_rate=4000.0,
+        simulator_book_orders=100,
+        simulator_symbols=("BTC/USDT",) if venue == "binance" else ("XBT/ZAR",),
+    )
+    async with running_simulator(settings) as simulator, consuming(simulator, venue) as consumer:
+        changes = len(consumer.changes)
+        await consumer.fault(action="burst", frames=10_000)
+        await consumer.struck()
+        number = consumer.truth.number
+        await eventually(lambda: (consumer.status.sequence() or 0) > number + 10_000, within=40.0)
+        assert consumer.changes[changes:] == []
+        consumer.assert_true()
+
+
+async def test_a_snapshot_of_more_than_a_megabyte_is_taken() -> None:
+    """Luno's busiest book is that large: 18,600 orders."""
+    settings = SimulatorSettings(
+        simulator_port=0,
+        simulator_rate=24.0,
+        simulator_book_orders=9300,
+        simulator_symbols=("XBT/ZAR",),
+    )
+    async with running_simulator(settings) as simulator:
+        snapshot = msgspec.json.encode(simulator.luno["XBTZAR"].snapshot())
+        assert len(snapshot) > 1_100_000
+        async with consuming(simulator, "luno") as consumer:
+            assert await consumer.sessions("disconnect") == 1
+            await consumer.flows()
+            consumer.assert_true()

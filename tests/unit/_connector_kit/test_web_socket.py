@@ -123,6 +123,15 @@ async def test_fragments_are_put_together_around_a_ping() -> None:
     assert heard == [b"abc", b"whole"]
 
 
+async def test_ten_thousand_frames_in_one_write_are_all_there_in_order() -> None:
+    """After a pause of the network, a busy stream comes like this."""
+    heard: list[bytes] = []
+    sent = [b"frame %d" % n for n in range(10_000)]
+    async with serving(b"".join(map(frame, sent)) + GOODBYE) as url:
+        await until_closed(url, heard)
+    assert heard == sent
+
+
 async def test_a_message_of_many_megabytes_arrives_whole() -> None:
     """Luno's snapshots are above a megabyte."""
     heard: list[bytes] = []

@@ -52,6 +52,20 @@ def rule(action: str, **more: object) -> StreamFault:
     )
 
 
+def test_a_burst_waits_until_it_is_complete_and_comes_at_once(
+    wire: Wire, plan: FaultPlan, gate: StreamGate
+) -> None:
+    """What stands behind it goes out as ever."""
+    plan.add(rule("burst", frames=3))
+    gate.push(b"a")
+    gate.push(b"b")
+    assert wire.sent == []
+    gate.push(b"c")
+    assert wire.sent == [b"a", b"b", b"c"]
+    gate.push(b"d")
+    assert wire.sent == [b"a", b"b", b"c", b"d"]
+
+
 @pytest.mark.parametrize(
     ("action", "sent"),
     [

@@ -1,0 +1,54 @@
+"""A REST side that answers with what it said before, as a cache in front of a venue would."""
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from services.exchange_simulator.service import Simulator
+from services.exchange_simulator.settings import SimulatorSettings
+from tests.integration.exchange_simulator.venue_clients import Venues, one_symbol_each
+from tests.support.eventually import eventually_async
+
+URLS = {
+    "binance": "/api/v3/depth?symbol=BTCUSDT&limit=5",
+    "luno": "/api/1/orderbook_top?pair=XBTZAR",
+}
+
+
+@pytest.fixture
+def simulator_settings() -> SimulatorSettings:
+    """Quick to start."""
+    return one_symbol_each()
+
+
+@pytest.mark.parametrize("venue", URLS)
+async def test_the_same_request_gets_its_earlier_answer(simulator: Simulator, venue: str) -> None:
+    """Though the market has moved on; and the present one again when the rule is spent."""
+    async with aiohttp.ClientSession() as http:
+
+        async def book() -> Any:
+            async with http.get(simulator.http_url + URLS[venue]) as response:
+                assert response.status == 200
+                return await response.json()
+
+        first = await book()
+
+        async def moved_on() -> bool:
+            return bool(await book() != first)
+
+        await eventually_async(moved_on)
+        earlier = await book()
+        venues = Venues(simulator, http)
+        await venues.fault(venue, "market_data", answer="earlier", count=2)
+        assert [await book(), await book()] == [earlier, earlier]
+        await eventually_async(moved_on)
+
+
+async def test_what_was_never_asked_before_is_answered_as_ever(simulator: Simulator) -> None:
+    """There is nothing to repeat."""
+    async with aiohttp.ClientSession() as http:
+        await Venues(simulator, http).fault("luno", "market_data", answer="earlier")
+        async with http.get(simulator.http_url + URLS["luno"]) as response:
+            assert response.status == 200
+            assert (await response.json())["bids"]
