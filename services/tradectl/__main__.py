@@ -1,0 +1,3 @@
+from services.tradectl.app import main
+
+main()

@@ -1,0 +1,188 @@
+"""`tradectl orders` and `balances`: what the connectors have told of the accounts."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from common_models.stream_names import EventStream, joined
+from services.tradectl import show
+from services.tradectl.ending import Ending, tell
+from services.tradectl.reading import Entry, connectors, entries, moment, redis_time
+from services.tradectl.requests import refresh_balances
+from services.tradectl.sending import connector_of
+
+OPEN = frozenset({"open", "partially_filled", "accepted", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """One order, from its answer and its latest status; what nobody told is None."""
+
+    exchange: str
+    client_order_id: str | None
+    order_id: str | None
+    symbol: str
+    side: str | None
+    type: str | None
+    quantity: float | None
+    price: float | None
+    filled: float
+    average_price: float | None
+    status: str
+    external: bool
+    at: int  # Redis's milliseconds of the last word on it
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        found = {name: getattr(self, name) for name in self.__slots__ if name != "at"}
+        return {**found, "updated": moment(self.at).isoformat()}
+
+
+def order_lines(
+    exchange: str, responses: Iterable[Entry], statuses: Iterable[Entry]
+) -> list[OrderLine]:
+    """All orders of an exchange, the one that was last heard of last. Pure."""
+    answers: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for entry in responses:
+        fields = entry.fields
+        refused_repeat = fields.get("reason_code") == "duplicate_id"
+        if fields.get("client_order_id") and not refused_repeat:
+            answers[fields["client_order_id"]] = (entry.milliseconds, fields)
+    told: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for entry in statuses:
+        fields = entry.fields
+        if fields.get("order_id"):
+            told[fields["order_id"]] = (entry.milliseconds, fields)
+    lines = []
+    for at, status in told.values():
+        # Popped: an order that has a status is shown once.
+        _, answer = answers.pop(status.get("client_order_id") or "", (0, {}))
+        lines.append(_told(exchange, at, status, answer))
+    lines += [_answered(exchange, at, answer) for at, answer in answers.values()]
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _told(
+    exchange: str, at: int, status: Mapping[str, Any], answer: Mapping[str, Any]
+) -> OrderLine:
+    filled = float(status.get("filled_quantity") or 0)
+    return OrderLine(
+        exchange=exchange,
+        client_order_id=status.get("client_order_id"),
+        order_id=status.get("order_id"),
+        symbol=str(status.get("symbol")),
+        side=answer.get("side"),
+        type=answer.get("type"),
+        quantity=answer.get("sent_quantity")
+        or filled + float(status.get("remaining_quantity") or 0),
+        price=answer.get("sent_price"),
+        filled=filled,
+        average_price=status.get("average_price"),
+        status=str(status.get("status")),
+        external=bool(status.get("external")),
+        at=at,
+    )
+
+
+def _answered(exchange: str, at: int, answer: Mapping[str, Any]) -> OrderLine:
+    return OrderLine(
+        exchange=exchange,
+        client_order_id=answer.get("client_order_id"),
+        order_id=answer.get("order_id"),
+        symbol=str(answer.get("symbol")),
+        side=answer.get("side"),
+        type=answer.get("type"),
+        quantity=answer.get("sent_quantity") or answer.get("requested_quantity"),
+        price=answer.get("sent_price") or answer.get("requested_price"),
+        filled=float(answer.get("filled_quantity") or 0),
+        average_price=None,
+        status=str(answer.get("status")),
+        external=False,
+        at=at,
+    )
+
+
+async def orders(
+    redis: Redis, exchange: str | None, symbol: str | None, *, closed: bool, as_json: bool
+) -> Ending:
+    """The open orders; with *closed* those that have ended too."""
+    found: list[OrderLine] = []
+    for name in await _named(redis, exchange):
+        streams = [str(EventStream(name, event)) for event in ("order_response", "order_status")]
+        responses, statuses = [[entry async for entry in entries(redis, s)] for s in streams]
+        await _warn_of_trimmed(redis, streams[1])
+        found += order_lines(name.removesuffix("_connector"), responses, statuses)
+    wanted = [
+        each
+        for each in found
+        if (closed or each.status in OPEN) and (not symbol or joined(each.symbol) == joined(symbol))
+    ]
+    if as_json:
+        show.as_json([each.row for each in wanted])
+        return Ending.DONE
+    now = await redis_time(redis)
+    columns = ("exchange", "client_order_id", "order_id", "symbol", "side", "type", "quantity")
+    show.table(
+        "orders" if closed else "open orders",
+        (*columns, "price", "filled", "average", "status", "updated"),
+        [
+            (
+                *(getattr(each, column) for column in columns),
+                each.price,
+                each.filled,
+                each.average_price,
+                each.status + (" (external)" if each.external else ""),
+                f"{show.span((now - each.at) / 1000)} ago",
+            )
+            for each in wanted
+        ],
+    )
+    return Ending.DONE
+
+
+async def balances(
+    redis: Redis,
+    exchange: str | None,
+    assets: list[str],
+    *,
+    zero: bool,
+    refresh: bool,
+    seconds: float,
+    as_json: bool,
+) -> Ending:
+    """The latest balance of each asset; *refresh* has the exchanges asked first."""
+    ending = Ending.DONE
+    if refresh:
+        ending = await refresh_balances(redis, exchange, assets, seconds)
+    rows: list[dict[str, Any]] = []
+    for name in await _named(redis, exchange):
+        latest: dict[str, Entry] = {}
+        async for entry in entries(redis, str(EventStream(name, "account_balance"))):
+            latest[str(entry.fields.get("asset"))] = entry
+        rows += [
+            {**entry.fields, "told": moment(entry.milliseconds).isoformat(timespec="seconds")}
+            for asset, entry in sorted(latest.items())
+            if (not assets or asset in assets) and (zero or assets or entry.fields.get("total"))
+        ]
+    if as_json:
+        show.as_json(rows)
+    else:
+        columns = ("exchange", "asset", "free", "locked", "total", "told")
+        show.table("balances", columns, [[row.get(column) for column in columns] for row in rows])
+    return ending
+
+
+async def _named(redis: Redis, exchange: str | None) -> list[str]:
+    return await connectors(redis) if exchange is None else [connector_of(exchange)]
+
+
+async def _warn_of_trimmed(redis: Redis, stream: str) -> None:
+    """An order that rests for very long may have lost its last status."""
+    if not await redis.exists(stream):
+        return
+    info = await redis.xinfo_stream(stream)
+    if info["entries-added"] > info["length"]:
+        tell(f"{stream} no longer holds its oldest entries: orders told of only there are missing")

@@ -1,0 +1,252 @@
+"""`tradectl doctor`: what would keep the suite from working or from being safe, and the fix."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from common_models.stream_names import HALT, CommandStream, state_key
+from services._runtime.redis_client import explain
+from services.tradectl import show
+from services.tradectl.ending import Ending
+from services.tradectl.halting import halted
+from services.tradectl.reading import COMMANDS, connectors
+from services.tradectl.settings import TradectlSettings
+from services.tradectl.status import heard
+
+LEAST_VERSION = (7, 0)
+# Redis's clock decides how old an order is; a bot's own clock only stamps its messages.
+CLOCKS_APART = 1.0
+# Commands that are read but not acknowledged: more than can be under way means trouble.
+MOST_PENDING = 50
+KEYS = {
+    "binance": ("binance_api_key", "binance_api_secret"),
+    "luno": ("luno_api_key_id", "luno_api_secret_key"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at; `fix` says what to do where it isn't `ok`."""
+
+    check: str
+    state: Literal["ok", "warn", "fail"]
+    what: str
+    fix: str = ""
+
+
+async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> Ending:
+    """Look at everything; NO where something fails. Nothing is changed."""
+    checks = []
+    for look in (_server, _clock, _permissions, _halt, _keys, _connectors, _groups):
+        checks += [check async for check in look(redis, settings)]
+    if as_json:
+        show.as_json([{name: getattr(check, name) for name in check.__slots__} for check in checks])
+    else:
+        rows = [(c.state, c.check, c.what, c.fix) for c in checks]
+        show.table("doctor", ("", "check", "found", "what to do"), rows)
+    return Ending.NO if any(check.state == "fail" for check in checks) else Ending.DONE
+
+
+async def _server(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
+    """Version, and whether what is acknowledged is kept."""
+    try:
+        info: Any = await redis.info()
+    except NoPermissionError as e:
+        yield Check("Redis", "warn", explain(e), "let this user run INFO")
+        return
+    yield version_check(info)
+    policy = str(info.get("maxmemory_policy"))
+    yield Check(
+        "maxmemory-policy",
+        "ok" if policy == "noeviction" else "fail",
+        policy,
+        ""
+        if policy == "noeviction"
+        else "CONFIG SET maxmemory-policy noeviction: else orders' journals may be evicted",
+    )
+    appends = bool(info.get("aof_enabled"))
+    yield Check(
+        "appendonly",
+        "ok" if appends else "fail",
+        "yes" if appends else "no",
+        "" if appends else "CONFIG SET appendonly yes: else a restart forgets orders",
+    )
+    written = str(info.get("aof_last_write_status", "ok"))
+    if written != "ok":
+        yield Check("last write to disk", "fail", written, "look at the server's disk and log")
+    yield memory_check(info)
+
+
+def version_check(info: dict[str, Any]) -> Check:
+    """Redis 7.0 and Valkey (which calls itself Redis 7.2.4) or newer."""
+    valkey = info.get("valkey_version")
+    version = str(info.get("redis_version", "0"))
+    parts = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:2]]
+    new_enough = tuple(parts) >= LEAST_VERSION
+    return Check(
+        "version",
+        "ok" if new_enough else "fail",
+        f"Valkey {valkey}" if valkey else f"Redis {version}",
+        "" if new_enough else "want Redis 7.0 or newer, or Valkey 8 or newer",
+    )
+
+
+def memory_check(info: dict[str, Any]) -> Check:
+    """A full Redis takes no orders."""
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if not most:
+        return Check("memory", "ok", f"{used / 2**20:.0f} MiB used, no limit")
+    share = used / most
+    found = f"{used / 2**20:.0f} of {most / 2**20:.0f} MiB used"
+    if share < 0.8:
+        return Check("memory", "ok", found)
+    return Check("memory", "warn" if share < 0.95 else "fail", found, "raise maxmemory")
+
+
+async def _clock(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
+    """Redis's clock against this machine's, half the round trip taken off."""
+    before = time.time()
+    seconds, micro = await redis.time()
+    after = time.time()
+    apart = seconds + micro / 1e6 - (before + after) / 2
+    off = abs(apart) > CLOCKS_APART + (after - before) / 2
+    yield Check(
+        "clocks",
+        "warn" if off else "ok",
+        f"Redis is {show.span(abs(apart))} {'ahead of' if apart > 0 else 'behind'} this machine",
+        "let both follow NTP: bots that look at timestamps see old or future data" if off else "",
+    )
+
+
+async def _permissions(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
+    """What this user may do, asked without doing it: Redis judges a queued command at once."""
+    names = await connectors(redis) or ["binance_connector"]
+    probes: list[tuple[str, tuple[str, ...]]] = [("halt and resume", ("SET", HALT, "x"))]
+    for name in names:
+        for command in COMMANDS:
+            stream = str(CommandStream(name, command))
+            probes.append((f"send {command} to {name}", ("XADD", stream, "*", "data", "x")))
+    refused = [what for what, probe in probes if not await _may(redis, *probe)]
+    yield Check(
+        "permissions",
+        "warn" if refused else "ok",
+        "may not " + ", ".join(refused) if refused else "reads streams, sends commands, may halt",
+        "ask for another Redis user, or leave that to others" if refused else "",
+    )
+
+
+async def _may(redis: Redis, *command: str) -> bool:
+    """Queue *command* and throw it away again: it is never carried out."""
+    pool: Any = redis.connection_pool
+    connection: Any = await pool.get_connection()
+    try:
+        await connection.send_command("MULTI")
+        await connection.read_response()
+        await connection.send_command(*command)
+        try:
+            await connection.read_response()
+        except NoPermissionError:
+            return False
+        await connection.send_command("DISCARD")
+        await connection.read_response()
+    finally:
+        # Whatever happened above, no half transaction is left behind.
+        await connection.disconnect()
+        await pool.release(connection)
+    return True
+
+
+async def _halt(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
+    reason = await halted(redis)
+    if reason is None:
+        yield Check("halt", "ok", "not halted")
+    else:
+        yield Check("halt", "warn", f"halted: {reason}", "`tradectl resume`, once that is over")
+
+
+async def _keys(_: Redis, settings: TradectlSettings) -> AsyncIterator[Check]:
+    """Whether keys are set here; whether they work, the connectors say."""
+    for exchange, names in KEYS.items():
+        there = [name.upper() for name in names if getattr(settings, name)]
+        missing = [name.upper() for name in names if not getattr(settings, name)]
+        half = bool(there and missing)
+        yield Check(
+            f"{exchange} keys",
+            "warn" if half else "ok",
+            f"{there[0]} is set, {missing[0]} isn't"
+            if half
+            else "set in this environment"
+            if there
+            else "none in this environment",
+            f"set {missing[0]} too" if half else "",
+        )
+
+
+async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
+    """Do they speak, trade, and belong to one world?"""
+    said = await heard(redis)
+    worlds: dict[str, str] = {}
+    for each in said:
+        claimed: Any = await redis.get(state_key(each.name, "world"))
+        worlds[each.name] = "none" if claimed is None else claimed.decode("utf-8", "replace")
+        if each.gone or each.event is None:
+            found = f"silent for {show.span(each.age)}" if each.gone else "its status is unreadable"
+            yield Check(each.name, "fail", found, "start it, or look at its log")
+        elif each.event.stopped:
+            stopped = "; ".join(f"{part}: {why}" for part, why in each.event.stopped.items())
+            yield Check(each.name, "fail", f"stopped: {stopped}", "mend that, then restart it")
+        elif not each.event.trading:
+            found = f"{each.event.world}, takes no orders: {each.event.reason_code}"
+            yield Check(each.name, "warn", found, "set its keys, or LIVE_TRADING, to trade")
+        else:
+            yield Check(each.name, "ok", f"{each.event.world}, takes orders")
+    if not said:
+        yield Check("connectors", "warn", "none has spoken on this Redis", "start one")
+        return
+    yield world_check(worlds)
+
+
+def world_check(worlds: dict[str, str]) -> Check:
+    """One Redis holds one world's data. *worlds*: what each connector has claimed."""
+    found = ", ".join(f"{name}: {world}" for name, world in worlds.items())
+    if len(set(worlds.values())) == 1 and "none" not in worlds.values():
+        return Check("world", "ok", found)
+    return Check("world", "fail", found, "real and simulated money don't mix: use two Redises")
+
+
+async def _groups(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
+    """Commands that nobody reads, or that are read and not done."""
+    client: Any = redis
+    for name in await connectors(redis):
+        waiting = pending = 0
+        missing: list[str] = []
+        for command in COMMANDS:
+            stream = str(CommandStream(name, command))
+            try:
+                groups = await client.xinfo_groups(stream)
+            except NoPermissionError as e:
+                yield Check(f"{name} groups", "warn", explain(e), "let this user run XINFO GROUPS")
+                return
+            except ResponseError:  # no such stream
+                groups = []
+            if not groups:
+                missing.append(command)
+            pending += sum(group["pending"] for group in groups)
+            waiting += sum(group["lag"] or 0 for group in groups)
+        yield group_check(name, missing, pending, waiting)
+
+
+def group_check(name: str, missing: list[str], pending: int, waiting: int) -> Check:
+    """*missing* command streams have no group; *waiting* entries are unread."""
+    check = f"{name} commands"
+    found = f"{waiting} unread, {pending} under way"
+    if missing:
+        said = f"{found}; nobody reads {', '.join(missing)}"
+        return Check(check, "fail", said, f"start {name}: it makes its groups itself")
+    if waiting > 0 or pending > MOST_PENDING:
+        return Check(check, "warn", found, "if that stays so, look at the connector's log")
+    return Check(check, "ok", found)

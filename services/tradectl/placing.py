@@ -1,0 +1,168 @@
+"""`tradectl place`: one order, and what became of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from common_models import PlaceOrderCommand
+from common_models.stream_names import EventStream
+from services._runtime.redis_client import explain
+from services.tradectl import show
+from services.tradectl.ending import Ending, tell
+from services.tradectl.reading import Entry, mentions
+from services.tradectl.sending import Conversation, connector_of, must_be_there, send
+
+ENDED = frozenset({"filled", "canceled", "rejected", "expired"})
+
+
+@dataclass
+class Placed:
+    """What was heard of one order so far. Pure: it is told, and says how it stands."""
+
+    client_order_id: str
+    command_id: str
+    wait_for_end: bool
+    responses: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+
+    def hear(self, event: dict[str, Any], *, is_response: bool) -> bool:
+        """Take an event; False where it is another order's."""
+        if event.get("client_order_id") != self.client_order_id:
+            return False
+        if is_response:
+            # Another entry with this id has answers of its own.
+            if event.get("command_id") not in (None, self.command_id):
+                return False
+            self.responses.append(event)
+        else:
+            self.statuses.append(event)
+        return True
+
+    @property
+    def response(self) -> dict[str, Any] | None:
+        """The last answer."""
+        return self.responses[-1] if self.responses else None
+
+    @property
+    def answered(self) -> bool:
+        """True once the final answer is there."""
+        return self.response is not None and self.response.get("status") != "unknown"
+
+    @property
+    def replayed(self) -> bool:
+        """True where the order was placed before, and this is its stored answer."""
+        return self.response is not None and self.response.get("replay") is True
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing more is waited for."""
+        if not self.answered:
+            return False
+        accepted = self.response is not None and self.response.get("status") == "accepted"
+        return not (accepted and self.wait_for_end) or self.status in ENDED
+
+    @property
+    def status(self) -> str | None:
+        """What the order's status is, as far as it was told."""
+        ended = [s["status"] for s in self.statuses if s.get("status") in ENDED]
+        told = ended or [s.get("status") for s in self.statuses]
+        return told[-1] if told else None
+
+    @property
+    def outcome(self) -> str:
+        """In one word; what scripts look at."""
+        if self.response is None:
+            return "no_answer"
+        answer = str(self.response.get("status"))
+        if answer != "accepted" or not self.wait_for_end:
+            return answer
+        return self.status or "accepted"
+
+    @property
+    def ending(self) -> Ending:
+        """How the command ends if it ends now."""
+        if self.response is None:
+            return Ending.NO_ANSWER
+        match self.response.get("status"):
+            case "accepted":
+                pass
+            case "rejected":
+                return Ending.NO
+            case _:
+                return Ending.UNKNOWN
+        if not self.wait_for_end or self.status == "filled":
+            return Ending.DONE
+        return Ending.NO if self.status in ENDED else Ending.NO_ANSWER
+
+
+async def place(
+    redis: Redis,
+    exchange: str,
+    command: PlaceOrderCommand,
+    *,
+    wait_for_end: bool,
+    seconds: float,
+    as_json: bool,
+) -> Ending:
+    """Send *command* to the exchange's connector; wait for the answer, or for the order's end."""
+    name = connector_of(exchange)
+    await must_be_there(redis, name)
+    talk = await Conversation.begin(redis, name, ("order_response", "order_status"), seconds)
+    responses = str(EventStream(name, "order_response"))
+    again = f"repeat it with --id {command.client_order_id}"
+    tell(f"client_order_id {command.client_order_id}")
+    command_id = await send(redis, name, "place_order", command, again)
+    placed = Placed(command.client_order_id, command_id, wait_for_end)
+    async for entry in talk.heard():
+        if placed.hear(entry.fields, is_response=entry.stream == responses):
+            if not as_json:
+                _say(entry)
+            if placed.replayed:
+                await _recall(redis, name, placed)
+        if placed.ended:
+            break
+    if as_json:
+        found = {
+            "outcome": placed.outcome,
+            "client_order_id": placed.client_order_id,
+            "command_id": command_id,
+            "response": placed.response,
+            "status": placed.statuses[-1] if placed.statuses else None,
+        }
+        show.as_json(found)
+    _explain(placed, seconds, again)
+    return placed.ending
+
+
+async def _recall(redis: Redis, name: str, placed: Placed) -> None:
+    """An order that was placed before: what was told of it lies behind us."""
+    stream = str(EventStream(name, "order_status"))
+    try:
+        found = await mentions(redis, stream, "client_order_id", placed.client_order_id)
+    except (RedisError, OSError) as e:
+        tell(f"what became of it before can't be read: {explain(e)}")
+    else:
+        placed.statuses = [entry.fields for entry in found]
+
+
+def _say(entry: Entry) -> None:
+    fields = entry.fields
+    known = ("client_order_id", "symbol", "side", "type", "exchange", "timestamp", "command_id")
+    status = str(fields.pop("status", "?"))
+    rest = {key: value for key, value in fields.items() if key not in known}
+    show.line(f"{status:<17} {show.summary(rest)}")
+
+
+def _explain(placed: Placed, seconds: float, again: str) -> None:
+    """What a person should know about an end that is none."""
+    match placed.ending:
+        case Ending.UNKNOWN:
+            tell(f"The outcome is still unknown after {seconds:g} s. To hear it, {again}.")
+        case Ending.NO_ANSWER if placed.response is None:
+            tell(f"No answer within {seconds:g} s. To hear it, {again}.")
+        case Ending.NO_ANSWER:
+            tell(f"Accepted, but not filled within {seconds:g} s; the order stays.")
+        case _:
+            return

@@ -1,0 +1,221 @@
+"""Reading streams by hand: which there are, what they hold, what an entry means."""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from redis.asyncio import Redis
+
+from common_models import (
+    AccountBalanceEvent,
+    CancelAllOrdersCommand,
+    CancelOrderCommand,
+    CommandResponseEvent,
+    ConnectorStatusEvent,
+    DecisionEvent,
+    IndicatorValue,
+    OrderBook,
+    OrderResponseEvent,
+    OrderStatusUpdateEvent,
+    PlaceOrderCommand,
+    PortfolioEvent,
+    QueryOrderCommand,
+    RequestBalanceCommand,
+    Ticker,
+    Trade,
+)
+from common_models.stream_names import (
+    CommandStream,
+    DeadLetterStream,
+    EventStream,
+    IndicatorStream,
+    MarketStream,
+    StreamName,
+    StreamNameError,
+    parse,
+)
+
+PAGE = 1000
+
+MARKET_DATA: dict[str, type[BaseModel]] = {
+    "ticker": Ticker,
+    "orderbook": OrderBook,
+    "trades": Trade,
+}
+COMMANDS: dict[str, type[BaseModel]] = {
+    "place_order": PlaceOrderCommand,
+    "cancel_order": CancelOrderCommand,
+    "cancel_all_orders": CancelAllOrdersCommand,
+    "query_order": QueryOrderCommand,
+    "request_balance": RequestBalanceCommand,
+}
+EVENTS: dict[str, type[BaseModel]] = {
+    "order_response": OrderResponseEvent,
+    "order_status": OrderStatusUpdateEvent,
+    "account_balance": AccountBalanceEvent,
+    "command_response": CommandResponseEvent,
+    "connector_status": ConnectorStatusEvent,
+    "decision": DecisionEvent,
+    "portfolio": PortfolioEvent,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a stream: its id and what its field `data` holds."""
+
+    stream: str
+    id: str
+    data: bytes
+
+    @property
+    def milliseconds(self) -> int:
+        """When Redis took it, by Redis's clock."""
+        return int(self.id.partition("-")[0])
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The JSON object in it; empty where it holds none."""
+        try:
+            found = json.loads(self.data)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def fault(self) -> str | None:
+        """Why it isn't what its stream promises; None where it is, or nothing was promised."""
+        model = model_of(self.stream)
+        if model is None:
+            return None
+        try:
+            model.model_validate_json(self.data)
+        except ValidationError as e:
+            first = e.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            return f"{where}: {first['msg']}" if where else str(first["msg"])
+        return None
+
+
+def moment(milliseconds: float) -> datetime:
+    """A time of Redis's clock."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def name_of(stream: str) -> StreamName | None:
+    """The parts of a stream's name; None where it is none of the contract's form."""
+    try:
+        return parse(stream)
+    except StreamNameError:
+        return None
+
+
+def model_of(stream: str) -> type[BaseModel] | None:
+    """What the stream's entries are."""
+    match name_of(stream):
+        case MarketStream(data_type=data_type):
+            return MARKET_DATA[data_type]
+        case CommandStream(command=command):
+            return COMMANDS.get(command)
+        case EventStream(event=event):
+            return EVENTS.get(event)
+        case IndicatorStream():
+            return IndicatorValue
+        case _:
+            return None
+
+
+async def streams(redis: Redis, pattern: str = "*") -> list[str]:
+    """The names of all streams that match a glob, sorted."""
+    found = [key.decode() async for key in redis.scan_iter(pattern, count=PAGE, _type="stream")]
+    return sorted(set(found))
+
+
+async def connectors(redis: Redis) -> list[str]:
+    """The connectors that have streams here: "binance_connector", ..."""
+    names = [name_of(stream) for stream in await streams(redis, "*_connector:*")]
+    found = {name.connector for name in names if isinstance(name, CommandStream | DeadLetterStream)}
+    return sorted(found | {name.service for name in names if isinstance(name, EventStream)})
+
+
+async def entries(redis: Redis, stream: str, start: str = "-") -> AsyncIterator[Entry]:
+    """All entries from *start* on, oldest first."""
+    client: Any = redis
+    while True:
+        page = await client.xrange(stream, min=start, count=PAGE)
+        for entry in _entries(stream, page):
+            yield entry
+        if len(page) < PAGE:
+            return
+        start = "(" + page[-1][0].decode()
+
+
+async def newest_first(redis: Redis, stream: str, page_size: int = PAGE) -> AsyncIterator[Entry]:
+    """All entries, newest first."""
+    client: Any = redis
+    end = "+"
+    while True:
+        page = await client.xrevrange(stream, max=end, count=page_size)
+        for entry in _entries(stream, page):
+            yield entry
+        if len(page) < page_size:
+            return
+        end = "(" + page[-1][0].decode()
+
+
+async def newest(redis: Redis, stream: str) -> Entry | None:
+    """The newest entry; None where there is none."""
+    async for entry in newest_first(redis, stream, 1):
+        return entry
+    return None
+
+
+async def entry_at(redis: Redis, stream: str, entry_id: str) -> Entry | None:
+    """One entry by its id; None where it is gone."""
+    client: Any = redis
+    found = list(_entries(stream, await client.xrange(stream, min=entry_id, max=entry_id)))
+    return found[0] if found else None
+
+
+async def read_on(redis: Redis, positions: dict[str, str], block_ms: int | None) -> list[Entry]:
+    """What came after *positions*, which move on; waits for the first, at most *block_ms*."""
+    client: Any = redis
+    reply = await client.xread(positions, count=100, block=block_ms) or []
+    found = [
+        entry
+        for stream, page in (reply.items() if isinstance(reply, dict) else reply)
+        for entry in _entries(stream.decode(), page)
+    ]
+    for entry in found:
+        positions[entry.stream] = entry.id
+    return found
+
+
+async def ends(redis: Redis, names: Iterable[str]) -> dict[str, str]:
+    """Where each stream ends now: reading on from there gives what is new."""
+    last = {name: await newest(redis, name) for name in names}
+    return {name: "0-0" if entry is None else entry.id for name, entry in last.items()}
+
+
+async def mentions(redis: Redis, stream: str, name: str, value: str) -> list[Entry]:
+    """The entries whose field *name* is *value*, oldest first."""
+    # Looking for the bytes first saves decoding all the others.
+    spelled = {json.dumps(value, ensure_ascii=ascii_only).encode() for ascii_only in (True, False)}
+    return [
+        entry
+        async for entry in entries(redis, stream)
+        if any(each in entry.data for each in spelled) and entry.fields.get(name) == value
+    ]
+
+
+async def redis_time(redis: Redis) -> float:
+    """Redis's clock, in milliseconds."""
+    seconds, micro = await redis.time()
+    return float(seconds * 1000 + micro / 1000)
+
+
+def _entries(stream: str, page: Any) -> Iterable[Entry]:
+    for entry_id, fields in page:
+        yield Entry(stream, entry_id.decode(), (fields or {}).get(b"data", b""))

@@ -1,0 +1,111 @@
+"""Commands out, answers in: by XADD and XREAD, as any bot does it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from common_models.stream_names import CommandStream, EventStream, StreamNameError, connector
+from services._runtime.redis_client import BLOCK_MS, explain
+from services.tradectl.ending import Ending, StopError, tell
+from services.tradectl.reading import Entry, ends, newest, read_on, redis_time
+
+# Connectors tell their status every ten seconds.
+GONE_AFTER = 30.0
+AFTER_ERROR = 0.5
+
+
+def connector_of(exchange: str) -> str:
+    """The connector that serves an exchange.
+
+    Raises:
+        StopError: that is no exchange's name.
+    """
+    try:
+        return connector(exchange)
+    except StreamNameError as e:
+        raise StopError(Ending.USAGE, f"exchange {exchange!r}: {e}") from None
+
+
+async def silent_for(redis: Redis, name: str) -> float | None:
+    """How long a connector has told no status, in seconds; None: it never did."""
+    last = await newest(redis, str(EventStream(name, "connector_status")))
+    if last is None:
+        return None
+    return (await redis_time(redis) - last.milliseconds) / 1000
+
+
+async def must_be_there(redis: Redis, name: str) -> None:
+    """An order that nobody reads would only expire.
+
+    Raises:
+        StopError: the connector has said nothing for too long.
+    """
+    silence = await silent_for(redis, name)
+    if silence is None:
+        raise StopError(Ending.NO, f"not sent: {name} has never said anything on this Redis")
+    if silence > GONE_AFTER:
+        raise StopError(Ending.NO, f"not sent: {name} has said nothing for {silence:.0f} s")
+
+
+@dataclass
+class Conversation:
+    """The events of one connector from a moment on, until a deadline."""
+
+    redis: Redis
+    positions: dict[str, str]
+    deadline: float
+
+    @classmethod
+    async def begin(
+        cls, redis: Redis, name: str, events: Iterable[str], seconds: float
+    ) -> "Conversation":
+        """From now on: begin it before anything is sent, so that no answer can be missed."""
+        positions = await ends(redis, [str(EventStream(name, event)) for event in events])
+        return cls(redis, positions, asyncio.get_running_loop().time() + seconds)
+
+    async def heard(self) -> AsyncIterator[Entry]:
+        """Each event as it comes, until the deadline; a Redis that is away is waited for."""
+        loop = asyncio.get_running_loop()
+        away = False
+        while (left := self.deadline - loop.time()) > 0:
+            try:
+                block_ms = max(1, min(BLOCK_MS, round(left * 1000)))
+                found = await read_on(self.redis, self.positions, block_ms)
+            except ResponseError as e:
+                raise StopError(
+                    Ending.UNKNOWN, f"it was sent, but its answer can't be read: {explain(e)}"
+                ) from None
+            except (RedisError, OSError) as e:
+                if not away:
+                    tell(f"waiting: {explain(e)}")
+                away = True
+                await asyncio.sleep(AFTER_ERROR)
+                continue
+            away = False
+            for entry in found:
+                yield entry
+
+
+async def send(redis: Redis, name: str, command: str, content: BaseModel, again: str) -> str:
+    """Put a command into its stream; its entry id. *again* says how to repeat it safely.
+
+    Raises:
+        StopError: it isn't known whether Redis took it.
+        ResponseError: Redis refused it.
+    """
+    data = content.model_dump_json(exclude_none=True)
+    client: Any = redis
+    try:
+        entry_id: bytes = await client.xadd(str(CommandStream(name, command)), {"data": data})
+    except ResponseError:
+        raise
+    except (RedisError, OSError) as e:
+        raise StopError(
+            Ending.UNKNOWN, f"{explain(e)}. Redis may have taken the command: {again}"
+        ) from None
+    return entry_id.decode()

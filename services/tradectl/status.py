@@ -1,0 +1,205 @@
+"""`tradectl status`: the services, the connectors' feeds, and how old each market stream is."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from common_models import ConnectorStatusEvent, SymbolStatus
+from common_models.stream_names import MARKET_DATA_TYPES, EventStream, MarketStream
+from services.tradectl import show
+from services.tradectl.ending import Ending
+from services.tradectl.halting import halted
+from services.tradectl.reading import Entry, connectors, moment, newest, redis_time
+from services.tradectl.sending import GONE_AFTER
+
+ASK_WITHIN = 3.0
+SIMULATOR = "exchange_simulator"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a connector said last, and how long ago, in seconds; `event` None: it isn't readable."""
+
+    name: str
+    event: ConnectorStatusEvent | None
+    age: float
+
+    @property
+    def gone(self) -> bool:
+        """True where it should have spoken since."""
+        return self.age > GONE_AFTER
+
+
+async def heard(redis: Redis) -> list[Heard]:
+    """The last word of every connector that ever spoke on this Redis."""
+    now = await redis_time(redis)
+    found = []
+    for name in await connectors(redis):
+        last = await newest(redis, str(EventStream(name, "connector_status")))
+        if last is not None:
+            found.append(Heard(name, _event(last), (now - last.milliseconds) / 1000))
+    return found
+
+
+def _event(entry: Entry) -> ConnectorStatusEvent | None:
+    try:
+        return ConnectorStatusEvent.model_validate_json(entry.data)
+    except ValidationError:
+        return None
+
+
+async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> Ending:
+    """Show how everything is; DONE where all of it works."""
+    said = await heard(redis)
+    services = await _services(urls)
+    if not any(each.event and each.event.world == "simulator" for each in said):
+        # Nobody misses the simulator on a live exchange.
+        services = [s for s in services if s["service"] != SIMULATOR or s["state"] != "no answer"]
+    feeds = [_feed(each, symbol) for each in said if each.event for symbol in each.event.symbols]
+    streams = await _streams(redis, said)
+    reason = await halted(redis)
+    if as_json:
+        found = {
+            "halted": reason,
+            "services": services,
+            "connectors": [_connector(each) for each in said],
+            "feeds": feeds,
+            "streams": streams,
+        }
+        show.as_json(found)
+    else:
+        _show(services, said, feeds, streams)
+        if reason is not None:
+            show.line(f"HALTED: {reason}")
+    well = (
+        bool(said)
+        and all(service["state"] == "ready" for service in services)
+        and all(feed["state"] == "live" for feed in feeds)
+        and not any(each.gone or each.event is None for each in said)
+    )
+    return Ending.DONE if well else Ending.NO
+
+
+def _show(
+    services: list[dict[str, Any]],
+    said: list[Heard],
+    feeds: list[dict[str, Any]],
+    streams: list[dict[str, Any]],
+) -> None:
+    show.table(
+        "services",
+        ("service", "state", "why"),
+        [_values(row, "service state why") for row in services],
+    )
+    show.table(
+        "connectors" if said else "no connector has spoken on this Redis",
+        ("connector", "state", "silent for", "world", "trading", "stopped", "dropped"),
+        [
+            _values(_connector(each), "connector state silent_s world trading stopped dropped")
+            for each in said
+        ],
+    )
+    show.table(
+        "feeds",
+        ("exchange", "symbol", "state", "since", "silent at most", "trades lost", "why"),
+        [_values(row, "exchange symbol state since silent_s trades_lost why") for row in feeds],
+    )
+    show.table(
+        "market streams (lag: from the exchange's own time until it was in Redis)",
+        ("stream", "age of newest", "lag", "entries"),
+        [_values(row, "stream age_s lag_s entries") for row in streams],
+    )
+
+
+def _values(row: dict[str, Any], names: str) -> list[Any]:
+    return [_shown(name, row[name]) for name in names.split()]
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Seconds as people say them."""
+    return show.span(value) if name.endswith("_s") and value is not None else value
+
+
+async def _services(urls: dict[str, str]) -> list[dict[str, Any]]:
+    timeout = aiohttp.ClientTimeout(total=ASK_WITHIN)
+    async with aiohttp.ClientSession(timeout=timeout) as http, asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(_ask(http, name, url)) for name, url in urls.items()]
+    return [task.result() for task in asked]
+
+
+async def _ask(http: aiohttp.ClientSession, name: str, url: str) -> dict[str, Any]:
+    try:
+        async with http.get(f"{url}/ready") as response:
+            report: Any = await response.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as e:
+        return {"service": name, "state": "no answer", "why": f"{url}: {e.__class__.__name__}"}
+    if not isinstance(report, dict) or report.get("service") != name:
+        return {"service": name, "state": "no answer", "why": f"{url} is answered by another"}
+    parts: dict[str, Any] = report.get("parts") or {}
+    waits = [f"{part}: {reason}" for part, reason in parts.items() if reason != "ok"]
+    state = "ready" if report.get("ready") is True else "not ready"
+    return {"service": name, "state": state, "why": "; ".join(waits)}
+
+
+def _connector(said: Heard) -> dict[str, Any]:
+    event = said.event
+    found = {
+        "connector": said.name,
+        "state": "gone" if said.gone else "ok" if event else "unreadable",
+        "silent_s": round(said.age, 3),
+    }
+    if event is None:
+        return {**found, "world": None, "trading": None, "stopped": None, "dropped": None}
+    return {
+        **found,
+        "world": event.world,
+        "trading": "yes" if event.trading else f"no: {event.reason_code}",
+        "stopped": "; ".join(f"{part}: {why}" for part, why in event.stopped.items()),
+        "dropped": event.entries_dropped,
+    }
+
+
+def _feed(said: Heard, symbol: SymbolStatus) -> dict[str, Any]:
+    age = symbol.last_message_age
+    return {
+        "exchange": said.name.removesuffix("_connector"),
+        "symbol": symbol.symbol,
+        # What a connector said before it went is no longer true.
+        "state": "gone" if said.gone else symbol.state,
+        "since": symbol.since.isoformat(timespec="seconds"),
+        "silent_s": None if age is None else round(age + said.age, 3),
+        "trades_lost": symbol.trades_lost,
+        "why": symbol.reason or "",
+    }
+
+
+async def _streams(redis: Redis, said: list[Heard]) -> list[dict[str, Any]]:
+    rows = []
+    for each in said:
+        for symbol in each.event.symbols if each.event else ():
+            for data_type in MARKET_DATA_TYPES:
+                exchange = each.name.removesuffix("_connector")
+                rows.append(
+                    await _stream(redis, MarketStream.of(exchange, symbol.symbol, data_type))
+                )
+    return rows
+
+
+async def _stream(redis: Redis, name: MarketStream) -> dict[str, Any]:
+    last = await newest(redis, str(name))
+    row: dict[str, Any] = {"stream": str(name), "age_s": None, "lag_s": None, "entries": 0}
+    if last is None:
+        return row
+    row["age_s"] = round((await redis_time(redis) - last.milliseconds) / 1000, 3)
+    row["entries"] = await redis.xlen(str(name))
+    try:
+        told = datetime.fromisoformat(str(last.fields.get("timestamp")))
+        row["lag_s"] = round((moment(last.milliseconds) - told).total_seconds(), 3)
+    except (ValueError, TypeError):  # not a time, or one without a zone
+        row["lag_s"] = None
+    return row

@@ -1,0 +1,193 @@
+"""The story of an order: what was found of it, put in order, and what is missing. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from common_models.stream_names import CommandStream, EventStream, IndicatorStream, MarketStream
+from services.tradectl.reading import Entry, name_of
+from services.tradectl.show import number, summary
+from services.tradectl.traces import Found, order_of
+
+# What a connector refuses an order for before it is sent, with the market and the limits in view.
+GATE = frozenset(
+    {
+        "trading_disabled",
+        "halt_unreadable",
+        "halted",
+        "symbol_not_trading",
+        "book_out_of_sync",
+        "no_liquidity",
+        "percent_price",
+        "max_notional",
+        "price_collar",
+        "orders_per_minute",
+    }
+)
+# The bot's own words for having heard of an answer or a fill.
+HEARD = frozenset({"answered", "updated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step; without an `entry` it is missing, and `text` says why.
+
+    `aside`: its time is none of the story's: the exchange's, or that of a hop that comes later.
+    """
+
+    name: str
+    text: str
+    entry: Entry | None = None
+    aside: bool = False
+
+    @property
+    def missing(self) -> bool:
+        """True where there is nothing to show."""
+        return self.entry is None
+
+
+def story(found: Found) -> list[Hop]:
+    """Tick, indicator, decision, risk, command, journal, and all that came after."""
+    return [
+        *_causes(found),
+        *_decision(found),
+        *_command(found),
+        *_connector_risk(found),
+        *_journal(found),
+        *_after(found),
+    ]
+
+
+def _causes(found: Found) -> Iterator[Hop]:
+    if not found.decisions:
+        for name in ("tick", "indicator"):
+            yield Hop(name, "without a decision nothing says what led to the order")
+        return
+    names = [_cause_name(entry) for entry in found.causes]
+    for name in ("tick", "indicator"):
+        if name not in names:
+            yield Hop(name, _why_no_cause(name, found))
+    for name, entry in zip(names, found.causes, strict=True):
+        yield Hop(name, _said(entry, "symbol", "exchange", "caused_by"), entry)
+
+
+def _cause_name(entry: Entry) -> str:
+    return _kind(entry.stream)
+
+
+def _kind(stream: str) -> str:
+    match name_of(stream):
+        case MarketStream():
+            return "tick"
+        case IndicatorStream():
+            return "indicator"
+        case _:
+            return "cause"
+
+
+def _why_no_cause(name: str, found: Found) -> str:
+    gone = [cause for cause in found.gone if _kind(cause.partition(" ")[0]) == name]
+    if gone:
+        return f"no longer in its stream: {', '.join(gone)}"
+    return "nothing that led to the decision names one"
+
+
+def _decision(found: Found) -> Iterator[Hop]:
+    if not found.decisions:
+        why = "not the bot's order, or its stream no longer reaches back so far"
+        yield Hop("decision", f"none in bot:events:decision: {why}")
+        yield Hop("risk (bot)", "without a decision there was none")
+        return
+    first = found.decisions[0]
+    fields = first.fields
+    wanted = " ".join(number(fields.get(name)) for name in ("side", "quantity", "symbol"))
+    at = f" at {number(fields['price'])}" if fields.get("price") else ""
+    reason = f"{fields.get('strategy')}: {wanted}{at}: {fields.get('reason')}"
+    yield Hop("decision", reason, first)
+    match fields.get("outcome"):
+        case "sent":
+            text = "passed the bot's limits, and sent"
+        case "observed":
+            text = "passed the bot's limits; not sent: BOT_MODE is observe"
+        case "refused":
+            text = f"refused: {fields.get('reason_code')}: {fields.get('refusal')}"
+        case outcome:
+            text = f"not told: the first that is kept of the decision is {outcome!r}"
+    yield Hop("risk (bot)", text, first)
+
+
+def _command(found: Found) -> Iterator[Hop]:
+    outcome = found.decisions[0].fields.get("outcome") if found.decisions else None
+    if not found.commands and outcome in ("observed", "refused"):
+        yield Hop("command", "none was sent")
+    elif not found.commands and not found.letters:
+        yield Hop("command", "none with this id is in a place_order stream (any more)")
+    for entry in found.commands[:1]:  # those that ask again come in their time
+        yield Hop("command", _said(entry, "client_order_id"), entry)
+    for entry in found.letters:
+        yield Hop("dead letter", _said(entry, "content", "encoding"), entry)
+
+
+def _responses(found: Found) -> list[Entry]:
+    return [entry for entry in found.after if _after_name(entry) == "response"]
+
+
+def _connector_risk(found: Found) -> Iterator[Hop]:
+    responses = _responses(found)
+    if not responses:
+        return
+    entry = responses[0]
+    status, code = entry.fields.get("status"), entry.fields.get("reason_code")
+    if code in GATE:
+        text = f"refused: {code}"
+    elif status in ("accepted", "unknown") or code == "exchange_rejected":
+        text = "passed the connector's limits, and sent"
+    else:
+        text = f"not told: the answer is {status} ({code})"
+    yield Hop("risk (connector)", text, entry, aside=True)
+
+
+def _journal(found: Found) -> Iterator[Hop]:
+    if not found.records:
+        yield Hop("journal", "no record: never claimed, or closed more than 7 days ago")
+    for entry in found.records:
+        fields = entry.fields
+        names = ("state", "entry_id", "sent_quantity", "sent_price", "provisional", "validity")
+        shown = summary({name: fields.get(name) for name in names})
+        yield Hop(
+            "journal", f"{shown} (the time is the request's, by the exchange's clock)", entry, True
+        )
+
+
+def _after(found: Found) -> Iterator[Hop]:
+    heard = [entry for entry in found.decisions if entry.fields.get("outcome") in HEARD]
+    answered = bool(_responses(found))
+    if not answered and (found.commands or found.records):
+        yield Hop("response", "no connector has answered")
+    names = []
+    for entry in sorted([*found.commands[1:], *found.after, *heard], key=order_of):
+        names.append(_after_name(entry))
+        yield Hop(names[-1], _said(entry, "client_order_id", "symbol", "exchange"), entry)
+    accepted = any(entry.fields.get("status") == "accepted" for entry in _responses(found))
+    if accepted and not {"status", "fill"} & set(names):
+        yield Hop("status", "accepted, but no status was told (yet, or any more)")
+
+
+_AFTER = {"order_response": "response", "command_response": "answer", "decision": "bot heard"}
+
+
+def _after_name(entry: Entry) -> str:
+    match name_of(entry.stream):
+        case EventStream(event="order_status"):
+            return "fill" if entry.fields.get("trades") else "status"
+        case EventStream(event=event):
+            return _AFTER.get(event, event)
+        case CommandStream(command=command):
+            return "command again" if command == "place_order" else command
+        case _:
+            return "event"
+
+
+def _said(entry: Entry, *but: str) -> str:
+    """What an entry says, without what stands elsewhere in the story."""
+    left_out = {*but, "timestamp", "client_request_id"}
+    return summary({name: value for name, value in entry.fields.items() if name not in left_out})

@@ -1,0 +1,159 @@
+"""`tradectl tail`: entries of any streams as they come, decoded."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis.asyncio import Redis
+
+from common_models.stream_names import IndicatorStream, MarketStream, joined
+from services._runtime.redis_client import BLOCK_MS
+from services.tradectl import show
+from services.tradectl.ending import Ending, StopError
+from services.tradectl.reading import Entry, ends, moment, name_of, read_on, redis_time, streams
+
+GLOB = re.compile(r"[*?\[]")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+IDS = (
+    "client_order_id",
+    "order_id",
+    "client_request_id",
+    "decision_id",
+    "command_id",
+    "trade_id",
+)
+# New streams that match a glob are looked for so often, in rounds of reading.
+LOOK_EVERY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entries are wanted; None: any."""
+
+    symbol: str | None = None
+    id: str | None = None
+
+    def wants(self, entry: Entry) -> bool:
+        """True where the entry is about that symbol, and carries that id."""
+        fields = entry.fields
+        return self._symbol_fits(entry, fields) and (
+            self.id is None
+            or entry.id == self.id
+            or any(fields.get(name) == self.id for name in IDS)
+        )
+
+    def _symbol_fits(self, entry: Entry, fields: dict[str, Any]) -> bool:
+        if self.symbol is None:
+            return True
+        pair = joined(self.symbol)
+        name = name_of(entry.stream)
+        if isinstance(name, MarketStream | IndicatorStream):
+            return name.pair == pair
+        return joined(str(fields.get("symbol") or "")) == pair
+
+
+async def start_of(redis: Redis, text: str) -> str | None:
+    """The id that reading starts behind, from what a person wrote; None: at what is new.
+
+    Raises:
+        StopError: it is none of the forms.
+    """
+    if text == "new":
+        return None
+    if text in ("0", "all"):
+        return "0-0"
+    if re.fullmatch(r"\d+-\d+", text):
+        return text
+    if found := re.fullmatch(r"(\d+)([smhd])", text):
+        now = await redis_time(redis)
+        return _before(now - int(found[1]) * UNITS[found[2]] * 1000)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise StopError(
+            Ending.USAGE,
+            f"--from {text!r}: want new, all, an entry's id, a time ago such as 90s, 5m, 2h or 1d, "
+            "or a time with its zone such as 2026-11-22T12:00:00Z",
+        )
+    return _before(at.timestamp() * 1000)
+
+
+def _before(milliseconds: float) -> str:
+    """The id behind which everything from that moment on lies."""
+    return f"{max(0, int(milliseconds) - 1)}-18446744073709551615"
+
+
+async def tail(
+    redis: Redis,
+    patterns: Sequence[str],
+    start: str,
+    wanted: Filter,
+    *,
+    count: int | None,
+    follow: bool,
+    as_json: bool,
+) -> Ending:
+    """Show entries of the streams that match, until *count* were shown, or for ever."""
+    first = await start_of(redis, start)
+    positions = await _positions(redis, patterns, first)
+    if not positions and not follow:
+        raise StopError(Ending.NO, f"no stream matches {' '.join(patterns)}")
+    shown = rounds = 0
+    while True:
+        # A stream that appears later is read from its beginning: all of it is new.
+        rounds += 1
+        if follow and rounds % LOOK_EVERY == 0:
+            found = await _positions(redis, patterns, "0-0")
+            positions |= {name: at for name, at in found.items() if name not in positions}
+        entries = await _read(redis, positions, follow=follow)
+        if not entries and not follow:
+            return Ending.DONE
+        # Redis gives stream after stream: within what came together the order is made right.
+        for entry in sorted(entries, key=_order):
+            if wanted.wants(entry):
+                _show(entry, as_json=as_json)
+                shown += 1
+                if shown == count:
+                    return Ending.DONE
+
+
+async def _positions(redis: Redis, patterns: Sequence[str], start: str | None) -> dict[str, str]:
+    names: list[str] = []
+    for pattern in patterns:
+        # A name without a glob is waited for, even where it isn't there yet.
+        names += await streams(redis, pattern) if GLOB.search(pattern) else [pattern]
+    return await ends(redis, names) if start is None else dict.fromkeys(names, start)
+
+
+async def _read(redis: Redis, positions: dict[str, str], *, follow: bool) -> list[Entry]:
+    if positions:
+        return await read_on(redis, positions, BLOCK_MS if follow else None)
+    # Nothing matches yet: XREAD needs a stream, so one that can't be stands in for it.
+    return await read_on(redis, {"tradectl:nothing": "0-0"}, BLOCK_MS)
+
+
+def _order(entry: Entry) -> tuple[int, int]:
+    milliseconds, _, sequence = entry.id.partition("-")
+    return int(milliseconds), int(sequence)
+
+
+def _show(entry: Entry, *, as_json: bool) -> None:
+    fault = entry.fault()
+    if as_json:
+        text = entry.data.decode("utf-8", "replace")
+        found: dict[str, Any] = {
+            "stream": entry.stream,
+            "id": entry.id,
+            "time": moment(entry.milliseconds).isoformat(),
+            "data": entry.fields or text,
+        }
+        show.as_json(found | ({"fault": fault} if fault else {}), indent=None)
+        return
+    fields = {name: value for name, value in entry.fields.items() if name != "exchange"}
+    said = show.summary(fields) if fields else entry.data.decode("utf-8", "replace")
+    warning = f"NOT VALID ({fault}) " if fault else ""
+    show.line(f"{show.clock_time(moment(entry.milliseconds))} {entry.stream} {warning}{said}")

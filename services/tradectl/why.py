@@ -1,0 +1,76 @@
+"""`tradectl why`: the whole story of one order, hop by hop, and where a hop is missing."""
+
+from datetime import datetime
+from typing import Any
+
+from redis.asyncio import Redis
+
+from services.tradectl import show
+from services.tradectl.ending import Ending, tell
+from services.tradectl.reading import moment
+from services.tradectl.story import Hop, story
+from services.tradectl.traces import gather
+
+
+async def why(redis: Redis, order: str, exchange: str | None, *, as_json: bool) -> Ending:
+    """Tell the story of one order; NO where nobody has heard of it."""
+    found = await gather(redis, order, exchange)
+    if not found:
+        tell(f"tradectl: nothing here has ever mentioned the order {order!r}")
+        return Ending.NO
+    stories = {each.connector: _rows(story(each)) for each in found}
+    if as_json:
+        told = [{"connector": name, "hops": rows} for name, rows in stories.items()]
+        show.as_json({"client_order_id": order, "stories": told})
+        return Ending.DONE
+    for name, rows in stories.items():
+        show.table(
+            f"why {show.clean(order)} at {name} (times in UTC, by Redis's clock)",
+            ("hop", "time", "after", "its own time", "what", "entry"),
+            [_shown(row) for row in rows],
+        )
+    return Ending.DONE
+
+
+def _shown(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["hop"],
+        _clock(row["time"]),
+        "" if row["after_ms"] is None else show.span(row["after_ms"] / 1000),
+        _clock(row["own_time"]),
+        ("MISSING: " if row["missing"] else "") + row["what"],
+        f"{row['stream']} {row['id']}" if row["stream"] else "",
+    )
+
+
+def _rows(hops: list[Hop]) -> list[dict[str, Any]]:
+    """The hops with their times: `after_ms` is since the hop before that has one."""
+    rows = []
+    before: int | None = None
+    for hop in hops:
+        at = None if hop.entry is None else hop.entry.milliseconds
+        fields = {} if hop.entry is None else hop.entry.fields
+        rows.append(
+            {
+                "hop": hop.name,
+                "missing": hop.missing,
+                "time": None if at is None else moment(at).isoformat(),
+                "after_ms": None if at is None or before is None or hop.aside else at - before,
+                "own_time": None if hop.aside else fields.get("timestamp"),
+                "stream": None if hop.entry is None else hop.entry.stream,
+                "id": None if hop.entry is None else hop.entry.id,
+                "what": hop.text,
+                "data": fields or None,
+            }
+        )
+        if at is not None and not hop.aside:
+            before = at
+    return rows
+
+
+def _clock(at: Any) -> str:
+    """Only the time of day: the entry's id holds the rest."""
+    try:
+        return show.clock_time(datetime.fromisoformat(at))
+    except (TypeError, ValueError):
+        return ""
