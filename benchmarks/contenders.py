@@ -137,7 +137,14 @@ class Cryptofeed:
         """`cryptofeed_peer.py`; it keeps its list of symbols below XDG_CACHE_HOME."""
         script = Path(__file__).with_name("cryptofeed_peer.py")
         ports = [str(feeder), str(redis)]
-        command = [str(self.python), str(script), work, *ports, json.dumps(dict(self.options))]
+        command = [
+            str(self.python),
+            "-P",
+            str(script),
+            work,
+            *ports,
+            json.dumps(dict(self.options)),
+        ]
         return command, {"XDG_CACHE_HOME": "."}
 
     def streams(self, work: str) -> list[str]:

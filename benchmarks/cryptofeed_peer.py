@@ -27,7 +27,9 @@ Binance.rest_endpoints = [
         routes=Routes("/api/v3/exchangeInfo", l2book="/api/v3/depth?symbol={}&limit={}"),
     )
 ]
-handler = FeedHandler(config={"uvloop": True, "log": {"filename": "", "level": "WARNING"}})
+handler = FeedHandler(
+    config={"uvloop": True, "log": {"filename": "cryptofeed.log", "level": "WARNING"}}
+)
 if sys.version_info < (3, 12):
     # Its older releases ask for a loop that uvloop no longer makes by itself.
     asyncio.set_event_loop(asyncio.new_event_loop())

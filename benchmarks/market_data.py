@@ -23,7 +23,16 @@ from redis import Redis
 from benchmarks import frames, peers
 from benchmarks.contenders import Contender, Cryptofeed, Ours
 from benchmarks.pinned import ROOT, cores, pin
-from benchmarks.report import Pair, bot_line, burst_lines, luno_line, memory_line, steady_lines
+from benchmarks.report import (
+    Pair,
+    bot_line,
+    burst_lines,
+    late_line,
+    lost_line,
+    luno_line,
+    memory_line,
+    steady_lines,
+)
 from benchmarks.rig import Result, Rig
 from services._local.ports import quiet_port
 from services._local.redis_server import RedisServer
@@ -49,7 +58,9 @@ class Bench:
         self._ours = Ours()
         self._lossless = Cryptofeed("cryptofeed", python, patient)
         self._prompt = Cryptofeed("cryptofeed", python, {**patient, **prompt})
-        self._default = Cryptofeed("cryptofeed by default", python, {})
+        # Releases before 3 have nothing to choose.
+        drops = environment.has_overflow
+        self._default = Cryptofeed("cryptofeed's default", python, {}) if drops else None
 
     def bursts(self, work: str, pairs: int) -> list[str]:
         """As fast as each of them reads."""
@@ -61,20 +72,26 @@ class Bench:
                 return self._rig.burst(contender, work, feed, port, whole=whole)
 
             found = [Pair(run(self._ours), run(self._lossless)) for _ in range(pairs)]
-            lines = burst_lines(work, found, run(self._default, whole=False))
-        return [*lines, memory_line(found)] if work == "trades" else lines
+            lines = burst_lines(work, found)
+            if work == "trades":
+                lines.append(memory_line(found))
+            if self._default is not None:
+                lines.append(lost_line(work, run(self._default, whole=False)))
+        return lines
 
     def steady(self, pairs: int) -> list[str]:
         """A thousand trades a second, and how soon each can be read."""
         with ExitStack() as stack:
-            contenders = (self._ours, self._prompt, self._default)
-            feed, port = self._feeds(stack, "trades", contenders, STEADY_FRAMES)["trades"]
+            feed, port = self._feeds(stack, "trades", (self._ours,), STEADY_FRAMES)["trades"]
 
             def run(contender: Contender) -> Result:
                 return self._rig.steady(contender, "trades", feed, port, RATE)
 
             found = [Pair(run(self._ours), run(self._prompt)) for _ in range(pairs)]
-            return steady_lines(found, run(self._default))
+            lines = steady_lines(found)
+            if self._default is not None:
+                lines.append(late_line(run(self._default)))
+        return lines
 
     def luno(self, runs: int) -> list[str]:
         """Luno's busiest book, a book out for every update."""

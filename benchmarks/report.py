@@ -43,8 +43,8 @@ def _both(
     return ours, theirs, median(ratios), f"{min(ratios):.2f} to {max(ratios):.2f}"
 
 
-def burst_lines(work: str, pairs: Sequence[Pair], default: Result) -> list[str]:
-    """Entries a second, CPU a frame, and what cryptofeed's default loses."""
+def burst_lines(work: str, pairs: Sequence[Pair]) -> list[str]:
+    """Entries a second and CPU a frame."""
     ours, theirs, ratio, spread = _both(pairs, lambda result: result.rate)
     goal = RATE_GOALS[work]
     rate = _line(
@@ -58,11 +58,15 @@ def burst_lines(work: str, pairs: Sequence[Pair], default: Result) -> list[str]:
     ours, theirs, ratio, spread = _both(pairs, lambda result: result.cpu_each)
     each = f"{ours * 1e6:.2f} µs | {theirs * 1e6:.1f} µs"
     cpu = f"| … CPU a frame | {each} | {ratio:.2f} ({spread}) | |"
-    lost = (
-        f"cryptofeed's default (`drop_oldest`) in the same burst of {work}: {default.rate:,.0f}/s "
-        f"come out, {default.lost:.0%} of the frames are lost."
+    return [rate, cpu]
+
+
+def lost_line(work: str, default: Result) -> str:
+    """What cryptofeed's default loses of a burst."""
+    return (
+        f"cryptofeed's default (`drop_oldest`) in a burst of {work}: {default.rate:,.0f}/s come "
+        f"out, {default.lost:.0%} of the frames are lost."
     )
-    return [rate, cpu, lost]
 
 
 def memory_line(pairs: Sequence[Pair]) -> str:
@@ -90,7 +94,7 @@ def _quantile(share: float) -> Callable[[Result], float]:
     return value
 
 
-def steady_lines(pairs: Sequence[Pair], default: Result) -> list[str]:
+def steady_lines(pairs: Sequence[Pair]) -> list[str]:
     """CPU and latency at a steady rate."""
     ours, theirs, ratio, spread = _both(pairs, lambda result: result.cpu_each)
     lines = [
@@ -115,11 +119,13 @@ def steady_lines(pairs: Sequence[Pair], default: Result) -> list[str]:
                 reached=goal is None or ratio <= goal,
             )
         )
-    told = ", ".join(f"{_quantile(share)(default):.0f} ms" for share in (0.5, 0.99))
-    lines.append(
-        f"cryptofeed's default (batches of up to 0.5 s) at 1,000 trades/s, p50, p99: {told}."
-    )
     return lines
+
+
+def late_line(default: Result) -> str:
+    """How long cryptofeed's default holds an entry back."""
+    told = ", ".join(f"{_quantile(share)(default):.0f} ms" for share in (0.5, 0.99))
+    return f"cryptofeed's default (batches of up to 0.5 s) at 1,000 trades/s, p50 and p99: {told}."
 
 
 def luno_line(runs: Sequence[Result]) -> str:
