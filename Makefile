@@ -21,6 +21,7 @@ $(VENV)/.ready: requirements.lock requirements-dev.lock
 	@rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --only-binary :all: --require-hashes -r requirements-dev.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: setup  ## everything on this machine, on simulated markets; RUN_SECONDS=20 stops by itself
