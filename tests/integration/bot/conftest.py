@@ -1,0 +1,39 @@
+"""Bots in paper mode on a real Redis, whose connectors are played."""
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from redis.asyncio import Redis
+
+from services._local.redis_server import RedisServer
+from tests.support.bot import Bot, running_bot
+from tests.support.bot_stage import Stage
+
+
+class StartBot(Protocol):
+    """What starts a bot."""
+
+    def __call__(self, strategies: str, **settings: str) -> AbstractAsyncContextManager[Bot]:
+        """A bot in paper mode with these strategies."""
+
+
+@pytest.fixture
+def stage(redis: Redis) -> Stage:
+    """The other side of the streams."""
+    return Stage(redis)
+
+
+@pytest.fixture
+async def bots(stage: Stage, redis: Redis, redis_server: RedisServer, tmp_path: Path) -> StartBot:
+    """Starts bots, on markets that are open."""
+    runs = iter(range(10))
+    await stage.open()
+
+    def start(strategies: str, **settings: str) -> AbstractAsyncContextManager[Bot]:
+        given = {"BOT_MODE": "paper", "STRATEGIES": strategies, **settings}
+        folder = tmp_path / f"bot-{next(runs)}"
+        return running_bot(redis, redis_server.url, folder, **given)
+
+    return start

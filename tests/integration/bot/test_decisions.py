@@ -1,0 +1,226 @@
+"""What becomes of a strategy's intents: a real bot on a real Redis, its connectors played."""
+
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from common_models.stream_names import HALT
+from services._local.redis_server import RedisServer
+from tests.integration.bot.conftest import StartBot
+from tests.support.bot import Bot, running_bot
+from tests.support.bot_stage import Stage, ago
+from tests.support.eventually import eventually_async
+
+PLUGINS = "tests.support.bot_strategies"
+INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT:0.002"
+ASKING = f"{PLUGINS}.Asking:binance:BTC/USDT:0.002"
+
+
+async def test_no_second_order_while_one_is_pending(stage: Stage, bots: StartBot) -> None:
+    """Until the first has ended; each refusal says what it waits for."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        first = await stage.command()
+        await stage.ticker()
+        refused = await bot.refusal("pending")
+        assert refused.refusal == f"order {first.client_order_id} is sent"
+        await stage.answer(first, "accepted")
+        await stage.became(first, "partially_filled", 0.001)
+        await bot.decision(lambda each: each.order_status == "partially_filled")
+        await stage.ticker()
+        assert [c.client_order_id for c in await stage.commands()] == [first.client_order_id]
+        await stage.became(first, "filled", 0.002)
+        await bot.decision(lambda each: each.order_status == "filled")
+        await stage.ticker()
+        second = await stage.command(2)
+        assert second.client_order_id != first.client_order_id
+
+
+async def test_a_rejected_order_is_over(stage: Stage, bots: StartBot) -> None:
+    """The answer's reason is told in the chain, and the next may go."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        first = await stage.command()
+        await stage.answer(first, "rejected", reason_code="price_collar", error_message="too far")
+        told = await bot.decision(lambda each: each.outcome == "answered")
+        assert (told.order_status, told.reason_code, told.refusal) == (
+            *("rejected", "price_collar"),
+            "too far",
+        )
+        await stage.ticker()
+        await stage.command(2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason_code"),
+    [
+        ({"RISK_MAX_QUANTITY": "BTC:0.001"}, "max_quantity"),
+        ({"RISK_MAX_QUANTITY": "ETH:1"}, "max_quantity"),
+        ({"RISK_MAX_NOTIONAL": "USDT:0.1"}, "max_notional"),
+        ({"RISK_MAX_POSITION": "USDT:0.1"}, "max_position"),
+        ({"RISK_MAX_DAILY_LOSS": "ZAR:1"}, "max_daily_loss"),
+    ],
+)
+async def test_an_order_over_a_limit_is_refused_by_its_name(
+    stage: Stage, bots: StartBot, limit: dict[str, str], reason_code: str
+) -> None:
+    """Nothing is sent, and the refusal names the limit."""
+    async with bots(INSISTENT, **limit) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        refused = await bot.refusal(reason_code)
+        assert next(iter(limit)) in str(refused.refusal)
+        assert await stage.commands() == []
+
+
+async def test_a_price_far_off_the_market_is_refused(stage: Stage, bots: StartBot) -> None:
+    """A limit buy at twice the price."""
+    async with bots(f"{PLUGINS}.Distant:binance:BTC/USDT:0.002") as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        assert "RISK_PRICE_COLLAR" in str((await bot.refusal("price_collar")).refusal)
+        assert await stage.commands() == []
+
+
+async def test_orders_a_minute_are_counted_over_a_restart(stage: Stage, bots: StartBot) -> None:
+    """A bot that starts anew has sent what it sent."""
+    async with bots(INSISTENT, RISK_ORDERS_PER_MINUTE="1") as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        await stage.fill(await stage.command())
+        await bot.decision(lambda each: each.order_status == "filled")
+        assert await bot.service.end() == 0
+    async with bots(INSISTENT, RISK_ORDERS_PER_MINUTE="1") as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        assert "RISK_ORDERS_PER_MINUTE" in str((await bot.refusal("orders_per_minute")).refusal)
+        assert len(await stage.commands()) == 1
+
+
+@pytest.mark.parametrize("state", ["stale", "syncing"])
+async def test_a_stale_market_blocks(stage: Stage, bots: StartBot, state: str) -> None:
+    """What the connector doesn't stand for isn't traded on."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await stage.status(state)
+        await eventually_async(lambda: _waits_for_market(bot, state))
+        await stage.ticker()
+        assert "told so" in str((await bot.refusal("stale_market")).refusal)
+        assert await stage.commands() == []
+
+
+async def test_a_stale_indicator_blocks(stage: Stage, bots: StartBot) -> None:
+    """None, one made long ago, and one of a candle that is over; a fresh one lets it go."""
+    async with bots(ASKING) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        assert "nothing yet" in str((await bot.refusal("stale_indicator")).refusal)
+        await stage.indicator(50, timestamp=ago(15))
+        await stage.ticker()
+        late = await bot.decision(lambda each: "s old; want at most 10 s" in str(each.refusal))
+        assert late.reason_code == "stale_indicator"
+        assert await stage.commands() == []
+        await stage.indicator(50, timestamp=ago(15), timeframe="1m")
+        await stage.ticker()
+        await stage.command()
+
+
+async def test_halt_stops_new_orders_and_resuming_lets_them_go(
+    stage: Stage, bots: StartBot
+) -> None:
+    """The reason is told; a halt outlives a restart."""
+    await stage.redis.set(HALT, "lunch")
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        assert (await bot.refusal("halted")).refusal == "trading is halted: lunch"
+        assert (await bot.portfolio()).halted == "lunch"
+        assert await stage.commands() == []
+        await stage.redis.delete(HALT)
+
+        async def goes() -> bool:
+            await stage.ticker()
+            return bool(await stage.commands())
+
+        await eventually_async(goes)
+
+
+async def test_a_strategy_that_fails_is_stopped_and_the_rest_go_on(
+    stage: Stage, bots: StartBot
+) -> None:
+    """Whatever it fails with, it is named on /ready, and nobody else suffers."""
+    bad = ["Crashing", "Forgetful", "Mumbling", "Unborn"]
+    specs = [f"{PLUGINS}.{name}:binance:BTC/USDT:0.001" for name in bad]
+    async with bots(",".join([*specs, INSISTENT])) as bot:
+
+        async def all_named() -> bool:
+            await stage.ticker()
+            said = await bot.part("strategies")
+            return all(f"{PLUGINS}.{name}" in said for name in bad)
+
+        await eventually_async(all_named)
+        said = await bot.part("strategies")
+        for why in ("a strategy's own fault", "no such model", "want an Intent, or None"):
+            assert why in said
+        assert "Insistent" not in said
+        assert [c.quantity for c in await stage.commands()] == [0.002]
+        assert len(bot.logged("strategy_stopped")) == len(bad)
+
+
+async def test_observing_decides_and_sends_nothing(stage: Stage, bots: StartBot) -> None:
+    """The default: what it would have sent is told."""
+    async with bots(INSISTENT, BOT_MODE="") as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        told = await bot.decision(lambda each: each.outcome == "observed")
+        assert (told.mode, told.command_stream) == ("observe", None)
+        assert (await bot.portfolio()).mode == "observe"
+        assert await stage.commands() == []
+
+
+async def test_paper_refuses_real_money_and_a_connector_that_does_not_trade(
+    stage: Stage, bots: StartBot
+) -> None:
+    """What the connector says of itself counts."""
+    await stage.status(world="live")
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        assert "want simulator or testnet" in str((await bot.refusal("wrong_world")).refusal)
+        await stage.status(trading=False, reason_code="no_credentials")
+
+        async def refused() -> bool:
+            await stage.ticker()
+            codes = [each.reason_code for each in await bot.decisions()]
+            return "connector_not_trading" in codes
+
+        await eventually_async(refused)
+        assert await stage.commands() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"BOT_MODE": "live"}, "want LIVE_TRADING=yes-i-mean-it too"),
+        ({"BOT_MODE": "yes"}, "BOT_MODE='yes'"),
+        ({"STRATEGIES": "rsi:binance:BTC/USDT:1"}, "want one of do_nothing, rsi_reversion, sma_"),
+    ],
+)
+async def test_settings_that_cannot_be_used_end_it_with_one_clear_error(
+    redis: Redis,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    settings: dict[str, str],
+    error: str,
+) -> None:
+    """Exit code 1, before anything is read or sent."""
+    with pytest.raises(AssertionError, match=error):
+        async with running_bot(redis, redis_server.url, tmp_path / "bot", **settings):
+            pass
+
+
+async def _waits_for_market(bot: Bot, state: str) -> bool:
+    return f"{state}: told so" in await bot.part("market_data")

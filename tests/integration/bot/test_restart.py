@@ -1,0 +1,178 @@
+"""A bot that ends, in whatever way, and the one that comes after it."""
+
+import signal
+
+import msgspec
+from redis.asyncio import Redis
+
+from services.bot.journal import BOOKS, POSITIONS
+from services.bot.memory import decode
+from tests.integration.bot.conftest import StartBot
+from tests.support.bot_stage import Stage
+from tests.support.eventually import eventually, eventually_async
+
+PLUGINS = "tests.support.bot_strategies"
+INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT:0.002"
+WATCHING = f"{PLUGINS}.Watching:binance:BTC/USDT:0.002"
+
+
+async def watching_state(stage: Stage) -> dict[str, object]:
+    """What the watching strategy has saved; empty before it saved anything."""
+    data = await stage.redis.hget(BOOKS, "data")
+    if data is None:
+        return {}
+    states = decode(data)[2]
+    found: dict[str, object] = msgspec.json.decode(next(iter(states.values()), b"{}"))
+    return found
+
+
+async def until_state(stage: Stage, **wanted: object) -> None:
+    """Wait until the watching strategy has saved this."""
+
+    async def saved() -> bool:
+        state = await watching_state(stage)
+        return {name: state.get(name) for name in wanted} == wanted
+
+    await eventually_async(saved)
+
+
+async def test_killed_before_a_decision_is_written_it_decides_the_same_again(
+    stage: Stage, bots: StartBot
+) -> None:
+    """The same entry leads to the same decision, under the same id, once."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await eventually_async(lambda: stage.redis.exists(POSITIONS))
+        await bot.service.end()
+    entry_id = await stage.ticker()
+    async with bots(INSISTENT, BOT_DECISION_MAX_AGE="60", FAILPOINT="before_cut") as bot:
+        await eventually(lambda: bot.service.exited)
+    assert await stage.commands() == []
+    async with bots(INSISTENT, BOT_DECISION_MAX_AGE="60") as bot:
+        command = await stage.command()
+        told = await bot.decision(lambda each: each.outcome == "sent")
+        assert told.decision_id == command.client_order_id
+        assert told.caused_by == [f"binance:BTCUSDT:ticker {entry_id}"]
+
+
+async def test_killed_after_a_decision_is_written_it_does_not_send_it_again(
+    stage: Stage, bots: StartBot
+) -> None:
+    """The next one knows the order, and that it is pending."""
+    async with bots(INSISTENT, FAILPOINT="after_cut:kill:4") as bot:
+        await bot.until_ready()
+
+        async def killed() -> bool:
+            await stage.ticker()
+            return bot.service.exited
+
+        await eventually_async(killed)
+    first = await stage.command()
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        (order,) = (await bot.portfolio()).open_orders
+        assert (order.client_order_id, order.state) == (first.client_order_id, "sent")
+        await stage.ticker()
+        await bot.refusal("pending")
+        await stage.fill(first)
+        await bot.decision(lambda each: each.order_status == "filled")
+        assert len(await stage.commands()) == 1
+
+
+async def test_a_decision_that_is_too_old_is_dropped_with_a_reason(
+    stage: Stage, bots: StartBot
+) -> None:
+    """What was read too late isn't traded on."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await eventually_async(lambda: stage.redis.exists(POSITIONS))
+        await bot.service.end()
+    entry_id = await stage.ticker()
+
+    async def old_enough() -> bool:
+        seconds, microseconds = await stage.redis.time()
+        milliseconds = seconds * 1000 + microseconds // 1000
+        return bool(milliseconds > int(entry_id.partition("-")[0]) + 500)
+
+    await eventually_async(old_enough)
+    async with bots(INSISTENT, BOT_DECISION_MAX_AGE="0.5") as bot:
+        refused = await bot.refusal("stale_decision")
+        assert "BOT_DECISION_MAX_AGE allows 0.5 s" in str(refused.refusal)
+        assert await stage.commands() == []
+
+
+async def test_what_came_while_it_was_away_is_counted_once(stage: Stage, bots: StartBot) -> None:
+    """Trades, values, fills and balances; the strategy's own memory goes on where it was."""
+    async with bots(WATCHING) as bot:
+        await bot.until_ready()
+        await stage.indicator(50)
+        await until_state(stage, values=1)
+        await stage.ticker()
+        order = await stage.command()
+        await stage.trade()
+        await stage.became(order, "partially_filled", 0.0005)
+        await until_state(stage, tickers=1, trades=1, values=1)
+        await bot.decision(lambda each: each.order_status == "partially_filled")
+        await bot.service.end(signal.SIGKILL)
+    for _ in range(3):
+        await stage.trade()
+    await stage.indicator(60)
+    await stage.became(order, "partially_filled", 0.0005)
+    await stage.became(order, "filled", 0.002)
+    await stage.balance("BTC", 1.25)
+    for _ in range(2):
+        async with bots(WATCHING) as bot:
+            wanted = [["partially_filled", "0.0005"]] * 2 + [["filled", "0.002"]]
+            await until_state(stage, tickers=1, trades=4, values=2, orders=wanted)
+            (position,) = (await bot.portfolio()).positions
+            assert position.quantity == 0.002
+            await bot.service.end(signal.SIGKILL)
+    balances = decode(await stage.redis.hget(BOOKS, "data"))[1]
+    assert [(each.asset, each.free) for each in balances] == [("BTC", 1.25)]
+
+
+async def test_it_is_ready_at_once_on_what_the_streams_still_hold(
+    stage: Stage, bots: StartBot
+) -> None:
+    """In a quiet market nothing new comes, and what came last is still true."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await bot.service.end()
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+
+
+async def test_two_bots_on_one_redis_do_not_get_along(stage: Stage, bots: StartBot) -> None:
+    """The one that finds another's hand in its books ends, and says why."""
+    async with bots(INSISTENT) as first, bots(INSISTENT) as second:
+
+        async def one_has_ended() -> bool:
+            return first.service.exited or second.service.exited
+
+        await eventually_async(one_has_ended)
+        ended = first if first.service.exited else second
+        assert ended.service.process.returncode == 1
+        assert "want one bot for one Redis" in ended.logged("service_failed")[0]["error"]
+
+
+async def test_books_that_cannot_be_read_end_it(stage: Stage, redis: Redis, bots: StartBot) -> None:
+    """Nobody trades on books that are guessed."""
+    await stage.redis.hset(BOOKS, mapping={"revision": "x:1", "data": "{"})
+    async with bots(INSISTENT) as bot:
+        await eventually(lambda: bot.service.exited)
+        assert f"{BOOKS} can't be read" in bot.logged("service_failed")[0]["error"]
+
+
+async def test_a_redis_that_forgot_is_given_the_books_again(stage: Stage, bots: StartBot) -> None:
+    """What it holds isn't lost with the server's memory."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        order = await stage.command()
+        await stage.fill(order)
+        await bot.decision(lambda each: each.order_status == "filled")
+        await stage.redis.flushall()
+        await eventually_async(lambda: stage.redis.hexists(BOOKS, "data"))
+        books = decode(await stage.redis.hget(BOOKS, "data"))[0]
+        assert books.orders[order.client_order_id].state == "filled"
+        assert bot.logged("books_gone")

@@ -1,0 +1,122 @@
+"""Kill a trading bot again and again, and compare what it knows with what the exchange knows."""
+
+import asyncio
+import json
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from common_models.stream_names import HALT, CommandStream
+from services.bot.journal import BOOKS
+from services.bot.memory import decode
+from services.bot.portfolio import Books
+from tests.support.bot import Bot, running_bot
+from tests.support.eventually import eventually, eventually_async
+from tests.support.trading import TradingDesk
+
+STRATEGY = "tests.support.bot_strategies.Restless"
+KILLS = 2
+
+
+async def carry_out(desk: TradingDesk, seed: int, folder: Path) -> int:
+    """Run, kill and start a bot; then compare. How many orders it had placed in the end.
+
+    Raises:
+        AssertionError: the bot's view isn't the exchange's; with the seed.
+    """
+    chance = random.Random(seed)
+    market = desk.market
+    settings = {
+        "BOT_MODE": "paper",
+        "STRATEGIES": f"{STRATEGY}:{market.venue.exchange}:{market.symbol}:{market.quantity}",
+        "RISK_ORDERS_PER_MINUTE": "10000",
+    }
+    redis: Any = desk.redis
+    await redis.delete(HALT)
+    for kill in range(KILLS):
+        failpoint = chance.choice(["before_cut", "after_cut", ""])
+        if failpoint:
+            settings["FAILPOINT"] = f"{failpoint}:kill:{chance.randint(2, 12)}"
+        else:
+            settings.pop("FAILPOINT", None)
+        where = folder / f"{seed}-{kill}"
+        async with running_bot(desk.redis, desk.redis_url, where, **settings) as bot:
+            if failpoint:
+                await eventually(_has_ended(bot), within=40)
+            else:
+                await _some_are_sent(bot, chance.randint(1, 4))
+                await asyncio.sleep(chance.random() * 0.2)  # any moment will do
+                await bot.service.end(signal.SIGKILL)
+    settings.pop("FAILPOINT", None)
+    async with running_bot(desk.redis, desk.redis_url, folder / f"{seed}-last", **settings) as bot:
+        await _some_are_sent(bot, 1)
+        await redis.set(HALT, "the end of the run")
+        await bot.refusal("halted")
+        await eventually_async(lambda: _agrees(desk), within=40)
+        faults = await differences(desk)
+        assert not faults, f"seed {seed}: {faults}"
+        assert await bot.service.end() == 0
+    return len((await desk.ledger())["orders"])
+
+
+async def differences(desk: TradingDesk) -> list[str]:
+    """Where the bot's books and the exchange's ledger differ; and what happened twice."""
+    books, ledger = await _books(desk), await desk.ledger()
+    redis: Any = desk.redis
+    entries = await redis.xrange(str(CommandStream(desk.name, "place_order")))
+    commands = Counter(json.loads(fields[b"data"])["client_order_id"] for _, fields in entries)
+    faults = [f"{each} was commanded {n} times" for each, n in commands.items() if n > 1]
+    at_venue = {order["client_order_id"]: order for order in ledger["orders"]}
+    if len(at_venue) != len(ledger["orders"]):
+        faults.append("an id has two orders")
+    faults += [f"{each} wasn't commanded" for each in at_venue if each not in commands]
+    faults += [f"{each} is unknown to the bot" for each in books.orders if each not in commands]
+    for order in books.orders.values():
+        found = at_venue.get(order.id)
+        filled = Decimal(found["filled_quantity"]) if found else Decimal(0)
+        if not order.ended:
+            faults.append(f"{order.id} is {order.state}")
+        if filled != order.filled:
+            faults.append(f"{order.id}: filled {order.filled}, at the exchange {filled}")
+    held = sum((_signed(order) for order in at_venue.values()), Decimal(0))
+    told = sum((each.quantity for each in books.holdings.values()), Decimal(0))
+    if held != told:
+        faults.append(f"position {told}, at the exchange {held}")
+    return faults
+
+
+async def _agrees(desk: TradingDesk) -> bool:
+    return not await differences(desk)
+
+
+async def _books(desk: TradingDesk) -> Books:
+    redis: Any = desk.redis
+    return decode(await redis.hget(BOOKS, "data"))[0]
+
+
+def _has_ended(bot: Bot) -> Callable[[], bool]:
+    return lambda: bot.service.exited
+
+
+async def _some_are_sent(bot: Bot, more: int) -> None:
+    """Wait until it has sent so many more."""
+
+    async def sent() -> int:
+        return sum(each.outcome == "sent" for each in await bot.decisions())
+
+    wanted = await sent() + more
+
+    async def enough() -> bool:
+        assert not bot.service.exited, bot.service.log.read_text()
+        return await sent() >= wanted
+
+    await eventually_async(enough, within=40)
+
+
+def _signed(order: dict[str, Any]) -> Decimal:
+    filled = Decimal(order["filled_quantity"])
+    return filled if order["side"].lower() in ("buy", "bid") else -filled

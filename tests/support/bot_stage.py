@@ -1,0 +1,131 @@
+"""Plays both connectors and the indicator host to a bot, message by message."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+
+from common_models import (
+    AccountBalanceEvent,
+    IndicatorValue,
+    OrderResponseEvent,
+    OrderStatusUpdateEvent,
+    PlaceOrderCommand,
+)
+from common_models.stream_names import CommandStream, EventStream, IndicatorStream, MarketStream
+from tests.support.eventually import eventually_async
+from tests.support.market_data import connector_status, order_book, ticker, trade
+
+COMMANDS = str(CommandStream("binance_connector", "place_order"))
+
+
+class Stage:
+    """What is said to a bot that watches BTC/USDT on Binance, and what it commands."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis: Any = redis
+
+    async def put(self, stream: object, message: BaseModel) -> str:
+        """One entry; its id."""
+        data = message.model_dump_json()
+        entry_id: bytes = await self.redis.xadd(str(stream), {"data": data})
+        return entry_id.decode()
+
+    async def status(self, state: str = "live", **changes: Any) -> None:
+        """Both connectors tell how they are."""
+        for exchange, symbol in (("binance", "BTC/USDT"), ("luno", "XBT/ZAR")):
+            event = connector_status(symbol, exchange, state, reason="told so")
+            stream = EventStream(f"{exchange}_connector", "connector_status")
+            await self.put(stream, event.model_copy(update=changes))
+
+    async def book(self, middle: float = 100.5) -> None:
+        """Books of both exchanges."""
+        for exchange, symbol in (("binance", "BTC/USDT"), ("luno", "XBT/ZAR")):
+            stream = MarketStream.of(exchange, symbol, "orderbook")
+            await self.put(stream, order_book(symbol, exchange, middle))
+
+    async def ticker(self, last: float = 100.5) -> str:
+        """Tickers of both exchanges; the id of Binance's."""
+        await self.put(MarketStream.of("luno", "XBT/ZAR", "ticker"), ticker("XBT/ZAR", "luno"))
+        return await self.put(MarketStream.of("binance", "BTC/USDT", "ticker"), ticker(last=last))
+
+    async def trade(self, price: float = 100.5) -> str:
+        """A trade on Binance."""
+        return await self.put(MarketStream.of("binance", "BTC/USDT", "trades"), trade(price=price))
+
+    async def open(self) -> None:
+        """All that a bot needs to be ready."""
+        await self.status()
+        await self.book()
+        await self.ticker()
+
+    async def indicator(self, value: float, name: str = "rsi_14", **changes: Any) -> str:
+        """A value, of just now unless *changes* say otherwise."""
+        message = IndicatorValue(
+            value=value, indicator_name=name, symbol="BTC/USDT", exchange="binance"
+        )
+        stream = IndicatorStream(name, "binance", "BTCUSDT")
+        return await self.put(stream, message.model_copy(update=changes))
+
+    async def commands(self) -> list[PlaceOrderCommand]:
+        """All orders that were commanded."""
+        entries = await self.redis.xrange(COMMANDS)
+        return [PlaceOrderCommand.model_validate_json(fields[b"data"]) for _, fields in entries]
+
+    async def command(self, number: int = 1) -> PlaceOrderCommand:
+        """The *number*th order, once it is there."""
+
+        async def there() -> bool:
+            return len(await self.commands()) >= number
+
+        await eventually_async(there)
+        return (await self.commands())[number - 1]
+
+    async def answer(self, command: PlaceOrderCommand, status: str, **changes: Any) -> None:
+        """The connector's answer."""
+        event = OrderResponseEvent(
+            client_order_id=command.client_order_id,
+            order_id="4711",
+            symbol=command.symbol,
+            requested_quantity=command.quantity,
+            side=command.side,
+            type=command.type,
+            status=status,
+        )
+        stream = EventStream("binance_connector", "order_response")
+        await self.put(stream, event.model_copy(update=changes))
+
+    async def became(
+        self, command: PlaceOrderCommand, status: str, filled: float = 0.0, price: float = 100.0
+    ) -> None:
+        """What became of an order."""
+        event = OrderStatusUpdateEvent(
+            order_id="4711",
+            client_order_id=command.client_order_id,
+            symbol=command.symbol,
+            status=status,
+            filled_quantity=filled,
+            remaining_quantity=command.quantity - filled,
+            average_price=price if filled else None,
+            fee={"USDT": filled * price * 0.001},
+            exchange="binance",
+        )
+        await self.put(EventStream("binance_connector", "order_status"), event)
+
+    async def fill(self, command: PlaceOrderCommand, price: float = 100.0) -> None:
+        """The order is taken, and filled."""
+        await self.answer(command, "accepted")
+        await self.became(command, "filled", command.quantity, price)
+
+    async def balance(self, asset: str, free: float) -> None:
+        """A balance on Binance."""
+        event = AccountBalanceEvent(
+            exchange="binance", asset=asset, free=free, locked=0.0, total=free
+        )
+        await self.put(EventStream("binance_connector", "account_balance"), event)
+
+
+def ago(seconds: float) -> datetime:
+    """So long before now."""
+    return datetime.now(UTC) - timedelta(seconds=seconds)

@@ -1,0 +1,113 @@
+"""Strategies that only tests would run."""
+
+from decimal import Decimal
+
+from common_models import IndicatorValue, Ticker, Trade
+from services.bot.strategy import Intent, OrderUpdate, Strategy
+
+
+class Restless(Strategy):
+    """Trades whenever it may: buys, sells what it bought, and so on; every third a limit order."""
+
+    def on_trade(self, trade: Trade) -> Intent | None:
+        """Whatever the trade was."""
+        if self.market.pending:
+            return None
+        number = self.state["orders"] = self.state.get("orders", 0) + 1
+        held = self.market.position
+        price = None
+        if number % 3 == 0:
+            book = self.market.order_book()
+            best = book.bids[0].price * 0.99 if held > 0 else book.asks[0].price * 1.01
+            price = Decimal(str(round(best)))
+        if held > 0:
+            return Intent("sell", "holds something", held, price)
+        return Intent("buy", "holds nothing", None, price)
+
+
+class Insistent(Strategy):
+    """Wants to buy at every ticker, whatever is on its way."""
+
+    def on_ticker(self, ticker: Ticker) -> Intent:
+        """Every one."""
+        return Intent("buy", f"the price is {ticker.last_price}")
+
+
+class Asking(Strategy):
+    """Wants to buy at every ticker, and names an indicator."""
+
+    indicators = ("rsi_14",)
+
+    def on_ticker(self, ticker: Ticker) -> Intent:
+        """Every one."""
+        return Intent("buy", f"the price is {ticker.last_price}")
+
+    def on_indicator(self, value: IndicatorValue) -> None:
+        """Only to know it."""
+
+
+class Distant(Strategy):
+    """Wants to buy at twice the price."""
+
+    def on_ticker(self, ticker: Ticker) -> Intent:
+        """Every one."""
+        return Intent("buy", "at any price", price=Decimal(str(2 * ticker.last_price)))
+
+
+class Crashing(Strategy):
+    """Fails at the second ticker."""
+
+    def on_ticker(self, ticker: Ticker) -> None:
+        """Count, and fail."""
+        self.state["tickers"] = self.state.get("tickers", 0) + 1
+        if self.state["tickers"] == 2:
+            raise ZeroDivisionError("a strategy's own fault")
+
+
+class Forgetful(Strategy):
+    """Keeps what JSON can't hold."""
+
+    def on_ticker(self, ticker: Ticker) -> None:
+        """Keep itself."""
+        self.state["self"] = self
+
+
+class Mumbling(Strategy):
+    """Returns what is no intent."""
+
+    def on_ticker(self, ticker: Ticker) -> Intent:
+        """A word."""
+        return "buy"  # type: ignore[return-value]
+
+
+class Unborn(Strategy):
+    """Can't be made."""
+
+    def __init__(self, *_: object) -> None:
+        raise LookupError("no such model")
+
+
+class Watching(Strategy):
+    """Counts what it is told, and remembers what became of its orders; buys once."""
+
+    indicators = ("rsi_14",)
+
+    def on_ticker(self, ticker: Ticker) -> Intent | None:
+        """Buy at the first."""
+        self._count("tickers")
+        return Intent("buy", "once") if self.state["tickers"] == 1 else None
+
+    def on_trade(self, trade: Trade) -> None:
+        """Count it."""
+        self._count("trades")
+
+    def on_indicator(self, value: IndicatorValue) -> None:
+        """Count it."""
+        self._count("values")
+
+    def on_order(self, order: OrderUpdate) -> None:
+        """Note it."""
+        self.state.setdefault("orders", []).append([order.status, str(order.filled_quantity)])
+
+    def _count(self, what: str) -> None:
+        self.state[what] = self.state.get(what, 0) + 1
