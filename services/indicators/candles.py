@@ -42,7 +42,7 @@ def parse_timeframe(text: str) -> timedelta:
     Raises:
         ValueError: it isn't one, or a UTC day isn't made of whole ones.
     """
-    found = re.fullmatch(r"([1-9]\d{0,4})([smhd])", text)
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text)
     length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
     if not length or DAY % length:
         raise ValueError(

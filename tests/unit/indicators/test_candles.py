@@ -58,7 +58,7 @@ def test_a_timeframe_is_a_number_and_a_unit(text: str, length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "m", "0m", "7m", "5h", "2d", "1w", "1M", "-1m", "01m", "1.5m"]
+    "text", ["", "m", "0m", "7m", "5h", "2d", "1w", "1M", "-1m", "01m", "1.5m", "1٢m"]
 )
 def test_what_does_not_divide_a_day_is_no_timeframe(text: str) -> None:
     """The error says what one looks like."""

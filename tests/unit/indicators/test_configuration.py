@@ -3,10 +3,24 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from common_models.stream_names import IndicatorStream, parse
 from services.indicators.configuration import ConfigurationError, Source
 from services.indicators.plugins import Plugins
 from tests.unit.indicators.configured import wanted
+
+words = st.one_of(
+    st.sampled_from(["rsi", "bb", "macd", "14", "2.5", "close", "@", "@5m", "@trade", "_", ":"]),
+    st.from_regex(r"[0-9]{1,400}", fullmatch=True),
+    st.text(max_size=3),
+)
+entries = st.one_of(
+    st.text(),
+    st.lists(words, max_size=8).map(lambda parts: "luno:XBT/ZAR:" + "_".join(parts)),
+    st.lists(words, max_size=8).map(lambda parts: "luno:XBT/ZAR:rsi_14" + "".join(parts)),
+)
 
 
 def test_the_name_is_the_plugin_and_its_numbers_and_the_source_follows() -> None:
@@ -127,3 +141,15 @@ def test_a_plugin_that_remembers_nothing_is_refused(monkeypatch: pytest.MonkeyPa
     plugins = Plugins(["tests.unit.indicators.some_plugins.Highest"])
     with pytest.raises(ConfigurationError, match=r"Highest: memory is 0; want 1 or more candles"):
         wanted("luno:XBT/ZAR:highest_3", plugins=plugins)
+
+
+@given(entries)
+def test_whatever_is_written_there_is_understood_or_refused_with_one_line(entry: str) -> None:
+    """No other error, and what is understood has streams that the contract allows."""
+    fault, found = "", []
+    try:
+        found = wanted(entry)
+    except ConfigurationError as e:
+        fault = str(e)
+    assert found or fault.startswith(repr(entry))
+    assert all(isinstance(parse(stream), IndicatorStream) for w in found for stream in w.streams)
