@@ -55,6 +55,7 @@ class PairFeed:
         self._book: OrderByOrderBook | None = None
         self._synced = asyncio.Event()
         self._silent = asyncio.Event()
+        self._stopped = False
         self._bad_frames = BadFrames(f"luno {self.pair}")
         self._quote: tuple[float, float, float, float | None] | None = None
         self._last_price = 0.0
@@ -70,8 +71,8 @@ class PairFeed:
 
     @property
     def down(self) -> bool:
-        """True while no stream tells what happens."""
-        return self._book is None
+        """True while no stream tells what happens, but one will again."""
+        return self._book is None and not self._stopped
 
     @property
     def sequence(self) -> int | None:
@@ -85,6 +86,7 @@ class PairFeed:
                 self._session, name=f"luno_stream_{self.pair}", on_down=self._desk.status.stale
             )
         except FeedStoppedError as e:
+            self._stopped = True
             self._desk.status.stopped(str(e))
 
     async def _session(self) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from common_models import OrderBook
-from common_models.stream_names import MarketStream, connector, state_key
+from common_models import ConnectorStatusEvent, OrderBook
+from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually, eventually_async
 from tests.support.ports import quiet_port
@@ -273,9 +274,23 @@ async def test_luno_with_a_wrong_key_stops_its_feeds_and_lives(
         await eventually_async(lambda: _stopped(run))
         reason = (await report(run.health_port))[1]["parts"]["feed XBT/ZAR"]
         assert "check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY" in reason
+        await eventually_async(lambda: _told_stopped(redis))
         assert "not-the-secret" not in run.service.log.read_text()
         assert not run.service.exited
         assert await run.service.end() == 0
+
+
+async def _told_stopped(redis: Redis) -> bool:
+    """True when `connector_status` names the feeds and the account, with what to look at."""
+    stream = str(EventStream(connector("luno"), "connector_status"))
+    entries: Any = await redis.xrevrange(stream, count=1)
+    event = ConnectorStatusEvent.model_validate_json(entries[0][1][b"data"])
+    parts = {*(f"feed {symbol}" for symbol in LUNO.symbols), "account"}
+    return (
+        set(event.stopped) == parts
+        and all("LUNO_API_KEY_ID" in reason for reason in event.stopped.values())
+        and {status.state for status in event.symbols} == {"stale"}
+    )
 
 
 async def _stopped(run: Running) -> bool:

@@ -71,6 +71,20 @@ async def test_a_silent_stream_is_found_by_comparing_with_rest(
         consumer.assert_true()
 
 
+async def test_lunos_trades_are_complete_though_its_stream_is_away_for_several_pages(
+    simulator: Simulator,
+) -> None:
+    """One answer of REST holds 100 trades: they are asked for while nothing can be streamed."""
+    async with consuming(simulator, "luno") as consumer:
+        await consumer.fault(action="disconnect", count=None)
+        trade = consumer.truth.last_trade_id
+        await eventually(lambda: consumer.truth.last_trade_id > trade + 220, within=50.0)
+        await consumer.no_more_faults()
+        await consumer.flows()
+        consumer.assert_true()
+        assert consumer.status.lost() == 0
+
+
 async def test_a_snapshot_older_than_the_buffer_is_asked_for_again(simulator: Simulator) -> None:
     """A cache answers with the snapshot of an hour ago: nothing is published until one joins."""
     async with consuming(simulator, "binance") as consumer:

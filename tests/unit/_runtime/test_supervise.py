@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services._runtime.supervise import TransientError, Trouble, full_jitter, keep_alive
+from services._runtime.supervise import (
+    TransientError,
+    Trouble,
+    full_jitter,
+    keep_alive,
+    while_fine,
+)
 
 SECONDS = st.floats(min_value=0.001, max_value=1_000.0)
 
@@ -157,3 +163,62 @@ def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
         ("debug", "reading_delayed", 2),
         ("info", "reading_delayed_no_more", 2),
     ]
+
+
+async def for_ever(ended: list[str], name: str) -> None:
+    """Wait for nothing, and say when that ends."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ended.append(name)
+
+
+async def test_work_that_is_done_while_all_is_fine_ends_the_watches() -> None:
+    """Its result is handed back; nothing is left running."""
+
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    ended: list[str] = []
+    assert await while_fine(work(), for_ever(ended, "a"), for_ever(ended, "b")) == "done"
+    assert sorted(ended) == ["a", "b"]
+
+
+async def test_a_fault_of_a_watch_ends_the_work_and_is_raised_as_it_is() -> None:
+    """Not wrapped in a group: whoever forgives it knows it by its type."""
+
+    async def faulty() -> None:
+        await asyncio.sleep(0)
+        raise TransientError("gone")
+
+    ended: list[str] = []
+    with pytest.raises(TransientError, match="gone"):
+        await while_fine(for_ever(ended, "work"), for_ever(ended, "watch"), faulty())
+    assert sorted(ended) == ["watch", "work"]
+
+
+async def test_a_watch_that_has_nothing_more_to_watch_lets_the_work_finish() -> None:
+    """An end without a fault is none."""
+
+    async def over() -> None:
+        """Nothing to watch."""
+
+    async def work() -> int:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return 1
+
+    assert await while_fine(work(), over()) == 1
+
+
+async def test_cancelling_ends_work_and_watches() -> None:
+    """A service that stops leaves nothing behind."""
+    ended: list[str] = []
+    task = asyncio.create_task(while_fine(for_ever(ended, "work"), for_ever(ended, "watch")))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert sorted(ended) == ["watch", "work"]
