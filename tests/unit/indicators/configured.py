@@ -3,9 +3,10 @@
 from services.indicators.configuration import Wanted, read
 from services.indicators.plugins import Plugins
 
+OURS = Plugins()
 MARKETS = {"binance": ("BTC/USDT", "ETH/USDT"), "luno": ("XBT/ZAR",)}
 
 
-def wanted(*entries: str, plugins: Plugins | None = None) -> list[Wanted]:
+def wanted(*entries: str, plugins: Plugins = OURS) -> list[Wanted]:
     """These entries, understood."""
-    return read(entries, plugins or Plugins(), MARKETS)
+    return read(entries, plugins, MARKETS)

@@ -11,14 +11,14 @@ from services.indicators.configuration import Wanted
 from services.indicators.maths import Ema
 from services.indicators.plugins import Plugins
 from services.indicators.series import FRESH_EVERY, LEAST_KEPT, Series
-from tests.unit.indicators.configured import wanted
+from tests.unit.indicators.configured import OURS, wanted
 from tests.unit.indicators.test_maths import walk
 
 NAMES = ("rsi_14", "sma_50", "ema_20", "macd_12_26_9", "bb_20_2", "atr_14")
 CANDLES = walk(11, 2600)
 
 
-def series(*names: str, plugins: Plugins | None = None) -> Series:
+def series(*names: str, plugins: Plugins = OURS) -> Series:
     """A series with these indicators."""
     found = wanted(*(f"binance:BTC/USDT:{name}@trade" for name in names), plugins=plugins)
     return Series(found[0].source, found)
