@@ -4,7 +4,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common_models import IndicatorValue
@@ -26,7 +26,7 @@ ENTRIES = [
             )
         ),
     )
-    for number in range(1, 700)
+    for number in range(1, 560)
 ]
 
 
@@ -57,6 +57,7 @@ def saved(one: Market, kept: dict[str, list[Candle]], at: str) -> SavedMarket:
 WHOLE = market().take(ENTRIES)
 
 
+@settings(max_examples=25)  # each runs through hundreds of trades
 @given(st.lists(st.integers(0, len(ENTRIES)), max_size=8).map(sorted), st.booleans())
 def test_however_it_is_cut_and_restarted_the_values_are_the_same(
     cuts: list[int], restarts: bool

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.indicators.candles import Candle
@@ -32,6 +32,7 @@ def said(one: Series, candles: Iterable[Candle]) -> list[list[tuple[str, tuple[f
 UNINTERRUPTED = said(series(*NAMES), CANDLES)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, len(CANDLES) - 30))
 def test_a_restored_series_goes_on_as_if_it_had_not_stopped(stopped_at: int) -> None:
     """To the last bit, wherever it was stopped."""
