@@ -1,7 +1,7 @@
 """Binance's streams: one socket for up to 100 symbols."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -12,6 +12,7 @@ import structlog
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.web_socket import WebSocket, connect
 from services._runtime.supervise import keep_alive, while_fine
@@ -182,15 +183,25 @@ class StreamSocket:
         """
         while True:
             await asyncio.sleep(self._audit_interval)
-            seen = [
-                (name, feed.book.book, await self._latest(name))
-                for name, feed in self._feeds.items()
-            ]
-            await asyncio.sleep(AUDIT_GRACE)
-            for name, book, latest in seen:
-                now = self._feeds[name].book.book
-                if book is not None and now is book and book.update_id < latest:
+            # Only of those that stand still REST is asked: it has its price.
+            still = await self._standing_still(self._books())
+            latest = {name: await self._latest(name) for name in still}
+            for name, book in (await self._standing_still(still)).items():
+                if book.update_id < latest[name]:
                     raise TransientError(f"the stream of {name} is silent, though REST moves on")
+
+    def _books(self) -> dict[str, LevelBook]:
+        return {name: book for name, feed in self._feeds.items() if (book := feed.book.book)}
+
+    async def _standing_still(self, books: Mapping[str, LevelBook]) -> dict[str, LevelBook]:
+        """Those of *books* that are neither changed nor replaced within `AUDIT_GRACE`."""
+        before = {name: book.update_id for name, book in books.items()}
+        await asyncio.sleep(AUDIT_GRACE)
+        return {
+            name: book
+            for name, book in books.items()
+            if self._feeds[name].book.book is book and book.update_id == before[name]
+        }
 
     async def _latest(self, name: str) -> int:
         """The id of the latest update that the REST side knows; 0 where it doesn't tell."""

@@ -26,11 +26,13 @@ class Venue:
     """REST as the audit sees it."""
 
     def __init__(self) -> None:
+        self.asked = 0
         self.update_id = 100
         self.fault: Exception | None = None
 
     async def depth(self, _: str, __: int) -> Snapshot:
         """The latest update id, or the fault."""
+        self.asked += 1
         if self.fault:
             raise self.fault
         return Snapshot(self.update_id, [], [])
@@ -157,5 +159,32 @@ def test_an_audit_that_finds_nothing_or_fails_lets_the_socket_live(
         venue.fault = fault
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket._audit(), 10 * AUDIT)
+
+    with_socket(scenario)
+
+
+def test_a_book_that_moves_costs_the_audit_no_request() -> None:
+    """With hundreds of symbols the rate limit is for snapshots."""
+
+    async def scenario(
+        socket: StreamSocket, feed: SymbolFeed, venue: Venue, __: FakeStreams
+    ) -> None:
+        async def move() -> None:
+            while True:
+                await asyncio.sleep(1.0)
+                assert feed.book.book is not None
+                feed.book.book.update_id += 1
+
+        moving = asyncio.create_task(move())
+        venue.update_id = 10**9
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(10 * AUDIT):
+                await socket._audit()
+        assert venue.asked == 0
+        moving.cancel()
+        with pytest.raises(TransientError, match="is silent"):
+            async with asyncio.timeout(2 * AUDIT):
+                await socket._audit()
+        assert venue.asked == 1
 
     with_socket(scenario)
