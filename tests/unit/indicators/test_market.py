@@ -26,7 +26,7 @@ ENTRIES = [
             )
         ),
     )
-    for number in range(1, 560)
+    for number in range(1, 620)
 ]
 
 
