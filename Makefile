@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench bench-micro soak test test-recorded test-luno-frames simulate chaos check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test test-recorded test-luno-frames simulate chaos halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,11 +45,19 @@ test-luno-frames: setup  ## understand frames that Luno really sent: LUNO_FRAMES
 simulate: setup  ## the order core in simulated worlds: WORLDS=200000 SEED=0, or KILLS=1 for every kill and pair of kills
 	$(BIN)/python -m tests.simulation $(if $(KILLS),--kills,--worlds $(or $(WORLDS),10000) --seed $(or $(SEED),0))
 
-chaos: setup  ## the real connectors, killed and killed again: RUNS=700 SEED=0 JOBS=4, or ONLY="17 23" for these runs alone
+chaos: setup  ## connectors and bot, killed and killed again: RUNS=700 BOT_RUNS=200 SEED=0 JOBS=4; ONLY="17 23"
 	$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY),--runs $(or $(RUNS),40) --seed $(or $(SEED),0)) --jobs $(or $(JOBS),4)
+	$(if $(ONLY),,$(BIN)/python -m tests.chaos_bot --runs $(or $(BOT_RUNS),200) --seed $(or $(SEED),0) --jobs $(or $(JOBS),4))
+
+halt: setup  ## stop all new orders, and cancel what is open: REASON="prices look wrong", REDIS_URL=...
+	@$(BIN)/python -m services.tradectl halt "$$REASON"
+
+resume: setup  ## let new orders go again
+	@$(BIN)/python -m services.tradectl resume
 
 bench: setup  ## what it costs, as ratios in one run, market data against cryptofeed: PAIRS=5
 	$(BIN)/python -m benchmarks.order_round_trip
+	$(BIN)/python -m benchmarks.bot_decisions
 	$(BIN)/python -m benchmarks.market_data --pairs $(or $(PAIRS),5)
 
 bench-micro: setup  ## the parts of the hot path, each alone
@@ -73,4 +81,4 @@ lock: setup  ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove what was made
-	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .data .benchmarks .mypy_cache .ruff_cache .pytest_cache .hypothesis
