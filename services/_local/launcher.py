@@ -85,7 +85,9 @@ async def _run(settings: RunSettings, given: Mapping[str, str], ports: Ports, fo
         watching = (redis.watch(), *(part.watch() for part in parts))
         watches = [tasks.create_task(watch) for watch in (*watching, _keep_showing(logs))]
         simulator_port = _port(ports, 8900, "the simulator")
-        variables = environment(given, redis.url, simulator_port, settings.indicators)
+        variables = environment(
+            given, redis.url, simulator_port, settings.indicators, settings.strategies
+        )
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start((simulator,), variables)
         await _start((binance, luno, indicators, bot), variables)

@@ -15,6 +15,8 @@ HOST = "127.0.0.1"
 KEY, SECRET = "simulator-key", "simulator-secret"
 
 INDICATORS = ("rsi_14", "sma_20", "sma_50")
+# What the bot trades with, on paper, where these markets are watched.
+STRATEGIES = ("rsi_reversion:binance:BTC/USDT:0.001", "sma_crossover:luno:XBT/ZAR:0.001")
 
 # Nothing that could reach a real account is handed on.
 REAL_MONEY = ("BINANCE_API_", "LUNO_API_", "LIVE_TRADING")
@@ -42,23 +44,35 @@ class RunSettings(ServiceSettings):
         )
 
     @property
+    def strategies(self) -> str:
+        """What the bot does unless STRATEGIES says otherwise."""
+        watched = (*self.binance_symbols, *self.luno_symbols)
+        return ",".join(each for each in STRATEGIES if each.split(":")[2] in watched)
+
+    @property
     def own_redis(self) -> bool:
         """True if the caller named no Redis."""
         return "redis_url" not in self.model_fields_set
 
 
 def environment(
-    given: Mapping[str, str], redis_url: str, simulator_port: int, indicators: str
+    given: Mapping[str, str],
+    redis_url: str,
+    simulator_port: int,
+    indicators: str,
+    strategies: str = "",
 ) -> dict[str, str]:
     """What all parts are given: what we were, but for keys and addresses, which are simulated.
 
-    *indicators* are computed where we were given none.
+    *indicators* are computed, and *strategies* trade on paper, where we were given none.
     """
     http, ws = f"http://{HOST}:{simulator_port}", f"ws://{HOST}:{simulator_port}"
     kept = {name: value for name, value in given.items() if not name.startswith(REAL_MONEY)}
     return {
         **kept,
         "INDICATORS": given.get("INDICATORS") or indicators,
+        "STRATEGIES": given.get("STRATEGIES") or strategies,
+        "BOT_MODE": "observe" if given.get("BOT_MODE", "").lower() == "observe" else "paper",
         # Behind us, where a user's own indicators may lie.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), given.get("PYTHONPATH")))),
         "REDIS_URL": redis_url,

@@ -66,13 +66,15 @@ Ready after {seconds:.1f} s: two simulated exchanges, their connectors, indicato
 def shown(part: str, line: str) -> str | None:
     """A log line of *part* as a person reads it; None if it is for the file only.
 
-    The bot's summaries are shown, and whatever any part warns of.
+    The bot's summaries and decisions are shown, and whatever any part warns of.
     """
     record = parsed(line)
     if not record:
         return f"{part}: {line}" if line.strip() else None
     if record.get("event") == "market_summary":
         return summary(record)
+    if record.get("event") == "decision":
+        return decision(record)
     if record.get("level") not in LOUD:
         return None
     fields = [f"{k}={_short(v)}" for k, v in record.items() if k not in NOT_SHOWN]
@@ -92,6 +94,21 @@ def summary(record: dict[str, Any]) -> str:
         head += f"; {record['malformed']} malformed entries, {record['gaps']} gaps"
     rows = [_row(name, feed, record["stale"]) for name, feed in record["streams"].items()]
     return "\n".join([head, *rows])
+
+
+def decision(record: dict[str, Any]) -> str | None:
+    """What the bot decided, and what came of it; None for the steps between."""
+    when = str(record.get("timestamp", ""))[11:19]
+    head = f"{when} {record['strategy']}: {record['side']} {record['quantity']:g}"
+    match record["outcome"], record.get("order_status"):
+        case ("sent" | "observed") as outcome, _:
+            return f"{head}, {outcome}: {record['reason']}"
+        case "refused", _:
+            return f"{head}, refused: {record['refusal']}"
+        case "updated", "filled":
+            return f"{head}, filled at {record['average_price']:,.10g}"
+        case _:
+            return None
 
 
 def _row(name: str, feed: dict[str, Any], stale: list[str]) -> str:

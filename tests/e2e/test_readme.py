@@ -44,7 +44,7 @@ async def events(redis: Redis, connector: str, name: str) -> list[dict[str, Any]
 async def test_the_readmes_orders_are_placed_watched_and_cancelled(tmp_path: Path) -> None:
     """On both exchanges: accepted, open, canceled, and each command answered."""
     assert len(commands("place_order")) == len(commands("cancel_order")) == len(CONNECTORS)
-    async with launched(tmp_path) as run:
+    async with launched(tmp_path, BOT_MODE="observe") as run:  # orders by hand alone
         await run.until_ready()
         async with Redis(port=run.redis_port) as redis:
             cli: Any = redis

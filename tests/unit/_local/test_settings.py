@@ -77,3 +77,14 @@ def test_a_run_of_no_length_is_refused(monkeypatch: pytest.MonkeyPatch, seconds:
     monkeypatch.setenv("RUN_SECONDS", seconds)
     with pytest.raises(SettingsError, match=f"^RUN_SECONDS='{seconds}': Input should be"):
         load(RunSettings)
+
+
+def test_the_bot_trades_on_paper_unless_it_shall_only_observe() -> None:
+    """Its strategies are those whose markets are watched; others may be named. Never live."""
+    usual = RunSettings(binance_symbols=("ETH/USDT",)).strategies
+    assert usual == "sma_crossover:luno:XBT/ZAR:0.001"
+    handed = environment({"STRATEGIES": "", "BOT_MODE": "live"}, REDIS, 8900, "", usual)
+    assert (handed["STRATEGIES"], handed["BOT_MODE"]) == (usual, "paper")
+    other = {"STRATEGIES": "do_nothing:luno:XBT/ZAR:1", "BOT_MODE": "Observe"}
+    handed = environment(other, REDIS, 8900, "", usual)
+    assert (handed["STRATEGIES"], handed["BOT_MODE"]) == (other["STRATEGIES"], "observe")

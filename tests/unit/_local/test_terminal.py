@@ -91,3 +91,20 @@ def test_what_a_stopping_part_warns_of_is_not_shown(
     log.write_text("".join(line(*event) + "\n" for event in [*events, ("bad", "error")]))
     LogTail("bot", log).show()
     assert capsys.readouterr().out.splitlines() == ["bot: warning: before", "bot: error: bad"]
+
+
+def test_the_bots_decisions_are_shown_as_a_person_says_them() -> None:
+    """What was sent, refused and filled; the steps between are for the file."""
+    given = {"strategy": "dip:binance:BTC/USDT", "side": "buy", "quantity": 0.001}
+
+    def said(**more: object) -> str | None:
+        record = {"timestamp": "2026-01-02T03:04:05Z", "event": "decision", "level": "info"}
+        return shown("bot", json.dumps({**record, **given, **more}))
+
+    sent = said(outcome="sent", reason="low")
+    assert sent == "03:04:05 dip:binance:BTC/USDT: buy 0.001, sent: low"
+    refused = said(outcome="refused", refusal="halted")
+    assert refused == "03:04:05 dip:binance:BTC/USDT: buy 0.001, refused: halted"
+    filled = said(outcome="updated", order_status="filled", average_price=64252.25)
+    assert filled == "03:04:05 dip:binance:BTC/USDT: buy 0.001, filled at 64,252.25"
+    assert said(outcome="answered", order_status="accepted") is None
