@@ -108,6 +108,16 @@ def test_a_jump_in_the_ids_is_a_hole_for_every_line() -> None:
     }
 
 
+def test_a_hole_that_is_known_already_is_not_found_again_by_the_ids() -> None:
+    """The first trade behind it begins anew, as any first trade does."""
+    one = market()
+    one.take(ENTRIES[:500])
+    one.hole("trimmed")
+    one.take(ENTRIES[510:520])
+    assert one.holes == 1
+    assert one.lines["trade"].series.count == 10
+
+
 def test_where_an_exchange_leaves_numbers_out_a_jump_is_none() -> None:
     """Luno numbers all that happens in a market, not its trades alone."""
     one = Market(wanted("luno:XBT/ZAR:sma_2@trade"))
