@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench bench-micro soak test test-recorded test-luno-frames simulate chaos halt resume check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test secrets compose-test test-recorded test-luno-frames simulate chaos halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,8 +33,16 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 paper:  ## Redis, connectors and bot in containers, on simulated markets; Ctrl-C stops them
 	$(COMPOSE) -p exchange-paper -f docker-compose.yml -f docker-compose.paper.yml up --build
 
+secrets:  ## passwords, an access list and certificates for docker-compose.secure.yml, in secrets/
+	@$(PYTHON) -m services._local.secure secrets
+
+# Built on the host's network: the engine's own may have no way out.
+compose-test: setup  ## the containers on a real Docker engine: up, trading, killed, stopped; default and secure
+	docker build --network host -t exchange-connector-suite .
+	$(BIN)/python -m pytest -p no:randomly --verbose tests/compose
+
 test: setup  ## all tests, on a real (embedded) server
-	$(BIN)/python -m pytest -n 4 --ignore tests/recorded tests
+	$(BIN)/python -m pytest -n 4 --ignore tests/recorded --ignore tests/compose tests
 
 test-recorded: setup  ## replay a recorded Binance session: RECORDED=PREFIX of PREFIX.http.* and PREFIX.ws.*
 	$(BIN)/python -m pytest tests/recorded/test_recorded_session.py --recorded $(RECORDED)

@@ -1,1 +1,1 @@
-"""What `make run` is made of: an embedded Redis and a launcher. Not a process of the suite."""
+"""What `make run` and `make secrets` are made of. Not a process of the suite."""

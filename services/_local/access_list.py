@@ -1,0 +1,113 @@
+"""Who may do what on Redis: one user for each service, with no more than it needs.
+
+An ACL file as https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/ has it:
+each bracket is a selector, and a command must be allowed as a whole by one of them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+EXCHANGES = ("binance", "luno")
+
+# Commands without keys that every service's connection, clock and transactions need.
+CONNECTION = (
+    "+auth +hello +ping +select +client|setname +client|setinfo +client|id "
+    "+info +time +multi +exec +discard +unwatch"
+)
+READ_STREAM = "+xread +xrange +xrevrange +xlen +xinfo|stream"
+CONSUME = (
+    "+xgroup|create +xreadgroup +xautoclaim +xack +xpending +xinfo|groups "
+    "+xinfo|stream +xlen +xrange +xrevrange +xtrim"
+)
+KEEP_STATE = (
+    "+watch +get +mget +set +exists +pexpire +hget +hset +hdel +hgetall "
+    "+sadd +srem +smembers +zadd +zrem +zrange +zremrangebyscore"
+)
+READ_ANYTHING = (
+    "+xinfo|groups +xinfo|consumers +xpending +type +ttl +exists "
+    "+get +mget +hget +hmget +hgetall +lrange +smembers +zrange"
+)
+HALT = "control:halt"
+OPERATOR = "operator"
+
+
+def _connector(exchange: str) -> list[str]:
+    """Reads its own commands, writes its own events and market data, may not halt or resume."""
+    name = f"{exchange}_connector"
+    return [
+        # It makes sure that a connection it has lost is dead before it writes again.
+        "+client|kill",
+        f"(%RW~{name}:commands:* {CONSUME})",
+        f"(%RW~{name}:events:* %RW~{name}:dead_letter:* %RW~{exchange}:* +xadd +xrevrange)",
+        f"(%RW~{name}:state:* {KEEP_STATE})",
+        f"(%R~{HALT} +get)",
+    ]
+
+
+def _markets() -> str:
+    return " ".join(f"%R~{exchange}:*" for exchange in EXCHANGES)
+
+
+def _indicators() -> list[str]:
+    """Reads market data, writes values; its state in the same transaction."""
+    return [
+        f"({_markets()} {READ_STREAM})",
+        "(%RW~indicators:* +xadd)",
+        "(%RW~indicator_host:state:* +watch +hget +hgetall +hset +del +lrange +rpush +ltrim)",
+    ]
+
+
+def _bot() -> list[str]:
+    """Reads all that is told, sends commands, writes events of its own; can't lift a halt."""
+    connectors = " ".join(f"%R~{exchange}_connector:events:*" for exchange in EXCHANGES)
+    commands = " ".join(f"%W~{exchange}_connector:commands:*" for exchange in EXCHANGES)
+    return [
+        # One XREAD covers all of them.
+        f"({_markets()} {connectors} %R~indicators:* {READ_STREAM})",
+        f"({commands} +xadd)",
+        "(%RW~bot:events:* +xadd +xrevrange)",
+        # One WATCH covers its books and the switch.
+        f"(%R~bot:state:* %R~{HALT} +watch +get)",
+        "(%RW~bot:state:* +get +set +hget +hmget +hgetall +hset +hdel +del)",
+    ]
+
+
+def _operator() -> list[str]:
+    """A person with a hand tool: reads everything, sends commands, halts and resumes."""
+    commands = " ".join(f"%W~{exchange}_connector:commands:*" for exchange in EXCHANGES)
+    return [
+        "+scan +dbsize +memory|usage +acl|whoami",
+        f"(%R~* {READ_STREAM} {READ_ANYTHING})",
+        f"({commands} +xadd)",
+        f"(%RW~{HALT} +get +set +del +watch)",
+    ]
+
+
+USERS: Mapping[str, list[str]] = {
+    **{f"{exchange}_connector": _connector(exchange) for exchange in EXCHANGES},
+    "indicators": _indicators(),
+    "bot": _bot(),
+    OPERATOR: _operator(),
+}
+ADMIN = "admin"  # for backups, upgrades and repairs: everything
+
+
+def access_list(passwords: Mapping[str, str]) -> str:
+    """The file's text; a password for each of `USERS` and for `ADMIN`, kept as its hash only.
+
+    Raises:
+        KeyError: a user without a password.
+    """
+    lines = ["user default off resetpass resetkeys resetchannels -@all"]
+    for user, rules in USERS.items():
+        lines.append(
+            f"user {user} on {_hash(passwords[user])} -@all {CONNECTION} {' '.join(rules)}"
+        )
+    lines.append(f"user {ADMIN} on {_hash(passwords[ADMIN])} ~* &* +@all")
+    # For the container's health check, which can do nothing else and so needs no secret.
+    lines.append("user health on nopass -@all +ping")
+    return "\n".join(lines) + "\n"
+
+
+def _hash(password: str) -> str:
+    return "#" + hashlib.sha256(password.encode()).hexdigest()

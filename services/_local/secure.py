@@ -1,0 +1,124 @@
+"""`make secrets`: passwords, an access list and certificates for docker-compose.secure.yml.
+
+Needs nothing but Python and the openssl command, so that it runs where only Docker is.
+"""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from services._local.access_list import ADMIN, OPERATOR, USERS, access_list
+
+HOST = "redis"  # as the containers know it
+# Under which names the server may be reached, for the certificate.
+NAMES = f"DNS:{HOST},DNS:localhost,IP:127.0.0.1"
+VALID_DAYS = "825"
+CA_IN_CONTAINER = Path("/run/secrets/redis_ca")
+# They come from this machine, not from a container, and may use redis-cli.
+PEOPLE = (OPERATOR, ADMIN)
+# Empty files to be filled with the exchanges' keys.
+EXCHANGE_KEYS = (
+    "binance_api_key",
+    "binance_api_secret",
+    "luno_api_key_id",
+    "luno_api_secret_key",
+)
+
+
+class SecretsError(Exception):
+    """Nothing could be made; the message says why, and what to do."""
+
+
+def main() -> int:
+    """Make the folder named on the command line, `secrets` where none is; 0 when it is there."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "secrets")
+    try:
+        make(folder)
+    except SecretsError as e:
+        sys.stderr.write(f"make secrets: {e}\n")
+        return 1
+    print(f"{folder}/ is made: keep it to yourself, and back it up apart from Redis's data.")
+    print(f"The exchanges' keys go into {', '.join(f'{folder}/{name}' for name in EXCHANGE_KEYS)}.")
+    return 0
+
+
+def make(folder: Path) -> None:
+    """Fill *folder*, which must not be there yet.
+
+    Raises:
+        SecretsError: it is there, or openssl isn't, or failed.
+    """
+    if folder.exists():
+        raise SecretsError(f"{folder}/ is there already; remove it first if new secrets are wanted")
+    if shutil.which("openssl") is None:
+        raise SecretsError("the command openssl is missing; on Debian: apt install openssl")
+    made = folder.with_name(folder.name + ".new")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(mode=0o700, parents=True)
+    passwords = {user: secrets.token_urlsafe(32) for user in (*USERS, ADMIN)}
+    _write(made / "users.acl", access_list(passwords))
+    for user, password in passwords.items():
+        if user in PEOPLE:
+            _write(made / f"redis_password_{user}", password)
+            at, ca = "localhost", folder.resolve() / "redis_ca.crt"
+        else:
+            at, ca = HOST, CA_IN_CONTAINER
+        url = f"rediss://{user}:{password}@{at}:6379/0?ssl_ca_certs={ca}"
+        _write(made / f"redis_url_{user}", url)
+    for name in EXCHANGE_KEYS:
+        _write(made / name, "")
+    _certificates(made)
+    made.rename(folder)
+
+
+def _write(path: Path, text: str) -> None:
+    """A file that a container's user may read; the folder keeps this machine's others out."""
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)
+
+
+def _certificates(folder: Path) -> None:
+    """A certificate authority of our own, and the server's certificate."""
+    ca, ca_key = str(folder / "redis_ca.crt"), folder / "redis_ca.key"
+    request, extensions = folder / "redis.csr", folder / "redis.ext"
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    _openssl(
+        *("req", "-x509", *new_key, "-keyout", str(ca_key), "-out", ca),
+        *("-days", VALID_DAYS, "-subj", "/CN=exchange suite CA"),
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+    )
+    _openssl(
+        *("req", "-new", *new_key, "-keyout", str(folder / "redis.key")),
+        *("-out", str(request), "-subj", f"/CN={HOST}"),
+    )
+    extensions.write_text(f"basicConstraints=critical,CA:FALSE\nsubjectAltName={NAMES}\n")
+    _openssl(
+        *("x509", "-req", "-in", str(request), "-CA", ca, "-CAkey", str(ca_key)),
+        *("-set_serial", "1", "-days", VALID_DAYS, "-extfile", str(extensions)),
+        *("-out", str(folder / "redis.crt")),
+    )
+    # Nobody signs with it again: new certificates come with a new authority.
+    for path in (ca_key, request, extensions):
+        path.unlink()
+    for name in ("redis.key", "redis.crt", "redis_ca.crt"):
+        (folder / name).chmod(0o644)
+
+
+def _openssl(*arguments: str) -> None:
+    done = subprocess.run(
+        [shutil.which("openssl") or "openssl", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if done.returncode:
+        raise SecretsError(f"openssl {arguments[0]} failed: {done.stderr.strip()[-300:]}")
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    raise SystemExit(main())

@@ -1,0 +1,145 @@
+"""The suite in containers, on whatever Docker engine the environment names."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.support.eventually import eventually_async
+from tests.support.ports import quiet_port
+from tests.support.processes import ROOT
+from tests.support.venues import is_ready
+
+# By service: the variable that moves its published port, and whether it is a health port.
+PORTS = {
+    "redis": "REDIS_PORT",
+    "bot": "BOT_PORT",
+    "binance_connector": "BINANCE_PORT",
+    "luno_connector": "LUNO_PORT",
+    "indicators": "INDICATORS_PORT",
+    "exchange_simulator": "SIMULATOR_HEALTH_PORT",
+}
+STARTS_WITHIN = 120.0
+COMMAND_WITHIN = 120.0
+
+
+class EngineError(Exception):
+    """A docker command failed; with what it said."""
+
+
+async def run(*command: str, **environment: str) -> str:
+    """What *command* prints.
+
+    Raises:
+        EngineError: it failed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(COMMAND_WITHIN):
+        said, _ = await process.communicate()
+    text = said.decode("utf-8", "replace")
+    if process.returncode:
+        raise EngineError(f"{' '.join(command)}: {text[-2000:]}")
+    return text
+
+
+async def compose_command() -> tuple[str, ...]:
+    """Compose v2 where it is installed, else the older docker-compose."""
+    try:
+        await run("docker", "compose", "version")
+    except EngineError:
+        return ("docker-compose",)
+    return ("docker", "compose")
+
+
+@dataclass
+class Suite:
+    """One compose project: its own name, volume and ports."""
+
+    name: str
+    compose: tuple[str, ...]
+    files: Sequence[str]
+    environment: dict[str, str]
+    ports: dict[str, int] = field(default_factory=dict)
+
+    async def __call__(self, *arguments: str) -> str:
+        """A compose command on this project."""
+        files = [word for file in self.files for word in ("-f", file)]
+        return await run(*self.compose, "-p", self.name, *files, *arguments, **self.environment)
+
+    async def inspect(self, service: str) -> dict[str, Any]:
+        """All that the engine knows of a service's container."""
+        label = "label=com.docker.compose"
+        ours = (
+            "--filter",
+            f"{label}.project={self.name}",
+            "--filter",
+            f"{label}.service={service}",
+        )
+        (container,) = (await run("docker", "ps", "--all", "--quiet", *ours)).split()
+        found: list[dict[str, Any]] = json.loads(await run("docker", "inspect", container))
+        return found[0]
+
+    async def healthy(self, service: str) -> bool:
+        """Whether the engine holds it for healthy, and it is ready."""
+        state = (await self.inspect(service))["State"]
+        if state.get("Health", {}).get("Status") != "healthy":
+            return False
+        return service == "redis" or await is_ready(self.ports[service])
+
+    async def all_healthy(self) -> None:
+        """Wait until every service is."""
+        for service in PORTS:
+            try:
+                await eventually_async(partial(self.healthy, service), within=STARTS_WITHIN)
+            except AssertionError as e:
+                logs = await self("logs", "--tail", "20", service)
+                raise AssertionError(f"{service} isn't healthy: {logs}") from e
+
+    async def kill(self, service: str) -> None:
+        """SIGKILL what runs in a container, and wait until the engine has started it again.
+
+        From the inside: what a person kills with the engine's own command stays dead.
+        """
+        before = await self.inspect(service)
+        await run("docker", "exec", before["Id"], "sh", "-c", "kill -9 -1 || true")
+
+        async def back() -> bool:
+            state = (await self.inspect(service))["State"]
+            return bool(state["Running"] and state["StartedAt"] != before["State"]["StartedAt"])
+
+        await eventually_async(back, within=STARTS_WITHIN)
+        await eventually_async(lambda: self.healthy(service), within=STARTS_WITHIN)
+
+
+@asynccontextmanager
+async def running_suite(
+    name: str, files: Sequence[str], folder: Path, **environment: str
+) -> AsyncIterator[Suite]:
+    """The suite on simulated markets while the block runs; nothing of it is left after."""
+    ports = {service: quiet_port() for service in PORTS}
+    given = {
+        **environment,
+        **{PORTS[service]: str(port) for service, port in ports.items()},
+        "SIMULATOR_PUBLISHED_PORT": str(quiet_port()),
+    }
+    suite = Suite(name, await compose_command(), files, given, ports)
+    await suite("down", "--volumes", "--remove-orphans")  # of a run that was cut short
+    try:
+        await suite("up", "--detach", "--no-build")
+        yield suite
+    except BaseException:
+        (folder / "containers.log").write_text(await suite("logs", "--no-color"))
+        raise
+    finally:
+        await suite("down", "--volumes", "--remove-orphans")

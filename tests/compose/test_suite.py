@@ -1,0 +1,113 @@
+"""`make compose-test`: the containers come up, trade, survive being killed, and stop cleanly."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, RedisError
+
+from services._local.access_list import ADMIN, OPERATOR, USERS
+from services._local.secure import make
+from services._runtime.redis_client import open_redis
+from tests.compose.engine import PORTS, Suite, running_suite
+from tests.support.eventually import eventually_async
+from tests.support.trading import MARKETS, TradingDesk
+from tests.support.venues import all_move_on, newest
+
+pytestmark = pytest.mark.timeout(1200)
+
+BASE, PAPER, SECURE = (f"docker-compose{part}.yml" for part in ("", ".paper", ".secure"))
+
+
+async def test_the_suite_as_it_comes(tmp_path: Path) -> None:
+    """Redis without a password, on this machine only."""
+    async with running_suite("compose-test", [BASE, PAPER], tmp_path) as suite:
+        url = f"redis://127.0.0.1:{suite.ports['redis']}/0"
+        await _lives(suite, url, tmp_path)
+
+
+async def test_the_suite_with_users_passwords_and_tls(tmp_path: Path) -> None:
+    """The same, and what the passwords are for."""
+    secrets = tmp_path / "secrets"
+    make(secrets)
+    files = [BASE, SECURE, PAPER]
+    async with running_suite("compose-test-secure", files, tmp_path, SECRETS=str(secrets)) as suite:
+        port = suite.ports["redis"]
+
+        def url(user: str) -> str:
+            return (secrets / f"redis_url_{user}").read_text().replace(":6379", f":{port}")
+
+        await _lives(suite, url(OPERATOR), tmp_path)
+        async with open_redis(f"redis://127.0.0.1:{port}/0", "test") as plain:
+            with pytest.raises((RedisError, OSError)):
+                await plain.ping()
+        bot = url("bot").replace("@redis:", "@localhost:")
+        bot = bot.replace("/run/secrets/redis_ca", str(secrets / "redis_ca.crt"))
+        async with open_redis(bot, "test") as client:
+            with pytest.raises(NoPermissionError):
+                await client.xadd("binance_connector:events:order_status", {"data": "x"})
+        async with open_redis(url(ADMIN), "test") as admin:
+            assert await admin.acl_log() != []  # the one above
+        for service in PORTS:
+            shown = str(await suite.inspect(service))
+            passwords = [url(user).split(":")[2].partition("@")[0] for user in (*USERS, ADMIN)]
+            assert not [password for password in passwords if password in shown]
+
+
+async def _lives(suite: Suite, url: str, folder: Path) -> None:
+    """Healthy, hardened, trading; each killed once, and trading again; then asked to stop."""
+    await suite.all_healthy()
+    for service in PORTS:
+        await _is_hardened(suite, service)
+    async with _trader(url) as redis:
+        await _trades(suite, redis, folder)
+    for service in PORTS:
+        await suite.kill(service)
+    await suite.all_healthy()
+    async with _trader(url) as redis:
+        await _trades(suite, redis, folder)
+    for service in reversed(PORTS):
+        await suite("stop", service)
+        state = (await suite.inspect(service))["State"]
+        assert (service, state["ExitCode"], state["OOMKilled"]) == (service, 0, False)
+    await suite("start")
+    await suite.all_healthy()
+
+
+@asynccontextmanager
+async def _trader(url: str) -> AsyncIterator[Redis]:
+    async with open_redis(url, "test") as redis:
+        yield redis
+
+
+async def _trades(suite: Suite, redis: Redis, folder: Path) -> None:
+    """Every stream moves, and on each exchange an order is placed and filled."""
+    for market in MARKETS:
+        seen = await newest(redis, market.venue.streams)
+        await eventually_async(partial(all_move_on, redis, market.venue, seen), within=60.0)
+        desk = TradingDesk(market, redis, "", suite.ports["exchange_simulator"], folder)
+        order = await desk.order(price=await desk.marketable())
+        answer = await desk.response(order)
+        assert answer.status == "accepted", answer
+        await desk.status(order, "filled")
+
+
+async def _is_hardened(suite: Suite, service: str) -> None:
+    """No root, nothing to write to, no capabilities, bounds, and nothing published to others."""
+    container = await suite.inspect(service)
+    host = container["HostConfig"]
+    assert container["Config"]["User"] not in ("", "0", "root")
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"])
+    assert host["Memory"] > 0
+    assert host["PidsLimit"] > 0
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert {"max-size", "max-file"} <= host["LogConfig"]["Config"].keys()
+    addresses = {
+        binding["HostIp"] for bindings in host["PortBindings"].values() for binding in bindings
+    }
+    assert addresses == {"127.0.0.1"}

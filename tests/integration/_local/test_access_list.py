@@ -1,0 +1,283 @@
+"""The access list on a real server: each service's real traffic passes, and nothing else does."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from common_models.stream_names import HALT
+from services._local.access_list import ADMIN, EXCHANGES, OPERATOR, USERS, access_list
+from services._local.redis_server import RedisServer
+from services._runtime.redis_client import open_redis
+from tests.support.eventually import eventually_async
+from tests.support.ports import quiet_port
+from tests.support.processes import running
+from tests.support.trading import MARKETS, TradingDesk
+from tests.support.venues import BINANCE, LUNO, all_move_on, is_ready, newest, simulator
+
+pytestmark = pytest.mark.timeout(240)
+
+PASSWORDS = {user: f"password-of-{user}" for user in (*USERS, ADMIN)}
+OPEN = "user default on nopass ~* &* +@all\n"
+
+# What services do only now and then, and so may not happen in the run below.
+ALLOWED = [
+    *[
+        (f"{name}_connector", command)
+        for name in EXCHANGES
+        for command in (
+            f"XTRIM {name}_connector:commands:place_order MINID 1-0",
+            f"XPENDING {name}_connector:commands:place_order {name}_connector",
+            f"XADD {name}_connector:dead_letter:place_order * data x",
+            f"ZADD {name}_connector:state:ghosts 1 id",
+            f"ZREM {name}_connector:state:ghosts id",
+            f"ZRANGE {name}_connector:state:ghosts 0 -1",
+            f"ZREMRANGEBYSCORE {name}_connector:state:ghosts -inf 1",
+            f"SREM {name}_connector:state:open_orders id",
+            f"HDEL {name}_connector:state:accepted_orders id",
+            f"SET {name}_connector:state:order:x x NX GET",
+        )
+    ],
+    ("indicators", "DEL indicator_host:state:binance:BTCUSDT:trades:1m"),
+    ("indicators", "LTRIM indicator_host:state:binance:BTCUSDT:trades:1m -5 -1"),
+    ("bot", "XADD binance_connector:commands:cancel_order * data x"),
+    ("bot", "WATCH bot:state:books control:halt"),
+    (OPERATOR, "SET control:halt why"),
+    (OPERATOR, "DEL control:halt"),
+    (OPERATOR, "SCAN 0"),
+    (OPERATOR, "XREVRANGE luno_connector:commands:place_order + -"),
+    (OPERATOR, "GET binance_connector:state:world"),
+    (ADMIN, "FLUSHALL"),
+    ("health", "PING"),
+]
+
+FORBIDDEN = [
+    # Nobody but who owns a stream writes to it.
+    ("bot", "XADD binance_connector:events:order_status * data x"),
+    ("bot", "XADD binance:BTCUSDT:trades * data x"),
+    ("bot", "XADD indicators:rsi_14:binance:BTCUSDT * data x"),
+    ("binance_connector", "XADD binance_connector:commands:place_order * data x"),
+    ("binance_connector", "XADD luno_connector:commands:place_order * data x"),
+    ("binance_connector", "XADD luno_connector:events:order_status * data x"),
+    ("binance_connector", "XADD luno:XBTZAR:trades * data x"),
+    ("luno_connector", "XADD binance:BTCUSDT:trades * data x"),
+    ("luno_connector", "XREADGROUP GROUP g c STREAMS binance_connector:commands:place_order >"),
+    ("indicators", "XADD binance_connector:commands:place_order * data x"),
+    ("indicators", "XADD binance:BTCUSDT:trades * data x"),
+    (OPERATOR, "XADD binance_connector:events:order_status * data x"),
+    # Nor to another's memory.
+    ("bot", "SET binance_connector:state:order:x x"),
+    ("bot", "GET binance_connector:state:order:x"),
+    ("luno_connector", "GET binance_connector:state:order:x"),
+    ("indicators", "SET bot:state:books x"),
+    (OPERATOR, "SET binance_connector:state:order:x x"),
+    # Only a person halts and resumes.
+    *[
+        (user, f"{command} {HALT}")
+        for user in USERS
+        if user != OPERATOR
+        for command in ("DEL", "UNLINK", "GETDEL", "PERSIST")
+    ],
+    *[(user, f"SET {HALT} x EX 1") for user in USERS if user != OPERATOR],
+    *[(user, f"RENAME {HALT} bot:state:x") for user in USERS],
+    # What is journaled or published isn't taken back.
+    *[(f"{name}_connector", f"DEL {name}_connector:state:order:x") for name in EXCHANGES],
+    *[(f"{name}_connector", f"XTRIM {name}_connector:events:x MAXLEN 0") for name in EXCHANGES],
+    ("bot", "DEL binance_connector:commands:place_order"),
+    ("bot", "XTRIM binance_connector:commands:place_order MAXLEN 0"),
+    ("bot", "XDEL binance_connector:commands:place_order 1-0"),
+    # Nobody touches the server.
+    *[
+        (user, command)
+        for user in (*USERS, "health")
+        for command in (
+            "FLUSHALL",
+            "FLUSHDB",
+            "KEYS *",
+            "CONFIG SET appendonly no",
+            "CONFIG GET *",
+            "ACL SETUSER x",
+            "ACL LIST",
+            "DEBUG SLEEP 1",
+            "EVAL x 0",
+            "SCRIPT LOAD x",
+            "FUNCTION LOAD x",
+            "SAVE",
+            "BGREWRITEAOF",
+            "SHUTDOWN",
+            "REPLICAOF NO ONE",
+            "MONITOR",
+            "MIGRATE h 1 k 0 1",
+            "PUBLISH c x",
+            "SUBSCRIBE c",
+        )
+    ],
+    ("health", "INFO"),
+    ("health", f"GET {HALT}"),
+]
+
+
+@dataclass
+class Guarded:
+    """A server with the access list in force."""
+
+    server: RedisServer
+    admin: Any  # a client of that user
+
+    def url(self, user: str) -> str:
+        """How that user reaches it."""
+        return f"redis://{user}:{PASSWORDS[user]}@127.0.0.1:{self.server.port}/0"
+
+    async def judged(self, user: str, command: str) -> bool:
+        """Whether the server would let that user do that."""
+        answer: bytes = await self.admin.execute_command("ACL", "DRYRUN", user, *command.split())
+        assert answer == b"OK" or b"permission" in answer, answer
+        return bool(answer == b"OK")
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
+    """It starts open, as the server's starter knows no password."""
+    rules = tmp_path / "users.acl"
+    rules.write_text(OPEN)
+    server = RedisServer(tmp_path / "redis", quiet_port(), "--aclfile", str(rules))
+    await server.start()
+    try:
+        async with open_redis(server.url, "test") as everybody:
+            rules.write_text(access_list(PASSWORDS))
+            await everybody.acl_load()
+        url = f"redis://{ADMIN}:{PASSWORDS[ADMIN]}@127.0.0.1:{server.port}/0"
+        async with open_redis(url, "test") as admin:
+            yield Guarded(server, admin)
+    finally:
+        await server.stop()
+
+
+async def test_the_server_judges_as_the_list_means_it(guarded: Guarded) -> None:
+    """What each may do rarely, and what nobody may do."""
+    refused = [each for each in ALLOWED if not await guarded.judged(*each)]
+    allowed = [each for each in FORBIDDEN if await guarded.judged(*each)]
+    assert (refused, allowed) == ([], [])
+
+
+async def test_nothing_is_done_without_a_password_or_beyond_the_rules(guarded: Guarded) -> None:
+    """For real, not only asked: the server refuses, and nothing is changed."""
+    async with open_redis(f"redis://127.0.0.1:{guarded.server.port}/0", "test") as nobody:
+        with pytest.raises(AuthenticationError):
+            await nobody.get(HALT)
+    await guarded.admin.set(HALT, "a reason")
+    async with open_redis(guarded.url("bot"), "test") as bot:
+        assert await bot.get(HALT) == b"a reason"
+        for forbidden in (bot.delete(HALT), bot.set(HALT, "x"), bot.flushall()):
+            with pytest.raises(NoPermissionError):
+                await forbidden
+        with pytest.raises(NoPermissionError):
+            await bot.xadd("binance_connector:events:order_status", {"data": "x"})
+    assert await guarded.admin.get(HALT) == b"a reason"
+    assert not await guarded.admin.exists("binance_connector:events:order_status")
+
+
+async def test_the_whole_suite_works_within_the_rules(guarded: Guarded, tmp_path: Path) -> None:
+    """Orders by hand and by the bot, fills, cancels, a cut connection: no command is refused."""
+    port = quiet_port()
+    async with AsyncExitStack() as stack:
+        operator = await stack.enter_async_context(open_redis(guarded.url(OPERATOR), "test"))
+        await stack.enter_async_context(
+            simulator(
+                port,
+                tmp_path,
+                SIMULATOR_SYMBOLS=",".join((*BINANCE.symbols, *LUNO.symbols)),
+                SIMULATOR_RATE="10",
+            )
+        )
+        desks = [
+            TradingDesk(
+                market,
+                operator,
+                guarded.server.url,
+                port,
+                tmp_path,
+                {"REDIS_URL": guarded.url(market.venue.module)},
+            )
+            for market in MARKETS
+        ]
+        for desk in desks:
+            await stack.enter_async_context(desk.connector())
+        await _start(
+            stack, guarded, tmp_path, "indicators", INDICATORS="binance:BTC/USDT:sma_3@trade"
+        )
+        await _start(
+            stack,
+            guarded,
+            tmp_path,
+            "bot",
+            BOT_MODE="paper",
+            STRATEGIES="tests.support.bot_strategies.Restless:binance:BTC/USDT:0.002",
+        )
+        for desk in desks:
+            await _trade(desk)
+        await _bot_trades(operator)
+        await guarded.admin.execute_command("CLIENT", "KILL", "TYPE", "normal")
+        for desk in desks:
+            venue = desk.market.venue
+            seen = await newest(operator, venue.streams)
+            await eventually_async(partial(all_move_on, operator, venue, seen))
+            await _trade(desk)
+        assert await operator.xlen("indicators:sma_3:binance:BTCUSDT")
+    log = await guarded.admin.execute_command("ACL", "LOG")
+    assert log == []
+
+
+async def _start(
+    stack: AsyncExitStack, guarded: Guarded, folder: Path, service: str, **settings: str
+) -> None:
+    health_port = quiet_port()
+    environment = {
+        "REDIS_URL": guarded.url(service),
+        "HEALTH_PORT": str(health_port),
+        "BINANCE_SYMBOLS": ",".join(BINANCE.symbols),
+        "LUNO_SYMBOLS": ",".join(LUNO.symbols),
+        **settings,
+    }
+    await stack.enter_async_context(running(service, environment, folder))
+    await eventually_async(lambda: is_ready(health_port), within=40.0)
+
+
+async def _trade(desk: TradingDesk) -> None:
+    """An order that fills, one that is cancelled, a question, and a command nobody can read."""
+    bought = await desk.order(price=await desk.marketable())
+    assert (await desk.response(bought)).status == "accepted"
+    await desk.status(bought, "filled")
+    resting = await desk.order(price=await desk.far_below())
+    await desk.status(resting, "open")
+    symbol = desk.market.symbol
+    answer = await desk.request("cancel_order", symbol=symbol, client_order_id=resting)
+    assert answer.status == "done"
+    answer = await desk.request("request_balance", exchange=desk.market.venue.exchange)
+    assert answer.status == "done"
+    letters = f"{desk.name}:dead_letter:place_order"
+    before = await desk.redis.xlen(letters)
+    await desk.send("place_order", b"not JSON")
+
+    async def buried() -> bool:
+        return bool(await desk.redis.xlen(letters) > before)
+
+    await eventually_async(buried)
+
+
+async def _bot_trades(operator: Redis) -> None:
+    """The bot's own order is filled, and its chain told."""
+
+    async def filled() -> bool:
+        entries: Any = await operator.xrange("bot:events:decision")
+        told = [json.loads(fields[b"data"]) for _, fields in entries]
+        return any(each["order_status"] == "filled" for each in told)
+
+    await eventually_async(filled, within=60.0)

@@ -1,0 +1,159 @@
+"""`make secrets`: what it makes is closed to others, fits together, and carries real traffic."""
+
+import asyncio
+import shutil
+import ssl
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio.connection import parse_url
+from redis.exceptions import RedisError
+
+from services._local.access_list import ADMIN, USERS
+from services._local.secure import EXCHANGE_KEYS, SecretsError, make
+from services._runtime.redis_client import explain, open_redis
+from tests.support.eventually import eventually_async
+from tests.support.ports import quiet_port
+from tests.support.processes import ROOT
+from tests.support.trading import MARKETS, trading_desk
+from tests.support.venues import all_move_on, newest
+
+# One of them is none of the names in the certificate.
+LISTENS = ("127.0.0.1", "127.0.0.2")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of secrets."""
+    folder = tmp_path_factory.mktemp("made") / "secrets"
+    make(folder)
+    return folder
+
+
+@asynccontextmanager
+async def tls_in_front(port: int, secrets: Path) -> AsyncIterator[int]:
+    """The server on *port* behind TLS, with the certificate that was made; yields TLS's port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(secrets / "redis.crt", secrets / "redis.key")
+    tls_port = quiet_port()
+    open_now: set[asyncio.Task[None]] = set()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_now.add(task)
+        there = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(copy(reader, there[1]), copy(there[0], writer))
+        there[1].close()
+        writer.close()
+        open_now.discard(task)
+
+    server = await asyncio.start_server(serve, LISTENS, tls_port, ssl=context)
+    try:
+        yield tls_port
+    finally:
+        server.close()
+        for task in list(open_now):
+            task.cancel()
+        await asyncio.gather(*open_now, return_exceptions=True)
+
+
+def test_the_folder_is_closed_and_complete(made: Path) -> None:
+    """Nobody else may look into it; in it a URL for each user, and room for the exchanges' keys."""
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    names = {path.name for path in made.iterdir()}
+    assert {f"redis_url_{user}" for user in (*USERS, ADMIN)} | set(EXCHANGE_KEYS) <= names
+    assert not [name for name in names if name.endswith((".csr", ".ext", "ca.key"))]
+    passwords = {
+        user: parse_url((made / f"redis_url_{user}").read_text())["password"]
+        for user in (*USERS, ADMIN)
+    }
+    assert len(set(passwords.values())) == len(passwords)
+    rules = (made / "users.acl").read_text()
+    assert not [user for user, password in passwords.items() if password in rules]
+    # The containers' users aren't this one: what they mount must be readable for them.
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made.iterdir()} == {0o644}
+
+
+def test_what_is_there_is_never_overwritten(made: Path) -> None:
+    """A new password for a running Redis would lock everybody out."""
+    before = (made / "users.acl").read_text()
+    with pytest.raises(SecretsError, match="is there already"):
+        make(made)
+    assert (made / "users.acl").read_text() == before
+
+
+def test_without_openssl_it_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One clear error that names what is missing."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(SecretsError, match="apt install openssl"):
+        make(tmp_path / "secrets")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
+    """Where only Docker is, nobody has our packages: it runs without any."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "services._local.secure", str(tmp_path / "secrets")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    assert "keep it to yourself" in done.stdout
+    assert (tmp_path / "secrets" / "users.acl").exists()
+
+
+@pytest.mark.timeout(180)
+async def test_a_connector_trades_over_tls(made: Path, tmp_path: Path) -> None:
+    """Market data, an order and its fill, and all again after the connections were cut."""
+    async with trading_desk(MARKETS[0], tmp_path) as desk, AsyncExitStack() as stack:
+        port = int(desk.redis_url.rpartition(":")[2].partition("/")[0])
+        tls_port = await stack.enter_async_context(tls_in_front(port, made))
+        url = f"rediss://127.0.0.1:{tls_port}/0?ssl_ca_certs={made / 'redis_ca.crt'}"
+        await stack.enter_async_context(desk.connector(REDIS_URL=url))
+        redis: Any = desk.redis
+        for _ in range(2):
+            order = await desk.order(price=await desk.marketable())
+            await desk.status(order, "filled")
+            seen = await newest(redis, desk.market.venue.streams)
+            await redis.execute_command("CLIENT", "KILL", "TYPE", "normal")
+            await eventually_async(
+                partial(all_move_on, redis, desk.market.venue, seen), within=40.0
+            )
+
+
+async def test_a_server_that_nobody_vouches_for_is_not_talked_to(
+    made: Path, redis_server: Any
+) -> None:
+    """Without the authority's certificate, or by another name, there is no connection."""
+    ca = made / "redis_ca.crt"
+    async with tls_in_front(redis_server.port, made) as port:
+        async with open_redis(f"rediss://localhost:{port}/0?ssl_ca_certs={ca}", "test") as client:
+            assert await client.ping()
+        for url in (
+            f"rediss://localhost:{port}/0",
+            f"rediss://127.0.0.2:{port}/0?ssl_ca_certs={ca}",
+        ):
+            async with open_redis(url, "test") as client:
+                with pytest.raises((RedisError, OSError)) as raised:
+                    await client.ping()
+                assert "reached" in explain(raised.value)
