@@ -7,7 +7,7 @@ reads again leads to the same decisions under the same ids, and what was sent is
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -25,6 +25,9 @@ log = structlog.get_logger()
 POSITIONS = state_key("bot", "positions")
 BOOKS = state_key("bot", "books")
 HEARTBEAT = state_key("bot", "heartbeat")
+REVISION = "revision"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Cut:
 
     moment: Moment
     positions: Mapping[str, Position]
-    books: bytes
+    books: Mapping[str, bytes]
     commands: list[tuple[str, bytes]] = field(default_factory=list)
     events: list[tuple[str, bytes]] = field(default_factory=list)
     decisions: tuple[DecisionEvent, ...] = ()
@@ -60,24 +63,23 @@ class Journal:
         self._redis = redis
         self._maxlen = events_maxlen
         self._run = uuid4().hex
-        self._loaded: bytes | None = None
+        self._last: bytes | None = None  # the revision that is known to be there
         self._tries = 0
         # Cuts of which it isn't known whether they were written, by revision.
         self._unsettled: dict[bytes, Cut] = {}
-        self._saved: Mapping[str, Position] = {}
-        self._written = False
+        self._positions: Mapping[str, Position] = {}
+        self._books: Mapping[str, bytes] = {}
 
-    async def load(self) -> bytes | None:
-        """The books as they were saved last; None where there are none.
+    async def load(self) -> Mapping[str, bytes]:
+        """The fields of the books as they were saved last; empty where there are none.
 
         Raises:
             TransientError: Redis is in trouble.
         """
-        found: Any = await reading(self._redis.hmget(BOOKS, ["revision", "data"]))
-        revision, books = found
-        self._loaded = revision
-        data: bytes | None = books
-        return data
+        found: Any = await reading(self._redis.hgetall(BOOKS))
+        self._last = found.pop(REVISION.encode(), None)
+        self._books = {name.decode(): data for name, data in found.items()}
+        return self._books
 
     async def write(self, make: Callable[[Moment], Cut]) -> Cut:
         """Write what *make* gives; it is called again where something changed meanwhile.
@@ -89,40 +91,41 @@ class Journal:
             FatalError: another bot writes these books.
         """
 
-        async def decide(change: Change) -> Cut:
+        async def decide(change: Change) -> tuple[bytes, Cut]:
             revision, halt, (seconds, microseconds) = change.found
             if revision in self._unsettled:
-                return self._unsettled[revision]
+                return revision, self._unsettled[revision]
             self._check(revision)
             now = int(seconds) + int(microseconds) / 1e6
             cut = make(Moment(_reason(halt), now))
             self._tries += 1
             mine = f"{self._run}:{self._tries}".encode()
             self._unsettled[mine] = cut
-            known = {} if revision is None else self._saved
-            for command in self._commands(cut, known):
+            if revision != self._last:  # it forgot, or went back: all is written anew
+                self._positions, self._books = {}, {}
+                change.write("DEL", BOOKS)
+            for command in self._commands(cut, mine):
                 change.write(*command)
-            change.write("HSET", BOOKS, "revision", mine, "data", cut.books)
-            return cut
+            return mine, cut
 
-        reads: list[Command] = [("HGET", BOOKS, "revision"), ("GET", HALT), ("TIME",)]
-        cut = await transact(self._redis, [BOOKS, HALT], reads, decide)
+        reads: list[Command] = [("HGET", BOOKS, REVISION), ("GET", HALT), ("TIME",)]
+        self._last, cut = await transact(self._redis, [BOOKS, HALT], reads, decide)
         self._unsettled.clear()
-        self._saved = cut.positions
-        self._written = True
+        self._positions, self._books = cut.positions, cut.books
         return cut
 
     def _check(self, revision: bytes | None) -> None:
         """Are these still our books? A Redis that forgot, or went back, is given them again."""
-        if revision is None:
-            if self._written:
-                log.warning("books_gone", key=BOOKS, action="written again")
-        elif revision != self._loaded and not revision.startswith(self._run.encode()):
+        if revision == self._last:
+            return
+        if revision is not None and not revision.startswith(self._run.encode()):
             raise FatalError(
                 f"{BOOKS} was written by another bot meanwhile; want one bot for one Redis"
             )
+        log.warning("books_gone", key=BOOKS, action="written again")
 
-    def _commands(self, cut: Cut, known: Mapping[str, Position]) -> list[Command]:
+    def _commands(self, cut: Cut, revision: bytes) -> list[Command]:
+        """What is new, and what is different from what was written before."""
         commands: list[Command] = [
             ("XADD", stream, "*", "data", data) for stream, data in cut.commands
         ]
@@ -130,17 +133,23 @@ class Journal:
             ("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
             for stream, data in cut.events
         ]
-        changed = [
-            word
-            for stream, position in cut.positions.items()
-            if known.get(stream) != position
-            for word in (stream, str(position))
-        ]
-        if changed:
-            commands.append(("HSET", POSITIONS, *changed))
+        positions = _changed(cut.positions, self._positions)
+        if positions:
+            words = [word for stream, at in positions.items() for word in (stream, str(at))]
+            commands.append(("HSET", POSITIONS, *words))
+        books = _changed(cut.books, self._books)
+        fields = [word for name, data in books.items() for word in (name, data)]
+        commands.append(("HSET", BOOKS, REVISION, revision, *fields))
+        gone = [name for name in self._books if name not in cut.books]
+        if gone:
+            commands.append(("HDEL", BOOKS, *gone))
         if cut.heartbeat:
             commands.append(("SET", HEARTBEAT, int(cut.moment.now * 1000)))
         return commands
+
+
+def _changed(now: Mapping[str, T], before: Mapping[str, T]) -> dict[str, T]:
+    return {name: value for name, value in now.items() if before.get(name) != value}
 
 
 def _reason(halt: bytes | None) -> str | None:

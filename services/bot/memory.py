@@ -1,6 +1,7 @@
 """What the bot knew: the books as they were saved, and the last of every stream up to there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,10 +16,14 @@ from services._runtime.stream_position import Position, entry_data
 from services._runtime.supervise import TransientError
 from services.bot.data_provider import RECENT_TRADES
 from services.bot.journal import BOOKS, POSITIONS
-from services.bot.portfolio import Books
+from services.bot.portfolio import Books, Holding, Order
 from services.bot.view import Sources
 
 log = structlog.get_logger()
+
+# The fields of the books: one for each order, and one for all else.
+ORDER = "order:"
+REST = "rest"
 
 
 class SavedBalance(msgspec.Struct, frozen=True):
@@ -30,36 +35,54 @@ class SavedBalance(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct):
-    """All that isn't in the streams behind the saved positions."""
+    """All but the orders that isn't in the streams behind the saved positions."""
 
-    books: Books
+    sent: list[float]
+    holdings: dict[str, Holding]
     balances: list[SavedBalance]
     strategies: dict[str, msgspec.Raw]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was saved, understood."""
+
+    books: Books
+    balances: list[AccountBalanceEvent]
+    states: dict[str, msgspec.Raw]
+
+
 def encode(
     books: Books, balances: Iterable[AccountBalanceEvent], states: dict[str, msgspec.Raw]
-) -> bytes:
-    """As it is written to Redis."""
+) -> dict[str, bytes]:
+    """The fields of the hash: one for each order, and one for all else."""
     saved = [SavedBalance(b.exchange, b.asset, b.model_dump_json()) for b in balances]
-    return msgspec.json.encode(Saved(books, saved, states))
+    rest = Saved(books.sent, books.holdings, saved, states)
+    fields = {f"{ORDER}{id_}": msgspec.json.encode(order) for id_, order in books.orders.items()}
+    return {**fields, REST: msgspec.json.encode(rest)}
 
 
-def decode(data: bytes) -> tuple[Books, list[AccountBalanceEvent], dict[str, msgspec.Raw]]:
-    """What `encode` wrote.
+def decode(fields: Mapping[str, bytes]) -> Known:
+    """What `encode` gave.
 
     Raises:
         FatalError: it can't be read. Nobody trades on books that are guessed.
     """
     try:
-        saved = msgspec.json.decode(data, type=Saved)
+        saved = msgspec.json.decode(fields[REST], type=Saved)
+        found = [
+            msgspec.json.decode(data, type=Order)
+            for name, data in fields.items()
+            if name.startswith(ORDER)
+        ]
         balances = [AccountBalanceEvent.model_validate_json(b.event) for b in saved.balances]
-    except (msgspec.DecodeError, ValueError) as e:
+    except (KeyError, msgspec.DecodeError, ValueError) as e:
         raise FatalError(
             f"{BOOKS} can't be read: {e}; want what this bot wrote. To begin with empty books, "
             f"stop trading, and delete {BOOKS} and {POSITIONS}"
         ) from e
-    return saved.books, balances, saved.strategies
+    orders = {order.id: order for order in sorted(found, key=lambda order: order.sent_at)}
+    return Known(Books(orders, saved.sent, saved.holdings), balances, saved.strategies)
 
 
 async def recall(redis: Redis, sources: Sources) -> None:

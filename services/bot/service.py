@@ -106,7 +106,7 @@ async def _restore(
     trouble = Trouble("books_not_loaded")
     while True:
         try:
-            data = await journal.load()
+            fields = await journal.load()
             await memory.recall(redis, sources)
             break
         except TransientError as e:
@@ -114,15 +114,15 @@ async def _restore(
             readiness.waiting("redis", str(e))
             await asyncio.sleep(LOAD_AGAIN_EVERY)
     trouble.over()
-    if data is None:
+    if not fields:
         log.info("books_begun")
         return
-    books, balances, states = memory.decode(data)
-    sources.portfolio.books = books
-    for balance in balances:
+    known = memory.decode(fields)
+    sources.portfolio.books = known.books
+    for balance in known.balances:
         sources.balances.take(balance)
-    host.restore(states)
-    log.info("books_restored", orders=len(books.orders), open=len(sources.portfolio.open))
+    host.restore(known.states)
+    log.info("books_restored", orders=len(known.books.orders), open=len(sources.portfolio.open))
 
 
 async def _keep_judging(host: StrategyHost, readiness: Readiness) -> None:

@@ -10,6 +10,8 @@ import aiohttp
 from redis.asyncio import Redis
 
 from common_models import DecisionEvent, PortfolioEvent
+from services.bot.journal import BOOKS
+from services.bot.memory import Known, decode
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
@@ -96,6 +98,12 @@ class Bot:
         """The log's lines of one event."""
         lines = [json.loads(line) for line in self.service.log.read_text().splitlines()]
         return [line for line in lines if line["event"] == event]
+
+
+async def known(redis: Any) -> Known:
+    """What the bot has saved."""
+    fields: dict[bytes, bytes] = await redis.hgetall(BOOKS)
+    return decode({name.decode(): data for name, data in fields.items()})
 
 
 @asynccontextmanager

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from common_models.stream_names import HALT, CommandStream
-from services.bot.journal import BOOKS
-from services.bot.memory import decode
 from services.bot.portfolio import Books
-from tests.support.bot import Bot, running_bot
+from tests.support.bot import Bot, known, running_bot
 from tests.support.eventually import eventually, eventually_async
 from tests.support.trading import TradingDesk
 
@@ -94,8 +92,7 @@ async def _agrees(desk: TradingDesk) -> bool:
 
 
 async def _books(desk: TradingDesk) -> Books:
-    redis: Any = desk.redis
-    return decode(await redis.hget(BOOKS, "data"))[0]
+    return (await known(desk.redis)).books
 
 
 def _has_ended(bot: Bot) -> Callable[[], bool]:

@@ -1,10 +1,13 @@
 """Plays both connectors and the indicator host to a bot, message by message."""
 
+import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from common_models import (
     AccountBalanceEvent,
@@ -25,6 +28,7 @@ class Stage:
 
     def __init__(self, redis: Redis) -> None:
         self.redis: Any = redis
+        self._status: dict[str, Any] = {}
 
     async def put(self, stream: object, message: BaseModel) -> str:
         """One entry; its id."""
@@ -34,6 +38,17 @@ class Stage:
 
     async def status(self, state: str = "live", **changes: Any) -> None:
         """Both connectors tell how they are."""
+        self._status = {"state": state, **changes}
+        await self._tell_status(state, **changes)
+
+    async def keep_telling(self) -> None:
+        """As connectors do: the same status, again and again."""
+        while True:
+            await asyncio.sleep(1.0)
+            with contextlib.suppress(RedisError, OSError):  # the server may be gone just now
+                await self._tell_status(**self._status)
+
+    async def _tell_status(self, state: str, **changes: Any) -> None:
         for exchange, symbol in (("binance", "BTC/USDT"), ("luno", "XBT/ZAR")):
             event = connector_status(symbol, exchange, state, reason="told so")
             stream = EventStream(f"{exchange}_connector", "connector_status")

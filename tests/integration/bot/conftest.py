@@ -1,5 +1,7 @@
 """Bots in paper mode on a real Redis, whose connectors are played."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +28,9 @@ def stage(redis: Redis) -> Stage:
 
 
 @pytest.fixture
-async def bots(stage: Stage, redis: Redis, redis_server: RedisServer, tmp_path: Path) -> StartBot:
+async def bots(
+    stage: Stage, redis: Redis, redis_server: RedisServer, tmp_path: Path
+) -> AsyncIterator[StartBot]:
     """Starts bots, on markets that are open."""
     runs = iter(range(10))
     await stage.open()
@@ -36,4 +40,7 @@ async def bots(stage: Stage, redis: Redis, redis_server: RedisServer, tmp_path: 
         folder = tmp_path / f"bot-{next(runs)}"
         return running_bot(redis, redis_server.url, folder, **given)
 
-    return start
+    telling = asyncio.create_task(stage.keep_telling())
+    yield start
+    telling.cancel()
+    await asyncio.wait([telling])

@@ -6,8 +6,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from services.bot.journal import BOOKS, POSITIONS
-from services.bot.memory import decode
 from tests.integration.bot.conftest import StartBot
+from tests.support.bot import known
 from tests.support.bot_stage import Stage
 from tests.support.eventually import eventually, eventually_async
 
@@ -18,10 +18,9 @@ WATCHING = f"{PLUGINS}.Watching:binance:BTC/USDT:0.002"
 
 async def watching_state(stage: Stage) -> dict[str, object]:
     """What the watching strategy has saved; empty before it saved anything."""
-    data = await stage.redis.hget(BOOKS, "data")
-    if data is None:
+    if not await stage.redis.exists(BOOKS):
         return {}
-    states = decode(data)[2]
+    states = (await known(stage.redis)).states
     found: dict[str, object] = msgspec.json.decode(next(iter(states.values()), b"{}"))
     return found
 
@@ -122,12 +121,13 @@ async def test_what_came_while_it_was_away_is_counted_once(stage: Stage, bots: S
     await stage.balance("BTC", 1.25)
     for _ in range(2):
         async with bots(WATCHING) as bot:
+            await bot.until_ready()
             wanted = [["partially_filled", "0.0005"]] * 2 + [["filled", "0.002"]]
             await until_state(stage, tickers=1, trades=4, values=2, orders=wanted)
             (position,) = (await bot.portfolio()).positions
             assert position.quantity == 0.002
             await bot.service.end(signal.SIGKILL)
-    balances = decode(await stage.redis.hget(BOOKS, "data"))[1]
+    balances = (await known(stage.redis)).balances
     assert [(each.asset, each.free) for each in balances] == [("BTC", 1.25)]
 
 
@@ -157,7 +157,7 @@ async def test_two_bots_on_one_redis_do_not_get_along(stage: Stage, bots: StartB
 
 async def test_books_that_cannot_be_read_end_it(stage: Stage, redis: Redis, bots: StartBot) -> None:
     """Nobody trades on books that are guessed."""
-    await stage.redis.hset(BOOKS, mapping={"revision": "x:1", "data": "{"})
+    await stage.redis.hset(BOOKS, mapping={"revision": "x:1", "rest": "{"})
     async with bots(INSISTENT) as bot:
         await eventually(lambda: bot.service.exited)
         assert f"{BOOKS} can't be read" in bot.logged("service_failed")[0]["error"]
@@ -172,7 +172,7 @@ async def test_a_redis_that_forgot_is_given_the_books_again(stage: Stage, bots: 
         await stage.fill(order)
         await bot.decision(lambda each: each.order_status == "filled")
         await stage.redis.flushall()
-        await eventually_async(lambda: stage.redis.hexists(BOOKS, "data"))
-        books = decode(await stage.redis.hget(BOOKS, "data"))[0]
+        await eventually_async(lambda: stage.redis.exists(BOOKS))
+        books = (await known(stage.redis)).books
         assert books.orders[order.client_order_id].state == "filled"
         assert bot.logged("books_gone")
