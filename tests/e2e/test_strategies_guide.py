@@ -1,0 +1,124 @@
+"""docs/strategies.md, as a person would follow it."""
+
+import asyncio
+import json
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from common_models import DecisionEvent, PortfolioEvent
+from services._local.redis_server import RedisServer
+from services.bot.naming import ENTRY_POINTS
+from services.bot.strategies import OURS
+from tests.e2e.conftest import launched
+from tests.support.bot import running_bot
+from tests.support.eventually import eventually, eventually_async
+from tests.support.processes import ROOT
+
+pytestmark = pytest.mark.timeout(180)
+
+GUIDE = (ROOT / "docs" / "strategies.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The guide's code blocks of one language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the two files of the guide were saved, under the names that it gives them."""
+    names = re.findall(r"Save (?:it|this) as `(\w+\.py)`", GUIDE)
+    assert names == ["my_strategies.py", "test_my_strategies.py"]
+    for name, code in zip(names, blocks("python"), strict=True):
+        (tmp_path / name).write_text(code)
+    return tmp_path
+
+
+async def test_its_own_test_passes(folder: Path) -> None:
+    """The guide's command, in the folder that holds both files."""
+    program, *words = shlex.split(blocks("sh")[1])
+    assert program == ".venv/bin/python"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *words, "-p", "no:cacheprovider"),
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    assert b"1 passed" in out
+
+
+async def test_it_trades_on_paper_and_its_decisions_can_be_watched(folder: Path) -> None:
+    """With the guide's variables and the guide's redis-cli lines."""
+    *assignments, make, target = shlex.split(blocks("sh")[2])
+    assert (make, target) == ("make", "run")
+    given = dict(word.split("=", 1) for word in assignments)
+    path = f"{ROOT}:{folder}"
+    async with launched(folder, **given, PYTHONPATH=path, SIMULATOR_RATE="80") as run:
+        await run.until_ready()
+        await eventually(lambda: "buy 0.001, filled" in run.out, within=90)
+        async with Redis(port=run.redis_port) as redis:
+            for line in (blocks("sh")[0], blocks("sh")[3]):
+                ((_, entries),) = await _asked(redis, line)
+                decision = DecisionEvent.model_validate_json(entries[0][1][b"data"])
+                assert decision.strategy == "my_strategies.Dip:binance:BTC/USDT"
+            ((_, fields),) = await _asked(redis, blocks("sh")[4])
+            portfolio = PortfolioEvent.model_validate_json(fields[b"data"])
+            assert portfolio.mode == "paper"
+            assert [each.symbol for each in portfolio.positions] == ["BTC/USDT"]
+
+
+async def _asked(redis: Redis, line: str) -> Any:
+    program, *words = shlex.split(line)
+    assert program == "redis-cli"
+    return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+async def test_an_installed_package_offers_it_by_its_entry_point(
+    folder: Path, redis_server: RedisServer, redis: Redis
+) -> None:
+    """As the guide's pyproject.toml says."""
+    (toml,) = blocks("toml")
+    points = tomllib.loads(toml)["project"]["entry-points"]
+    assert list(points) == [ENTRY_POINTS]
+    info = folder / "my_strategies-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-strategies\nVersion: 1.0\n")
+    lines = [f"{name} = {value}" for name, value in points[ENTRY_POINTS].items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{ENTRY_POINTS}]", *lines]) + "\n")
+    settings = {"STRATEGIES": "dip:binance:BTC/USDT:1", "PYTHONPATH": f"{ROOT}:{folder}"}
+    async with running_bot(redis, redis_server.url, folder, **settings) as bot:
+
+        async def works() -> bool:
+            return await bot.part("strategies") == "ok"
+
+        await eventually_async(works)
+        assert bot.logged("bot_mode")[0]["strategies"] == ["dip:binance:BTC/USDT"]
+
+
+def test_the_guides_example_message_is_one() -> None:
+    """It says nothing that a decision doesn't."""
+    (example,) = blocks("json")
+    decision = DecisionEvent.model_validate_json(example)
+    assert decision.model_fields_set == set(json.loads(example)) <= set(DecisionEvent.model_fields)
+
+
+def test_the_guide_names_all_strategies_and_all_reasons_to_refuse() -> None:
+    """As the code has them."""
+    assert set(re.findall(r"^\| `(\w+)` \| [`t]", GUIDE, re.MULTILINE)) >= set(OURS)
+    code = "".join(
+        (ROOT / "services" / "bot" / name).read_text() for name in ("decision_maker.py", "risk.py")
+    )
+    reasons = set(re.findall(r'(?:Refusal|_unnamed)\(\s*"(\w+)"', code))
+    table = GUIDE.partition("| `reason_code` | why |")[2].partition("An asset")[0]
+    first_column = "\n".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
+    told = set(re.findall(r"`([a-z_]+)`", first_column))
+    assert reasons == told
