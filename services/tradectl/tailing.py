@@ -1,6 +1,7 @@
 """`tradectl tail`: entries of any streams as they come, decoded."""
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,8 +25,8 @@ IDS = (
     "command_id",
     "trade_id",
 )
-# New streams that match a glob are looked for so often, in rounds of reading.
-LOOK_EVERY = 5
+# New streams that match a glob are looked for so often, in seconds.
+LOOK_EVERY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,12 @@ async def tail(
     positions = await _positions(redis, patterns, first)
     if not positions and not follow:
         raise StopError(Ending.NO, f"no stream matches {' '.join(patterns)}")
-    shown = rounds = 0
+    shown = 0
+    look_at = time.monotonic() + LOOK_EVERY
     while True:
         # A stream that appears later is read from its beginning: all of it is new.
-        rounds += 1
-        if follow and rounds % LOOK_EVERY == 0:
+        if follow and time.monotonic() >= look_at:
+            look_at = time.monotonic() + LOOK_EVERY
             found = await _positions(redis, patterns, "0-0")
             positions |= {name: at for name, at in found.items() if name not in positions}
         entries = await _read(redis, positions, follow=follow)
