@@ -80,8 +80,6 @@ class Host:
         settled, gap = settle(market.stream, known, state)
         if gap is not None:
             market.hole(_told(gap))
-            if settled.id != known.id:
-                entries = []  # they were read from where nothing is any more
         if not entries and gap is None:
             return False
         outputs = market.take(entries)

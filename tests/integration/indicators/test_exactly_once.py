@@ -26,6 +26,7 @@ from tests.support.indicator_host import (
     until_all_read,
     values,
 )
+from tests.support.market_data import wire
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -207,6 +208,23 @@ async def test_a_redis_that_was_emptied_is_begun_anew(
         assert await host.service.end() == 0
     assert len(await values(redis, "sma_5")) == 4
     assert await redis.llen(f"{STATE}:trade") == 8
+
+
+async def test_a_stream_that_was_made_anew_with_older_ids_is_begun_anew(
+    redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """Nothing would ever come behind the saved position: it is noticed all the same."""
+    trades = market()
+    async with hosting(redis_server.url, tmp_path, "binance:BTC/USDT:sma_5@trade") as host:
+        await publish(redis, trades, 30)
+        await until_all_read(redis)
+        await redis.delete(TRADES)
+        for number, each in zip(range(1, 9), trades, strict=False):
+            await redis.xadd(TRADES, {"data": wire(each)}, id=f"{number}-0")
+        await until_all_read(redis)
+        assert await host.service.end() == 0
+    assert len(await values(redis, "sma_5")) == 26 + 4
+    assert host.logged("indicators_begin_anew")[0]["reason"].endswith("(restarted)")
 
 
 async def _there(redis: Redis) -> bool:
