@@ -1,4 +1,4 @@
-"""A bench that can't fail proves nothing: its frames are real ones, its checks find what is wrong."""
+"""A bench that can't fail proves nothing: frames are real ones, checks find what is wrong."""
 
 import json
 
