@@ -165,6 +165,10 @@ def parse(name: str) -> StreamName:
 
 # State keys and switches: not streams, but named here for the same reason.
 HALT = "control:halt"
+# When the bot lived last, by Redis's clock in milliseconds; it tells while it may send orders.
+BOT_HEARTBEAT = "bot:state:heartbeat"
+# How the client order ids of the bot begin.
+BOT_ORDERS = "bot-"
 
 
 def state_key(service: str, what: str) -> str:

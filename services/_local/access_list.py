@@ -28,6 +28,7 @@ READ_ANYTHING = (
     "+get +mget +hget +hmget +hgetall +lrange +smembers +zrange"
 )
 HALT = "control:halt"
+BOT_HEARTBEAT = "bot:state:heartbeat"
 OPERATOR = "operator"
 
 
@@ -40,7 +41,7 @@ def _connector(exchange: str) -> list[str]:
         f"(%RW~{name}:commands:* {CONSUME})",
         f"(%RW~{name}:events:* %RW~{name}:dead_letter:* %RW~{exchange}:* +xadd +xrevrange)",
         f"(%RW~{name}:state:* {KEEP_STATE})",
-        f"(%R~{HALT} +get)",
+        f"(%R~{HALT} %R~{BOT_HEARTBEAT} +get)",
     ]
 
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 import structlog
 
 from common_models import DecisionEvent, OrderResponseEvent, PlaceOrderCommand
-from common_models.stream_names import CommandStream, connector
+from common_models.stream_names import BOT_ORDERS, CommandStream, connector
 from services.bot.journal import Moment
 from services.bot.naming import Wanted
-from services.bot.portfolio import ID_PREFIX, Order, Told
+from services.bot.portfolio import Order, Told
 from services.bot.risk import Proposal, Refusal, Risk
 from services.bot.settings import BotSettings
 from services.bot.strategy import Intent, StaleDataError
@@ -219,7 +219,7 @@ class DecisionMaker:
 def decision_id(strategy: str, cause: Cause) -> str:
     """The same strategy, told the same entry, decides under the same id: also after a restart."""
     told = f"{strategy}|{cause.stream}|{cause.entry_id}"
-    return ID_PREFIX + hashlib.sha256(told.encode()).hexdigest()[:28]
+    return BOT_ORDERS + hashlib.sha256(told.encode()).hexdigest()[:28]
 
 
 def tell(event: DecisionEvent) -> None:

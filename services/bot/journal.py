@@ -14,7 +14,7 @@ import structlog
 from redis.asyncio import Redis
 
 from common_models import DecisionEvent
-from common_models.stream_names import HALT, state_key
+from common_models.stream_names import BOT_HEARTBEAT, HALT, state_key
 from services._runtime.lifecycle import FatalError
 from services._runtime.redis_line import Command
 from services._runtime.redis_transaction import Change, reading, transact
@@ -24,7 +24,6 @@ log = structlog.get_logger()
 
 POSITIONS = state_key("bot", "positions")
 BOOKS = state_key("bot", "books")
-HEARTBEAT = state_key("bot", "heartbeat")
 REVISION = "revision"
 
 T = TypeVar("T")
@@ -144,7 +143,7 @@ class Journal:
         if gone:
             commands.append(("HDEL", BOOKS, *gone))
         if cut.heartbeat:
-            commands.append(("SET", HEARTBEAT, int(cut.moment.now * 1000)))
+            commands.append(("SET", BOT_HEARTBEAT, int(cut.moment.now * 1000)))
         return commands
 
 

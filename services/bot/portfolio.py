@@ -11,12 +11,12 @@ import msgspec
 
 from common_models import OpenOrder, OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.fields import OrderType, Side
+from common_models.stream_names import BOT_ORDERS
 
 ENDED = frozenset({"filled", "canceled", "rejected", "expired"})
 # So many orders that have ended are kept, or twice as many: a late event may still concern one.
 KEEP_ENDED = 100
 NOTHING = Decimal(0)
-ID_PREFIX = "bot-"
 
 
 class Order(msgspec.Struct):
@@ -197,7 +197,7 @@ class Portfolio:
             order.fees = fees
 
     def _note_stranger(self, client_order_id: str, *, replay: bool) -> None:
-        if client_order_id.startswith(ID_PREFIX) and not replay:
+        if client_order_id.startswith(BOT_ORDERS) and not replay:
             self.strangers += 1
 
     def lost_today(self, quote: str) -> Decimal:

@@ -50,6 +50,8 @@ class TradingSettings(ConnectorSettings):
     # Renewed between two blocking reads, of 2 s each: shorter, and it runs out while in use.
     order_lease: Annotated[float, Field(ge=3, allow_inf_nan=False)] = 10.0
     order_take_over_after: Seconds = 60.0
+    # 0: off. The bot tells that it lives once a second.
+    dead_man_switch: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
     risk_max_notional: Amounts = Field(
         default_factory=lambda: {"USDT": Decimal(1000), "ZAR": Decimal(20000)}

@@ -14,6 +14,7 @@ from common_models.stream_names import HALT, connector
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders.dead_man import watch_bot
 from services._connector_kit.orders.desk import DeskWaits, OrderDesk
 from services._connector_kit.orders.ghosts import watch_ghosts
 from services._connector_kit.orders.keyless import KeylessPlacing, NoCredentials
@@ -134,6 +135,11 @@ async def serve_orders(
         if trading and account:
             tasks.create_task(account.run())
             tasks.create_task(watch_ghosts(venue, journal, clock))
+            if settings.dead_man_switch:
+                watching = watch_bot(
+                    redis, ledger, trading.account, clock, settings.dead_man_switch
+                )
+                tasks.create_task(watching)
             tasks.create_task(trading.clock.keep_measured(trading.fetch_time))
             if trading.check_key is not None:
                 tasks.create_task(_check_key(trading.check_key, clock, readiness))
