@@ -96,10 +96,10 @@ def tail(
     ] = True,
     json: AsJson = False,
 ) -> None:
-    """Show entries of streams as they come, decoded; Ctrl-C ends it.
+    """Show entries of streams, decoded, as they come.
 
-    With --json each entry is one line: {"stream", "id", "time", "data"}, and "fault" where it
-    isn't what its stream promises. Times are in UTC.
+    Ctrl-C ends it. Times are in UTC. With --json each entry is one line: {"stream", "id", "time",
+    "data"}, and "fault" where it isn't what its stream promises.
 
     \b
         tradectl tail binance:BTCUSDT:trades
@@ -117,7 +117,7 @@ def tail(
 
 @app.command("status")
 def show_status(json: AsJson = False) -> None:
-    """Show services, connectors, feeds and how old each market stream is.
+    """Show services, feeds and how old the market data is.
 
     Exit code 0 only where every service is ready and every feed is live. HEALTH_URLS says where
     the services answer.
@@ -131,10 +131,10 @@ def show_status(json: AsJson = False) -> None:
 
 @app.command("place")
 def place(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    exchange: Annotated[str, typer.Argument(help="binance, luno, ...")],
-    side: Annotated[str, typer.Argument(help="buy or sell")],
-    symbol: Annotated[str, typer.Argument(help="e.g. BTC/USDT, XBT/ZAR")],
-    quantity: Annotated[float, typer.Argument(help="In the base asset.")],
+    exchange: Annotated[str, typer.Argument(metavar="EXCHANGE", help="binance, luno, ...")],
+    side: Annotated[str, typer.Argument(metavar="SIDE", help="buy or sell")],
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="e.g. BTC/USDT, XBT/ZAR")],
+    quantity: Annotated[float, typer.Argument(metavar="QUANTITY", help="In the base asset.")],
     price: Annotated[
         float | None, typer.Option("--price", "-p", help="Makes it a limit order.")
     ] = None,
@@ -196,7 +196,9 @@ def _order(given: dict[str, object]) -> PlaceOrderCommand:
 
 @app.command("cancel")
 def cancel(
-    order: Annotated[str | None, typer.Argument(help="The order's client_order_id.")] = None,
+    order: Annotated[
+        str | None, typer.Argument(metavar="CLIENT_ORDER_ID", help="One order.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All open orders instead of one.")] = False,
     by_order_id: Annotated[
         bool, typer.Option("--order-id", help="The argument is the exchange's id.")
@@ -206,7 +208,7 @@ def cancel(
     timeout: Timeout = PATIENCE,
     json: AsJson = False,
 ) -> None:
-    """Cancel one order or all of them, wait for the answer, and exit by it.
+    """Cancel one order or all; exit by the answer.
 
     Where an order trades is looked up in what was told of it; name its --exchange and --symbol
     where nothing was. A cancel may be given again as often as you like.
@@ -240,7 +242,9 @@ def show_orders(
     closed: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show the open orders, as the connectors told of them; orders placed elsewhere too.
+    """Show the open orders that the connectors told of.
+
+    Orders that were placed elsewhere are among them.
 
     \b
         tradectl orders
@@ -262,7 +266,9 @@ def show_balances(
     timeout: Timeout = PATIENCE,
     json: AsJson = False,
 ) -> None:
-    """Show the balances that were told last: every change, and all of them once a minute.
+    """Show the balances that were told last.
+
+    Connectors tell every change, and all of them once a minute.
 
     \b
         tradectl balances
@@ -282,7 +288,7 @@ def show_why(
     exchange: Exchange = None,
     json: AsJson = False,
 ) -> None:
-    """Tell the whole story of one order, with the time of each hop.
+    """Tell the story of one order, with each hop's time.
 
     Tick, indicator, decision, risk, command, journal, each answer and each fill. A hop that isn't
     there (any more) is shown as missing, and why. Exit code 1 where nobody has heard of the order.
@@ -296,7 +302,9 @@ def show_why(
 
 @app.command("halt")
 def halt(
-    reason: Annotated[str, typer.Argument(help="A few words for those who find it halted.")],
+    reason: Annotated[
+        str, typer.Argument(metavar="REASON", help="A few words for those who find it halted.")
+    ],
     keep_orders: Annotated[
         bool, typer.Option("--keep-orders", help="Leave the open orders alone.")
     ] = False,
@@ -356,10 +364,11 @@ def show_dead_letter(
 
 @app.command("doctor")
 def see_doctor(json: AsJson = False) -> None:
-    """Look for what would keep the suite from working or from being safe. Changes nothing.
+    """Look for what keeps the suite from working safely.
 
-    Redis's version and settings, clocks, permissions, the halt switch, keys, connectors, the
-    world this Redis belongs to, commands that wait. Exit code 1 where a check fails.
+    It changes nothing, and looks at Redis's version and settings, clocks, permissions, the halt
+    switch, keys, connectors, the world this Redis belongs to, and commands that wait. Exit code 1
+    where a check fails.
 
     \b
         tradectl doctor

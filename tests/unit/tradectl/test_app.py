@@ -1,0 +1,65 @@
+"""The command line itself: help that teaches, and arguments that can't be used."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from services.tradectl.app import app
+from services.tradectl.ending import Ending
+
+COMMANDS = (
+    "tail",
+    "status",
+    "place",
+    "cancel",
+    "orders",
+    "balances",
+    "why",
+    "halt",
+    "resume",
+    "dead-letters list",
+    "dead-letters show",
+    "doctor",
+)
+
+
+def test_the_help_names_every_command_and_every_exit_code() -> None:
+    """A script's author needs no other page."""
+    text = CliRunner().invoke(app, ["--help"]).stdout
+    for command in COMMANDS:
+        assert re.search(rf"^  {command.split()[0]} ", text, re.MULTILINE), command
+    for ending in Ending:
+        assert re.search(rf"^ +{ending.value}  ", text, re.MULTILINE), ending
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "resume"])
+def test_every_command_teaches_by_example(command: str) -> None:
+    """On a line of its own, as it would be typed."""
+    text = CliRunner().invoke(app, [*command.split(), "--help"]).stdout
+    assert re.search(rf"^ +tradectl {command}", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("place binance byu BTC/USDT 1", "side='byu'"),
+        ("place binance buy BTC/USDT 0", "quantity=0.0"),
+        ("place binance buy BTC/USDT nan", "quantity=nan"),
+        ("place binance buy BTC/USDT 1 --price -5", "price=-5.0"),
+        ("place binance buy BTC/USDT 1 --time-in-force gtx", "time_in_force='gtx'"),
+        ("place binance buy BTC/USDT one", "Invalid value for 'QUANTITY'"),
+        ("place Binance! buy BTC/USDT 1", "exchange 'Binance!'"),
+        ("cancel", "CLIENT_ORDER_ID or --all"),
+        ("cancel some-id --all", "CLIENT_ORDER_ID or --all"),
+        ("halt", "REASON"),
+        ("tail", "STREAM"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_named_and_nothing_is_sent(
+    arguments: str, said: str
+) -> None:
+    """Exit code 2, before anything is asked of Redis: none runs there."""
+    result = CliRunner().invoke(app, arguments.split(), env={"REDIS_URL": "redis://127.0.0.1:1"})
+    assert result.exit_code == Ending.USAGE
+    assert said in result.stderr

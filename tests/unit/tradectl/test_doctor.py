@@ -1,0 +1,64 @@
+"""What the doctor makes of what it sees."""
+
+from typing import Any
+
+import pytest
+
+from services.tradectl.doctor import group_check, memory_check, version_check, world_check
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("info", "state"),
+    [
+        ({"redis_version": "6.2.14"}, "fail"),
+        ({"redis_version": "7.0.0"}, "ok"),
+        ({"redis_version": "10.1"}, "ok"),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.0"}, "ok"),
+        ({"redis_version": "unheard of"}, "fail"),
+        ({}, "fail"),
+    ],
+)
+def test_redis_from_7_0_on_will_do(info: dict[str, Any], state: str) -> None:
+    """Valkey calls itself Redis 7.2.4."""
+    assert version_check(info).state == state
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "state"),
+    [(10, 0, "ok"), (10, 100, "ok"), (85, 100, "warn"), (96, 100, "fail")],
+)
+def test_a_redis_that_is_nearly_full_is_a_fault(used: int, most: int, state: str) -> None:
+    """Full, it takes no orders."""
+    assert memory_check({"used_memory": used * MIB, "maxmemory": most * MIB}).state == state
+
+
+@pytest.mark.parametrize(
+    ("worlds", "state"),
+    [
+        ({"a": "live", "b": "live"}, "ok"),
+        ({"a": "live", "b": "simulator"}, "fail"),
+        ({"a": "none"}, "fail"),
+    ],
+)
+def test_a_redis_belongs_to_one_world(worlds: dict[str, str], state: str) -> None:
+    """Which its connectors have claimed."""
+    assert world_check(worlds).state == state
+
+
+@pytest.mark.parametrize(
+    ("missing", "pending", "waiting", "state"),
+    [
+        ([], 0, 0, "ok"),
+        ([], 3, 0, "ok"),
+        ([], 51, 0, "warn"),
+        ([], 0, 1, "warn"),
+        (["place_order"], 0, 0, "fail"),
+    ],
+)
+def test_commands_that_wait_are_told(
+    missing: list[str], pending: int, waiting: int, state: str
+) -> None:
+    """Unread, under way for too many, or read by nobody."""
+    assert group_check("binance_connector", missing, pending, waiting).state == state
