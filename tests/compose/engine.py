@@ -3,17 +3,16 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT
-from tests.support.venues import is_ready
+from tests.support.venues import is_ready, report
 
 # By service: the variable that moves its published port, and whether it is a health port.
 PORTS = {
@@ -24,8 +23,20 @@ PORTS = {
     "indicators": "INDICATORS_PORT",
     "exchange_simulator": "SIMULATOR_HEALTH_PORT",
 }
-STARTS_WITHIN = 120.0
+STARTS_WITHIN = 180.0
 COMMAND_WITHIN = 120.0
+ASK_EVERY = 1.0
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for *condition*, asking seldom: each question starts a process.
+
+    Raises:
+        TimeoutError: it didn't come true.
+    """
+    async with asyncio.timeout(STARTS_WITHIN):
+        while not await condition():  # noqa: ASYNC110 - the engine tells nobody
+            await asyncio.sleep(ASK_EVERY)
 
 
 class EngineError(Exception):
@@ -97,14 +108,25 @@ class Suite:
             return False
         return service == "redis" or await is_ready(self.ports[service])
 
+    async def why_not(self, service: str) -> str:
+        """What the engine, the service and its log say."""
+        health = (await self.inspect(service))["State"].get("Health", {})
+        checks = [check["Output"].strip() for check in health.get("Log", [])[-2:]]
+        ready = {} if service == "redis" else (await report(self.ports[service]))[1]
+        logs = await self("logs", "--no-color", "--tail", "10", service)
+        return f"{service} is {health.get('Status')} ({checks}), {ready}\n{logs}"
+
     async def all_healthy(self) -> None:
         """Wait until every service is."""
         for service in PORTS:
-            try:
-                await eventually_async(partial(self.healthy, service), within=STARTS_WITHIN)
-            except AssertionError as e:
-                logs = await self("logs", "--tail", "20", service)
-                raise AssertionError(f"{service} isn't healthy: {logs}") from e
+            await self.until_healthy(service)
+
+    async def until_healthy(self, service: str) -> None:
+        """Wait until one service is."""
+        try:
+            await until(partial(self.healthy, service))
+        except TimeoutError as e:
+            raise AssertionError(await self.why_not(service)) from e
 
     async def kill(self, service: str) -> None:
         """SIGKILL what runs in a container, and wait until the engine has started it again.
@@ -118,8 +140,8 @@ class Suite:
             state = (await self.inspect(service))["State"]
             return bool(state["Running"] and state["StartedAt"] != before["State"]["StartedAt"])
 
-        await eventually_async(back, within=STARTS_WITHIN)
-        await eventually_async(lambda: self.healthy(service), within=STARTS_WITHIN)
+        await until(back)
+        await self.until_healthy(service)
 
 
 @asynccontextmanager
