@@ -1,0 +1,69 @@
+"""Indicators as the bot sees them: the latest, and whether it can be relied on."""
+
+import pytest
+
+from common_models import IndicatorValue
+from services.bot.indicator_feed import IndicatorFeed, seconds
+from services.bot.strategy import StaleDataError
+from tests.support.market_data import WHEN
+
+STREAM = "indicators:rsi_14:binance:BTCUSDT"
+OFFSET = WHEN.timestamp() - 1000.0  # the clock says 1000 at WHEN
+
+
+def value(**changes: object) -> bytes:
+    """One of WHEN."""
+    message = IndicatorValue(
+        timestamp=WHEN, value=50, indicator_name="rsi_14", symbol="BTC/USDT", exchange="binance"
+    )
+    return message.model_copy(update=changes).model_dump_json().encode()
+
+
+def feed(*messages: bytes, received_at: float = 1000.0) -> IndicatorFeed:
+    """One that was told this."""
+    found = IndicatorFeed(STREAM, "rsi_14", "binance", "BTC/USDT")
+    entries = [(f"{n}-0", data) for n, data in enumerate(messages, 1)]
+    found.take(entries, received_at, OFFSET, lambda *_: None)
+    return found
+
+
+def test_the_latest_counts_and_names_what_led_to_it() -> None:
+    """Itself first, then the entry that brought it."""
+    found = feed(value(value=1.0), value(value=2.0, caused_by="binance:BTCUSDT:trades 7-0"))
+    assert found.fresh(1001.0, 10).value == 2.0
+    assert found.caused_by == [f"{STREAM} 2-0", "binance:BTCUSDT:trades 7-0"]
+
+
+def test_nothing_yet_is_stale() -> None:
+    """And has no cause."""
+    with pytest.raises(StaleDataError, match="nothing yet"):
+        feed().fresh(1000.0, 10)
+    assert feed().caused_by == []
+
+
+@pytest.mark.parametrize(("now", "timeframe"), [(1010.5, None), (1070.5, "1m"), (4610.5, "1h")])
+def test_it_is_stale_some_time_after_its_candle(now: float, timeframe: str | None) -> None:
+    """By its own timestamp: who computes may have fallen behind, though it comes just now."""
+    found = feed(value(timeframe=timeframe), received_at=now)
+    with pytest.raises(StaleDataError, match="s old; want at most"):
+        found.fresh(now, 10)
+    assert found.fresh(now - 1, 10).value == 50
+
+
+def test_what_cannot_be_read_or_is_anothers_is_counted() -> None:
+    """And never kept."""
+    found = IndicatorFeed(STREAM, "rsi_14", "binance", "BTC/USDT")
+    bad = [("1-0", b"{}"), ("2-0", value(indicator_name="rsi_15")), ("3-0", value(exchange="luno"))]
+    fault = found.take(bad, 1000.0, OFFSET, lambda *_: None)
+    assert fault == "it is rsi_14 luno BTC/USDT; want rsi_14 binance BTC/USDT"
+    assert found.malformed == 3
+    with pytest.raises(StaleDataError):
+        found.fresh(1000.0, 10)
+
+
+def test_timeframes_in_seconds() -> None:
+    """What isn't known counts as none: then it is stale sooner."""
+    assert [seconds(each) for each in ("30s", "5m", "4h", "1d", None, "x")] == [
+        *(30, 300, 14_400),
+        *(86_400, 0, 0),
+    ]

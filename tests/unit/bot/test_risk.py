@@ -1,0 +1,166 @@
+"""The limits: each refuses what is beyond it, by its name, and nothing within it."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common_models import OrderBook, OrderBookLevel
+from services.bot.portfolio import Order, Portfolio
+from services.bot.risk import Proposal, Risk
+from services.bot.settings import BotSettings
+from tests.support.market_data import order_book
+
+NOW = 1_000_000.0
+BOOK = order_book(middle=100.5)  # bid 100 for 1, ask 101 for 2
+
+
+def settings(**limits: Any) -> BotSettings:
+    """Generous limits but for those given."""
+    generous = {
+        "risk_max_quantity": {"BTC": Decimal(1000)},
+        "risk_max_notional": {"USDT": Decimal(10**6)},
+        "risk_max_position": {"USDT": Decimal(10**6)},
+        "risk_max_daily_loss": {"USDT": Decimal(100)},
+    }
+    return BotSettings(**{**generous, **limits})
+
+
+def proposal(side: str = "buy", quantity: str = "1", price: str | None = None) -> Proposal:
+    """An order that is to be judged."""
+    return Proposal(
+        "binance",
+        "BTC/USDT",
+        "buy" if side == "buy" else "sell",
+        Decimal(quantity),
+        None if price is None else Decimal(price),
+    )
+
+
+def order(number: int, side: str = "buy", state: str = "open", sent_at: float = NOW) -> Order:
+    """One of the bot's, of 1 BTC."""
+    return Order(
+        id=f"bot-{number}",
+        strategy="x",
+        exchange="binance",
+        symbol="BTC/USDT",
+        side="buy" if side == "buy" else "sell",
+        type="limit",
+        quantity=Decimal(1),
+        price=Decimal(90),
+        reason="so",
+        caused_by=[],
+        sent_at=sent_at,
+        state=state,
+    )
+
+
+def verdict(
+    what: Proposal, portfolio: Portfolio | None = None, book: OrderBook = BOOK, **limits: Any
+) -> str | None:
+    """The name of the limit that refuses it."""
+    refusal = Risk(settings(**limits), portfolio or Portfolio()).check(what, book, NOW)
+    return refusal.reason_code if refusal else None
+
+
+def holding(quantity: str, price: str = "100", cash: str = "0") -> Portfolio:
+    """A portfolio that holds so much."""
+    found = Portfolio()
+    held = found.holding("x", "binance", "BTC/USDT")
+    held.quantity, held.price, held.cash = Decimal(quantity), Decimal(price), Decimal(cash)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("what", "limits", "reason"),
+    [
+        (proposal(), {}, None),
+        (proposal(quantity="3"), {}, "no_liquidity"),
+        (proposal("sell", "1.5"), {}, "no_liquidity"),
+        (proposal(), {"risk_max_quantity": {"BTC": Decimal("0.9")}}, "max_quantity"),
+        (proposal(), {"risk_max_quantity": {"BTC": Decimal(1)}}, None),
+        (proposal(), {"risk_max_quantity": {"ETH": Decimal(1)}}, "max_quantity"),
+        (proposal(), {"risk_max_notional": {"USDT": Decimal("100.9")}}, "max_notional"),
+        (proposal(), {"risk_max_notional": {"USDT": Decimal(101)}}, None),
+        (proposal("sell"), {"risk_max_notional": {"USDT": Decimal(100)}}, None),
+        (proposal(price="106.06"), {}, "price_collar"),
+        (proposal(price="106.05"), {}, None),
+        (proposal("sell", price="94.9"), {}, "price_collar"),
+        (proposal("sell", price="95"), {}, None),
+        (proposal(price="50"), {}, None),
+        (proposal(), {"risk_max_position": {"USDT": Decimal(100)}}, "max_position"),
+        (proposal("sell"), {"risk_max_position": {"USDT": Decimal(99)}}, "max_position"),
+    ],
+)
+def test_each_limit_refuses_beyond_it_and_not_on_it(
+    what: Proposal, limits: dict[str, Any], reason: str | None
+) -> None:
+    """Quantities, money and prices; an asset that isn't named can't be traded."""
+    assert verdict(what, **limits) == reason
+
+
+def test_a_refusal_names_the_variable() -> None:
+    """So that a person knows what to change."""
+    risk = Risk(settings(risk_max_notional={"ZAR": Decimal(1)}), Portfolio())
+    refusal = risk.check(proposal(), BOOK, NOW)
+    assert refusal is not None
+    assert refusal.message == "RISK_MAX_NOTIONAL has no limit for USDT; name one"
+
+
+def test_open_orders_and_orders_a_minute_are_counted() -> None:
+    """Those that ended aren't open; those of more than a minute ago aren't lately."""
+    books = Portfolio()
+    for number in range(3):
+        books.add(order(number))
+    assert verdict(proposal(), books, risk_max_open_orders=3) == "max_open_orders"
+    assert verdict(proposal(), books, risk_max_open_orders=4) is None
+    books.books.sent = [NOW - 61, NOW - 59, NOW - 1]
+    books.add(order(9, state="deciding"))
+    assert verdict(proposal(), books, risk_orders_per_minute=3) == "orders_per_minute"
+    assert verdict(proposal(), books, risk_orders_per_minute=4) is None
+
+
+def test_what_is_on_its_way_counts_as_held() -> None:
+    """Two open buys of 1 and a third make a position of 3."""
+    books = Portfolio()
+    for number in range(2):
+        books.add(order(number))
+    limit: dict[str, Any] = {"risk_max_position": {"USDT": Decimal(250)}}
+    assert verdict(proposal(), books, **limit) == "max_position"
+    assert verdict(proposal("sell"), books, **limit) is None
+
+
+def test_after_a_days_loss_only_what_makes_a_position_smaller_is_sent() -> None:
+    """Selling what is held goes; buying more, and selling more than is held, doesn't."""
+    lost = holding("1", price="100", cash="-200")
+    assert verdict(proposal(), lost) == "max_daily_loss"
+    assert verdict(proposal("sell"), lost) is None
+    wide = BOOK.model_copy(update={"bids": [OrderBookLevel(price=100.0, quantity=9.0)]})
+    assert verdict(proposal("sell", "1.5"), lost, wide) == "max_daily_loss"
+    assert verdict(proposal(), holding("1", price="100", cash="-199")) is None
+
+
+@given(
+    side=st.sampled_from(["buy", "sell"]),
+    quantity=st.decimals("0.001", "2", places=3),
+    price=st.none() | st.decimals("1", "200", places=2),
+    held=st.decimals("-20", "20", places=3),
+)
+def test_nothing_passes_that_breaks_a_limit(
+    side: str, quantity: Decimal, price: Decimal | None, held: Decimal
+) -> None:
+    """Whatever is proposed and held: what passes keeps all limits, or makes a position smaller."""
+    what = proposal(side, str(quantity), None if price is None else str(price))
+    limits: dict[str, Any] = {
+        "risk_max_notional": {"USDT": Decimal(150)},
+        "risk_max_position": {"USDT": Decimal(1000)},
+    }
+    if verdict(what, holding(str(held)), **limits) is not None:
+        return
+    paid = price or (Decimal(101) if side == "buy" else Decimal(100))
+    assert quantity * paid <= 150
+    assert paid <= Decimal("106.05") if side == "buy" else paid >= 95
+    after = held + what.signed
+    assert abs(after) * paid <= 1000 or abs(after) < abs(held)
