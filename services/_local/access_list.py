@@ -11,7 +11,7 @@ EXCHANGES = ("binance", "luno")
 
 # Commands without keys that every service's connection, clock and transactions need.
 CONNECTION = (
-    "+auth +hello +ping +select +client|setname +client|setinfo +client|id "
+    "+auth +hello +ping +select +client|setname +client|id "
     "+info +time +multi +exec +discard +unwatch"
 )
 READ_STREAM = "+xread +xrange +xrevrange +xlen +xinfo|stream"

@@ -50,6 +50,7 @@ async def open_redis(url: str, name: str, *, single: bool = False) -> AsyncItera
         socket_connect_timeout=CONNECT_TIMEOUT,
         health_check_interval=0,
         protocol=2,
+        driver_info=None,  # CLIENT SETINFO is no command of Redis 7.0, and no user is allowed it
         single_connection_client=single,
     )
     pool: Any = client.connection_pool

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,7 +44,9 @@ class EngineError(Exception):
     """A docker command failed; with what it said."""
 
 
-async def run(*command: str, **environment: str) -> str:
+async def run(
+    *command: str, folder: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> str:
     """What *command* prints.
 
     Raises:
@@ -51,8 +54,9 @@ async def run(*command: str, **environment: str) -> str:
     """
     process = await asyncio.create_subprocess_exec(
         *command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -86,7 +90,22 @@ class Suite:
     async def __call__(self, *arguments: str) -> str:
         """A compose command on this project."""
         files = [word for file in self.files for word in ("-f", file)]
-        return await run(*self.compose, "-p", self.name, *files, *arguments, **self.environment)
+        return await run(
+            *self.compose, "-p", self.name, *files, *arguments, environment=self.environment
+        )
+
+    async def shell(self, lines: str, folder: Path) -> str:
+        """What *lines* print, run in *folder* as a person would: `docker compose` is this project.
+
+        Raises:
+            EngineError: one of them failed.
+        """
+        files = [word for file in self.files for word in ("-f", str(ROOT / file))]
+        ours = shlex.join([*self.compose, "-p", self.name, *files])
+        docker = f'docker() {{ [ "$1" = compose ] || exit 2; shift; command {ours} "$@"; }}'
+        script = f"{docker}\n{lines}"
+        command = ("bash", "-euo", "pipefail", "-c", script)
+        return await run(*command, folder=folder, environment=self.environment)
 
     async def inspect(self, service: str) -> dict[str, Any]:
         """All that the engine knows of a service's container."""

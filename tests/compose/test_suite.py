@@ -1,5 +1,6 @@
 """`make compose-test`: the containers come up, trade, survive being killed, and stop cleanly."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,11 +10,13 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
+from common_models.stream_names import HALT
 from services._local.access_list import ADMIN, OPERATOR, USERS
 from services._local.secure import make
 from services._runtime.redis_client import open_redis
 from tests.compose.engine import PORTS, Suite, running_suite
 from tests.support.eventually import eventually_async
+from tests.support.processes import ROOT
 from tests.support.trading import MARKETS, TradingDesk
 from tests.support.venues import all_move_on, newest
 
@@ -27,6 +30,7 @@ async def test_the_suite_as_it_comes(tmp_path: Path) -> None:
     async with running_suite("compose-test", [BASE, PAPER], tmp_path) as suite:
         url = f"redis://127.0.0.1:{suite.ports['redis']}/0"
         await _lives(suite, url, tmp_path)
+        await _restores(suite, url, tmp_path)
 
 
 async def test_the_suite_with_users_passwords_and_tls(tmp_path: Path) -> None:
@@ -75,6 +79,35 @@ async def _lives(suite: Suite, url: str, folder: Path) -> None:
         assert (service, state["ExitCode"], state["OOMKilled"]) == (service, 0, False)
     await suite("start")
     await suite.all_healthy()
+
+
+async def _restores(suite: Suite, url: str, folder: Path) -> None:
+    """The lines of docs/operations.md: what was kept is back, halted, and trades when resumed."""
+    backup, restore = _shell_blocks("## Backup and restore of Redis")
+    async with _trader(url) as redis:
+        journal = await redis.keys("*_connector:state:order:*")
+        assert journal
+    assert "aof_rewrite_in_progress:0" in await suite.shell(backup, folder)
+    async with _trader(url) as redis:
+        await redis.set("bot:state:since_then", "x")
+    await suite.shell(restore, folder)
+    await suite.all_healthy()
+    async with _trader(url) as redis:
+        assert await redis.get("bot:state:since_then") is None
+        assert set(journal) <= set(await redis.keys("*_connector:state:order:*"))
+        assert await redis.get(HALT) == b"restored from a backup"
+        for market in MARKETS:
+            desk = TradingDesk(market, redis, "", suite.ports["exchange_simulator"], folder)
+            answer = await desk.response(await desk.order(price=await desk.marketable()))
+            assert (answer.status, answer.reason_code) == ("rejected", "halted")
+        await redis.delete(HALT)
+        await _trades(suite, redis, folder)
+
+
+def _shell_blocks(section: str) -> list[str]:
+    """The first two shell blocks of a section of docs/operations.md."""
+    text = (ROOT / "docs" / "operations.md").read_text().partition(section)[2]
+    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[:2]
 
 
 @asynccontextmanager
