@@ -42,7 +42,7 @@ compose-test: setup  ## the containers on a real Docker engine: up, trading, kil
 	$(BIN)/python -m pytest -p no:randomly --verbose tests/compose
 
 test: setup  ## all tests, on a real (embedded) server
-	$(BIN)/python -m pytest -n 4 --ignore tests/recorded --ignore tests/compose tests
+	$(BIN)/python -m pytest -n 4 --maxschedchunk 2 --ignore tests/recorded --ignore tests/compose tests
 
 test-recorded: setup  ## replay a recorded Binance session: RECORDED=PREFIX of PREFIX.http.* and PREFIX.ws.*
 	$(BIN)/python -m pytest tests/recorded/test_recorded_session.py --recorded $(RECORDED)

@@ -15,6 +15,22 @@ from tests.support.ports import quiet_port
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
+# These take up to a minute each, most of it waiting.
+LONG = {"chaos", "e2e"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the long tests over the first half: not side by side, and none left for the end."""
+    long = [item for item in items if LONG & set(item.path.parts)]
+    if len(long) == len(items):
+        return
+    short = [item for item in items if item not in set(long)]
+    apart = max(1, len(items) // 2 // max(1, len(long)))
+    spread = []
+    for start, item in zip(range(0, len(items), apart), long, strict=False):
+        spread += [item, *short[start : start + apart]]
+    items[:] = [*spread, *short[len(long) * apart :]]
+
 
 @pytest.fixture
 async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
