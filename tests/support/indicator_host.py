@@ -20,6 +20,8 @@ from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
 
 TRADES = "binance:BTCUSDT:trades"
+# A machine that is busy with many other processes starts one more slowly.
+WITHIN = 60.0
 STATE = f"indicator_host:state:{TRADES}"
 
 
@@ -47,7 +49,7 @@ class Host:
             assert not self.service.exited, self.service.log.read_text()
             return bool((await self.ready()).get("ready"))
 
-        await eventually_async(is_ready)
+        await eventually_async(is_ready, WITHIN)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The log's lines of one event."""
@@ -106,4 +108,4 @@ async def until_all_read(redis: Redis, stream: str = TRADES) -> None:
     async def read() -> bool:
         return await all_read(redis, stream)
 
-    await eventually_async(read)
+    await eventually_async(read, WITHIN)

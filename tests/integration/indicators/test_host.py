@@ -14,6 +14,7 @@ from tests.support.eventually import eventually_async
 from tests.support.indicator_host import (
     STATE,
     TRADES,
+    WITHIN,
     hosting,
     market,
     publish,
@@ -22,7 +23,7 @@ from tests.support.indicator_host import (
 )
 from tests.support.market_data import ticker, trade, wire
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_each_trade_brings_a_value_once_it_is_warm(
@@ -227,7 +228,7 @@ async def test_a_spoiled_state_is_told_and_begun_anew(
         async def has_published() -> bool:
             return len(await values(redis, "sma_2")) == 2
 
-        await eventually_async(has_published)
+        await eventually_async(has_published, WITHIN)
         assert await host.service.end() == 0
     assert host.logged("state_unreadable")[0]["key"] == STATE
     assert not host.logged("session_dropped")
