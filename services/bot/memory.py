@@ -52,18 +52,38 @@ class Known:
     states: dict[str, msgspec.Raw]
 
 
-def encode(
-    books: Books, balances: Iterable[AccountBalanceEvent], states: dict[str, msgspec.Raw]
-) -> dict[str, bytes]:
-    """The fields of the hash: one for each order, and one for all else."""
-    saved = [SavedBalance(b.exchange, b.asset, b.model_dump_json()) for b in balances]
-    rest = Saved(books.sent, books.holdings, saved, states)
-    fields = {f"{ORDER}{id_}": msgspec.json.encode(order) for id_, order in books.orders.items()}
-    return {**fields, REST: msgspec.json.encode(rest)}
+class Encoder:
+    """Makes the fields of the hash; an order that has ended is encoded once."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, tuple[Order, bytes]] = {}
+
+    def encode(
+        self,
+        books: Books,
+        balances: Iterable[AccountBalanceEvent],
+        states: dict[str, msgspec.Raw],
+    ) -> dict[str, bytes]:
+        """One field for each order, and one for all else."""
+        saved = [SavedBalance(b.exchange, b.asset, b.model_dump_json()) for b in balances]
+        rest = Saved(books.sent, books.holdings, saved, states)
+        fields = {f"{ORDER}{order.id}": self._order(order) for order in books.orders.values()}
+        self._ended = {i: known for i, known in self._ended.items() if i in books.orders}
+        return {**fields, REST: msgspec.json.encode(rest)}
+
+    def _order(self, order: Order) -> bytes:
+        if not order.ended:
+            return msgspec.json.encode(order)
+        known = self._ended.get(order.id)
+        if known is not None and known[0] == order:
+            return known[1]
+        data = msgspec.json.encode(order)
+        self._ended[order.id] = (msgspec.structs.replace(order), data)
+        return data
 
 
 def decode(fields: Mapping[str, bytes]) -> Known:
-    """What `encode` gave.
+    """What `Encoder` gave.
 
     Raises:
         FatalError: it can't be read. Nobody trades on books that are guessed.

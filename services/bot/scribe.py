@@ -1,6 +1,7 @@
 """Writes what the bot decided and knows, as soon as there is something, and once a second."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -52,9 +53,12 @@ class Scribe:
         self._maker = maker
         self._mode = mode
         self._positions = positions
+        self._encoder = memory.Encoder()
         self._wake = asyncio.Event()
         self._trouble = Trouble("journal_not_written")
         self._portfolio_told_at = float("-inf")
+        self._marked_at = float("-inf")
+        self._changed = False  # since the portfolio was told
 
     def look(self) -> None:
         """Something was handled: write it soon where it must be told."""
@@ -79,12 +83,11 @@ class Scribe:
     async def _keep_writing(self) -> None:
         waits = full_jitter(longest=LONGEST_WAIT)
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT):
                     await self._wake.wait()
-            except TimeoutError:
-                self._mark()
             self._wake.clear()
+            self._mark()
             try:
                 await self._write()
             except TransientError as e:
@@ -107,12 +110,13 @@ class Scribe:
         commands, events, refused = self._maker.sift(moment)
         books = self._books_after(moment, refused)
         told = [(DECISIONS, _json(event)) for event in events]
-        if told or moment.now - self._portfolio_told_at >= TELL_PORTFOLIO_EVERY:
+        due = moment.now - self._portfolio_told_at >= TELL_PORTFOLIO_EVERY
+        if (due or events or self._changed) and not commands:  # commands don't wait for it
             told.append((PORTFOLIO, _json(self.portfolio(books))))
         return Cut(
             moment=moment,
             positions=dict(self._positions()),
-            books=memory.encode(books, self._sources.balances.values(), self._host.saved()),
+            books=self._encoder.encode(books, self._sources.balances.values(), self._host.saved()),
             commands=commands,
             events=told,
             decisions=tuple(events),
@@ -151,12 +155,19 @@ class Scribe:
         portfolio.forget_sent_before(cut.moment.now - MINUTE)
         if any(stream == PORTFOLIO for stream, _ in cut.events):
             self._portfolio_told_at = cut.moment.now
-        if outbox:
+            self._changed = False
+        elif cut.decisions:
+            self._changed = True
+        if outbox or self._changed:
             self._wake.set()
 
     def _mark(self) -> None:
-        """Take down the markets' prices, and the day."""
+        """Take down the markets' prices, and the day; once a second is enough."""
         portfolio, provider = self._sources.portfolio, self._sources.provider
+        now = self._sources.clock()
+        if now - self._marked_at < BEAT:
+            return
+        self._marked_at = now
         for holding in portfolio.books.holdings.values():
             key = (holding.exchange, holding.symbol)
             price = _middle(provider.last_book(*key))

@@ -148,6 +148,16 @@ def test_the_books_survive_being_saved() -> None:
     books = portfolio(order())
     books.take_status("binance", status("partially_filled", 0.5, 100.0, fee=0.1))
     balance = AccountBalanceEvent(exchange="luno", asset="ZAR", free=1, locked=2, total=3)
-    known = memory.decode(memory.encode(books.books, [balance], {}))
+    known = memory.decode(memory.Encoder().encode(books.books, [balance], {}))
     assert known.books == books.books
     assert known.balances == [balance]
+
+
+def test_an_order_that_has_ended_is_saved_as_it_is_now() -> None:
+    """A late fill of one that was over is saved too."""
+    books, encoder = portfolio(order()), memory.Encoder()
+    for filled in (1.0, 1.5):
+        books.take_status("binance", status("canceled", filled, 100.0))
+        for _ in range(2):
+            known = memory.decode(encoder.encode(books.books, [], {}))
+            assert known.books == books.books
