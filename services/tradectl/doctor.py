@@ -1,8 +1,11 @@
 """`tradectl doctor`: what would keep the suite from working or from being safe, and the fix."""
 
+import asyncio
+import stat
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from redis.asyncio import Redis
@@ -41,7 +44,7 @@ class Check:
 async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> Ending:
     """Look at everything; NO where something fails. Nothing is changed."""
     checks = []
-    for look in (_server, _clock, _permissions, _halt, _keys, _connectors, _groups):
+    for look in (_server, _clock, _permissions, _halt, _keys, _files, _connectors, _groups):
         checks += [check async for check in look(redis, settings)]
     if as_json:
         show.as_json([{name: getattr(check, name) for name in check.__slots__} for check in checks])
@@ -184,6 +187,24 @@ async def _keys(_: Redis, settings: TradectlSettings) -> AsyncIterator[Check]:
             else "none in this environment",
             f"set {missing[0]} too" if half else "",
         )
+
+
+async def _files(_: Redis, __: TradectlSettings) -> AsyncIterator[Check]:
+    """`.env` may hold keys: it is nobody else's to read."""
+    mode = await asyncio.to_thread(_mode, Path(".env"))
+    if mode is not None:
+        open_to_others = bool(mode & 0o077)
+        found = f"mode {mode:o}"
+        fix = "chmod 600 .env: it may hold keys" if open_to_others else ""
+        yield Check(".env", "warn" if open_to_others else "ok", found, fix)
+
+
+def _mode(path: Path) -> int | None:
+    """Who may do what with a file; None where there is none."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
 
 
 async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:

@@ -123,6 +123,8 @@ async def place(
                 await _recall(redis, name, placed)
         if placed.ended:
             break
+    if placed.response is None:
+        await _recall_unknown(redis, responses, placed)
     if as_json:
         found = {
             "outcome": placed.outcome,
@@ -145,6 +147,17 @@ async def _recall(redis: Redis, name: str, placed: Placed) -> None:
         tell(f"what became of it before can't be read: {explain(e)}")
     else:
         placed.statuses = [entry.fields for entry in found]
+
+
+async def _recall_unknown(redis: Redis, stream: str, placed: Placed) -> None:
+    """A command that asks again is answered once the first is settled: is that one unclear?"""
+    try:
+        found = await mentions(redis, stream, "client_order_id", placed.client_order_id)
+    except (RedisError, OSError) as e:
+        tell(f"whether it was answered before can't be read: {explain(e)}")
+        return
+    if found and found[-1].fields.get("status") == "unknown":
+        placed.responses.append(found[-1].fields)
 
 
 def _say(entry: Entry) -> None:

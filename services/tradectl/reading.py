@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 
@@ -39,6 +40,8 @@ from common_models.stream_names import (
 )
 
 PAGE = 1000
+# Of each of many streams: books are large.
+TOGETHER = 200
 
 MARKET_DATA: dict[str, type[BaseModel]] = {
     "ticker": Ticker,
@@ -80,8 +83,8 @@ class Entry:
     def fields(self) -> dict[str, Any]:
         """The JSON object in it; empty where it holds none."""
         try:
-            found = json.loads(self.data)
-        except (ValueError, RecursionError):
+            found = msgspec.json.decode(self.data)
+        except (msgspec.DecodeError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -182,7 +185,7 @@ async def entry_at(redis: Redis, stream: str, entry_id: str) -> Entry | None:
 async def read_on(redis: Redis, positions: dict[str, str], block_ms: int | None) -> list[Entry]:
     """What came after *positions*, which move on; waits for the first, at most *block_ms*."""
     client: Any = redis
-    reply = await client.xread(positions, count=100, block=block_ms) or []
+    reply = await client.xread(positions, count=TOGETHER, block=block_ms) or []
     found = [
         entry
         for stream, page in (reply.items() if isinstance(reply, dict) else reply)

@@ -1,5 +1,6 @@
 """Outcomes that are neither yes nor no: each has an exit code of its own."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -7,7 +8,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from common_models import PlaceOrderCommand
+from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from services.tradectl.ending import Ending, StopError
@@ -33,14 +34,48 @@ async def test_an_unknown_outcome_is_called_unknown_until_it_is_known(tmp_path: 
     order_id = uuid4().hex
     waits = {"ORDER_RESOLVE_MARGIN": "600", "ORDER_TAKE_OVER_AFTER": "1000"}
     async with trading_desk(MARKETS[0], tmp_path, **waits) as desk, desk.connector():
-        price = str(await desk.far_below())
+        price = await desk.far_below()
         await desk.fault(order_id, execute="never", answer="close")
-        arguments = ("binance", "buy", "BTC/USDT", "0.002", "--price", price, "--id", order_id)
-        waiting = ("--timeout", "15", "--json")
-        unclear = await tradectl(desk.redis_url, "place", *arguments, *waiting)
+        await desk.order(client_order_id=order_id, price=price)
+        await desk.event("order_response", lambda e: e.status == "unknown")
+        same = ("binance", "buy", "BTC/USDT", "0.002", "--price", str(price), "--id", order_id)
+        unclear = await tradectl(desk.redis_url, "place", *same, "--timeout", "1", "--json")
         assert (unclear.code, unclear.json["outcome"]) == (4, "unknown"), unclear
         assert f"repeat it with --id {order_id}" in unclear.err
         assert await desk.at_venue(order_id) == []
+        assert await desk.arrivals(order_id) == 1
+
+
+async def test_an_unknown_outcome_that_becomes_known_is_heard(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    """The connector says unknown, then accepted: both are shown, the last one counts."""
+    await play_connector(redis)
+    arguments = (*BUY, "--id", "unclear", "--timeout", "50")
+    placing = asyncio.ensure_future(tradectl(redis_server.url, *arguments))
+    await eventually_async(lambda: commands(redis, "place_order"))
+    for status in ("unknown", "accepted"):
+        await answer(redis, "unclear", status)
+    placed = await placing
+    assert placed.code == 0, placed
+    assert [line.split()[0] for line in placed.out.splitlines()] == ["unknown", "accepted"]
+
+
+async def answer(redis: Redis, client_order_id: str, status: str) -> None:
+    """A played connector's answer to the first command."""
+    client: Any = redis
+    ((entry_id, _),) = await client.xrange("binance_connector:commands:place_order", count=1)
+    event = OrderResponseEvent(
+        client_order_id=client_order_id,
+        symbol="BTC/USDT",
+        requested_quantity=0.001,
+        side="buy",
+        type="limit",
+        status=status,
+        command_id=entry_id.decode(),
+    )
+    stream = "binance_connector:events:order_response"
+    await client.xadd(stream, {"data": event.model_dump_json()})
 
 
 async def test_an_order_isnt_sent_where_no_connector_would_read_it(
@@ -84,21 +119,14 @@ async def test_the_answer_is_waited_for_while_redis_is_away(
     arguments = (*BUY, "--id", "patient", "--timeout", "50", "--json")
     async with started(tmp_path, redis_server.url, *TRADECTL, *arguments) as process:
         await eventually_async(lambda: commands(redis, "place_order"))
-        client: Any = redis
-        entries = await client.xrange("binance_connector:commands:place_order")
         await redis_server.stop()
         assert process.stderr is not None
         said = b""
         while b"waiting: Redis can't be reached" not in said:
             said += await process.stderr.readline()
         await redis_server.start()
-        answer = (
-            '{"client_order_id":"patient","symbol":"BTC/USDT","requested_quantity":0.001,'
-            '"side":"buy","type":"limit","status":"rejected","reason_code":"max_notional",'
-            f'"command_id":"{entries[0][0].decode()}"}}'
-        )
         async with open_redis(redis_server.url, "test") as back:
-            await back.xadd("binance_connector:events:order_response", {"data": answer})
+            await answer(back, "patient", "rejected")
         refused = await ended(process)
     assert (refused.code, refused.json["outcome"]) == (1, "rejected")
 

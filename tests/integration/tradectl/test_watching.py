@@ -174,6 +174,20 @@ async def test_the_doctor_finds_a_server_that_evicts_and_forgets(tmp_path: Path)
     assert "k3y" not in examined.out + examined.err
 
 
+async def test_the_doctor_minds_who_may_read_the_keys(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """`.env` where it is started; without one there is nothing to say."""
+    states = []
+    for mode in (None, 0o600, 0o640):
+        if mode is not None:
+            (tmp_path / ".env").touch()
+            (tmp_path / ".env").chmod(mode)
+        checks = (await tradectl(redis_server.url, "doctor", "--json")).json
+        states.append([check["state"] for check in checks if check["check"] == ".env"])
+    assert states == [[], ["ok"], ["warn"]]
+
+
 async def test_the_doctor_says_what_a_redis_user_may_not_do_and_does_nothing_itself(
     redis_server: RedisServer, redis: Redis
 ) -> None:

@@ -1,12 +1,15 @@
 """The command line itself: help that teaches, and arguments that can't be used."""
 
 import re
+import tomllib
+from importlib import import_module
 
 import pytest
 from typer.testing import CliRunner
 
-from services.tradectl.app import app
+from services.tradectl.app import app, main
 from services.tradectl.ending import Ending
+from tests.support.processes import ROOT
 
 COMMANDS = (
     "tail",
@@ -31,6 +34,13 @@ def test_the_help_names_every_command_and_every_exit_code() -> None:
         assert re.search(rf"^  {command.split()[0]} ", text, re.MULTILINE), command
     for ending in Ending:
         assert re.search(rf"^ +{ending.value}  ", text, re.MULTILINE), ending
+
+
+def test_the_console_script_is_the_command_line() -> None:
+    """What `make setup` puts into the environment."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    module, _, name = project["scripts"]["tradectl"].partition(":")
+    assert getattr(import_module(module), name) is main
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "resume"])
