@@ -7,7 +7,12 @@ from decimal import Decimal
 
 import structlog
 
-from common_models import DecisionEvent, OrderResponseEvent, PlaceOrderCommand
+from common_models import (
+    DecisionEvent,
+    OrderResponseEvent,
+    PlaceOrderCommand,
+    QueryOrderCommand,
+)
 from common_models.stream_names import BOT_ORDERS, CommandStream, connector
 from services.bot.journal import Moment
 from services.bot.naming import Wanted
@@ -48,7 +53,7 @@ class Note:
 
 
 class DecisionMaker:
-    """Decides at once, in memory; `outbox` waits for the next cut of the journal."""
+    """Decides at once, in memory; `outbox` and `questions` wait for the next cut of the journal."""
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class DecisionMaker:
         wall: Callable[[], float],
     ) -> None:
         self.outbox: list[Note] = []
+        self.questions: list[tuple[str, bytes]] = []  # commands that ask what became of orders
         self.halted: str | None = None  # as the last cut found it
         self._settings = settings
         self._sources = sources
@@ -172,6 +178,14 @@ class DecisionMaker:
             "stale_decision",
             f"what caused it is {age:.1f} s old; BOT_DECISION_MAX_AGE allows {most:g} s",
         )
+
+    def ask_about(self, exchange: str) -> None:
+        """Events of orders were lost: the connector is asked to tell of each open one again."""
+        stream = str(CommandStream(connector(exchange), "query_order"))
+        for order in self._sources.portfolio.open:
+            if order.exchange == exchange and order.state != "deciding":
+                query = QueryOrderCommand(symbol=order.symbol, client_order_id=order.id)
+                self.questions.append((stream, query.model_dump_json().encode()))
 
     def step(self, order: Order, told: Told, told_by: str) -> None:
         """*told*, the entry *told_by*, came for an order: said where it belongs in the chain."""

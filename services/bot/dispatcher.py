@@ -12,6 +12,7 @@ from common_models import (
     OrderStatusUpdateEvent,
 )
 from common_models.stream_names import EventStream, MarketDataType, connector
+from services._runtime.stream_position import Gap
 from services._runtime.stream_reader import Batch
 from services.bot.data_provider import Hear, MarketData
 from services.bot.decision_maker import Cause, DecisionMaker
@@ -71,6 +72,12 @@ class Dispatcher:
             self._take_indicators(batch)
         else:
             self._watch.take(batch, self._hear(batch))
+
+    def note_gap(self, gap: Gap) -> None:
+        """The reader logs what it missed; here it is counted, and what can be asked is asked."""
+        self._watch.note_gap(gap)
+        if gap.stream in self._events:
+            self._maker.ask_about(self._events[gap.stream][0])
 
     def _hear(self, batch: Batch) -> Hear | None:
         """Tells a batch's messages to the strategies that listen; None where nobody does."""

@@ -42,7 +42,8 @@ class Cut:
     """All that is to be written, as it was at one moment.
 
     `commands` and `events` are (stream, data). `decisions` stand for the first notes of the outbox,
-    one for each; `refused` are the ids of those orders that are not sent after all.
+    one for each; `refused` are the ids of those orders that are not sent after all. The last
+    `questions` of the commands are the first of the maker's questions.
     """
 
     moment: Moment
@@ -52,6 +53,7 @@ class Cut:
     events: list[tuple[str, bytes]] = field(default_factory=list)
     decisions: tuple[DecisionEvent, ...] = ()
     refused: frozenset[str] = frozenset()
+    questions: int = 0
     heartbeat: bool = True
 
 

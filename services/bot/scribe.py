@@ -117,10 +117,11 @@ class Scribe:
             moment=moment,
             positions=dict(self._positions()),
             books=self._encoder.encode(books, self._sources.balances.values(), self._host.saved()),
-            commands=commands,
+            commands=[*commands, *self._maker.questions],
             events=told,
             decisions=tuple(events),
             refused=frozenset(refused),
+            questions=len(self._maker.questions),
             heartbeat=self._mode != "observe",
         )
 
@@ -143,6 +144,7 @@ class Scribe:
         outbox, portfolio = self._maker.outbox, self._sources.portfolio
         notes = outbox[: len(cut.decisions)]
         del outbox[: len(cut.decisions)]
+        del self._maker.questions[: cut.questions]
         for note, event in zip(notes, cut.decisions, strict=True):
             if note.order is not None and note.order.id in cut.refused:
                 portfolio.drop(note.order)

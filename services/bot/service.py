@@ -60,7 +60,7 @@ async def serve(settings: BotSettings) -> None:
             POSITIONS,
             on_up=lambda: readiness.ok("redis"),
             on_down=lambda reason: readiness.waiting("redis", reason),
-            on_gap=watch.note_gap,
+            on_gap=dispatcher.note_gap,
             saves=False,
         )
         scribe = Scribe(journal, sources, host, maker, settings.bot_mode, lambda: reader.positions)

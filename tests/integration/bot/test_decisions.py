@@ -12,6 +12,9 @@ from tests.support.bot import Bot, running_bot
 from tests.support.bot_stage import Stage, ago
 from tests.support.eventually import eventually_async
 
+# Several processes start in each of them.
+pytestmark = pytest.mark.timeout(180)
+
 PLUGINS = "tests.support.bot_strategies"
 INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT:0.002"
 ASKING = f"{PLUGINS}.Asking:binance:BTC/USDT:0.002"

@@ -3,13 +3,18 @@
 import signal
 
 import msgspec
+import pytest
 from redis.asyncio import Redis
 
+from common_models import QueryOrderCommand
 from services.bot.journal import BOOKS, POSITIONS
 from tests.integration.bot.conftest import StartBot
 from tests.support.bot import known
 from tests.support.bot_stage import Stage
 from tests.support.eventually import eventually, eventually_async
+
+# Several processes start in each of them.
+pytestmark = pytest.mark.timeout(180)
 
 PLUGINS = "tests.support.bot_strategies"
 INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT:0.002"
@@ -176,3 +181,25 @@ async def test_a_redis_that_forgot_is_given_the_books_again(stage: Stage, bots: 
         books = (await known(stage.redis)).books
         assert books.orders[order.client_order_id].state == "filled"
         assert bot.logged("books_gone")
+
+
+async def test_events_that_were_trimmed_away_are_asked_for(stage: Stage, bots: StartBot) -> None:
+    """Of each order that is still open; what comes then is booked as ever."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        order = await stage.command()
+        await stage.answer(order, "accepted")
+        await bot.decision(lambda each: each.outcome == "answered")
+        assert await bot.service.end() == 0
+    await stage.became(order, "open")
+    await stage.redis.xtrim("binance_connector:events:order_status", maxlen=0)
+    queries = "binance_connector:commands:query_order"
+    async with bots(INSISTENT) as bot:
+        await eventually_async(lambda: stage.redis.xlen(queries))
+        ((_, fields),) = await stage.redis.xrange(queries)
+        query = QueryOrderCommand.model_validate_json(fields[b"data"])
+        assert query.client_order_id == order.client_order_id
+        await stage.became(order, "filled", order.quantity)
+        await bot.decision(lambda each: each.order_status == "filled")
+        assert len(await stage.commands()) == 1
