@@ -30,6 +30,15 @@ async def test_the_suite_as_it_comes(tmp_path: Path) -> None:
     async with running_suite("compose-test", [BASE, PAPER], tmp_path) as suite:
         url = f"redis://127.0.0.1:{suite.ports['redis']}/0"
         await _lives(suite, url, tmp_path)
+
+
+async def test_a_backup_is_restored(tmp_path: Path) -> None:
+    """By the lines of docs/operations.md, as a person would paste them."""
+    async with running_suite("compose-test-backup", [BASE, PAPER], tmp_path) as suite:
+        url = f"redis://127.0.0.1:{suite.ports['redis']}/0"
+        await suite.all_healthy()
+        async with _trader(url) as redis:
+            await _trades(suite, redis, tmp_path)
         await _restores(suite, url, tmp_path)
 
 

@@ -1,6 +1,9 @@
 """The access list on a real server: each service's real traffic passes, and nothing else does."""
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
-from tests.support.processes import running
+from tests.support.processes import ROOT, running
 from tests.support.trading import MARKETS, TradingDesk
 from tests.support.venues import BINANCE, LUNO, all_move_on, is_ready, newest, simulator
 
@@ -182,6 +185,35 @@ async def test_nothing_is_done_without_a_password_or_beyond_the_rules(guarded: G
             await bot.xadd("binance_connector:events:order_status", {"data": "x"})
     assert await guarded.admin.get(HALT) == b"a reason"
     assert not await guarded.admin.exists("binance_connector:events:order_status")
+
+
+async def test_the_hand_tool_works_as_the_operator(guarded: Guarded, tmp_path: Path) -> None:
+    """It looks at everything, halts and resumes, and nothing of it is refused."""
+    await _by_hand(guarded, tmp_path, "doctor")
+    await _by_hand(guarded, tmp_path, "halt", "a reason")
+    assert await guarded.admin.get(HALT) == b"a reason"
+    await _by_hand(guarded, tmp_path, "resume")
+    assert await guarded.admin.get(HALT) is None
+    assert await guarded.admin.acl_log() == []
+
+
+async def _by_hand(guarded: Guarded, folder: Path, *arguments: str) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "REDIS_URL": guarded.url(OPERATOR),
+    }
+    tool = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.tradectl", *arguments),
+        cwd=folder,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(60.0):
+        said = (await tool.communicate())[0].decode()
+    # 1: it found something amiss, which is its own business. 3: Redis refuses.
+    assert tool.returncode in (0, 1), (arguments, said)
 
 
 async def test_the_whole_suite_works_within_the_rules(guarded: Guarded, tmp_path: Path) -> None:
