@@ -19,7 +19,7 @@ from common_models.stream_names import CommandStream, EventStream
 from services.tradectl.app import app
 from tests.support.processes import ROOT
 
-END_WITHIN = 60.0
+END_WITHIN = 180.0
 TRADECTL = (sys.executable, "-m", "services.tradectl")
 
 

@@ -9,7 +9,7 @@ from tests.integration.tradectl.hand import tradectl
 from tests.support.processes import ROOT
 from tests.support.trading import TradingDesk
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 PROGRAM = ".venv/bin/tradectl "
 
 

@@ -8,7 +8,7 @@ from tests.integration.tradectl.hand import Ended, tradectl
 from tests.support.eventually import eventually_async
 from tests.support.trading import TradingDesk
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 
 async def by_hand(desk: TradingDesk, *arguments: str) -> Ended:

@@ -15,6 +15,9 @@ from services._runtime.settings import ServiceSettings
 from tests.integration.tradectl.hand import TRADECTL, ended, play_connector, started, tradectl
 from tests.support.ports import quiet_port
 
+# A process takes its time to start where the machine has other work.
+pytestmark = pytest.mark.timeout(240)
+
 TRADE = (
     '{"symbol":"BTC/USDT","timestamp":"2026-11-22T12:00:00Z","price":91000.5,'
     '"quantity":0.00001,"side":"buy","trade_id":"7","exchange":"binance"}'
