@@ -110,10 +110,11 @@ class Plan:
 
 @cache
 def failpoints() -> tuple[str, ...]:
-    """All points that the code names, in the code's order."""
+    """All points that a connector's code names, in the code's order."""
     found = [
         name
-        for path in sorted(SERVICES.rglob("*.py"))
+        for folder in ("_connector_kit", *(f"{venue}_connector" for venue in VENUES))
+        for path in sorted((SERVICES / folder).rglob("*.py"))
         for name in REACHED.findall(path.read_text(encoding="utf-8"))
     ]
     return tuple(dict.fromkeys(found))
