@@ -57,7 +57,9 @@ def _outside(name: str, asked: float, value: Decimal, allowed: Range) -> Refused
     """*value* is what was *asked* for, put on the step of *allowed*."""
     least = max(rounded(allowed.least, allowed.step, up=True), allowed.step)
     most = rounded(allowed.most, allowed.step, up=False)
-    if value < least:
+    if allowed.most and most < least:
+        fault = "refused: the exchange's own bounds leave no valid value"
+    elif value < least:
         fault = f"too small; want {text(least)} or more"
     elif allowed.most and value > most:
         fault = f"too large; want {text(most)} or less"
