@@ -82,6 +82,9 @@ class TradeFeed:
 
     def reconnected(self) -> None:
         """There may have been trades that nobody told us of."""
+        if self._held and not self._contiguous:
+            # Ids don't show the hole between these and what comes next: history tells them again.
+            self._held.clear()
         if self.last_id is not None:
             self._open()
 

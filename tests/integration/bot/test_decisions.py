@@ -10,7 +10,7 @@ from services._local.redis_server import RedisServer
 from tests.integration.bot.conftest import StartBot
 from tests.support.bot import Bot, running_bot
 from tests.support.bot_stage import Stage, ago
-from tests.support.eventually import eventually_async
+from tests.support.eventually import eventually, eventually_async
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
@@ -220,9 +220,10 @@ async def test_settings_that_cannot_be_used_end_it_with_one_clear_error(
     error: str,
 ) -> None:
     """Exit code 1, before anything is read or sent."""
-    with pytest.raises(AssertionError, match=error):
-        async with running_bot(redis, redis_server.url, tmp_path / "bot", **settings):
-            pass
+    async with running_bot(redis, redis_server.url, tmp_path / "bot", **settings) as bot:
+        await eventually(lambda: bot.service.exited)
+        assert bot.service.process.returncode == 1
+        assert error in bot.service.log.read_text()
 
 
 async def _waits_for_market(bot: Bot, state: str) -> bool:

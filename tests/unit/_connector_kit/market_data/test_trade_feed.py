@@ -265,6 +265,26 @@ def test_a_luno_history_that_lags_behind_the_stream_is_asked_again() -> None:
     luno_like(scenario, last_id=5)
 
 
+def test_a_luno_stream_that_breaks_while_its_history_is_asked_loses_nothing() -> None:
+    """What waited before the second break may have a hole behind it that no id shows."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids, venue._page = [11, 12, 13], 10
+        venue.answers.clear()
+        feed.reconnected()
+        await asyncio.sleep(1)
+        feed.add(tick(13))
+        feed.reconnected()
+        feed.add(tick(15))
+        venue.answers.set()
+        await asyncio.sleep(0.01)
+        venue.ids += [14, 15]
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [11, 12, 13, 14, 15]
+
+    luno_like(scenario, last_id=10)
+
+
 def test_a_luno_history_is_looked_at_twice_when_the_market_is_quiet() -> None:
     """A trade made just before the reconnect may show up a second late."""
 
