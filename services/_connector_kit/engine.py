@@ -26,6 +26,7 @@ from services._connector_kit.orders.wing import SystemClock, Trading, halted, se
 from services._connector_kit.protocol import Exchange
 from services._connector_kit.status_board import StatusBoard
 from services._runtime.health import Readiness, health_server
+from services._runtime.metrics import Metrics
 from services._runtime.redis_client import explain, open_redis
 from services._runtime.stream_writer import StreamWriter
 from services._runtime.supervise import TransientError, full_jitter
@@ -51,8 +52,9 @@ async def serve(
     readiness = Readiness("redis", "exchange", "orders", "cancels", "requests")
     async with exchange_open as exchange:
         service = connector(exchange.name)
+        metrics = Metrics(service)
         async with (
-            health_server(service, settings, readiness),
+            health_server(service, settings, readiness, metrics),
             open_redis(settings.redis_url, service) as redis,
         ):
             engine = Engine(exchange, redis, settings, readiness)

@@ -1,13 +1,15 @@
-"""`/health` (the process lives) and `/ready` (it really works, or why not), over HTTP."""
+"""`/health` (it lives), `/ready` (it really works, or why not) and `/metrics`, over HTTP."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from aiohttp import web
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from services._runtime.lifecycle import FatalError
+from services._runtime.metrics import Metrics
 from services._runtime.settings import ServiceSettings
 
 log = structlog.get_logger()
@@ -68,15 +70,24 @@ class Readiness:
         parts = {name: "ok" if reason is None else reason for name, reason in self._reasons.items()}
         return {"ready": self.ready, "parts": parts}
 
+    def metrics(self) -> Iterator[Metric]:
+        """The same for Prometheus: 1 where it works, 0 where it doesn't."""
+        yield GaugeMetricFamily("ready", "1 where every part works.", value=float(self.ready))
+        parts = GaugeMetricFamily("part_ready", "1 where this part works.", labels=["part"])
+        for part, reason in self._reasons.items():
+            parts.add_metric([part], float(reason is None))
+        yield parts
+
 
 @asynccontextmanager
 async def health_server(
     service: str,
     settings: ServiceSettings,
     readiness: Readiness,
+    metrics: Metrics,
     about: Callable[[], Mapping[str, Any]] = dict,
 ) -> AsyncIterator[int]:
-    """Serve `/health` and `/ready` while the block runs; yields the port.
+    """Serve `/health`, `/ready` and `/metrics` while the block runs; yields the port.
 
     `/health` also tells what *about* gives.
 
@@ -91,8 +102,14 @@ async def health_server(
         report = {"service": service, **readiness.report()}
         return web.json_response(report, status=200 if readiness.ready else 503)
 
+    async def page(request: web.Request) -> web.Response:
+        body, content_type = metrics.page(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    metrics.watch(readiness.metrics)
     app = web.Application()
-    app.add_routes([web.get("/health", health), web.get("/ready", ready)])
+    routes = {"/health": health, "/ready": ready, "/metrics": page}
+    app.add_routes([web.get(path, answer) for path, answer in routes.items()])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

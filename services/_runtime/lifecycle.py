@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+import uvloop
 
 from services._runtime import failpoints, logs
 from services._runtime.settings import ServiceSettings, SettingsError, load
@@ -39,7 +40,7 @@ def run(service: str, settings_type: type[S], serve: Callable[[S], Awaitable[Non
         return 1
     logs.configure(service, settings.log_level)
     failpoints.arm(settings.failpoint)
-    return asyncio.run(_run_until_signal(serve, settings))
+    return uvloop.run(_run_until_signal(serve, settings))
 
 
 async def _run_until_signal(serve: Callable[[S], Awaitable[None]], settings: S) -> int:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
+from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
 from services._runtime.stream_reader import Batch, StreamReader
 from services._runtime.supervise import TransientError, Trouble
@@ -46,6 +47,7 @@ async def serve(settings: BotSettings) -> None:
         raise FatalError(f"STRATEGIES: {e}") from e
     log.info("bot_mode", mode=settings.bot_mode, strategies=[each.key for each in wanted])
     readiness = Readiness("redis", "market_data", "strategies")
+    metrics = Metrics("bot")
     sources = _sources(settings, wanted)
     watch = MarketWatch(sources.provider, sources.connectors, readiness)
     maker = DecisionMaker(settings, sources, Risk(settings, sources.portfolio), time.time)
@@ -72,7 +74,7 @@ async def serve(settings: BotSettings) -> None:
             dispatcher.take(batch)
             scribe.look()
 
-        async with health_server("bot", settings, readiness, about):
+        async with health_server("bot", settings, readiness, metrics, about):
             await _restore(redis, journal, sources, host, readiness)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(reader.run(handle))

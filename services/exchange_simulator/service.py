@@ -11,6 +11,7 @@ from aiohttp import web
 
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
+from services._runtime.metrics import Metrics
 from services.exchange_simulator import control, pacing
 from services.exchange_simulator.account import Account, Fees
 from services.exchange_simulator.binance import rest as binance_rest
@@ -82,8 +83,9 @@ def wall_clock_ms() -> int:
 async def serve(settings: SimulatorSettings) -> None:
     """Run until cancelled."""
     readiness = Readiness("markets")
+    metrics = Metrics("exchange_simulator")
     async with (
-        health_server("exchange_simulator", settings, readiness),
+        health_server("exchange_simulator", settings, readiness, metrics),
         running_simulator(settings) as simulator,
     ):
         readiness.ok("markets")

@@ -6,6 +6,7 @@ import structlog
 
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
+from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
 from services.indicators.configuration import ConfigurationError, read
 from services.indicators.host import Host
@@ -29,13 +30,14 @@ async def serve(settings: IndicatorSettings) -> None:
         wanted = read(settings.indicators, plugins, settings.markets)
     except ConfigurationError as e:
         raise FatalError(f"INDICATORS: {e}") from e
+    metrics = Metrics("indicators")
     if not wanted:
         log.warning("no_indicators", want="INDICATORS=binance:BTC/USDT:rsi_14@1m,...")
-        async with health_server("indicators", settings, Readiness()):
+        async with health_server("indicators", settings, Readiness(), metrics):
             await asyncio.Event().wait()
     readiness = Readiness("redis", "indicators")
     async with (
-        health_server("indicators", settings, readiness),
+        health_server("indicators", settings, readiness, metrics),
         open_redis(settings.redis_url, "indicators") as redis,
         asyncio.TaskGroup() as tasks,
     ):

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
 from services._runtime.health import Readiness, health_server
+from services._runtime.metrics import Metrics
 from services._runtime.settings import ServiceSettings
 from tests.integration.tradectl.hand import TRADECTL, ended, play_connector, started, tradectl
 from tests.support.ports import quiet_port
@@ -146,7 +147,7 @@ async def test_status_says_what_is_not_ready_not_there_and_not_spoken_of_any_mor
     """Exit code 1, and why, for each part of it."""
     settings = ServiceSettings(health_port=0, _env_file=None)
     await play_connector(redis)
-    async with health_server("bot", settings, Readiness("redis")) as port:
+    async with health_server("bot", settings, Readiness("redis"), Metrics("bot")) as port:
         urls = f"bot=http://127.0.0.1:{port},indicators=http://127.0.0.1:{quiet_port()}"
         status = await tradectl(redis_server.url, "status", "--json", HEALTH_URLS=urls)
     assert status.code == 1, status

@@ -5,9 +5,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
 
+from services import __version__
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
+from services._runtime.metrics import Metrics
 from services._runtime.settings import ServiceSettings
 
 
@@ -25,16 +29,27 @@ async def get(port: int, path: str) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
+async def samples(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """What `/metrics` says, by name and labels."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/metrics", timeout=aiohttp.ClientTimeout(5)) as answer,
+    ):
+        assert answer.status == 200
+        families = text_string_to_metric_families(await answer.text())
+    return {(s.name, tuple(s.labels.items())): s.value for f in families for s in f.samples}
+
+
 async def test_health_says_that_the_process_lives() -> None:
     """Also while nothing is ready."""
-    async with health_server("bot", any_port(), Readiness("redis")) as port:
+    async with health_server("bot", any_port(), Readiness("redis"), Metrics("bot")) as port:
         assert await get(port, "/health") == (200, {"status": "alive", "service": "bot"})
 
 
 async def test_ready_follows_the_parts_and_gives_the_reasons() -> None:
     """503 with the reason of each part that isn't ready; 200 when all are."""
     readiness = Readiness("redis", "feed")
-    async with health_server("bot", any_port(), readiness) as port:
+    async with health_server("bot", any_port(), readiness, Metrics("bot")) as port:
 
         async def ready() -> tuple[int, dict[str, str]]:
             status, body = await get(port, "/ready")
@@ -69,7 +84,7 @@ def test_a_part_named_late_counts_too() -> None:
 
 async def test_the_port_is_free_again_afterwards() -> None:
     """The server ends with its block."""
-    async with health_server("bot", any_port(), Readiness()) as port:
+    async with health_server("bot", any_port(), Readiness(), Metrics("bot")) as port:
         pass
     with pytest.raises(aiohttp.ClientConnectionError):
         await get(port, "/health")
@@ -83,7 +98,7 @@ async def test_a_taken_port_is_an_error_that_names_the_setting() -> None:
         port = taken.getsockname()[1]
         settings = ServiceSettings.model_construct(health_port=port)
         with pytest.raises(FatalError, match=f"HEALTH_PORT={port}: .*in use.*want") as caught:
-            async with health_server("bot", settings, Readiness()):
+            async with health_server("bot", settings, Readiness(), Metrics("bot")):
                 pass
     assert "0 for any" in str(caught.value)
 
@@ -92,5 +107,32 @@ async def test_an_address_that_is_not_ours_is_an_error_that_names_the_setting() 
     """192.0.2.1 is nobody's (RFC 5737)."""
     settings = ServiceSettings.model_construct(health_host="192.0.2.1", health_port=0)
     with pytest.raises(FatalError, match=r"HEALTH_HOST=192\.0\.2\.1 "):
-        async with health_server("bot", settings, Readiness()):
+        async with health_server("bot", settings, Readiness(), Metrics("bot")):
             pass
+
+
+async def test_metrics_say_what_runs_and_which_part_does_not_work() -> None:
+    """In Prometheus's text format, read by Prometheus's own parser."""
+    metrics = Metrics("bot")
+    readiness = Readiness("redis", "feed")
+    readiness.ok("redis")
+    async with health_server("bot", any_port(), readiness, metrics) as port:
+        found = await samples(port)
+    assert found["ready", ()] == 0
+    assert found["part_ready", (("part", "redis"),)] == 1
+    assert found["part_ready", (("part", "feed"),)] == 0
+    assert found["process_resident_memory_bytes", ()] > 1_000_000
+    [build] = [dict(labels) for name, labels in found if name == "build_info"]
+    assert build["service"] == "bot"
+    assert build["version"] == __version__
+
+
+async def test_metrics_are_read_when_they_are_asked_for() -> None:
+    """So counting costs an addition, and the page is never old."""
+    metrics = Metrics("bot")
+    seen = 0
+    metrics.watch(lambda: [CounterMetricFamily("seen", "What was seen.", value=seen)])
+    async with health_server("bot", any_port(), Readiness(), metrics) as port:
+        assert (await samples(port))["seen_total", ()] == 0
+        seen = 3
+        assert (await samples(port))["seen_total", ()] == 3
