@@ -249,7 +249,7 @@ async def test_a_quote_that_may_not_have_arrived_gives_way_to_a_newer_one(
         it.quotes().add(b"older")
         await eventually(lambda: proxy.held)
         proxy.hang_up()
-        while it.up:  # it may be up again within a millisecond, so each pass is looked at
+        while it.up:  # noqa: ASYNC110 - it may be up again within a millisecond
             await asyncio.sleep(0)
         it.quotes().add(b"newer")
         await eventually(lambda: it.writer.idle)
