@@ -5,15 +5,17 @@ attributes are read when Prometheus asks.
 """
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services import __version__
 
 Read = Callable[[], Iterable[Metric]]
+# Numbers by the values of their labels; a string stands for the value of a single label.
+Values = Mapping[str, float] | Mapping[tuple[str, ...], float]
 
 
 class Metrics:
@@ -45,3 +47,21 @@ class _Reading:
 
     def collect(self) -> Iterable[Metric]:
         return self._read()
+
+
+def counters(name: str, says: str, labels: Sequence[str], values: Values) -> Metric:
+    """A counter for each of *values*; Prometheus shows it as *name* with `_total` behind it."""
+    return _filled(CounterMetricFamily(name, says, labels=labels), values)
+
+
+def gauges(name: str, says: str, labels: Sequence[str], values: Values) -> Metric:
+    """A gauge for each of *values*."""
+    return _filled(GaugeMetricFamily(name, says, labels=labels), values)
+
+
+def _filled(
+    family: CounterMetricFamily | GaugeMetricFamily, values: Values
+) -> CounterMetricFamily | GaugeMetricFamily:
+    for key, value in values.items():
+        family.add_metric([key] if isinstance(key, str) else key, value)
+    return family
