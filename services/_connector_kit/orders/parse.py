@@ -15,6 +15,8 @@ MOST_BYTES = 64 * 1024
 # A refusal names so many faults, and counts the others.
 MOST_FAULTS = 5
 
+WANT_OBJECT = 'want an object, e.g. {"symbol": "BTC/USDT"}'
+
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 50
 _short.maxlevel = 2
@@ -39,7 +41,7 @@ def parse(model: type[M], data: bytes, defaults: Mapping[str, str]) -> M:
         return model.model_validate(fields)
     except ValidationError as e:
         errors = e.errors(include_url=False)
-        faults = [_fault(error) for error in errors[:MOST_FAULTS]]
+        faults = [_fault(error, model) for error in errors[:MOST_FAULTS]]
         if len(errors) > MOST_FAULTS:
             faults.append(f"and {len(errors) - MOST_FAULTS} more")
         raise UnreadableError("; ".join(faults), fields) from None
@@ -63,12 +65,13 @@ def _object(data: bytes) -> dict[str, Any]:
         # Every number is a float: an integer of a thousand digits is too large, and no crash.
         found = json.loads(data.decode(), object_pairs_hook=note_twice, parse_int=float)
     except (ValueError, RecursionError) as e:
-        raise UnreadableError(f"no JSON: {e}") from None
+        raise UnreadableError(f"no JSON: {e}; it begins {data[:40]!r}, {WANT_OBJECT}") from None
     if not isinstance(found, dict):
-        raise UnreadableError(f"{_short.repr(found)} is no JSON object")
+        raise UnreadableError(f"{_short.repr(found)} is no JSON object; {WANT_OBJECT}")
     if twice:
         sure = {name: value for name, value in found.items() if name not in twice}
-        raise UnreadableError(f"{_short.repr(min(twice))} stands there twice", sure)
+        fault = f"{_short.repr(min(twice))} stands there twice; want each name once"
+        raise UnreadableError(fault, sure)
     for name, value in found.items():
         if not _is_text([name, value]):
             fault = f"{_short.repr(name)}: {_short.repr(value)} holds half a character"
@@ -85,10 +88,14 @@ def _is_text(value: object) -> bool:
     return True
 
 
-def _fault(error: Any) -> str:
+def _fault(error: Any, model: type[BaseModel]) -> str:
+    # Names come from anybody too: none may be long, or hold what a terminal obeys.
     where = ".".join(str(part) for part in error["loc"])
-    where = where if len(where) <= 50 else _short.repr(where)
+    where = where if len(where) <= 50 and where.isprintable() else _short.repr(where)
+    if error["type"] == "missing":
+        return f"{where}: {error['msg']}"
+    value = _short.repr(error["input"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}={value}: no field of this command; want {', '.join(model.model_fields)}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] in ("missing", "extra_forbidden"):
-        return f"{where}: {message}"
-    return f"{where}={_short.repr(error['input'])}: {message}"
+    return f"{where}={value}: {message}"

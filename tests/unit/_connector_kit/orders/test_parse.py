@@ -79,7 +79,7 @@ def test_a_number_in_quotes_is_refused(text: str) -> None:
 def test_a_name_that_stands_twice_is_refused() -> None:
     """Which of the two was meant can't be told, so neither is echoed."""
     error = refusal(json.dumps(GOOD)[:-1] + ', "client_order_id": "b"}')
-    assert str(error) == "'client_order_id' stands there twice"
+    assert str(error) == "'client_order_id' stands there twice; want each name once"
     assert "client_order_id" not in error.fields
     assert error.fields["symbol"] == "BTC/USDT"
 
@@ -99,7 +99,14 @@ def test_half_a_character_is_no_text(field: str) -> None:
 
 def test_an_unknown_field_is_named() -> None:
     """A mistyped field in an order is not dropped in silence."""
-    assert str(refusal({**GOOD, "prise": 1})) == "prise: Extra inputs are not permitted"
+    message = str(refusal({**GOOD, "prise": 1}))
+    assert message.startswith("prise=1.0: no field of this command; want client_order_id, ")
+
+
+def test_no_name_steers_a_terminal() -> None:
+    """What stands for a field's name is shown without its control characters."""
+    message = str(refusal({**GOOD, "\x1b[2J": "\x07"}))
+    assert message.startswith("'\\x1b[2J'='\\x07': ")
 
 
 def test_a_missing_field_is_named() -> None:
