@@ -6,6 +6,7 @@ attributes are read when Prometheus asks.
 
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -14,8 +15,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from services import __version__
 
 Read = Callable[[], Iterable[Metric]]
-# Numbers by the values of their labels; a string stands for the value of a single label.
-Values = Mapping[str, float] | Mapping[tuple[str, ...], float]
+# The value of a single label, or the values of several.
+Labels = TypeVar("Labels", bound=str | tuple[str, ...])
 
 
 class Metrics:
@@ -49,19 +50,21 @@ class _Reading:
         return self._read()
 
 
-def counters(name: str, says: str, labels: Sequence[str], values: Values) -> Metric:
+def counters(name: str, says: str, labels: Sequence[str], values: Mapping[Labels, float]) -> Metric:
     """A counter for each of *values*; Prometheus shows it as *name* with `_total` behind it."""
-    return _filled(CounterMetricFamily(name, says, labels=labels), values)
-
-
-def gauges(name: str, says: str, labels: Sequence[str], values: Values) -> Metric:
-    """A gauge for each of *values*."""
-    return _filled(GaugeMetricFamily(name, says, labels=labels), values)
-
-
-def _filled(
-    family: CounterMetricFamily | GaugeMetricFamily, values: Values
-) -> CounterMetricFamily | GaugeMetricFamily:
+    family = CounterMetricFamily(name, says, labels=labels)
     for key, value in values.items():
-        family.add_metric([key] if isinstance(key, str) else key, value)
+        family.add_metric(_words(key), value)
     return family
+
+
+def gauges(name: str, says: str, labels: Sequence[str], values: Mapping[Labels, float]) -> Metric:
+    """A gauge for each of *values*."""
+    family = GaugeMetricFamily(name, says, labels=labels)
+    for key, value in values.items():
+        family.add_metric(_words(key), value)
+    return family
+
+
+def _words(labels: str | tuple[str, ...]) -> Sequence[str]:
+    return [labels] if isinstance(labels, str) else labels

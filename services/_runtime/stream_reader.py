@@ -7,17 +7,21 @@ read, whenever that happened.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import structlog
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from services._runtime.metrics import counters, gauges
 from services._runtime.redis_client import BLOCK_MS, explain
 from services._runtime.stream_position import (
     NO_STREAM,
+    START,
     EntryId,
     Gap,
     Position,
@@ -38,6 +42,7 @@ SAVE_EVERY = 1.0
 # A stop waits this long for the last save.
 LAST_SAVE_TIMEOUT = 1.0
 LONGEST_WAIT = 2.0
+GAP_REASONS = ("trimmed", "restarted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,13 @@ class StreamReader:
         self._last_at_connect: dict[str, EntryId] = {}
         self._time_at_connect = 0.0  # Redis's, in seconds
         self._connected_at = 0.0  # the loop's
+        # For each stream, a time by Redis's clock before which nothing unread was written.
+        self._none_before: dict[str, float] = {}
+        # For the metrics.
+        self._read_count = dict.fromkeys(self._streams, 0)
+        self._lost_count = dict.fromkeys(self._streams, 0)
+        self._gap_count = Counter({(s, reason): 0 for s in self._streams for reason in GAP_REASONS})
+        self._connections = 0
 
     async def run(self, handle: Callable[[Batch], None]) -> None:
         """Read until cancelled; *handle* gets each batch, and must not take long."""
@@ -116,6 +128,7 @@ class StreamReader:
         connection = cast(Any, self._redis.connection_pool).make_connection()
         try:
             await _reach(connection.connect())
+            self._connections += 1
             await self._load(connection)
             await self._note_what_is_there(connection)
             checked_at = loop.time()
@@ -143,13 +156,13 @@ class StreamReader:
         handle(Batch(stream, entries, self._age(stream, last)))
         count = self._count_up_to_last(stream, [identifier for identifier, _ in entries])
         self.positions[stream] = Position(last, count)
+        self._read_count[stream] += len(entries)
 
     def _age(self, stream: str, last: str) -> float:
         """How old an entry is that lay there before we came; by Redis's clock, as its id is."""
         if entry_id(last) > self._last_at_connect[stream]:
             return 0.0
-        elapsed = asyncio.get_running_loop().time() - self._connected_at
-        return max(0.0, self._time_at_connect + elapsed - entry_id(last)[0] / 1000)
+        return max(0.0, self.redis_time() - entry_id(last)[0] / 1000)
 
     def _count_up_to_last(self, stream: str, ids: list[str]) -> int | None:
         """How many entries the stream had been given up to the last of *ids*.
@@ -190,6 +203,8 @@ class StreamReader:
                 self._report(gap)
             if entry_id(position.id) < entry_id(state.last):
                 self._milestones.setdefault(stream, (entry_id(state.last), state.added))
+                first = entry_id(state.first or START)[0] / 1000
+                self._none_before[stream] = max(self._none_before.get(stream, 0.0), first)
             else:
                 self._stand_at_the_end(stream, state)
         if started:
@@ -200,6 +215,7 @@ class StreamReader:
         """Nothing is left to read, so our count must be the stream's."""
         position = self.positions[stream]
         self._milestones.pop(stream, None)
+        self._none_before[stream] = self.redis_time()
         self.positions[stream] = replace(position, count=state.added)
         if position.count is not None and state.added > position.count:
             lost = state.added - position.count
@@ -214,8 +230,54 @@ class StreamReader:
             first=gap.first,
             lost=gap.lost,
         )
+        self._gap_count[gap.stream, gap.reason] += 1
+        self._lost_count[gap.stream] += gap.lost or 0
         if self._on_gap:
             self._on_gap(gap)
+
+    # --- what can be said of it
+
+    def redis_time(self) -> float:
+        """Redis's clock, in seconds, as it went on since the reader connected."""
+        elapsed = asyncio.get_running_loop().time() - self._connected_at
+        return self._time_at_connect + elapsed
+
+    def _lag(self, stream: str) -> float:
+        """How long what is to be read next may have waited, in seconds; 0 where nothing is.
+
+        Looked at once a second: an entry that came since then isn't known of yet.
+        """
+        if stream not in self._milestones:
+            return 0.0
+        last = entry_id(self.positions[stream].id)[0] / 1000
+        return max(0.0, self.redis_time() - max(last, self._none_before.get(stream, 0.0)))
+
+    def metrics(self) -> Iterator[Metric]:
+        """What was read, what got away before it was read, and how far behind it is."""
+        yield counters("stream_entries_read", "Entries handed over.", ["stream"], self._read_count)
+        yield counters(
+            "stream_entries_lost",
+            "Entries that were trimmed before they were read, as far as they can be counted.",
+            ["stream"],
+            self._lost_count,
+        )
+        yield counters(
+            "stream_gaps",
+            "How often entries got away: trimmed, or all of them as Redis restarted without them.",
+            ["stream", "reason"],
+            self._gap_count,
+        )
+        yield gauges(
+            "stream_lag_seconds",
+            "How long what is to be read next may have waited in Redis; 0 where nothing waits.",
+            ["stream"],
+            {stream: self._lag(stream) for stream in self._streams},
+        )
+        yield CounterMetricFamily(
+            "redis_connections",
+            "How often the reader of the streams was connected to Redis.",
+            value=self._connections,
+        )
 
     # --- positions
 

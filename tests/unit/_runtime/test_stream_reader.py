@@ -18,6 +18,7 @@ from services._runtime.redis_client import open_redis
 from services._runtime.stream_position import START, Gap, Position
 from services._runtime.stream_reader import Batch, StreamReader
 from tests.support.eventually import eventually
+from tests.support.metrics import Numbers, numbers
 from tests.support.ports import quiet_port
 
 A, B = "binance:BTCUSDT:trades", "luno:XBTZAR:trades"
@@ -33,6 +34,7 @@ class Seen:
         self.gaps: list[Gap] = []
         self.downs: list[str] = []
         self.ups = 0
+        self.reader: StreamReader | None = None
         self.on_batch: Callable[[Batch], None] = lambda _: None
 
     def take(self, batch: Batch) -> None:
@@ -44,6 +46,11 @@ class Seen:
     def came_up(self) -> None:
         """The reader's `on_up`."""
         self.ups += 1
+
+    def metrics(self) -> Numbers:
+        """What the reader says of itself."""
+        assert self.reader is not None
+        return numbers(self.reader.metrics())
 
     @property
     def lost(self) -> int:
@@ -64,6 +71,7 @@ async def reading(redis: Redis, *, seen: Seen | None = None, **options: Any) -> 
         on_gap=seen.gaps.append,
         **options,
     )
+    seen.reader = reader
     task = asyncio.create_task(reader.run(seen.take))
     try:
         await eventually(lambda: seen.ups or seen.downs or task.done())
@@ -326,6 +334,75 @@ async def test_an_entry_without_the_data_field_is_handed_over_empty(redis: Redis
         await redis.xadd(A, {"other": "1"})
         await redis.xadd(A, {"other": "1", "data": "2"})
         await eventually(lambda: seen.entries[A] == [b"", b"2"])
+
+
+async def test_what_was_read_is_counted_from_zero_on(redis: Redis) -> None:
+    """By stream, and the connection; a stream of which nothing came stands there too."""
+    async with reading(redis) as seen:
+        assert seen.metrics()["stream_entries_read_total", A] == 0
+        await add(redis, A, 1, 2, 3)
+        await eventually(lambda: len(seen.entries[A]) == 3)
+        found = seen.metrics()
+    assert found["stream_entries_read_total", A] == 3
+    assert found["stream_entries_read_total", B] == 0
+    assert found["redis_connections_total",] == 1
+    assert found["stream_gaps_total", A, "trimmed"] == 0
+    assert found["stream_gaps_total", A, "restarted"] == 0
+
+
+async def test_what_got_away_is_counted(redis: Redis) -> None:
+    """The entries, and how often."""
+    await add(redis, A, *range(100))
+    await redis.hset(KEY, A, f"{await first_id(redis, A)}/1")
+    await redis.xtrim(A, maxlen=10, approximate=False)
+    async with reading(redis) as seen:
+        await eventually(lambda: len(seen.entries[A]) == 10)
+        found = seen.metrics()
+    assert found["stream_entries_lost_total", A] == 89
+    assert found["stream_gaps_total", A, "trimmed"] == 1
+    assert found["stream_entries_lost_total", B] == 0
+
+
+async def test_a_stream_that_began_anew_is_counted_as_such(redis: Redis) -> None:
+    """How many entries went nobody can know."""
+    async with reading(redis) as seen:
+        await add(redis, A, 1, 2, 3)
+        await eventually(lambda: len(seen.entries[A]) == 3)
+        await redis.flushall()
+        await eventually(lambda: seen.metrics()["stream_gaps_total", A, "restarted"] == 1)
+        assert seen.metrics()["stream_entries_lost_total", A] == 0
+
+
+async def test_the_lag_is_the_age_of_what_still_waits(redis: Redis) -> None:
+    """An hour while entries of an hour ago are being read, and nothing once all is read."""
+    seconds, _ = await redis.time()
+    await redis.hset(KEY, A, START)
+    for value in (1, 2):
+        await redis.xadd(A, {"data": value}, id=f"{(seconds - 3600) * 1000}-{value}")
+    lags: list[float] = []
+    seen = Seen()
+    seen.on_batch = lambda _: lags.append(seen.metrics()["stream_lag_seconds", A])
+    async with reading(redis, seen=seen, count=1):
+        await eventually(lambda: len(lags) == 2)
+        assert seen.metrics()["stream_lag_seconds", A] == 0
+        assert seen.metrics()["stream_lag_seconds", B] == 0
+    assert all(3590 < lag < 3610 for lag in lags)
+
+
+async def test_a_stream_that_was_quiet_for_long_does_not_lag(redis: Redis) -> None:
+    """A new entry hasn't waited since the one before it."""
+    seconds, _ = await redis.time()
+    await redis.hset(KEY, A, START)
+    await redis.xadd(A, {"data": 1}, id=f"{(seconds - 3600) * 1000}-1")
+    async with reading(redis) as seen:
+        await eventually(lambda: seen.entries[A] == data(1))
+        reader = seen.reader
+        assert reader is not None
+        # It looks once a second, and knows then that nothing else lay there.
+        await eventually(lambda: reader._none_before[A] >= seconds)
+        # As if the next one had been found waiting just now.
+        reader._milestones[A] = ((seconds * 1000, 0), 2)
+        assert seen.metrics()["stream_lag_seconds", A] < 60
 
 
 async def again(attempt: Callable[[], Awaitable[None]], within: float = 10.0) -> None:

@@ -1,0 +1,28 @@
+"""What a service says of itself on `/metrics`, as numbers that a test can look at."""
+
+from collections.abc import Iterable
+
+import aiohttp
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+# A sample's name and the values of its labels: ("stream_lag_seconds", "binance:BTCUSDT:trades").
+Numbers = dict[tuple[str, ...], float]
+
+
+def numbers(families: Iterable[Metric]) -> Numbers:
+    """All samples, by name and values of the labels."""
+    samples = [sample for family in families for sample in family.samples]
+    return {(s.name, *s.labels.values()): s.value for s in samples}
+
+
+async def page(port: int) -> Numbers:
+    """What `/metrics` on *port* says, read by Prometheus's own parser; empty if nobody answers."""
+    url, timeout = f"http://127.0.0.1:{port}/metrics", aiohttp.ClientTimeout(10)
+    try:
+        async with aiohttp.ClientSession() as http, http.get(url, timeout=timeout) as answer:
+            assert answer.status == 200
+            text = await answer.text()
+    except aiohttp.ClientConnectionError:
+        return {}
+    return numbers(text_string_to_metric_families(text))
