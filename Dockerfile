@@ -14,6 +14,9 @@ WORKDIR /app
 COPY common_models common_models
 COPY services services
 RUN /opt/venv/bin/python -m compileall -q /opt/venv /app
+# The hand tool's console script, as `make setup` puts it into .venv/bin.
+RUN printf '#!/bin/sh\ncd /app && exec /opt/venv/bin/python -m services.tradectl "$@"\n' > /opt/venv/bin/tradectl \
+    && chmod 755 /opt/venv/bin/tradectl
 
 FROM ${PYTHON_IMAGE}
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -37,7 +37,7 @@ secrets:  ## passwords, an access list and certificates for docker-compose.secur
 	@$(PYTHON) -m services._local.secure secrets
 
 # Built on the host's network: the engine's own may have no way out.
-compose-test: setup  ## the containers on a real Docker engine: up, trading, killed, stopped; default and secure
+compose-test: setup  ## the containers on a real Docker engine: up, trading, killed, stopped, restored; default, secure, the README's lines
 	docker build --network host -t exchange-connector-suite .
 	$(BIN)/python -m pytest -p no:randomly --verbose tests/compose
 

@@ -63,15 +63,20 @@ def make(folder: Path) -> None:
     for user, password in passwords.items():
         if user in PEOPLE:
             _write(made / f"redis_password_{user}", password)
-            at, ca = "localhost", folder.resolve() / "redis_ca.crt"
+            url = _url(user, password, "localhost", folder.resolve() / "redis_ca.crt")
         else:
-            at, ca = HOST, CA_IN_CONTAINER
-        url = f"rediss://{user}:{password}@{at}:6379/0?ssl_ca_certs={ca}"
+            url = _url(user, password, HOST, CA_IN_CONTAINER)
         _write(made / f"redis_url_{user}", url)
+    hand_tool = _url(OPERATOR, passwords[OPERATOR], HOST, CA_IN_CONTAINER)
+    _write(made / "redis_url_tradectl", hand_tool)
     for name in EXCHANGE_KEYS:
         _write(made / name, "")
     _certificates(made)
     made.rename(folder)
+
+
+def _url(user: str, password: str, host: str, ca: Path) -> str:
+    return f"rediss://{user}:{password}@{host}:6379/0?ssl_ca_certs={ca}"
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ PORTS = {
     "indicators": "INDICATORS_PORT",
     "exchange_simulator": "SIMULATOR_HEALTH_PORT",
 }
+BASE, PAPER, SECURE = (f"docker-compose{part}.yml" for part in ("", ".paper", ".secure"))
 STARTS_WITHIN = 180.0
 COMMAND_WITHIN = 120.0
 ASK_EVERY = 1.0
@@ -79,20 +80,16 @@ async def compose_command() -> tuple[str, ...]:
 
 @dataclass
 class Suite:
-    """One compose project: its own name, volume and ports."""
+    """One compose project: its own name, volume and ports, told by the environment."""
 
     name: str
     compose: tuple[str, ...]
-    files: Sequence[str]
     environment: dict[str, str]
-    ports: dict[str, int] = field(default_factory=dict)
+    ports: dict[str, int]
 
     async def __call__(self, *arguments: str) -> str:
         """A compose command on this project."""
-        files = [word for file in self.files for word in ("-f", file)]
-        return await run(
-            *self.compose, "-p", self.name, *files, *arguments, environment=self.environment
-        )
+        return await run(*self.compose, *arguments, environment=self.environment)
 
     async def shell(self, lines: str, folder: Path) -> str:
         """What *lines* print, run in *folder* as a person would: `docker compose` is this project.
@@ -100,10 +97,12 @@ class Suite:
         Raises:
             EngineError: one of them failed.
         """
-        files = [word for file in self.files for word in ("-f", str(ROOT / file))]
-        ours = shlex.join([*self.compose, "-p", self.name, *files])
-        docker = f'docker() {{ [ "$1" = compose ] || exit 2; shift; command {ours} "$@"; }}'
-        script = f"{docker}\n{lines}"
+        compose = shlex.join(self.compose)
+        docker = (
+            f'docker() {{ if [ "$1" = compose ]; then shift; command {compose} "$@"; '
+            'else command docker "$@"; fi; }'
+        )
+        script = f"shopt -s expand_aliases\n{docker}\n{lines}"
         command = ("bash", "-euo", "pipefail", "-c", script)
         return await run(*command, folder=folder, environment=self.environment)
 
@@ -168,16 +167,27 @@ async def running_suite(
     name: str, files: Sequence[str], folder: Path, **environment: str
 ) -> AsyncIterator[Suite]:
     """The suite on simulated markets while the block runs; nothing of it is left after."""
+    async with described_suite(name, files, folder, ROOT, **environment) as suite:
+        await suite("up", "--detach", "--no-build")
+        yield suite
+
+
+@asynccontextmanager
+async def described_suite(
+    name: str, files: Sequence[str], folder: Path, checkout: Path, **environment: str
+) -> AsyncIterator[Suite]:
+    """The compose *files* of *checkout*, not up yet; nothing of it is left after the block."""
     ports = {service: quiet_port() for service in PORTS}
     given = {
         **environment,
         **{PORTS[service]: str(port) for service, port in ports.items()},
         "SIMULATOR_PUBLISHED_PORT": str(quiet_port()),
+        "COMPOSE_PROJECT_NAME": name,
+        "COMPOSE_FILE": os.pathsep.join(str(checkout / file) for file in files),
     }
-    suite = Suite(name, await compose_command(), files, given, ports)
+    suite = Suite(name, await compose_command(), given, ports)
     await suite("down", "--volumes", "--remove-orphans")  # of a run that was cut short
     try:
-        await suite("up", "--detach", "--no-build")
         yield suite
     except BaseException:
         (folder / "containers.log").write_text(await suite("logs", "--no-color"))

@@ -6,15 +6,18 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from common_models.stream_names import HALT
+from services import __version__
 from services._local.access_list import ADMIN, OPERATOR, USERS
 from services._local.secure import make
 from services._runtime.redis_client import open_redis
-from tests.compose.engine import PORTS, Suite, running_suite
+from tests.compose.engine import BASE, PAPER, PORTS, SECURE, Suite, running_suite
 from tests.support.eventually import eventually_async
 from tests.support.processes import ROOT
 from tests.support.trading import MARKETS, TradingDesk
@@ -22,7 +25,7 @@ from tests.support.venues import all_move_on, newest
 
 pytestmark = pytest.mark.timeout(1200)
 
-BASE, PAPER, SECURE = (f"docker-compose{part}.yml" for part in ("", ".paper", ".secure"))
+ASK_WITHIN = aiohttp.ClientTimeout(total=10.0)
 
 
 async def test_the_suite_as_it_comes(tmp_path: Path) -> None:
@@ -75,6 +78,10 @@ async def _lives(suite: Suite, url: str, folder: Path) -> None:
     await suite.all_healthy()
     for service in PORTS:
         await _is_hardened(suite, service)
+        if service != "redis":
+            await _tells_what_it_counts(suite, service)
+    for look in ("status", "doctor"):
+        assert await suite("run", "--rm", "tradectl", look)
     async with _trader(url) as redis:
         await _trades(suite, redis, folder)
     for service in PORTS:
@@ -135,6 +142,18 @@ async def _trades(suite: Suite, redis: Redis, folder: Path) -> None:
         answer = await desk.response(order)
         assert answer.status == "accepted", answer
         await desk.status(order, "filled")
+
+
+async def _tells_what_it_counts(suite: Suite, service: str) -> None:
+    """`/metrics` is Prometheus's text, says which service it is, and that it is ready."""
+    url = f"http://127.0.0.1:{suite.ports[service]}/metrics"
+    async with aiohttp.ClientSession() as http, http.get(url, timeout=ASK_WITHIN) as response:
+        families = list(text_string_to_metric_families(await response.text()))
+    told = {sample.name: sample for family in families for sample in family.samples}
+    assert told["build_info"].labels["service"] == service
+    assert told["build_info"].labels["version"] == __version__
+    assert told["ready"].value == 1
+    assert told["process_resident_memory_bytes"].value > 0
 
 
 async def _is_hardened(suite: Suite, service: str) -> None:

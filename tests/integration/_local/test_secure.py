@@ -77,7 +77,8 @@ def test_the_folder_is_closed_and_complete(made: Path) -> None:
     """Nobody else may look into it; in it a URL for each user, and room for the exchanges' keys."""
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     names = {path.name for path in made.iterdir()}
-    assert {f"redis_url_{user}" for user in (*USERS, ADMIN)} | set(EXCHANGE_KEYS) <= names
+    urls = {f"redis_url_{user}" for user in (*USERS, ADMIN, "tradectl")}
+    assert urls | set(EXCHANGE_KEYS) <= names
     assert not [name for name in names if name.endswith((".csr", ".ext", "ca.key"))]
     passwords = {
         user: parse_url((made / f"redis_url_{user}").read_text())["password"]
