@@ -23,11 +23,14 @@ _short.maxlevel = 2
 
 
 class UnreadableError(ValueError):
-    """A command that can't be read; `fields` is what could be made out of it."""
+    """A command that can't be read; `fields` is what could be made out of it.
+
+    Its texts can be written down: half a character became a question mark.
+    """
 
     def __init__(self, message: str, fields: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
-        self.fields = fields or {}
+        self.fields = {name: _whole(value) for name, value in (fields or {}).items()}
 
 
 def parse(model: type[M], data: bytes, defaults: Mapping[str, str]) -> M:
@@ -77,6 +80,10 @@ def _object(data: bytes) -> dict[str, Any]:
             fault = f"{_short.repr(name)}: {_short.repr(value)} holds half a character"
             raise UnreadableError(f"{fault} (a lone surrogate); want text", found)
     return found
+
+
+def _whole(value: object) -> object:
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _is_text(value: object) -> bool:

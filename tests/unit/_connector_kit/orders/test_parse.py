@@ -94,7 +94,9 @@ def test_a_name_that_stands_twice_inside_a_field_leaves_the_id_readable() -> Non
 @pytest.mark.parametrize("field", ["client_order_id", "symbol"])
 def test_half_a_character_is_no_text(field: str) -> None:
     """A lone surrogate can't be written back to Redis."""
-    assert str(refusal(with_raw(field, '"a\\ud800"'))).startswith(f"'{field}': ")
+    error = refusal(with_raw(field, '"a\\ud800"'))
+    assert str(error).startswith(f"'{field}': ")
+    assert error.fields[field] == "a?"
 
 
 def test_an_unknown_field_is_named() -> None:

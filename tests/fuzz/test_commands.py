@@ -1,0 +1,26 @@
+"""Bad commands at both connectors: real processes, a real Redis, and a simulator that counts."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.commands import give_corpus, give_drawn, still_fine
+from tests.support.trading import MARKETS, TradingDesk, trading_desk
+
+DRAWN = 60
+
+
+@pytest.fixture(params=MARKETS, ids=lambda market: market.venue.name)
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TradingDesk]:
+    """No connector runs yet."""
+    async with trading_desk(request.param, tmp_path) as desk:
+        yield desk
+
+
+async def test_no_bad_command_harms_a_connector(desk: TradingDesk) -> None:
+    """Each is answered or a dead letter, once; nothing is ordered, and the next is served."""
+    async with desk.connector(RISK_ORDERS_PER_MINUTE="100000") as service:
+        await give_corpus(desk, service)
+        await give_drawn(desk, service, DRAWN, start=1)
+        await still_fine(desk, service)
