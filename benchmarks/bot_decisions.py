@@ -16,6 +16,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from common_models import Ticker
 from services._local.redis_server import RedisServer
 from services._runtime.health import Readiness
@@ -32,6 +34,7 @@ from services.bot.risk import Risk
 from services.bot.settings import BotSettings
 from services.bot.strategy import Intent, Strategy
 from services.bot.strategy_host import StrategyHost
+from services.bot.tally import Tally
 from services.bot.view import Balances, Sources
 from tests.support.bot import running_bot
 from tests.support.bot_stage import COMMANDS, Stage
@@ -73,7 +76,9 @@ def bot_without_redis() -> Dispatcher:
     )
     watch = MarketWatch(sources.provider, sources.connectors, Readiness("market_data"))
     maker = DecisionMaker(settings, sources, Risk(settings, sources.portfolio), time.time)
-    dispatcher = Dispatcher(sources, watch, StrategyHost(wanted, sources, maker), maker)
+    tally = Tally(CollectorRegistry(), ["threshold:binance:BTC/USDT"], settings.markets)
+    host = StrategyHost(wanted, sources, maker)
+    dispatcher = Dispatcher(sources, watch, host, maker, tally)
     status = "binance_connector:events:connector_status"
     dispatcher.take(Batch(status, [("1-0", wire(connector_status()))], 0.0))
     return dispatcher

@@ -49,7 +49,7 @@ class Note:
 
     event: DecisionEvent
     order: Order | None = None
-    written_at: float = 0.0
+    caused_at: float = 0.0  # when Redis took what it was decided on, in seconds
 
 
 class DecisionMaker:
@@ -94,12 +94,12 @@ class DecisionMaker:
         )
         refusal = self._why_not(wanted, proposal, order.id)
         if refusal is not None:
-            self._add(Note(self._event(order, "refused", refusal)))
+            self._add(Note(self._event(order, "refused", refusal), caused_at=cause.written_at))
         elif self._settings.bot_mode == "observe":
-            self._add(Note(self._event(order, "observed")))
+            self._add(Note(self._event(order, "observed"), caused_at=cause.written_at))
         else:
             self._sources.portfolio.add(order)
-            self.outbox.append(Note(self._event(order, "sent"), order, cause.written_at))
+            self._add(Note(self._event(order, "sent"), order, cause.written_at))
 
     def _why_not(self, wanted: Wanted, proposal: Proposal, order_id: str) -> Refusal | None:
         portfolio = self._sources.portfolio
@@ -171,7 +171,7 @@ class DecisionMaker:
     def _too_late(self, note: Note, moment: Moment) -> Refusal | None:
         if moment.halted is not None:
             return Refusal("halted", f"trading is halted: {moment.halted}")
-        age, most = moment.now - note.written_at, self._settings.bot_decision_max_age
+        age, most = moment.now - note.caused_at, self._settings.bot_decision_max_age
         if age <= most:
             return None
         return Refusal(

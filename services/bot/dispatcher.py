@@ -19,6 +19,7 @@ from services.bot.decision_maker import Cause, DecisionMaker
 from services.bot.market_watch import MarketWatch
 from services.bot.portfolio import Order, Told
 from services.bot.strategy_host import Method, Running, StrategyHost
+from services.bot.tally import Tally
 from services.bot.validation import what_is_wrong
 from services.bot.view import Sources
 
@@ -38,9 +39,15 @@ class Dispatcher:
     """Handles batches one after the other; nothing in here waits for anything."""
 
     def __init__(
-        self, sources: Sources, watch: MarketWatch, host: StrategyHost, maker: DecisionMaker
+        self,
+        sources: Sources,
+        watch: MarketWatch,
+        host: StrategyHost,
+        maker: DecisionMaker,
+        tally: Tally,
     ) -> None:
         self._sources = sources
+        self._tally = tally
         self._watch = watch
         self._host = host
         self._maker = maker
@@ -111,7 +118,7 @@ class Dispatcher:
         now = self._sources.clock()
         fault = feed.take(batch.entries, now - batch.age, time.time() - now, hear)
         if fault is not None:
-            self._watch.malformed_others += 1
+            self._watch.malformed_others[batch.stream] += 1
             self._watch.tell_malformed(batch, fault)
 
     def _take_events(self, batch: Batch) -> None:
@@ -120,7 +127,7 @@ class Dispatcher:
             try:
                 event = model.model_validate_json(data)
             except ValidationError as e:
-                self._watch.malformed_others += 1
+                self._watch.malformed_others[batch.stream] += 1
                 self._watch.tell_malformed(batch, what_is_wrong(e))
                 continue
             self._told_by = (batch.stream, entry_id)
@@ -139,6 +146,7 @@ class Dispatcher:
         """The portfolio has booked an event of this order."""
         stream, entry_id = self._told_by
         cause = cause_of(stream, entry_id, order.caused_by)
+        self._tally.told(order, told, cause.written_at)
         self._maker.step(order, told, cause.chain[0])
         self._host.tell_of_order(order, told.status, cause)
 

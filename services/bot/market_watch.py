@@ -1,6 +1,7 @@
 """Feeds the data provider, judges whether the market data is fresh, and sums it up in the log."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,7 @@ class MarketWatch:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.gaps = 0
-        self.malformed_others = 0
+        self.malformed_others: Counter[str] = Counter()  # in streams that aren't market data
         self._provider = provider
         self._connectors = connectors
         self._readiness = readiness
@@ -63,7 +64,7 @@ class MarketWatch:
         """Of several statuses only the last counts."""
         fault = self._connectors.take(batch.stream, batch.entries[-1][1], now - batch.age)
         if fault is not None:
-            self.malformed_others += 1
+            self.malformed_others[batch.stream] += 1
             self.tell_malformed(batch, fault)
 
     def tell_malformed(self, batch: Batch, fault: str) -> None:
@@ -75,15 +76,16 @@ class MarketWatch:
         log.warning(
             "malformed_entries",
             stream=batch.stream,
-            malformed=self._malformed,
+            malformed=sum(self.malformed.values()),
             last_fault=fault[:TEXT_SHOWN],
             batch_ends=batch.entries[-1][0],
         )
 
     @property
-    def _malformed(self) -> int:
+    def malformed(self) -> dict[str, int]:
+        """How many entries couldn't be read, by stream."""
         feeds = self._provider.feeds.values()
-        return self.malformed_others + sum(feed.malformed for feed in feeds)
+        return {**{feed.name: feed.malformed for feed in feeds}, **self.malformed_others}
 
     def note_gap(self, _: Gap) -> None:
         """The reader logs what it missed; here it is counted."""
@@ -124,7 +126,7 @@ class MarketWatch:
             "fresh": len(streams) - len(stale),
             "of": len(streams),
             "stale": stale,
-            "malformed": self._malformed,
+            "malformed": sum(self.malformed.values()),
             "gaps": self.gaps,
             "streams": streams,
         }

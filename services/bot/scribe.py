@@ -21,6 +21,7 @@ from services.bot.portfolio import Books, open_orders
 from services.bot.risk import MINUTE
 from services.bot.settings import Mode
 from services.bot.strategy_host import StrategyHost
+from services.bot.tally import Tally
 from services.bot.view import Sources
 
 log = structlog.get_logger()
@@ -44,13 +45,16 @@ class Scribe:
         sources: Sources,
         host: StrategyHost,
         maker: DecisionMaker,
+        tally: Tally,
         mode: Mode,
         positions: Callable[[], Mapping[str, Position]],
     ) -> None:
+        self.written_at = sources.clock()  # the last cut
         self._journal = journal
         self._sources = sources
         self._host = host
         self._maker = maker
+        self._tally = tally
         self._mode = mode
         self._positions = positions
         self._encoder = memory.Encoder()
@@ -102,6 +106,7 @@ class Scribe:
         reach("before_cut")
         cut = await self._journal.write(self._cut)
         reach("after_cut")
+        self.written_at = self._sources.clock()
         self._settle(cut)
 
     def _cut(self, moment: Moment) -> Cut:
@@ -153,6 +158,7 @@ class Scribe:
                 portfolio.books.sent.append(cut.moment.now)
                 if note.order.state == "deciding":
                     note.order.state = "sent"
+            self._tally.decided(event, note.caused_at, cut.moment.now)
             tell(event)
         portfolio.forget_sent_before(cut.moment.now - MINUTE)
         if any(stream == PORTFOLIO for stream, _ in cut.events):

@@ -22,12 +22,14 @@ from services.bot.dispatcher import Dispatcher
 from services.bot.indicator_feed import IndicatorFeed
 from services.bot.journal import POSITIONS, Journal
 from services.bot.market_watch import MarketWatch
+from services.bot.metrics import BotMetrics
 from services.bot.naming import StrategyError, Wanted, read
 from services.bot.portfolio import Portfolio
 from services.bot.risk import Risk
 from services.bot.scribe import Scribe
 from services.bot.settings import BotSettings
 from services.bot.strategy_host import StrategyHost
+from services.bot.tally import Tally
 from services.bot.view import Balances, Sources
 
 log = structlog.get_logger()
@@ -52,7 +54,8 @@ async def serve(settings: BotSettings) -> None:
     watch = MarketWatch(sources.provider, sources.connectors, readiness)
     maker = DecisionMaker(settings, sources, Risk(settings, sources.portfolio), time.time)
     host = StrategyHost(wanted, sources, maker)
-    dispatcher = Dispatcher(sources, watch, host, maker)
+    tally = Tally(metrics.registry, host.running, settings.markets)
+    dispatcher = Dispatcher(sources, watch, host, maker, tally)
     sources.portfolio.on_step = dispatcher.on_step
     async with open_redis(settings.redis_url, "bot") as redis:
         journal = Journal(redis, settings.events_maxlen)
@@ -65,7 +68,11 @@ async def serve(settings: BotSettings) -> None:
             on_gap=dispatcher.note_gap,
             saves=False,
         )
-        scribe = Scribe(journal, sources, host, maker, settings.bot_mode, lambda: reader.positions)
+        mode = settings.bot_mode
+        scribe = Scribe(journal, sources, host, maker, tally, mode, lambda: reader.positions)
+        known = BotMetrics(settings, sources, host, maker, watch, scribe, tally, reader.redis_time)
+        metrics.watch(reader.metrics)
+        metrics.watch(known.read)
 
         def about() -> Mapping[str, Any]:
             return scribe.portfolio().model_dump(mode="json")

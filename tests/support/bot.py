@@ -13,6 +13,7 @@ from common_models import DecisionEvent, PortfolioEvent
 from services.bot.journal import BOOKS
 from services.bot.memory import Known, decode
 from tests.support.eventually import eventually_async
+from tests.support.metrics import Numbers, page
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
 
@@ -27,6 +28,7 @@ class Bot:
         self, service: Service, port: int, http: aiohttp.ClientSession, redis: Redis
     ) -> None:
         self.service = service
+        self.port = port
         self._url = f"http://127.0.0.1:{port}"
         self._http = http
         self._redis: Any = redis
@@ -89,6 +91,26 @@ class Bot:
         return await self.decision(
             lambda each: each.outcome == "refused" and each.reason_code == reason_code
         )
+
+    async def metrics(self) -> Numbers:
+        """What it tells Prometheus."""
+        return await page(self.port)
+
+    async def shows(self, wanted: Callable[[Numbers], bool]) -> Numbers:
+        """What it tells Prometheus, once that is *wanted*."""
+        found: Numbers = {}
+
+        async def there() -> bool:
+            assert not self.service.exited, self.service.log.read_text()
+            found.clear()
+            found.update(await self.metrics())
+            return wanted(found)
+
+        try:
+            await eventually_async(there)
+        except AssertionError as e:
+            raise AssertionError(f"its metrics are {found}") from e
+        return found
 
     async def portfolio(self) -> PortfolioEvent:
         """What it holds, by its health page."""

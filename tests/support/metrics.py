@@ -6,14 +6,15 @@ import aiohttp
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-# A sample's name and the values of its labels: ("stream_lag_seconds", "binance:BTCUSDT:trades").
+# A sample's name and the values of its labels, in the order of the labels' names:
+# ("bot_orders_open", "binance"), ("stream_gaps_total", "trimmed", "binance:BTCUSDT:trades").
 Numbers = dict[tuple[str, ...], float]
 
 
 def numbers(families: Iterable[Metric]) -> Numbers:
     """All samples, by name and values of the labels."""
     samples = [sample for family in families for sample in family.samples]
-    return {(s.name, *s.labels.values()): s.value for s in samples}
+    return {(s.name, *(v for _, v in sorted(s.labels.items()))): s.value for s in samples}
 
 
 async def page(port: int) -> Numbers:

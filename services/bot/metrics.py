@@ -1,0 +1,165 @@
+"""What Prometheus is told of the bot: its decisions, orders, positions, and what it relies on."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from services._runtime.metrics import counters, gauges
+from services.bot.decision_maker import DecisionMaker
+from services.bot.market_watch import MarketWatch
+from services.bot.portfolio import Order
+from services.bot.scribe import Scribe
+from services.bot.settings import BotSettings
+from services.bot.strategy_host import StrategyHost
+from services.bot.tally import Tally
+from services.bot.view import Sources
+
+# Until one of these is answered nobody knows what became of it.
+UNANSWERED = ("sent", "unknown")
+
+
+class BotMetrics:
+    """Reads what the parts of the bot know; nothing is kept here. `redis_time` is in seconds."""
+
+    def __init__(
+        self,
+        settings: BotSettings,
+        sources: Sources,
+        host: StrategyHost,
+        maker: DecisionMaker,
+        watch: MarketWatch,
+        scribe: Scribe,
+        tally: Tally,
+        redis_time: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._host = host
+        self._maker = maker
+        self._watch = watch
+        self._scribe = scribe
+        self._tally = tally
+        self._redis_time = redis_time
+
+    def read(self) -> Iterator[Metric]:
+        """All of it, now."""
+        yield gauges("bot_mode_info", "How it trades.", ["mode"], {self._settings.bot_mode: 1})
+        yield GaugeMetricFamily(
+            "bot_halted",
+            "1 while `control:halt` is set, as the bot saw it last.",
+            value=float(self._maker.halted is not None),
+        )
+        yield GaugeMetricFamily(
+            "bot_journal_age_seconds",
+            "How long ago the bot last wrote what it decided and knows; once a second is usual.",
+            value=self._sources.clock() - self._scribe.written_at,
+        )
+        yield from self._decisions()
+        yield from self._orders()
+        yield from self._holdings()
+        yield from self._markets()
+
+    def _decisions(self) -> Iterator[Metric]:
+        tally = self._tally
+        yield counters(
+            "bot_decisions",
+            "What strategies wanted, and what became of it.",
+            ["strategy", "outcome"],
+            tally.decisions,
+        )
+        yield counters(
+            "bot_refusals", "What was refused, by reason.", ["reason_code"], tally.refusals
+        )
+        running = self._host.running.items()
+        yield gauges(
+            "bot_strategy_stopped",
+            "1 where a strategy has failed, and is told nothing more.",
+            ["strategy"],
+            {key: float(each.stopped is not None) for key, each in running},
+        )
+
+    def _orders(self) -> Iterator[Metric]:
+        exchanges = dict.fromkeys(self._settings.markets, 0.0)
+        found = self._sources.portfolio.open
+        waiting = [order for order in found if order.state in UNANSWERED]
+        yield counters(
+            "bot_order_answers",
+            "Answers of connectors to orders.",
+            ["exchange", "status"],
+            self._tally.answers,
+        )
+        yield gauges(
+            "bot_orders_open",
+            "Orders that may still trade.",
+            ["exchange"],
+            {**exchanges, **Counter(order.exchange for order in found)},
+        )
+        yield gauges(
+            "bot_orders_unanswered",
+            "Orders of which no connector has said yet what became of them.",
+            ["exchange"],
+            {**exchanges, **Counter(order.exchange for order in waiting)},
+        )
+        yield gauges(
+            "bot_order_unanswered_oldest_seconds",
+            "How long the oldest of them has waited.",
+            ["exchange"],
+            {name: self._longest(name, waiting) for name in exchanges},
+        )
+        yield CounterMetricFamily(
+            "bot_unknown_orders",
+            "Events of orders that bear the bot's name, and that its books don't know.",
+            value=self._sources.portfolio.strangers,
+        )
+
+    def _longest(self, exchange: str, waiting: list[Order]) -> float:
+        sent = [order.sent_at for order in waiting if order.exchange == exchange]
+        return max(0.0, self._redis_time() - min(sent)) if sent else 0.0
+
+    def _holdings(self) -> Iterator[Metric]:
+        holdings = self._sources.portfolio.books.holdings.items()
+        yield gauges(
+            "bot_position",
+            "What a strategy bought less what it sold, in the base asset.",
+            ["strategy", "exchange", "symbol"],
+            {(key, each.exchange, each.symbol): float(each.quantity) for key, each in holdings},
+        )
+        yield gauges(
+            "bot_profit_today",
+            "What a strategy has won since midnight UTC, at the market's price.",
+            ["strategy", "exchange", "currency"],
+            {
+                (key, each.exchange, each.quote): float(each.profit_today)
+                for key, each in holdings
+                if each.profit_today is not None
+            },
+        )
+
+    def _markets(self) -> Iterator[Metric]:
+        now, connectors = self._sources.clock(), self._sources.connectors
+        feeds = self._sources.provider.feeds.values()
+        ages = {(f.exchange, f.symbol, f.data_type): f.age(now) for f in feeds}
+        yield gauges(
+            "bot_market_age_seconds",
+            "How long ago the latest message came; in a quiet market nothing does.",
+            ["exchange", "symbol", "data_type"],
+            {key: age for key, age in ages.items() if age is not None},
+        )
+        yield gauges(
+            "bot_market_live",
+            "1 where the connector says that what came last is what the exchange has.",
+            ["exchange", "symbol"],
+            {
+                (f.exchange, f.symbol): float(
+                    connectors.why_stale(f.exchange, f.symbol, now) is None
+                )
+                for f in feeds
+            },
+        )
+        yield counters(
+            "stream_entries_malformed",
+            "Entries that could not be read.",
+            ["stream"],
+            self._watch.malformed,
+        )
