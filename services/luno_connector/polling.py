@@ -9,6 +9,7 @@ import structlog
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import crossed
+from services._connector_kit.market_data.trade_feed import Tick
 from services._runtime.supervise import full_jitter
 from services.luno_connector.rest import LunoRest
 from services.luno_connector.translate import TickerRow
@@ -88,12 +89,14 @@ class PolledPair:
         trades = await self._rest.trades(self.pair)
         now, before = asyncio.get_running_loop().time(), self._asked_trades_at
         self._asked_trades_at = now
+        self.trades_a_second = _pace_of(trades)
         last = self._last_trade_id
         if last is None:  # the first poll says where now is: what came before is history
             self._last_trade_id = trades[-1].trade_id if trades else 0
             return
         new = [trade for trade in trades if trade.trade_id > last]
-        self.trades_a_second = len(new) / max(now - before, 1 / CALLS_A_SECOND)
+        seen = len(new) / max(now - before, 1 / CALLS_A_SECOND)
+        self.trades_a_second = max(seen, self.trades_a_second)
         if len(new) == TRADES_PAGE and new[0].trade_id > last + 1:
             self._count_lost(last + 1, new[0].trade_id - 1)
         for trade in new:
@@ -105,6 +108,17 @@ class PolledPair:
     def _count_lost(self, first: int, last: int) -> None:
         self.lost += last - first + 1
         log.error("trades_lost", pair=self.pair, first=first, last=last, since_start=self.lost)
+
+
+def _pace_of(trades: Sequence[Tick]) -> float:
+    """Trades a second by a full page's own times: after an outage the count of new ones says less.
+
+    A page that isn't full says nothing: all that the market ever did may lie in one moment.
+    """
+    if len(trades) < TRADES_PAGE:
+        return 0.0
+    seconds = (trades[-1].milliseconds - trades[0].milliseconds) / 1000
+    return len(trades) / max(seconds, 1 / CALLS_A_SECOND)
 
 
 class Turns:

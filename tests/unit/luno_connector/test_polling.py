@@ -26,6 +26,7 @@ class Rest:
         self.faults: dict[str, Exception] = {}
         self.trade_ids: list[int] = [1, 2, 3]
         self.rates: dict[str, float] = {}  # trades a second, of pairs that trade by themselves
+        self.made_before = 0  # trades of such a pair
         self.bid = 99.0
         self.milliseconds = 1000
 
@@ -49,8 +50,10 @@ class Rest:
         """The latest."""
         self._call(pair)
         if pair in self.rates:
-            newest = int(asyncio.get_running_loop().time() * self.rates[pair])
-            return [Tick(n, n, 100.0, 1.0, "buy") for n in range(max(1, newest - 99), newest + 1)]
+            rate = self.rates[pair]
+            newest = self.made_before + int(asyncio.get_running_loop().time() * rate)
+            page = range(max(1, newest - 99), newest + 1)
+            return [Tick(n, int(n * 1000 / rate), 100.0, 1.0, "buy") for n in page]
         return [Tick(n, 1000 + n, 100.0, 1.0, "buy") for n in self.trade_ids]
 
 
@@ -148,6 +151,19 @@ def test_a_busy_pair_is_asked_more_often_and_loses_nothing() -> None:
         assert sum(call > steady for call in rest.calls) <= 155
 
     polled(scenario)
+
+
+def test_a_pair_that_was_busy_before_we_came_loses_nothing() -> None:
+    """A full page tells by its own times how soon the next must be asked for."""
+
+    async def scenario(rest: Rest, streams: FakeStreams, _: Readiness) -> None:
+        rest.rates["XBTZAR"], rest.made_before = 60.0, 1000
+        await asyncio.sleep(30.0)
+        assert len(ids(streams, "XBTZAR")) > 27 * 60
+        assert statuses[0].report().trades_lost == 0
+
+    statuses: list[FeedStatus] = []
+    polled(scenario, statuses=statuses)
 
 
 def test_what_a_pair_makes_beyond_a_page_is_counted_and_told() -> None:
