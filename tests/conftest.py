@@ -1,9 +1,10 @@
 """What all tests share: a real Redis of their own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
@@ -30,6 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for start, item in zip(range(0, len(items), apart), long, strict=False):
         spread += [item, *short[start : start + apart]]
     items[:] = [*spread, *short[len(long) * apart :]]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], uvloop.Loop]]:
+    """The loop that the services run on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
