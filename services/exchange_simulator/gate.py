@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from services.exchange_simulator.account import Account
-from services.exchange_simulator.endpoints import rest_endpoint
+from services.exchange_simulator.endpoints import RequestEndpoint, rest_endpoint
 from services.exchange_simulator.fault_answers import EarlierAnswers, error_response
 from services.exchange_simulator.faults import FaultPlan, RequestFault
 from services.exchange_simulator.instruments import Venue
@@ -40,6 +40,7 @@ class Gate:
         self._accounts = accounts
         # How many requests to place an order arrived, by client order id.
         self.arrivals: dict[Venue, Counter[str]] = {venue: Counter() for venue in accounts}
+        self.requests: Counter[tuple[Venue, RequestEndpoint]] = Counter()
         self._earlier = EarlierAnswers()
         self._stopping = asyncio.Event()
 
@@ -56,6 +57,7 @@ class Gate:
             if known is None:
                 return await handler(request)
             venue, endpoint = known
+            self.requests[known] += 1
             body = (await request.read()).decode("utf-8", "replace")
             request[RECEIVED_MS] = self._clocks[venue]()
             text = f"{request.raw_path.partition('?')[2]}&{body}"

@@ -5,13 +5,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
 
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
-from services._runtime.metrics import Metrics
+from services._runtime.metrics import Metrics, Read
 from services.exchange_simulator import control, pacing
 from services.exchange_simulator.account import Account, Fees
 from services.exchange_simulator.binance import rest as binance_rest
@@ -37,6 +38,7 @@ from services.exchange_simulator.luno.rest import CALLS_PER_MINUTE, LunoVenue
 from services.exchange_simulator.luno.stream import ApiKey
 from services.exchange_simulator.luno.user_feed import UserFeed
 from services.exchange_simulator.market import Market
+from services.exchange_simulator.metrics import simulator_metrics
 from services.exchange_simulator.settings import SimulatorSettings
 from services.exchange_simulator.sockets import Connections
 from services.exchange_simulator.state_file import StateFile
@@ -63,6 +65,7 @@ class Simulator:
     binance: Mapping[str, BinanceFeed]
     luno: Mapping[str, LunoFeed]
     accounts: Mapping[Venue, Account]
+    metrics: Read = tuple
 
     @property
     def http_url(self) -> str:
@@ -88,6 +91,7 @@ async def serve(settings: SimulatorSettings) -> None:
         health_server("exchange_simulator", settings, readiness, metrics),
         running_simulator(settings) as simulator,
     ):
+        metrics.watch(simulator.metrics)
         readiness.ok("markets")
         log.info("simulator_ready", port=simulator.port, symbols=list(simulator.markets))
         await asyncio.Event().wait()
@@ -145,7 +149,8 @@ async def running_simulator(
             group.create_task(pacing.tick(list(binance.values()))),
         ]
         try:
-            yield Simulator(settings.simulator_host, port, markets, binance, luno, accounts)
+            read = partial(simulator_metrics, gate, connections, accounts, markets)
+            yield Simulator(settings.simulator_host, port, markets, binance, luno, accounts, read)
         finally:
             for task in tasks:
                 task.cancel()

@@ -187,6 +187,7 @@ class Connections:
     """All clients connected, so that a stop can say good-bye to each."""
 
     def __init__(self) -> None:
+        self.accepted = 0
         self._open: set[Connection] = set()
 
     def __len__(self) -> int:
@@ -204,6 +205,7 @@ class Connections:
         await ws.prepare(request)
         connection = Connection(ws, request, habits)
         self._open.add(connection)
+        self.accepted += 1
         try:
             yield connection
         finally:

@@ -1,6 +1,7 @@
 """Follows the market streams and publishes what the indicators make of them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from redis.asyncio import Redis
 
 from services._runtime import failpoints
 from services._runtime.health import Readiness
-from services._runtime.stream_position import START, Gap, Position, StreamState, settle
+from services._runtime.stream_position import START, Gap, Position, StreamState, entry_id, settle
 from services._runtime.supervise import full_jitter, keep_alive
 from services.indicators.configuration import Wanted
 from services.indicators.market import Market
@@ -39,7 +40,9 @@ class Host:
             stream: Market([each for each in wanted if str(each.market_stream) == stream])
             for stream in streams
         }
-        self.published = 0
+        # Values published, by stream.
+        self.values = Counter({stream: 0 for each in wanted for stream in each.streams})
+        self.connections = 0
         self._redis = redis
         self._now = asyncio.get_running_loop().time
         self._maxlen = maxlen
@@ -56,6 +59,7 @@ class Host:
 
     async def _session(self) -> None:
         async with open_store(self._redis, self._maxlen) as store:
+            self.connections += 1
             for market in self.markets.values():
                 market.restore(await store.load(market))
             self._readiness.ok("redis")
@@ -87,17 +91,21 @@ class Host:
         failpoints.reach("before_indicators_saved")
         await store.save(market, position, outputs)
         failpoints.reach("after_indicators_saved")
-        self.published += len(outputs)
+        self.values.update(output.stream for output in outputs)
+        market.read += len(entries)
+        market.lost += (gap.lost or 0) if gap else 0
+        market.lag = _lag(position, state) if len(entries) == READ_COUNT else 0.0
         return gap is not None or len(entries) == READ_COUNT
 
     @property
-    def _running(self) -> list[Running]:
+    def running(self) -> list[Running]:
+        """All indicators."""
         lines = [line for market in self.markets.values() for line in market.lines.values()]
         return [running for line in lines for running in line.series.running]
 
     def _judge(self) -> None:
         """Tell the readiness which indicators have failed."""
-        stopped = [f"{r.wanted.streams[0]}: {r.stopped}" for r in self._running if r.stopped]
+        stopped = [f"{r.wanted.streams[0]}: {r.stopped}" for r in self.running if r.stopped]
         if stopped:
             self._readiness.waiting("indicators", f"stopped: {'; '.join(stopped)}")
         else:
@@ -111,9 +119,9 @@ class Host:
             for name, line in market.lines.items()
         ]
         return {
-            "published": self.published,
-            "warm": sum(running.warm for running in self._running),
-            "of": len(self._running),
+            "published": self.values.total(),
+            "warm": sum(running.warm for running in self.running),
+            "of": len(self.running),
             "late": {name: line.builder.late for name, line in lines if line.builder},
             "holes": {market.stream: market.holes for market in self.markets.values()},
             "malformed": {market.stream: market.malformed for market in self.markets.values()},
@@ -139,6 +147,11 @@ def _behind(
         return Position(entries[-1][0], state.added)
     count = None if position.count is None else position.count + len(entries)
     return Position(entries[-1][0], count)
+
+
+def _lag(position: Position, state: StreamState) -> float:
+    """How long after *position* the newest entry was written, in seconds."""
+    return (entry_id(state.last)[0] - entry_id(position.id)[0]) / 1000
 
 
 def _told(gap: Gap) -> str:

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 # Exchanges that number a market's trades without holes, so that a jump is a lost trade.
 # https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams#aggregate-trade-streams
 CONSECUTIVE_TRADE_IDS = frozenset({"binance"})
+# An id that is longer is no number; Python itself refuses to read 5000 digits as one.
+MOST_DIGITS = 20
 
 
 class Output(NamedTuple):
@@ -107,6 +109,9 @@ class Market:
         self.position: Position | None = None
         self.trade_id: str | None = None
         self.malformed = self.holes = 0
+        # Entries that were handled and saved, and lost; and how far behind the newest, in seconds.
+        self.read = self.lost = 0
+        self.lag = 0.0
         self.lines = {
             text: Line(each.source, [w for w in wanted if w.source.text == text])
             for text, each in {w.source.text: w for w in wanted}.items()
@@ -168,7 +173,7 @@ class Market:
         else:
             if (message.exchange, message.symbol) == (self._exchange, self._symbol):
                 return message
-            fault = f"{message.symbol!r} of {message.exchange!r}"
+            fault = f"{message.symbol[:50]!r} of {message.exchange[:50]!r}"
         self.malformed += 1
         if self.malformed.bit_count() == 1:  # the first, second, fourth, eighth...
             log.warning(
@@ -183,8 +188,8 @@ class Market:
     def _look_for_a_hole(self, trade: Trade) -> None:
         if self._exchange in CONSECUTIVE_TRADE_IDS and trade.trade_id and self.trade_id:
             before, now = self.trade_id, trade.trade_id
-            if not (before.isdecimal() and now.isdecimal() and int(now) == int(before) + 1):
-                self.hole(f"trade {now} follows trade {before}")
+            if _number(now) is None or _number(now) != (_number(before) or 0) + 1:
+                self.hole(f"trade {now[:MOST_DIGITS]} follows trade {before[:MOST_DIGITS]}")
         self.trade_id = trade.trade_id
 
     def _outputs(
@@ -207,6 +212,10 @@ class Market:
             )
             for stream, name, value in zip(wanted.streams, wanted.names, values, strict=True)
         ]
+
+
+def _number(trade_id: str) -> int | None:
+    return int(trade_id) if trade_id.isdecimal() and len(trade_id) <= MOST_DIGITS else None
 
 
 _MODELS: dict[str, type[Trade | Ticker]] = {"trades": Trade, "ticker": Ticker}

@@ -37,6 +37,7 @@ class Running:
     def restart(self, candles: Iterable[Candle]) -> None:
         """Begin anew, from these candles."""
         self._indicator = self.wanted.make()
+        self.warm = False
         for candle in candles:
             self.add(candle)
 

@@ -10,6 +10,7 @@ from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
 from services.indicators.configuration import ConfigurationError, read
 from services.indicators.host import Host
+from services.indicators.metrics import host_metrics
 from services.indicators.plugins import PluginError, Plugins
 from services.indicators.settings import IndicatorSettings
 
@@ -42,5 +43,6 @@ async def serve(settings: IndicatorSettings) -> None:
         asyncio.TaskGroup() as tasks,
     ):
         host = Host(redis, wanted, settings.market_data_maxlen, readiness)
+        metrics.watch(lambda: host_metrics(host))
         tasks.create_task(host.run())
         tasks.create_task(host.keep_summing_up())

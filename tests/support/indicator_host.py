@@ -28,15 +28,15 @@ STATE = f"indicator_host:state:{TRADES}"
 class Host:
     """A running indicator host."""
 
-    def __init__(self, service: Service, url: str, http: aiohttp.ClientSession) -> None:
+    def __init__(self, service: Service, port: int, http: aiohttp.ClientSession) -> None:
         self.service = service
-        self._url = url
+        self.port = port
         self._http = http
 
     async def ready(self) -> dict[str, Any]:
         """What `/ready` says; empty where nobody answers."""
         try:
-            async with self._http.get(f"{self._url}/ready") as response:
+            async with self._http.get(f"http://127.0.0.1:{self.port}/ready") as response:
                 report: dict[str, Any] = await response.json()
         except aiohttp.ClientError:
             return {}
@@ -66,7 +66,7 @@ async def hosting(url: str, folder: Path, indicators: str, **more: str) -> Async
         running("indicators", environment, folder) as service,
         aiohttp.ClientSession() as http,
     ):
-        yield Host(service, f"http://127.0.0.1:{port}", http)
+        yield Host(service, port, http)
 
 
 def market(seed: int = 1, *, every: float = 7.0, start: datetime = WHEN) -> Iterator[Trade]:

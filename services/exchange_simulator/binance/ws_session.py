@@ -62,6 +62,7 @@ class Session:
         received = self._desk.venue.clock()
         method, params, request_id = _peek(text)
         endpoint = ws_api_endpoint(method)
+        self._gate.requests["binance", endpoint] += 1
         if endpoint == "place":
             self._gate.count("binance", str(params.get("newClientOrderId", "")))
         fault = self._gate.plan.take_request("binance", endpoint, text)

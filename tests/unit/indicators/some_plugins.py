@@ -61,6 +61,16 @@ class Wordy(Highest):
         super().__init__(len(text))
 
 
+class Failing(Highest):
+    """One that can't say anything."""
+
+    name = "failing"
+
+    def add(self, candle: Candle) -> tuple[float, ...] | None:
+        """It divides by what it hasn't got."""
+        raise ZeroDivisionError(f"nothing to divide {candle.high} by")
+
+
 class Idle:
     """One that can't be fed."""
 

@@ -75,7 +75,9 @@ def test_after_a_hole_it_begins_anew() -> None:
     """What it says then is what a new one says."""
     one = series(*NAMES)
     said(one, CANDLES[:700])
+    assert all(each.warm for each in one.running)
     one.clear()
+    assert not any(each.warm for each in one.running)
     assert said(one, CANDLES[700:1400]) == said(series(*NAMES), CANDLES[700:1400])
 
 

@@ -1,0 +1,55 @@
+"""What Prometheus is told of the simulator: who asks, who listens, what trades."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from services._runtime.metrics import counters, gauges
+from services.exchange_simulator.account import Account
+from services.exchange_simulator.gate import Gate
+from services.exchange_simulator.instruments import Venue
+from services.exchange_simulator.market import Market
+from services.exchange_simulator.sockets import Connections
+
+
+def simulator_metrics(
+    gate: Gate,
+    connections: Connections,
+    accounts: Mapping[Venue, Account],
+    markets: Mapping[str, Market],
+) -> Iterator[Metric]:
+    """All of it, now."""
+    yield counters(
+        "simulator_requests",
+        "Requests that arrived, over HTTP and Binance's WebSocket API.",
+        ["venue", "endpoint"],
+        gate.requests,
+    )
+    yield GaugeMetricFamily(
+        "simulator_connections_open",
+        "WebSockets that are open.",
+        value=len(connections),
+    )
+    yield CounterMetricFamily(
+        "simulator_connections",
+        "WebSockets that were opened.",
+        value=connections.accepted,
+    )
+    yield counters(
+        "simulator_orders",
+        "Orders of the account, those in the state file too.",
+        ["venue"],
+        {venue: len(account.orders) for venue, account in accounts.items()},
+    )
+    yield gauges(
+        "simulator_orders_open",
+        "Orders of the account that may still trade.",
+        ["venue"],
+        {venue: sum(1 for _ in account.open_orders()) for venue, account in accounts.items()},
+    )
+    yield counters(
+        "simulator_trades",
+        "Trades of each market.",
+        ["symbol"],
+        {symbol: market.trades.next_id - market.first_id for symbol, market in markets.items()},
+    )
