@@ -17,8 +17,10 @@ from services._connector_kit.errors import FatalError, FeedStoppedError, Rejecte
 from services._connector_kit.instruments import Instrument, choose
 from services._connector_kit.listing import keep_listed
 from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.metrics import feed_metrics
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.redis_check import RedisCheck
 from services._connector_kit.orders.settings import LIVE, TradingSettings
@@ -30,6 +32,7 @@ from services._runtime.metrics import Metrics
 from services._runtime.redis_client import explain, open_redis
 from services._runtime.stream_writer import StreamWriter
 from services._runtime.supervise import TransientError, full_jitter
+from services._runtime.writer_metrics import writer_metrics
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -57,7 +60,7 @@ async def serve(
             health_server(service, settings, readiness, metrics),
             open_redis(settings.redis_url, service) as redis,
         ):
-            engine = Engine(exchange, redis, settings, readiness)
+            engine = Engine(exchange, redis, settings, readiness, metrics)
             await engine.run(symbols, symbols_setting)
 
 
@@ -69,12 +72,18 @@ class Engine:
     """One exchange, one Redis, and what flows between them."""
 
     def __init__(
-        self, exchange: Exchange, redis: Redis, settings: TradingSettings, readiness: Readiness
+        self,
+        exchange: Exchange,
+        redis: Redis,
+        settings: TradingSettings,
+        readiness: Readiness,
+        metrics: Metrics,
     ) -> None:
         self._exchange = exchange
         self._redis = redis
         self._settings = settings
         self._readiness = readiness
+        self._metrics = metrics
         self._trading: Trading | None = None
         self._redis_check = RedisCheck(redis)
         self._writer = StreamWriter(
@@ -91,6 +100,10 @@ class Engine:
             readiness,
             lambda: self._writer.dropped,
         )
+        metrics.watch(partial(writer_metrics, self._writer))
+        metrics.watch(partial(venue_metrics, exchange.traffic))
+        metrics.watch(partial(trading_metrics, self._board))
+        metrics.watch(partial(redis_metrics, self._redis_check))
 
     def _redis_is_up(self) -> None:
         self._readiness.ok("redis")
@@ -117,6 +130,7 @@ class Engine:
             for instrument in instruments
         ]
         self._board.watch([desk.status for desk in desks])
+        self._metrics.watch(partial(feed_metrics, desks))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._exchange.stream_market_data(desks))
             by_symbol = {instrument.symbol: instrument for instrument in instruments}
@@ -148,7 +162,13 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._redis_check.keep_looking(SystemClock()))
             await serve_orders(
-                self._exchange.name, self._trading, self._redis, self._settings, self._readiness
+                self._exchange.name,
+                self._trading,
+                self._redis,
+                self._settings,
+                self._readiness,
+                self._metrics,
+                self._exchange.traffic,
             )
 
     def _tell_trading(self) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import structlog
 
+from services._connector_kit.traffic import SocketTraffic
+
 log = structlog.get_logger()
 
 SHOWN = 200
@@ -12,17 +14,28 @@ SHOW_EVERY = 30.0
 
 
 class BadFrames:
-    """Counts malformed and unknown frames of one feed; logs one each `SHOW_EVERY` seconds."""
+    """Counts malformed and unknown frames of one feed; logs one each `SHOW_EVERY` seconds.
 
-    def __init__(self, feed: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    They are counted in *traffic* too, together with those of other feeds.
+    """
+
+    def __init__(
+        self,
+        feed: str,
+        traffic: SocketTraffic | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.count = 0
         self._feed = feed
+        self._traffic = traffic or SocketTraffic()
         self._clock = clock
         self._shown_at = float("-inf")
 
     def add(self, frame: bytes, error: Exception) -> None:
         """One more: *frame* is shown cut short."""
         self.count += 1
+        self._traffic.bad_frames += 1
         if self._clock() - self._shown_at >= SHOW_EVERY:
             self._shown_at = self._clock()
             log.warning(

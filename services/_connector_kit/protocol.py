@@ -7,6 +7,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
+from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
 
 
@@ -15,6 +16,7 @@ class Exchange(Protocol):
 
     name: str
     world: World
+    traffic: Traffic
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
         """The instruments of *symbols*; where one isn't listed, all that are."""

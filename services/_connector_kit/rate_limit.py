@@ -65,9 +65,14 @@ class RateBudget:
 
     @property
     def left(self) -> float:
-        """Weight that could be spent at once."""
+        """Weight that could be spent at once; 0 during a pause."""
         self._refill()
-        return self._left
+        return 0.0 if self._clock() < self._silent_until else self._left
+
+    @property
+    def full(self) -> float:
+        """The most that is ever left."""
+        return self._burst
 
     async def spend(self, weight: int, priority: Priority = Priority.DATA) -> None:
         """Wait until *weight* may be spent; those with a higher priority go first.

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from services._connector_kit.traffic import SocketTraffic
 from services._runtime.supervise import TransientError
 
 CONNECT_TIMEOUT = 5.0
@@ -20,10 +21,14 @@ class WebSocket(WSListener):
     """One connection. Text is handed to `on_text` as it arrives, on the event loop."""
 
     def __init__(
-        self, on_text: Callable[[bytes], None], on_open: Callable[[], None] | None
+        self,
+        on_text: Callable[[bytes], None],
+        on_open: Callable[[], None] | None,
+        traffic: SocketTraffic | None = None,
     ) -> None:
         self._on_text = on_text
         self._on_open = on_open
+        self._traffic = traffic or SocketTraffic()
         self._parts: list[bytes] = []
         self._fault: Exception | None = None
         self._over = False
@@ -32,6 +37,7 @@ class WebSocket(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows."""
         self._transport = transport
+        self._traffic.connections += 1
         if self._on_open:
             self._on_open()
 
@@ -48,6 +54,9 @@ class WebSocket(WSListener):
                     return
                 payload = b"".join(self._parts)
                 self._parts.clear()
+            traffic = self._traffic
+            traffic.messages += 1
+            traffic.bytes += len(payload)
             try:
                 self._on_text(payload)
             except Exception as e:  # noqa: BLE001 - not swallowed: raised again in closed()
@@ -94,14 +103,19 @@ class WebSocket(WSListener):
 
 
 async def connect(
-    url: str, on_text: Callable[[bytes], None], on_open: Callable[[], None] | None = None
+    url: str,
+    on_text: Callable[[bytes], None],
+    on_open: Callable[[], None] | None = None,
+    traffic: SocketTraffic | None = None,
 ) -> WebSocket:
     """Connect to *url*; *on_open* is called before any text comes. Whoever asked must `end` it.
+
+    What comes in is counted in *traffic*.
 
     Raises:
         TransientError: it can't be reached, or refuses.
     """
-    socket = WebSocket(on_text, on_open)
+    socket = WebSocket(on_text, on_open, traffic)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await ws_connect(
@@ -120,10 +134,13 @@ async def connect(
 
 @asynccontextmanager
 async def open_socket(
-    url: str, on_text: Callable[[bytes], None], on_open: Callable[[], None] | None = None
+    url: str,
+    on_text: Callable[[bytes], None],
+    on_open: Callable[[], None] | None = None,
+    traffic: SocketTraffic | None = None,
 ) -> AsyncIterator[WebSocket]:
     """`connect` for the length of the block."""
-    socket = await connect(url, on_text, on_open)
+    socket = await connect(url, on_text, on_open, traffic)
     try:
         yield socket
     finally:

@@ -138,13 +138,13 @@ class StreamWriter(asyncio.Protocol):
         self.open = False  # connected, and neither side is behind
         self.waiting_bytes = 0
         self.buffer_bytes = buffer_bytes
-        self.written = 0
+        self.streams: dict[str, OutStream] = {}
+        self.written = self.bytes_sent = self.connections = 0
         self._redis = redis
         self._before_writing = before_writing
         self._on_up = on_up
         self._on_down = on_down
         self._reply_timeout = reply_timeout
-        self._streams: dict[str, OutStream] = {}
         # Whose entries were sent, in order; the entries are in `OutStream.unacked`. No tuples of
         # both: thousands of them would have the garbage collector look at them again and again.
         self._in_flight: deque[OutStream] = deque()
@@ -160,20 +160,18 @@ class StreamWriter(asyncio.Protocol):
 
     def stream(self, name: str, maxlen: int, *, keep_all: bool) -> OutStream:
         """The stream *name*, trimmed to about *maxlen* entries."""
-        if name not in self._streams:
-            self._streams[name] = OutStream(self, name, maxlen, keep_all=keep_all)
-        return self._streams[name]
+        return self.streams.setdefault(name, OutStream(self, name, maxlen, keep_all=keep_all))
 
     @property
     def idle(self) -> bool:
         """True when everything added was written and answered."""
-        unacked = any(stream.unacked for stream in self._streams.values())
+        unacked = any(stream.unacked for stream in self.streams.values())
         return not (unacked or self.waiting_bytes)
 
     @property
     def dropped(self) -> int:
         """Entries lost because the buffer was full."""
-        return sum(stream.dropped for stream in self._streams.values())
+        return sum(stream.dropped for stream in self.streams.values())
 
     # --- the hot path
 
@@ -196,7 +194,9 @@ class StreamWriter(asyncio.Protocol):
     def _flush(self) -> None:
         self._scheduled = False
         if self._out and self._transport is not None:
-            self._transport.write(b"".join(self._out))
+            data = b"".join(self._out)
+            self.bytes_sent += len(data)
+            self._transport.write(data)
         self._out.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -227,7 +227,7 @@ class StreamWriter(asyncio.Protocol):
         """The buffer is full: some of what waits must go."""
         # A little more than needed, so that it isn't looked for anew with each entry.
         wanted = self.waiting_bytes - self.buffer_bytes + self.buffer_bytes // ROOM_SHARE
-        self.waiting_bytes -= make_room(self._streams.values(), wanted)
+        self.waiting_bytes -= make_room(self.streams.values(), wanted)
 
     def pause_writing(self) -> None:
         """The socket is full (called by the transport)."""
@@ -244,7 +244,7 @@ class StreamWriter(asyncio.Protocol):
             return
         self.open = True
         if self.waiting_bytes:
-            for stream in self._streams.values():
+            for stream in self.streams.values():
                 stream.send_waiting()
 
     def _entry_refused(self, stream: OutStream, error: str) -> bool:
@@ -280,7 +280,7 @@ class StreamWriter(asyncio.Protocol):
             )
         finally:
             if not self.idle:
-                streams = self._streams.values()
+                streams = self.streams.values()
                 log.warning(
                     "left_unwritten",
                     unanswered=sum(len(stream.unacked) for stream in streams),
@@ -316,8 +316,9 @@ class StreamWriter(asyncio.Protocol):
         try:
             if self._on_up:
                 self._on_up()
+            self.connections += 1
             log.info("redis_writer_connected", waiting_bytes=self.waiting_bytes)
-            tell_dropped(self._streams.values())
+            tell_dropped(self.streams.values())
             self._reopen()
             await self._watch_replies()
         except asyncio.CancelledError:
@@ -368,7 +369,7 @@ class StreamWriter(asyncio.Protocol):
         if last_client and last_run == run:
             # Its bytes may still wait in a socket that the server will read.
             await ask(connection, "CLIENT", "KILL", "ID", last_client)
-        for stream in self._streams.values():
+        for stream in self.streams.values():
             if last_run != run and stream.last_id != NO_ID:
                 await self._compare_memory(connection, stream)
             if stream.unacked:

@@ -20,6 +20,7 @@ from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance, Trace
 from services._connector_kit.rate_limit import RateBudget
+from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.binance_connector import translate_orders
@@ -45,7 +46,8 @@ class BinanceAccount:
         clock: VenueClock,
         settings: BinanceSettings,
         instruments: Sequence[Instrument],
-        trades_budget: RateBudget | None = None,
+        trades_budget: RateBudget,
+        traffic: SocketTraffic,
     ) -> None:
         key, secret = settings.binance_api_key, settings.binance_api_secret
         self._rest = rest
@@ -55,8 +57,9 @@ class BinanceAccount:
         self._secret = secret.get_secret_value() if secret else ""
         self._by_symbol = {i.symbol: i for i in instruments}
         self._by_name = {i.venue_symbol: i for i in instruments}
-        self._bad_frames = BadFrames("binance account")
-        self._trades_budget = trades_budget or RateBudget(TRADES_WEIGHT_A_MINUTE)
+        self._bad_frames = BadFrames("binance account", traffic)
+        self._trades_budget = trades_budget
+        self._traffic = traffic
         self._turn = list(self._by_name)  # whose trades are looked at next
 
     def milliseconds(self) -> int:
@@ -73,7 +76,7 @@ class BinanceAccount:
 
     async def _session(self, listener: Listener) -> None:
         session = _Session(listener, self._by_name, self._bad_frames)
-        async with open_socket(self._url, session.on_text) as socket:
+        async with open_socket(self._url, session.on_text, traffic=self._traffic) as socket:
             socket.send(self._subscription())
             await first_fault(socket.closed(), session.subscribed_in_time())
 

@@ -26,6 +26,7 @@ from services._connector_kit.market_data.trade_feed import Tick
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
+from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
 from services.binance_connector import translate
 from services.binance_connector.feed import stream_market_data
@@ -62,6 +63,7 @@ class Binance:
     def __init__(self, sdk: Any, settings: BinanceSettings, budget: RateBudget) -> None:
         self.world: World = settings.world
         self.budget = budget
+        self.traffic = Traffic(budget)
         self.sdk = sdk
         self._settings = settings
 
@@ -86,7 +88,9 @@ class Binance:
 
     async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
         """Keep the desks supplied until cancelled."""
-        await stream_market_data(desks, self._settings, self.depth, self.agg_trades)
+        await stream_market_data(
+            desks, self._settings, self.depth, self.agg_trades, self.traffic.market
+        )
 
     def trading(
         self,
@@ -95,7 +99,7 @@ class Binance:
         book: Callable[[str], LiveBook | None],  # noqa: ARG002
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""
-        return assemble(self, self._settings, instruments, gate)
+        return assemble(self, self._settings, instruments, gate, self.traffic)
 
     async def depth(self, venue_symbol: str, limit: int) -> translate.Snapshot:
         """A depth snapshot of at most *limit* levels a side."""
@@ -128,6 +132,10 @@ class Binance:
             FeedStoppedError: the key is no good.
         """
         await self.budget.spend(weight, priority)
+        with self.traffic.request():
+            return await self._answer(request)
+
+    async def _answer(self, request: Callable[[], Awaitable[Any]]) -> Any:
         try:
             return await request()
         except BinanceAPIException as e:

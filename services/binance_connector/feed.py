@@ -14,6 +14,7 @@ from services._connector_kit.frames import BadFrames
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
+from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import WebSocket, connect
 from services._runtime.supervise import keep_alive, while_fine
 from services.binance_connector.book_sync import BookSync
@@ -57,7 +58,7 @@ class SymbolFeed:
             last_id=desk.last_trade_id,
         )
         self.status.sequence = lambda: self.depth_id
-        self.status.lost = lambda: self.trades.lost
+        self.status.trades = self.trades.counts
 
     @property
     def depth_id(self) -> int | None:
@@ -99,6 +100,7 @@ class StreamSocket:
         feeds: Sequence[SymbolFeed],
         fetch_depth: FetchDepth,
         audit: float,
+        traffic: SocketTraffic,
         life: Callable[[], float] = a_life,
     ) -> None:
         names = [feed.desk.instrument.venue_symbol for feed in feeds]
@@ -109,7 +111,8 @@ class StreamSocket:
         self._audit_interval = audit
         self._life = life
         self._shutdown = asyncio.Event()  # the venue announced it
-        self._bad_frames = BadFrames("binance")
+        self._traffic = traffic
+        self._bad_frames = BadFrames("binance", traffic)
         self._audit_failing = False
 
     async def run(self) -> None:
@@ -122,7 +125,7 @@ class StreamSocket:
 
     async def _session(self) -> None:
         """One socket after another, each up before the last is closed; until one is lost."""
-        socket = await connect(self._url, self._on_frame, self._connected)
+        socket = await connect(self._url, self._on_frame, self._connected, self._traffic)
         rest = 0.0
         try:
             while True:
@@ -144,7 +147,7 @@ class StreamSocket:
             async with asyncio.timeout(self._life()):
                 await asyncio.sleep(rest)
                 await self._shutdown.wait()
-        return await raise_heir(self._url, self._feeds.get)
+        return await raise_heir(self._url, self._feeds.get, self._traffic)
 
     def _connected(self) -> None:
         log.info("stream_connected", symbols=len(self._feeds))
@@ -164,13 +167,17 @@ class StreamSocket:
         if feed is None:
             self._bad_frames.add(frame, KeyError(found.s))
             return
-        feed.status.heard_at = monotonic()
+        status = feed.status
+        status.heard_at = status.event_heard_at = monotonic()
         match found:
             case AggTrade():
+                status.event_at = found.T
                 feed.add_trade(found)
             case DepthUpdate():
+                status.event_at = found.E
                 feed.book.apply(found)
             case DayTicker():
+                status.event_at = found.E
                 feed.add_ticker(found)
             case _:
                 assert_never(found)
@@ -221,6 +228,7 @@ async def stream_market_data(
     settings: BinanceSettings,
     fetch_depth: FetchDepth,
     fetch_trades: FetchTrades,
+    traffic: SocketTraffic,
 ) -> None:
     """Keep the desks supplied until cancelled."""
     feeds = [
@@ -236,5 +244,6 @@ async def stream_market_data(
                 feeds[start : start + SYMBOLS_A_SOCKET],
                 fetch_depth,
                 settings.book_audit_interval,
+                traffic,
             )
             tasks.create_task(socket.run())

@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 
 from services._connector_kit.errors import TransientError
+from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import WebSocket, connect
 from services._runtime.supervise import full_jitter, while_fine
 from services.binance_connector.translate import AggTrade, DepthUpdate, event
@@ -106,14 +107,16 @@ class Heir:
         self._held.clear()
 
 
-async def raise_heir(url: str, known: Callable[[str], Known | None]) -> tuple[Heir, WebSocket]:
+async def raise_heir(
+    url: str, known: Callable[[str], Known | None], traffic: SocketTraffic
+) -> tuple[Heir, WebSocket]:
     """An heir that may take over, and its socket, to `end` one day. Trouble is waited out."""
     waits = full_jitter()
     while True:
         heir = Heir(known)
         try:
             with ExitStack() as stack:
-                socket = await connect(url, heir.on_frame)
+                socket = await connect(url, heir.on_frame, traffic=traffic)
                 stack.callback(socket.end)
                 await while_fine(heir.catch_up(), socket.closed())
                 stack.pop_all()

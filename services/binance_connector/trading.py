@@ -6,7 +6,9 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.wing import Trading
-from services.binance_connector.account import BinanceAccount
+from services._connector_kit.rate_limit import RateBudget
+from services._connector_kit.traffic import Traffic
+from services.binance_connector.account import TRADES_WEIGHT_A_MINUTE, BinanceAccount
 from services.binance_connector.key_check import KeyCheck
 from services.binance_connector.orders import BinanceOrders
 from services.binance_connector.rest import Caller, SignedRest
@@ -18,6 +20,7 @@ def assemble(
     settings: BinanceSettings,
     instruments: Mapping[str, Instrument],
     gate: OrderGate,
+    traffic: Traffic,
 ) -> Trading | None:
     """What is needed to trade; None without credentials."""
     if settings.binance_api_key is None or settings.binance_api_secret is None:
@@ -28,5 +31,7 @@ def assemble(
     key = KeyCheck(rest, clock, settings.world)
     validity = round(settings.order_validity * 1000)
     orders = BinanceOrders(rest, binance.budget, clock, gate, instruments, validity, key.known)
-    account = BinanceAccount(rest, clock, settings, fixed)
+    trades_budget = RateBudget(TRADES_WEIGHT_A_MINUTE)
+    traffic.budgets["trades"] = trades_budget
+    account = BinanceAccount(rest, clock, settings, fixed, trades_budget, traffic.account)
     return Trading(orders, account, clock, rest.milliseconds, key.check)

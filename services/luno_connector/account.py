@@ -21,6 +21,7 @@ from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance, Trace
 from services._connector_kit.rate_limit import Priority
+from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
@@ -46,6 +47,7 @@ class LunoAccount:
         clock: VenueClock,
         settings: LunoSettings,
         instruments: Sequence[Instrument],
+        traffic: SocketTraffic,
     ) -> None:
         self._rest = rest
         self._clock = clock
@@ -53,7 +55,8 @@ class LunoAccount:
         self._credentials = credentials(settings)
         self._by_symbol = {i.symbol: i for i in instruments}
         self._pairs = frozenset(i.venue_symbol for i in instruments)
-        self._bad_frames = BadFrames("luno account")
+        self._traffic = traffic
+        self._bad_frames = BadFrames("luno account", traffic)
         self._changed: dict[str, None] = {}  # orders to ask for, each once
         self._wake = asyncio.Event()
 
@@ -76,7 +79,7 @@ class LunoAccount:
         def on_text(text: bytes) -> None:
             self._on_text(text, listener)
 
-        async with open_socket(self._url, on_text) as socket:
+        async with open_socket(self._url, on_text, traffic=self._traffic) as socket:
             socket.send(self._credentials)
             await first_fault(socket.closed(), self._accepted(listener))
 

@@ -28,6 +28,7 @@ from services._connector_kit.market_data.trade_feed import Tick
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
+from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
 from services.luno_connector import translate
 from services.luno_connector.orders import PostError
@@ -85,6 +86,7 @@ class Luno:
     ) -> None:
         self.world: World = settings.world
         self.budget = budget
+        self.traffic = Traffic(budget)
         self.sdk = sdk
         self._pool = pool
         self._settings = settings
@@ -99,7 +101,7 @@ class Luno:
         if self._settings.luno_api_key_id is None:
             await poll_market_data(self, desks)
         else:
-            await stream_market_data(self, desks, self._settings)
+            await stream_market_data(self, desks, self._settings, self.traffic.market)
 
     async def tickers(self, pairs: Sequence[str]) -> list[translate.TickerRow]:
         """The tickers of *pairs*, in one call."""
@@ -123,7 +125,7 @@ class Luno:
         book: Callable[[str], LiveBook | None],
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""
-        return assemble(self, self._settings, instruments, gate, book)
+        return assemble(self, self._settings, instruments, gate, book, self.traffic)
 
     async def milliseconds(self) -> int:
         """Luno's time: an answer's HTTP `Date`, which is to the second, taken at its middle."""
@@ -170,6 +172,10 @@ class Luno:
             FeedStoppedError: the key is no good.
         """
         await self.budget.spend(1, priority)
+        with self.traffic.request():
+            return await self._answer(request)
+
+    async def _answer(self, request: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CALL_TIMEOUT):

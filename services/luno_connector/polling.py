@@ -33,14 +33,12 @@ class PolledPair:
         self.desk = desk
         self.pair = desk.instrument.venue_symbol
         self.trades_a_second = 0.0
-        self.lost = 0  # at most: Luno doesn't say that its trades' numbers have no holes
         self._rest = rest
         self._last_trade_id = desk.last_trade_id
         self._asked_trades_at = float("-inf")
         self._ticker: TickerRow | None = None
         self._book_at = 0  # milliseconds
         self._failures = 0
-        desk.status.lost = lambda: self.lost
 
     async def poll(self, ticker: TickerRow | None, turns: "Turns") -> bool:
         """Publish what is new; False where that failed, which is said once."""
@@ -77,7 +75,9 @@ class PolledPair:
 
     async def _poll_book(self) -> None:
         top = await self._rest.top_of_book(self.pair)
-        self.desk.status.heard_at = monotonic()
+        status = self.desk.status
+        status.heard_at = status.event_heard_at = monotonic()
+        status.event_at = top.milliseconds
         if gap := crossed(top.book):
             raise TransientError(f"the book doesn't fit: {gap.reason}")
         if top.milliseconds >= self._book_at:  # a cache may answer with an older one
@@ -106,8 +106,10 @@ class PolledPair:
             self._last_trade_id = trade.trade_id
 
     def _count_lost(self, first: int, last: int) -> None:
-        self.lost += last - first + 1
-        log.error("trades_lost", pair=self.pair, first=first, last=last, since_start=self.lost)
+        """At most so many: Luno doesn't say that its trades' numbers have no holes."""
+        counts = self.desk.status.trades
+        counts.lost += last - first + 1
+        log.error("trades_lost", pair=self.pair, first=first, last=last, since_start=counts.lost)
 
 
 def _pace_of(trades: Sequence[Tick]) -> float:

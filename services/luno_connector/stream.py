@@ -17,6 +17,7 @@ from services._connector_kit.market_data.order_book import (
     crossed,
 )
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
+from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
@@ -45,7 +46,9 @@ UNKNOWN_PAIR = "invalid_market"
 class PairFeed:
     """One pair's socket, book, trades and ticker."""
 
-    def __init__(self, desk: MarketDesk, rest: LunoRest, settings: LunoSettings) -> None:
+    def __init__(
+        self, desk: MarketDesk, rest: LunoRest, settings: LunoSettings, traffic: SocketTraffic
+    ) -> None:
         self.pair = desk.instrument.venue_symbol
         self.ticker: translate.TickerRow | None = None
         self.milliseconds = 0  # of the last frame
@@ -56,7 +59,8 @@ class PairFeed:
         self._synced = asyncio.Event()
         self._silent = asyncio.Event()
         self._stopped = False
-        self._bad_frames = BadFrames(f"luno {self.pair}")
+        self._traffic = traffic
+        self._bad_frames = BadFrames(f"luno {self.pair}", traffic)
         self._quote: tuple[float, float, float, float | None] | None = None
         self._last_price = 0.0
         self._odd_price_told = False
@@ -67,7 +71,7 @@ class PairFeed:
             last_id=desk.last_trade_id,
         )
         desk.status.sequence = lambda: self.sequence
-        desk.status.lost = lambda: self.trades.lost
+        desk.status.trades = self.trades.counts
 
     @property
     def down(self) -> bool:
@@ -92,7 +96,7 @@ class PairFeed:
     async def _session(self) -> None:
         self._silent.clear()
         try:
-            async with open_socket(self._url, self._on_frame) as socket:
+            async with open_socket(self._url, self._on_frame, traffic=self._traffic) as socket:
                 socket.send(self._credentials)
                 self._desk.status.syncing("waiting for the snapshot")
                 await first_fault(socket.closed(), self._snapshot_in_time(), self._until_silent())
@@ -127,7 +131,8 @@ class PairFeed:
         self._desk.publisher.hold_book()
 
     def _on_frame(self, payload: bytes) -> None:
-        self._desk.status.heard_at = monotonic()
+        status = self._desk.status
+        status.heard_at = monotonic()
         if payload == translate.KEEP_ALIVE:
             return
         try:
@@ -136,6 +141,7 @@ class PairFeed:
                 raise refusal(frame.error_code, frame.error or "")
             if frame.timestamp <= 0:
                 raise ValueError("no timestamp")
+            status.event_at, status.event_heard_at = frame.timestamp, status.heard_at
             if frame.asks is not None or frame.bids is not None:
                 self._start(frame)
             elif frame.sequence is not None and self._book is not None:
@@ -227,11 +233,13 @@ def credentials(settings: LunoSettings) -> bytes:
 
 
 async def stream_market_data(
-    rest: LunoRest, desks: Sequence[MarketDesk], settings: LunoSettings
+    rest: LunoRest, desks: Sequence[MarketDesk], settings: LunoSettings, traffic: SocketTraffic
 ) -> None:
     """Keep the desks supplied until cancelled; those beyond `MOST_STREAMS` by polling."""
     streamed, polled = desks[:MOST_STREAMS], desks[MOST_STREAMS:]
-    feeds = {desk.instrument.venue_symbol: PairFeed(desk, rest, settings) for desk in streamed}
+    feeds = {
+        desk.instrument.venue_symbol: PairFeed(desk, rest, settings, traffic) for desk in streamed
+    }
     async with asyncio.TaskGroup() as tasks:
         if polled:
             tasks.create_task(poll_market_data(rest, polled))

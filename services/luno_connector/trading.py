@@ -6,6 +6,7 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
+from services._connector_kit.traffic import Traffic
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.orders import LunoOrders
 from services.luno_connector.rest_orders import Caller, OrderRest
@@ -18,6 +19,7 @@ def assemble(
     instruments: Mapping[str, Instrument],
     gate: OrderGate,
     book: Callable[[str], LiveBook | None],
+    traffic: Traffic,
 ) -> Trading | None:
     """What is needed to trade; None without credentials."""
     if settings.luno_api_key_id is None:
@@ -28,4 +30,5 @@ def assemble(
     orders = LunoOrders(
         rest, luno.budget, clock, gate, instruments, book, round(settings.order_validity * 1000)
     )
-    return Trading(orders, LunoAccount(rest, clock, settings, fixed), clock, luno.milliseconds)
+    account = LunoAccount(rest, clock, settings, fixed, traffic.account)
+    return Trading(orders, account, clock, luno.milliseconds)

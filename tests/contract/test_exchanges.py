@@ -18,6 +18,7 @@ from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.protocol import Exchange
 from services._local.redis_server import RedisServer
 from services._runtime.health import Readiness
+from services._runtime.metrics import Metrics
 from services.binance_connector.client import open_binance
 from services.binance_connector.settings import BinanceSettings
 from services.exchange_simulator.service import Simulator, running_simulator
@@ -124,7 +125,7 @@ async def engine_running(
     """The connector's engine at work, cancelled at the end."""
     opened, settings = contender.open(simulator, server.url)
     async with opened as exchange:
-        engine = Engine(exchange, redis, settings, Readiness())
+        engine = Engine(exchange, redis, settings, Readiness(), Metrics("test"))
         task = asyncio.create_task(engine.run(contender.venue.symbols, contender.venue.setting))
         try:
             yield task
@@ -156,7 +157,7 @@ async def test_an_unknown_symbol_is_fatal_and_names_the_nearest(
     known = contender.venue.symbols[0]
     typo = f"{known[:-1]}X"
     async with opened as exchange:
-        engine = Engine(exchange, redis, settings, Readiness())
+        engine = Engine(exchange, redis, settings, Readiness(), Metrics("test"))
         with pytest.raises(ExceptionGroup) as caught:
             await asyncio.wait_for(engine.run([typo], "SYMBOLS"), 20.0)
     fatal = caught.value.subgroup(FatalError)

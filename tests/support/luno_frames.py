@@ -13,6 +13,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.traffic import SocketTraffic
 from services._runtime.health import Readiness
 from services.luno_connector import translate
 from services.luno_connector.settings import LunoSettings
@@ -44,7 +45,7 @@ def luno_feed(streams: FakeStreams, last_trade_id: int | None = None) -> PairFee
         FeedStatus("XBT/ZAR", Readiness()),
         last_trade_id,
     )
-    return PairFeed(desk, NoRest(), LunoSettings.model_construct())
+    return PairFeed(desk, NoRest(), LunoSettings.model_construct(), SocketTraffic())
 
 
 def frames_of(path: Path) -> Iterator[tuple[str, Any]]:

@@ -87,6 +87,7 @@ class TradingDesk:
     simulator_port: int
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    health_port: int = 0  # of the connector that was started last
 
     @property
     def name(self) -> str:
@@ -96,7 +97,7 @@ class TradingDesk:
     @asynccontextmanager
     async def connector(self, **settings: str) -> AsyncIterator[Service]:
         """The connector as a process, ready when the block starts."""
-        health_port = quiet_port()
+        self.health_port = health_port = quiet_port()
         environment = {
             **self.market.venue.environment(self.simulator_port, self.redis_url, health_port),
             **self.market.key,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,22 +20,37 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
+@dataclass(slots=True)
+class TradeCounts:
+    """Of one symbol's trades: those missing for good, those from history, those told again."""
+
+    lost: int = 0
+    refilled: int = 0
+    repeated: int = 0
+
+
 class FeedStatus:
     """One symbol's feed: `live` while its book is the venue's, `stale` while nothing comes.
 
-    Its feed sets `heard_at` with each frame (`time.monotonic`) and says where to look for the
-    book's `sequence` and the number of trades that were `lost`.
+    Its feed sets `heard_at` with each frame (`time.monotonic`), and with each event of the venue
+    `event_at` (its own time in milliseconds) and `event_heard_at`. It says where to look for the
+    book's `sequence` and for what is counted of the `trades`. `resyncs` counts how often the feed
+    stopped being live.
     """
 
     def __init__(self, symbol: str, readiness: Readiness) -> None:
         self.symbol = symbol
         self.state: State = "syncing"
         self.heard_at: float | None = None
+        self.event_at = 0
+        self.event_heard_at: float | None = None
         self.sequence: Callable[[], int | None] = lambda: None
-        self.lost: Callable[[], int] = lambda: 0
+        self.trades = TradeCounts()
+        self.resyncs = 0
         self.on_change: Callable[[], None] = _nothing
         self._reason: str | None = "waiting for the first book"
         self._since = datetime.now(UTC)
+        self._not_live_since = time.monotonic()
         self._part = f"feed {symbol}"
         self._readiness = readiness
         readiness.waiting(self._part, f"syncing: {self._reason}")
@@ -69,19 +85,39 @@ class FeedStatus:
     def _become(self, state: State, reason: str | None) -> None:
         self._reason = reason
         if state != self.state:
+            if self.state == "live":
+                self.resyncs += 1
+                self._not_live_since = time.monotonic()
             self.state = state
             self._since = datetime.now(UTC)
             self.on_change()
 
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last frame; None before the first."""
+        return None if self.heard_at is None else time.monotonic() - self.heard_at
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds from the newest event to when we had it; below 0 where our clock is behind."""
+        if self.event_heard_at is None:
+            return None
+        return time.time() - (time.monotonic() - self.event_heard_at) - self.event_at / 1000
+
+    @property
+    def not_live_for(self) -> float:
+        """Seconds; 0 while it is live."""
+        return 0.0 if self.state == "live" else time.monotonic() - self._not_live_since
+
     def report(self) -> SymbolStatus:
         """All that is known of it."""
-        heard_at = self.heard_at
+        age = self.age
         return SymbolStatus(
             symbol=self.symbol,
             state=self.state,
             since=self._since,
             sequence=self.sequence(),
-            last_message_age=None if heard_at is None else round(time.monotonic() - heard_at, 3),
+            last_message_age=None if age is None else round(age, 3),
             reason=self._reason,
-            trades_lost=self.lost(),
+            trades_lost=self.trades.lost,
         )

@@ -10,6 +10,7 @@ import structlog
 from common_models.fields import Side
 from services._connector_kit.errors import FeedStoppedError, RejectedError
 from services._connector_kit.market_data.publisher import Publisher
+from services._connector_kit.market_data.status import TradeCounts
 from services._runtime.supervise import TransientError, full_jitter
 
 # Trades that arrive while a hole is refilled wait here; more than this, and the hole is given up.
@@ -49,7 +50,7 @@ class TradeFeed:
         last_id: int | None,
     ) -> None:
         self.last_id = last_id
-        self.repeated = self.refilled = self.lost = 0
+        self.counts = TradeCounts()
         self._publisher = publisher
         self._fetch = fetch
         self._contiguous = contiguous
@@ -73,7 +74,7 @@ class TradeFeed:
         elif last is None or tick.trade_id == last + 1:
             self._publish(tick)
         elif tick.trade_id <= last:
-            self.repeated += 1
+            self.counts.repeated += 1
         elif self._contiguous:
             self._held = deque([tick])
             self._wanted.set()
@@ -110,9 +111,9 @@ class TradeFeed:
 
     async def _refill(self) -> None:
         """Publish what the venue has between the last trade and the first one that is held."""
-        misses, before = 0, self.refilled
+        misses, before = 0, self.counts.refilled
         while not self._joined():
-            if max(self.refilled - before, self._size()) > MOST_REFILLED:
+            if max(self.counts.refilled - before, self._size()) > MOST_REFILLED:
                 self._give_up("too large")
                 break
             page = await self._next_page()
@@ -131,8 +132,8 @@ class TradeFeed:
                     self._give_up("the venue has no more")
                     break
                 await asyncio.sleep(AFTER_A_MISS)
-        if self.refilled > before:
-            self._log.info("trades_refilled", trades=self.refilled - before)
+        if self.counts.refilled > before:
+            self._log.info("trades_refilled", trades=self.counts.refilled - before)
 
     async def _next_page(self) -> list[Tick] | None:
         """A page of history; None where the venue refuses it. Trouble is waited out."""
@@ -164,7 +165,7 @@ class TradeFeed:
                 self._count_lost(last + 1, tick.trade_id - 1, "the venue has none of them")
             self._publish(tick)
             new += 1
-        self.refilled += new
+        self.counts.refilled += new
         return new
 
     def _size(self) -> int:
@@ -194,7 +195,7 @@ class TradeFeed:
             self.last_id = last
 
     def _count_lost(self, first: int, last: int, reason: str) -> None:
-        self.lost += last - first + 1
+        self.counts.lost += last - first + 1
         self._log.error("trades_lost", first=first, last=last, reason=reason)
 
     def _release(self) -> None:

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from common_models import AccountBalanceEvent
 from common_models.stream_names import EventStream, state_key
-from services._connector_kit.orders.bookkeeping import Report, Told, news
+from services._connector_kit.orders.bookkeeping import News, Report, Told, news
+from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.record import load
 from services._connector_kit.orders.redis_bus import order_key
 from services._runtime.failpoints import reach
@@ -81,7 +82,15 @@ class Ledger:
     same again, from a second instance or after a lost reply, publishes nothing.
     """
 
-    def __init__(self, redis: Redis, connector: str, exchange: str, events_maxlen: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        connector: str,
+        exchange: str,
+        events_maxlen: int,
+        counts: OrderCounts | None = None,
+    ) -> None:
+        self._counts = counts or OrderCounts()
         self._redis: Any = redis
         self._connector = connector
         self._exchange = exchange
@@ -103,18 +112,17 @@ class Ledger:
         key = self._told_key(report.order_id)
         accepted = accepted_key(self._connector)
 
-        async def decide(change: Change) -> bool:
+        async def decide(change: Change) -> News | None:
             data = change.found[0]
             told = None if data is None else msgspec.json.decode(data, type=Told)
             known, ours = await self._known(change, told, report)
             if change.found[1] is not None:
                 change.write("HDEL", accepted, report.order_id)
             found = news(told, known, self._exchange, external=not ours, again=again)
-            if found is None:
-                return False
-            self._publish(change, self._statuses, found.event.model_dump_json())
-            self._keep(change, report.order_id, found.told)
-            return True
+            if found is not None:
+                self._publish(change, self._statuses, found.event.model_dump_json())
+                self._keep(change, report.order_id, found.told)
+            return found
 
         reads = [
             ("GET", key),
@@ -122,9 +130,14 @@ class Ledger:
             ("GET", order_key(self._connector, report.client_order_id or "")),
         ]
         reach("before_tell")
-        told = await transact(self._redis, [key], reads, decide)
+        found = await transact(self._redis, [key], reads, decide)
         reach("after_tell")
-        return told
+        if found is None:
+            return False
+        # Luno gives a fill no time, and an order one only when it is made and when it closes.
+        timed = bool(report.fills) or report.closed
+        self._counts.told(found.event, closed=found.told.closed, timed=timed)
+        return True
 
     def _keep(self, change: Change, order_id: str, told: Told) -> None:
         """Remember what was told, and that its client order id is an order's."""
@@ -162,14 +175,14 @@ class Ledger:
     async def open_orders(self) -> list[tuple[str, Told]]:
         """The orders that were told as open, by exchange order id."""
         ids = [order_id.decode() for order_id in await reading(self._redis.smembers(self._open))]
-        if not ids:
-            return []
-        found = await reading(self._redis.mget([self._told_key(i) for i in ids]))
-        return [
+        found = await reading(self._redis.mget([self._told_key(i) for i in ids])) if ids else ()
+        told = [
             (order_id, msgspec.json.decode(data, type=Told))
             for order_id, data in zip(ids, found, strict=True)
             if data
         ]
+        self._counts.open = {order_id: order.symbol for order_id, order in told}
+        return told
 
     async def accepted(self) -> dict[str, str]:
         """The orders that were accepted and of which nothing was told yet: symbol by order id."""

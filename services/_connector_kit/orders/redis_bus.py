@@ -1,6 +1,7 @@
 """The command streams of one connector, read and claimed on one dedicated connection."""
 
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from common_models.stream_names import CommandStream, state_key
 from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.ports import Claim, Entry, Remembered, Server
 from services._connector_kit.orders.record import Record, dump, load
 from services._runtime.redis_client import BLOCK_MS, explain
@@ -44,7 +46,10 @@ class RedisBus:
         lease_ms: int = LEASE_MS,
         take_over_after_ms: int = TAKE_OVER_AFTER_MS,
         on_state: Callable[[str | None], None] = lambda _: None,
+        counts: OrderCounts | None = None,
     ) -> None:
+        self._counts = counts or OrderCounts()
+        self._read_at = monotonic()
         self._lease_ms = lease_ms
         self._take_over_after_ms = take_over_after_ms
         self._on_state = on_state
@@ -130,6 +135,7 @@ class RedisBus:
             count=count,
             block=block,
         )
+        self._read_at = monotonic()
         found = dict(reply) if isinstance(reply, list) else reply
         return [
             entry
@@ -175,7 +181,9 @@ class RedisBus:
         if remembered != self._remembered:
             # A claim that was made all the same does no harm: it is resolved, not sent.
             raise self._trouble(ConnectionError("it isn't what this connection remembers"))
-        return Claim(None if found is None else load(found), _milliseconds(seconds, micro))
+        claim = Claim(None if found is None else load(found), _milliseconds(seconds, micro))
+        self._counts.claimed(record, claim, monotonic() - self._read_at)
+        return claim
 
     async def _ask_all(self, *commands: Command) -> list[Any]:
         await self._redis.initialize()  # the one connection, if it isn't there yet

@@ -31,6 +31,7 @@ class RedisCheck:
 
     def __init__(self, redis: Redis) -> None:
         self.fault: Refused | None = NOT_LOOKED_AT
+        self.memory_used = self.memory_max = 0  # bytes; no bound: 0
         self.on_change: Callable[[], None] = _nothing
         self._redis: Any = redis
 
@@ -40,7 +41,9 @@ class RedisCheck:
         Raises:
             TransientError: Redis is in trouble; what was found last still stands.
         """
-        found = fault_of(await reading(self._redis.info("memory", "persistence")))
+        info = await reading(self._redis.info("memory", "persistence"))
+        self.memory_used, self.memory_max = info.get("used_memory", 0), info.get("maxmemory", 0)
+        found = fault_of(info)
         before, self.fault = self.fault, found
         if found == before:
             return

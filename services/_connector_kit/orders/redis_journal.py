@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from common_models import OrderResponseEvent
 from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
 from services._connector_kit.orders.bookkeeping import Told
+from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.ledger import Accepted, accepted_key, told_as_key, told_key
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import Record, dump, load
@@ -35,8 +36,10 @@ class RedisJournal:
         events_maxlen: int,
         *,
         on_accepted: Callable[[], None] = lambda: None,
+        counts: OrderCounts | None = None,
     ) -> None:
         self._on_accepted = on_accepted
+        self._counts = counts or OrderCounts()
         self._redis: Any = redis
         self._connector = connector
         self._maxlen = events_maxlen
@@ -69,6 +72,7 @@ class RedisJournal:
                 change.write("SET", key, dump(now.marked_unknown()))
 
         await transact(self._redis, [key], [("GET", key)], decide)
+        self._counts.said_unknown(record)
 
     async def close(self, record: Record, entry: Entry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
@@ -96,6 +100,9 @@ class RedisJournal:
 
         reads = [("MGET", key, answered), ("EXISTS", told)]
         kept = await transact(self._redis, [key, answered], reads, decide)
+        self._counts.closed(entry.entry_id)
+        if record.answer and kept.answer == record.answer:  # else it was answered by another
+            self._counts.answered(entry, record.answer)
         if order_id is not None:
             self._on_accepted()
         return kept
@@ -119,6 +126,10 @@ class RedisJournal:
             self._acknowledge(change, entry)
 
         await transact(self._redis, [key], [("GET", key)], decide)
+        if dead_letter is not None:
+            self._counts.dead_letters[entry.command] += 1
+        if answer:
+            self._counts.answered(entry, answer)
 
     async def correct(self, record: Record, order: VenueOrder) -> None:
         """A ghost appeared: put the corrected record in place, once, and have its status told."""
@@ -135,6 +146,7 @@ class RedisJournal:
 
         reads = [("GET", key), ("EXISTS", told_key(self._connector, order.order_id))]
         await transact(self._redis, [key], reads, decide)
+        self._counts.ghosts += 1
         self._on_accepted()
 
     async def told(self, client_order_id: str) -> VenueOrder | None:

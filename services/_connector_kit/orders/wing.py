@@ -14,6 +14,7 @@ from common_models.stream_names import HALT, connector
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.dead_man import watch_bot
 from services._connector_kit.orders.desk import DeskWaits, OrderDesk
 from services._connector_kit.orders.ghosts import watch_ghosts
@@ -31,8 +32,12 @@ from services._connector_kit.orders.requests import (
     RequestVenue,
 )
 from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.timed_venue import TimedVenue
 from services._connector_kit.orders.trimming import keep_trimmed
+from services._connector_kit.traffic import Traffic
+from services._runtime.halt import halt_reason
 from services._runtime.health import Readiness
+from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
 from services._runtime.redis_transaction import reading
 from services._runtime.supervise import full_jitter
@@ -73,7 +78,7 @@ class SystemClock:
 async def halted(redis: Redis) -> str | None:
     """Why trading is halted; None where it isn't. Raises TransientError where it can't be read."""
     found: Any = await reading(redis.get(HALT))
-    return None if found is None else found.decode("utf-8", "replace") or "no reason given"
+    return halt_reason(found)
 
 
 async def serve_orders(
@@ -82,19 +87,25 @@ async def serve_orders(
     redis: Redis,
     settings: TradingSettings,
     readiness: Readiness,
+    metrics: Metrics,
+    traffic: Traffic,
 ) -> None:
     """Serve one exchange's commands until cancelled; `trading` is None without credentials."""
     name = connector(exchange)
     clock = SystemClock()
-    ledger = Ledger(redis, name, exchange, settings.events_maxlen)
+    orders = trading.orders if trading else NoCredentials()
+    counts = OrderCounts(orders.milliseconds)
+    metrics.watch(counts.metrics)
+    venue = TimedVenue(orders, counts, traffic.requests)
+    ledger = Ledger(redis, name, exchange, settings.events_maxlen, counts)
     account = _account_desk(trading, ledger, clock, settings, readiness)
     journal = RedisJournal(
         redis,
         name,
         settings.events_maxlen,
         on_accepted=account.order_accepted if account else lambda: None,
+        counts=counts,
     )
-    venue = trading.orders if trading else NoCredentials()
     waits = Waits(margin=settings.order_resolve_margin, missed_for=settings.order_missed_for)
     placing = (Placing if trading else KeylessPlacing)(venue, journal, clock, waits)
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
@@ -109,6 +120,7 @@ async def serve_orders(
                 lease_ms=round(settings.order_lease * 1000),
                 take_over_after_ms=round(settings.order_take_over_after * 1000),
                 on_state=lambda reason: _tell(readiness, part, reason),
+                counts=counts,
             )
 
         desk = OrderDesk(

@@ -82,7 +82,7 @@ async def test_lunos_trades_are_complete_though_its_stream_is_away_for_several_p
         await consumer.no_more_faults()
         await consumer.flows()
         consumer.assert_true()
-        assert consumer.status.lost() == 0
+        assert consumer.status.trades.lost == 0
 
 
 async def test_a_snapshot_older_than_the_buffer_is_asked_for_again(simulator: Simulator) -> None:

@@ -118,7 +118,7 @@ async def test_a_full_buffer_keeps_the_newest_and_says_what_it_dropped(
             finally:
                 tracemalloc.stop()
             assert most < MEMORY_SHARE * buffer
-        dropped = {name: stream.dropped for name, stream in it.writer._streams.items()}
+        dropped = {name: stream.dropped for name, stream in it.writer.streams.items()}
     assert await quiet.trade_ids(redis) == [1]
     for market in busy:
         ids = await market.trade_ids(redis)

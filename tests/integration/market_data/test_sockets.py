@@ -7,6 +7,7 @@ import pytest
 
 from services._connector_kit.errors import RejectedError
 from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.traffic import SocketTraffic
 from services.binance_connector import feed as binance_feed
 from services.binance_connector import heir as binance_heir
 from services.binance_connector.client import Binance
@@ -27,11 +28,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def unnoticed(consumer: Consumer) -> AsyncIterator[None]:
     """In this block the feed is live all the time, asks for no snapshot, and loses nothing."""
     changes = len(consumer.changes)
-    lost = consumer.status.lost()
+    lost = consumer.status.trades.lost
     yield
     await consumer.flows()
     assert consumer.changes[changes:] == []
-    assert consumer.status.lost() == lost
+    assert consumer.status.trades.lost == lost
     consumer.assert_true()
 
 
@@ -85,7 +86,7 @@ class ListedOnly:
     async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
         """As `Binance.stream_market_data`."""
         await binance_feed.stream_market_data(
-            desks, self._settings, self.depth, self._exchange.agg_trades
+            desks, self._settings, self.depth, self._exchange.agg_trades, SocketTraffic()
         )
 
 

@@ -16,6 +16,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.traffic import SocketTraffic
 from services.binance_connector.account import BinanceAccount, _Session
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
@@ -187,7 +188,7 @@ class Counted:
         ]
         rest = self.rest(*instruments)
         budget = RateBudget(2400, clock=asyncio.get_running_loop().time)
-        return BinanceAccount(rest, VenueClock(), SETTINGS, instruments, budget)
+        return BinanceAccount(rest, VenueClock(), SETTINGS, instruments, budget, SocketTraffic())
 
     def most_in_a_minute(self) -> int:
         """The largest weight that any minute saw."""

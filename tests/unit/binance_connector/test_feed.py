@@ -12,6 +12,7 @@ from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.traffic import SocketTraffic
 from services._runtime.health import Readiness
 from services._runtime.supervise import TransientError
 from services.binance_connector.feed import StreamSocket, SymbolFeed
@@ -57,7 +58,7 @@ def with_socket(
         )
         feed = SymbolFeed(desk, 20, venue.depth, venue.trades)
         feed.book.book = LevelBook(100, [(1.0, 1.0)], [(2.0, 1.0)], limit=1000)
-        socket = StreamSocket("ws://nowhere", [feed], venue.depth, AUDIT)
+        socket = StreamSocket("ws://nowhere", [feed], venue.depth, AUDIT, SocketTraffic())
         await scenario(socket, feed, venue, streams)
 
     run_virtually(main())

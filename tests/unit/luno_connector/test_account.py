@@ -15,6 +15,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.rate_limit import Priority
+from services._connector_kit.traffic import SocketTraffic
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
@@ -58,7 +59,7 @@ def account(rest: Rest) -> LunoAccount:
         luno_api_key_id=SecretStr("key"),
         luno_api_secret_key=SecretStr("secret"),
     )
-    return LunoAccount(cast("OrderRest", rest), VenueClock(), settings, [XBT])
+    return LunoAccount(cast("OrderRest", rest), VenueClock(), settings, [XBT], SocketTraffic())
 
 
 def status(order_id: str, market: str = "XBTZAR") -> dict[str, Any]:

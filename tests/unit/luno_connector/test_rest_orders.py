@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.traffic import SocketTraffic
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
@@ -128,7 +129,7 @@ async def test_a_comparison_finds_all_that_closed_since_the_last_one() -> None:
         luno_api_key_id=SecretStr("key"),
         luno_api_secret_key=SecretStr("secret"),
     )
-    account = LunoAccount(OrderRest(luno, [XBT]), VenueClock(), settings, [XBT])
+    account = LunoAccount(OrderRest(luno, [XBT]), VenueClock(), settings, [XBT], SocketTraffic())
     found, mark = await account.traded_since(str(NOW))
     assert {trace.order_id for trace in found} == {f"{n}" for n in range(3000)}
     assert mark == str(NOW + 1)

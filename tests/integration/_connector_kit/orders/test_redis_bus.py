@@ -36,7 +36,7 @@ class Buses:
         """True when a bus said last that something is wrong."""
         return self.states[-1] is not None
 
-    async def open(self, consumer: str = "one", *commands: str, **waits: int) -> RedisBus:
+    async def open(self, consumer: str = "one", *commands: str, **waits: Any) -> RedisBus:
         """A bus whose groups exist and that remembers."""
         client = await self._stack.enter_async_context(
             open_redis(self._server.url, consumer, single=True)

@@ -47,7 +47,7 @@ def test_sequence_age_and_losses_are_asked_of_the_feed() -> None:
     status = FeedStatus("BTC/USDT", Readiness())
     assert (status.report().last_message_age, status.report().sequence) == (None, None)
     status.sequence = lambda: 42
-    status.lost = lambda: 7
+    status.trades.lost = 7
     status.heard_at = 0.0  # when this machine was started, or so
     report = status.report()
     assert (report.sequence, report.trades_lost) == (42, 7)

@@ -108,7 +108,7 @@ def test_a_repeated_trade_is_not_published_again() -> None:
         for n in (7, 8, 8, 7, 6, 9):
             feed.add(tick(n))
         assert streams.trade_ids == [7, 8, 9]
-        assert feed.repeated == 3
+        assert feed.counts.repeated == 3
 
     binance_like(scenario)
 
@@ -125,7 +125,7 @@ def test_a_hole_is_refilled_before_what_follows_it() -> None:
         await asyncio.sleep(LONG_ENOUGH)
         feed.add(tick(14))
         assert streams.trade_ids == list(range(1, 15))
-        assert feed.lost == 0
+        assert feed.counts.lost == 0
 
     binance_like(scenario)
 
@@ -192,7 +192,7 @@ def test_a_reconnect_during_a_refill_loses_and_repeats_nothing() -> None:
         venue.answers.set()
         await asyncio.sleep(LONG_ENOUGH)
         assert streams.trade_ids == list(range(1, 22))
-        assert feed.lost == 0
+        assert feed.counts.lost == 0
 
     binance_like(scenario)
 
@@ -229,7 +229,7 @@ def test_a_history_that_refuses_gives_the_hole_up_and_counts_what_is_lost(
         await asyncio.sleep(LONG_ENOUGH)
         feed.add(tick(6))
         assert streams.trade_ids == [1, 5, 6]
-        assert feed.lost == 3
+        assert feed.counts.lost == 3
 
     binance_like(scenario)
 
@@ -245,7 +245,7 @@ def test_a_history_that_lags_is_asked_again() -> None:
         venue.ids = [1, 2, 3, 4]
         await asyncio.sleep(LONG_ENOUGH)
         assert streams.trade_ids == [1, 2, 3, 4]
-        assert feed.lost == 0
+        assert feed.counts.lost == 0
 
     binance_like(scenario)
 
@@ -308,7 +308,7 @@ def test_a_hole_the_history_never_fills_is_given_up_and_counted() -> None:
         feed.add(tick(6))
         await asyncio.sleep(LONG_ENOUGH)
         assert streams.trade_ids == [1, 2, 6]
-        assert feed.lost == 3
+        assert feed.counts.lost == 3
         assert len(venue.calls) <= 1 + trade_feed.MOST_MISSES
 
     binance_like(scenario)
@@ -323,7 +323,7 @@ def test_a_hole_within_the_history_is_counted() -> None:
         feed.add(tick(8))
         await asyncio.sleep(LONG_ENOUGH)
         assert streams.trade_ids == [1, 3, 4, 7, 8]
-        assert feed.lost == 3
+        assert feed.counts.lost == 3
 
     binance_like(scenario)
 
@@ -337,7 +337,7 @@ def test_a_hole_too_large_to_refill_is_given_up_at_once() -> None:
         await asyncio.sleep(LONG_ENOUGH)
         feed.add(tick(far + 1))
         assert streams.trade_ids == [far, far + 1]
-        assert feed.lost == far - 2
+        assert feed.counts.lost == far - 2
         assert venue.calls == []
 
     binance_like(scenario, last_id=1)
@@ -357,7 +357,7 @@ def test_trades_that_wait_are_bounded_while_the_history_hangs(
             feed.add(tick(n))
             await asyncio.sleep(1.0)
         assert streams.trade_ids == [1, *range(10, 60)]
-        assert feed.lost == 8
+        assert feed.counts.lost == 8
         venue.answers.set()
         await asyncio.sleep(LONG_ENOUGH)
         feed.add(tick(60))
@@ -407,6 +407,6 @@ def test_a_complete_history_gives_every_trade_once_and_in_order(
                 await asyncio.sleep(0.7)
         await asyncio.sleep(LONG_ENOUGH)
         assert streams.trade_ids == list(range(1, made + 1))
-        assert feed.lost == 0
+        assert feed.counts.lost == 0
 
     binance_like(scenario)

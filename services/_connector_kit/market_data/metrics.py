@@ -1,0 +1,73 @@
+"""Where each symbol's feed stands, for Prometheus."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client.metrics_core import Metric
+
+from services._connector_kit.market_data.desk import MarketDesk
+from services._runtime.metrics import counters, gauges
+
+SYMBOL = ["symbol"]
+
+
+def feed_metrics(desks: Sequence[MarketDesk]) -> Iterator[Metric]:
+    """Of each symbol: live or for how long not, how old its news is, and what was lost of it."""
+
+    def each(read: Callable[[MarketDesk], float | None]) -> dict[str, float]:
+        found = {desk.instrument.symbol: read(desk) for desk in desks}
+        return {symbol: value for symbol, value in found.items() if value is not None}
+
+    yield gauges(
+        "feed_live",
+        "1 while the book is the venue's, and published.",
+        SYMBOL,
+        each(lambda desk: float(desk.status.state == "live")),
+    )
+    yield gauges(
+        "feed_stale_seconds",
+        "For how long the feed hasn't been live; 0 while it is.",
+        SYMBOL,
+        each(lambda desk: desk.status.not_live_for),
+    )
+    yield gauges(
+        "feed_last_message_age_seconds",
+        "Since anything came from the venue for this symbol.",
+        SYMBOL,
+        each(lambda desk: desk.status.age),
+    )
+    yield gauges(
+        "venue_lag_seconds",
+        "From the newest event's own time to when we had it; below 0 where our clock is behind.",
+        SYMBOL,
+        each(lambda desk: desk.status.lag),
+    )
+    yield counters(
+        "feed_resyncs",
+        "Times that the feed stopped being live, and its book had to be joined anew.",
+        SYMBOL,
+        each(lambda desk: desk.status.resyncs),
+    )
+    yield counters(
+        "feed_messages_refused",
+        "Messages of the venue that are none by the contract, and weren't published.",
+        SYMBOL,
+        each(lambda desk: desk.publisher.refused),
+    )
+    yield counters(
+        "trades_lost",
+        "Trades that are missing in the stream for good.",
+        SYMBOL,
+        each(lambda desk: desk.status.trades.lost),
+    )
+    yield counters(
+        "trades_refilled",
+        "Trades that the socket missed, fetched from the venue's history.",
+        SYMBOL,
+        each(lambda desk: desk.status.trades.refilled),
+    )
+    yield counters(
+        "trades_repeated",
+        "Trades that the venue told again, and that weren't published again.",
+        SYMBOL,
+        each(lambda desk: desk.status.trades.repeated),
+    )

@@ -1,0 +1,90 @@
+"""What a connector tells Prometheus of its venue, its Redis, and whether it trades."""
+
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from services._connector_kit.orders.redis_check import RedisCheck
+from services._connector_kit.status_board import StatusBoard
+from services._connector_kit.traffic import Traffic
+from services._runtime.metrics import counters, gauges
+
+
+def venue_metrics(traffic: Traffic) -> Iterator[Metric]:
+    """What came in over sockets, what became of requests, and what may still be asked."""
+    sockets = {"market": traffic.market, "account": traffic.account}
+    yield counters(
+        "venue_messages",
+        "Messages that came in over sockets.",
+        ["socket"],
+        {kind: socket.messages for kind, socket in sockets.items()},
+    )
+    yield counters(
+        "venue_bytes",
+        "Their bytes.",
+        ["socket"],
+        {kind: socket.bytes for kind, socket in sockets.items()},
+    )
+    yield counters(
+        "venue_connections",
+        "Sockets that were opened; all but the first of each are reconnects.",
+        ["socket"],
+        {kind: socket.connections for kind, socket in sockets.items()},
+    )
+    yield counters(
+        "venue_bad_frames",
+        "Messages that couldn't be read, or are about nothing of ours.",
+        ["socket"],
+        {kind: socket.bad_frames for kind, socket in sockets.items()},
+    )
+    yield counters(
+        "venue_requests",
+        "Requests over HTTP, by what became of them.",
+        ["outcome"],
+        traffic.requests,
+    )
+    yield gauges(
+        "rate_budget_left",
+        "Request weight that could be spent at once; 0 while the venue wants silence.",
+        ["budget"],
+        {name: budget.left for name, budget in traffic.budgets.items()},
+    )
+    yield gauges(
+        "rate_budget_limit",
+        "The most that is ever left: half of what the venue allows in its window.",
+        ["budget"],
+        {name: budget.full for name, budget in traffic.budgets.items()},
+    )
+
+
+def trading_metrics(board: StatusBoard) -> Iterator[Metric]:
+    """Whether new orders are taken, as `connector_status` says."""
+    refused = board.reason_code
+    yield GaugeMetricFamily(
+        "trading_enabled", "1 while new orders are taken.", value=float(refused is None)
+    )
+    yield gauges(
+        "trading_refused",
+        "1 for the reason_code that new orders are refused with; absent while they are taken.",
+        ["reason_code"],
+        {} if refused is None else {refused: 1.0},
+    )
+
+
+def redis_metrics(check: RedisCheck) -> Iterator[Metric]:
+    """How full Redis was when it was looked at last, and whether it is fit for orders."""
+    yield GaugeMetricFamily(
+        "redis_fit",
+        "1 while Redis neither evicts nor forgets, so that orders may be sent.",
+        value=float(check.fault is None),
+    )
+    yield GaugeMetricFamily(
+        "redis_memory_used_bytes",
+        "Redis's used_memory, looked at every 15 s.",
+        value=check.memory_used,
+    )
+    yield GaugeMetricFamily(
+        "redis_memory_max_bytes",
+        "Redis's maxmemory; 0 where it has no bound.",
+        value=check.memory_max,
+    )

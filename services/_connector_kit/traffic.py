@@ -1,0 +1,60 @@
+"""What goes to and fro between us and a venue, counted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from services._connector_kit.errors import (
+    FeedStoppedError,
+    RateLimitedError,
+    RejectedError,
+    TransientError,
+)
+from services._connector_kit.rate_limit import RateBudget
+
+
+@dataclass(slots=True)
+class SocketTraffic:
+    """What came in over the sockets of one kind."""
+
+    connections: int = 0
+    messages: int = 0
+    bytes: int = 0
+    bad_frames: int = 0
+
+
+# What becomes of a request: an answer, or how its error was sorted.
+OUTCOMES = ("ok", "transient", "rate_limited", "rejected", "key_refused")
+
+
+class Traffic:
+    """One venue's: its sockets by kind, its requests by outcome, its budgets by name."""
+
+    def __init__(self, budget: RateBudget) -> None:
+        self.market = SocketTraffic()
+        self.account = SocketTraffic()
+        self.requests = dict.fromkeys(OUTCOMES, 0)
+        self.budgets = {"requests": budget}
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Count what becomes of the one request in this block."""
+        try:
+            yield
+        except (TransientError, RejectedError, FeedStoppedError) as e:
+            self.requests[_outcome(e)] += 1
+            raise
+        else:
+            self.requests["ok"] += 1
+
+
+def _outcome(error: Exception) -> str:
+    match error:
+        case RateLimitedError():
+            return "rate_limited"
+        case RejectedError():
+            return "rejected"
+        case FeedStoppedError():
+            return "key_refused"
+        case _:
+            return "transient"
