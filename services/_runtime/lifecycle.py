@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 import uvloop
 
-from services._runtime import failpoints, logs
+from services._runtime import failpoints, logs, redaction
 from services._runtime.settings import ServiceSettings, SettingsError, load
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -38,6 +38,7 @@ def run(service: str, settings_type: type[S], serve: Callable[[S], Awaitable[Non
         for line in str(e).splitlines():
             sys.stderr.write(f"{service}: settings: {line}\n")
         return 1
+    redaction.keep(settings.secrets)
     logs.configure(service, settings.log_level)
     failpoints.arm(settings.failpoint)
     return uvloop.run(_run_until_signal(serve, settings))

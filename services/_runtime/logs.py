@@ -1,4 +1,4 @@
-"""Logs: structlog events, JSON unless a person is watching."""
+"""Logs: structlog events, JSON unless a person is watching; no secrets, and no endless lines."""
 
 import logging
 import sys
@@ -7,6 +7,11 @@ from typing import Any
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
+
+from services._runtime.redaction import redact
+
+# Of a longer text in a line, this much is shown: what comes over the wire has no length.
+MOST_SHOWN = 2000
 
 
 def configure(service: str, level: str, *, stream: Any = None) -> None:
@@ -27,11 +32,16 @@ def configure(service: str, level: str, *, stream: Any = None) -> None:
     # Local variables are left out of tracebacks: they may hold keys.
     last: list[Processor]
     if stream.isatty():
-        last = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        last = [
+            _shorten,
+            _obey_nothing,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
     else:
         tracebacks = ExceptionDictTransformer(show_locals=False)
         last = [
             structlog.processors.ExceptionRenderer(tracebacks),
+            _shorten,
             structlog.processors.JSONRenderer(),
         ]
     # Libraries are heard from a warning on: their info lines repeat URLs, which may be signed.
@@ -48,8 +58,42 @@ def configure(service: str, level: str, *, stream: Any = None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *last,
+                _without_secrets,
+            ],
         )
     )
     root.handlers[:] = [handler]
     structlog.contextvars.clear_contextvars()
+
+
+def _shorten(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    return {name: _short(value) for name, value in event.items()}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > MOST_SHOWN:
+        # Hidden before it is cut: half a secret isn't recognised.
+        return f"{redact(value)[:MOST_SHOWN]}... ({len(value)} characters)"
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    return value
+
+
+def _obey_nothing(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """What a terminal would obey is spelled out, as JSON does it anyway."""
+    return {name: _spelled(value) for name, value in event.items()}
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, str) and not value.isprintable():
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+    return value
+
+
+def _without_secrets(_logger: Any, _method: str, line: Any) -> Any:
+    return redact(line)

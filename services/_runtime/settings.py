@@ -6,7 +6,7 @@ variable. `load` turns what pydantic finds into lines a person can act on.
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -149,6 +149,14 @@ class ServiceSettings(BaseSettings):
     )
     # Where tests kill a process; see `failpoints`.
     failpoint: Annotated[str, AfterValidator(_failpoint)] = ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every value here that nobody may see."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        own = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        in_url = urlsplit(self.redis_url).password or ""
+        return tuple(filter(None, [*own, in_url, unquote(in_url)]))
 
     @classmethod
     def settings_customise_sources(

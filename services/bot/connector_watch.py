@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream, connector
-from services.bot.validation import what_is_wrong
+from services.bot.validation import MessageError, read
 
 # A connector tells its status every 10 s; silent for longer than this, in seconds, it is gone.
 SILENT_AFTER = 30.0
@@ -37,9 +35,9 @@ class ConnectorWatch:
         *received_at* is in seconds of the clock that `why_stale` is asked with.
         """
         try:
-            event = ConnectorStatusEvent.model_validate_json(data)
-        except ValidationError as e:
-            return what_is_wrong(e)
+            event = read(ConnectorStatusEvent, data)
+        except MessageError as e:
+            return str(e)
         exchange = self.streams[stream]
         if event.exchange != exchange:
             return f"exchange {event.exchange!r}; want {exchange!r}"

@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pydantic import ValidationError
-
 from common_models import OrderBook, Ticker, Trade
 from common_models.stream_names import MARKET_DATA_TYPES, MarketDataType, MarketStream
-from services.bot.validation import what_is_wrong
+from services.bot.validation import MessageError, read
 
 MarketData = Ticker | OrderBook | Trade
 T = TypeVar("T", Ticker, OrderBook)
@@ -62,9 +60,9 @@ class Feed:
         fault = None
         for number, data in enumerate(messages):
             try:
-                message = self._model.model_validate_json(data)
-            except ValidationError as e:
-                fault = what_is_wrong(e)
+                message = read(self._model, data)
+            except MessageError as e:
+                fault = str(e)
             else:
                 if message.symbol == self.symbol and message.exchange == self.exchange:
                     self._keep(message, received_at)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from common_models import (
     AccountBalanceEvent,
@@ -20,7 +20,7 @@ from services.bot.market_watch import MarketWatch
 from services.bot.portfolio import Order, Told
 from services.bot.strategy_host import Method, Running, StrategyHost
 from services.bot.tally import Tally
-from services.bot.validation import what_is_wrong
+from services.bot.validation import MessageError, read
 from services.bot.view import Sources
 
 EVENTS: dict[str, type[BaseModel]] = {
@@ -95,9 +95,9 @@ class Dispatcher:
 
         def hear(number: int, message: MarketData) -> None:
             for running in listeners:
-                intent = running.tell(method, message)
-                if intent is not None:
-                    host.consider(running, intent, cause_of(stream, entries[number][0]))
+                wish = running.tell(method, message)
+                if wish is not None:
+                    host.consider(running, wish, cause_of(stream, entries[number][0]))
 
         return hear
 
@@ -125,10 +125,10 @@ class Dispatcher:
         exchange, model = self._events[batch.stream]
         for entry_id, data in batch.entries:
             try:
-                event = model.model_validate_json(data)
-            except ValidationError as e:
+                event = read(model, data)
+            except MessageError as e:
                 self._watch.malformed_others[batch.stream] += 1
-                self._watch.tell_malformed(batch, what_is_wrong(e))
+                self._watch.tell_malformed(batch, str(e))
                 continue
             self._told_by = (batch.stream, entry_id)
             self._book(exchange, event)

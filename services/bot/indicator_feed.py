@@ -4,14 +4,12 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from common_models import IndicatorValue
 from services.bot.strategy import StaleDataError
-from services.bot.validation import what_is_wrong
+from services.bot.validation import MessageError, read
 
 # Values of no timeframe are made of each trade or ticker; those of candles come once a candle.
-_TIMEFRAME = re.compile(r"(\d+)([smhdw])")
+_TIMEFRAME = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -49,9 +47,9 @@ class IndicatorFeed:
         fault = None
         for entry_id, data in entries:
             try:
-                value = IndicatorValue.model_validate_json(data)
-            except ValidationError as e:
-                fault = what_is_wrong(e)
+                value = read(IndicatorValue, data)
+            except MessageError as e:
+                fault = str(e)
                 self.malformed += 1
                 continue
             told = (value.indicator_name, value.exchange, value.symbol)

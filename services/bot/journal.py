@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from common_models import DecisionEvent
 from common_models.stream_names import BOT_HEARTBEAT, HALT, state_key
+from services._runtime.halt import halt_reason
 from services._runtime.lifecycle import FatalError
 from services._runtime.redis_line import Command
 from services._runtime.redis_transaction import Change, reading, transact
@@ -98,7 +99,7 @@ class Journal:
                 return revision, self._unsettled[revision]
             self._check(revision)
             now = int(seconds) + int(microseconds) / 1e6
-            cut = make(Moment(_reason(halt), now))
+            cut = make(Moment(halt_reason(halt), now))
             self._tries += 1
             mine = f"{self._run}:{self._tries}".encode()
             self._unsettled[mine] = cut
@@ -151,7 +152,3 @@ class Journal:
 
 def _changed(now: Mapping[str, T], before: Mapping[str, T]) -> dict[str, T]:
     return {name: value for name, value in now.items() if before.get(name) != value}
-
-
-def _reason(halt: bytes | None) -> str | None:
-    return None if halt is None else halt.decode("utf-8", "replace") or "no reason given"

@@ -187,9 +187,10 @@ class Market:
 
     def _look_for_a_hole(self, trade: Trade) -> None:
         if self._exchange in CONSECUTIVE_TRADE_IDS and trade.trade_id and self.trade_id:
-            before, now = self.trade_id, trade.trade_id
-            if _number(now) is None or _number(now) != (_number(before) or 0) + 1:
-                self.hole(f"trade {now[:MOST_DIGITS]} follows trade {before[:MOST_DIGITS]}")
+            before, now = _number(self.trade_id), _number(trade.trade_id)
+            if before is None or now != before + 1:
+                told = f"trade {trade.trade_id[:MOST_DIGITS]} follows"
+                self.hole(f"{told} trade {self.trade_id[:MOST_DIGITS]}")
         self.trade_id = trade.trade_id
 
     def _outputs(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from services._runtime import logs
+from services._runtime import logs, redaction
 
 SECRET = "hunter2-canary"
 
@@ -34,6 +34,7 @@ def stream() -> Iterator[io.StringIO]:
     own.setLevel(logging.NOTSET)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
+    redaction.keep(())
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -125,3 +126,37 @@ def test_libraries_are_heard_from_a_warning_on(library: str, stream: io.StringIO
     logger.warning("pool is full")
     (line,) = lines(stream)
     assert (line["event"], line["level"], line["service"]) == ("pool is full", "warning", "bot")
+
+
+def test_a_secret_that_came_into_a_line_is_hidden(stream: io.StringIO) -> None:
+    """In a value, an exception's text, and a library's warning, and where a long text is cut."""
+    redaction.keep([SECRET])
+    logs.configure("bot", "info", stream=stream)
+    structlog.get_logger().info("refused", error=f"bad key {SECRET}", long="x" * 1995 + SECRET)
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        structlog.get_logger().exception("order_failed")
+    logging.getLogger("aiohttp").warning("bad header %s", SECRET)
+    assert len(lines(stream)) == 3
+    assert stream.getvalue().count(redaction.HIDDEN) == 3
+    assert SECRET[:6] not in stream.getvalue()
+
+
+def test_a_long_text_is_cut(stream: io.StringIO) -> None:
+    """Wherever in the line it stands; its length is told."""
+    logs.configure("bot", "info", stream=stream)
+    structlog.get_logger().info("refused", error="x" * 1_000_000, list=["y" * 1_000_000, 1])
+    (line,) = lines(stream)
+    assert line["error"] == "x" * logs.MOST_SHOWN + "... (1000000 characters)"
+    assert line["list"][0].endswith("... (1000000 characters)")
+    assert line["list"][1] == 1
+
+
+def test_no_text_steers_a_terminal(stream: io.StringIO) -> None:
+    """What a terminal would obey is spelled out."""
+    terminal = Terminal()
+    logs.configure("bot", "info", stream=terminal)
+    structlog.get_logger().info("order_unclear", client_order_id="\x1b[2J\x07a")
+    assert "\\x1b[2J\\x07a" in terminal.getvalue()
+    assert "\x1b[2J" not in terminal.getvalue()

@@ -67,3 +67,9 @@ def test_timeframes_in_seconds() -> None:
         *(30, 300, 14_400),
         *(86_400, 0, 0),
     ]
+
+
+@pytest.mark.parametrize("timeframe", ["9" * 5000 + "m", "9" * 400 + "w", "\uff11m", "1m\n"])
+def test_a_timeframe_nobody_can_mean_counts_as_none(timeframe: str) -> None:
+    """It comes over the wire: numbers without an end, and digits that aren't ours."""
+    assert seconds(timeframe) == 0

@@ -4,6 +4,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +117,16 @@ def test_a_hole_that_is_known_already_is_not_found_again_by_the_ids() -> None:
     one.take(ENTRIES[510:520])
     assert one.holes == 1
     assert one.lines["trade"].series.count == 10
+
+
+@pytest.mark.parametrize("trade_id", ["9" * 5000, "x" * 5000, "-1", "1e3", "\u00b2"])
+def test_an_id_that_is_no_number_is_a_hole(trade_id: str) -> None:
+    """Anybody may have written it; what it says is short."""
+    one = market()
+    one.take(ENTRIES[:1])
+    odd = trade().model_copy(update={"trade_id": trade_id})
+    one.take([("2-0", wire(odd)), ("3-0", wire(odd)), *ENTRIES[3:5]])
+    assert one.holes == 3
 
 
 def test_where_an_exchange_leaves_numbers_out_a_jump_is_none() -> None:

@@ -1,0 +1,45 @@
+"""The last line: what this process knows to be secret stands in no text that leaves it.
+
+Settings keep secrets out of messages in the first place. But an exchange may say back what it was
+sent, and an exception may carry a request.
+"""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from itertools import permutations
+from urllib.parse import quote, quote_plus
+
+HIDDEN = "[secret]"
+# What is shorter may be a word that stands in every other line.
+SHORTEST = 6
+
+_known: re.Pattern[str] | None = None
+
+
+def keep(secrets: Iterable[str]) -> None:
+    """From now on hide *secrets*, and no others."""
+    global _known  # noqa: PLW0603 - what is secret is so for the whole process
+    forms = _forms({secret for secret in secrets if len(secret) >= SHORTEST})
+    longest_first = sorted(forms, key=len, reverse=True)
+    _known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+
+def redact(text: str) -> str:
+    """*text* with each secret hidden. Before it is cut: half a secret isn't recognised."""
+    return _known.sub(HIDDEN, text) if _known else text
+
+
+def _forms(secrets: set[str]) -> set[str]:
+    """As they are; in URLs, JSON and Python's repr; and as HTTP's Basic authentication."""
+    plain = {
+        form
+        for secret in secrets
+        for form in (
+            *(secret, quote(secret), quote(secret, safe=""), quote_plus(secret)),
+            *(json.dumps(secret)[1:-1], repr(secret)[1:-1]),
+        )
+    }
+    pairs = (f"{user}:{password}" for user, password in permutations(secrets, 2))
+    return plain | {b64encode(pair.encode()).decode() for pair in pairs}

@@ -1,0 +1,67 @@
+"""Known secrets are hidden, in whatever form a text holds them."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services._runtime import redaction
+from services._runtime.redaction import HIDDEN, keep, redact
+
+SECRET = 'pa/ss "w\u00f6rd"+1'
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_secret_afterwards() -> Iterator[None]:
+    yield
+    keep(())
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SECRET,
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        json.dumps(SECRET)[1:-1],
+        b64encode(f"the-key-id:{SECRET}".encode()).decode(),
+        "the-key-id",
+    ],
+)
+def test_a_secret_is_hidden_in_every_form(form: str) -> None:
+    """Plain, in a URL, in JSON, and as Basic authentication."""
+    keep([SECRET, "the-key-id"])
+    assert redact(f"before {form} after") == f"before {HIDDEN} after"
+
+
+def test_a_secret_that_holds_another_leaves_nothing_of_itself() -> None:
+    """The longest is looked for first."""
+    keep(["password", "password-of-the-master"])
+    assert redact("password-of-the-master, password") == f"{HIDDEN}, {HIDDEN}"
+
+
+def test_what_is_short_is_no_secret() -> None:
+    """It would stand in every other line."""
+    keep(["redis", ""])
+    assert redact("redis can't be reached") == "redis can't be reached"
+
+
+def test_what_is_kept_is_what_was_said_last() -> None:
+    """Nothing known, nothing hidden."""
+    keep([SECRET])
+    keep([])
+    assert redact(SECRET) == SECRET
+    assert redaction.redact("") == ""
+
+
+@given(st.text(min_size=6), st.text(), st.text())
+def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
+    """Whatever the secret and whatever stands around it."""
+    keep([secret])
+    shown = redact(before + secret + after)
+    assert secret not in shown.replace(HIDDEN, "\n") or secret in HIDDEN
