@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench bench-micro soak test secrets compose-test test-recorded test-luno-frames simulate chaos halt resume check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit test-recorded test-luno-frames simulate chaos halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,16 @@ secrets:  ## passwords, an access list and certificates for docker-compose.secur
 compose-test: setup  ## the containers on a real Docker engine: up, trading, killed, stopped, restored; default, secure, the README's lines
 	docker build --network host -t exchange-connector-suite .
 	$(BIN)/python -m pytest -p no:randomly --verbose tests/compose
+
+# pip-audit lives apart: what it needs is none of ours. It is tried on known answers first.
+audit: setup $(VENV)/audit/.ready  ## known vulnerabilities in requirements.lock; fails where a package wasn't looked at
+	$(BIN)/python -m pytest --quiet tests/audit/trial.py
+	$(BIN)/python -m tests.audit requirements.lock
+
+$(VENV)/audit/.ready: tests/audit/requirements.lock | setup
+	$(BIN)/python -m venv --clear $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes -r $<
+	@touch $@
 
 test: setup  ## all tests, on a real (embedded) server
 	$(BIN)/python -m pytest -n 4 --maxschedchunk 2 --ignore tests/recorded --ignore tests/compose tests
@@ -87,6 +97,7 @@ format: setup  ## put the code in shape
 lock: setup  ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-emit-index-url pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	echo 'pip-audit>=2.10' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-emit-index-url - -o tests/audit/requirements.lock
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .data .benchmarks .mypy_cache .ruff_cache .pytest_cache .hypothesis

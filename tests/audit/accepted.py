@@ -1,0 +1,17 @@
+"""Known vulnerabilities that are accepted for a while: each by name, with why and until when."""
+
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One vulnerability, by any of its ids, of one package; the last day on which it passes."""
+
+    package: str
+    vulnerability: str
+    reason: str
+    until: date
+
+
+ACCEPTED: tuple[Accepted, ...] = ()
