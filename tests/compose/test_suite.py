@@ -103,7 +103,10 @@ async def _restores(suite: Suite, url: str, folder: Path) -> None:
     async with _trader(url) as redis:
         journal = await redis.keys("*_connector:state:order:*")
         assert journal
-    assert "aof_rewrite_in_progress:0" in await suite.shell(backup, folder)
+    said = await suite.shell(backup, folder)
+    assert "aof_rewrite_in_progress:0" in said
+    listed = set(re.findall(r"\.(base|incr|manifest)\b", said))
+    assert listed == {"base", "incr", "manifest"}, said
     async with _trader(url) as redis:
         await redis.set("bot:state:since_then", "x")
     await suite.shell(restore, folder)
