@@ -4,10 +4,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import structlog
 
 from common_models import (
+    CancelOrderCommand,
     DecisionEvent,
     OrderResponseEvent,
     PlaceOrderCommand,
@@ -19,7 +21,7 @@ from services.bot.naming import Wanted
 from services.bot.portfolio import Order, Told
 from services.bot.risk import Proposal, Refusal, Risk
 from services.bot.settings import BotSettings
-from services.bot.strategy import Intent, StaleDataError
+from services.bot.strategy import Cancel, Intent, StaleDataError
 from services.bot.view import MarketView, Sources
 
 log = structlog.get_logger()
@@ -27,6 +29,9 @@ log = structlog.get_logger()
 PAPER_WORLDS = ("simulator", "testnet")
 # What an exchange keeps of a buy as its fee makes a later sell fall short: at most this share.
 SHORT_OF = Decimal("0.01")
+# A cancel of which nothing came is asked for again after this many seconds, where it is still
+# wanted: the connector may have found no answer.
+CANCEL_AGAIN_AFTER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,14 @@ class Cause:
 
 @dataclass(slots=True)
 class Note:
-    """Something that waits to be written: an event, and the order that is to be sent with it."""
+    """Something that waits to be written: an event, and what is to be sent with it.
+
+    That is `order`, or the command that cancels `to_cancel`.
+    """
 
     event: DecisionEvent
     order: Order | None = None
+    to_cancel: Order | None = None
     caused_at: float = 0.0  # when Redis took what it was decided on, in seconds
 
 
@@ -99,7 +108,25 @@ class DecisionMaker:
             self._add(Note(self._event(order, "observed"), caused_at=cause.written_at))
         else:
             self._sources.portfolio.add(order)
-            self._add(Note(self._event(order, "sent"), order, cause.written_at))
+            self._add(Note(self._event(order, "sent"), order, caused_at=cause.written_at))
+
+    def cancel(self, wanted: Wanted, wish: Cancel, cause: Cause) -> None:
+        """Ask for the end of a strategy's open order; halted or not, that always works."""
+        order = self._sources.portfolio.pending(wanted.key)
+        if order is None:
+            log.info("nothing_to_cancel", strategy=wanted.key, reason=wish.reason)
+            return
+        now = self._wall()
+        if now - order.cancel_asked_at < CANCEL_AGAIN_AFTER:
+            return
+        order.cancel_asked_at = now
+        said = {
+            "reason": wish.reason,
+            "caused_by": list(cause.chain),
+            "command_stream": _commands(order.exchange, "cancel_order"),
+        }
+        event = self._event(order, "cancel_sent").model_copy(update=said)
+        self._add(Note(event, to_cancel=order, caused_at=cause.written_at))
 
     def _why_not(self, wanted: Wanted, proposal: Proposal, order_id: str) -> Refusal | None:
         portfolio = self._sources.portfolio
@@ -163,9 +190,15 @@ class DecisionMaker:
                 refused.add(note.order.id)
                 events.append(self._event(note.order, "refused", refusal))
                 continue
+            gone = note.to_cancel
+            if gone is not None and (gone.ended or gone.id in refused):
+                events.append(note.event.model_copy(update={"outcome": "cancel_dropped"}))
+                continue
             events.append(note.event)
             if note.order is not None:
                 commands.append(_command(note.order))
+            elif gone is not None:
+                commands.append(_cancel(gone))
         return commands, events, refused
 
     def _too_late(self, note: Note, moment: Moment) -> Refusal | None:
@@ -207,7 +240,7 @@ class DecisionMaker:
         self.outbox.append(note)
 
     def _event(self, order: Order, outcome: str, refusal: Refusal | None = None) -> DecisionEvent:
-        sent = outcome in ("sent", "answered", "updated")
+        sent = outcome in ("sent", "answered", "updated", "cancel_sent")
         return DecisionEvent(
             decision_id=order.id,
             strategy=order.strategy,
@@ -223,7 +256,7 @@ class DecisionMaker:
             reason_code=refusal.reason_code if refusal else None,
             refusal=refusal.message if refusal else None,
             caused_by=order.caused_by,
-            command_stream=_commands(order.exchange) if sent else None,
+            command_stream=_commands(order.exchange, "place_order") if sent else None,
             order_id=order.order_id,
             filled_quantity=float(order.filled) if sent else None,
             average_price=float(order.spent / order.filled) if order.filled else None,
@@ -242,8 +275,8 @@ def tell(event: DecisionEvent) -> None:
     log.info("decision", **said)
 
 
-def _commands(exchange: str) -> str:
-    return str(CommandStream(connector(exchange), "place_order"))
+def _commands(exchange: str, name: Literal["place_order", "cancel_order"]) -> str:
+    return str(CommandStream(connector(exchange), name))
 
 
 def _command(order: Order) -> tuple[str, bytes]:
@@ -255,4 +288,9 @@ def _command(order: Order) -> tuple[str, bytes]:
         quantity=float(order.quantity),
         price=None if order.price is None else float(order.price),
     )
-    return _commands(order.exchange), command.model_dump_json().encode()
+    return _commands(order.exchange, "place_order"), command.model_dump_json().encode()
+
+
+def _cancel(order: Order) -> tuple[str, bytes]:
+    command = CancelOrderCommand(symbol=order.symbol, client_order_id=order.id)
+    return _commands(order.exchange, "cancel_order"), command.model_dump_json().encode()

@@ -41,6 +41,7 @@ class Order(msgspec.Struct):
     filled: Decimal = NOTHING
     spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
     fees: Decimal = NOTHING  # quote asset
+    cancel_asked_at: float = 0.0  # our clock, in seconds; 0: never
 
     @property
     def ended(self) -> bool:

@@ -21,7 +21,7 @@ class Intent:
     """What a strategy would do, and why.
 
     `quantity` is in the base asset; None: what STRATEGIES names. Without a `price` it is a market
-    order, else a limit order that rests until it is filled.
+    order, else a limit order that rests until it is filled, or a `Cancel` ends it.
 
     Raises:
         TypeError | ValueError: it is no order; the message names the field.
@@ -50,6 +50,26 @@ class Intent:
     def type(self) -> OrderType:
         """As commands call it."""
         return "market" if self.price is None else "limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The strategy's open order shall be cancelled, and why; without one nothing happens.
+
+    Until it is known to be cancelled the order may still trade: `on_order` tells.
+
+    Raises:
+        ValueError: it gives no reason.
+    """
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason:
+            raise ValueError("reason='': want a sentence that says why")
+
+
+Wish = Intent | Cancel
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +135,22 @@ class Strategy:
         self.market = market
         self.state: dict[str, Any] = {}
 
-    def on_ticker(self, ticker: Ticker) -> Intent | None:  # noqa: ARG002 - does nothing
+    def on_ticker(self, ticker: Ticker) -> Wish | None:  # noqa: ARG002 - does nothing
         """A new ticker."""
         return None
 
-    def on_order_book(self, book: OrderBook) -> Intent | None:  # noqa: ARG002 - does nothing
+    def on_order_book(self, book: OrderBook) -> Wish | None:  # noqa: ARG002 - does nothing
         """A new book."""
         return None
 
-    def on_trade(self, trade: Trade) -> Intent | None:  # noqa: ARG002 - does nothing
+    def on_trade(self, trade: Trade) -> Wish | None:  # noqa: ARG002 - does nothing
         """A trade on the market, anybody's."""
         return None
 
-    def on_indicator(self, value: IndicatorValue) -> Intent | None:  # noqa: ARG002 - does nothing
+    def on_indicator(self, value: IndicatorValue) -> Wish | None:  # noqa: ARG002 - does nothing
         """A new value of one of `indicators`."""
         return None
 
-    def on_order(self, order: OrderUpdate) -> Intent | None:  # noqa: ARG002 - does nothing
+    def on_order(self, order: OrderUpdate) -> Wish | None:  # noqa: ARG002 - does nothing
         """An order of this strategy was answered, traded, or ended."""
         return None

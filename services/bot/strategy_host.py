@@ -9,7 +9,7 @@ import structlog
 from services.bot.decision_maker import Cause, DecisionMaker
 from services.bot.naming import Wanted
 from services.bot.portfolio import Order
-from services.bot.strategy import Intent, OrderUpdate, StaleDataError, Strategy
+from services.bot.strategy import Cancel, Intent, OrderUpdate, StaleDataError, Strategy, Wish
 from services.bot.view import MarketView, Sources
 
 log = structlog.get_logger()
@@ -35,14 +35,14 @@ class Running:
         """True where the strategy has this method of its own."""
         return getattr(self.wanted.cls, method) is not getattr(Strategy, method)
 
-    def tell(self, method: Method, message: object) -> Intent | None:
+    def tell(self, method: Method, message: object) -> Wish | None:
         """What it wants, now that it knows *message*; None too once it has failed."""
         if self.stopped is not None:
             return None
         try:
-            intent: object = getattr(self.strategy, method)(message)
-            if intent is not None and not isinstance(intent, Intent):
-                raise TypeError(f"{method} returned {intent!r}: want an Intent, or None")
+            wish: object = getattr(self.strategy, method)(message)
+            if wish is not None and not isinstance(wish, Intent | Cancel):
+                raise TypeError(f"{method} returned {wish!r}: want an Intent, a Cancel, or None")
         except StaleDataError as e:
             self._note_blind(str(e))
             return None
@@ -53,7 +53,7 @@ class Running:
         if self._blind:
             self._blind = False
             log.info("strategy_sees_again", strategy=self.wanted.key)
-        return intent
+        return wish
 
     def _stop(self, error: Exception) -> None:
         """It failed: it is told nothing more."""
@@ -96,13 +96,16 @@ class StrategyHost:
 
     def tell(self, running: Running, method: Method, message: object, cause: Cause) -> None:
         """Tell one strategy; what it wants is considered at once."""
-        intent = running.tell(method, message)
-        if intent is not None:
-            self.consider(running, intent, cause)
+        wish = running.tell(method, message)
+        if wish is not None:
+            self.consider(running, wish, cause)
 
-    def consider(self, running: Running, intent: Intent, cause: Cause) -> None:
+    def consider(self, running: Running, wish: Wish, cause: Cause) -> None:
         """What a strategy wants is considered at once."""
-        self._maker.consider(running.wanted, intent, cause)
+        if isinstance(wish, Cancel):
+            self._maker.cancel(running.wanted, wish, cause)
+        else:
+            self._maker.consider(running.wanted, wish, cause)
 
     def tell_of_order(self, order: Order, status: str, cause: Cause) -> None:
         """Tell the strategy whose order it is."""

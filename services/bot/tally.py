@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from common_models import DecisionEvent, OrderResponseEvent
 from services.bot.portfolio import Order, Told
 
-OUTCOMES = ("sent", "refused", "observed")
+OUTCOMES = ("sent", "refused", "observed", "cancel_sent")
 ANSWERS = ("accepted", "rejected", "unknown")
 HOPS = ("decision", "answer", "first_status")
 # In seconds. Entry ids tell the time to 1 ms.

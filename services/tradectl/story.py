@@ -24,7 +24,8 @@ GATE = frozenset(
     }
 )
 # The bot's own words for having heard of an answer or a fill.
-HEARD = frozenset({"answered", "updated"})
+TOLD = frozenset({"answered", "updated"})
+HEARD = TOLD | {"cancel_sent", "cancel_dropped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,8 @@ def _after_name(entry: Entry) -> str:
     match name_of(entry.stream):
         case EventStream(event="order_status"):
             return "fill" if entry.fields.get("trades") else "status"
+        case EventStream(event="decision") if entry.fields.get("outcome") not in TOLD:
+            return "decision"
         case EventStream(event=event):
             return _AFTER.get(event, event)
         case CommandStream(command=command):

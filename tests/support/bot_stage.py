@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from common_models import (
     AccountBalanceEvent,
+    CancelOrderCommand,
     IndicatorValue,
     OrderResponseEvent,
     OrderStatusUpdateEvent,
@@ -21,6 +22,7 @@ from tests.support.eventually import eventually_async
 from tests.support.market_data import connector_status, order_book, ticker, trade
 
 COMMANDS = str(CommandStream("binance_connector", "place_order"))
+CANCELS = str(CommandStream("binance_connector", "cancel_order"))
 
 
 class Stage:
@@ -96,6 +98,12 @@ class Stage:
 
         await eventually_async(there)
         return (await self.commands())[number - 1]
+
+    async def cancels(self) -> list[str]:
+        """The client order ids of all orders whose end was commanded."""
+        entries = await self.redis.xrange(CANCELS)
+        found = [CancelOrderCommand.model_validate_json(fields[b"data"]) for _, fields in entries]
+        return [command.client_order_id or "" for command in found]
 
     async def answer(self, command: PlaceOrderCommand, status: str, **changes: Any) -> None:
         """The connector's answer."""

@@ -3,23 +3,27 @@
 from decimal import Decimal
 
 from common_models import IndicatorValue, Ticker, Trade
-from services.bot.strategy import Intent, OrderUpdate, Strategy
+from services.bot.strategy import Cancel, Intent, OrderUpdate, Strategy, Wish
 
 
 class Restless(Strategy):
-    """Trades whenever it may: buys, sells what it bought, and so on; every third a limit order."""
+    """Trades whenever it may: buys, sells what it bought, and so on.
 
-    def on_trade(self, trade: Trade) -> Intent | None:
+    Of four orders one is a limit order that is filled, and one would rest: it is cancelled.
+    """
+
+    def on_trade(self, trade: Trade) -> Wish | None:
         """Whatever the trade was."""
         if self.market.pending:
-            return None
+            return Cancel("it rests") if self.state["rests"] else None
         number = self.state["orders"] = self.state.get("orders", 0) + 1
+        self.state["rests"] = number % 4 == 3
         held = self.market.position
         price = None
-        if number % 3 == 0:
+        if number % 4 in (1, 3):
             book = self.market.order_book()
-            best = book.bids[0].price * 0.99 if held > 0 else book.asks[0].price * 1.01
-            price = Decimal(str(round(best)))
+            bid, ask = book.bids[0].price * 0.99, book.asks[0].price * 1.01
+            price = Decimal(str(round(bid if (held > 0) is not self.state["rests"] else ask)))
         if held > 0:
             return Intent("sell", "holds something", held, price)
         return Intent("buy", "holds nothing", None, price)
@@ -31,6 +35,16 @@ class Insistent(Strategy):
     def on_ticker(self, ticker: Ticker) -> Intent:
         """Every one."""
         return Intent("buy", f"the price is {ticker.last_price}")
+
+
+class Fickle(Strategy):
+    """Wants to buy below the price, and doesn't want it any more at the next ticker."""
+
+    def on_ticker(self, ticker: Ticker) -> Wish:
+        """One, or the other."""
+        if self.market.pending:
+            return Cancel("no longer")
+        return Intent("buy", "below the price", price=Decimal(99))
 
 
 class Asking(Strategy):

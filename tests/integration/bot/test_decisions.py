@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(180)
 
 PLUGINS = "tests.support.bot_strategies"
 INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT:0.002"
+FICKLE = f"{PLUGINS}.Fickle:binance:BTC/USDT:0.002"
 ASKING = f"{PLUGINS}.Asking:binance:BTC/USDT:0.002"
 
 
@@ -39,6 +40,41 @@ async def test_no_second_order_while_one_is_pending(stage: Stage, bots: StartBot
         await stage.ticker()
         second = await stage.command(2)
         assert second.client_order_id != first.client_order_id
+
+
+async def test_a_strategy_cancels_its_order(stage: Stage, bots: StartBot) -> None:
+    """Once, though it insists; halted or not; and when that is done it may want another."""
+    async with bots(FICKLE) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        first = await stage.command()
+        await stage.answer(first, "accepted")
+        await bot.decision(lambda each: each.outcome == "answered")
+        await stage.redis.set(HALT, "for the test")
+        entry_id = await stage.ticker()
+        told = await bot.decision(lambda each: each.outcome == "cancel_sent")
+        assert (told.decision_id, told.reason) == (first.client_order_id, "no longer")
+        assert told.caused_by == [f"binance:BTCUSDT:ticker {entry_id}"]
+        assert told.command_stream == "binance_connector:commands:cancel_order"
+        await stage.ticker()
+        await stage.redis.delete(HALT)
+        await stage.became(first, "canceled")
+        await bot.decision(lambda each: each.order_status == "canceled")
+        assert await stage.cancels() == [first.client_order_id]
+        await stage.ticker()
+        assert (await stage.command(2)).client_order_id != first.client_order_id
+
+
+async def test_an_order_that_ended_is_not_cancelled(stage: Stage, bots: StartBot) -> None:
+    """There is nothing to cancel: what it wants then is another order."""
+    async with bots(FICKLE) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        await stage.fill(await stage.command())
+        await bot.decision(lambda each: each.order_status == "filled")
+        await stage.ticker()
+        await stage.command(2)
+        assert await stage.cancels() == []
 
 
 async def test_a_rejected_order_is_over(stage: Stage, bots: StartBot) -> None:
@@ -166,7 +202,7 @@ async def test_a_strategy_that_fails_is_stopped_and_the_rest_go_on(
 
         await eventually_async(all_named)
         said = await bot.part("strategies")
-        for why in ("a strategy's own fault", "no such model", "want an Intent, or None"):
+        for why in ("a strategy's own fault", "no such model", "want an Intent, a Cancel, or None"):
             assert why in said
         assert "Insistent" not in said
         assert [c.quantity for c in await stage.commands()] == [0.002]

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from common_models import DecisionEvent, OrderResponseEvent, OrderStatusUpdateEvent
 from services.bot.portfolio import Order
-from services.bot.tally import Tally
+from services.bot.tally import OUTCOMES, Tally
 from tests.support.metrics import Numbers, numbers
 
 KEY = "x:binance:BTC/USDT"
@@ -96,11 +96,11 @@ def update(status: str = "open") -> OrderStatusUpdateEvent:
 def test_decisions_are_counted_by_what_became_of_them(counted: Counted) -> None:
     """Each that is known begins at 0; steps of an order are no decisions."""
     tally = counted.tally
-    assert tally.decisions == {(KEY, "sent"): 0, (KEY, "refused"): 0, (KEY, "observed"): 0}
+    assert tally.decisions == {(KEY, outcome): 0 for outcome in OUTCOMES}
     tally.decided(decision("sent"), 10.0, 10.25)
     tally.decided(decision("refused", reason_code="pending"), 11.0, 11.5)
     tally.decided(decision("answered", reason_code="price_collar"), 0.0, 12.0)
-    assert tally.decisions == {(KEY, "sent"): 1, (KEY, "refused"): 1, (KEY, "observed"): 0}
+    assert +tally.decisions == {(KEY, "sent"): 1, (KEY, "refused"): 1}
     assert tally.refusals == {"pending": 1}
     assert counted.hop("decision") == (2, 0.75)
 
