@@ -3,18 +3,20 @@
 from structlog.testing import capture_logs
 
 from services._connector_kit.frames import SHOW_EVERY, SHOWN, BadFrames
+from services._connector_kit.traffic import SocketTraffic
 
 
 def test_every_bad_frame_counts_and_one_each_half_minute_is_shown() -> None:
     """A venue that sends nothing but rubbish doesn't flood the log."""
     now = 1000.0
-    frames = BadFrames("binance", clock=lambda: now)
+    traffic = SocketTraffic()
+    frames = BadFrames("binance", traffic, clock=lambda: now)
     with capture_logs() as logs:
         for _ in range(500):
             frames.add(b"rubbish", ValueError("no JSON"))
         now += SHOW_EVERY
         frames.add(b"rubbish", ValueError("no JSON"))
-    assert frames.count == 501
+    assert frames.count == traffic.bad_frames == 501
     assert [(line["event"], line["count"]) for line in logs] == [
         ("bad_frame", 1),
         ("bad_frame", 501),

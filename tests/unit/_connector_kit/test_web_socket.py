@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import TransientError
 from tests.support.ports import quiet_port
@@ -121,6 +122,20 @@ async def test_fragments_are_put_together_around_a_ping() -> None:
     async with serving(sent + GOODBYE) as url:
         await until_closed(url, heard)
     assert heard == [b"abc", b"whole"]
+
+
+async def test_messages_and_their_bytes_count_and_fragments_are_one_message() -> None:
+    """A ping, a pong and a goodbye are none; each connection counts."""
+    traffic = SocketTraffic()
+    sent = frame(b"a", fin=False) + frame(b"bc", CONTINUATION) + frame(b"?", PING) + frame(b"whole")
+    for _ in range(2):
+        async with (
+            serving(sent + GOODBYE) as url,
+            open_socket(url, lambda _: None, traffic=traffic) as socket,
+        ):
+            with pytest.raises(TransientError):
+                await socket.closed()
+    assert traffic == SocketTraffic(connections=2, messages=4, bytes=16)
 
 
 async def test_ten_thousand_frames_in_one_write_are_all_there_in_order() -> None:

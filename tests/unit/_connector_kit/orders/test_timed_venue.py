@@ -1,0 +1,63 @@
+"""A venue's POSTs, timed and counted on their way through."""
+
+from typing import Any, cast
+
+import pytest
+
+from services._connector_kit.orders.counts import OrderCounts
+from services._connector_kit.orders.keyless import NoCredentials
+from services._connector_kit.orders.ports import (
+    Placed,
+    PlaceOutcome,
+    Refused,
+    Unclear,
+    Venue,
+    VenueOrder,
+)
+from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.timed_venue import TimedVenue
+from tests.support.metrics import numbers
+from tests.support.orders import command, record
+
+
+class OneAnswer(NoCredentials):
+    """A venue that has one answer to every POST."""
+
+    validity = 4321
+
+    def __init__(self, answer: PlaceOutcome) -> None:
+        self.answer = answer
+
+    async def place(self, record: Record) -> PlaceOutcome:
+        """That one."""
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (Placed(VenueOrder("28", "order-1", "0")), "ok"),
+        (Refused("exchange_rejected", "no money"), "rejected"),
+        (Refused("rate_limited", "too many"), "rate_limited"),
+        (Unclear("no answer"), "transient"),
+    ],
+)
+async def test_each_post_counts_by_its_outcome_and_is_timed(
+    answer: PlaceOutcome, outcome: str
+) -> None:
+    """The answer goes on as it is."""
+    counts, requests = OrderCounts(), dict.fromkeys(("ok", "rejected", outcome), 0)
+    timed = TimedVenue(OneAnswer(answer), counts, requests)
+    assert await timed.place(record()) is answer
+    assert {name: n for name, n in requests.items() if n} == {outcome: 1}
+    assert numbers(counts.metrics())["order_hop_seconds_count", "venue"] == 1
+
+
+async def test_all_else_is_the_venues_own() -> None:
+    """Nothing is asked twice, or judged anew."""
+    venue = OneAnswer(Unclear(""))
+    timed: Venue = TimedVenue(venue, OrderCounts(), {})
+    assert timed.validity == 4321
+    assert timed.size(command()) == venue.size(command())
+    for name in ("milliseconds", "ready", "check", "find", "search"):
+        assert getattr(timed, name) == getattr(cast(Any, venue), name)

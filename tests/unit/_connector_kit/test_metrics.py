@@ -1,0 +1,72 @@
+"""What a connector tells of its venue, of trading and of its Redis."""
+
+import asyncio
+from typing import Any, cast
+
+from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
+from services._connector_kit.orders.ports import Refused
+from services._connector_kit.orders.redis_check import RedisCheck
+from services._connector_kit.rate_limit import RateBudget
+from services._connector_kit.status_board import StatusBoard
+from services._connector_kit.traffic import Traffic
+from services._runtime.health import Readiness
+from tests.support.fake_streams import KeptStream
+from tests.support.metrics import numbers
+from tests.support.virtual_time import run_virtually
+
+
+def test_sockets_requests_and_budgets_each_have_their_label() -> None:
+    """A budget that is full shows its limit; one that the venue wants silent, nothing."""
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        traffic = Traffic(RateBudget(100, clock=clock))
+        traffic.budgets["trades"] = RateBudget(40, clock=clock)
+        traffic.market.messages, traffic.market.bytes = 3, 300
+        traffic.account.connections, traffic.account.bad_frames = 2, 1
+        traffic.requests["ok"] = 7
+        await traffic.budgets["requests"].spend(10)
+        traffic.budgets["trades"].pause(60.0)
+        found = numbers(venue_metrics(traffic))
+        assert found["venue_messages_total", "market"] == 3
+        assert found["venue_bytes_total", "market"] == 300
+        assert found["venue_connections_total", "account"] == 2
+        assert found["venue_bad_frames_total", "account"] == 1
+        assert found["venue_messages_total", "account"] == 0
+        assert found["venue_requests_total", "ok"] == 7
+        assert found["venue_requests_total", "transient"] == 0
+        assert found["rate_budget_left", "requests"] == 40
+        assert found["rate_budget_limit", "requests"] == 50
+        assert found["rate_budget_left", "trades"] == 0
+        await asyncio.sleep(61.0)
+        found = numbers(venue_metrics(traffic))
+        assert found["rate_budget_left", "requests"] == 50
+        assert found["rate_budget_left", "trades"] == found["rate_budget_limit", "trades"] == 20
+
+    run_virtually(main())
+
+
+async def test_trading_is_enabled_or_refused_for_one_reason() -> None:
+    """The reason is gone once it doesn't hold."""
+    stream = cast(Any, KeptStream(10, keep_all=False))
+    board = StatusBoard("binance", "simulator", stream, Readiness(), lambda: 0)
+    assert numbers(trading_metrics(board)) == {
+        ("trading_enabled",): 0,
+        ("trading_refused", "starting"): 1,
+    }
+    board.trading(None)
+    assert numbers(trading_metrics(board)) == {("trading_enabled",): 1}
+
+
+def test_redis_shows_how_full_it_is_and_whether_it_is_fit() -> None:
+    """Not fit before it was looked at."""
+    check = RedisCheck(cast(Any, None))
+    assert numbers(redis_metrics(check))["redis_fit",] == 0
+    check.fault, check.memory_used, check.memory_max = None, 10, 100
+    assert numbers(redis_metrics(check)) == {
+        ("redis_fit",): 1,
+        ("redis_memory_used_bytes",): 10,
+        ("redis_memory_max_bytes",): 100,
+    }
+    check.fault = Refused("redis_unfit", "it evicts")
+    assert numbers(redis_metrics(check))["redis_fit",] == 0
