@@ -10,6 +10,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+import aiohttp
 import pytest
 from redis.asyncio import Redis
 
@@ -17,6 +18,7 @@ from common_models import ConnectorStatusEvent, OrderBook
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually, eventually_async
+from tests.support.metrics import page, shows
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
 from tests.support.recorder import recording
@@ -278,6 +280,51 @@ async def test_luno_with_a_wrong_key_stops_its_feeds_and_lives(
         assert "not-the-secret" not in run.service.log.read_text()
         assert not run.service.exited
         assert await run.service.end() == 0
+
+
+@pytest.mark.parametrize("venue", [BINANCE, LUNO], ids=lambda venue: venue.name)
+async def test_a_cut_socket_and_a_redis_that_is_away_show_on_its_page(
+    venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """Connections, resyncs, and how full the buffer is; and that it is well again."""
+    port, symbol = quiet_port(), venue.symbols[0]
+    async with (
+        simulator(port, tmp_path / "simulator"),
+        connected(venue, redis_server.url, tmp_path, port) as run,
+    ):
+        await flows_again(redis, venue, {})
+        before = await page(run.health_port)
+        assert before["feed_live", symbol] == 1
+        assert before["feed_stale_seconds", symbol] == before["feed_resyncs_total", symbol] == 0
+        assert 0 < before["venue_messages_total", "market"] < before["venue_bytes_total", "market"]
+        assert -5 < before["venue_lag_seconds", symbol] < 20
+        assert before["redis_fit",] == 1
+        assert 0 < before["redis_memory_used_bytes",] < 1 << 30
+
+        opened = before["venue_connections_total", "market"]
+        assert opened == (1 if venue is BINANCE else len(venue.symbols))
+        await cut_market_sockets(venue, port)
+        await shows(run.health_port, "feed_resyncs_total", symbol, is_=lambda n: n >= 1)
+        after = await shows(run.health_port, "feed_live", symbol, is_=lambda n: n == 1)
+        assert after["venue_connections_total", "market"] > opened
+
+        await redis_server.kill()
+        away = await shows(run.health_port, "writer_waiting_bytes", is_=lambda n: n > 0)
+        assert away["writer_waiting_bytes",] < away["writer_buffer_bytes",]
+        assert away["part_ready", "redis"] == 0
+        await redis_server.start()
+        again = await shows(run.health_port, "redis_connections_total", is_=lambda n: n > 1)
+        assert again["stream_entries_written_total",] > before["stream_entries_written_total",]
+        assert again["stream_bytes_written_total",] > before["stream_bytes_written_total",]
+        await shows(run.health_port, "writer_waiting_bytes", is_=lambda n: n == 0)
+
+
+async def cut_market_sockets(venue: Venue, simulator_port: int) -> None:
+    """The venue breaks every market socket off."""
+    order = {"venue": venue.exchange, "endpoint": "market_stream", "action": "disconnect"}
+    url = f"http://127.0.0.1:{simulator_port}/simulator/sessions"
+    async with aiohttp.ClientSession() as session, session.post(url, json=order) as response:
+        assert (await response.json())["sessions"] > 0
 
 
 async def _told_stopped(redis: Redis) -> bool:

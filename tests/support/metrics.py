@@ -1,10 +1,12 @@
 """What a service says of itself on `/metrics`, as numbers that a test can look at."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import aiohttp
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.eventually import WITHIN, eventually_async
 
 # A sample's name and the values of its labels, in the order of the labels' names:
 # ("bot_orders_open", "binance"), ("stream_gaps_total", "trimmed", "binance:BTCUSDT:trades").
@@ -27,3 +29,21 @@ async def page(port: int) -> Numbers:
     except aiohttp.ClientConnectionError:
         return {}
     return numbers(text_string_to_metric_families(text))
+
+
+async def shows(
+    port: int, *sample: str, is_: Callable[[float], bool], within: float = WITHIN
+) -> Numbers:
+    """The page on *port*, once that sample is there and as wanted."""
+    seen: Numbers = {}
+
+    async def there() -> bool:
+        seen.clear()
+        seen.update(await page(port))
+        return sample in seen and is_(seen[sample])
+
+    try:
+        await eventually_async(there, within)
+    except AssertionError as e:
+        raise AssertionError(f"{sample} is {seen.get(sample)}") from e
+    return seen

@@ -3,24 +3,13 @@
 from uuid import uuid4
 
 from services._connector_kit.orders.counts import HOPS
-from tests.support.eventually import eventually_async
-from tests.support.metrics import Numbers, page
+from tests.support.metrics import Numbers, shows
 from tests.support.trading import TradingDesk
 
 
-async def shows(desk: TradingDesk, *sample: str, least: float) -> Numbers:
-    """The page, once the sample has at least that value."""
-    seen: Numbers = {}
-
-    async def there() -> bool:
-        seen.update(await page(desk.health_port))
-        return seen.get(sample, float("-inf")) >= least
-
-    try:
-        await eventually_async(there)
-    except AssertionError as e:
-        raise AssertionError(f"{sample}: {seen.get(sample)}, want {least} or more") from e
-    return seen
+async def counted(desk: TradingDesk, *sample: str) -> Numbers:
+    """The connector's page, once that sample counts something."""
+    return await shows(desk.health_port, *sample, is_=lambda n: n >= 1)
 
 
 async def test_an_order_counts_with_its_outcome_and_each_of_its_hops(desk: TradingDesk) -> None:
@@ -28,19 +17,19 @@ async def test_an_order_counts_with_its_outcome_and_each_of_its_hops(desk: Tradi
     async with desk.connector():
         resting = await desk.order(price=await desk.far_below())
         await desk.status(resting, "open")
-        found = await shows(desk, "order_commands_total", "place_order", "accepted", least=1)
+        found = await counted(desk, "order_commands_total", "place_order", "accepted")
         for hop in HOPS:
             assert found["order_hop_seconds_count", hop] == 1
             assert 0 <= found["order_hop_seconds_sum", hop] < 20
         assert found["orders_open", desk.market.symbol] == 1
         assert found["trading_enabled",] == 1
         await desk.order(client_order_id=resting, price=await desk.far_below(), quantity=1.0)
-        found = await shows(desk, "order_commands_total", "place_order", "rejected", least=1)
+        found = await counted(desk, "order_commands_total", "place_order", "rejected")
         assert found["order_refusals_total", "duplicate_id"] == 1
         await desk.request("cancel_order", symbol=desk.market.symbol, client_order_id=resting)
-        found = await shows(desk, "order_commands_total", "cancel_order", "done", least=1)
+        found = await counted(desk, "order_commands_total", "cancel_order", "done")
         await desk.send("place_order", b"no command")
-        found = await shows(desk, "dead_letters_total", "place_order", least=1)
+        found = await counted(desk, "dead_letters_total", "place_order")
         assert found["order_commands_total", "place_order", "accepted"] == 1
         assert found["orders_unknown",] == found["order_unknown_oldest_seconds",] == 0
         assert found["venue_requests_total", "ok"] > 3
@@ -51,7 +40,7 @@ async def test_a_fill_is_timed_from_the_venue_to_redis(desk: TradingDesk) -> Non
     """From the venue's own time for it."""
     async with desk.connector():
         await desk.status(await desk.order(), "filled")
-        found = await shows(desk, "fill_seconds_count", least=1)
+        found = await counted(desk, "fill_seconds_count")
         assert found["fill_seconds_sum",] < 20
         assert ("orders_open", desk.market.symbol) not in found
 
@@ -64,8 +53,8 @@ async def test_an_order_that_nobody_knows_of_is_counted_until_its_outcome_is_kno
         price, lost = await desk.far_below(), uuid4().hex
         await desk.fault(lost, execute="never", answer="close")
         await desk.order(client_order_id=lost, price=price)
-        found = await shows(desk, "orders_unknown", least=1)
+        found = await counted(desk, "orders_unknown")
         assert found["order_commands_total", "place_order", "unknown"] == 1
         assert found["venue_requests_total", "transient"] >= 1
-        found = await shows(desk, "order_refusals_total", "not_found", least=1)
+        found = await counted(desk, "order_refusals_total", "not_found")
         assert found["orders_unknown",] == found["order_unknown_oldest_seconds",] == 0
