@@ -1,8 +1,10 @@
 """`/health` (it lives), `/ready` (it really works, or why not) and `/metrics`, over HTTP."""
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
@@ -13,6 +15,13 @@ from services._runtime.metrics import Metrics
 from services._runtime.settings import ServiceSettings
 
 log = structlog.get_logger()
+
+# Answers take milliseconds: who holds a connection for longer only holds it. Prometheus and the
+# like connect again.
+LONGEST_CONNECTION = 60.0
+# With one more, the oldest goes: a crowd that says nothing keeps nobody out, and takes no file
+# descriptors from the service's own sockets.
+MOST_CONNECTIONS = 50
 
 # How the reason of a part begins that won't come back by itself.
 STOPPED = "stopped: "
@@ -113,17 +122,44 @@ async def health_server(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.health_host, settings.health_port)
         try:
-            await site.start()
+            server = await asyncio.get_running_loop().create_server(
+                _bounded(cast("web.Server", runner.server)),
+                settings.health_host,
+                settings.health_port,
+            )
         except OSError as e:
             raise FatalError(
                 f"HEALTH_HOST={settings.health_host} HEALTH_PORT={settings.health_port}: "
                 f"{e.strerror or e}; want an address of this machine and a port that is free, "
                 "or port 0 for any"
             ) from e
-        port: int = runner.addresses[0][1]
+        port: int = server.sockets[0].getsockname()[1]
         log.info("health_served", port=port)
-        yield port
+        try:
+            yield port
+        finally:
+            server.close()
     finally:
         await runner.cleanup()
+
+
+def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
+    """Makes *server*'s connections, which nobody can hold for ever, and only so many at once."""
+    loop = asyncio.get_running_loop()
+    latest: deque[web.RequestHandler] = deque()
+
+    def connection() -> asyncio.Protocol:
+        new = server()
+        loop.call_later(LONGEST_CONNECTION, _end, new)
+        latest.append(new)
+        if len(latest) > MOST_CONNECTIONS:
+            loop.call_soon(_end, latest.popleft())  # soon: it may not be open yet
+        return new
+
+    return connection
+
+
+def _end(connection: web.RequestHandler) -> None:
+    if connection.transport is not None:
+        connection.transport.abort()

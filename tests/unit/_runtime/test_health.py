@@ -1,5 +1,6 @@
 """The health endpoints, asked over HTTP as an orchestrator asks."""
 
+import asyncio
 import socket
 from typing import Any
 
@@ -9,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from services import __version__
+from services._runtime import health
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
 from services._runtime.metrics import Metrics
@@ -136,3 +138,40 @@ async def test_metrics_are_read_when_they_are_asked_for() -> None:
         assert (await samples(port))["seen_total", ()] == 0
         seen = 3
         assert (await samples(port))["seen_total", ()] == 3
+
+
+async def test_who_only_holds_a_connection_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent, or in the middle of a request."""
+    monkeypatch.setattr(health, "LONGEST_CONNECTION", 0.2)
+    async with health_server("bot", any_port(), Readiness(), Metrics("bot")) as port:
+        for begun in (b"", b"GET /health HTTP/1.1\r\nX-Half: a"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(begun)
+            async with asyncio.timeout(10):
+                assert await read_to_the_end(reader) == b""
+            writer.close()
+
+
+async def test_a_crowd_that_says_nothing_keeps_nobody_out() -> None:
+    """The oldest connection goes for a new one; there are never more than so many."""
+    async with health_server("bot", any_port(), Readiness(), Metrics("bot")) as port:
+        crowd = [
+            await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(health.MOST_CONNECTIONS + 1)
+        ]
+        async with asyncio.timeout(10):
+            assert await read_to_the_end(crowd[0][0]) == b""
+        status, _ = await get(port, "/health")
+        assert status == 200
+        async with asyncio.timeout(10):
+            assert await read_to_the_end(crowd[1][0]) == b""
+        for _, writer in crowd:
+            writer.close()
+
+
+async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the other side ends it, in whatever way."""
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
