@@ -15,9 +15,6 @@ from services.bot.strategy_host import StrategyHost
 from services.bot.tally import Tally
 from services.bot.view import Sources
 
-# Until one of these is answered nobody knows what became of it.
-UNANSWERED = ("sent", "unknown")
-
 
 class BotMetrics:
     """Reads what the parts of the bot know; nothing is kept here. `redis_time` is in seconds."""
@@ -82,7 +79,7 @@ class BotMetrics:
     def _orders(self) -> Iterator[Metric]:
         exchanges = dict.fromkeys(self._settings.markets, 0.0)
         found = self._sources.portfolio.open
-        waiting = [order for order in found if order.state in UNANSWERED]
+        waiting = [order for order in found if order.state == "sent"]
         yield counters(
             "bot_order_answers",
             "Answers of connectors to orders.",
@@ -97,7 +94,7 @@ class BotMetrics:
         )
         yield gauges(
             "bot_orders_unanswered",
-            "Orders of which no connector has said yet what became of them.",
+            "Orders that no connector has answered, not even with `unknown`.",
             ["exchange"],
             {**exchanges, **Counter(order.exchange for order in waiting)},
         )
