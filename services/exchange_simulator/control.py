@@ -20,6 +20,8 @@ from services.exchange_simulator.traders import Traders
 from services.exchange_simulator.venue_clock import VenueClock
 
 DAY_MS = 86_400_000
+# Of a long list of faults, this much is told.
+MOST_SAID = 2000
 
 
 class _Order(BaseModel):
@@ -74,8 +76,8 @@ def routes(controls: Controls) -> list[web.AbstractRouteDef]:
         async def handle(request: web.Request) -> web.Response:
             try:
                 said, status = answer(controls, await request.read(), request.match_info), 200
-            except (msgspec.DecodeError, ValidationError, OrderError) as e:
-                said, status = {"error": str(e)}, 400
+            except (msgspec.DecodeError, ValidationError, OrderError, RecursionError) as e:
+                said, status = {"error": str(e)[:MOST_SAID]}, 400
             return web.Response(
                 status=status, body=msgspec.json.encode(said), content_type="application/json"
             )
