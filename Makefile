@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit test-recorded test-luno-frames simulate chaos halt resume check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit check-alerts test-recorded test-luno-frames simulate chaos halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,14 @@ $(VENV)/audit/.ready: tests/audit/requirements.lock | setup
 	$(BIN)/python -m venv --clear $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes -r $<
 	@touch $@
+
+PROMTOOL ?= promtool
+
+check-alerts:  ## the alert rules: well-formed, each fires on what it is for, none in a healthy hour
+	@command -v $(firstword $(PROMTOOL)) >/dev/null || { echo "$(PROMTOOL) isn't there. On Debian: apt install prometheus. Or with Docker: make check-alerts \\" ; \
+		echo "  PROMTOOL='docker run --rm -v $(CURDIR)/monitoring:$(CURDIR)/monitoring -w $(CURDIR) --entrypoint promtool prom/prometheus'"; exit 1; }
+	$(PROMTOOL) check config monitoring/prometheus.yml
+	$(PROMTOOL) test rules monitoring/alerts_test.yml
 
 test: setup  ## all tests, on a real (embedded) server
 	$(BIN)/python -m pytest -n 4 --maxschedchunk 2 --ignore tests/recorded --ignore tests/compose tests
