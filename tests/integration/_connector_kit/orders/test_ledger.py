@@ -11,6 +11,7 @@ from common_models import AccountBalanceEvent, OrderStatusUpdateEvent
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import accepted
 from services._connector_kit.orders.bookkeeping import Fill, Report, Status
+from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.ledger import Balance, Ledger
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import dump
@@ -19,6 +20,7 @@ from services._connector_kit.orders.redis_journal import RedisJournal
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.fault_proxy import FaultProxy
+from tests.support.metrics import numbers
 from tests.support.orders import record
 
 NAME = "luno_connector"
@@ -128,6 +130,33 @@ async def test_open_orders_are_kept_and_closed_ones_let_go(ledger: Ledger, redis
     assert await ledger.tell(report(filled=10, status="filled"))
     assert await ledger.open_orders() == []
     assert 7 * 24 * 3600 - 60 < await redis.ttl(f"{NAME}:state:told:7") <= 7 * 24 * 3600
+
+
+async def test_open_orders_and_fills_count_as_they_are_told(redis: Redis) -> None:
+    """A fill by its own time, and where the venue gives it none only one that closes the order."""
+    counts = OrderCounts(lambda: NOW + 250)
+    counting = Ledger(redis, NAME, "luno", 1000, counts)
+    await counting.tell(report(filled=2))
+    await counting.tell(report(filled=2))  # nothing new
+    await counting.tell(report(order_id="8", client_order_id="order-2"))
+    found = numbers(counts.metrics())
+    assert found["orders_open", "XBT/ZAR"] == 2
+    assert (found["fill_seconds_count",], found["fill_seconds_sum",]) == (1, 0.25)
+    without_times: dict[str, Any] = {"fee": {}, "fills": (), "order_id": "8"}
+    await counting.tell(report(filled=2, **without_times))
+    assert numbers(counts.metrics())["fill_seconds_count",] == 1
+    await counting.tell(report(filled=10, status="filled", **without_times))
+    found = numbers(counts.metrics())
+    assert found["fill_seconds_count",] == 2
+    assert found["orders_open", "XBT/ZAR"] == 1
+
+
+async def test_a_run_that_follows_knows_which_orders_are_open(ledger: Ledger, redis: Redis) -> None:
+    """From the first comparison on."""
+    await ledger.tell(report())
+    counts = OrderCounts()
+    await Ledger(redis, NAME, "luno", 1000, counts).open_orders()
+    assert numbers(counts.metrics())["orders_open", "XBT/ZAR"] == 1
 
 
 async def test_an_order_of_ours_is_not_external(ledger: Ledger, redis: Redis) -> None:

@@ -12,11 +12,13 @@ from redis.asyncio import Redis
 
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders import redis_bus
+from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.ports import Remembered
 from services._connector_kit.orders.redis_bus import RedisBus, order_key
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
+from tests.support.metrics import numbers
 from tests.support.orders import command, record
 
 NAME = "binance_connector"
@@ -171,6 +173,25 @@ async def test_a_claim_says_when_it_was_made_by_the_clock_that_gives_entries_the
     claimed = (await bus.claim(record())).milliseconds
     (after,) = await send(redis, "b")
     assert int(before.partition("-")[0]) <= claimed <= int(after.partition("-")[0])
+
+
+async def test_a_claim_is_timed_from_the_entrys_id_and_from_when_it_was_read(
+    buses: Buses, redis: Redis
+) -> None:
+    """By Redis's clock and by ours; one that meets a claim of before is no hop of an order."""
+    counts = OrderCounts()
+    bus = await buses.open(counts=counts)
+    (sent,) = await send(redis, "a")
+    started = asyncio.get_running_loop().time()
+    await bus.new_entries()
+    for _ in range(2):
+        await bus.claim(record(entry_id=sent))
+    took = asyncio.get_running_loop().time() - started
+    found = numbers(counts.metrics())
+    for hop in ("waited", "claimed"):
+        assert found["order_hop_seconds_count", hop] == 1
+        assert found["order_hop_seconds_sum", hop] <= took + 0.002  # the ids are to the millisecond
+    assert found["order_hop_seconds_sum", "claimed"] > 0
 
 
 async def test_a_redis_that_was_emptied_lets_nothing_be_claimed(buses: Buses, redis: Redis) -> None:

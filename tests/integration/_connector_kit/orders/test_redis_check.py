@@ -42,6 +42,17 @@ async def test_the_fault_is_told_with_its_remedy_and_goes_with_it(
     assert len(changes) == 3
 
 
+async def test_each_look_sees_how_full_it_is(redis: Redis) -> None:
+    """Of how much, where it has a bound."""
+    check = RedisCheck(redis)
+    await check.look()
+    assert check.memory_used > 100_000
+    assert check.memory_max == 0
+    await redis.config_set("maxmemory", 64 << 20)
+    await check.look()
+    assert check.memory_used < check.memory_max == 64 << 20
+
+
 async def test_while_redis_is_away_what_was_found_last_stands(
     redis: Redis, redis_server: RedisServer
 ) -> None:

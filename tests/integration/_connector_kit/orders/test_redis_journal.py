@@ -14,6 +14,7 @@ from common_models import OrderResponseEvent
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import accepted, rejected, unclear
 from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
 from services._connector_kit.orders.record import Record, dump
@@ -21,6 +22,7 @@ from services._connector_kit.orders.redis_bus import order_key
 from services._connector_kit.orders.redis_journal import RedisJournal
 from services._runtime.redis_client import open_redis
 from tests.support.fault_proxy import FaultProxy
+from tests.support.metrics import numbers
 from tests.support.orders import command, record
 
 NAME = "binance_connector"
@@ -60,10 +62,12 @@ class Journaled:
         return self.record.closed(answer, provisional=True)
 
 
-def journal(redis: Redis, woken: list[None] | None = None) -> RedisJournal:
+def journal(
+    redis: Redis, woken: list[None] | None = None, counts: OrderCounts | None = None
+) -> RedisJournal:
     """A journal of the connector."""
     wake = (lambda: woken.append(None)) if woken is not None else (lambda: None)
-    return RedisJournal(redis, NAME, 1000, on_accepted=wake)
+    return RedisJournal(redis, NAME, 1000, on_accepted=wake, counts=counts)
 
 
 @pytest.fixture
@@ -106,6 +110,37 @@ async def test_a_closed_order_is_closed_once(order: Journaled) -> None:
     assert len(await order.responses()) == 1
     assert len({dump(one) for one in kept}) == 1
     assert await order.pending() == 0
+
+
+async def test_an_order_counts_where_its_answer_was_given(order: Journaled) -> None:
+    """Another instance that closes it too, a moment later, has answered nothing."""
+    mine, others = OrderCounts(), OrderCounts()
+    for counts in (mine, others):
+        counts.said_unknown(order.record)
+    await journal(order.redis, counts=mine).close(order.accepted(), order.entry)
+    await journal(order.redis, counts=others).close(order.not_found(), order.entry)
+    found = [numbers(counts.metrics()) for counts in (mine, others)]
+    answered = [
+        [n["order_commands_total", "place_order", outcome] for n in found]
+        for outcome in ("accepted", "rejected")
+    ]
+    assert answered == [[1, 0], [0, 0]]
+    assert [n["orders_unknown",] for n in found] == [0, 0]
+
+
+async def test_a_dead_letter_and_a_ghost_count(order: Journaled) -> None:
+    """Each is worth a look by a person."""
+    counts = OrderCounts()
+    counting = journal(order.redis, counts=counts)
+    letter = Entry("cancel_order", "1-1", b"{", redelivered=False)
+    await counting.answer(letter, None, "no JSON")
+    await counting.close(order.not_found(), order.entry)
+    await counting.correct(order.accepted(), FOUND)
+    found = numbers(counts.metrics())
+    assert found["dead_letters_total", "cancel_order"] == 1
+    assert found["dead_letters_total", "place_order"] == 0
+    assert found["ghost_orders_total",] == 1
+    assert found["order_refusals_total", "not_found"] == 1
 
 
 async def test_an_id_that_another_entry_has_by_now_is_left_alone(order: Journaled) -> None:
@@ -260,7 +295,10 @@ CHANGES: dict[str, Change] = {
 async def test_whatever_is_lost_on_the_way_each_change_happens_once(
     order: Journaled, proxy: FaultProxy, change: str, lost: str
 ) -> None:
-    """The connection is cut at every few bytes of it in turn; then it is asked for again."""
+    """The connection is cut at every few bytes of it in turn; then it is asked for again.
+
+    It counts once, too.
+    """
     client: Any = order.redis
     start = await client.dump(order_key(NAME, "order-1"))
     cuts = 0
@@ -270,7 +308,8 @@ async def test_whatever_is_lost_on_the_way_each_change_happens_once(
             await client.delete(key)
         await client.restore(order_key(NAME, "order-1"), 0, start, replace=True)
         async with open_redis(proxy.url, "through_the_proxy") as through:
-            cutting = journal(through)
+            counts = OrderCounts()
+            cutting = journal(through, counts=counts)
             await cutting.get("nothing")  # connected: what is cut is the change
             before = proxy.cuts
             setattr(proxy, "cut_replies_after" if lost == "reply" else "cut_requests_after", after)
@@ -279,6 +318,7 @@ async def test_whatever_is_lost_on_the_way_each_change_happens_once(
             except TransientError:
                 await CHANGES[change](cutting, order)
             assert len(await order.responses()) == 1
+            assert counts.commands.total() == 1
             if proxy.cuts == before:
                 break  # beyond the end of it
             cuts += 1
