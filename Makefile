@@ -29,9 +29,11 @@ run: setup  ## everything on this machine, on simulated markets; RUN_SECONDS=20 
 
 # Compose v2 where it is installed, else the older docker-compose.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+PAPER := -p exchange-paper -f docker-compose.yml -f docker-compose.paper.yml
 
 paper:  ## Redis, connectors and bot in containers, on simulated markets; Ctrl-C stops them
-	$(COMPOSE) -p exchange-paper -f docker-compose.yml -f docker-compose.paper.yml up --build
+	$(COMPOSE) $(PAPER) build
+	$(COMPOSE) $(PAPER) up
 
 secrets:  ## passwords, an access list and certificates for docker-compose.secure.yml, in secrets/
 	@$(PYTHON) -m services._local.secure secrets

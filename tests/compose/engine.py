@@ -26,7 +26,7 @@ PORTS = {
 }
 BASE, PAPER, SECURE = (f"docker-compose{part}.yml" for part in ("", ".paper", ".secure"))
 STARTS_WITHIN = 180.0
-COMMAND_WITHIN = 120.0
+COMMAND_WITHIN = 300.0
 ASK_EVERY = 1.0
 
 

@@ -36,7 +36,10 @@ async def test_each_docker_line_of_the_readme_does_what_it_says(tmp_path: Path) 
                 assert "PONG" in await suite.shell(asked, checkout)
         assert not await _containers(name)  # one of the lines takes all of it down
         assert (checkout / ".env").exists()
-        assert await suite("config")  # and what lies in it is understood
+        said = await suite("config")  # and what lies in it is understood
+        assert said.count("build:") == 1, (
+            "two services that build one image get in each other's way"
+        )
 
 
 async def _containers(project: str) -> str:

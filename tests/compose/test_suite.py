@@ -1,7 +1,7 @@
 """`make compose-test`: the containers come up, trade, survive being killed, and stop cleanly."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -67,6 +67,7 @@ async def test_the_suite_with_users_passwords_and_tls(tmp_path: Path) -> None:
                 await client.xadd("binance_connector:events:order_status", {"data": "x"})
         async with open_redis(url(ADMIN), "test") as admin:
             assert await admin.acl_log() != []  # the one above
+        await _restores(suite, url(ADMIN), tmp_path, partial(_as_admin, secrets))
         for service in PORTS:
             shown = str(await suite.inspect(service))
             passwords = [url(user).split(":")[2].partition("@")[0] for user in (*USERS, ADMIN)]
@@ -97,9 +98,11 @@ async def _lives(suite: Suite, url: str, folder: Path) -> None:
     await suite.all_healthy()
 
 
-async def _restores(suite: Suite, url: str, folder: Path) -> None:
+async def _restores(
+    suite: Suite, url: str, folder: Path, edited: Callable[[str], str] = str
+) -> None:
     """The lines of docs/operations.md: what was kept is back, halted, and trades when resumed."""
-    backup, restore = _shell_blocks("## Backup and restore of Redis")
+    backup, restore = map(edited, _shell_blocks("## Backup and restore of Redis"))
     async with _trader(url) as redis:
         journal = await redis.keys("*_connector:state:order:*")
         assert journal
@@ -121,6 +124,16 @@ async def _restores(suite: Suite, url: str, folder: Path) -> None:
             assert (answer.status, answer.reason_code) == ("rejected", "halted")
         await redis.delete(HALT)
         await _trades(suite, redis, folder)
+
+
+def _as_admin(secrets: Path, lines: str) -> str:
+    """The lines as docs/operations.md wants them in secure mode."""
+    password = f"-e REDISCLI_AUTH=$(cat {secrets}/redis_password_admin)"
+    admin = "--tls --cacert /run/secrets/redis_ca --user admin"
+    text = (ROOT / "docs" / "operations.md").read_text()
+    assert password.replace(str(secrets), "secrets") in text
+    assert admin in text
+    return lines.replace("exec ", f"exec {password} ").replace("redis-cli ", f"redis-cli {admin} ")
 
 
 def _shell_blocks(section: str) -> list[str]:
