@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from services._runtime.lifecycle import FatalError
-from services._runtime.metrics import Metrics
+from services._runtime.metrics import CONTENT_TYPE, Metrics
 from services._runtime.settings import ServiceSettings
 
 log = structlog.get_logger()
@@ -111,9 +111,8 @@ async def health_server(
         report = {"service": service, **readiness.report()}
         return web.json_response(report, status=200 if readiness.ready else 503)
 
-    async def page(request: web.Request) -> web.Response:
-        body, content_type = metrics.page(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(body=await metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
     metrics.watch(readiness.metrics)
     app = web.Application()

@@ -4,15 +4,18 @@ Who counts does it in a plain attribute, so that a message costs an addition and
 attributes are read when Prometheus asks.
 """
 
+import asyncio
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services import __version__
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 Read = Callable[[], Iterable[Metric]]
 # The value of a single label, or the values of several.
@@ -34,10 +37,17 @@ class Metrics:
         """Ask *read* for its metrics whenever the page is asked for."""
         self.registry.register(_Reading(read))
 
-    def page(self, accept: str) -> tuple[bytes, str]:
-        """All metrics now, in the format that the header *accept* wants; and its content type."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+    async def page(self) -> bytes:
+        """All metrics now, in Prometheus's text format.
+
+        A hundred symbols make thousands of lines, and those take tens of milliseconds: others may
+        run between two families of them.
+        """
+        parts = []
+        for family in self.registry.collect():
+            parts.append(_text(family))
+            await asyncio.sleep(0)
+        return b"".join(parts)
 
 
 class _Reading:
@@ -48,6 +58,10 @@ class _Reading:
 
     def collect(self) -> Iterable[Metric]:
         return self._read()
+
+
+def _text(family: Metric) -> bytes:
+    return generate_latest(_Reading(lambda: [family]))
 
 
 def counters(name: str, says: str, labels: Sequence[str], values: Mapping[Labels, float]) -> Metric:

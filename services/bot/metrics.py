@@ -134,8 +134,7 @@ class BotMetrics:
         )
 
     def _markets(self) -> Iterator[Metric]:
-        now, connectors = self._sources.clock(), self._sources.connectors
-        feeds = self._sources.provider.feeds.values()
+        now, feeds = self._sources.clock(), self._sources.provider.feeds.values()
         ages = {(f.exchange, f.symbol, f.data_type): f.age(now) for f in feeds}
         yield gauges(
             "bot_market_age_seconds",
@@ -148,10 +147,11 @@ class BotMetrics:
             "1 where the connector says that what came last is what the exchange has.",
             ["exchange", "symbol"],
             {
-                (f.exchange, f.symbol): float(
-                    connectors.why_stale(f.exchange, f.symbol, now) is None
+                (exchange, symbol): float(
+                    self._sources.connectors.why_stale(exchange, symbol, now) is None
                 )
-                for f in feeds
+                for exchange, symbols in self._settings.markets.items()
+                for symbol in symbols
             },
         )
         yield counters(
