@@ -1,4 +1,4 @@
-"""The README's Docker lines, as a person would paste them into a clean checkout."""
+"""The README's lines as a person would paste them, Docker's in a clean checkout."""
 
 import re
 import shutil
@@ -6,40 +6,56 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.engine import BASE, PAPER, described_suite, run
+from tests.compose.engine import BASE, PAPER, Suite, described_suite, run
 from tests.support.processes import ROOT
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 QUIET = ("alias ", "cp ")  # these print nothing
-OURS = ("docker ", *QUIET)
+DOCKER = ("docker ", *QUIET)
+LOOKING = ("redis-cli ", "curl ")
+ELSEWHERE = ("make ", ".venv/bin/tradectl ")  # tried in tests/e2e and tests/integration/tradectl
 
 
-def lines() -> list[str]:
-    """Every line of the README's shell blocks that have to do with Docker and its settings."""
+def lines(*kinds: str) -> list[str]:
+    """The lines of the README's shell blocks that begin with one of *kinds*."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return [line for block in blocks if block.startswith(OURS) for line in block.splitlines()]
+    return [line for block in blocks for line in block.splitlines() if line.startswith(kinds)]
 
 
-async def test_each_docker_line_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
+def test_every_line_of_the_readme_is_tried_somewhere() -> None:
+    """A line of a new kind wants a test first."""
+    assert lines("") == lines(*DOCKER, *LOOKING, *ELSEWHERE)
+
+
+async def test_each_line_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     """The environment alone makes it simulated markets, with ports and a name of its own."""
     checkout = await _clean_checkout(tmp_path / "checkout")
     name = "compose-test-readme"
     async with described_suite(name, [BASE, PAPER], tmp_path, checkout) as suite:
-        for line in lines():
+        for line in lines(*DOCKER):
             said = await suite.shell(line, checkout)
             assert said.strip() or line.startswith(QUIET), line
             if line.startswith("docker compose up"):
                 await suite.all_healthy()
-                (alias,) = [line for line in lines() if line.startswith("alias redis-cli=")]
-                asked = f"{alias}\nredis-cli -p {suite.ports['redis']} ping"
-                assert "PONG" in await suite.shell(asked, checkout)
+                await _looks(suite, checkout)
         assert not await _containers(name)  # one of the lines takes all of it down
         assert (checkout / ".env").exists()
         said = await suite("config")  # and what lies in it is understood
-        assert said.count("build:") == 1, (
-            "two services that build one image get in each other's way"
+        assert said.count("build:") == 1, "two that build one image get in each other's way"
+
+
+async def _looks(suite: Suite, checkout: Path) -> None:
+    """By the README's own redis-cli, a container, on the ports that this suite has."""
+    (alias,) = lines("alias redis-cli=")
+    redis, binance = suite.ports["redis"], suite.ports["binance_connector"]
+    for line in lines(*LOOKING):
+        here = line.replace("redis-cli ", f"redis-cli -p {redis} ").replace(
+            ":8001/", f":{binance}/"
         )
+        said = await suite.shell(f"{alias}\n{here}", checkout)
+        assert said.strip(), line
+        assert "ERR " not in said, said
 
 
 async def _containers(project: str) -> str:
