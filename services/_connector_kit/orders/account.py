@@ -1,11 +1,12 @@
 """The account's orders and balances: told as they change, and compared with the venue's."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 import structlog
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.bookkeeping import Report
@@ -112,6 +113,14 @@ class AccountDesk:
                 tasks.create_task(self._look_at_accepted())
         except* FeedStoppedError as group:
             self._on_stopped(str(group.exceptions[0]))
+
+    def metrics(self) -> Iterator[Metric]:
+        """What was heard and let go, for Prometheus."""
+        yield CounterMetricFamily(
+            "account_events_dropped",
+            "Events of the account stream that found no room; the next comparison tells the same.",
+            value=self._listener.dropped,
+        )
 
     async def _tell_what_is_heard(self) -> None:
         trouble = Trouble("telling_delayed")

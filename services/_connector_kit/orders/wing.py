@@ -145,6 +145,7 @@ async def serve_orders(
             tasks.create_task(requests.run())
         tasks.create_task(keep_trimmed(redis, name, ["place_order", *COMMANDS], clock))
         if trading and account:
+            metrics.watch(account.metrics)
             tasks.create_task(account.run())
             tasks.create_task(watch_ghosts(venue, journal, clock))
             if settings.dead_man_switch:

@@ -15,6 +15,7 @@ from services._connector_kit.orders import account
 from services._connector_kit.orders.account import AccountDesk
 from services._connector_kit.orders.ledger import Balance, Ledger
 from tests.support.account_venue import AccountInMemory, LedgerInMemory, LoopClock, order
+from tests.support.metrics import numbers
 from tests.support.virtual_time import run_virtually
 
 
@@ -203,7 +204,9 @@ def test_events_beyond_the_bound_are_made_up_for_by_a_comparison(
         for filled in range(1, 9):
             now.venue.orders["1"] = order("1", filled=filled)
             now.venue.listener.heard(now.venue.orders["1"])
-        assert now.venue.listener.dropped > 0
+        dropped = now.venue.listener.dropped
+        assert dropped > 0
+        assert numbers(now.desk.metrics()) == {("account_events_dropped_total",): dropped}
         await asyncio.sleep(1.0)
         assert now.ledger.events[-1] == ("1", "partially_filled", 8.0)
 
