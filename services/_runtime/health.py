@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from services._runtime.lifecycle import FatalError
-from services._runtime.metrics import CONTENT_TYPE, Metrics
+from services._runtime.metrics import CONTENT_TYPE, Metrics, gauges
 from services._runtime.settings import ServiceSettings
 
 log = structlog.get_logger()
@@ -82,10 +82,18 @@ class Readiness:
     def metrics(self) -> Iterator[Metric]:
         """The same for Prometheus: 1 where it works, 0 where it doesn't."""
         yield GaugeMetricFamily("ready", "1 where every part works.", value=float(self.ready))
-        parts = GaugeMetricFamily("part_ready", "1 where this part works.", labels=["part"])
-        for part, reason in self._reasons.items():
-            parts.add_metric([part], float(reason is None))
-        yield parts
+        yield gauges(
+            "part_ready",
+            "1 where this part works.",
+            ["part"],
+            {part: float(reason is None) for part, reason in self._reasons.items()},
+        )
+        yield gauges(
+            "part_stopped",
+            "1 where this part has stopped for good.",
+            ["part"],
+            {part: float(part in self.stopped) for part in self._reasons},
+        )
 
 
 @asynccontextmanager
