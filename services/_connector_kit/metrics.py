@@ -47,13 +47,13 @@ def venue_metrics(traffic: Traffic) -> Iterator[Metric]:
         "rate_budget_left",
         "Request weight that could be spent at once; 0 while the venue wants silence.",
         ["budget"],
-        {name: budget.left for name, budget in traffic.budgets.items()},
+        {"requests": traffic.budget.left},
     )
     yield gauges(
         "rate_budget_limit",
         "The most that is ever left: half of what the venue allows in its window.",
         ["budget"],
-        {name: budget.full for name, budget in traffic.budgets.items()},
+        {"requests": traffic.budget.full},
     )
 
 

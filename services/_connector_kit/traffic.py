@@ -28,13 +28,13 @@ OUTCOMES = ("ok", "transient", "rate_limited", "rejected", "key_refused")
 
 
 class Traffic:
-    """One venue's: its sockets by kind, its requests by outcome, its budgets by name."""
+    """One venue's: its sockets by kind, its requests by outcome, and what may still be asked."""
 
     def __init__(self, budget: RateBudget) -> None:
         self.market = SocketTraffic()
         self.account = SocketTraffic()
         self.requests = dict.fromkeys(OUTCOMES, 0)
-        self.budgets = {"requests": budget}
+        self.budget = budget
 
     @contextmanager
     def request(self) -> Iterator[None]:

@@ -32,6 +32,5 @@ def assemble(
     validity = round(settings.order_validity * 1000)
     orders = BinanceOrders(rest, binance.budget, clock, gate, instruments, validity, key.known)
     trades_budget = RateBudget(TRADES_WEIGHT_A_MINUTE)
-    traffic.budgets["trades"] = trades_budget
     account = BinanceAccount(rest, clock, settings, fixed, trades_budget, traffic.account)
     return Trading(orders, account, clock, rest.milliseconds, key.check)
