@@ -5,9 +5,13 @@
 * RejectedError           the exchange said no: asking again won't help
 * FeedStoppedError        this part can't go on (bad key, account disabled): stop it and say so
 * FatalError              the service can't go on: stop it
+
+They carry the exchange's words into logs, pages and streams: without our secrets, which it may have
+said back.
 """
 
 from services._runtime.lifecycle import FatalError
+from services._runtime.redaction import redact
 from services._runtime.supervise import TransientError
 
 __all__ = ["FatalError", "FeedStoppedError", "RateLimitedError", "RejectedError", "TransientError"]
@@ -21,9 +25,12 @@ class RejectedError(Exception):
     """The exchange answered no. `code` is its own code for why."""
 
     def __init__(self, message: str, *, code: str = "") -> None:
-        super().__init__(message)
+        super().__init__(redact(message))
         self.code = code
 
 
 class FeedStoppedError(Exception):
     """One part of a connector can't go on; the rest may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))

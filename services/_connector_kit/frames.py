@@ -6,10 +6,13 @@ from collections.abc import Callable
 import structlog
 
 from services._connector_kit.traffic import SocketTraffic
+from services._runtime.redaction import excerpt
 
 log = structlog.get_logger()
 
 SHOWN = 200
+# Of a frame that may be a megabyte; no secret is as long.
+READ = 4096
 SHOW_EVERY = 30.0
 
 
@@ -42,6 +45,6 @@ class BadFrames:
                 "bad_frame",
                 feed=self._feed,
                 count=self.count,
-                error=str(error)[:SHOWN],
-                frame=frame[:SHOWN].decode("utf-8", "replace"),
+                error=excerpt(error, SHOWN),
+                frame=excerpt(frame[:READ].decode("utf-8", "replace"), SHOWN),
             )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from services._connector_kit.traffic import SocketTraffic
+from services._runtime.redaction import excerpt
 from services._runtime.supervise import TransientError
 
 CONNECT_TIMEOUT = 5.0
@@ -148,4 +149,4 @@ async def open_socket(
 
 
 def _one_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else error.__class__.__name__
+    return excerpt(str(error).splitlines()[0]) if str(error) else error.__class__.__name__

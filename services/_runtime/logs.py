@@ -8,7 +8,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
-from services._runtime.redaction import redact
+from services._runtime.redaction import excerpt, redact
 
 # Of a longer text in a line, this much is shown: what comes over the wire has no length.
 MOST_SHOWN = 2000
@@ -75,8 +75,7 @@ def _shorten(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 def _short(value: Any) -> Any:
     if isinstance(value, str) and len(value) > MOST_SHOWN:
-        # Hidden before it is cut: half a secret isn't recognised.
-        return f"{redact(value)[:MOST_SHOWN]}... ({len(value)} characters)"
+        return f"{excerpt(value, MOST_SHOWN)}... ({len(value)} characters)"
     if isinstance(value, list):
         return [_short(each) for each in value]
     if isinstance(value, dict):

@@ -12,10 +12,14 @@ from itertools import permutations
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[secret]"
+# Of what an exchange says, this much is told.
+MOST_SHOWN = 200
 # What is shorter may be a word that stands in every other line.
 SHORTEST = 6
 
-_known: re.Pattern[str] | None = None
+# A signed request can be sent again by whoever reads it, while its window is open.
+_SIGNATURE = r"(?<=signature)(\W{1,6})[0-9A-Fa-f]{32,}"
+_known = re.compile(_SIGNATURE)
 
 
 def keep(secrets: Iterable[str]) -> None:
@@ -23,12 +27,17 @@ def keep(secrets: Iterable[str]) -> None:
     global _known  # noqa: PLW0603 - what is secret is so for the whole process
     forms = _forms({secret for secret in secrets if len(secret) >= SHORTEST})
     longest_first = sorted(forms, key=len, reverse=True)
-    _known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+    _known = re.compile("|".join([*map(re.escape, longest_first), _SIGNATURE]))
 
 
 def redact(text: str) -> str:
-    """*text* with each secret hidden. Before it is cut: half a secret isn't recognised."""
-    return _known.sub(HIDDEN, text) if _known else text
+    """*text* with each secret hidden, and the signature of each request."""
+    return _known.sub(lambda found: (found[1] or "") + HIDDEN, text)
+
+
+def excerpt(text: object, most: int = MOST_SHOWN) -> str:
+    """The beginning of what somebody else wrote. Hidden first: half a secret isn't recognised."""
+    return redact(str(text))[:most]
 
 
 def _forms(secrets: set[str]) -> set[str]:

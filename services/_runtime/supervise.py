@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import structlog
 
+from services._runtime.redaction import redact
+
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -20,7 +22,7 @@ class TransientError(Exception):
     """Something that may pass: wait at least `retry_after` seconds, then try again."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
-        super().__init__(message)
+        super().__init__(redact(message))
         self.retry_after = retry_after
 
 

@@ -22,6 +22,7 @@ from services._connector_kit.orders.ledger import Balance, Trace
 from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
+from services._runtime.redaction import excerpt
 from services._runtime.supervise import first_fault, keep_alive
 from services.binance_connector import translate_orders
 from services.binance_connector.rest import BAD_KEY, TRADES_WEIGHT, SignedRest, signature
@@ -224,7 +225,8 @@ class _Session:
                 log.debug("account_event_ignored", kind=str(other)[:50])
 
     def _refused(self, error: Mapping[str, Any]) -> None:
-        message = f"Binance refused the account stream: {error.get('code')} {error.get('msg')}"
+        said = excerpt(f"{error.get('code')} {error.get('msg')}")
+        message = f"Binance refused the account stream: {said}"
         if error.get("code") in BAD_KEY:
             raise FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
         raise TransientError(message)

@@ -28,6 +28,7 @@ from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
 from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
+from services._runtime.redaction import excerpt
 from services.binance_connector import translate
 from services.binance_connector.feed import stream_market_data
 from services.binance_connector.rest import BAD_KEY, RETRY_AFTER
@@ -37,7 +38,6 @@ from services.binance_connector.trading import assemble
 T = TypeVar("T")
 
 REQUEST_TIMEOUT = 10.0
-SHOWN = 200
 # REQUEST_WEIGHT a minute, https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits
 WEIGHT_A_MINUTE = 6000
 INVALID_SYMBOL = -1121
@@ -141,15 +141,15 @@ class Binance:
         except BinanceAPIException as e:
             raise self._sorted(e) from e
         except (aiohttp.ClientError, OSError, TimeoutError) as e:
-            raise TransientError(f"no answer from Binance: {e!r}"[:SHOWN]) from e
+            raise TransientError(excerpt(f"no answer from Binance: {e!r}")) from e
         except (BinanceRequestException, ValueError, AttributeError) as e:
             # No JSON, no text, or (AttributeError) an error answer that is JSON but no object.
-            raise TransientError(f"an answer of Binance can't be read: {e!r}"[:SHOWN]) from e
+            raise TransientError(excerpt(f"an answer of Binance can't be read: {e!r}")) from e
 
     def _sorted(self, error: BinanceAPIException) -> Exception:
         status = error.status_code
         # Without a code it isn't Binance that answers, but something in front of it.
-        text = f"{error.code} {error.message}"[:SHOWN] if error.code else "nothing it documents"
+        text = excerpt(f"{error.code} {error.message}") if error.code else "nothing it documents"
         message = f"Binance answered {status}: {text}"
         if status in (418, 429):
             wait = retry_after(error.response.headers.get("Retry-After"), RETRY_AFTER)
@@ -166,7 +166,7 @@ def _translated(function: Callable[[Any], T], answer: Any) -> T:
     try:
         return function(answer)
     except ValueError as e:
-        raise TransientError(f"an answer of Binance can't be read: {e}") from e
+        raise TransientError(excerpt(f"an answer of Binance can't be read: {e}")) from e
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from services._connector_kit.orders.ports import (
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import size
 from services._connector_kit.rate_limit import Priority, RateBudget
+from services._runtime.redaction import excerpt
 from services.binance_connector import translate_orders
 from services.binance_connector.rest import BAD_TIME, SignedRest
 
@@ -112,7 +113,7 @@ class BinanceOrders:
         try:
             status, answer = await self._rest.post_once("order", params, POST_TIMEOUT)
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as e:
-            return Unclear(f"no answer that can be read: {e!r}"[:200])
+            return Unclear(excerpt(f"no answer that can be read: {e!r}"))
         outcome = _outcome(status, answer)
         if isinstance(outcome, Unclear) and BAD_TIME in outcome.message:
             self._clock.doubt()
@@ -152,10 +153,10 @@ def _outcome(status: int, answer: Any) -> PlaceOutcome:
         try:
             return Placed(translate_orders.venue_order(answer))
         except (KeyError, ValueError) as e:
-            return Unclear(f"an answer that can't be read: {e!r}"[:200])
-    code, message = answer.get("code"), str(answer.get("msg", ""))[:200]
+            return Unclear(excerpt(f"an answer that can't be read: {e!r}"))
+    code, message = answer.get("code"), excerpt(answer.get("msg", ""))
     definitive = type(code) is int and code in DEFINITIVE and not message.startswith(DUPLICATE)
     if 400 <= status < 500 and definitive:
         reason = "rate_limited" if code in (-1003, -1015) else "exchange_rejected"
         return Refused(reason, f"Binance: {code} {message}")
-    return Unclear(f"HTTP {status}: {str(code)[:20]} {message}")
+    return Unclear(f"HTTP {status}: {excerpt(code, 20)} {message}")

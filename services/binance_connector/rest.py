@@ -17,6 +17,7 @@ from services._connector_kit.orders.bookkeeping import Fill, Report
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
+from services._runtime.redaction import excerpt
 from services.binance_connector import translate_orders
 from services.binance_connector.settings import BinanceSettings
 
@@ -270,4 +271,4 @@ def _read(read: Callable[[], T]) -> T:
     try:
         return read()
     except (KeyError, TypeError, ValueError, ArithmeticError) as e:
-        raise TransientError(f"an answer of Binance can't be read: {e!r}") from e
+        raise TransientError(excerpt(f"an answer of Binance can't be read: {e!r}")) from e

@@ -30,6 +30,7 @@ from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
 from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
+from services._runtime.redaction import excerpt
 from services.luno_connector import translate
 from services.luno_connector.orders import PostError
 from services.luno_connector.polling import poll_market_data
@@ -59,7 +60,7 @@ class _HTTPStatusError(Exception):
     def __init__(self, response: requests.Response) -> None:
         self.status = response.status_code
         self.retry_after = response.headers.get("Retry-After", "")
-        super().__init__(f"HTTP {self.status} {response.text[:200]!r}")
+        super().__init__(f"HTTP {self.status} {excerpt(response.text)!r}")
 
     def posted(self) -> Exception:
         """What it says about an order: nothing, but where Luno didn't look at it at all."""
@@ -157,11 +158,11 @@ class Luno:
                 self.budget.pause(retry_after(e.retry_after, RETRY_AFTER))
             raise e.posted() from e
         except APIError as e:
-            raise PostError(str(e.code), str(e.message)) from e
+            raise PostError(str(e.code), excerpt(e.message)) from e
         except OSError:
             raise  # requests' own errors are OSErrors
         except Exception as e:
-            raise OSError(f"an answer that can't be read: {e}"[:200]) from e
+            raise OSError(excerpt(f"an answer that can't be read: {e}")) from e
 
     async def call(self, request: Callable[[], Any], priority: Priority = Priority.DATA) -> Any:
         """Send one request that may be repeated safely, within the budget.
@@ -202,20 +203,21 @@ def _sorted_errors(request: Callable[[], T]) -> T:
     except requests.RequestException as e:
         raise TransientError(f"no answer from Luno: {e.__class__.__name__}") from e
     except APIError as e:
+        said = excerpt(f"{e.code}: {e.message}")
         if e.code in BAD_KEY:
-            raise FeedStoppedError(f"Luno refused the key: {e.code} {e.message}") from e
+            raise FeedStoppedError(f"Luno refused the key: {said}") from e
         if e.code in TRANSIENT:
-            raise TransientError(f"Luno answered {e.code}: {e.message}") from e
-        raise RejectedError(f"Luno answered {e.code}: {e.message}", code=str(e.code)) from e
+            raise TransientError(f"Luno answered {said}") from e
+        raise RejectedError(f"Luno answered {said}", code=str(e.code)) from e
     except Exception as e:
-        raise TransientError(f"an answer of Luno can't be read: {e}") from e
+        raise TransientError(excerpt(f"an answer of Luno can't be read: {e}")) from e
 
 
 def _translated(function: Callable[[Any], T], answer: Any) -> T:
     try:
         return function(answer)
     except ValueError as e:
-        raise TransientError(f"an answer of Luno can't be read: {e}") from e
+        raise TransientError(excerpt(f"an answer of Luno can't be read: {e}")) from e
 
 
 @asynccontextmanager

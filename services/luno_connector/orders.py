@@ -20,6 +20,7 @@ from services._connector_kit.orders.ports import (
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import rounded, size, text
 from services._connector_kit.rate_limit import Priority, RateBudget
+from services._runtime.redaction import excerpt
 from services.luno_connector import translate_orders
 
 UNKNOWN_ORDER = "ErrOrderNotFound"
@@ -184,11 +185,11 @@ class LunoOrders:
                 )
         except PostError as e:
             if e.code not in DEFINITIVE:
-                return Unclear(f"{e.code}: {e}"[:200])
+                return Unclear(excerpt(f"{e.code}: {e}"))
             reason = "rate_limited" if e.code == "ErrTooManyRequests" else "exchange_rejected"
-            return Refused(reason, f"Luno: {e.code} {str(e)[:200]}")
+            return Refused(reason, f"Luno: {excerpt(e.code, 50)} {excerpt(e)}")
         except OSError as e:
-            return Unclear(f"no answer that can be read: {e!r}"[:200])
+            return Unclear(excerpt(f"no answer that can be read: {e!r}"))
         return Placed(VenueOrder(order_id, record.client_order_id, "0"))
 
     async def find(self, record: Record) -> VenueOrder | None:

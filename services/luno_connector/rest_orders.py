@@ -10,6 +10,7 @@ from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority, RateBudget
+from services._runtime.redaction import excerpt
 from services.luno_connector import translate_orders
 from services.luno_connector.orders import UNKNOWN_ORDER
 
@@ -59,7 +60,7 @@ class OrderRest:
         answer = await self._luno.send_once(request)
         order_id = answer.get("order_id") if isinstance(answer, dict) else None
         if not isinstance(order_id, str) or not order_id:
-            raise OSError(f"an answer without an order id: {str(answer)[:100]}")
+            raise OSError(f"an answer without an order id: {excerpt(answer, 100)}")
         return order_id
 
     async def order(self, client_order_id: str) -> VenueOrder:
@@ -156,4 +157,4 @@ def _read(read: Callable[[], T]) -> T:
     try:
         return read()
     except (KeyError, TypeError, ValueError, ArithmeticError) as e:
-        raise TransientError(f"an answer of Luno can't be read: {e!r}") from e
+        raise TransientError(excerpt(f"an answer of Luno can't be read: {e!r}")) from e

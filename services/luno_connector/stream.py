@@ -19,6 +19,7 @@ from services._connector_kit.market_data.order_book import (
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
+from services._runtime.redaction import excerpt
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
 from services.luno_connector.polling import poll_market_data
@@ -215,7 +216,7 @@ class PairFeed:
 
 def refusal(code: str, message: str) -> TransientError | FeedStoppedError:
     """What an error frame means: some pass, some don't."""
-    text = f"Luno refused the stream: {code} {message}"
+    text = f"Luno refused the stream: {excerpt(f'{code} {message}')}"
     if code.startswith(BAD_KEY):
         return FeedStoppedError(f"{text}; check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY")
     return FeedStoppedError(text) if code == UNKNOWN_PAIR else TransientError(text)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services._runtime import redaction
-from services._runtime.redaction import HIDDEN, keep, redact
+from services._runtime.redaction import HIDDEN, excerpt, keep, redact
 
 SECRET = 'pa/ss "w\u00f6rd"+1'
 
@@ -65,3 +65,20 @@ def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
     keep([secret])
     shown = redact(before + secret + after)
     assert secret not in shown.replace(HIDDEN, "\n") or secret in HIDDEN
+
+
+@pytest.mark.parametrize("known", [[], [SECRET]])
+def test_a_signature_is_hidden(known: list[str]) -> None:
+    """In a URL, and in JSON; the request before it stays readable."""
+    keep(known)
+    signature = "0123456789abcdefABCDEF" * 3
+    url = f"GET /api/v3/order?symbol=BTCUSDT&signature={signature}"
+    assert redact(url) == f"GET /api/v3/order?symbol=BTCUSDT&signature={HIDDEN}"
+    assert redact(json.dumps({"signature": signature})) == json.dumps({"signature": HIDDEN})
+
+
+def test_an_excerpt_holds_no_half_of_a_secret() -> None:
+    """It is hidden first, and cut then."""
+    keep([SECRET])
+    assert excerpt("x" * 195 + SECRET) == "x" * 195 + HIDDEN[:5]
+    assert excerpt(ValueError(SECRET), 20) == HIDDEN
