@@ -65,6 +65,7 @@ class OrderCounts:
         self.dead_letters = Counter(dict.fromkeys(OUTCOMES, 0))
         self.ghosts = 0
         self.open: dict[str, str] = {}  # symbol by order id
+        self._symbols: set[str] = set()  # of which an order was told
         self._milliseconds = milliseconds
         self._unknown: dict[str, int] = {}  # when it was claimed, by entry
         self._venue_answered: dict[str, float] = {}  # when, by entry
@@ -128,6 +129,7 @@ class OrderCounts:
 
     def told(self, event: OrderStatusUpdateEvent, *, closed: bool, timed: bool) -> None:
         """An order's status is in Redis; *timed* where its fills have the venue's own time."""
+        self._symbols.add(event.symbol)
         if closed:
             self.open.pop(event.order_id, None)
         else:
@@ -180,7 +182,7 @@ class OrderCounts:
             "orders_open",
             "Open orders, as far as they were told.",
             ["symbol"],
-            Counter(self.open.values()),
+            dict.fromkeys(self._symbols, 0) | Counter(self.open.values()),
         )
         yield from self._hops.collect()
         yield from self._fills.collect()

@@ -42,7 +42,7 @@ async def test_a_fill_is_timed_from_the_venue_to_redis(desk: TradingDesk) -> Non
         await desk.status(await desk.order(), "filled")
         found = await counted(desk, "fill_seconds_count")
         assert found["fill_seconds_sum",] < 20
-        assert ("orders_open", desk.market.symbol) not in found
+        await shows(desk.health_port, "orders_open", desk.market.symbol, is_=lambda n: n == 0)
 
 
 async def test_an_order_that_nobody_knows_of_is_counted_until_its_outcome_is_known(

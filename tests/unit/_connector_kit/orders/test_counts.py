@@ -174,7 +174,7 @@ def test_open_orders_are_those_whose_last_status_was_no_end(
         last[order_id] = (symbol, closed)
     still_open = [symbol for symbol, closed in last.values() if not closed]
     found = {key[1]: n for key, n in numbers(counts.metrics()).items() if key[0] == "orders_open"}
-    assert found == {symbol: still_open.count(symbol) for symbol in still_open}
+    assert found == {symbol: still_open.count(symbol) for _, symbol, _ in told}
 
 
 def test_unknown_is_an_answer_too_and_ends_the_hop_to_redis() -> None:
