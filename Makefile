@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit check-alerts test-recorded test-luno-frames simulate chaos halt resume check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit check-alerts test-recorded test-luno-frames simulate chaos fuzz halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -76,6 +76,9 @@ simulate: setup  ## the order core in simulated worlds: WORLDS=200000 SEED=0, or
 chaos: setup  ## connectors and bot, killed and killed again: RUNS=700 BOT_RUNS=200 SEED=0 JOBS=4; ONLY="17 23"
 	$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY),--runs $(or $(RUNS),40) --seed $(or $(SEED),0)) --jobs $(or $(JOBS),4)
 	$(if $(ONLY),,$(BIN)/python -m tests.chaos_bot --runs $(or $(BOT_RUNS),200) --seed $(or $(SEED),0) --jobs $(or $(JOBS),4))
+
+fuzz: setup  ## bad commands, messages and HTTP, at length: EXAMPLES=100000 SEED=0
+	$(BIN)/python -m tests.fuzz --examples $(or $(EXAMPLES),20000) --seed $(or $(SEED),0)
 
 halt: setup  ## stop all new orders, and cancel what is open: REASON="prices look wrong", REDIS_URL=...
 	@$(BIN)/python -m services.tradectl halt "$$REASON"

@@ -88,14 +88,20 @@ def event_messages(client_order_id: str) -> dict[str, dict[str, Any]]:
     return {**messages, INDICATOR: value.model_dump(mode="json")}
 
 
-async def flood(redis: Any, wanted: Mapping[str, dict[str, Any]], count: int, start: int) -> None:
-    """Garbage, faults one by one, and *count* drawn messages into every stream of *wanted*."""
+async def flood(
+    redis: Any,
+    wanted: Mapping[str, dict[str, Any]],
+    count: int,
+    start: int,
+    *,
+    faults: bool = True,
+) -> None:
+    """*count* drawn messages into every stream of *wanted*; garbage and single faults first."""
     for number, (stream, fields) in enumerate(wanted.items()):
-        faults = [{b"data": data} for data in _faults(fields)]
-        strategy = _like(fields)
-        random = [{b"data": data} for data in drawn(strategy, count, start + number)]
+        known = [*GARBAGE, *({b"data": data} for data in _faults(fields))] if faults else []
+        random = [{b"data": data} for data in drawn(_like(fields), count, start + number)]
         async with redis.pipeline(transaction=False) as pipe:
-            for entry in [*GARBAGE, *faults, *random]:
+            for entry in [*known, *random]:
                 pipe.xadd(stream, entry)
             await pipe.execute()
 

@@ -5,38 +5,11 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
-from common_models import OrderResponseEvent, PlaceOrderCommand
-from services._connector_kit.orders.answers import unreadable
-from services._connector_kit.orders.parse import UnreadableError, parse
-from services._connector_kit.orders.ports import Entry
-from services._connector_kit.orders.requests import COMMANDS
 from tests.fuzz.corpus import IDS, corpus, good, messages
+from tests.fuzz.reading import MODELS, refusal
 
-MODELS: dict[str, type[BaseModel]] = {"place_order": PlaceOrderCommand, **COMMANDS}
-LONGEST_REFUSAL = 1000
-
-
-def refusal(command: str, data: bytes) -> UnreadableError | None:
-    """Why *data* is refused, told so that it can be shown; None where it is a good command."""
-    defaults = {IDS[command]: "x1-0"}
-    if command == "request_balance":
-        defaults["exchange"] = "binance"
-    try:
-        read = parse(MODELS[command], data, defaults)
-    except UnreadableError as error:
-        said = str(error)
-        assert said
-        assert said.isprintable(), said
-        assert len(said) <= LONGEST_REFUSAL, said
-        entry = Entry(command, "1-0", data, redelivered=False)
-        answer = unreadable(error.fields, entry, said, 1_700_000_000_000)
-        assert OrderResponseEvent.model_validate_json(answer).status == "rejected"
-        return error
-    again = MODELS[command].model_validate_json(read.model_dump_json())
-    assert again == read
-    return None
+LIKE = {command: messages(good(command, "BTC/USDT", "drawn")) for command in IDS}
 
 
 def test_every_command_stream_is_fuzzed() -> None:
@@ -62,8 +35,8 @@ def test_each_fault_is_refused_by_its_name(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", IDS)
-@settings(max_examples=500)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_any_message_is_read_or_refused(command: str, data: st.DataObject) -> None:
     """Nothing but a refusal is ever raised, and it can be shown on one line."""
-    refusal(command, data.draw(messages(good(command, "BTC/USDT", "drawn"))))
+    refusal(command, data.draw(LIKE[command]))
