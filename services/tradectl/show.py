@@ -20,6 +20,8 @@ DOUBTFUL = frozenset({"warn", "unknown", "syncing", "partially_filled"})
 
 def clean(text: str) -> str:
     """*text* without anything that a terminal would obey."""
+    if text.isprintable():  # nearly always, and a text may have megabytes
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.commands import give_corpus, give_drawn, still_fine
+from tests.integration.tradectl.hand import tradectl
 from tests.support.trading import MARKETS, TradingDesk, trading_desk
 
 DRAWN = 60
+# What a person does who wonders: nothing of all that steers the terminal.
+LOOKS = (
+    ("dead-letters", "list"),
+    ("dead-letters", "list", "--json"),
+    ("tail", "*", "--from", "all", "--no-follow"),
+    ("orders",),
+)
 
 
 @pytest.fixture(params=MARKETS, ids=lambda market: market.venue.name)
@@ -24,3 +32,7 @@ async def test_no_bad_command_harms_a_connector(desk: TradingDesk) -> None:
         await give_corpus(desk, service)
         await give_drawn(desk, service, DRAWN, start=1)
         await still_fine(desk, service)
+    for arguments in LOOKS:
+        shown = await tradectl(desk.redis_url, *arguments)
+        assert shown.code == 0, shown
+        assert "\x1b" not in shown.out

@@ -18,6 +18,8 @@ log = structlog.get_logger()
 LOOK_EVERY = 1.0
 # An order that is still open is cancelled again after so many seconds.
 AGAIN_AFTER = 10.0
+# Milliseconds since 1970 have 13; what is longer is no time.
+MOST_DIGITS = 15
 
 
 class OpenOrders(Protocol):
@@ -43,7 +45,7 @@ async def silent_for(redis: Redis) -> float | None:
         TransientError: Redis is in trouble.
     """
     told: Any = await reading(redis.get(BOT_HEARTBEAT))
-    if told is None or not told.isdigit():
+    if told is None or not told.isdigit() or len(told) > MOST_DIGITS:
         return None
     seconds, microseconds = await reading(redis.time())
     return float(seconds + microseconds / 1e6 - int(told) / 1000)
