@@ -1,6 +1,7 @@
 """`/health` (it lives), `/ready` (it really works, or why not) and `/metrics`, over HTTP."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from typing import Any, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from services._runtime.lifecycle import FatalError
@@ -126,6 +128,7 @@ async def health_server(
     app = web.Application()
     routes = {"/health": health, "/ready": ready, "/metrics": page}
     app.add_routes([web.get(path, answer) for path, answer in routes.items()])
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -149,6 +152,12 @@ async def health_server(
             server.close()
     finally:
         await runner.cleanup()
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """False for what was no HTTP: it is answered with a 400, and may come by the thousand."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:

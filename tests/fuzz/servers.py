@@ -74,6 +74,7 @@ async def give_requests(servers: dict[str, Server], count: int, start: int) -> N
                 check(request, answer)
             assert await server.answers(), name
         assert peak_memory(server.service) < MOST_MEMORY
+        assert "Error handling request" not in server.service.log.read_text(), name
 
 
 async def keep_connections(servers: dict[str, Server]) -> None:
