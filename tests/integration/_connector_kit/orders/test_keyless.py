@@ -34,7 +34,7 @@ async def desk(server: RedisServer, redis: Redis) -> AsyncIterator[None]:
         bus = RedisBus(client, NAME, ("place_order",), "one")
         placing = KeylessPlacing(NoCredentials(), journal, clock)
         running = asyncio.create_task(
-            OrderDesk(bus, placing, clock, DeskWaits(own_pending=0.05, settle=0.1)).run()
+            OrderDesk(bus, placing, clock, DeskWaits(settle=0.1)).run()
         )
         try:
             yield
