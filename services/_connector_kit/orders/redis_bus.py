@@ -19,6 +19,8 @@ from services._runtime.redis_line import Command, ask_all
 BATCH = 10
 # More than can be under way at once, so that what was left lying is always among them.
 PENDING_BATCH = 200
+# A command may be as large as Redis takes: of what lies there no more is read at once.
+PENDING_BYTES = 16 << 20
 # Longer than any legal handling: the validity of a request, the margin after it and the misses.
 TAKE_OVER_AFTER_MS = 60_000
 LEASE_MS = 10_000
@@ -119,20 +121,34 @@ class RedisBus:
 
     async def own_pending(self) -> Sequence[Entry]:
         """What this consumer read and has not acknowledged, oldest first."""
-        return await self._read("0", count=PENDING_BATCH, block=None)
+        return [entry for stream in self._streams for entry in await self._left_in(stream)]
+
+    async def _left_in(self, stream: str) -> list[Entry]:
+        """A page at a time, until there are enough of them, or enough bytes."""
+        found: list[Entry] = []
+        position, size = "0", 0
+        while len(found) < PENDING_BATCH and size < PENDING_BYTES:
+            page = await self._read({stream: position}, redelivered=True)
+            found += page
+            if len(page) < BATCH:
+                break
+            position = page[-1].entry_id
+            size += sum(len(entry.data) for entry in page)
+        return found
 
     async def new_entries(self) -> Sequence[Entry]:
         """What nobody read yet; waits up to `BLOCK_MS` for the first."""
-        return await self._read(">", count=BATCH, block=BLOCK_MS)
+        return await self._read(dict.fromkeys(self._streams, ">"), block=BLOCK_MS)
 
-    async def _read(self, position: str, *, count: int, block: int | None) -> list[Entry]:
-        streams = dict.fromkeys(self._streams, position)
+    async def _read(
+        self, positions: dict[str, str], *, block: int | None = None, redelivered: bool = False
+    ) -> list[Entry]:
         reply = await self._call(
             self._redis.xreadgroup,
             self._connector,
             self._consumer,
-            streams,
-            count=count,
+            positions,
+            count=BATCH,
             block=block,
         )
         self._read_at = monotonic()
@@ -140,7 +156,7 @@ class RedisBus:
         return [
             entry
             for stream, entries in (found or {}).items()
-            for entry in self._entries(stream.decode(), _flat(entries), position != ">")
+            for entry in self._entries(stream.decode(), _flat(entries), redelivered)
         ]
 
     async def take_over(self) -> Sequence[Entry]:
