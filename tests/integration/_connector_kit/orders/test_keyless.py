@@ -33,9 +33,7 @@ async def desk(server: RedisServer, redis: Redis) -> AsyncIterator[None]:
     async with open_redis(server.url, "orders", single=True) as client:
         bus = RedisBus(client, NAME, ("place_order",), "one")
         placing = KeylessPlacing(NoCredentials(), journal, clock)
-        running = asyncio.create_task(
-            OrderDesk(bus, placing, clock, DeskWaits(settle=0.1)).run()
-        )
+        running = asyncio.create_task(OrderDesk(bus, placing, clock, DeskWaits(settle=0.1)).run())
         try:
             yield
         finally:

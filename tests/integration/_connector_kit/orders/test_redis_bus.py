@@ -107,6 +107,38 @@ async def test_what_was_read_and_not_acknowledged_comes_again(buses: Buses, redi
     assert await again.own_pending() == []
 
 
+async def test_many_that_lie_there_come_all_at_once_in_their_order(
+    buses: Buses, redis: Redis
+) -> None:
+    """More than a page, of several streams: so that one that is stuck hides none behind it."""
+    bus = await buses.open("one", "cancel_order", "query_order")
+    sent = {}
+    for name in ("cancel_order", "query_order"):
+        sent[name] = await send(redis, *map(str, range(33)), stream=f"{NAME}:commands:{name}")
+    read = 0
+    while read < 66:
+        read += len(await bus.new_entries())
+    left = await bus.own_pending()
+    for name, ids in sent.items():
+        assert [entry.entry_id for entry in left if entry.command == name] == ids
+
+
+async def test_huge_ones_that_lie_there_are_not_read_all_at_once(
+    buses: Buses, redis: Redis
+) -> None:
+    """Whoever left 40 MB behind hadn't the memory for it; the rest comes once these are done."""
+    bus = await buses.open()
+    sent = await send(redis, *["x" * (1 << 20)] * 40)
+    while await bus.new_entries():
+        pass
+    found: list[str] = []
+    while left := await bus.own_pending():
+        assert sum(len(entry.data) for entry in left) < 30 << 20
+        found += [entry.entry_id for entry in left]
+        await redis.xack(STREAM, NAME, *[entry.entry_id for entry in left])
+    assert found == sent
+
+
 async def test_what_another_left_lying_is_taken_over(buses: Buses, redis: Redis) -> None:
     """Once it lay there for long enough."""
     one, two = await buses.open("one"), await buses.open("two")
