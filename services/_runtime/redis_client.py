@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 CONNECT_TIMEOUT = 3.0
 # Longer than any BLOCK we send: a BLOCK that outlasts it is a loop of hidden time-outs.
@@ -17,22 +18,25 @@ BLOCK_MS = 2000
 
 
 class _Cancellable:
-    """A connection that notices being cancelled while it sends.
+    """A connection whose sending can be cancelled.
 
-    redis-py sends with `asyncio.wait_for`, which on Python 3.11 may swallow a cancellation that
-    comes just as the sending ends; the task would then run on for ever.
+    redis-py sends with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes
+    just as the sending ends; the task would then run on for ever. `asyncio.timeout` doesn't.
     """
 
+    socket_timeout: float | None
+
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
-        """As redis-py does it, but a cancellation that came meanwhile is raised."""
-        task = asyncio.current_task()
-        before = task.cancelling() if task else 0
+        """As redis-py does it, but for the way it waits."""
         parent: Any = super()
-        await parent.send_packed_command(*args, **kwargs)
-        if task and task.cancelling() > before:
-            connection: Any = self
-            await connection.disconnect(nowait=True)  # the reply would be taken for another's
-            raise asyncio.CancelledError
+        seconds, self.socket_timeout = self.socket_timeout, None  # then it doesn't `wait_for`
+        try:
+            async with asyncio.timeout(seconds):
+                await parent.send_packed_command(*args, **kwargs)
+        except TimeoutError:
+            raise RedisTimeoutError("Timeout writing to socket") from None
+        finally:
+            self.socket_timeout = seconds
 
 
 @asynccontextmanager

@@ -21,3 +21,21 @@ async def test_a_cancellation_is_never_swallowed(redis: Redis) -> None:
         assert done, f"still running, cancelled after {steps} steps"
         assert task.cancelled()
     assert await redis.ping()
+
+
+async def test_a_cancellation_that_comes_while_the_task_runs_is_not_swallowed(
+    redis: Redis,
+) -> None:
+    """As Ctrl-C brings one: not while it waits, but just before."""
+
+    async def talk() -> None:
+        await redis.ping()
+        task.cancel()
+        while True:
+            await redis.ping()
+
+    task = asyncio.create_task(talk())
+    done, _ = await asyncio.wait([task], timeout=5.0)
+    assert done
+    assert task.cancelled()
+    assert await redis.ping()

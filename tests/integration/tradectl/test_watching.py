@@ -99,11 +99,8 @@ async def test_what_comes_is_shown_as_it_comes_also_from_streams_that_are_new(
         await redis.xadd("indicators:rsi_14:binance:BTCUSDT", {"data": value})
         while b"indicators:rsi_14" not in (line := await process.stdout.readline()):
             assert b"2000-0" not in line
-        end = asyncio.ensure_future(ended(process))
-        while not end.done():  # as a person would, where it doesn't end at once
-            process.send_signal(signal.SIGINT)
-            await asyncio.wait([end], timeout=5)
-        assert (await end).code == 130
+        process.send_signal(signal.SIGINT)
+        assert (await ended(process)).code == 130
 
 
 async def test_a_reader_that_has_seen_enough_ends_it_quietly(
