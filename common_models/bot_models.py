@@ -12,7 +12,7 @@ class DecisionEvent(BaseModel):
     (it would have been sent, but BOT_MODE is observe), `refused` (`reason_code` and `refusal` say
     why), `answered` (an order response came: `order_status` is its status), `updated` (an order
     status came), `cancel_sent` (the command that cancels it is in its stream) or `cancel_dropped`
-    (the order ended before that).
+    (the order ended before that, or BOT_MODE is observe).
     `caused_by` are the stream entries that led here, the latest first: "<stream> <entry id>". The
     decision's id is its order's client order id: the command, its response and every status carry
     it. `command_id` is the command's entry, `told_by` the response's or the status's. `reason` is

@@ -111,7 +111,7 @@ class DecisionMaker:
             self._add(Note(self._event(order, "sent"), order, caused_at=cause.written_at))
 
     def cancel(self, wanted: Wanted, wish: Cancel, cause: Cause) -> None:
-        """Ask for the end of a strategy's open order; halted or not, that always works."""
+        """Ask for the end of a strategy's open order, halted or not; who observes only tells it."""
         order = self._sources.portfolio.pending(wanted.key)
         if order is None:
             log.info("nothing_to_cancel", strategy=wanted.key, reason=wish.reason)
@@ -120,12 +120,15 @@ class DecisionMaker:
         if now - order.cancel_asked_at < CANCEL_AGAIN_AFTER:
             return
         order.cancel_asked_at = now
-        said = {
-            "reason": wish.reason,
-            "caused_by": list(cause.chain),
-            "command_stream": _commands(order.exchange, "cancel_order"),
-        }
-        event = self._event(order, "cancel_sent").model_copy(update=said)
+        said = {"reason": wish.reason, "caused_by": list(cause.chain)}
+        if self._settings.bot_mode == "observe":  # the order is of an earlier run, that did trade
+            event = self._event(order, "cancel_dropped").model_copy(update=said)
+            self._add(Note(event, caused_at=cause.written_at))
+            return
+        stream = _commands(order.exchange, "cancel_order")
+        event = self._event(order, "cancel_sent").model_copy(
+            update={**said, "command_stream": stream}
+        )
         self._add(Note(event, to_cancel=order, caused_at=cause.written_at))
 
     def _why_not(self, wanted: Wanted, proposal: Proposal, order_id: str) -> Refusal | None:
@@ -192,7 +195,8 @@ class DecisionMaker:
                 continue
             gone = note.to_cancel
             if gone is not None and (gone.ended or gone.id in refused):
-                events.append(note.event.model_copy(update={"outcome": "cancel_dropped"}))
+                dropped = {"outcome": "cancel_dropped", "command_stream": None}
+                events.append(note.event.model_copy(update=dropped))
                 continue
             events.append(note.event)
             if note.order is not None:

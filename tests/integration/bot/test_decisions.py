@@ -65,6 +65,23 @@ async def test_a_strategy_cancels_its_order(stage: Stage, bots: StartBot) -> Non
         assert (await stage.command(2)).client_order_id != first.client_order_id
 
 
+async def test_a_bot_that_observes_sends_no_cancel_either(stage: Stage, bots: StartBot) -> None:
+    """Not even for an order of an earlier run, which traded."""
+    async with bots(FICKLE) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        first = await stage.command()
+        await stage.answer(first, "accepted")
+        await bot.decision(lambda each: each.outcome == "answered")
+        assert await bot.service.end() == 0
+    async with bots(FICKLE, BOT_MODE="observe") as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        told = await bot.decision(lambda each: each.outcome == "cancel_dropped")
+        assert (told.decision_id, told.command_stream) == (first.client_order_id, None)
+        assert await stage.cancels() == []
+
+
 async def test_an_order_that_ended_is_not_cancelled(stage: Stage, bots: StartBot) -> None:
     """There is nothing to cancel: what it wants then is another order."""
     async with bots(FICKLE) as bot:
