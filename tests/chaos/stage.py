@@ -15,8 +15,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from common_models.stream_names import CommandStream, connector, state_key
+from services._connector_kit.orders.keys import order_key
 from services._connector_kit.orders.ports import Remembered
-from services._connector_kit.orders.redis_bus import RedisBus, order_key
+from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.orders.requests import COMMANDS
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis

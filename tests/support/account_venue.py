@@ -8,6 +8,7 @@ from typing import Any
 from services._connector_kit.errors import RejectedError
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report, Status, Told, news
+from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ledger import Balance, Trace
 
 NOW = 1_700_000_000_000
@@ -135,21 +136,21 @@ class LedgerInMemory:
     """What `Ledger` does, without a Redis: virtual time needs none."""
 
     def __init__(self) -> None:
-        self.told: dict[str, Told] = {}
+        self.told: dict[OrderRef, Told] = {}
         self.events: list[tuple[str, str, float]] = []
         self.balances: list[tuple[str, float]] = []
-        self.waiting: dict[str, str] = {}
+        self.waiting: set[OrderRef] = set()
         self.at: str | None = None
         self._money: dict[str, Decimal] = {}
 
     async def tell(self, report: Report, *, again: bool = False) -> bool:
         """Note order id, status and filled quantity, where they are news."""
         await asyncio.sleep(0)
-        self.waiting.pop(report.order_id, None)
-        told = self.told.get(report.order_id)
+        self.waiting.discard(report.order)
+        told = self.told.get(report.order)
         found = news(told, report, "binance", external=False, again=again)
         if found is not None:
-            self.told[report.order_id] = found.told
+            self.told[report.order] = found.told
             event = found.event
             self.events.append((event.order_id, event.status, event.filled_quantity))
         return found is not None
@@ -157,22 +158,22 @@ class LedgerInMemory:
     async def open_orders(self) -> list[tuple[str, Told]]:
         """What was told as open."""
         await asyncio.sleep(0)
-        return [(order_id, told) for order_id, told in self.told.items() if not told.closed]
+        return [(order.order_id, told) for order, told in self.told.items() if not told.closed]
 
     async def untold(self, traces: Sequence[Trace]) -> list[Trace]:
         """Those that nothing was told of yet."""
         told = self.told
-        return [t for t in traces if t.order_id not in told or not t.in_(told[t.order_id])]
+        return [t for t in traces if t.order not in told or not t.in_(told[t.order])]
 
-    async def accepted(self) -> dict[str, str]:
+    async def accepted(self) -> set[OrderRef]:
         """What was accepted and not told."""
         await asyncio.sleep(0)
-        return dict(self.waiting)
+        return set(self.waiting)
 
-    async def forget(self, order_id: str) -> None:
+    async def forget(self, order: OrderRef) -> None:
         """Let go of it."""
-        self.told.pop(order_id, None)
-        self.waiting.pop(order_id, None)
+        self.told.pop(order, None)
+        self.waiting.discard(order)
 
     async def mark(self) -> str | None:
         """Up to where trades were compared."""

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ledger import Balance, Ledger, Trace
 from services._connector_kit.orders.ports import Clock
 from services._runtime.supervise import Trouble
@@ -99,7 +100,7 @@ class AccountDesk:
         self._on_stopped = on_stopped
         self._listener = Listener()
         self._accepted = asyncio.Event()
-        self._denied: dict[str, float] = {}
+        self._denied: dict[OrderRef, float] = {}
         self._balances_told = float("-inf")
 
     async def run(self) -> None:
@@ -150,8 +151,8 @@ class AccountDesk:
             await self._clock.sleep(STREAM_TELLS_WITHIN)
             await self._catch_up()
             try:
-                for order_id, symbol in (await self._ledger.accepted()).items():
-                    await self._look_at(symbol, order_id)
+                for order in await self._ledger.accepted():
+                    await self._look_at(order)
             except TransientError as e:
                 log.warning("accepted_not_looked_at", error=str(e))
                 self._accepted.set()
@@ -174,20 +175,19 @@ class AccountDesk:
     async def compare(self) -> None:
         """Tell what the venue knows and we have not told: orders, their fills, balances."""
         await self._catch_up()
-        open_now = {report.order_id: report for report in await self._venue.open_orders()}
-        told = dict(await self._ledger.open_orders())
-        ask = await self._ledger.accepted()
+        open_now = {report.order: report for report in await self._venue.open_orders()}
+        told = {OrderRef(t.symbol, i): t for i, t in await self._ledger.open_orders()}
+        ask = list(await self._ledger.accepted())
         mark = await self._ledger.mark()
         traded, next_mark = await self._venue.traded_since(mark)
-        for order_id, report in open_now.items():
-            known = told.get(order_id)
+        for order, report in open_now.items():
+            known = told.get(order)
             if known is None or known.filled < report.filled:
-                ask[order_id] = report.symbol
-        ask |= {i: known.symbol for i, known in told.items() if i not in open_now}
-        news = await self._ledger.untold(traded)
-        ask |= {trace.order_id: trace.symbol for trace in news}
-        seen = {order_id: await self._look_at(symbol, order_id) for order_id, symbol in ask.items()}
-        if all(seen[trace.order_id] for trace in news):
+                ask.append(order)
+        ask += [order for order in told if order not in open_now]
+        news = [trace.order for trace in await self._ledger.untold(traded)]
+        seen = {order: await self._look_at(order) for order in dict.fromkeys(ask + news)}
+        if all(seen[order] for order in news):
             await self._ledger.set_mark(next_mark)
         self._listener.balances_moved()
 
@@ -197,19 +197,21 @@ class AccountDesk:
         while not self._listener.waiting.empty() and self._clock.monotonic() < until:
             await self._clock.sleep(CATCH_UP_WITHIN / 50)
 
-    async def _look_at(self, symbol: str, order_id: str) -> bool:
+    async def _look_at(self, order: OrderRef) -> bool:
         """Ask the venue for one order, and tell what is new; False where it doesn't show it yet."""
         try:
-            report = await self._venue.report(symbol, order_id=order_id, client_order_id=None)
+            report = await self._venue.report(
+                order.symbol, order_id=order.order_id, client_order_id=None
+            )
         except RejectedError as e:
             now = self._clock.monotonic()
-            if now - self._denied.setdefault(order_id, now) < DENIED_FOR:
+            if now - self._denied.setdefault(order, now) < DENIED_FOR:
                 return False
-            log.warning("order_vanished", order_id=order_id, symbol=symbol, error=str(e))
-            await self._ledger.forget(order_id)
+            log.warning("order_vanished", **order._asdict(), error=str(e))
+            await self._ledger.forget(order)
         else:
             await self._ledger.tell(report)
-        self._denied.pop(order_id, None)
+        self._denied.pop(order, None)
         return True
 
     async def tell_balances(self, assets: Sequence[str] | None) -> None:

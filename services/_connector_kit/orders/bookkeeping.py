@@ -14,6 +14,7 @@ import msgspec
 
 from common_models import OrderStatusUpdateEvent, Trade
 from common_models.fields import Side
+from services._connector_kit.orders.keys import OrderRef
 
 Status = Literal["open", "partially_filled", "filled", "canceled", "rejected", "expired", "unknown"]
 TERMINAL = frozenset({"filled", "canceled", "rejected", "expired"})
@@ -52,6 +53,11 @@ class Report(NamedTuple):
     fills: tuple[Fill, ...] = ()
     fee: Mapping[str, Decimal] | None = None
     venue_status: str | None = None
+
+    @property
+    def order(self) -> OrderRef:
+        """Which order it is of."""
+        return OrderRef(self.symbol, self.order_id)
 
     @property
     def closed(self) -> bool:

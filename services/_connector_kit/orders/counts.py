@@ -12,6 +12,7 @@ from prometheus_client import Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from common_models import OrderStatusUpdateEvent
+from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ports import Claim, Entry
 from services._connector_kit.orders.record import Record
 from services._runtime.metrics import counters, gauges
@@ -64,7 +65,7 @@ class OrderCounts:
         self.refusals: Counter[str] = Counter()
         self.dead_letters = Counter(dict.fromkeys(OUTCOMES, 0))
         self.ghosts = 0
-        self.open: dict[str, str] = {}  # symbol by order id
+        self.open: set[OrderRef] = set()
         self._symbols: set[str] = set()  # of which an order was told
         self._milliseconds = milliseconds
         self._unknown: dict[str, int] = {}  # when it was claimed, by entry
@@ -130,10 +131,11 @@ class OrderCounts:
     def told(self, event: OrderStatusUpdateEvent, *, closed: bool, timed: bool) -> None:
         """An order's status is in Redis; *timed* where its fills have the venue's own time."""
         self._symbols.add(event.symbol)
+        order = OrderRef(event.symbol, event.order_id)
         if closed:
-            self.open.pop(event.order_id, None)
+            self.open.discard(order)
         else:
-            self.open[event.order_id] = event.symbol
+            self.open.add(order)
         if event.trades and timed:
             at = max(trade.timestamp for trade in event.trades).timestamp()
             self._fills.observe(max(0.0, self._milliseconds() / 1000 - at))
@@ -182,7 +184,7 @@ class OrderCounts:
             "orders_open",
             "Open orders, as far as they were told.",
             ["symbol"],
-            dict.fromkeys(self._symbols, 0) | Counter(self.open.values()),
+            dict.fromkeys(self._symbols, 0) | Counter(order.symbol for order in self.open),
         )
         yield from self._hops.collect()
         yield from self._fills.collect()

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from common_models.stream_names import BOT_HEARTBEAT, BOT_ORDERS
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.bookkeeping import Told
+from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ports import Clock
 from services._runtime.redis_transaction import reading
 from services._runtime.supervise import Trouble
@@ -58,7 +59,7 @@ async def watch_bot(
 
     A Redis that doesn't answer is no proof of a dead bot: then nothing is done.
     """
-    cancelled_at: dict[str, float] = {}
+    cancelled_at: dict[OrderRef, float] = {}
     dead = False
     trouble = Trouble("bot_not_watched")
     while True:
@@ -77,14 +78,15 @@ async def watch_bot(
 
 
 async def _cancel_all(
-    orders: OpenOrders, venue: Cancelling, now: float, cancelled_at: dict[str, float]
+    orders: OpenOrders, venue: Cancelling, now: float, cancelled_at: dict[OrderRef, float]
 ) -> None:
     for order_id, told in await orders.open_orders():
         if not (told.client_order_id or "").startswith(BOT_ORDERS):
             continue
-        if now - cancelled_at.get(order_id, float("-inf")) < AGAIN_AFTER:
+        order = OrderRef(told.symbol, order_id)
+        if now - cancelled_at.get(order, float("-inf")) < AGAIN_AFTER:
             continue
-        cancelled_at[order_id] = now
+        cancelled_at[order] = now
         try:
             await venue.cancel(told.symbol, order_id=order_id, client_order_id=None)
         except (TransientError, RejectedError, FeedStoppedError) as e:

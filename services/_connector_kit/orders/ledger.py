@@ -9,15 +9,24 @@ import msgspec
 from redis.asyncio import Redis
 
 from common_models import AccountBalanceEvent
-from common_models.stream_names import EventStream, state_key
+from common_models.stream_names import EventStream
 from services._connector_kit.orders.bookkeeping import News, Report, Told, news
 from services._connector_kit.orders.counts import OrderCounts
+from services._connector_kit.orders.keys import (
+    KEEP_CLOSED,
+    OrderRef,
+    accepted_key,
+    balances_key,
+    first_told_key,
+    open_key,
+    order_key,
+    told_as_key,
+    told_key,
+    trades_mark_key,
+)
 from services._connector_kit.orders.record import load
-from services._connector_kit.orders.redis_bus import order_key
 from services._runtime.failpoints import reach
 from services._runtime.redis_transaction import Change, reading, transact
-
-KEEP_CLOSED = 7 * 24 * 3600
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -27,21 +36,6 @@ class Accepted(msgspec.Struct, frozen=True):
     client_order_id: str
 
 
-def accepted_key(connector: str) -> str:
-    """A hash of `Accepted` by order id."""
-    return state_key(connector, "accepted_orders")
-
-
-def told_key(connector: str, order_id: str) -> str:
-    """Where `Told` is kept."""
-    return state_key(connector, f"told:{order_id}")
-
-
-def told_as_key(connector: str, client_order_id: str) -> str:
-    """The order id that was told with that client order id."""
-    return state_key(connector, f"told_as:{client_order_id}")
-
-
 class Trace(NamedTuple):
     """A sign that an order traded: a trade's id, or where there is none how much is filled."""
 
@@ -49,6 +43,11 @@ class Trace(NamedTuple):
     order_id: str
     trade_id: str | None
     filled: Decimal
+
+    @property
+    def order(self) -> OrderRef:
+        """Which order it is of."""
+        return OrderRef(self.symbol, self.order_id)
 
     def in_(self, told: Told) -> bool:
         """True where what was told has it already."""
@@ -97,9 +96,10 @@ class Ledger:
         self._maxlen = events_maxlen
         self._statuses = str(EventStream(connector, "order_status"))
         self._balances = str(EventStream(connector, "account_balance"))
-        self._open = state_key(connector, "open_orders")
-        self._assets = state_key(connector, "balances")
-        self._mark = state_key(connector, "trades_mark")
+        self._open = open_key(connector)
+        self._assets = balances_key(connector)
+        self._mark = trades_mark_key(connector)
+        self._accepted = accepted_key(connector)
 
     async def tell(self, report: Report, *, again: bool = False) -> bool:
         """Publish what *report* says beyond what was told; True where there was something.
@@ -109,28 +109,29 @@ class Ledger:
         Raises:
             TransientError: Redis is in trouble; telling again is safe.
         """
-        key = self._told_key(report.order_id)
-        accepted = accepted_key(self._connector)
+        order = OrderRef(report.symbol, report.order_id)
+        keys = self._told_keys(order)
 
         async def decide(change: Change) -> News | None:
-            data = change.found[0]
-            told = None if data is None else msgspec.json.decode(data, type=Told)
+            told = _read_told(order, *change.found[0])
             known, ours = await self._known(change, told, report)
-            if change.found[1] is not None:
-                change.write("HDEL", accepted, report.order_id)
+            if change.found[1][0] is not None:
+                change.write("HDEL", self._accepted, str(order))
+            if _read_accepted(order, change.found[1][1]) is not None:
+                change.write("HDEL", self._accepted, order.order_id)
             found = news(told, known, self._exchange, external=not ours, again=again)
             if found is not None:
                 self._publish(change, self._statuses, found.event.model_dump_json())
-                self._keep(change, report.order_id, found.told)
+                self._keep(change, order, found.told)
             return found
 
         reads = [
-            ("GET", key),
-            ("HGET", accepted, report.order_id),
+            ("MGET", *keys),
+            ("HMGET", self._accepted, str(order), order.order_id),
             ("GET", order_key(self._connector, report.client_order_id or "")),
         ]
         reach("before_tell")
-        found = await transact(self._redis, [key], reads, decide)
+        found = await transact(self._redis, keys, reads, decide)
         reach("after_tell")
         if found is None:
             return False
@@ -139,14 +140,18 @@ class Ledger:
         self._counts.told(found.event, closed=found.told.closed, timed=timed)
         return True
 
-    def _keep(self, change: Change, order_id: str, told: Told) -> None:
+    def _keep(self, change: Change, order: OrderRef, told: Told) -> None:
         """Remember what was told, and that its client order id is an order's."""
+        key, first_key = self._told_keys(order)
         life = ("EX", KEEP_CLOSED) if told.closed else ()
-        change.write("SET", self._told_key(order_id), msgspec.json.encode(told), *life)
-        change.write("SREM" if told.closed else "SADD", self._open, order_id)
+        change.write("SET", key, msgspec.json.encode(told), *life)
+        change.write("SREM" if told.closed else "SADD", self._open, str(order))
+        if _read_told(order, change.found[0][1]) is not None:
+            change.write("PEXPIRE", first_key, 0)
+            change.write("SREM", self._open, order.order_id)
         if told.client_order_id is not None:
             told_as = told_as_key(self._connector, told.client_order_id)
-            change.write("SET", told_as, order_id, "EX", KEEP_CLOSED)
+            change.write("SET", told_as, str(order), "EX", KEEP_CLOSED)
 
     async def _known(
         self, change: Change, told: Told | None, report: Report
@@ -156,10 +161,11 @@ class Ledger:
         Binance gives a cancelled order the client id of the cancel, Luno doesn't say how much a
         market order asked for.
         """
-        _, accepted, data = change.found
+        _, noted, data = change.found
+        accepted = _read_accepted(report.order, *noted)
         client_order_id = (
             (told and told.client_order_id)
-            or (accepted and msgspec.json.decode(accepted, type=Accepted).client_order_id)
+            or (accepted and accepted.client_order_id)
             or report.client_order_id
         )
         if client_order_id != report.client_order_id:
@@ -174,38 +180,44 @@ class Ledger:
 
     async def open_orders(self) -> list[tuple[str, Told]]:
         """The orders that were told as open, by exchange order id."""
-        ids = [order_id.decode() for order_id in await reading(self._redis.smembers(self._open))]
-        found = await reading(self._redis.mget([self._told_key(i) for i in ids])) if ids else ()
+        texts = [text.decode() for text in await reading(self._redis.smembers(self._open))]
+        keys = [self._key_of(text) for text in texts]
+        found = await reading(self._redis.mget(keys)) if keys else ()
         told = [
-            (order_id, msgspec.json.decode(data, type=Told))
-            for order_id, data in zip(ids, found, strict=True)
+            (_order_id(text), msgspec.json.decode(data, type=Told))
+            for text, data in zip(texts, found, strict=True)
             if data
         ]
-        self._counts.open = {order_id: order.symbol for order_id, order in told}
+        self._counts.open = {OrderRef(order.symbol, order_id) for order_id, order in told}
         return told
 
-    async def accepted(self) -> dict[str, str]:
-        """The orders that were accepted and of which nothing was told yet: symbol by order id."""
-        found = await reading(self._redis.hgetall(accepted_key(self._connector)))
+    async def accepted(self) -> set[OrderRef]:
+        """The orders that were accepted and of which nothing was told yet."""
+        found = await reading(self._redis.hgetall(self._accepted))
         return {
-            order_id.decode(): msgspec.json.decode(data, type=Accepted).symbol
-            for order_id, data in found.items()
+            OrderRef(msgspec.json.decode(data, type=Accepted).symbol, _order_id(text.decode()))
+            for text, data in found.items()
         }
 
-    async def forget(self, order_id: str) -> None:
+    async def forget(self, order: OrderRef) -> None:
         """The venue has no such order (a testnet that was reset): stop asking for it."""
-        await reading(self._redis.srem(self._open, order_id))
-        await reading(self._redis.hdel(accepted_key(self._connector), order_id))
+        await reading(self._redis.srem(self._open, str(order), order.order_id))
+        await reading(self._redis.hdel(self._accepted, str(order), order.order_id))
 
     async def untold(self, traces: Sequence[Trace]) -> list[Trace]:
         """Those of *traces* that nothing was told of yet."""
         if not traces:
             return []
-        found = await reading(self._redis.mget([self._told_key(t.order_id) for t in traces]))
+        keys = [key for trace in traces for key in self._told_keys(trace.order)]
+        found = await reading(self._redis.mget(keys))
+        told = [
+            _read_told(trace.order, *both)
+            for trace, both in zip(traces, zip(found[::2], found[1::2], strict=True), strict=True)
+        ]
         return [
             trace
-            for trace, data in zip(traces, found, strict=True)
-            if data is None or not trace.in_(msgspec.json.decode(data, type=Told))
+            for trace, known in zip(traces, told, strict=True)
+            if known is None or not trace.in_(known)
         ]
 
     async def mark(self) -> str | None:
@@ -258,11 +270,39 @@ class Ledger:
             timestamp=datetime.fromtimestamp(at / 1000, UTC),
         )
 
-    def _told_key(self, order_id: str) -> str:
-        return told_key(self._connector, order_id)
+    def _told_keys(self, order: OrderRef) -> list[str]:
+        """Where what was told of it is kept, and where the first release kept it."""
+        return [
+            told_key(self._connector, order),
+            first_told_key(self._connector, order.order_id),
+        ]
+
+    def _key_of(self, text: str) -> str:
+        """Where what was told is kept of an order as the set of open orders names it."""
+        order = OrderRef.parse(text)
+        if order is None:
+            return first_told_key(self._connector, text)
+        return told_key(self._connector, order)
 
     def _publish(self, change: Change, stream: str, data: str) -> None:
         change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
+
+
+def _order_id(text: str) -> str:
+    """The order id in an order's text, which the first release wrote without the symbol."""
+    return text.rpartition(" ")[2]
+
+
+def _read_told(order: OrderRef, *kept: bytes | None) -> Told | None:
+    """The first of *kept* that is of *order*: the first release kept one for all symbols."""
+    found = (msgspec.json.decode(data, type=Told) for data in kept if data is not None)
+    return next((told for told in found if told.symbol == order.symbol), None)
+
+
+def _read_accepted(order: OrderRef, *noted: bytes | None) -> Accepted | None:
+    """The same of what was noted when it was accepted."""
+    found = (msgspec.json.decode(data, type=Accepted) for data in noted if data is not None)
+    return next((accepted for accepted in found if accepted.symbol == order.symbol), None)
 
 
 def _plain(amount: Decimal) -> str:

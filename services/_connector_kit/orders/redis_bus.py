@@ -8,9 +8,10 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from common_models.stream_names import CommandStream, state_key
+from common_models.stream_names import CommandStream
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.counts import OrderCounts
+from services._connector_kit.orders.keys import lease_key, order_key, redis_key
 from services._connector_kit.orders.ports import Claim, Entry, Remembered, Server
 from services._connector_kit.orders.record import Record, dump, load
 from services._runtime.redis_client import BLOCK_MS, explain
@@ -24,11 +25,6 @@ PENDING_BYTES = 16 << 20
 # Longer than any legal handling: the validity of a request, the margin after it and the misses.
 TAKE_OVER_AFTER_MS = 60_000
 LEASE_MS = 10_000
-
-
-def order_key(connector: str, client_order_id: str) -> str:
-    """Where the journal keeps an order's record."""
-    return state_key(connector, f"order:{client_order_id}")
 
 
 class RedisBus:
@@ -98,7 +94,7 @@ class RedisBus:
 
     @property
     def _memory_key(self) -> str:
-        return state_key(self._connector, "redis")
+        return redis_key(self._connector)
 
     async def newest_entry(self) -> int:
         """When the newest entry of the command streams came in; 0 where there is none."""
@@ -111,7 +107,7 @@ class RedisBus:
 
     async def hold_lease(self) -> bool:
         """Become, or stay, the active instance; False while another one is."""
-        key = state_key(self._connector, "lease")
+        key = lease_key(self._connector)
         if await self._call(self._redis.set, key, self._consumer, nx=True, px=self._lease_ms):
             return True
         if await self._call(self._redis.get, key) != self._consumer.encode():

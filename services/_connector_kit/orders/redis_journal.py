@@ -9,19 +9,28 @@ import structlog
 from redis.asyncio import Redis
 
 from common_models import OrderResponseEvent
-from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
+from common_models.stream_names import CommandStream, DeadLetterStream, EventStream
 from services._connector_kit.orders.bookkeeping import Told
 from services._connector_kit.orders.counts import OrderCounts
-from services._connector_kit.orders.ledger import Accepted, accepted_key, told_as_key, told_key
+from services._connector_kit.orders.keys import (
+    KEEP_CLOSED,
+    OrderRef,
+    accepted_key,
+    answered_key,
+    first_told_key,
+    ghosts_key,
+    order_key,
+    told_as_key,
+    told_key,
+)
+from services._connector_kit.orders.ledger import Accepted
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import Record, dump, load
-from services._connector_kit.orders.redis_bus import order_key
 from services._runtime.redis_transaction import Change, reading, transact
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-KEEP_CLOSED = 7 * 24 * 3600
 WATCH_GHOSTS = 24 * 3600
 KEEP_ANSWERED = 24 * 3600
 
@@ -45,7 +54,7 @@ class RedisJournal:
         self._maxlen = events_maxlen
         self._responses = str(EventStream(connector, "order_response"))
         self._command_responses = str(EventStream(connector, "command_response"))
-        self._ghosts = state_key(connector, "ghosts")
+        self._ghosts = ghosts_key(connector)
         self._accepted = accepted_key(connector)
 
     async def get(self, client_order_id: str) -> Record | None:
@@ -77,8 +86,8 @@ class RedisJournal:
     async def close(self, record: Record, entry: Entry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
         key, answered = self._key(record.client_order_id), self._answered_key(entry)
-        order_id = _order_id(record)
-        told = told_key(self._connector, order_id or "")
+        order = _order(record)
+        told = told_key(self._connector, order or OrderRef("", ""))
 
         async def decide(change: Change) -> Record:
             (known, was_answered), is_told = change.found
@@ -91,8 +100,8 @@ class RedisJournal:
                     self._publish(change, self._responses, record.answer or "")
                     change.write("SET", answered, "", "EX", KEEP_ANSWERED)
                 change.write("SET", key, dump(record), "EX", KEEP_CLOSED)
-                if order_id is not None and not is_told:
-                    self._note_accepted(change, order_id, record)
+                if order is not None and not is_told:
+                    self._note_accepted(change, order, record)
                 if record.provisional:
                     change.write("ZADD", self._ghosts, record.timestamp, record.client_order_id)
             self._acknowledge(change, entry)
@@ -103,7 +112,7 @@ class RedisJournal:
         self._counts.closed(entry.entry_id)
         if record.answer and kept.answer == record.answer:  # else it was answered by another
             self._counts.answered(entry, record.answer)
-        if order_id is not None:
+        if order is not None:
             self._on_accepted()
         return kept
 
@@ -134,6 +143,7 @@ class RedisJournal:
     async def correct(self, record: Record, order: VenueOrder) -> None:
         """A ghost appeared: put the corrected record in place, once, and have its status told."""
         key = self._key(record.client_order_id)
+        ref = OrderRef(record.order.symbol, order.order_id)
 
         async def decide(change: Change) -> None:
             known, is_told = change.found
@@ -142,9 +152,9 @@ class RedisJournal:
                 change.write("SET", key, dump(record), "EX", KEEP_CLOSED)
                 change.write("ZREM", self._ghosts, record.client_order_id)
                 if not is_told:
-                    self._note_accepted(change, order.order_id, record)
+                    self._note_accepted(change, ref, record)
 
-        reads = [("GET", key), ("EXISTS", told_key(self._connector, order.order_id))]
+        reads = [("GET", key), ("EXISTS", told_key(self._connector, ref))]
         await transact(self._redis, [key], reads, decide)
         self._counts.ghosts += 1
         self._on_accepted()
@@ -154,12 +164,14 @@ class RedisJournal:
         found = await reading(self._redis.get(told_as_key(self._connector, client_order_id)))
         if found is None:
             return None
-        order_id = found.decode()
-        data = await reading(self._redis.get(told_key(self._connector, order_id)))
-        if data is None:
-            return None
-        filled = msgspec.json.decode(data, type=Told).filled
-        return VenueOrder(order_id, client_order_id, f"{filled:f}")
+        text = found.decode()
+        order = OrderRef.parse(text)
+        key = told_key(self._connector, order) if order else first_told_key(self._connector, text)
+        data = await reading(self._redis.get(key))
+        told = None if data is None else msgspec.json.decode(data, type=Told)
+        if told is None or told.client_order_id != client_order_id:
+            return None  # the venue gave its order id to another order since
+        return VenueOrder(order.order_id if order else text, client_order_id, f"{told.filled:f}")
 
     async def provisional(self) -> Sequence[Record]:
         """The records that were closed as not found less than a day ago."""
@@ -177,12 +189,12 @@ class RedisJournal:
 
     def _answered_key(self, entry: Entry) -> str:
         """Exists once an entry has its final answer."""
-        return state_key(self._connector, f"answered:{entry.command}:{entry.entry_id}")
+        return answered_key(self._connector, entry.command, entry.entry_id)
 
-    def _note_accepted(self, change: Change, order_id: str, record: Record) -> None:
+    def _note_accepted(self, change: Change, order: OrderRef, record: Record) -> None:
         """The venue has it, and nothing was told of it: the account will ask for it."""
-        noted = Accepted(record.order.symbol, record.client_order_id)
-        change.write("HSET", self._accepted, order_id, msgspec.json.encode(noted))
+        noted = Accepted(order.symbol, record.client_order_id)
+        change.write("HSET", self._accepted, str(order), msgspec.json.encode(noted))
 
     def _publish(self, change: Change, stream: str, data: str | bytes) -> None:
         change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
@@ -196,9 +208,10 @@ class _Answer(msgspec.Struct):
     order_id: str | None = None
 
 
-def _order_id(record: Record) -> str | None:
-    """The venue's id in the record's answer."""
-    return msgspec.json.decode(record.answer or "{}", type=_Answer).order_id
+def _order(record: Record) -> OrderRef | None:
+    """The venue's order that the record's answer names."""
+    order_id = msgspec.json.decode(record.answer or "{}", type=_Answer).order_id
+    return None if order_id is None else OrderRef(record.order.symbol, order_id)
 
 
 def _letter(entry: Entry, error: str) -> bytes:

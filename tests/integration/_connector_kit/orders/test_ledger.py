@@ -12,10 +12,10 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import accepted
 from services._connector_kit.orders.bookkeeping import Fill, Report, Status
 from services._connector_kit.orders.counts import OrderCounts
-from services._connector_kit.orders.ledger import Balance, Ledger
+from services._connector_kit.orders.keys import OrderRef, order_key
+from services._connector_kit.orders.ledger import Balance, Ledger, Trace
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import dump
-from services._connector_kit.orders.redis_bus import order_key
 from services._connector_kit.orders.redis_journal import RedisJournal
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
@@ -126,10 +126,10 @@ async def test_open_orders_are_kept_and_closed_ones_let_go(ledger: Ledger, redis
     assert not await ledger.tell(report())
     ((order_id, told),) = await ledger.open_orders()
     assert (order_id, told.symbol, told.filled) == ("7", "XBT/ZAR", Decimal(0))
-    assert await redis.ttl(f"{NAME}:state:told:7") == -1
+    assert await redis.ttl(f"{NAME}:state:told:XBT/ZAR:7") == -1
     assert await ledger.tell(report(filled=10, status="filled"))
     assert await ledger.open_orders() == []
-    assert 7 * 24 * 3600 - 60 < await redis.ttl(f"{NAME}:state:told:7") <= 7 * 24 * 3600
+    assert 7 * 24 * 3600 - 60 < await redis.ttl(f"{NAME}:state:told:XBT/ZAR:7") <= 7 * 24 * 3600
 
 
 async def test_open_orders_and_fills_count_as_they_are_told(redis: Redis) -> None:
@@ -182,11 +182,12 @@ async def test_an_accepted_order_is_known_before_anything_was_told(
     closed = taken.closed(accepted(taken, VenueOrder("7", "order-1", "0"), NOW))
     entry = Entry("place_order", taken.entry_id, b"", redelivered=False)
     await RedisJournal(redis, NAME, 10).close(closed, entry)
-    assert await ledger.accepted() == {"7": "BTC/USDT"}
-    await ledger.tell(report(status="canceled", client_order_id="of the cancel"))
+    assert await ledger.accepted() == {OrderRef("BTC/USDT", "7")}
+    cancel = report(status="canceled", client_order_id="of the cancel", symbol="BTC/USDT")
+    await ledger.tell(cancel)
     (event,) = await statuses(redis)
     assert (event.client_order_id, event.external) == ("order-1", False)
-    assert await ledger.accepted() == {}
+    assert await ledger.accepted() == set()
 
 
 async def test_our_record_says_how_much_a_market_order_asked_for(
@@ -202,10 +203,93 @@ async def test_our_record_says_how_much_a_market_order_asked_for(
     ]
 
 
+async def test_equal_order_ids_on_two_symbols_are_two_orders(redis: Redis) -> None:
+    """Binance numbers the orders of each symbol by themselves."""
+    counts = OrderCounts()
+    ledger = Ledger(redis, NAME, "luno", 1000, counts)
+    other: dict[str, Any] = {"symbol": "ETH/ZAR", "client_order_id": "eth"}
+    await ledger.tell(report(filled=10, status="filled"))
+    await ledger.tell(report(**other))
+    assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("ETH/ZAR", "7")]
+    assert numbers(counts.metrics())["orders_open", "ETH/ZAR"] == 1
+    traces = [Trace(s, "7", "0", Decimal(0)) for s in ("XBT/ZAR", "ETH/ZAR")]
+    assert await ledger.untold(traces) == traces[1:]
+    await ledger.tell(report(filled=1, **other))
+    assert await ledger.untold(traces) == []
+    await ledger.forget(OrderRef("XBT/ZAR", "7"))
+    assert len(await ledger.open_orders()) == 1
+    assert [
+        (e.symbol, e.client_order_id, e.status, e.filled_quantity, len(e.trades or ()))
+        for e in await statuses(redis)
+    ] == [
+        ("XBT/ZAR", "order-1", "filled", 10.0, 10),
+        ("ETH/ZAR", "eth", "open", 0.0, 0),
+        ("ETH/ZAR", "eth", "partially_filled", 1.0, 1),
+    ]
+
+
+# What the first release wrote, which kept all of an order by its id alone.
+FIRST_TOLD = (
+    '{"client_order_id":"order-1","symbol":"XBT/ZAR","status":"%s","quantity":"10","filled":"2",'
+    '"quote_filled":"200","fee":{"ZAR":"0.2"},"trade_ids":["0","1"]}'
+)
+
+
+async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Redis) -> None:
+    """Nothing is published twice; the order of another symbol is none of it."""
+    await redis.set(f"{NAME}:state:told:7", FIRST_TOLD % "partially_filled")
+    await redis.set(f"{NAME}:state:told_as:order-1", "7")
+    await redis.sadd(f"{NAME}:state:open_orders", "7")
+    journal, counts = RedisJournal(redis, NAME, 10), OrderCounts()
+    ledger = Ledger(redis, NAME, "luno", 1000, counts)
+    assert await journal.told("order-1") == VenueOrder("7", "order-1", "2")
+    assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("XBT/ZAR", "7")]
+    assert numbers(counts.metrics())["orders_open", "XBT/ZAR"] == 1
+    assert await ledger.untold([Trace("XBT/ZAR", "7", "1", Decimal(2))]) == []
+    assert not await ledger.tell(report(filled=2, status="partially_filled"))
+    await ledger.tell(report(symbol="ETH/ZAR", client_order_id="eth"))
+    await ledger.tell(report(filled=3))
+    await ledger.tell(report(filled=3, status="canceled"))
+    assert [
+        (e.client_order_id, e.status, e.filled_quantity, [t.trade_id for t in e.trades or ()])
+        for e in await statuses(redis)
+    ] == [
+        ("eth", "open", 0.0, []),
+        ("order-1", "partially_filled", 3.0, ["2"]),
+        ("order-1", "canceled", 3.0, []),
+    ]
+    assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("ETH/ZAR", "7")]
+    assert await redis.exists(f"{NAME}:state:told:7") == 0
+    assert await journal.told("order-1") == VenueOrder("7", "order-1", "3")
+
+
+async def test_a_closed_order_of_the_first_release_is_not_published_again(redis: Redis) -> None:
+    """Though it is asked for once more, as one that was accepted and not told yet."""
+    await redis.set(f"{NAME}:state:told:7", FIRST_TOLD % "canceled", ex=7 * 24 * 3600)
+    noted = '{"symbol":"XBT/ZAR","client_order_id":"order-1"}'
+    await redis.hset(f"{NAME}:state:accepted_orders", "7", noted)
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    assert await ledger.accepted() == {OrderRef("XBT/ZAR", "7")}
+    assert not await ledger.tell(report(filled=2, status="canceled"))
+    assert await ledger.accepted() == set()
+    assert await statuses(redis) == []
+
+
+async def test_what_the_first_release_accepted_keeps_its_client_order_id(redis: Redis) -> None:
+    """Though Binance shows the order under a cancel's."""
+    noted = '{"symbol":"XBT/ZAR","client_order_id":"order-1"}'
+    await redis.hset(f"{NAME}:state:accepted_orders", "7", noted)
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    await ledger.tell(report(symbol="ETH/ZAR", client_order_id="eth"))
+    await ledger.tell(report(status="canceled", client_order_id="of the cancel"))
+    assert [e.client_order_id for e in await statuses(redis)] == ["eth", "order-1"]
+    assert await ledger.accepted() == set()
+
+
 async def test_what_the_venue_never_had_is_let_go(ledger: Ledger) -> None:
     """Neither asked for nor listed any more."""
     await ledger.tell(report())
-    await ledger.forget("7")
+    await ledger.forget(OrderRef("XBT/ZAR", "7"))
     assert await ledger.open_orders() == []
 
 

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders import redis_bus
 from services._connector_kit.orders.counts import OrderCounts
+from services._connector_kit.orders.keys import order_key
 from services._connector_kit.orders.ports import Remembered
-from services._connector_kit.orders.redis_bus import RedisBus, order_key
+from services._connector_kit.orders.redis_bus import RedisBus
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async

@@ -15,10 +15,10 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import accepted, rejected, unclear
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.counts import OrderCounts
+from services._connector_kit.orders.keys import OrderRef, order_key
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
 from services._connector_kit.orders.record import Record, dump
-from services._connector_kit.orders.redis_bus import order_key
 from services._connector_kit.orders.redis_journal import RedisJournal
 from services._runtime.redis_client import open_redis
 from tests.support.fault_proxy import FaultProxy
@@ -97,7 +97,7 @@ async def test_an_order_is_closed_answered_and_acknowledged_at_once(order: Journ
     assert await order.pending() == 0
     life = await order.redis.ttl(order_key(NAME, "order-1"))
     assert 7 * DAY - 60 < life <= 7 * DAY
-    assert await Ledger(order.redis, NAME, "binance", 10).accepted() == {"28": "BTC/USDT"}
+    assert await Ledger(order.redis, NAME, "binance", 10).accepted() == {OrderRef("BTC/USDT", "28")}
 
 
 async def test_a_closed_order_is_closed_once(order: Journaled) -> None:
@@ -243,7 +243,7 @@ async def test_a_ghost_is_watched_for_a_day_and_corrected_once(
     assert await watching.provisional() == []
     assert await watching.get("order-1") == corrected
     assert woken
-    assert await Ledger(redis, NAME, "binance", 10).accepted() == {"28": "BTC/USDT"}
+    assert await Ledger(redis, NAME, "binance", 10).accepted() == {OrderRef("BTC/USDT", "28")}
 
 
 async def test_what_was_told_of_an_order_is_found_by_its_client_order_id(order: Journaled) -> None:
@@ -264,7 +264,7 @@ async def test_what_was_told_of_an_order_is_found_by_its_client_order_id(order: 
     assert await ledger.tell(report)
     assert await order.journal.told("order-1") == FOUND
     await order.journal.close(order.accepted(), order.entry)
-    assert await ledger.accepted() == {}
+    assert await ledger.accepted() == set()
 
 
 def _fields(taken: Record) -> dict[str, Any]:

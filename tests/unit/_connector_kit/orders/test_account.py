@@ -13,6 +13,7 @@ import pytest
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders import account
 from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ledger import Balance, Ledger
 from tests.support.account_venue import AccountInMemory, LedgerInMemory, LoopClock, order
 from tests.support.metrics import numbers
@@ -161,11 +162,11 @@ def test_an_accepted_order_is_looked_at_a_second_later() -> None:
     async def story(now: Telling) -> None:
         await asyncio.sleep(5.0)
         now.venue.orders["1"] = order("1", "filled", 10)
-        now.ledger.waiting["1"] = "BTC/USDT"
+        now.ledger.waiting.add(OrderRef("BTC/USDT", "1"))
         now.desk.order_accepted()
         await asyncio.sleep(1.1)
         assert now.ledger.events == [("1", "filled", 10.0)]
-        assert now.ledger.waiting == {}
+        assert now.ledger.waiting == set()
 
     run(AccountInMemory(), story, interval=10_000.0)
 

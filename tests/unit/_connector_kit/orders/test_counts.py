@@ -168,11 +168,11 @@ def test_open_orders_are_those_whose_last_status_was_no_end(
 ) -> None:
     """Whatever is told of them, in whatever order."""
     counts = OrderCounts()
-    last: dict[str, tuple[str, bool]] = {}
+    last: dict[tuple[str, str], bool] = {}
     for order_id, symbol, closed in told:
         counts.told(status(order_id, symbol), closed=closed, timed=False)
-        last[order_id] = (symbol, closed)
-    still_open = [symbol for symbol, closed in last.values() if not closed]
+        last[symbol, order_id] = closed
+    still_open = [symbol for (symbol, _), closed in last.items() if not closed]
     found = {key[1]: n for key, n in numbers(counts.metrics()).items() if key[0] == "orders_open"}
     assert found == {symbol: still_open.count(symbol) for _, symbol, _ in told}
 
