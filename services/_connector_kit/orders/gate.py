@@ -15,6 +15,8 @@ from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 
 MINUTE = 60.0
+# How far the average price of some minutes may lie above the middle of the book, as a share.
+AVERAGE_DIFFERS_BY = Decimal("0.05")
 
 
 class PriceSide(Protocol):
@@ -102,7 +104,7 @@ class OrderGate:
             if worst is None:
                 return Refused("no_liquidity", "the book hasn't got that much on the other side")
             price = worst
-            refusal = _too_little(instrument, quantity * price)
+            refusal = _too_little(instrument, book, quantity)
         return (
             refusal
             or self._notional(instrument, quantity * price)
@@ -160,13 +162,25 @@ def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) 
     return None
 
 
-def _too_little(instrument: Instrument, notional: Decimal) -> Refused | None:
-    """The venue's least notional, for a market order."""
+def _too_little(instrument: Instrument, book: LiveBook, quantity: Decimal) -> Refused | None:
+    """The venue's least notional, for a market order: refused where the venue can't take it.
+
+    The venue multiplies with the average price of some minutes, or the last one
+    (developers.binance.com/docs/binance-spot-api-docs/filters: NOTIONAL, `avgPriceMins`), we with
+    the middle of the book. Where the two may differ the venue judges.
+    """
     least = instrument.rules.least_market_notional
-    if notional >= least:
+    notional = quantity * (_middle(book) or Decimal(0))
+    if notional * (1 + AVERAGE_DIFFERS_BY) >= least:
         return None
     message = f"quantity x price is about {text(notional)}; want at least {text(least)}"
     return Refused("notional_out_of_bounds", message)
+
+
+def _middle(book: LiveBook) -> Decimal | None:
+    """The price between the best two; where one side is empty the other's, None without any."""
+    bests = [Decimal(str(best)) for best in (book.bids.best, book.asks.best) if best is not None]
+    return sum(bests, Decimal(0)) / len(bests) if bests else None
 
 
 def _share(
@@ -179,10 +193,9 @@ def _share(
     """
     rules = instrument.rules
     allowed = rules.buy_share if command.side == "buy" else rules.sell_share
-    bests = [Decimal(str(best)) for best in (book.bids.best, book.asks.best) if best is not None]
-    if not bests:
+    middle = _middle(book)
+    if middle is None:
         return None
-    middle = sum(bests, Decimal(0)) / len(bests)
     least = rounded(middle * allowed.least, rules.price.step, up=True)
     most = rounded(middle * allowed.most, rules.price.step, up=False)
     if price < least:

@@ -8,23 +8,28 @@ from services._connector_kit.orders.ports import Refused, Sized
 
 # Enough for every digit of a float over every step: nothing is rounded but on purpose.
 PRECISION = 60
+# Float arithmetic misses a step by some last digits of a float (29 * 0.7 is 20.299999999999997):
+# as a share of a step, and of the value, whose digits are wider than that where it is many steps.
+NOISE = Decimal("1e-9")
+NOISE_OF_VALUE = Decimal(4) / 2**52
 
 
 def size(command: PlaceOrderCommand, rules: TradingRules) -> Sized | Refused:
     """What would be sent: the quantity rounded down to the lot, the price to the passive side.
 
-    What then is out of bounds is refused with the rule and the nearest value that is not.
+    What is within float noise of a step counts as that step. What then is out of bounds is
+    refused with the rule and the nearest value that is not.
     """
     with localcontext(prec=PRECISION):
         market = command.type == "market"
         allowed = _both(rules.quantity, rules.market_quantity) if market else rules.quantity
-        quantity = rounded(Decimal(str(command.quantity)), allowed.step, up=False)
+        quantity = _on_step(command.quantity, allowed.step, up=False)
         if refusal := _outside("quantity", command.quantity, quantity, allowed):
             return refusal
         if market or command.price is None:
             return Sized(text(quantity), None)
         up = command.side == "sell"
-        price = rounded(Decimal(str(command.price)), rules.price.step, up=up)
+        price = _on_step(command.price, rules.price.step, up=up)
         if refusal := _outside("price", command.price, price, rules.price):
             return refusal
         return _notional(quantity, price, rules) or Sized(text(quantity), text(price))
@@ -66,6 +71,18 @@ def _outside(name: str, asked: float, value: Decimal, allowed: Range) -> Refused
     else:
         return None
     return Refused(f"{name}_out_of_bounds", f"{name} {asked!r} is {fault}")
+
+
+def _on_step(asked: float, step: Decimal, *, up: bool) -> Decimal:
+    """*asked* put on *step*: the nearest where only float noise lies between."""
+    value = Decimal(str(asked))
+    if not step:
+        return value
+    steps = value / step
+    nearest = steps.to_integral_value()
+    if abs(steps - nearest) <= max(NOISE, steps * NOISE_OF_VALUE):
+        return nearest * step
+    return rounded(value, step, up=up)
 
 
 def rounded(value: Decimal, step: Decimal, *, up: bool) -> Decimal:

@@ -241,13 +241,41 @@ async def test_the_venues_own_bounds_about_the_market_are_kept(
     assert nearest in (refusal.message if refusal else "")
 
 
-async def test_a_market_order_is_worth_the_venues_least() -> None:
-    """By the book, as it has no price of its own."""
+@pytest.mark.parametrize(
+    ("quantity", "reason"),
+    [(0.0476, "notional_out_of_bounds"), (0.0477, None), (0.05, None)],
+)
+async def test_a_market_order_is_worth_the_venues_least(
+    quantity: float, reason: str | None
+) -> None:
+    """By the middle of the book, 100; within 5 % the venue's average price may yet be enough."""
     rules = TradingRules(least_market_notional=Decimal(5))
     strict = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True, rules=rules)
     now = Situation(instrument=strict)
-    assert await now.reason(type="market", quantity=0.04) == "notional_out_of_bounds"
-    assert await now.reason(type="market", quantity=0.05) is None
+    for side in ("buy", "sell"):
+        assert await now.reason(type="market", side=side, quantity=quantity) == reason
+
+
+async def test_the_venues_least_has_nothing_to_do_with_the_worst_price() -> None:
+    """A sell of 5.2 into bids of 1.00 for 2 and 0.90 for 10 is worth 5 to the venue."""
+    rules = TradingRules(least_market_notional=Decimal(5))
+    thin = Instrument("XRP/USDT", "XRPUSDT", "XRP", "USDT", trading=True, rules=rules)
+    bids = [(1.00, 2.0), (0.97, 1.0), (0.90, 10.0)]
+    now = Situation(
+        instrument=thin,
+        book=book(bids=bids, asks=[(1.01, 5.0)]),
+        settings=settings(risk_price_collar="0.2"),
+    )
+    order = {"symbol": "XRP/USDT", "type": "market", "side": "sell", "quantity": 5.2}
+    assert await now.reason(**order) is None
+    assert await now.reason(**{**order, "quantity": 4.0}) == "notional_out_of_bounds"
+    now.book = book(bids=bids, asks=[])
+    assert await now.reason(**order) is None
+    # What may be risked is counted with the worst price still.
+    now.settings = settings(risk_price_collar="0.2", risk_max_notional="USDT:4.67")
+    assert await now.reason(**order) == "max_notional"
+    now.settings = settings(risk_price_collar="0.2", risk_max_notional="USDT:4.68")
+    assert await now.reason(**order) is None
 
 
 async def test_orders_a_minute_are_counted_where_they_leave() -> None:

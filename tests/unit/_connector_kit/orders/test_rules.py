@@ -93,6 +93,52 @@ def test_absurd_numbers_are_refused_and_do_no_harm(value: float) -> None:
     assert refused(command(price=value)).reason_code == "price_out_of_bounds"
 
 
+@pytest.mark.parametrize(
+    ("fields", "step", "sent"),
+    [
+        ({"side": "sell", "price": 0.65 * 1.1}, "0.0001", "0.715"),
+        ({"side": "buy", "price": 1.1 * 3}, "0.1", "3.3"),
+        ({"side": "buy", "price": 0.3 - 0.2}, "0.1", "0.1"),
+        ({"side": "buy", "price": 3 - 1e-6}, "1", "2"),
+        ({"side": "sell", "price": 3 + 1e-6}, "1", "4"),
+        ({"side": "buy", "price": 1 - 1.0e-9}, "1", "1"),
+        ({"side": "buy", "price": 1 - 1.1e-9}, "1", "0"),
+        ({"side": "sell", "price": 1 + 1.0e-9}, "1", "1"),
+        ({"side": "sell", "price": 1 + 1.1e-9}, "1", "2"),
+    ],
+)
+def test_a_price_within_float_noise_of_a_tick_is_that_tick(
+    fields: dict[str, Any], step: str, sent: str
+) -> None:
+    """What is further off goes to the passive tick."""
+    found = size(command(**fields), TradingRules(price=Range(Decimal(step))))
+    if sent == "0":
+        assert isinstance(found, Refused)
+    else:
+        assert isinstance(found, Sized)
+        assert found.price == sent
+
+
+def test_a_quantity_within_float_noise_of_a_lot_is_that_lot() -> None:
+    """And of the least: 0.3 - 0.2 is no less than 0.1."""
+    tenths = TradingRules(quantity=Range(Decimal("0.1"), Decimal("0.1"), Decimal("20.3")))
+    assert sized(command(quantity=29 * 0.7), tenths)[0] == "20.3"
+    assert sized(command(quantity=0.3 - 0.2), tenths)[0] == "0.1"
+    assert sized(command(quantity=0.1 * 3), tenths)[0] == "0.3"
+    assert sized(command(quantity=0.1999), tenths)[0] == "0.1"
+    assert refused(command(quantity=0.0999), tenths).reason_code == "quantity_out_of_bounds"
+    assert refused(command(quantity=20.4), tenths).reason_code == "quantity_out_of_bounds"
+
+
+def test_the_nearest_quantity_that_is_worth_enough_is_never_rounded_down() -> None:
+    """What a refusal asks for comes from no float: it is exact."""
+    rules = TradingRules(
+        quantity=Range(Decimal(1)), least_notional=Decimal("3.0000000003"), price=Range()
+    )
+    refusal = refused(command(quantity=1.0, price=1.0), rules)
+    assert "a quantity of 4 " in refusal.message
+
+
 def test_a_rule_that_is_switched_off_binds_nothing() -> None:
     """A 0 means that there is none."""
     assert sized(command(quantity=0.123456789, price=1e-5), TradingRules()) == (
@@ -103,6 +149,48 @@ def test_a_rule_that_is_switched_off_binds_nothing() -> None:
 
 steps = st.sampled_from(["1", "0.1", "0.5", "0.25", "0.05", "0.01", "0.001", "0.00001", "10"])
 floats = st.floats(1e-9, 1e12, allow_nan=False)
+
+
+@given(
+    step=st.sampled_from(["1", "0.1", "0.05", "0.01", "0.001", "0.0001", "0.00000001", "10"]),
+    n=st.integers(1, 10**8),
+    how=st.sampled_from(["product", "sum", "difference", "quotient"]),
+    side=st.sampled_from(["buy", "sell"]),
+)
+def test_float_arithmetic_that_means_a_step_is_sized_as_that_step(
+    step: str, n: int, how: str, side: str
+) -> None:
+    """Whatever the step, whatever the number of them, on both fields."""
+    one = float(step)
+    value = {
+        "product": n * one,
+        "sum": n * one * 0.9 + n * one * 0.1,
+        "difference": (2 * n) * one - n * one,
+        "quotient": n * one * 1.1 / 1.1,
+    }[how]
+    rules = TradingRules(price=Range(Decimal(step)), quantity=Range(Decimal(step)))
+    found = size(command(side=side, quantity=value, price=value), rules)
+    assert isinstance(found, Sized)
+    exact = n * Decimal(step)
+    assert (Decimal(found.quantity), Decimal(found.price or "")) == (exact, exact)
+
+
+@given(
+    step=st.sampled_from(["1", "0.1", "0.01", "0.00001"]),
+    n=st.integers(1, 10**6),
+    part=st.floats(1e-3, 0.999),
+)
+def test_what_is_no_noise_goes_down_to_the_lot_and_to_the_passive_tick(
+    step: str, n: int, part: float
+) -> None:
+    """A thousandth of a step is meant."""
+    value = float((n + Decimal(str(part))) * Decimal(step))
+    rules = TradingRules(price=Range(Decimal(step)), quantity=Range(Decimal(step)))
+    below, above = n * Decimal(step), (n + 1) * Decimal(step)
+    for side, price in (("buy", below), ("sell", above)):
+        found = size(command(side=side, quantity=value, price=value), rules)
+        assert isinstance(found, Sized)
+        assert (Decimal(found.quantity), Decimal(found.price or "")) == (below, price)
 
 
 @st.composite
@@ -143,6 +231,11 @@ def within(value: Decimal, allowed: Range) -> bool:
     return on_step and allowed.least <= value and (not allowed.most or value <= allowed.most)
 
 
+def noise(asked: Decimal, step: Decimal) -> Decimal:
+    """How far from a step float arithmetic may end up: 1e-9 of it, or some last digits."""
+    return max(step * Decimal("1e-9"), asked / 2**50)
+
+
 @given(commands, trading_rules())
 def test_whatever_is_sent_keeps_every_rule(order: PlaceOrderCommand, rules: TradingRules) -> None:
     """On lot and tick, in bounds; never more than was asked, at no worse a price."""
@@ -151,7 +244,8 @@ def test_whatever_is_sent_keeps_every_rule(order: PlaceOrderCommand, rules: Trad
         return
     quantity = Decimal(found.quantity)
     assert within(quantity, rules.quantity)
-    assert 0 < quantity <= Decimal(str(order.quantity))
+    asked = Decimal(str(order.quantity))
+    assert 0 < quantity <= asked + noise(asked, rules.quantity.step)
     if order.type == "market":
         assert within(quantity, rules.market_quantity)
         assert found.price is None
@@ -159,7 +253,8 @@ def test_whatever_is_sent_keeps_every_rule(order: PlaceOrderCommand, rules: Trad
     price = Decimal(found.price or "")
     assert within(price, rules.price)
     asked = Decimal(str(order.price))
-    assert price <= asked if order.side == "buy" else price >= asked
+    beyond = noise(asked, rules.price.step)
+    assert price <= asked + beyond if order.side == "buy" else price >= asked - beyond
     assert quantity * price >= rules.least_notional
     assert not rules.most_notional or quantity * price <= rules.most_notional
 
