@@ -14,6 +14,7 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.gate import OrderGate
+from services._connector_kit.orders.identity import best_match, is_ours
 from services._connector_kit.orders.ports import (
     Placed,
     PlaceOutcome,
@@ -114,7 +115,7 @@ class BinanceOrders:
             status, answer = await self._rest.post_once("order", params, POST_TIMEOUT)
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as e:
             return Unclear(excerpt(f"no answer that can be read: {e!r}"))
-        outcome = _outcome(status, answer)
+        outcome = _outcome(status, answer, record)
         if isinstance(outcome, Unclear) and BAD_TIME in outcome.message:
             self._clock.doubt()
         return outcome
@@ -140,20 +141,20 @@ class BinanceOrders:
             orders = await self._rest.orders_since(instrument.venue_symbol, record.timestamp)
         except (RejectedError, FeedStoppedError) as e:
             raise TransientError(str(e)) from e
-        for order in orders:
-            if order.client_order_id == record.client_order_id:
-                return order
-        return None
+        return best_match(orders, record)
 
 
-def _outcome(status: int, answer: Any) -> PlaceOutcome:
+def _outcome(status: int, answer: Any, record: Record) -> PlaceOutcome:
     if not isinstance(answer, dict):
         return Unclear(f"HTTP {status} with {type(answer).__name__}")
     if status == 200:
         try:
-            return Placed(translate_orders.venue_order(answer))
-        except (KeyError, ValueError) as e:
+            order = translate_orders.venue_order(answer, record.order.symbol)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as e:
             return Unclear(excerpt(f"an answer that can't be read: {e!r}"))
+        if not is_ours(order, record) or order.client_order_id != record.client_order_id:
+            return Unclear(excerpt(f"the answer is about another order: {order}"))
+        return Placed(order)
     code, message = answer.get("code"), excerpt(answer.get("msg", ""))
     definitive = type(code) is int and code in DEFINITIVE and not message.startswith(DUPLICATE)
     if 400 <= status < 500 and definitive:

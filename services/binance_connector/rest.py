@@ -134,7 +134,7 @@ class SignedRest:
                 symbol=venue_symbol, origClientOrderId=client_order_id
             ),
         )
-        return _read(lambda: translate_orders.venue_order(row))
+        return _read(lambda: translate_orders.venue_order(row, self._symbols[venue_symbol]))
 
     async def orders_since(self, venue_symbol: str, milliseconds: int) -> Sequence[VenueOrder]:
         """Open orders, and all orders created from an hour before *milliseconds* on."""
@@ -153,7 +153,8 @@ class SignedRest:
             if created > milliseconds + SEARCH_AFTER_MS:
                 break
             first = {"orderId": last_id + 1}
-        return _read(lambda: [translate_orders.venue_order(row) for row in rows])
+        symbol = self._symbols[venue_symbol]
+        return _read(lambda: [translate_orders.venue_order(row, symbol) for row in rows])
 
     async def report(
         self, instrument: Instrument, *, order_id: str | None, client_order_id: str | None

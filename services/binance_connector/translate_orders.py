@@ -61,12 +61,20 @@ def order_params(record: Record, instrument: Instrument) -> dict[str, str | int]
     }
 
 
-def venue_order(answer: Mapping[str, Any]) -> VenueOrder:
-    """An order as `POST` and `GET /api/v3/order` tell it."""
+def venue_order(answer: Mapping[str, Any], symbol: str) -> VenueOrder:
+    """An order as `POST` and `GET /api/v3/order` report it, with its terms."""
+    order_type = str(answer["type"])
+    quantity, price = amount(answer["origQty"]), amount(answer["price"])
     return VenueOrder(
         order_id=_id(answer["orderId"]),
         client_order_id=str(answer["clientOrderId"]),
         filled_quantity=f"{amount(answer['executedQty']):f}",
+        symbol=symbol,
+        side=SIDES[answer["side"]],
+        type="limit" if order_type == "LIMIT_MAKER" else order_type.lower()[:50],
+        quantity=f"{quantity:f}" if quantity else None,
+        price=f"{price:f}" if price else None,
+        created=moment(answer.get("time") or answer["transactTime"]),
     )
 
 

@@ -9,6 +9,7 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.identity import best_match
 from services._connector_kit.orders.ports import (
     Placed,
     PlaceOutcome,
@@ -214,7 +215,4 @@ class LunoOrders:
             )
         except (RejectedError, FeedStoppedError) as e:
             raise TransientError(str(e)) from e
-        for order in orders:
-            if order.client_order_id == record.client_order_id:
-                return order
-        return None
+        return best_match(orders, record)

@@ -66,7 +66,11 @@ class OrderRest:
     async def order(self, client_order_id: str) -> VenueOrder:
         """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
         row = await self._row({"client_order_id": client_order_id}, Priority.RESOLVE)
-        return _read(lambda: translate_orders.venue_order(row))
+        return _read(lambda: self._venue_order(row))
+
+    def _venue_order(self, row: Mapping[str, Any]) -> VenueOrder:
+        instrument = self._by_pair.get(str(row.get("pair")))
+        return translate_orders.venue_order(row, instrument.symbol if instrument else None)
 
     async def orders(self, pair: str, since: int) -> Sequence[VenueOrder]:
         """Open orders of a pair, and the closed ones created since *since* (milliseconds)."""
@@ -74,7 +78,7 @@ class OrderRest:
             *await self._list(pair, closed=False),
             *await self._list(pair, closed=True, since=since),
         ]
-        return _read(lambda: [translate_orders.venue_order(row) for row in rows])
+        return _read(lambda: [self._venue_order(row) for row in rows])
 
     async def report(
         self,

@@ -64,12 +64,22 @@ def _fence(record: Record) -> dict[str, str | int | bool]:
     }
 
 
-def venue_order(row: Mapping[str, Any]) -> VenueOrder:
-    """An order as `GET /api/exchange/3/order` and `.../2/listorders` tell it (OrderV2)."""
+def venue_order(row: Mapping[str, Any], symbol: str | None) -> VenueOrder:
+    """An order as `GET /api/exchange/3/order` and `.../2/listorders` report it (OrderV2).
+
+    *symbol* is ours, None for a pair that isn't. A market order has no limit price or volume.
+    """
+    quantity, price = amount(row.get("limit_volume") or "0"), amount(row.get("limit_price") or "0")
     return VenueOrder(
         order_id=_id(row["order_id"]),
         client_order_id=str(row["client_order_id"] or ""),
         filled_quantity=f"{amount(row['base']):f}",
+        symbol=symbol,
+        side=SIDES[row["side"]],
+        type=str(row["type"]).lower()[:50] if row.get("type") else None,
+        quantity=f"{quantity:f}" if quantity else None,
+        price=f"{price:f}" if price else None,
+        created=moment(row["creation_timestamp"]),
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.orders.parse import UnreadableError, parse
-from services._connector_kit.orders.record import content_of
 from tests.simulation.plan import Plan
 from tests.simulation.redis_state import State
 from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, Order
@@ -32,7 +31,7 @@ class _Asked:
 
     entry_id: str
     client_order_id: str
-    content: str
+    command: PlaceOrderCommand
 
 
 def find_violations(findings: Findings) -> list[str]:
@@ -70,7 +69,7 @@ def _read(entries: dict[str, bytes]) -> tuple[list[_Asked], list[str]]:
         except UnreadableError:
             unreadable.append(entry_id)
         else:
-            asked.append(_Asked(entry_id, command.client_order_id, content_of(command)))
+            asked.append(_Asked(entry_id, command.client_order_id, command))
     return asked, unreadable
 
 
@@ -138,7 +137,7 @@ def _truthful(
     venue = findings.venue
     final = [a for a in answers.get(entry.entry_id, []) if a.status != "unknown"]
     for answer in final:
-        orders = [o for o in venue.known(entry.client_order_id) if o.content == entry.content]
+        orders = [o for o in venue.known(entry.client_order_id) if o.command == entry.command]
         if answer.client_order_id != entry.client_order_id:
             yield f"LIE: {entry.entry_id} was answered as {answer.client_order_id}"
         elif answer.status == "accepted":
@@ -198,7 +197,7 @@ def _duplicates(
                     not answer.replay
                     if entry.entry_id == owner.entry_id
                     else answer.replay
-                    if entry.content == owner.content
+                    if entry.command == owner.order
                     else answer.reason_code == "duplicate_id"
                 )
                 if not right:

@@ -17,7 +17,7 @@ from services._connector_kit.orders.ports import (
     Unclear,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record, content_of
+from services._connector_kit.orders.record import Record
 from tests.simulation.redis import BusPort
 from tests.simulation.world import Core
 
@@ -167,7 +167,6 @@ class DecidingWithoutOwning(OrderDesk):
         record = Record(
             client_order_id=command.client_order_id,
             entry_id=entry.entry_id,
-            content=content_of(command),
             command=command.model_dump_json(),
             timestamp=now,
             validity=0,

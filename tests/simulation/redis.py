@@ -264,6 +264,10 @@ class JournalPort:
         """GET."""
         return await self._call("get", lambda state: state.records.get(client_order_id))
 
+    async def unanswered(self) -> Sequence[Record]:
+        """ZRANGE and MGET."""
+        return await self._call("unanswered", lambda state: state.unanswered())
+
     async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
         """MULTI."""
         await self._call("unclear", lambda state: state.unclear(record, answer))

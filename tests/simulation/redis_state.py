@@ -146,6 +146,10 @@ class State:
             self.corrected.append((record.client_order_id, order.order_id))
             self.records[record.client_order_id] = record
 
+    def unanswered(self) -> list[Record]:
+        """What has no final answer."""
+        return [record for record in self.records.values() if record.state != "closed"]
+
     def provisional(self) -> list[Record]:
         """What was given up, and is watched."""
         return [record for record in self.records.values() if record.provisional]

@@ -9,14 +9,14 @@ from tests.simulation.sweep import run_plan
 # The worlds were found with `python -m tests.simulation --bug NAME`.
 RECORDED = {
     "ack first": (2, "SILENT"),
-    "new id on retry": (64, "STRAY"),
-    "resend on timeout": (98, "DOUBLE"),
-    "query then resend": (387, "DOUBLE"),
+    "new id on retry": (82, "STRAY"),
+    "resend on timeout": (82, "POSTS"),
+    "query then resend": (82, "POSTS"),
     "no compare-and-set": (1457, "DOUBLE"),
     "no wait for the validity window": (123, "LIE"),
     "blind trust after Redis forgot": (10, "DOUBLE"),
-    "fresh timestamp at send": (1230, "LIE"),
-    "deciding without owning": (92, "LIE"),
+    "fresh timestamp at send": (1816, "LIE"),
+    "deciding without owning": (246, "DUPLICATE"),
     "rejected on timeout": (137, "LIE"),
 }
 

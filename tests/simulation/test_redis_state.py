@@ -11,7 +11,7 @@ from common_models import OrderResponseEvent, PlaceOrderCommand
 from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
 from services._connector_kit.orders.answers import accepted, rejected, unclear
 from services._connector_kit.orders.ports import Entry, Refused, Remembered, VenueOrder
-from services._connector_kit.orders.record import Record, content_of
+from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.orders.redis_journal import RedisJournal
 from services._local.redis_server import RedisServer
@@ -31,7 +31,6 @@ def record_of(number: int, entry_id: str) -> Record:
     return Record(
         client_order_id=command.client_order_id,
         entry_id=entry_id,
-        content=content_of(command),
         command=command.model_dump_json(),
         timestamp=AT,
         validity=5000,

@@ -10,7 +10,7 @@ import pytest
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.ports import Placed, PlaceOutcome, Refused, Unclear
-from services._connector_kit.orders.record import Record, content_of
+from services._connector_kit.orders.record import Record
 from tests.simulation.faults import Faults, certain
 from tests.simulation.loop import run
 from tests.simulation.plan import VENUES
@@ -30,7 +30,6 @@ def record_at(venue: FaultyVenue, kind: str = "market", late: int = 0) -> Record
     return Record(
         client_order_id="a",
         entry_id="1-0",
-        content=content_of(command),
         command=command.model_dump_json(),
         timestamp=int(venue.milliseconds()) - late,
         validity=5000,

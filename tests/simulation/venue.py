@@ -41,7 +41,7 @@ class Order:
 
     order_id: str
     client_order_id: str
-    content: str
+    command: PlaceOrderCommand
     open: bool
     executed_at: float
     found_from: float
@@ -49,7 +49,17 @@ class Order:
 
     def as_told(self) -> VenueOrder:
         """The order as a query tells it."""
-        return VenueOrder(self.order_id, self.client_order_id, "0" if self.open else "1")
+        return VenueOrder(
+            self.order_id,
+            self.client_order_id,
+            "0" if self.open else "1",
+            self.command.symbol,
+            self.command.side,
+            self.command.type,
+            str(self.command.quantity),
+            None if self.command.price is None else str(self.command.price),
+            int(self.executed_at),
+        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +198,7 @@ class FaultyVenue:
         order = Order(
             order_id=f"v{len(self.orders) + 1}",
             client_order_id=record.client_order_id,
-            content=record.content,
+            command=record.order,
             open=record.order.type == "limit",
             executed_at=self.milliseconds(),
             found_from=found_from,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from common_models import PlaceOrderCommand
-from services._connector_kit.orders.record import Record, content_of
+from services._connector_kit.orders.record import Record
 
 
 def command(**fields: Any) -> PlaceOrderCommand:
@@ -30,7 +30,6 @@ def record(
         **{
             "client_order_id": order.client_order_id,
             "entry_id": entry_id,
-            "content": content_of(order),
             "command": order.model_dump_json(),
             "timestamp": 1_700_000_000_000,
             "validity": 5000,

@@ -35,13 +35,15 @@ def rejected(
     refusal: Refused,
     at: int,
     record: Record | None = None,
+    *,
+    provisional: bool = False,
 ) -> OrderResponseEvent:
-    """There is no order, and why."""
+    """There is no order, and why; *provisional* if the venue didn't confirm that."""
     return _answer(command, entry.entry_id, "rejected", at, record).model_copy(
         update={
             "reason_code": refusal.reason_code,
             "error_message": refusal.message,
-            "provisional": bool(refusal.reason_code == "not_found"),
+            "provisional": provisional,
         }
     )
 

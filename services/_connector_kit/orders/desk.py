@@ -14,7 +14,7 @@ from services._connector_kit.orders.memory import Memory
 from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.placing import Placing
 from services._connector_kit.orders.ports import Bus, Clock, Entry, Refused
-from services._connector_kit.orders.record import Record, content_of
+from services._connector_kit.orders.record import Record
 from services._runtime.failpoints import reach
 from services._runtime.supervise import Trouble
 
@@ -33,6 +33,7 @@ class DeskWaits:
     max_age: float = 10.0  # of a command, by Redis's clock
     most_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
     settle: float = 3.0  # after a forgotten request's validity, until the venue shows its order
+    recover_every: float = 30.0  # between two walks over the unanswered orders
     careful: float = 600.0  # after forgetting, or a first start: look at the venue before sending
 
 
@@ -41,6 +42,8 @@ class OrderDesk:
 
     # More orders under way than this, and reading waits.
     MOST_IN_FLIGHT = 64
+    # Unanswered orders of earlier runs that are resolved at once.
+    MOST_RECOVERIES = 8
 
     def __init__(
         self, bus: Bus, placing: Placing, clock: Clock, waits: DeskWaits | None = None
@@ -53,6 +56,10 @@ class OrderDesk:
         self._memory = Memory(round(self._waits.careful * 1000))
         self._in_flight: set[str] = set()
         self._room = asyncio.Semaphore(self.MOST_IN_FLIGHT)
+        # Unanswered orders whose entry isn't under way, by entry id.
+        self._recovering: set[str] = set()
+        self._recoveries = asyncio.Semaphore(self.MOST_RECOVERIES)
+        self._recovered_at = float("-inf")
         # Read by this process for the first time, and not yet begun with: still fresh when read
         # again after an error.
         self._untouched: set[str] = set()
@@ -81,17 +88,44 @@ class OrderDesk:
                 self._in_flight.clear()
             self._settled_at = await self._settling()
             self._connected = True
-            self._looked_at_pending = float("-inf")
+            self._looked_at_pending = self._recovered_at = float("-inf")
         if not await self._bus.hold_lease():
+            self._recovered_at = float("-inf")  # a takeover begins with what the other one left
             await self._clock.sleep(self._waits.without_lease)
             return
         for entry in await self._entries():
             await self._room.acquire()
+            self._in_flight.add(entry.entry_id)
             try:
                 await self._take(entry, tasks)
             except TransientError:
-                self._room.release()
+                self._done(entry)
                 raise
+        await self._recover_unanswered(tasks)
+
+    async def _recover_unanswered(self, tasks: asyncio.TaskGroup) -> None:
+        """Resolve every unanswered order that isn't under way, whatever became of its entry.
+
+        Its entry may have been deleted, or its symbol removed from the settings. A record that
+        another instance still carries out may be resolved too: that never sends, and the record
+        is closed once.
+        """
+        now = self._clock.monotonic()
+        if now - self._recovered_at < self._waits.recover_every:
+            return
+        unanswered = await self._placing.journal.unanswered()
+        self._recovered_at = now
+        for record in unanswered:
+            if record.entry_id not in self._in_flight | self._recovering:
+                self._recovering.add(record.entry_id)
+                tasks.create_task(self._recover(record))
+
+    async def _recover(self, record: Record) -> None:
+        try:
+            async with self._recoveries:
+                await self._placing.recover(record)
+        finally:
+            self._recovering.discard(record.entry_id)
 
     async def _entries(self) -> list[Entry]:
         """What is to be done next: first what was left lying, then what is new."""
@@ -110,6 +144,9 @@ class OrderDesk:
 
     async def _take(self, entry: Entry, tasks: asyncio.TaskGroup) -> None:
         """Claim one command; what follows from it runs in a task of its own."""
+        if entry.deleted:
+            self._start(entry, self._placing.acknowledge_deleted(entry), tasks)
+            return
         try:
             derived = "x" + entry.entry_id
             command = parse(PlaceOrderCommand, entry.data, {"client_order_id": derived})
@@ -117,8 +154,10 @@ class OrderDesk:
             work = self._refuse_unreadable(entry, e)
         else:
             work = await self._claim(entry, command)
+        self._start(entry, work, tasks)
+
+    def _start(self, entry: Entry, work: Work, tasks: asyncio.TaskGroup) -> None:
         self._untouched.discard(entry.entry_id)
-        self._in_flight.add(entry.entry_id)
         task = tasks.create_task(work)
         task.add_done_callback(lambda _: self._done(entry))
 
@@ -134,12 +173,10 @@ class OrderDesk:
         refusal = sized if isinstance(sized, Refused) else None
         if sendable:
             refusal = refusal or await self._wait_for_venue(entry)
-        content = content_of(command)
         record = Record(
             client_order_id=command.client_order_id,
             entry_id=entry.entry_id,
-            content=content,
-            command=command.model_dump_json(),
+            command=command.model_dump_json(exclude_defaults=True),
             timestamp=self._venue.milliseconds(),
             validity=self._venue.validity,
             sendable=sendable,
@@ -151,14 +188,13 @@ class OrderDesk:
         claim = await self._bus.claim(record)
         reach("after_claim")
         if claim.found is not None:
-            return self._placing.take_up(claim.found, entry, command, content)
+            return self._placing.take_up(claim.found, entry, command)
         if sendable and refusal is None:
             # By the clock of the Redis that took both, and whatever has passed since it was asked.
             age = claim.milliseconds - entry.milliseconds
             refusal = self._too_late(age / 1000 + self._clock.monotonic() - asked)
-        # What the venue's rules refuse now, they refused then: there is nothing to look for.
-        careful = self._memory.careful(entry.milliseconds)
-        look_first = careful and not isinstance(sized, Refused)
+        # Also where it is refused now: what was sent before may have been accepted then.
+        look_first = self._memory.careful(entry.milliseconds)
         return self._placing.carry_out(record, entry, refusal, look_first=look_first)
 
     def _too_late(self, age: float) -> Refused | None:

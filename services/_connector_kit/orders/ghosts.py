@@ -2,8 +2,9 @@
 
 import structlog
 
-from services._connector_kit.errors import TransientError
+from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.orders.answers import accepted
+from services._connector_kit.orders.identity import is_ours
 from services._connector_kit.orders.ports import Clock, Journal, Venue
 from services._connector_kit.orders.record import Record
 
@@ -30,11 +31,11 @@ async def watch_ghosts(
 async def _look_again(venue: Venue, journal: Journal, record: Record) -> None:
     try:
         order = await venue.find(record)
-        if order is None:
+        if order is None or not is_ours(order, record):
             return
         log.error("ghost_order", client_order_id=record.client_order_id, order_id=order.order_id)
         corrected = record.closed(accepted(record, order, venue.milliseconds()))
         await journal.correct(corrected, order)
-    except TransientError as e:
+    except (TransientError, RejectedError) as e:
         # The next round comes back to it; the others are not kept waiting for this one.
         log.warning("ghost_watch_delayed", client_order_id=record.client_order_id, error=str(e))

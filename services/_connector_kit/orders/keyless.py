@@ -72,15 +72,19 @@ class KeylessPlacing(Placing):
         self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
     ) -> None:
         """Refuse a claim of our own; one that somebody may have sent before is left open."""
+        del look_first  # nobody can look
         with suppress(_LeftOpenError):
-            await super().carry_out(record, entry, refusal, look_first=look_first)
+            await super().carry_out(record, entry, refusal, look_first=False)
 
-    async def take_up(
-        self, found: Record, entry: Entry, command: PlaceOrderCommand, content: str
-    ) -> None:
+    async def take_up(self, found: Record, entry: Entry, command: PlaceOrderCommand) -> None:
         """As with keys; what isn't closed is left open."""
         with suppress(_LeftOpenError):
-            await super().take_up(found, entry, command, content)
+            await super().take_up(found, entry, command)
+
+    async def recover(self, record: Record) -> None:
+        """As with keys; it is left open."""
+        with suppress(_LeftOpenError):
+            await super().recover(record)
 
     async def resolve(self, record: Record, entry: Entry) -> Record:
         """Say `unknown`, where that wasn't said yet.

@@ -7,10 +7,11 @@ exactly one final answer, and "rejected" is never said without evidence. What ho
 * one POST per claim, and only by the process that made the claim, at once: whoever finds a
   claim that exists already resolves it by asking the venue;
 * the POST carries the timestamp that was journaled, so that the venue itself refuses it late;
-* "not found" is believed only after the venue could no longer have carried it out.
+* "not found" is believed only after the venue could no longer have carried it out;
+* an order found under the id is ours only if its terms fit: see `identity.py`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -18,8 +19,9 @@ from typing import TypeVar
 import structlog
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
-from services._connector_kit.errors import TransientError
+from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.orders.answers import accepted, rejected, replayed, unclear
+from services._connector_kit.orders.identity import is_ours, same_terms
 from services._connector_kit.orders.ports import (
     Clock,
     Entry,
@@ -49,6 +51,39 @@ class Waits:
     margin: float = 15.0  # after the venue could last have carried it out
     misses: int = 3
     missed_for: float = 10.0
+    refused_poll: float = 60.0  # between two queries that the venue refuses to answer
+    refused_for: float = 86_400.0  # so long they are repeated, then the order is given up
+
+
+class Evidence:
+    """What speaks against an order's existence, while it is looked for."""
+
+    def __init__(self, waits: Waits) -> None:
+        self.complete = False
+        self._waits = waits
+        self._seen: set[str] = set()
+        self._misses = 0
+        self._first_miss = float("inf")
+        self._first_refusal = float("inf")
+
+    def first(self, event: str) -> bool:
+        """True the first time that *event* happens."""
+        new = event not in self._seen
+        self._seen.add(event)
+        return new
+
+    def missed(self, now: float) -> bool:
+        """The venue didn't show it; True once that happened often enough, for long enough."""
+        self._misses += 1
+        self._first_miss = min(self._first_miss, now)
+        return (
+            self._misses >= self._waits.misses and now - self._first_miss >= self._waits.missed_for
+        )
+
+    def refused_for_too_long(self, now: float) -> bool:
+        """The venue refused to say; True once it has done so for too long."""
+        self._first_refusal = min(self._first_refusal, now)
+        return now - self._first_refusal >= self._waits.refused_for
 
 
 class Placing:
@@ -69,9 +104,10 @@ class Placing:
         if not record.sendable:
             await self.resolve(record, entry)
             return
-        refusal = refusal or await self.venue.check(record)
         if look_first and await self._was_there(record, entry, refusal):
             return
+        # Right before the POST: looking may have taken a while.
+        refusal = refusal or await self.venue.check(record)
         if refusal is not None:
             await self._reject(record, entry, refusal)
             return
@@ -87,19 +123,21 @@ class Placing:
                 await self._say_unknown(record, entry, message)
                 await self.resolve(record, entry)
 
-    async def take_up(
-        self, found: Record, entry: Entry, command: PlaceOrderCommand, content: str
-    ) -> None:
-        """A command whose client order id is claimed already."""
-        if found.content != content:
+    async def take_up(self, found: Record, entry: Entry, command: PlaceOrderCommand) -> None:
+        """A command whose client order id is claimed already.
+
+        The entry id is compared first: the same entry is the same command, whatever release
+        wrote its record.
+        """
+        if found.entry_id == entry.entry_id:
+            await self._take_up_again(found, entry)
+        elif same_terms(found.order, command):
+            closed = await self._wait_until_closed(found)
+            await self._answer(entry, replayed(closed, entry))
+        else:
             message = f"client_order_id {command.client_order_id!r} belongs to another order"
             refusal = Refused("duplicate_id", f"{message}; want an id that was never used")
             await self._answer(entry, rejected(command, entry, refusal, self.venue.milliseconds()))
-        elif found.entry_id == entry.entry_id:
-            await self._take_up_again(found, entry)
-        else:
-            closed = await self._wait_until_closed(found)
-            await self._answer(entry, replayed(closed, entry))
 
     async def _take_up_again(self, found: Record, entry: Entry) -> None:
         if found.state == "closed":
@@ -109,46 +147,75 @@ class Placing:
 
     async def _wait_until_closed(self, record: Record) -> Record:
         """The closed record of an order that somebody carries out; ourselves, if nobody does."""
-        owner = Entry("place_order", record.entry_id, b"", redelivered=True)
         while self.venue.milliseconds() <= self._deadline(record):
             found = await self._until_done(partial(self.journal.get, record.client_order_id))
             if found is not None and found.state == "closed":
                 return found
             await self.clock.sleep(self.waits.longest_poll)
-        return await self.resolve(record, owner)
+        return await self.resolve(record, _entry_of(record))
+
+    async def recover(self, record: Record) -> None:
+        """An unanswered record that nobody carries out: find out what became of it, and answer."""
+        await self.resolve(record, _entry_of(record))
 
     async def resolve(self, record: Record, entry: Entry) -> Record:
         """Find out at the venue what became of it, and answer; never sends.
 
-        `unknown` is said where the venue still gives no answer when it must have been carried out.
+        `unknown` is published if the venue gives no answer by the time it must have been carried
+        out, and at once if the venue refuses to say.
         """
-        wait, said = self.waits.poll, False
-        misses, first_miss = 0, float("inf")
+        evidence, polls = Evidence(self.waits), self._polls()
         while True:
+            wait = next(polls)
             try:
-                reach("before_query")
-                # What the account's events told is as good as an answer, and may be there sooner.
-                order = await self.journal.told(record.client_order_id)
-                order = order or await self.venue.find(record)
-                reach("after_query")
-                if order is None and self.venue.milliseconds() > self._deadline(record):
-                    now = self.clock.monotonic()
-                    misses += 1
-                    first_miss = min(first_miss, now)
-                    if misses >= self.waits.misses and now - first_miss >= self.waits.missed_for:
-                        order = await self.venue.search(record)
-                        if order is None:
-                            return await self._not_found(record, entry)
+                order = await self._seek(record, evidence)
             except TransientError as e:
                 log.info("resolve_delayed", client_order_id=record.client_order_id, error=str(e))
-                order = None
-                if not said and self.venue.milliseconds() > self._deadline(record):
-                    said = True
+                if self._past_deadline(record) and evidence.first("unknown"):
                     await self._say_unknown(record, entry, f"the venue can't be asked: {e}")
-            if order is not None:
-                return await self._accept(record, entry, order)
+            except RejectedError as e:
+                wait = self.waits.refused_poll
+                if evidence.first("refused"):
+                    name = record.client_order_id
+                    log.error("order_unresolvable", client_order_id=name, error=str(e))  # noqa: TRY400 - an answer, no fault of ours
+                    await self._say_unknown(record, entry, f"the venue refuses to say: {e}")
+                if evidence.refused_for_too_long(self.clock.monotonic()):
+                    return await self._give_up(record, entry, e)
+            else:
+                if order is not None and is_ours(order, record):
+                    return await self._accept(record, entry, order)
+                if evidence.complete:
+                    return await self._not_found(record, entry, order)
             await self.clock.sleep(wait)
+
+    def _polls(self) -> Iterator[float]:
+        """Waits between two queries, in seconds."""
+        wait = self.waits.poll
+        while True:
+            yield wait
             wait = min(wait * 2, self.waits.longest_poll)
+
+    async def _seek(self, record: Record, evidence: "Evidence") -> VenueOrder | None:
+        """One query; once misses have added up after the deadline, the final search.
+
+        Returns the order, or somebody else's with that id.
+        """
+        reach("before_query")
+        order = await self._query(record)
+        reach("after_query")
+        if order is not None and is_ours(order, record):
+            return order
+        if self._past_deadline(record) and evidence.missed(self.clock.monotonic()):
+            order = await self.venue.search(record) or order
+            evidence.complete = True
+        return order
+
+    async def _query(self, record: Record) -> VenueOrder | None:
+        """What the account's events reported, which may be there sooner; else a direct query."""
+        published = await self.journal.told(record.client_order_id)
+        if published is not None and is_ours(published, record):
+            return published
+        return await self.venue.find(record)
 
     async def _say_unknown(self, record: Record, entry: Entry, message: str) -> None:
         """Publish `unknown`, where it wasn't yet."""
@@ -162,31 +229,40 @@ class Placing:
         """Venue milliseconds after which it can no longer be carried out, with a margin."""
         return record.timestamp + record.validity + self.waits.margin * 1000
 
+    def _past_deadline(self, record: Record) -> bool:
+        return self.venue.milliseconds() > self._deadline(record)
+
     async def _was_there(self, record: Record, entry: Entry, refusal: Refused | None) -> bool:
-        """Whether the venue has the order already, or doesn't say in time; it is answered then."""
-        in_time = record.timestamp + record.validity // 2  # to be sent yet
-        try:
-            order = await self._look(record, float("inf") if refusal else in_time)
-        except TransientError:
-            await self.resolve(record, entry)
-            return True
-        if order is not None:
-            await self._accept(record, entry, order)
-        return order is not None
+        """Look at the venue for an order with this id; True once the command is answered.
 
-    async def _look(self, record: Record, until: float) -> VenueOrder | None:
-        """The venue's order, asked for in every way there is, again and again where it must be.
-
-        Raises:
-            TransientError: the venue didn't say until then (venue milliseconds).
+        It is asked again until it says. If that takes too long to send the order afterwards, or
+        nothing would be sent anyway, `unknown` is published meanwhile.
         """
+        until = 0 if refusal else record.timestamp + record.validity // 2
+        unknown = False
         while True:
             try:
-                return await self.venue.find(record) or await self.venue.search(record)
-            except TransientError:
-                if self.venue.milliseconds() > until:
-                    raise
+                order = await self.venue.find(record)
+                if order is None or not is_ours(order, record):
+                    order = await self.venue.search(record) or order
+                break
+            except TransientError as e:
+                message = f"the venue can't be asked whether it has this order already: {e}"
+            except RejectedError:
+                await self.resolve(record, entry)
+                return True
+            if not unknown and self.venue.milliseconds() > until:
+                unknown = True
+                await self._say_unknown(record, entry, message)
+                refusal = refusal or Refused("expired", message)
             await self.clock.sleep(self.waits.poll)
+        if order is not None and is_ours(order, record):
+            await self._accept(record, entry, order)
+        elif order is not None:
+            await self._reject(record, entry, _taken_by(order))
+        elif refusal is not None:
+            await self._reject(record, entry, refusal)
+        return order is not None or refusal is not None
 
     async def dead_letter(self, entry: Entry, answer: bytes | None, error: str) -> None:
         """A command that can't be read."""
@@ -203,10 +279,24 @@ class Placing:
         answer = rejected(record.order, entry, refusal, self.venue.milliseconds(), record)
         return await self._close(record.closed(answer), entry)
 
-    async def _not_found(self, record: Record, entry: Entry) -> Record:
+    async def _not_found(self, record: Record, entry: Entry, other: VenueOrder | None) -> Record:
+        """The venue hasn't got it, and can't have it any more; *other* has its id."""
         refusal = Refused("not_found", "the venue has no such order, and can't have it any more")
-        answer = rejected(record.order, entry, refusal, self.venue.milliseconds(), record)
         log.warning("order_not_found", client_order_id=record.client_order_id)
+        return await self._reject_provisionally(
+            record, entry, refusal if other is None else _taken_by(other)
+        )
+
+    async def _give_up(self, record: Record, entry: Entry, error: RejectedError) -> Record:
+        """The venue refused to say for too long: a person has to find out."""
+        message = f"the venue refuses to say what became of it; ask it by hand: {error}"
+        log.error("order_given_up", client_order_id=record.client_order_id, error=str(error))
+        return await self._reject_provisionally(record, entry, Refused("unresolvable", message))
+
+    async def _reject_provisionally(self, record: Record, entry: Entry, refusal: Refused) -> Record:
+        """A rejection that the venue didn't confirm: the order is watched for, for a day."""
+        at = self.venue.milliseconds()
+        answer = rejected(record.order, entry, refusal, at, record, provisional=True)
         return await self._close(record.closed(answer, provisional=True), entry)
 
     async def _close(self, record: Record, entry: Entry) -> Record:
@@ -219,6 +309,11 @@ class Placing:
         answer = (record.answer or "").encode()
         await self._until_done(partial(self.journal.answer, entry, answer, None))
         return record
+
+    async def acknowledge_deleted(self, entry: Entry) -> None:
+        """An entry that was deleted from its stream: its record, if there is one, is recovered."""
+        log.error("command_deleted", entry_id=entry.entry_id)
+        await self._answer(entry, None)
 
     async def _answer(self, entry: Entry, answer: OrderResponseEvent | None) -> None:
         data = answer.model_dump_json().encode() if answer else None
@@ -237,3 +332,16 @@ class Placing:
                 trouble.seen(e)
             await self.clock.sleep(wait)
             wait = min(wait * 2, self.waits.longest_retry)
+
+
+def _entry_of(record: Record) -> Entry:
+    """The entry that a record was taken for."""
+    return Entry("place_order", record.entry_id, b"", redelivered=True)
+
+
+def _taken_by(order: VenueOrder) -> Refused:
+    """The venue holds another order under the id."""
+    terms = " ".join(filter(None, (order.side, order.quantity, order.symbol)))
+    price = f" at {order.price}" if order.price else ""
+    message = f"the venue has another order with this client_order_id: {terms}{price}"
+    return Refused("duplicate_id", f"{message} ({order.order_id}); want an id that was never used")

@@ -14,12 +14,16 @@ from services._connector_kit.orders.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a command stream. `redelivered`: somebody may have begun with it before."""
+    """One entry of a command stream. `redelivered`: somebody may have begun with it before.
+
+    `deleted`: the stream was trimmed while it was pending; nothing but its id is left.
+    """
 
     command: str
     entry_id: str
     data: bytes
     redelivered: bool
+    deleted: bool = False
 
     @property
     def milliseconds(self) -> int:
@@ -60,11 +64,22 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:
-    """An order as the venue tells it. Quantities in the base asset, as decimal text."""
+    """An order as the venue reports it. Quantities in the base asset, as decimal text.
+
+    The terms say which order it is; None where they aren't known. `symbol` is ours, `type` is
+    "limit", "market", or the venue's own word for another. `created` is venue milliseconds, 0
+    where it isn't known.
+    """
 
     order_id: str
     client_order_id: str
     filled_quantity: str
+    symbol: str | None = None
+    side: str | None = None
+    type: str | None = None
+    quantity: str | None = None
+    price: str | None = None
+    created: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +183,12 @@ class Journal(Protocol):
     async def get(self, client_order_id: str) -> Record | None:
         """The record of that id."""
 
+    async def unanswered(self) -> Sequence[Record]:
+        """All records without a final answer, oldest first: the book of record.
+
+        A claim puts its id there before it takes it, `close` removes it.
+        """
+
     async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
         """Publish `unknown` and note it in the record, which may have been forgotten meanwhile.
 
@@ -227,18 +248,22 @@ class Venue(Protocol):
     async def find(self, record: Record) -> VenueOrder | None:
         """The venue's order with that client order id, by direct query.
 
-        None also where the venue could never have taken such an order (its symbol, its id).
+        None also where the venue could never have taken such an order (its symbol, its id). It may
+        be somebody else's order under that id: see `identity.is_ours`.
 
         Raises:
             TransientError: no answer.
+            RejectedError: the venue can't be asked about such an order any more.
         """
 
     async def search(self, record: Record) -> VenueOrder | None:
         """The same by open orders and recent orders, where a direct query found nothing.
 
         It looks back at least an hour before the record's timestamp: what is looked for may have
-        been sent for an earlier entry that Redis forgot.
+        been sent for an earlier entry that Redis forgot. Of several orders with that id, one whose
+        terms fit the record comes first.
 
         Raises:
             TransientError: no answer.
+            RejectedError: the venue can't be asked about such an order any more.
         """

@@ -1,6 +1,5 @@
 """The journal's record of one order: written before anything is decided or sent."""
 
-import hashlib
 from typing import Literal
 
 import msgspec
@@ -16,12 +15,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     `timestamp` (venue milliseconds) is the one the request is signed with: what lies in a slow
     network, or in a process that was paused, is too old for the venue once it wakes. `sendable`
     is False for a command that may have been sent by somebody who is forgotten: it is resolved,
-    never sent.
+    never sent. `command` is the command's JSON without its defaults, so that the release before
+    or after this one can read it.
     """
 
     client_order_id: str
     entry_id: str
-    content: str
     command: str
     timestamp: int
     validity: int
@@ -63,8 +62,3 @@ def load(data: bytes) -> Record:
         msgspec.DecodeError: it is none.
     """
     return _decoder.decode(data)
-
-
-def content_of(command: PlaceOrderCommand) -> str:
-    """A digest of what a command asks for: equal for two commands that want the same."""
-    return hashlib.sha256(command.model_dump_json().encode()).hexdigest()[:32]

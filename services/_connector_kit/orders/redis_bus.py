@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from common_models.stream_names import CommandStream
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.counts import OrderCounts
-from services._connector_kit.orders.keys import lease_key, order_key, redis_key
+from services._connector_kit.orders.keys import lease_key, order_key, redis_key, unanswered_key
 from services._connector_kit.orders.ports import Claim, Entry, Remembered, Server
 from services._connector_kit.orders.record import Record, dump, load
 from services._runtime.redis_client import BLOCK_MS, explain
@@ -173,19 +173,28 @@ class RedisBus:
     def _entries(self, stream: str, entries: Iterable[Any], redelivered: bool) -> list[Entry]:
         name = self._streams[stream]
         return [
-            # An entry that was deleted while it was pending has no fields: it can't be read.
-            Entry(name, entry_id.decode(), (fields or {}).get(b"data", b""), redelivered)
+            # An entry that was deleted while it was pending has no fields.
+            Entry(
+                name,
+                entry_id.decode(),
+                (fields or {}).get(b"data", b""),
+                redelivered,
+                deleted=fields is None,
+            )
             for entry_id, fields in entries
         ]
 
     async def claim(self, record: Record) -> Claim:
         """Take the record's client order id for this record, where nobody has it.
 
-        The look at the memory comes after the claim and goes to the same server as it.
+        The id goes into the book of record before it is taken, so that no record is ever missing
+        there. The look at the memory comes after the claim and goes to the same server as it.
         """
         key = order_key(self._connector, record.client_order_id)
-        found, remembered, (seconds, micro) = await self._call(
+        moment = record.entry_id.partition("-")[0]
+        _, found, remembered, (seconds, micro) = await self._call(
             self._ask_all,
+            ("ZADD", unanswered_key(self._connector), "NX", moment, record.client_order_id),
             ("SET", key, dump(record), "NX", "GET"),
             ("GET", self._memory_key),
             ("TIME",),

@@ -22,6 +22,7 @@ from services._connector_kit.orders.keys import (
     order_key,
     told_as_key,
     told_key,
+    unanswered_key,
 )
 from services._connector_kit.orders.ledger import Accepted
 from services._connector_kit.orders.ports import Entry, VenueOrder
@@ -32,6 +33,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 WATCH_GHOSTS = 24 * 3600
+UNANSWERED_PAGE = 500
 KEEP_ANSWERED = 24 * 3600
 
 
@@ -56,11 +58,42 @@ class RedisJournal:
         self._command_responses = str(EventStream(connector, "command_response"))
         self._ghosts = ghosts_key(connector)
         self._accepted = accepted_key(connector)
+        self._unanswered = unanswered_key(connector)
 
     async def get(self, client_order_id: str) -> Record | None:
         """The record of that id."""
         found = await reading(self._redis.get(self._key(client_order_id)))
         return None if found is None else load(found)
+
+    async def unanswered(self) -> Sequence[Record]:
+        """All records without a final answer, oldest first; what is none is taken out."""
+        ids = [i.decode() for i in await reading(self._redis.zrange(self._unanswered, 0, -1))]
+        records = []
+        for first in range(0, len(ids), UNANSWERED_PAGE):
+            page = ids[first : first + UNANSWERED_PAGE]
+            found = await reading(self._redis.mget([self._key(i) for i in page]))
+            for client_order_id, data in zip(page, found, strict=True):
+                if data is not None and (record := load(data)).state != "closed":
+                    records.append(record)
+                else:
+                    await self._take_out(client_order_id)
+        return records
+
+    async def _take_out(self, client_order_id: str) -> None:
+        """Take an id out of the book of record: its record is closed, or was never written."""
+        key = self._key(client_order_id)
+
+        async def decide(change: Change) -> None:
+            data, moment, (seconds, _) = change.found
+            if data is not None:
+                stale = load(data).state == "closed"
+            else:  # it may be about to be claimed
+                stale = moment is not None and float(moment) < (int(seconds) - 60) * 1000
+            if stale:
+                change.write("ZREM", self._unanswered, client_order_id)
+
+        reads = [("GET", key), ("ZSCORE", self._unanswered, client_order_id), ("TIME",)]
+        await transact(self._redis, [key], reads, decide)
 
     async def orders_waiting(self) -> bool:
         """True while `place_order` commands are not yet answered."""
@@ -79,6 +112,8 @@ class RedisJournal:
             if now.state == "taken" and now.entry_id == record.entry_id:
                 self._publish(change, self._responses, answer.model_dump_json())
                 change.write("SET", key, dump(now.marked_unknown()))
+                moment = record.entry_id.partition("-")[0]
+                change.write("ZADD", self._unanswered, "NX", moment, record.client_order_id)
 
         await transact(self._redis, [key], [("GET", key)], decide)
         self._counts.said_unknown(record)
@@ -90,7 +125,7 @@ class RedisJournal:
         told = told_key(self._connector, order or OrderRef("", ""))
 
         async def decide(change: Change) -> Record:
-            (known, was_answered), is_told = change.found
+            (known, was_answered), published = change.found
             now = record if known is None else load(known)
             if now.entry_id != record.entry_id:
                 return now
@@ -99,15 +134,14 @@ class RedisJournal:
                 if was_answered is None:
                     self._publish(change, self._responses, record.answer or "")
                     change.write("SET", answered, "", "EX", KEEP_ANSWERED)
-                change.write("SET", key, dump(record), "EX", KEEP_CLOSED)
-                if order is not None and not is_told:
-                    self._note_accepted(change, order, record)
+                self._keep(change, record, order, published)
                 if record.provisional:
                     change.write("ZADD", self._ghosts, record.timestamp, record.client_order_id)
+            change.write("ZREM", self._unanswered, record.client_order_id)
             self._acknowledge(change, entry)
             return now
 
-        reads = [("MGET", key, answered), ("EXISTS", told)]
+        reads = [("MGET", key, answered), ("GET", told)]
         kept = await transact(self._redis, [key, answered], reads, decide)
         self._counts.closed(entry.entry_id)
         if record.answer and kept.answer == record.answer:  # else it was answered by another
@@ -146,15 +180,13 @@ class RedisJournal:
         ref = OrderRef(record.order.symbol, order.order_id)
 
         async def decide(change: Change) -> None:
-            known, is_told = change.found
+            known, published = change.found
             now = None if known is None else load(known)
             if now is not None and now.provisional:
-                change.write("SET", key, dump(record), "EX", KEEP_CLOSED)
+                self._keep(change, record, ref, published)
                 change.write("ZREM", self._ghosts, record.client_order_id)
-                if not is_told:
-                    self._note_accepted(change, ref, record)
 
-        reads = [("GET", key), ("EXISTS", told_key(self._connector, ref))]
+        reads = [("GET", key), ("GET", told_key(self._connector, ref))]
         await transact(self._redis, [key], reads, decide)
         self._counts.ghosts += 1
         self._on_accepted()
@@ -171,7 +203,13 @@ class RedisJournal:
         told = None if data is None else msgspec.json.decode(data, type=Told)
         if told is None or told.client_order_id != client_order_id:
             return None  # the venue gave its order id to another order since
-        return VenueOrder(order.order_id if order else text, client_order_id, f"{told.filled:f}")
+        return VenueOrder(
+            order.order_id if order else text,
+            client_order_id,
+            f"{told.filled:f}",
+            told.symbol,
+            quantity=f"{told.quantity:f}" if told.quantity else None,
+        )
 
     async def provisional(self) -> Sequence[Record]:
         """The records that were closed as not found less than a day ago."""
@@ -190,6 +228,21 @@ class RedisJournal:
     def _answered_key(self, entry: Entry) -> str:
         """Exists once an entry has its final answer."""
         return answered_key(self._connector, entry.command, entry.entry_id)
+
+    def _keep(
+        self, change: Change, record: Record, order: OrderRef | None, published: bytes | None
+    ) -> None:
+        """Write a closed record; *published* is what the ledger keeps of its order.
+
+        It lives for `KEEP_CLOSED`, counted from the moment that the order's terminal status is
+        published: while the order is open the record has no expiry, and the ledger sets it.
+        """
+        told = None if published is None else msgspec.json.decode(published, type=Told)
+        is_over = order is None or (told is not None and told.closed)
+        life = ("EX", KEEP_CLOSED) if is_over else ()
+        change.write("SET", self._key(record.client_order_id), dump(record), *life)
+        if order is not None and told is None:
+            self._note_accepted(change, order, record)
 
     def _note_accepted(self, change: Change, order: OrderRef, record: Record) -> None:
         """The venue has it, and nothing was told of it: the account will ask for it."""

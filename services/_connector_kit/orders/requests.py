@@ -53,6 +53,12 @@ ORDERS_WAIT_AT_MOST = 15.0
 ORDER_APPEARS_WITHIN = 20.0
 
 
+# "All canceled" waits this long for orders under way, in seconds: as long as it may take to find
+# out about one, within `GIVE_UP_AFTER`.
+ORDERS_SETTLE_WITHIN = 45.0
+MOST_NAMED = 10
+
+
 class Outcome(NamedTuple):
     """What became of a command."""
 
@@ -280,23 +286,60 @@ class RequestDesk:
         return DONE
 
     async def _cancel_all(self, symbol: str | None, venue: RequestVenue) -> Outcome:
-        failures = []
-        for order in await venue.open_orders():
-            if symbol not in (None, order.symbol):
-                continue
-            try:
-                await venue.cancel(
-                    order.symbol, order_id=order.order_id, client_order_id=order.client_order_id
-                )
-            except RejectedError as e:
-                shown = await self._show(venue, order.symbol, order.order_id)
-                if shown is None or not shown.closed:  # else filled or cancelled meanwhile
-                    failures.append(f"{order.order_id}: {e}")
-            else:
-                await self._show(venue, order.symbol, order.order_id)
-        if failures:
-            return Outcome("rejected", "not_all_canceled", "; ".join(failures))
+        """Cancel what is open, and what the orders under way become.
+
+        An order whose POST is on its way isn't among the venue's open orders yet. So the book of
+        record is read first, and "done" waits for everything that stood there.
+        """
+        under_way = await self._under_way(symbol)
+        failures = [
+            await self._cancel_one(venue, order.symbol, order.order_id, order.client_order_id)
+            for order in await venue.open_orders()
+            if symbol in (None, order.symbol)
+        ]
+        waited_until = self._clock.monotonic() + ORDERS_SETTLE_WITHIN
+        while under_way and self._clock.monotonic() < waited_until:
+            left = under_way.keys() & await self._under_way(symbol)
+            answered = [under_way.pop(i) for i in under_way.keys() - left]
+            failures += [await self._cancel_answered(venue, record) for record in answered]
+            if under_way:
+                await self._clock.sleep(AFTER_ERROR)
+        if some := [failure for failure in failures if failure is not None]:
+            return Outcome("rejected", "not_all_canceled", "; ".join(some))
+        if under_way:
+            names = ", ".join(sorted(under_way)[:MOST_NAMED])
+            message = f"the exchange hasn't said yet what became of {len(under_way)}: {names}"
+            return Outcome("unknown", "orders_unresolved", message)
         return DONE
+
+    async def _under_way(self, symbol: str | None) -> dict[str, Record]:
+        """The orders that were taken and have no final answer, by client order id."""
+        unanswered = await self._journal.unanswered()
+        return {r.client_order_id: r for r in unanswered if symbol in (None, r.order.symbol)}
+
+    async def _cancel_answered(self, venue: RequestVenue, taken: Record) -> str | None:
+        """Cancel what an order under way has become; why that failed."""
+        record = await self._journal.get(taken.client_order_id)
+        if record is None or record.state != "closed":
+            return f"{taken.client_order_id}: its record is gone"
+        order_id = _order_id(record)
+        if order_id is None:
+            return None
+        return await self._cancel_one(venue, record.order.symbol, order_id, record.client_order_id)
+
+    async def _cancel_one(
+        self, venue: RequestVenue, symbol: str, order_id: str, client_order_id: str | None
+    ) -> str | None:
+        """Cancel one order; why that failed, None where it is closed now."""
+        try:
+            await venue.cancel(symbol, order_id=order_id, client_order_id=client_order_id)
+        except RejectedError as e:
+            shown = await self._show(venue, symbol, order_id)
+            if shown is None or not shown.closed:  # else filled or canceled meanwhile
+                return f"{order_id}: {e}"
+        else:
+            await self._show(venue, symbol, order_id)
+        return None
 
     async def _answer(
         self,
@@ -335,6 +378,9 @@ class RequestDesk:
 
 def _refused(record: Record) -> bool:
     """True for a record that was closed without an order."""
-    if record.state != "closed":
-        return False
-    return OrderResponseEvent.model_validate_json(record.answer or "").order_id is None
+    return record.state == "closed" and _order_id(record) is None
+
+
+def _order_id(record: Record) -> str | None:
+    """The venue's id in a closed record's answer."""
+    return OrderResponseEvent.model_validate_json(record.answer or "").order_id

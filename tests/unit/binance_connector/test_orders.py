@@ -47,7 +47,21 @@ BTC = Instrument(
         quantity=Range(Decimal("0.00001"), Decimal("0.00001"), Decimal(9000)),
     ),
 )
-ORDER = {"symbol": "BTCUSDT", "orderId": 28, "clientOrderId": "order-1", "executedQty": "0.10"}
+ORDER = {
+    "symbol": "BTCUSDT",
+    "orderId": 28,
+    "clientOrderId": "order-1",
+    "side": "BUY",
+    "type": "LIMIT",
+    "price": "100.00",
+    "origQty": "0.50",
+    "executedQty": "0.10",
+    "transactTime": 1_700_000_000_000,
+}
+FOUND = VenueOrder(
+    *("28", "order-1", "0.10", "BTC/USDT", "buy", "limit", "0.50", "100.00"),
+    created=1_700_000_000_000,
+)
 
 
 @dataclass
@@ -117,7 +131,7 @@ async def test_an_order_is_posted_once_signed_with_the_journaled_time(trading: T
     trading.server.answers(200, json.dumps(ORDER).encode())
     trading.clock.offset = 1_000_000  # whatever our clock says meanwhile
     outcome = await trading.place()
-    assert outcome == Placed(VenueOrder("28", "order-1", "0.10"))
+    assert outcome == Placed(FOUND)
     (request,) = trading.server.requests
     assert (request.method, request.target) == ("POST", "/api/v3/order")
     assert request.headers["x-mbx-apikey"] == "key"
@@ -374,12 +388,12 @@ def test_uuids_of_either_spelling_are_ids_for_binance(trading: Trading) -> None:
 async def test_an_order_is_found_by_its_client_id(trading: Trading) -> None:
     """By direct query; the search looks through open and all orders since."""
     trading.server.answers(200, json.dumps(ORDER).encode())
-    assert await trading.orders.find(record()) == VenueOrder("28", "order-1", "0.10")
+    assert await trading.orders.find(record()) == FOUND
     (request,) = trading.server.requests
     assert (request.method, request.path) == ("GET", "/api/v3/order")
     assert request.params["origClientOrderId"] == "order-1"
     trading.server.answers(200, json.dumps([{**ORDER, "clientOrderId": "another"}, ORDER]).encode())
-    assert await trading.orders.search(record()) == VenueOrder("28", "order-1", "0.10")
+    assert await trading.orders.search(record()) == FOUND
     assert [r.path for r in trading.server.requests[1:]] == [
         "/api/v3/openOrders",
         "/api/v3/allOrders",

@@ -55,6 +55,7 @@ QUERIED = {
     "executedQty": "0.4",
     "cummulativeQuoteQty": "0.04",
     "status": "PARTIALLY_FILLED",
+    "type": "LIMIT",
     "side": "SELL",
     "time": 1_499_827_319_559,
     "updateTime": 1_499_827_319_999,

@@ -61,6 +61,11 @@ ORDER = {
     "counter": "10.00",
     "creation_timestamp": 1_700_000_000_000,
 }
+FOUND = VenueOrder(
+    *("BX1", "order-1", "0.10", "XBT/ZAR", "buy"),
+    quantity="0.5",
+    created=1_700_000_000_000,
+)
 
 
 def order(**fields: Any) -> Record:
@@ -393,13 +398,13 @@ def test_what_luno_cant_do_is_refused_in_words(
 async def test_an_order_is_found_by_its_client_id(trading: Trading) -> None:
     """By direct query; the search looks through open and closed orders."""
     trading.server.answers(200, json.dumps(ORDER).encode())
-    assert await trading.orders.find(order()) == VenueOrder("BX1", "order-1", "0.10")
+    assert await trading.orders.find(order()) == FOUND
     (request,) = trading.server.requests
     assert (request.method, request.path) == ("GET", "/api/exchange/3/order")
     assert request.params == {"client_order_id": "order-1"}
     rows = {"orders": [{**ORDER, "client_order_id": "another"}, ORDER]}
     trading.server.answers(200, json.dumps(rows).encode())
-    assert await trading.orders.search(order()) == VenueOrder("BX1", "order-1", "0.10")
+    assert await trading.orders.search(order()) == FOUND
     assert [r.params["closed"] for r in trading.server.requests[1:]] == ["False", "True"]
     trading.server.answers(200, b'{"orders":null}')
     assert await trading.orders.search(order()) is None

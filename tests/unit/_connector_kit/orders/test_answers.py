@@ -13,7 +13,7 @@ from services._connector_kit.orders.answers import (
     unreadable,
 )
 from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
-from services._connector_kit.orders.record import Record, content_of
+from services._connector_kit.orders.record import Record
 
 COMMAND = PlaceOrderCommand(
     client_order_id="a", symbol="BTC/USDT", type="limit", side="buy", quantity=1.5, price=100
@@ -22,7 +22,6 @@ ENTRY = Entry("place_order", "1700000000000-0", b"", redelivered=False)
 RECORD = Record(
     client_order_id="a",
     entry_id=ENTRY.entry_id,
-    content=content_of(COMMAND),
     command=COMMAND.model_dump_json(),
     timestamp=1_700_000_000_000,
     validity=5000,
@@ -74,7 +73,9 @@ def test_a_refusal_gives_its_reason() -> None:
 
 def test_not_found_is_provisional() -> None:
     """It is still being watched."""
-    assert rejected(COMMAND, ENTRY, Refused("not_found", "no such order"), AT).provisional
+    refusal = Refused("not_found", "no such order")
+    assert rejected(COMMAND, ENTRY, refusal, AT, provisional=True).provisional
+    assert not rejected(COMMAND, ENTRY, refusal, AT).provisional
 
 
 def test_a_replay_is_the_stored_answer_for_another_entry() -> None:

@@ -87,6 +87,10 @@ class Kept:
         """Nothing."""
         del client_order_id
 
+    async def unanswered(self) -> Sequence[Record]:
+        """Never called here."""
+        return ()
+
     async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
         """Said, where nothing was said before."""
         del record, entry

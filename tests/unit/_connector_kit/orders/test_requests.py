@@ -58,6 +58,10 @@ class Streams:
         """The journal's record."""
         return self._records.get(client_order_id)
 
+    async def unanswered(self) -> Sequence[Record]:
+        """The journal's records without a final answer."""
+        return [record for record in self._records.values() if record.state != "closed"]
+
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """Keep it; a second one would be a fault of the desk."""
         assert entry.entry_id not in self.answered_at
