@@ -242,7 +242,9 @@ async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Re
     await redis.sadd(f"{NAME}:state:open_orders", "7")
     journal, counts = RedisJournal(redis, NAME, 10), OrderCounts()
     ledger = Ledger(redis, NAME, "luno", 1000, counts)
-    assert await journal.told("order-1") == VenueOrder("7", "order-1", "2")
+    assert await journal.told("order-1") == VenueOrder(
+        "7", "order-1", "2", "XBT/ZAR", quantity="10"
+    )
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("XBT/ZAR", "7")]
     assert numbers(counts.metrics())["orders_open", "XBT/ZAR"] == 1
     assert await ledger.untold([Trace("XBT/ZAR", "7", "1", Decimal(2))]) == []
@@ -260,7 +262,9 @@ async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Re
     ]
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("ETH/ZAR", "7")]
     assert await redis.exists(f"{NAME}:state:told:7") == 0
-    assert await journal.told("order-1") == VenueOrder("7", "order-1", "3")
+    assert await journal.told("order-1") == VenueOrder(
+        "7", "order-1", "3", "XBT/ZAR", quantity="10"
+    )
 
 
 async def test_a_closed_order_of_the_first_release_is_not_published_again(redis: Redis) -> None:

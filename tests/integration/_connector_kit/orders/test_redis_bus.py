@@ -156,14 +156,14 @@ async def test_what_another_left_lying_is_taken_over(buses: Buses, redis: Redis)
 async def test_an_entry_that_was_deleted_while_pending_has_no_content(
     buses: Buses, redis: Redis
 ) -> None:
-    """It still comes, so that it can be acknowledged; one without `data` too."""
+    """It still comes, so that it can be acknowledged, and is told from one without `data`."""
     bus = await buses.open()
     (sent,) = await send(redis, "a")
     client: Any = redis
     await client.xadd(STREAM, {"other": "b"})
     assert [entry.data for entry in await bus.new_entries()] == [b"a", b""]
     await client.xdel(STREAM, sent)
-    assert [entry.data for entry in await bus.own_pending()] == [b"", b""]
+    assert [(e.data, e.deleted) for e in await bus.own_pending()] == [(b"", True), (b"", False)]
 
 
 async def test_a_stream_that_is_gone_is_trouble_and_made_again(buses: Buses, redis: Redis) -> None:
