@@ -28,7 +28,7 @@ def assemble(
     fixed = tuple(instruments.values())  # their names never change
     rest = OrderRest(luno, fixed)
     orders = LunoOrders(
-        rest, luno.budget, clock, gate, instruments, book, round(settings.order_validity * 1000)
+        rest, luno.limits, clock, gate, instruments, book, round(settings.order_validity * 1000)
     )
     account = LunoAccount(rest, clock, settings, fixed, traffic.account)
     return Trading(orders, account, clock, luno.milliseconds)

@@ -13,9 +13,9 @@ from services._connector_kit.listing import EVERY, keep_listed
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
-from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
+from tests.support.limits import venue_limits
 from tests.support.virtual_time import run_virtually
 
 BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
@@ -30,7 +30,7 @@ class Venue:
     world: World = "simulator"
 
     def __init__(self) -> None:
-        self.traffic = Traffic(RateBudget(1))
+        self.traffic = Traffic(venue_limits())
         self.listed: list[Instrument] = [BTC, ETH]
         self.fault: Exception | None = None
         self.asked: list[Sequence[str]] = []
