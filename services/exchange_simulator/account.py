@@ -23,6 +23,7 @@ from services.exchange_simulator.matching import (
     Accepted,
     Killed,
     Order,
+    Reduced,
     Refused,
     Removed,
     Rested,
@@ -64,7 +65,7 @@ class Event(NamedTuple):
     `balances` are the assets it may have changed.
     """
 
-    what: Literal["new", "trade", "canceled", "expired", "refused"]
+    what: Literal["new", "trade", "amended", "canceled", "expired", "refused"]
     time_ms: int
     order: AccountOrder
     fill: Fill | None
@@ -128,10 +129,23 @@ class Account:
             EngineError: it isn't open.
         """
         if new_client_id is not None:
-            self._by_client_id[order.client_id].remove(order)
-            order.client_id = new_client_id
-            self._by_client_id.setdefault(new_client_id, []).append(order)
+            self._rename(order, new_client_id)
         self.markets[order.asked.symbol].cancel(order.order_id)
+
+    def amend(self, order: AccountOrder, quantity: int, new_client_id: str) -> None:
+        """Make an open order one for *quantity* lots, fewer than it was, and call it anew.
+
+        Raises:
+            EngineError: it isn't open, or nothing would be left of it.
+        """
+        fewer = order.asked.quantity - quantity
+        self._rename(order, new_client_id)
+        self.markets[order.asked.symbol].reduce(order.order_id, fewer)
+
+    def _rename(self, order: AccountOrder, client_id: str) -> None:
+        self._by_client_id[order.client_id].remove(order)
+        order.called_before, order.client_id = order.client_id, client_id
+        self._by_client_id.setdefault(client_id, []).append(order)
 
     def called(self, client_id: str) -> list[AccountOrder]:
         """All orders of that client id, oldest first."""
@@ -194,12 +208,17 @@ class Account:
                 follower(touched)
 
     def _follow_own(
-        self, market: Market, step: Step, fact: Accepted | Refused | Rested | Removed | Killed
+        self,
+        market: Market,
+        step: Step,
+        fact: Accepted | Refused | Rested | Removed | Reduced | Killed,
     ) -> None:
         if isinstance(fact, Accepted | Refused):
             self._enter(market, step, fact.order)
         if isinstance(fact, Refused):
             self._close(market, step, fact.order, "refused")
+        elif isinstance(fact, Reduced):
+            self._reduce(market, step, fact)
         elif isinstance(fact, Removed):
             self._close(market, step, fact.order, "canceled")
         elif isinstance(fact, Killed):
@@ -248,6 +267,17 @@ class Account:
         if not order.remaining:
             self._end(order, "filled")
         self._tell(Event("trade", step.time_ms, order, fill, (instrument.base, instrument.quote)))
+
+    def _reduce(self, market: Market, step: Step, fact: Reduced) -> None:
+        instrument = market.instrument
+        order = self.orders[(instrument.symbol, fact.order.order_id)]
+        order.asked = order.asked._replace(quantity=order.asked.quantity - fact.quantity)
+        order.updated_ms = step.time_ms
+        if order.asked.side == "sell":
+            self._hold(order, base_amount(instrument, order.remaining))
+        else:
+            self._hold(order, quote_amount(instrument, (order.asked.price or 0) * order.remaining))
+        self._tell(Event("amended", step.time_ms, order, None, (order.hold_asset,)))
 
     def _close(
         self,

@@ -69,7 +69,11 @@ class Fill:
 
 @dataclass(slots=True)
 class AccountOrder:
-    """An order of the account. `client_id` is what it is called now: a cancel may rename it."""
+    """An order of the account.
+
+    `client_id` is what it is called now: a cancel or an amendment may rename it, and then
+    `called_before` is what it was called until then. `asked.quantity` is what it was amended to.
+    """
 
     order_id: int
     asked: NewOrder
@@ -81,6 +85,7 @@ class AccountOrder:
     spent: int = 0  # ticks times lots
     held: int = 0  # amount of `hold_asset`
     hidden_until_ms: int = 0  # queries don't find it before
+    called_before: str = ""
     fills: list[Fill] = field(default_factory=list)
 
     @property

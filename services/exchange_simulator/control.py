@@ -43,6 +43,12 @@ class ClockOrder(_Order):
     offset_ms: Annotated[int, Field(ge=-DAY_MS, le=DAY_MS)]
 
 
+class DelistingOrder(_Order):
+    """Which symbol its venue is to list no longer."""
+
+    symbol: str
+
+
 class PriceOrder(_Order):
     """Where a symbol's price is to go."""
 
@@ -56,13 +62,14 @@ FAULTS: TypeAdapter[list[RequestFault | StreamFault]] = TypeAdapter(list[Fault])
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What the API works on; traders by slash symbol."""
+    """What the API works on; traders by slash symbol, `listed` by a venue's own name for it."""
 
     gate: Gate
     gates: StreamGates
     accounts: Mapping[Venue, Account]
     clocks: Mapping[Venue, VenueClock]
     traders: Mapping[str, Traders]
+    listed: Mapping[Venue, dict[str, Any]]
 
 
 class OrderError(ValueError):
@@ -93,6 +100,7 @@ def routes(controls: Controls) -> list[web.AbstractRouteDef]:
         web.post("/simulator/sessions", call(act_on_sessions)),
         web.post("/simulator/clock", call(set_clock)),
         web.post("/simulator/price", call(move_price)),
+        web.post("/simulator/delisting", call(delist)),
         web.get("/simulator/ledger", call(show_ledger)),
     ]
 
@@ -158,6 +166,20 @@ def move_price(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[st
         raise OrderError(f"price={order.price}: want {bounds}")
     crowd.move(ticks)
     return {"symbol": order.symbol, "price": order.price}
+
+
+def delist(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
+    """Cancel a symbol's orders of the account; then its venue doesn't know it any more."""
+    symbol = DelistingOrder.model_validate_json(body).symbol
+    instrument = BY_SYMBOL.get(symbol)
+    listed = controls.listed[instrument.venue] if instrument else {}
+    if instrument is None or instrument.pair not in listed:
+        raise OrderError(f"symbol={symbol!r}: no venue lists it")
+    account = controls.accounts[instrument.venue]
+    for order in [o for o in account.open_orders() if o.asked.symbol == symbol]:
+        account.cancel(order)
+    del listed[instrument.pair]
+    return {"symbol": symbol, "venue": instrument.venue}
 
 
 def show_ledger(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from services.exchange_simulator.instruments import Venue
 RequestEndpoint = Literal[
     "place",
     "cancel",
+    "amend",
     "cancel_all",
     "query",
     "open_orders",
@@ -24,6 +25,7 @@ Endpoint = RequestEndpoint | StreamEndpoint
 _REST: dict[tuple[str, str], tuple[Venue, RequestEndpoint]] = {
     ("POST", "/api/v3/order"): ("binance", "place"),
     ("DELETE", "/api/v3/order"): ("binance", "cancel"),
+    ("PUT", "/api/v3/order/amend/keepPriority"): ("binance", "amend"),
     ("GET", "/api/v3/order"): ("binance", "query"),
     ("DELETE", "/api/v3/openOrders"): ("binance", "cancel_all"),
     ("GET", "/api/v3/openOrders"): ("binance", "open_orders"),
@@ -53,6 +55,7 @@ _STREAMS = ("/api/1/stream/", "/api/1/userstream")
 _WS_API: dict[str, RequestEndpoint] = {
     "order.place": "place",
     "order.cancel": "cancel",
+    "order.amend.keepPriority": "amend",
     "order.status": "query",
     "openOrders.cancelAll": "cancel_all",
     "openOrders.status": "open_orders",

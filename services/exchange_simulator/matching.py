@@ -78,6 +78,13 @@ class Removed(NamedTuple):
     quantity: int
 
 
+class Reduced(NamedTuple):
+    """*quantity* lots were taken off a resting order, which keeps its place."""
+
+    order: Order
+    quantity: int
+
+
 class Killed(NamedTuple):
     """What was left of an order that may not rest ended here."""
 
@@ -86,7 +93,7 @@ class Killed(NamedTuple):
     why: WhyKilled
 
 
-Fact = Accepted | Refused | Trade | Rested | Removed | Killed
+Fact = Accepted | Refused | Trade | Rested | Removed | Reduced | Killed
 
 
 @dataclass(slots=True)
@@ -251,6 +258,21 @@ class MatchingEngine:
         side = self.bids if order.terms.side == "buy" else self.asks
         side.reduce(order, order.terms.price, left)
         return [Removed(order, left)]
+
+    def reduce(self, order_id: int, quantity: int) -> list[Fact]:
+        """Take *quantity* lots off a resting order, which keeps its place in the queue.
+
+        Raises:
+            EngineError: no such order rests, or nothing would be left of it.
+        """
+        order = self.resting.get(order_id)
+        if order is None or order.terms.price is None:
+            raise EngineError(f"order_id={order_id}: no such order on the book")
+        if not 0 < quantity < order.remaining:
+            raise EngineError(f"quantity={quantity}: want 1 to {order.remaining - 1} lots")
+        side = self.bids if order.terms.side == "buy" else self.asks
+        side.reduce(order, order.terms.price, quantity)
+        return [Reduced(order, quantity)]
 
     def restore(self, order: Order) -> None:
         """Put an order of an earlier life back on the book, as it was: nothing trades.

@@ -109,10 +109,7 @@ async def running_simulator(
     clocks = {venue: VenueClock(clock) for venue in FEES}
     state = settings.simulator_state_file and StateFile(settings.simulator_state_file)
     begin = state.read() if state else 0
-    markets = {
-        i.symbol: Market(i, clocks[i.venue], begin, settings.simulator_first_id)
-        for i in settings.instruments
-    }
+    markets = {i.symbol: Market(i, clocks[i.venue], begin) for i in settings.instruments}
     binance = {name: BinanceFeed(market) for name, market in _by_pair(markets, "binance").items()}
     luno = {name: LunoFeed(market) for name, market in _by_pair(markets, "luno").items()}
     crowds = {
@@ -141,7 +138,14 @@ async def running_simulator(
     order_count = OrderCount(clocks["binance"])
     accounts["binance"].subscribe(order_count.see)
     app = build_app(
-        Controls(gate, StreamGates(gate.plan), accounts, clocks, crowds),
+        Controls(
+            gate,
+            StreamGates(gate.plan),
+            accounts,
+            clocks,
+            crowds,
+            {"binance": binance, "luno": luno},
+        ),
         binance_trading.Desk(binance_venue, accounts["binance"], binance_key, order_count),
         luno_trading.Desk(luno_venue, accounts["luno"]),
         connections,

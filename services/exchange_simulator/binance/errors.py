@@ -113,6 +113,11 @@ def cancel_rejected(message: str = "Unknown order sent.") -> BinanceError:
     return BinanceError(400, -2011, message)
 
 
+def amend_rejected(message: str) -> BinanceError:
+    """The matching engine refuses an amendment."""
+    return BinanceError(400, -2038, message)
+
+
 def no_such_order() -> BinanceError:
     """A query found nothing."""
     return BinanceError(400, -2013, "Order does not exist.")

@@ -15,6 +15,7 @@ from services.exchange_simulator.market import KEEP_TRADES, Market, Step
 from services.exchange_simulator.matching import (
     BookSide,
     Level,
+    Reduced,
     Removed,
     Rested,
     Trade,
@@ -79,7 +80,7 @@ class BinanceFeed:
             if isinstance(fact, Trade):
                 trades.append(fact)
                 (asks if fact.taker.terms.side == "buy" else bids).add(fact.price)
-            elif isinstance(fact, Rested | Removed):
+            elif isinstance(fact, Rested | Removed | Reduced):
                 terms = fact.order.terms
                 if terms.price is not None:
                     (bids if terms.side == "buy" else asks).add(terms.price)

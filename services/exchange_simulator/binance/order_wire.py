@@ -78,12 +78,38 @@ def canceled(order: AccountOrder) -> dict[str, Any]:
     """The answer to a cancel: the order is called by the cancel's id now."""
     return {
         "symbol": order.instrument.pair,
-        "origClientOrderId": order.asked.client_id,
+        "origClientOrderId": order.called_before,
         "orderId": order.order_id,
         "orderListId": -1,
         "clientOrderId": order.client_id,
         "transactTime": order.updated_ms,
         **terms(order),
+    }
+
+
+def amended(order: AccountOrder, execution_id: int) -> dict[str, Any]:
+    """The answer to an amendment."""
+    return {
+        "transactTime": order.updated_ms,
+        "executionId": execution_id,
+        "amendedOrder": {
+            "symbol": order.instrument.pair,
+            "orderId": order.order_id,
+            "orderListId": -1,
+            "origClientOrderId": order.called_before,
+            "clientOrderId": order.client_id,
+            "price": price(order.instrument, order.asked.price or 0),
+            "qty": quantity(order.instrument, order.asked.quantity),
+            "executedQty": quantity(order.instrument, order.filled),
+            "preventedQty": NO_AMOUNT,
+            "cumulativeQuoteQty": money(order.instrument, order.spent),
+            "status": status(order),
+            "timeInForce": order.asked.time_in_force,
+            "type": TYPES[order.asked.kind],
+            "side": order.asked.side.upper(),
+            "workingTime": order.created_ms,
+            "selfTradePreventionMode": "NONE",
+        },
     }
 
 

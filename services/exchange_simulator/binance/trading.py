@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from services.exchange_simulator.account import Account, InsufficientBalanceError
-from services.exchange_simulator.account_order import AccountOrder, NewOrder
+from services.exchange_simulator.account_order import AccountOrder, NewOrder, unit
 from services.exchange_simulator.binance import errors, order_checks, order_wire
 from services.exchange_simulator.binance.order_count import OrderCount
 from services.exchange_simulator.binance.queries import Answer, BinanceVenue, Query
@@ -135,6 +135,26 @@ def cancel(desk: Desk, query: Query) -> Answer:
         raise errors.cancel_rejected("Order was not canceled due to cancel restrictions.")
     desk.account.cancel(order, new_name or f"auto_cancel_{order.order_id}")
     return 0, order_wire.canceled(order)
+
+
+def amend(desk: Desk, query: Query) -> Answer:
+    """Reduce an open order's quantity; it keeps its place, and gets a new client order id.
+
+    developers.binance.com, "Order Amend Keep Priority".
+    """
+    order, market = _found(desk, query)
+    quantity = order_checks.required("newQty", order_checks.amount(query, "newQty"))
+    new_name = order_checks.client_id(query, "newClientOrderId")
+    query.done()
+    lots, beside = divmod(quantity, unit(market.instrument.quantity_scale))
+    if beside:
+        raise errors.filter_failure("LOT_SIZE")
+    if order is None or order.state != "open":
+        raise errors.amend_rejected("Unknown order sent.")
+    if not order.filled < lots < order.asked.quantity:
+        raise errors.amend_rejected("Invalid quantity.")
+    desk.account.amend(order, lots, new_name or f"auto_amend_{order.order_id}")
+    return 4, order_wire.amended(order, order.updated_ms)
 
 
 def cancel_all(desk: Desk, query: Query) -> Answer:
@@ -264,6 +284,7 @@ ENDPOINTS: dict[str, Callable[[Desk, Query], Answer]] = {
     "order.place": place,
     "order.test": check_order,
     "order.cancel": cancel,
+    "order.amend.keepPriority": amend,
     "order.status": query_order,
     "openOrders.cancelAll": cancel_all,
     "openOrders.status": open_orders,
@@ -274,4 +295,6 @@ ENDPOINTS: dict[str, Callable[[Desk, Query], Answer]] = {
     "account.permissions": permissions,
 }
 # What goes on to the matching engine.
-FORWARDED = frozenset({"order.place", "order.cancel", "openOrders.cancelAll"})
+FORWARDED = frozenset(
+    {"order.place", "order.cancel", "order.amend.keepPriority", "openOrders.cancelAll"}
+)

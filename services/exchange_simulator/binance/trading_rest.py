@@ -17,6 +17,7 @@ ENDPOINTS = {
     ("POST", "/api/v3/order"): "order.place",
     ("POST", "/api/v3/order/test"): "order.test",
     ("DELETE", "/api/v3/order"): "order.cancel",
+    ("PUT", "/api/v3/order/amend/keepPriority"): "order.amend.keepPriority",
     ("GET", "/api/v3/order"): "order.status",
     ("DELETE", "/api/v3/openOrders"): "openOrders.cancelAll",
     ("GET", "/api/v3/openOrders"): "openOrders.status",

@@ -21,6 +21,8 @@ from services.exchange_simulator.binance.wire import money, price, quantity
 
 encode = msgspec.json.encode
 
+WHAT = {"new": "NEW", "trade": "TRADE", "amended": "REPLACED"}
+
 
 class UserEvents:
     """Follows an account; each event is written once, whoever listens."""
@@ -70,7 +72,7 @@ class UserEvents:
     def _execution_report(self, event: Event) -> dict[str, Any]:
         order, fill = event.order, event.fill
         instrument, asked = order.instrument, order.asked
-        what = {"new": "NEW", "trade": "TRADE"}.get(event.what) or ENDED[order.state]
+        what = WHAT.get(event.what) or ENDED[order.state]
         report = {
             "e": "executionReport",
             "E": self._clock(),
@@ -84,8 +86,8 @@ class UserEvents:
             "P": NO_AMOUNT,
             "F": NO_AMOUNT,
             "g": -1,
-            # On a cancel `c` is the cancel's id and this the order's.
-            "C": asked.client_id if event.what == "canceled" else "",
+            # On a cancel or an amendment `c` is the new id and this the one before.
+            "C": order.called_before if event.what in ("canceled", "amended") else "",
             "x": what,
             "X": status(order),
             "r": "NONE",

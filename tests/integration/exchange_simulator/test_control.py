@@ -45,6 +45,7 @@ async def test_a_price_can_be_pushed_through_an_order(venues: Venues) -> None:
         ("price", {"symbol": "BTC/USDT", "price": "1e5"}, "no decimal number"),
         ("price", {"symbol": "BTC/USDT", "price": "1.001"}, "at most 2"),
         ("price", {"symbol": "BTC/USDT", "price": "0"}, "want 0.01000000 to 1000000.00000000"),
+        ("delisting", {"symbol": "DOGE/USDT"}, "no venue lists it"),
         ("clock", {"venue": "binance"}, "offset_ms"),
         ("clock", {"venue": "binance", "offset_ms": 10**9}, "less than or equal to 86400000"),
         ("sessions", {"venue": "binance", "endpoint": "place", "action": "cut"}, "endpoint"),
@@ -58,6 +59,28 @@ async def test_what_cant_be_done_is_refused(
     async with venues.http.post(url, json=order) as response:
         assert response.status == 400
         assert says in (await response.json())["error"]
+
+
+async def test_a_delisted_symbol_is_unknown_to_its_venue(venues: Venues) -> None:
+    """Its open orders were cancelled before; at Luno they are found by their ids still."""
+    for venue, symbol in (("binance", "BTC/USDT"), ("luno", "XBT/ZAR")):
+        await venues.place(venue, "resting")
+        await venues.control("POST", "delisting", {"symbol": symbol})
+        order = (await venues.ledger(venue))["orders"]["resting"]
+        assert order["state"] == "canceled"
+    for path in ("order", "openOrders", "allOrders"):
+        query = {"origClientOrderId": "resting"} if path == "order" else {}
+        status, said = await venues.binance("GET", path, symbol="BTCUSDT", **query)
+        assert (status, said["code"]) == (400, -1121)
+    root = venues.simulator.http_url
+    async with venues.http.get(f"{root}/api/v3/exchangeInfo") as response:
+        assert (await response.json())["symbols"] == []
+    async with venues.http.get(f"{root}/api/exchange/1/markets") as response:
+        assert (await response.json())["markets"] == []
+    status, said = await venues.luno("GET", "exchange/2/listorders", pair="XBTZAR")
+    assert (status, said["error_code"]) == (400, "ErrInvalidMarketPair")
+    status, said = await venues.luno("GET", "exchange/3/order", client_order_id="resting")
+    assert (status, said["status"]) == (200, "COMPLETE")
 
 
 async def test_the_ledger_is_what_the_venues_say(venues: Venues) -> None:

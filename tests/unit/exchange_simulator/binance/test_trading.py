@@ -236,6 +236,45 @@ def test_a_cancel_of_what_isnt_open_is_refused(floor: BinanceFloor) -> None:
     floor.call("order.cancel", **partly, cancelRestrictions="ONLY_NEW")
 
 
+def test_an_amendment_makes_an_order_smaller_and_renames_it(floor: BinanceFloor) -> None:
+    """It keeps its place before those that came later; less is locked, and it fills to the new."""
+    placed = floor.call("order.place", **LIMIT, newClientOrderId="mine")
+    floor.others(BTC, "buy", "59000.00", "0.5")
+    reference = {"symbol": "BTCUSDT", "orderId": placed["orderId"]}
+    said = floor.call("order.amend.keepPriority", **reference, newQty="0.006")["amendedOrder"]
+    assert (said["qty"], said["origClientOrderId"], said["status"]) == ("0.00600000", "mine", "NEW")
+    assert said["clientOrderId"] not in ("", "mine")
+    assert floor.held("USDT") == 354 * 10**8
+    queried = floor.call("order.status", **reference)
+    assert (queried["origQty"], queried["clientOrderId"]) == ("0.00600000", said["clientOrderId"])
+    with pytest.raises(BinanceError, match="does not exist"):
+        floor.call("order.status", symbol="BTCUSDT", origClientOrderId="mine")
+    again = floor.call(
+        "order.amend.keepPriority", **reference, newQty="0.005", newClientOrderId="other"
+    )["amendedOrder"]
+    assert (again["origClientOrderId"], again["clientOrderId"]) == (said["clientOrderId"], "other")
+    floor.others(BTC, "sell", "59000.00", "1.005")  # 1 lay there before it
+    filled = floor.call("order.status", **reference)
+    assert (filled["status"], filled["executedQty"]) == ("FILLED", "0.00500000")
+    assert floor.held("USDT") == 0
+
+
+@pytest.mark.parametrize("quantity", ["0.01", "0.02", "0.004", "0.003"])
+def test_an_amendment_that_makes_no_order_smaller_is_refused(
+    floor: BinanceFloor, quantity: str
+) -> None:
+    """Not below what has been filled of it; and not of an order that isn't open."""
+    placed = floor.call("order.place", **LIMIT)
+    floor.others(BTC, "sell", "59000.00", "1.004")
+    reference = {"symbol": "BTCUSDT", "orderId": placed["orderId"]}
+    amend = "order.amend.keepPriority"
+    assert refusal(floor, amend, **reference, newQty=quantity) == (-2038, "Invalid quantity.")
+    code, _ = refusal(floor, amend, **reference, newQty="0.0000001")
+    assert code == -1013
+    floor.call("order.cancel", **reference)
+    assert refusal(floor, amend, **reference, newQty="0.005") == (-2038, "Unknown order sent.")
+
+
 def test_all_of_a_symbol_can_be_cancelled_at_once(floor: BinanceFloor) -> None:
     """Another symbol's stay; none to cancel is an error."""
     floor.buy("58000.00", "0.1", "a")

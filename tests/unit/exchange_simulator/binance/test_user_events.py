@@ -117,6 +117,18 @@ def test_on_a_cancel_the_orders_own_id_is_in_big_c(stream: Listening) -> None:
     assert (canceled["c"], canceled["C"]) == ("bye", "mine")
 
 
+def test_an_amendment_is_reported_as_a_replacement(stream: Listening) -> None:
+    """The old id is in big C, the quantity is the new one, and the balances follow."""
+    stream.floor.buy("58000.00", "0.1")
+    order_id = stream.floor.order("mine").order_id
+    stream.floor.call("order.amend.keepPriority", symbol="BTCUSDT", orderId=order_id, newQty="0.06")
+    report, position = (frame["event"] for frame in stream.frames[-2:])
+    assert (report["x"], report["X"], report["C"]) == ("REPLACED", "NEW", "mine")
+    assert report["c"] not in ("", "mine")
+    assert (report["q"], report["z"], report["i"]) == ("0.06000000", "0.00000000", order_id)
+    assert position["B"] == [{"a": "USDT", "f": "996520.00000000", "l": "3480.00000000"}]
+
+
 def test_what_may_not_rest_is_reported_as_expired(stream: Listening) -> None:
     """With the reason."""
     stream.floor.buy("60000.00", "0.1", timeInForce="IOC")
