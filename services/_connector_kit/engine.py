@@ -1,7 +1,7 @@
 """What every connector does with its exchange: from settings to full streams."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -15,14 +15,14 @@ from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError
 from services._connector_kit.instruments import Instrument, choose
-from services._connector_kit.listing import keep_listed
+from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.metrics import feed_metrics
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
-from services._connector_kit.market_data.trade_feed import LastTrade
 from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
 from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.in_use import symbols_in_use
 from services._connector_kit.orders.redis_check import RedisCheck
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.orders.wing import SystemClock, Trading, halted, serve_orders
@@ -120,27 +120,29 @@ class Engine:
 
     async def _serve(self, symbols: Sequence[str], symbols_setting: str) -> None:
         listed = await self._until_done("exchange", partial(self._exchange.instruments, symbols))
-        instruments = choose(listed, symbols, setting=symbols_setting)
+        listing = Listing(
+            self._exchange.instruments, choose(listed, symbols, setting=symbols_setting)
+        )
+        in_use = partial(symbols_in_use, self._redis, self._exchange.name)
+        kept = await self._until_done("redis", in_use)
+        await self._until_done("exchange", partial(listing.serve_all, kept))
         desks = [
             MarketDesk(
                 instrument,
                 Publisher(self._writer, self._exchange.name, instrument.symbol, self._settings),
                 FeedStatus(instrument.symbol, self._readiness),
-                await self._until_done("redis", partial(self._last_trade, instrument)),
+                await self._until_done("redis", partial(self._last_trade_id, instrument)),
             )
-            for instrument in instruments
+            for instrument in listing.configured.values()
         ]
         self._board.watch([desk.status for desk in desks])
         self._metrics.watch(partial(feed_metrics, desks))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._exchange.stream_market_data(desks))
-            by_symbol = {instrument.symbol: instrument for instrument in instruments}
-            tasks.create_task(self._orders(desks, by_symbol))
-            tasks.create_task(keep_listed(self._exchange, by_symbol))
+            tasks.create_task(self._orders(desks, listing))
+            tasks.create_task(listing.keep_fresh(in_use))
 
-    async def _orders(
-        self, desks: Sequence[MarketDesk], instruments: Mapping[str, Instrument]
-    ) -> None:
+    async def _orders(self, desks: Sequence[MarketDesk], listing: Listing) -> None:
         """The order wing; it sees the market-data wing's live books."""
         publishers = {desk.instrument.symbol: desk.publisher for desk in desks}
 
@@ -150,13 +152,13 @@ class Engine:
         gate = OrderGate(
             self._exchange.world,
             self._settings,
-            instruments,
+            listing.configured,
             partial(halted, self._redis),
             book,
             SystemClock(),
             lambda: self._redis_check.fault,
         )
-        self._trading = self._exchange.trading(instruments, gate, book)
+        self._trading = self._exchange.trading(listing, gate, book)
         await self._until_done("redis", self._redis_check.look)
         self._redis_check.on_change = self._tell_trading
         self._tell_trading()
@@ -223,8 +225,8 @@ class Engine:
                 f"use another REDIS_URL, or, if the data may go, delete the key {key}"
             )
 
-    async def _last_trade(self, instrument: Instrument) -> LastTrade | None:
-        """The last trade in the stream: where an earlier run of ours ended."""
+    async def _last_trade_id(self, instrument: Instrument) -> int | None:
+        """The id of the last trade in the stream: where an earlier run of ours ended."""
         stream = MarketStream.of(self._exchange.name, instrument.symbol, "trades")
         try:
             entries: Any = await self._redis.xrevrange(str(stream), count=1)
@@ -233,8 +235,7 @@ class Engine:
         if not entries:
             return None
         try:
-            trade = Trade.model_validate_json(entries[0][1][b"data"])
-            return LastTrade(int(trade.trade_id or ""), round(trade.timestamp.timestamp() * 1000))
+            return int(Trade.model_validate_json(entries[0][1][b"data"]).trade_id or "")
         except (KeyError, ValueError, ValidationError) as e:
             log.warning("last_trade_unreadable", stream=str(stream), error=str(e))
             return None

@@ -1,9 +1,10 @@
 """What an exchange must be able to do for us: the one thing a new connector implements."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
@@ -26,11 +27,11 @@ class Exchange(Protocol):
 
     def trading(
         self,
-        instruments: Mapping[str, Instrument],
+        listing: Listing,
         gate: OrderGate,
         book: Callable[[str], LiveBook | None],
     ) -> Trading | None:
         """What is needed to trade; None without credentials.
 
-        *instruments* (by symbol) is kept up to date: rules are looked up when they are needed.
+        *listing* is kept up to date: rules are looked up when they are needed.
         """

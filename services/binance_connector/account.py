@@ -13,14 +13,10 @@ import msgspec
 import structlog
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import (
-    FeedStoppedError,
-    RateLimitedError,
-    RejectedError,
-    TransientError,
-)
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.listing import Listing
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance, Trace
@@ -51,7 +47,7 @@ class BinanceAccount:
         rest: SignedRest,
         clock: VenueClock,
         settings: BinanceSettings,
-        instruments: Sequence[Instrument],
+        listing: Listing,
         trades_budget: RateBudget,
         traffic: SocketTraffic,
     ) -> None:
@@ -61,12 +57,12 @@ class BinanceAccount:
         self._url = settings.binance_ws_api_url
         self._key = key.get_secret_value() if key else ""
         self._secret = secret.get_secret_value() if secret else ""
-        self._by_symbol = {i.symbol: i for i in instruments}
-        self._by_name = {i.venue_symbol: i for i in instruments}
+        self._listing = listing
         self._bad_frames = BadFrames("binance account", traffic)
         self._trades_budget = trades_budget
         self._traffic = traffic
-        self._turn = list(self._by_name)  # whose trades are looked at next
+        # Whose trades are looked at next: venue symbols.
+        self._turn = [i.venue_symbol for i in listing.configured.values()]
 
     def milliseconds(self) -> int:
         """Binance's clock, as we know it."""
@@ -74,23 +70,17 @@ class BinanceAccount:
 
     def knows(self, symbol: str) -> bool:
         """True for a symbol of ours."""
-        return symbol in self._by_symbol
+        return symbol in self._listing.served
 
     async def listen(self, listener: Listener) -> None:
         """Keep the account stream alive until cancelled; FeedStoppedError if it is refused."""
         await keep_alive(lambda: self._session(listener), name="binance_account_stream")
 
     async def _session(self, listener: Listener) -> None:
-        session = _Session(listener, self._by_name, self._bad_frames, self._ban)
+        session = _Session(listener, self._listing.named, self._bad_frames)
         async with open_socket(self._url, session.on_text, traffic=self._traffic) as socket:
             socket.send(self._subscription())
             await first_fault(socket.closed(), session.subscribed_in_time())
-
-    def _ban(self, error: Mapping[str, Any]) -> float:
-        """Obey the ban that an answer of the WebSocket API tells of; how long it lasts."""
-        seconds = ban_seconds(error, self._clock.milliseconds())
-        limits = self._traffic.limits
-        return limits.ban(seconds) if limits else seconds or 0.0
 
     def _subscription(self) -> bytes:
         params: dict[str, Any] = {"apiKey": self._key, "timestamp": self._clock.milliseconds()}
@@ -120,10 +110,11 @@ class BinanceAccount:
         found = []
         for name in self._due(last):
             await self._trades_budget.spend(TRADES_WEIGHT)
-            instrument, since = self._by_name[name], last.get(name)
+            instrument, since = self._listing.named(name), last.get(name)
             for trade_id, order_id in await self._rest.trades_since(name, since):
                 last[name] = max(last.get(name, 0), trade_id)
-                if since is not None:  # what was before our first look is history
+                # What was before our first look is history.
+                if since is not None and instrument is not None:
                     found.append(Trace(instrument.symbol, order_id, str(trade_id), Decimal(0)))
             last.setdefault(name, 0)
             self._turn.remove(name)
@@ -141,12 +132,18 @@ class BinanceAccount:
     ) -> Report:
         """What became of one order, with its fills; RejectedError where there is none."""
         _check_ids(order_id, client_order_id)
+        instrument = await self._listing.serve(symbol)
         return await self._rest.report(
-            self._by_symbol[symbol], order_id=order_id, client_order_id=client_order_id
+            instrument, order_id=order_id, client_order_id=client_order_id
         )
 
     async def cancel(
-        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+        self,
+        symbol: str,
+        *,
+        order_id: str | None,
+        client_order_id: str | None,
+        keep: str | None = None,
     ) -> str:
         """Cancel one order, which keeps its client order id; returns its order id.
 
@@ -154,10 +151,16 @@ class BinanceAccount:
             RejectedError: there is nothing to cancel.
         """
         _check_ids(order_id, client_order_id)
+        instrument = await self._listing.serve(symbol)
+        keep = keep or client_order_id
+        if keep is None:
+            found = await self._rest.report(instrument, order_id=order_id, client_order_id=None)
+            keep = found.client_order_id
         return await self._rest.cancel(
-            self._by_symbol[symbol].venue_symbol,
+            instrument.venue_symbol,
             order_id=order_id,
             client_order_id=client_order_id,
+            keep=keep or f"x{order_id}",
         )
 
     async def balances(self) -> Sequence[Balance]:
@@ -179,33 +182,17 @@ def _check_ids(order_id: str | None, client_order_id: str | None) -> None:
         raise RejectedError(message, code=NO_SUCH_ORDER)
 
 
-def ban_seconds(error: Mapping[str, Any], now_ms: int) -> float | None:
-    """How long the ban lasts that an `error` of the WebSocket API names; None where it names none.
-
-    `data.retryAfter` is a moment in Unix ms, `data.serverTime` the venue's time of the answer.
-    """
-    data = error.get("data")
-    if not isinstance(data, dict):
-        return None
-    until, now = data.get("retryAfter"), data.get("serverTime")
-    if type(until) is not int:
-        return None
-    return (until - (now if type(now) is int else now_ms)) / 1000
-
-
 class _Session:
-    """One connection of the account stream. `ban` obeys an error's ban and gives its seconds."""
+    """One connection of the account stream."""
 
     def __init__(
         self,
         listener: Listener,
-        by_name: Mapping[str, Instrument],
+        named: Callable[[str], Instrument | None],
         bad_frames: BadFrames,
-        ban: Callable[[Mapping[str, Any]], float],
     ) -> None:
-        self._ban = ban
         self._listener = listener
-        self._by_name = by_name
+        self._named = named
         self._bad_frames = bad_frames
         self._subscribed = asyncio.Event()
 
@@ -232,7 +219,7 @@ class _Session:
                 self._subscribed.set()
                 self._listener.connected()
             else:
-                self._refused(frame.get("status"), frame.get("error") or {})
+                self._refused(frame.get("error") or {})
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
             self._bad_frames.add(text, e)
             self._listener.connected()  # what it said, the next comparison finds out
@@ -240,7 +227,7 @@ class _Session:
     def _on_event(self, event: Mapping[str, Any]) -> None:
         match event["e"]:
             case "executionReport":
-                instrument = self._by_name.get(event["s"])
+                instrument = self._named(event["s"])
                 if instrument is not None:
                     self._listener.heard(
                         translate_orders.execution_report(event, instrument.symbol)
@@ -254,11 +241,9 @@ class _Session:
             case other:
                 log.debug("account_event_ignored", kind=str(other)[:50])
 
-    def _refused(self, status: object, error: Mapping[str, Any]) -> None:
+    def _refused(self, error: Mapping[str, Any]) -> None:
         said = excerpt(f"{error.get('code')} {error.get('msg')}")
         message = f"Binance refused the account stream: {said}"
-        if status in (418, 429):
-            raise RateLimitedError(message, retry_after=self._ban(error))
         if error.get("code") in BAD_KEY:
             raise FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
         raise TransientError(message)

@@ -4,7 +4,7 @@ The POST is signed and sent by ourselves, on the SDK's session: the SDK would pu
 timestamp where the journaled one must stand.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,7 @@ from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.limits import VenueLimits
+from services._connector_kit.listing import Listing, UnlistedError
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.identity import best_match, is_ours
 from services._connector_kit.orders.ports import (
@@ -26,7 +26,7 @@ from services._connector_kit.orders.ports import (
 )
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import size
-from services._connector_kit.rate_limit import Priority
+from services._connector_kit.rate_limit import Priority, RateBudget
 from services._runtime.redaction import excerpt
 from services.binance_connector import translate_orders
 from services.binance_connector.rest import BAD_TIME, SignedRest
@@ -34,6 +34,9 @@ from services.binance_connector.rest import BAD_TIME, SignedRest
 POST_TIMEOUT = 10.0
 ORDER_WEIGHT = 1
 UNKNOWN_ORDER = "-2013"
+# The order of that client id ended without a fill more than 90 days ago: no younger one has the id.
+ARCHIVED = "-2026"
+ARCHIVED_AFTER_MS = 89 * 24 * 3_600_000
 
 # https://developers.binance.com/docs/binance-spot-api-docs/errors: answers after which there is no
 # order and can't be one. What isn't here proves nothing.
@@ -61,10 +64,10 @@ class BinanceOrders:
     def __init__(
         self,
         rest: SignedRest,
-        limits: VenueLimits,
+        budget: RateBudget,
         clock: VenueClock,
         gate: OrderGate,
-        instruments: Mapping[str, Instrument],
+        listing: Listing,
         validity: int,
         key_known: Callable[[float], Awaitable[bool]],
     ) -> None:
@@ -72,10 +75,10 @@ class BinanceOrders:
         # out; it looks again just before matching (changelog of 2025-08-12).
         self.validity = validity
         self._rest = rest
-        self._limits = limits
+        self._budget = budget
         self._clock = clock
         self._gate = gate
-        self._instruments = instruments
+        self._listing = listing
         self._key_known = key_known
 
     def milliseconds(self) -> int:
@@ -83,17 +86,15 @@ class BinanceOrders:
         return self._clock.milliseconds()
 
     async def ready(self, within: float) -> bool:
-        """Wait until an order may be sent; False where a ban or a limit lasts longer."""
+        """Wait until an order may be sent; False where a ban or the budget lasts longer."""
         known = await self._clock.known(within) and await self._key_known(within)
-        if not known or not await self._limits.orders.open_within(within):
-            return False
-        return await self._limits.requests.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
+        return known and await self._budget.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
 
     def size(self, command: PlaceOrderCommand) -> Sized | Refused:
         """What would be sent for a command, by Binance's rules; or why nothing is."""
-        instrument = self._instruments.get(command.symbol)
+        instrument = self._listing.configured.get(command.symbol)
         if instrument is None:
-            known = ", ".join(self._instruments)
+            known = ", ".join(self._listing.configured)
             return Refused("unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}")
         if not translate_orders.carries(command.client_order_id):
             return Refused(
@@ -113,7 +114,8 @@ class BinanceOrders:
 
     async def place(self, record: Record) -> PlaceOutcome:
         """Send the one POST."""
-        params = translate_orders.order_params(record, self._instruments[record.order.symbol])
+        instrument = self._listing.configured[record.order.symbol]
+        params = translate_orders.order_params(record, instrument)
         try:
             status, answer = await self._rest.post_once("order", params, POST_TIMEOUT)
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as e:
@@ -125,32 +127,53 @@ class BinanceOrders:
 
     async def find(self, record: Record) -> VenueOrder | None:
         """The order with that client order id, by direct query (memory, then database)."""
-        instrument = self._instruments.get(record.order.symbol)
-        if instrument is None or not translate_orders.carries(record.client_order_id):
+        if not translate_orders.carries(record.client_order_id):
             return None
         try:
-            return await self._rest.order(instrument.venue_symbol, record.client_order_id)
-        except (RejectedError, FeedStoppedError) as e:
-            if isinstance(e, RejectedError) and e.code == UNKNOWN_ORDER:
+            instrument = await self._instrument(record)
+            if instrument is None:
                 return None
+            return await self._rest.order(instrument, record.client_order_id)
+        except FeedStoppedError as e:
             raise TransientError(str(e)) from e  # it says nothing about the order
+        except RejectedError as e:
+            if e.code == UNKNOWN_ORDER or (e.code == ARCHIVED and self._is_young(record)):
+                return None
+            raise
 
     async def search(self, record: Record) -> VenueOrder | None:
         """The same among the open orders and all orders since it was sent."""
-        instrument = self._instruments.get(record.order.symbol)
-        if instrument is None:
-            return None
         try:
-            orders = await self._rest.orders_since(instrument.venue_symbol, record.timestamp)
-        except (RejectedError, FeedStoppedError) as e:
+            instrument = await self._instrument(record)
+            if instrument is None:
+                return None
+            orders = await self._rest.orders_since(instrument, record.timestamp)
+        except FeedStoppedError as e:
             raise TransientError(str(e)) from e
         return best_match(orders, record)
+
+    async def _instrument(self, record: Record) -> Instrument | None:
+        """The instrument of any symbol that Binance lists, whatever the settings say of it.
+
+        None where the order can't exist, because there was never such a symbol.
+
+        Raises:
+            UnlistedError: there was, when the order was sized.
+        """
+        symbol = record.order.symbol
+        instrument = await self._listing.look_up(symbol)
+        if instrument is None and record.sent_quantity is not None:
+            raise UnlistedError(symbol)
+        return instrument
+
+    def _is_young(self, record: Record) -> bool:
+        return self.milliseconds() - record.timestamp < ARCHIVED_AFTER_MS
 
 
 def _outcome(status: int, answer: Any, record: Record) -> PlaceOutcome:
     if not isinstance(answer, dict):
         return Unclear(f"HTTP {status} with {type(answer).__name__}")
-    if status == 200 and "code" not in answer:
+    if status == 200:
         try:
             order = translate_orders.venue_order(answer, record.order.symbol)
         except (KeyError, TypeError, ValueError, ArithmeticError) as e:
@@ -160,8 +183,7 @@ def _outcome(status: int, answer: Any, record: Record) -> PlaceOutcome:
         return Placed(order)
     code, message = answer.get("code"), excerpt(answer.get("msg", ""))
     definitive = type(code) is int and code in DEFINITIVE and not message.startswith(DUPLICATE)
-    refused = status == 200 or 400 <= status < 500  # some proxies make a 200 of everything
-    if refused and definitive and "orderId" not in answer:
+    if 400 <= status < 500 and definitive:
         reason = "rate_limited" if code in (-1003, -1015) else "exchange_rejected"
         return Refused(reason, f"Binance: {code} {message}")
     return Unclear(f"HTTP {status}: {excerpt(code, 20)} {message}")

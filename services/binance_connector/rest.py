@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -10,29 +9,33 @@ from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
-import structlog
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.limits import VenueLimits
+from services._connector_kit.listing import Listing
 from services._connector_kit.orders.bookkeeping import Fill, Report
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.rate_limit import Priority
+from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
 from services._runtime.redaction import excerpt
-from services.binance_connector import order_count, translate_orders
+from services.binance_connector import translate_orders
 from services.binance_connector.settings import BinanceSettings
 
 T = TypeVar("T")
-log = structlog.get_logger()
 
 # About the key itself (developers.binance.com/docs/binance-spot-api-docs/errors), where asking
 # again with it won't help.
 BAD_KEY = frozenset({-2014, -2015, -1022})
 
+# In seconds, where a 418 or 429 names no time.
+RETRY_AFTER = 60.0
+
 # The request's timestamp is too old, or of the future.
 BAD_TIME = "-1021"
+
+# Binance has no such symbol (any more): https://github.com/binance/binance-spot-api-docs/issues/22
+UNLISTED = "-1121"
 
 # How far around an order's time its history is searched: it may have been sent for an earlier entry
 # that Redis forgot, and clocks differ.
@@ -72,8 +75,7 @@ class Caller(Protocol):
     """The client's one way to send a request: within the budget, its errors sorted."""
 
     sdk: Any
-    limits: VenueLimits
-    order_limits: Mapping[int, int]  # by interval in ms
+    budget: RateBudget
 
     async def call(
         self, weight: int, request: Callable[[], Awaitable[Any]], priority: Priority = ...
@@ -88,7 +90,7 @@ class SignedRest:
         self,
         binance: Caller,
         settings: BinanceSettings,
-        instruments: Sequence[Instrument],
+        listing: Listing,
         clock: VenueClock,
     ) -> None:
         self._clock = clock
@@ -96,7 +98,7 @@ class SignedRest:
         self._binance = binance
         self._root = settings.binance_rest_url
         self._secret = secret.get_secret_value() if secret else ""
-        self._symbols = {i.venue_symbol: i.symbol for i in instruments}
+        self._listing = listing
 
     async def post_once(
         self, path: str, params: Mapping[str, str | int], timeout: float
@@ -118,54 +120,36 @@ class SignedRest:
             timeout=aiohttp.ClientTimeout(total=timeout),
             allow_redirects=False,
         ) as response:
-            body = b""
-            try:
-                body = await response.read()
-            finally:
-                self._obey_limits(response.status, response.headers, body)
-            return response.status, msgspec.json.decode(body)
-
-    def _obey_limits(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """What an answer to an order says of limits: the account's, or a ban of the address."""
-        binance, now = self._binance, self._clock.milliseconds()
-        if status == 429 and (said := _too_many_orders(body)) is not None:
-            wait = order_count.refused_for(said, headers.items(), binance.order_limits, now)
-            log.warning("new_orders_wait", seconds=round(wait, 3), said=excerpt(said))
-            binance.limits.orders.close(wait)
-        elif status in (418, 429):
-            binance.limits.obey(headers.get("Retry-After"))
-        else:
-            binance.limits.orders.close(
-                order_count.reached_for(headers.items(), binance.order_limits, now)
-            )
+            if response.status in (418, 429):
+                header = response.headers.get("Retry-After")
+                self._binance.budget.pause(retry_after(header, RETRY_AFTER))
+            return response.status, msgspec.json.decode(await response.read())
 
     async def milliseconds(self) -> int:
         """`GET /api/v3/time`."""
-        answer = await self._binance.call(1, self._binance.sdk.get_server_time, Priority.RESOLVE)
+        answer = await self._binance.call(1, self._binance.sdk.get_server_time)
         return _read(lambda: int(answer["serverTime"]))
 
-    async def order(self, venue_symbol: str, client_order_id: str) -> VenueOrder:
+    async def order(self, instrument: Instrument, client_order_id: str) -> VenueOrder:
         """`GET /api/v3/order` by client order id; RejectedError -2013 where there is none."""
         row = await self._resolve(
             4,
             lambda: self._binance.sdk.get_order(
-                symbol=venue_symbol, origClientOrderId=client_order_id
+                symbol=instrument.venue_symbol, origClientOrderId=client_order_id
             ),
         )
-        return _read(lambda: translate_orders.venue_order(row, self._symbols[venue_symbol]))
+        return _read(lambda: translate_orders.venue_order(row, instrument.symbol))
 
-    async def orders_since(self, venue_symbol: str, milliseconds: int) -> Sequence[VenueOrder]:
+    async def orders_since(self, instrument: Instrument, milliseconds: int) -> Sequence[VenueOrder]:
         """Open orders, and all orders created from an hour before *milliseconds* on."""
-        sdk = self._binance.sdk
-        rows = _rows(
-            await self._resolve(
-                OPEN_ORDERS_WEIGHT, lambda: sdk.get_open_orders(symbol=venue_symbol)
-            )
+        sdk, name = self._binance.sdk, instrument.venue_symbol
+        rows: list[Any] = await self._resolve(
+            OPEN_ORDERS_WEIGHT, lambda: sdk.get_open_orders(symbol=name)
         )
-        get = partial(sdk.get_all_orders, symbol=venue_symbol, limit=PAGE)  # oldest first
+        get = partial(sdk.get_all_orders, symbol=name, limit=PAGE)  # oldest first
         first = {"startTime": milliseconds - SEARCH_BEFORE_MS}
         while True:
-            page = _rows(await self._resolve(ALL_ORDERS_WEIGHT, partial(get, **first)))
+            page = await self._resolve(ALL_ORDERS_WEIGHT, partial(get, **first))
             rows += page
             if len(page) < PAGE:
                 break
@@ -173,7 +157,7 @@ class SignedRest:
             if created > milliseconds + SEARCH_AFTER_MS:
                 break
             first = {"orderId": last_id + 1}
-        symbol = self._symbols[venue_symbol]
+        symbol = instrument.symbol
         return _read(lambda: [translate_orders.venue_order(row, symbol) for row in rows])
 
     async def report(
@@ -187,49 +171,44 @@ class SignedRest:
         fills: tuple[Fill, ...] = ()
         if _read(lambda: float(row["executedQty"])):
             request = partial(sdk.get_my_trades, symbol=name, orderId=row["orderId"])
-            trades = _rows(await self._signed(5, request, Priority.BALANCES))
+            trades = await self._signed(5, request, Priority.BALANCES)
             fills = _read(lambda: translate_orders.fills(trades))
         return _read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
 
     async def open_orders(self) -> list[Report]:
-        """The account's open orders of our symbols, without their fills."""
+        """The account's open orders of the served symbols, without their fills."""
         ask = partial(self._signed, priority=Priority.BALANCES)
         get = self._binance.sdk.get_open_orders
-        rows = []
-        if len(self._symbols) * OPEN_ORDERS_WEIGHT > ALL_OPEN_ORDERS_WEIGHT:
-            rows += _rows(await ask(ALL_OPEN_ORDERS_WEIGHT, get))
+        symbols = {i.venue_symbol: i.symbol for i in self._listing.served.values()}
+        rows: list[Any] = []
+        if len(symbols) * OPEN_ORDERS_WEIGHT > ALL_OPEN_ORDERS_WEIGHT:
+            rows += await ask(ALL_OPEN_ORDERS_WEIGHT, get)
         else:
-            for name in self._symbols:
-                rows += _rows(await ask(OPEN_ORDERS_WEIGHT, partial(get, symbol=name)))
+            for name in symbols:
+                rows += await _if_listed(ask(OPEN_ORDERS_WEIGHT, partial(get, symbol=name)))
         return _read(
             lambda: [
-                translate_orders.order_report(row, self._symbols[row["symbol"]])
+                translate_orders.order_report(row, symbols[row["symbol"]])
                 for row in rows
-                if row["symbol"] in self._symbols
+                if row["symbol"] in symbols
             ]
         )
 
     async def trades_since(self, venue_symbol: str, trade_id: int | None) -> list[tuple[int, str]]:
         """The account's trades after *trade_id* (None: the latest), as (trade id, order id)."""
         since = {} if trade_id is None else {"fromId": trade_id + 1}
-        rows = await self._signed(
-            TRADES_WEIGHT,
-            lambda: self._binance.sdk.get_my_trades(symbol=venue_symbol, limit=PAGE, **since),
-            Priority.BALANCES,
-        )
-        return _read(lambda: [(int(row["id"]), str(row["orderId"])) for row in _rows(rows)])
+        get = partial(self._binance.sdk.get_my_trades, symbol=venue_symbol, limit=PAGE, **since)
+        rows = await _if_listed(self._signed(TRADES_WEIGHT, get, Priority.BALANCES))
+        return _read(lambda: [(int(row["id"]), str(row["orderId"])) for row in rows])
 
     async def cancel(
-        self, venue_symbol: str, *, order_id: str | None, client_order_id: str | None
+        self, venue_symbol: str, *, order_id: str | None, client_order_id: str | None, keep: str
     ) -> str:
         """`DELETE /api/v3/order`; the order id. RejectedError -2011: there is nothing to cancel.
 
-        The order gets the cancel's client id; it is the order's own here, so that it stays known
-        by it.
+        Binance gives the order the cancel's client id: *keep*, by which it stays known.
         """
-        reference = _reference(order_id, client_order_id)
-        if client_order_id is not None:
-            reference["newClientOrderId"] = client_order_id
+        reference = _reference(order_id, client_order_id) | {"newClientOrderId": keep}
         answer = await self._signed(
             1,
             lambda: self._binance.sdk.cancel_order(symbol=venue_symbol, **reference),
@@ -244,7 +223,7 @@ class SignedRest:
             lambda: self._binance.sdk.get_account(omitZeroBalances="true"),
             Priority.BALANCES,
         )
-        return _read(lambda: translate_orders.balances(_rows(answer["balances"])))
+        return _read(lambda: translate_orders.balances(answer["balances"]))
 
     async def permissions(self) -> dict[str, bool]:
         """`GET /sapi/v1/account/apiRestrictions`: what the key may do, by Binance's names."""
@@ -258,15 +237,9 @@ class SignedRest:
     async def _signed(
         self, weight: int, request: Callable[[], Awaitable[Any]], priority: Priority
     ) -> Any:
-        async def at_the_venues_time() -> Any:
-            # The SDK signs time.time() plus this, cut to whole milliseconds, before it waits for
-            # anything: so the venue's time is what it signs, whatever the wall clock says.
-            ahead = self._clock.milliseconds() + 0.5 - time.time() * 1000
-            self._binance.sdk.timestamp_offset = ahead
-            return await request()
-
+        self._binance.sdk.timestamp_offset = self._clock.offset  # the SDK signs by our clock
         try:
-            return await self._binance.call(weight, at_the_venues_time, priority)
+            return await self._binance.call(weight, request, priority)
         except RejectedError as e:
             if e.code != BAD_TIME:
                 raise
@@ -274,26 +247,14 @@ class SignedRest:
             raise TransientError(str(e)) from e
 
 
-def _too_many_orders(body: bytes) -> str | None:
-    """The words of a refusal with code -1015; None for any other body."""
+async def _if_listed(rows: Awaitable[Any]) -> Any:
+    """The *rows* of one symbol: none where Binance doesn't list it any more."""
     try:
-        said = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(said, dict) and said.get("code") == order_count.TOO_MANY_ORDERS:
-        return str(said.get("msg", ""))
-    return None
-
-
-def _rows(answer: Any) -> list[Any]:
-    """*answer*, which must be a list: the SDK makes {} of an empty body.
-
-    Raises:
-        TransientError: it is none.
-    """
-    if not isinstance(answer, list):
-        raise TransientError(excerpt(f"an answer of Binance can't be read: no list: {answer!r}"))
-    return answer
+        return await rows
+    except RejectedError as e:
+        if e.code != UNLISTED:
+            raise
+        return []
 
 
 def _place_in_time(row: Mapping[str, Any]) -> tuple[int, int]:

@@ -1,9 +1,7 @@
 """Trading on Binance, put together."""
 
-from collections.abc import Mapping
-
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.instruments import Instrument
+from services._connector_kit.listing import Listing
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import RateBudget
@@ -18,7 +16,7 @@ from services.binance_connector.settings import BinanceSettings
 def assemble(
     binance: Caller,
     settings: BinanceSettings,
-    instruments: Mapping[str, Instrument],
+    listing: Listing,
     gate: OrderGate,
     traffic: Traffic,
 ) -> Trading | None:
@@ -26,11 +24,10 @@ def assemble(
     if settings.binance_api_key is None or settings.binance_api_secret is None:
         return None
     clock = VenueClock()
-    fixed = tuple(instruments.values())  # their names never change
-    rest = SignedRest(binance, settings, fixed, clock)
+    rest = SignedRest(binance, settings, listing, clock)
     key = KeyCheck(rest, clock, settings.world)
     validity = round(settings.order_validity * 1000)
-    orders = BinanceOrders(rest, binance.limits, clock, gate, instruments, validity, key.known)
+    orders = BinanceOrders(rest, binance.budget, clock, gate, listing, validity, key.known)
     trades_budget = RateBudget(TRADES_WEIGHT_A_MINUTE)
-    account = BinanceAccount(rest, clock, settings, fixed, trades_budget, traffic.account)
+    account = BinanceAccount(rest, clock, settings, listing, trades_budget, traffic.account)
     return Trading(orders, account, clock, rest.milliseconds, key.check)

@@ -16,7 +16,7 @@ import structlog
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
-from services._connector_kit.instruments import Instrument
+from services._connector_kit.listing import Listing
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance, Trace
@@ -46,15 +46,14 @@ class LunoAccount:
         rest: OrderRest,
         clock: VenueClock,
         settings: LunoSettings,
-        instruments: Sequence[Instrument],
+        listing: Listing,
         traffic: SocketTraffic,
     ) -> None:
         self._rest = rest
         self._clock = clock
         self._url = f"{settings.luno_stream_url}/api/1/userstream"
         self._credentials = credentials(settings)
-        self._by_symbol = {i.symbol: i for i in instruments}
-        self._pairs = frozenset(i.venue_symbol for i in instruments)
+        self._listing = listing
         self._traffic = traffic
         self._bad_frames = BadFrames("luno account", traffic)
         self._changed: dict[str, None] = {}  # orders to ask for, each once
@@ -66,7 +65,7 @@ class LunoAccount:
 
     def knows(self, symbol: str) -> bool:
         """True for a symbol of ours."""
-        return symbol in self._by_symbol
+        return symbol in self._listing.served
 
     async def listen(self, listener: Listener) -> None:
         """Keep the user stream alive until cancelled; FeedStoppedError if it is refused."""
@@ -109,7 +108,7 @@ class LunoAccount:
             listener.connected()  # what it said, the next comparison finds out
 
     def _order_changed(self, update: Any) -> None:
-        if update["market_id"] in self._pairs:
+        if self._listing.named(update["market_id"]) is not None:
             self._changed[str(update["order_id"])] = None
             self._wake.set()
 
@@ -149,6 +148,7 @@ class LunoAccount:
     async def _report(
         self, symbol: str, order_id: str | None, client_order_id: str | None, priority: Priority
     ) -> Report:
+        await self._listing.serve(symbol)
         found = await self._rest.report(
             order_id=order_id, client_order_id=client_order_id, priority=priority
         )
@@ -160,7 +160,12 @@ class LunoAccount:
         return found
 
     async def cancel(
-        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+        self,
+        symbol: str,
+        *,
+        order_id: str | None,
+        client_order_id: str | None,
+        keep: str | None = None,  # noqa: ARG002 - Luno's orders keep their ids
     ) -> str:
         """Cancel one order, which keeps its client order id; returns its order id.
 

@@ -8,7 +8,7 @@ from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.limits import VenueLimits
+from services._connector_kit.listing import Listing
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.identity import best_match
 from services._connector_kit.orders.ports import (
@@ -21,7 +21,7 @@ from services._connector_kit.orders.ports import (
 )
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import rounded, size, text
-from services._connector_kit.rate_limit import Priority
+from services._connector_kit.rate_limit import Priority, RateBudget
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate_orders
 
@@ -80,6 +80,10 @@ class PostError(Exception):
         self.code = code
 
 
+class EmptyNotFoundError(TransientError):
+    """A 404 without a body: an order that isn't there, or an address that isn't."""
+
+
 class OrderRest(Protocol):
     """What trading needs of Luno's REST; all but the posts raise only what `errors` lists.
 
@@ -93,11 +97,11 @@ class OrderRest(Protocol):
     async def post_market(self, params: Mapping[str, str | int | bool]) -> str:
         """`POST /api/1/marketorder`; the order id."""
 
-    async def order(self, client_order_id: str) -> VenueOrder:
+    async def order(self, client_order_id: str, instrument: Instrument | None) -> VenueOrder:
         """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
 
-    async def orders(self, pair: str, since: int) -> Sequence[VenueOrder]:
-        """Open orders of a pair, and the closed ones created since *since* (milliseconds)."""
+    async def orders(self, since: int, instrument: Instrument | None) -> Sequence[VenueOrder]:
+        """The account's open orders, and the closed ones created since *since* (milliseconds)."""
 
 
 class LunoOrders:
@@ -106,20 +110,20 @@ class LunoOrders:
     def __init__(
         self,
         rest: OrderRest,
-        limits: VenueLimits,
+        budget: RateBudget,
         clock: VenueClock,
         gate: OrderGate,
-        instruments: Mapping[str, Instrument],
+        listing: Listing,
         book: Callable[[str], LiveBook | None],
         validity: int,
     ) -> None:
         # `ttl` in milliseconds: how long after `timestamp` Luno may still carry a request out.
         self.validity = validity
         self._rest = rest
-        self._limits = limits
+        self._budget = budget
         self._clock = clock
         self._gate = gate
-        self._instruments = instruments
+        self._listing = listing
         self._book = book
 
     def milliseconds(self) -> int:
@@ -129,13 +133,13 @@ class LunoOrders:
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a pause or the budget lasts longer."""
         known = await self._clock.known(within)
-        return known and await self._limits.requests.spend_within(within, 1, Priority.PLACE)
+        return known and await self._budget.spend_within(within, 1, Priority.PLACE)
 
     def size(self, command: PlaceOrderCommand) -> Sized | Refused:
         """What would be sent for a command, by Luno's rules; or why nothing is."""
-        instrument = self._instruments.get(command.symbol)
+        instrument = self._listing.configured.get(command.symbol)
         if instrument is None:
-            known = ", ".join(self._instruments)
+            known = ", ".join(self._listing.configured)
             return Refused("unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}")
         if not translate_orders.carries(command.client_order_id):
             return Refused(
@@ -175,7 +179,7 @@ class LunoOrders:
 
     async def place(self, record: Record) -> PlaceOutcome:
         """Send the one POST."""
-        instrument = self._instruments[record.order.symbol]
+        instrument = self._listing.configured[record.order.symbol]
         try:
             if record.sent_price is None:
                 order_id = await self._rest.post_market(
@@ -195,25 +199,27 @@ class LunoOrders:
         return Placed(VenueOrder(order_id, record.client_order_id, "0"))
 
     async def find(self, record: Record) -> VenueOrder | None:
-        """The order with that client order id, by direct query."""
+        """The order with that client order id, by direct query, which takes no symbol."""
         if not translate_orders.carries(record.client_order_id):
             return None
         try:
-            return await self._rest.order(record.client_order_id)
-        except (RejectedError, FeedStoppedError) as e:
-            if isinstance(e, RejectedError) and e.code in NOT_FOUND:
-                return None
+            instrument = await self._listing.look_up(record.order.symbol)
+            return await self._rest.order(record.client_order_id, instrument)
+        except FeedStoppedError as e:
             raise TransientError(str(e)) from e  # it says nothing about the order
+        except RejectedError as e:
+            if e.code in NOT_FOUND:
+                return None
+            raise
 
     async def search(self, record: Record) -> VenueOrder | None:
-        """The same among the open orders, and the closed ones since an hour before it was sent."""
-        instrument = self._instruments.get(record.order.symbol)
-        if instrument is None:
-            return None
+        """The same among the open orders, and the closed ones since an hour before it was sent.
+
+        Of all pairs, those that Luno doesn't list any more too.
+        """
         try:
-            orders = await self._rest.orders(
-                instrument.venue_symbol, record.timestamp - SEARCH_BEFORE_MS
-            )
-        except (RejectedError, FeedStoppedError) as e:
+            instrument = await self._listing.look_up(record.order.symbol)
+            orders = await self._rest.orders(record.timestamp - SEARCH_BEFORE_MS, instrument)
+        except FeedStoppedError as e:
             raise TransientError(str(e)) from e
         return best_match(orders, record)

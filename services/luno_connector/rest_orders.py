@@ -6,26 +6,28 @@ from typing import Any, Protocol, TypeVar
 
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.limits import VenueLimits
+from services._connector_kit.listing import Listing
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.rate_limit import Priority
+from services._connector_kit.rate_limit import Priority, RateBudget
 from services._runtime.redaction import excerpt
-from services.luno_connector import translate, translate_orders
-from services.luno_connector.orders import UNKNOWN_ORDER
+from services.luno_connector import translate_orders
+from services.luno_connector.orders import UNKNOWN_ORDER, EmptyNotFoundError
 
 T = TypeVar("T")
 
 # The most that one `GET /api/exchange/2/listorders` gives.
 PAGE = 1000
+# What Luno says of a pair that it doesn't list (any more).
+UNLISTED = frozenset({"ErrInvalidMarketPair", "ErrMarketUnavailable"})
 
 
 class Caller(Protocol):
     """The client's ways to send a request."""
 
     sdk: Any
-    limits: VenueLimits
+    budget: RateBudget
 
     async def call(self, request: Callable[[], Any], priority: Priority = ...) -> Any:
         """Send one request that may be repeated safely, within the budget, its errors sorted."""
@@ -45,9 +47,9 @@ class Caller(Protocol):
 class OrderRest:
     """Orders and balances of one account. All but the posts raise what the kit's `errors` lists."""
 
-    def __init__(self, luno: Caller, instruments: Sequence[Instrument]) -> None:
+    def __init__(self, luno: Caller, listing: Listing) -> None:
         self._luno = luno
-        self._by_pair = {i.venue_symbol: i for i in instruments}
+        self._listing = listing
 
     async def post_limit(self, params: Mapping[str, str | int | bool]) -> str:
         """`POST /api/1/postorder`; the order id."""
@@ -64,22 +66,21 @@ class OrderRest:
             raise OSError(f"an answer without an order id: {excerpt(answer, 100)}")
         return order_id
 
-    async def order(self, client_order_id: str) -> VenueOrder:
-        """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
+    async def order(self, client_order_id: str, instrument: Instrument | None) -> VenueOrder:
+        """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none.
+
+        It should be one of *instrument*; None: of a pair that Luno doesn't list any more.
+        """
         row = await self._row({"client_order_id": client_order_id}, Priority.RESOLVE)
-        return _read(lambda: self._venue_order(row))
+        return _read(lambda: _venue_order(row, instrument))
 
-    def _venue_order(self, row: Mapping[str, Any]) -> VenueOrder:
-        instrument = self._by_pair.get(str(row.get("pair")))
-        return translate_orders.venue_order(row, instrument.symbol if instrument else None)
-
-    async def orders(self, pair: str, since: int) -> Sequence[VenueOrder]:
-        """Open orders of a pair, and the closed ones created since *since* (milliseconds)."""
+    async def orders(self, since: int, instrument: Instrument | None) -> Sequence[VenueOrder]:
+        """The account's open orders, and the closed ones created since *since* (milliseconds)."""
         rows = [
-            *await self._list(pair, closed=False),
-            *await self._list(pair, closed=True, since=since),
+            *await self._list(None, closed=False),
+            *await self._list(None, closed=True, since=since),
         ]
-        return _read(lambda: [self._venue_order(row) for row in rows])
+        return _read(lambda: [_venue_order(row, instrument) for row in rows])
 
     async def report(
         self,
@@ -91,24 +92,32 @@ class OrderRest:
         """What became of one order; RejectedError where there is none of our symbols."""
         reference = {"id": order_id} if order_id else {"client_order_id": client_order_id}
         row = await self._row(reference, priority)
-        pair = _read(lambda: row["pair"])
-        instrument = self._by_pair.get(str(pair))
+        instrument = self._listing.named(str(row.get("pair")))
         if instrument is None:
-            raise RejectedError(f"the order is of {pair!r:.50}", code=UNKNOWN_ORDER)
+            raise RejectedError(f"the order is of {row.get('pair')!r}", code=UNKNOWN_ORDER)
         return _read(lambda: translate_orders.order_report(row, instrument))
 
     async def open_orders(self) -> list[Report]:
-        """The account's open orders of our symbols."""
-        return await self._reports(closed=False)
+        """The account's open orders of the served symbols."""
+        return await self._reports(self._listing.served, closed=False)
 
     async def recently_closed(self, since: int) -> list[Report]:
         """The closed orders of our symbols that were created since *since* (milliseconds)."""
-        return await self._reports(closed=True, since=since)
+        return await self._reports(self._listing.configured, closed=True, since=since)
 
-    async def _reports(self, *, closed: bool, since: int = 0) -> list[Report]:
+    async def _reports(
+        self, of: Mapping[str, Instrument], *, closed: bool, since: int = 0
+    ) -> list[Report]:
         found = []
-        for pair, instrument in self._by_pair.items():
-            rows = await self._list(pair, closed=closed, since=since, priority=Priority.BALANCES)
+        for instrument in tuple(of.values()):
+            try:
+                rows = await self._list(
+                    instrument.venue_symbol, closed=closed, since=since, priority=Priority.BALANCES
+                )
+            except RejectedError as e:
+                if e.code not in UNLISTED:
+                    raise
+                rows = ()
             found += _read(
                 lambda i=instrument, r=rows: [translate_orders.order_report(x, i) for x in r]  # type: ignore[misc]
             )
@@ -116,30 +125,34 @@ class OrderRest:
 
     async def cancel(self, order_id: str) -> None:
         """`POST /api/1/stoporder`; RejectedError where there is nothing to cancel."""
-        answer = await self._luno.call(
-            lambda: self._luno.sdk.stop_order(order_id=order_id), Priority.CANCEL
-        )
-        success = _read(lambda: answer["success"])
-        if success is False:
-            raise RejectedError("Luno answered that the order is not cancelled")
-        if success is not True:
-            raise TransientError(excerpt(f"an answer of Luno can't be read: {answer!r}"))
+        await self._luno.call(lambda: self._luno.sdk.stop_order(order_id=order_id), Priority.CANCEL)
 
     async def balances(self) -> list[Balance]:
         """The account's balances."""
         answer = await self._luno.call(self._luno.sdk.get_balances, Priority.BALANCES)
-        return _read(lambda: translate_orders.balances(translate.rows_of(answer["balance"])))
+        return _read(lambda: translate_orders.balances(answer["balance"] or ()))
 
     async def _row(
         self, reference: Mapping[str, str | None], priority: Priority
     ) -> Mapping[str, Any]:
-        row = await self._luno.call(lambda: self._luno.sdk.get_order_v3(**reference), priority)
+        try:
+            row = await self._luno.call(lambda: self._luno.sdk.get_order_v3(**reference), priority)
+        except EmptyNotFoundError as e:
+            raise RejectedError(str(e), code=UNKNOWN_ORDER) from e
         return _read(lambda: dict(row))
 
     async def _list(
-        self, pair: str, *, closed: bool, since: int = 0, priority: Priority = Priority.RESOLVE
+        self,
+        pair: str | None,
+        *,
+        closed: bool,
+        since: int = 0,
+        priority: Priority = Priority.RESOLVE,
     ) -> Sequence[Mapping[str, Any]]:
-        """Orders, newest first, page after page back to *since*; older pages don't delay orders."""
+        """Orders of one pair, or of all, newest first, page after page back to *since*.
+
+        Older pages don't delay orders.
+        """
         found: dict[str, Mapping[str, Any]] = {}
         before: int | None = None
         while True:
@@ -159,9 +172,16 @@ class OrderRest:
             priority = max(priority, Priority.BALANCES)
 
 
+def _venue_order(row: Mapping[str, Any], wanted: Instrument | None) -> VenueOrder:
+    """An order of *wanted* under our symbol, of another pair under Luno's name for that."""
+    pair = str(row["pair"])
+    symbol = wanted.symbol if wanted and wanted.venue_symbol == pair else pair
+    return translate_orders.venue_order(row, symbol if wanted else None)
+
+
 def _page(answer: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], int]:
     """Orders by their id, and when the oldest was created."""
-    rows = translate.rows_of(answer["orders"])
+    rows: Sequence[Mapping[str, Any]] = answer["orders"] or ()
     oldest = min((int(row["creation_timestamp"]) for row in rows), default=0)
     return {str(row["order_id"]): row for row in rows}, oldest
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from functools import partial
 from time import monotonic
 
 import msgspec
@@ -17,7 +16,6 @@ from services._connector_kit.market_data.order_book import (
     OrderByOrderBook,
     crossed,
 )
-from services._connector_kit.market_data.status import IDS_RESTARTED
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
@@ -71,8 +69,7 @@ class PairFeed:
             desk.publisher,
             lambda _: rest.trades(self.pair),
             contiguous=False,
-            last=desk.last_trade,
-            on_anew=partial(desk.status.note, IDS_RESTARTED),
+            last_id=desk.last_trade_id,
         )
         desk.status.sequence = lambda: self.sequence
         desk.status.trades = self.trades.counts

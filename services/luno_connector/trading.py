@@ -1,9 +1,9 @@
 """Trading on Luno, put together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.instruments import Instrument
+from services._connector_kit.listing import Listing
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
 from services._connector_kit.traffic import Traffic
@@ -16,7 +16,7 @@ from services.luno_connector.settings import LunoSettings
 def assemble(
     luno: Caller,
     settings: LunoSettings,
-    instruments: Mapping[str, Instrument],
+    listing: Listing,
     gate: OrderGate,
     book: Callable[[str], LiveBook | None],
     traffic: Traffic,
@@ -25,10 +25,9 @@ def assemble(
     if settings.luno_api_key_id is None:
         return None
     clock = VenueClock()
-    fixed = tuple(instruments.values())  # their names never change
-    rest = OrderRest(luno, fixed)
+    rest = OrderRest(luno, listing)
     orders = LunoOrders(
-        rest, luno.limits, clock, gate, instruments, book, round(settings.order_validity * 1000)
+        rest, luno.budget, clock, gate, listing, book, round(settings.order_validity * 1000)
     )
-    account = LunoAccount(rest, clock, settings, fixed, traffic.account)
+    account = LunoAccount(rest, clock, settings, listing, traffic.account)
     return Trading(orders, account, clock, luno.milliseconds)

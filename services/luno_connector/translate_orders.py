@@ -67,7 +67,7 @@ def _fence(record: Record) -> dict[str, str | int | bool]:
 def venue_order(row: Mapping[str, Any], symbol: str | None) -> VenueOrder:
     """An order as `GET /api/exchange/3/order` and `.../2/listorders` report it (OrderV2).
 
-    *symbol* is ours, None for a pair that isn't. A market order has no limit price or volume.
+    *symbol* is None where it isn't known. A market order has no limit price or volume.
     """
     quantity, price = amount(row.get("limit_volume") or "0"), amount(row.get("limit_price") or "0")
     return VenueOrder(

@@ -55,6 +55,7 @@ class AccountInMemory:
         self.traded: list[str] = []
         self.faults: list[Exception] = []
         self.calls: list[str] = []
+        self.kept: list[str | None] = []  # the client ids that cancelled orders were to keep
         self.took = 0.0
         self.listener: Listener | None = None
         self._stopped: asyncio.Future[None] | None = None
@@ -113,9 +114,15 @@ class AccountInMemory:
         raise RejectedError("no such order", code="none")
 
     async def cancel(
-        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+        self,
+        symbol: str,
+        *,
+        order_id: str | None,
+        client_order_id: str | None,
+        keep: str | None = None,
     ) -> str:
-        """Cancel an open order."""
+        """Cancel an open order, and note what it is to be called."""
+        self.kept.append(keep or client_order_id)
         for report in self.orders.values():
             wanted = report.order_id == order_id or report.client_order_id == client_order_id
             if wanted and not report.closed:
@@ -169,6 +176,19 @@ class LedgerInMemory:
         """What was accepted and not told."""
         await asyncio.sleep(0)
         return set(self.waiting)
+
+    async def published(self, order: OrderRef) -> Told | None:
+        """What was told of it."""
+        return self.told.get(order)
+
+    async def published_as(self, symbol: str, client_order_id: str) -> OrderRef | None:
+        """The order that was told so."""
+        found = (
+            order
+            for order, told in self.told.items()
+            if (told.symbol, told.client_order_id) == (symbol, client_order_id)
+        )
+        return next(found, None)
 
     async def forget(self, order: OrderRef) -> None:
         """Let go of it."""

@@ -272,6 +272,18 @@ class TradingDesk:
             pair = self.market.symbol.replace("/", "")
             await sdk.cancel_order(symbol=pair, orderId=int(order_id))
 
+    async def amend_elsewhere(self, order_id: str, quantity: float) -> None:
+        """Reduce an order's quantity past the connector; Binance gives it another client id."""
+        pair = self.market.symbol.replace("/", "")
+        wanted = {"symbol": pair, "orderId": int(order_id), "newQty": str(quantity)}
+        async with self._binance() as sdk:
+            # The SDK has no method for it.
+            await sdk._request_api("put", "order/amend/keepPriority", True, data=wanted)
+
+    async def delist(self, symbol: str) -> None:
+        """Let the venue list a symbol no longer."""
+        await self._control("POST", "delisting", {"symbol": symbol})
+
     def _luno(self) -> Any:
         return LunoClient(f"http://127.0.0.1:{self.simulator_port}", 5, *self.market.key.values())
 

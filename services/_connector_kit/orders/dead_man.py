@@ -34,9 +34,17 @@ class Cancelling(Protocol):
     """The exchange, as far as cancelling needs it."""
 
     async def cancel(
-        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+        self,
+        symbol: str,
+        *,
+        order_id: str | None,
+        client_order_id: str | None,
+        keep: str | None = None,
     ) -> str:
-        """Cancel one order. Raises what the kit's `errors` lists."""
+        """Cancel one order, which keeps the client order id *keep*.
+
+        Raises what the kit's `errors` lists.
+        """
 
 
 async def silent_for(redis: Redis) -> float | None:
@@ -88,7 +96,9 @@ async def _cancel_all(
             continue
         cancelled_at[order] = now
         try:
-            await venue.cancel(told.symbol, order_id=order_id, client_order_id=None)
+            await venue.cancel(
+                told.symbol, order_id=order_id, client_order_id=None, keep=told.client_order_id
+            )
         except (TransientError, RejectedError, FeedStoppedError) as e:
             log.warning("dead_bots_order_not_cancelled", order_id=order_id, error=str(e))
             continue

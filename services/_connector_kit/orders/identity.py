@@ -11,6 +11,7 @@ from decimal import Decimal
 from common_models import PlaceOrderCommand
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.rules import NOISE
 
 # Two of our processes, or the venue and we, may differ by this much about the venue's time.
 CLOCK_ERROR_MS = 1000
@@ -67,7 +68,7 @@ def _quantity_fits(order: VenueOrder, record: Record, command: PlaceOrderCommand
     if order.quantity is None:
         return True
     quantity, asked = Decimal(order.quantity), Decimal(str(command.quantity))
-    least = Decimal(record.sent_quantity or 0)
-    if order.created >= record.timestamp - CLOCK_ERROR_MS:
-        least = Decimal(0)
-    return least <= quantity <= max(asked, least)
+    sent = Decimal(record.sent_quantity or 0)
+    least = Decimal(0) if order.created >= record.timestamp - CLOCK_ERROR_MS else sent
+    # Float noise in what was asked for is forgiven, upwards too.
+    return least <= quantity <= max(asked * (1 + NOISE), sent)

@@ -199,6 +199,18 @@ class Ledger:
             for text, data in found.items()
         }
 
+    async def published(self, order: OrderRef) -> Told | None:
+        """What was published of an order; None where nothing was."""
+        return _read_told(order, *await reading(self._redis.mget(self._told_keys(order))))
+
+    async def published_as(self, symbol: str, client_order_id: str) -> OrderRef | None:
+        """The order that was published last with that symbol and client order id."""
+        found = await reading(self._redis.get(told_as_key(self._connector, client_order_id)))
+        text = (found or b"").decode()
+        order = OrderRef.parse(text) or OrderRef(symbol, text)
+        told = await self.published(order) if found and order.symbol == symbol else None
+        return order if told and told.client_order_id == client_order_id else None
+
     async def forget(self, order: OrderRef) -> None:
         """The venue has no such order (a testnet that was reset): stop asking for it."""
         await reading(self._redis.srem(self._open, str(order), order.order_id))

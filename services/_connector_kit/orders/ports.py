@@ -248,7 +248,8 @@ class Venue(Protocol):
     async def find(self, record: Record) -> VenueOrder | None:
         """The venue's order with that client order id, by direct query.
 
-        None also where the venue could never have taken such an order (its symbol, its id). It may
+        It is asked for whatever the settings say of its symbol. None also where the venue could
+        never have taken such an order: it never listed the symbol, or can't carry the id. It may
         be somebody else's order under that id: see `identity.is_ours`.
 
         Raises:

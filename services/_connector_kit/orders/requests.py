@@ -23,6 +23,7 @@ from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.ports import Bus, Clock, Entry, Journal
 from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.references import Named, named
 from services._runtime.failpoints import reach
 from services._runtime.supervise import Trouble, full_jitter
 
@@ -77,9 +78,16 @@ class RequestVenue(AccountVenue, Protocol):
         """True for a symbol of ours."""
 
     async def cancel(
-        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+        self,
+        symbol: str,
+        *,
+        order_id: str | None,
+        client_order_id: str | None,
+        keep: str | None = None,
     ) -> str:
-        """Cancel one order, which keeps its client order id; returns its order id.
+        """Cancel one order; returns its order id.
+
+        It keeps its client order id: *keep*, where the caller knows it and doesn't name it by it.
 
         Raises:
             RejectedError: there is nothing to cancel.
@@ -219,16 +227,13 @@ class RequestDesk:
     async def _cancel(self, command: CancelOrderCommand, venue: RequestVenue) -> Outcome:
         started = self._clock.monotonic()
         while True:
+            order = await named(self._ledger, command)
             try:
                 reach("before_cancel")
-                order_id = await venue.cancel(
-                    command.symbol,
-                    order_id=command.order_id,
-                    client_order_id=command.client_order_id,
-                )
+                order_id = await order.cancel(venue)
                 reach("after_cancel")
             except RejectedError as e:
-                report = await self._found(command, venue)
+                report = await self._found(order, venue)
                 if report is not None and report.status == "canceled":
                     # Perhaps by an earlier try of ours, whose answer was lost.
                     await self._ledger.tell(report)
@@ -253,11 +258,9 @@ class RequestDesk:
         return report
 
     @staticmethod
-    async def _found(command: CancelOrderCommand, venue: RequestVenue) -> Report | None:
+    async def _found(order: Named, venue: RequestVenue) -> Report | None:
         try:
-            return await venue.report(
-                command.symbol, order_id=command.order_id, client_order_id=command.client_order_id
-            )
+            return await order.report(venue)
         except RejectedError:
             return None
 
@@ -276,10 +279,9 @@ class RequestDesk:
         return 0.0 if _refused(record) else ORDER_APPEARS_WITHIN
 
     async def _query(self, command: QueryOrderCommand, venue: RequestVenue) -> Outcome:
+        order = await named(self._ledger, command)
         try:
-            report = await venue.report(
-                command.symbol, order_id=command.order_id, client_order_id=command.client_order_id
-            )
+            report = await order.report(venue)
         except RejectedError as e:
             return Outcome("rejected", "unknown_order", str(e))
         await self._ledger.tell(report, again=True)
@@ -332,7 +334,9 @@ class RequestDesk:
     ) -> str | None:
         """Cancel one order; why that failed, None where it is closed now."""
         try:
-            await venue.cancel(symbol, order_id=order_id, client_order_id=client_order_id)
+            await venue.cancel(
+                symbol, order_id=order_id, client_order_id=None, keep=client_order_id
+            )
         except RejectedError as e:
             shown = await self._show(venue, symbol, order_id)
             if shown is None or not shown.closed:  # else filled or canceled meanwhile

@@ -1,7 +1,7 @@
-"""The listing is kept up to date, and the last one where the exchange doesn't say."""
+"""What is listed: kept up to date, and looked up where the settings don't name it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -9,62 +9,48 @@ import pytest
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
-from services._connector_kit.listing import EVERY, keep_listed
-from services._connector_kit.market_data.desk import MarketDesk
-from services._connector_kit.orders.gate import LiveBook, OrderGate
-from services._connector_kit.orders.wing import Trading
-from services._connector_kit.traffic import Traffic
-from services._connector_kit.world import World
-from tests.support.limits import venue_limits
+from services._connector_kit.listing import EVERY, Listing, UnlistedError
 from tests.support.virtual_time import run_virtually
 
 BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
 ETH = Instrument("ETH/USDT", "ETHUSDT", "ETH", "USDT", trading=True)
+XRP = Instrument("XRP/USDT", "XRPUSDT", "XRP", "USDT", trading=True)
+SOL = Instrument("SOL/USDT", "SOLUSDT", "SOL", "USDT", trading=True)
 COARSE = TradingRules(price=Range(Decimal("0.1")))
 
 
 class Venue:
-    """An exchange that lists what it is told to, or fails."""
-
-    name = "venue"
-    world: World = "simulator"
+    """An exchange that lists what it is told to, or fails; BTC and ETH are configured."""
 
     def __init__(self) -> None:
-        self.traffic = Traffic(venue_limits())
         self.listed: list[Instrument] = [BTC, ETH]
         self.fault: Exception | None = None
-        self.asked: list[Sequence[str]] = []
+        self.asked: list[list[str]] = []
+        self.in_use: set[str] = set()
+        self.in_use_fault: Exception | None = None
+        self.listing = Listing(self.instruments, [BTC, ETH])
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
-        """What is listed."""
-        self.asked.append(symbols)
+        """Those asked for; where one isn't listed, all."""
+        self.asked.append(list(symbols))
         if self.fault:
             raise self.fault
-        return self.listed
+        found = [i for i in self.listed if i.symbol in symbols]
+        return found if len(found) == len(symbols) else self.listed
 
-    async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
-        """Nothing is streamed here."""
-        raise AssertionError(desks)
-
-    def trading(
-        self,
-        instruments: Mapping[str, Instrument],
-        gate: OrderGate,
-        book: Callable[[str], LiveBook | None],
-    ) -> Trading | None:
-        """Nothing is traded here."""
-        raise AssertionError(instruments, gate, book)
+    async def symbols_in_use(self) -> Collection[str]:
+        """The symbols of the orders that aren't over."""
+        if self.in_use_fault:
+            raise self.in_use_fault
+        return self.in_use
 
 
-def kept(
-    venue: Venue, looks: Callable[[dict[str, Instrument]], Coroutine[None, None, None]]
-) -> None:
-    """Keep BTC and ETH listed while *looks* runs, in virtual time."""
+def kept(venue: Venue, looks: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Keep the listing fresh while *looks* runs, in virtual time."""
 
     async def run() -> None:
-        instruments = {instrument.symbol: instrument for instrument in (BTC, ETH)}
-        keeping = asyncio.create_task(keep_listed(venue, instruments))
-        await looks(instruments)
+        keeping = asyncio.create_task(venue.listing.keep_fresh(venue.symbols_in_use))
+        await looks()
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
 
@@ -79,14 +65,15 @@ async def a_while() -> None:
 def test_a_halted_symbol_is_seen_and_so_is_a_resumed_one() -> None:
     """Within minutes; the other symbols stay as they are."""
     venue = Venue()
+    held = venue.listing.configured  # by others: it is changed in place
 
-    async def looks(instruments: dict[str, Instrument]) -> None:
+    async def looks() -> None:
         venue.listed = [replace(BTC, trading=False), ETH]
         await a_while()
-        assert instruments == {"BTC/USDT": replace(BTC, trading=False), "ETH/USDT": ETH}
+        assert held == {"BTC/USDT": replace(BTC, trading=False), "ETH/USDT": ETH}
         venue.listed = [BTC, ETH]
         await a_while()
-        assert instruments == {"BTC/USDT": BTC, "ETH/USDT": ETH}
+        assert held == venue.listing.served == {"BTC/USDT": BTC, "ETH/USDT": ETH}
         assert venue.asked == [["BTC/USDT", "ETH/USDT"]] * 2
 
     kept(venue, looks)
@@ -96,14 +83,14 @@ def test_rules_that_changed_are_taken_over_and_a_delisted_symbol_is_halted() -> 
     """Its last rules stay; more symbols than were asked for are none of ours."""
     venue = Venue()
 
-    async def looks(instruments: dict[str, Instrument]) -> None:
-        other = Instrument("XRP/USDT", "XRPUSDT", "XRP", "USDT", trading=True)
-        venue.listed = [other, replace(ETH, rules=COARSE)]
+    async def looks() -> None:
+        venue.listed = [XRP, replace(ETH, rules=COARSE)]
         await a_while()
-        assert instruments == {
+        assert venue.listing.configured == {
             "BTC/USDT": replace(BTC, trading=False),
             "ETH/USDT": replace(ETH, rules=COARSE),
         }
+        assert venue.listing.served == venue.listing.configured
 
     kept(venue, looks)
 
@@ -115,12 +102,100 @@ def test_where_the_exchange_does_not_say_the_last_listing_stays(fault: Exception
     """And it is asked again."""
     venue = Venue()
 
-    async def looks(instruments: dict[str, Instrument]) -> None:
+    async def looks() -> None:
         venue.fault = fault
         await a_while()
-        assert instruments == {"BTC/USDT": BTC, "ETH/USDT": ETH}
+        assert venue.listing.configured == {"BTC/USDT": BTC, "ETH/USDT": ETH}
         venue.fault, venue.listed = None, [BTC, replace(ETH, trading=False)]
         await a_while()
-        assert not instruments["ETH/USDT"].trading
+        assert not venue.listing.configured["ETH/USDT"].trading
 
     kept(venue, looks)
+
+
+def test_a_symbol_with_an_order_is_served_until_that_is_over() -> None:
+    """It is kept up to date too, and takes no new orders; nothing is released unasked."""
+    venue = Venue()
+    venue.listed = [BTC, ETH, XRP]
+
+    async def looks() -> None:
+        await venue.listing.serve_all({"XRP/USDT", "DOGE/USDT"})
+        venue.in_use = {"XRP/USDT", "DOGE/USDT"}
+        venue.listed = [BTC, ETH, replace(XRP, rules=COARSE)]
+        await a_while()
+        assert venue.listing.served["XRP/USDT"].rules == COARSE
+        assert venue.asked[-1] == ["BTC/USDT", "ETH/USDT", "XRP/USDT"]
+        venue.in_use, venue.in_use_fault = set(), TransientError("no Redis")
+        await a_while()
+        assert "XRP/USDT" in venue.listing.served
+        venue.in_use_fault = None
+        await a_while()
+        assert venue.listing.served == {"BTC/USDT": BTC, "ETH/USDT": ETH}
+        assert venue.listing.named("XRPUSDT") is None
+
+    kept(venue, looks)
+
+
+async def test_served_symbols_have_names_and_take_no_new_orders() -> None:
+    """By the exchange's name the account's stream knows them."""
+    venue = Venue()
+    venue.listed = [BTC, ETH, XRP]
+    assert venue.listing.named("XRPUSDT") is None
+    assert await venue.listing.serve("XRP/USDT") == XRP
+    assert venue.listing.named("XRPUSDT") == XRP
+    assert venue.listing.named("BTCUSDT") == BTC
+    assert "XRP/USDT" not in venue.listing.configured
+
+
+async def test_any_listed_symbol_is_looked_up_and_the_exchange_asked_once() -> None:
+    """Of an unlisted one it answers with all that there are: then nothing more is asked for."""
+    venue = Venue()
+    venue.listed = [BTC, ETH, XRP, SOL]
+    look_up = venue.listing.look_up
+    assert await look_up("BTC/USDT") == BTC
+    assert venue.asked == []
+    for _ in range(2):
+        assert await look_up("XRP/USDT") == XRP
+    assert venue.asked == [["XRP/USDT"]]
+    for symbol in ("DOGE/USDT", "NOPE/USDT", "DOGE/USDT"):
+        assert await look_up(symbol) is None
+    assert await look_up("SOL/USDT") == SOL
+    assert venue.asked == [["XRP/USDT"], ["DOGE/USDT"]]
+    assert venue.listing.served == {"BTC/USDT": BTC, "ETH/USDT": ETH}
+
+
+def test_a_symbol_that_was_listed_since_is_found_after_the_next_refresh() -> None:
+    """What was answered isn't believed for longer."""
+    venue = Venue()
+
+    async def looks() -> None:
+        assert await venue.listing.look_up("XRP/USDT") is None
+        venue.listed = [BTC, ETH, XRP]
+        assert await venue.listing.look_up("XRP/USDT") is None
+        await a_while()
+        assert await venue.listing.look_up("XRP/USDT") == XRP
+
+    kept(venue, looks)
+
+
+@pytest.mark.parametrize(
+    "symbol", ["", "/", "XRP", "XRPUSDT/", "A/B/C", 'X"/USDT', "X /Y", "X" * 21 + "/Y", "a\ud800/B"]
+)
+async def test_what_is_no_symbol_is_not_asked_for(symbol: str) -> None:
+    """No exchange lists it."""
+    venue = Venue()
+    assert await venue.listing.look_up(symbol) is None
+    with pytest.raises(UnlistedError):
+        await venue.listing.serve(symbol)
+    assert venue.asked == []
+
+
+async def test_where_the_exchange_does_not_answer_nothing_is_said_of_a_symbol() -> None:
+    """Neither that it is listed nor that it isn't."""
+    venue = Venue()
+    venue.fault = TransientError("down")
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            await venue.listing.look_up("XRP/USDT")
+    venue.fault, venue.listed = None, [XRP]
+    assert await venue.listing.look_up("XRP/USDT") == XRP

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -10,17 +10,17 @@ import pytest
 from pydantic import SecretStr
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import FeedStoppedError, RateLimitedError, TransientError
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import SocketTraffic
-from services.binance_connector.account import BinanceAccount, _Session, ban_seconds
+from services.binance_connector.account import BinanceAccount, _Session
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
-from tests.support.limits import venue_limits
+from tests.support.listings import listing
 from tests.support.virtual_time import run_virtually
 from tests.unit.binance_connector.test_translate_orders import NEW, QUERIED, TRADE
 
@@ -36,13 +36,7 @@ class Stream:
     def __init__(self) -> None:
         self.listener = Listener()
         self.bad = BadFrames("test")
-        self.bans: list[dict[str, Any]] = []
-        self.session = _Session(self.listener, {"ETHBTC": ETH}, self.bad, self.ban)
-
-    def ban(self, error: Any) -> float:
-        """Note the ban."""
-        self.bans.append(error)
-        return 42.0
+        self.session = _Session(self.listener, {"ETHBTC": ETH}.get, self.bad)
 
     def says(self, *frames: object) -> list[Any]:
         """What is heard of these frames."""
@@ -148,12 +142,13 @@ class Counted:
 
     def __init__(self) -> None:
         self.sdk = self
-        self.limits = venue_limits()
-        self.order_limits: Mapping[int, int] = {}
+        self.budget = RateBudget(6000)
         self.spent: list[tuple[float, int]] = []  # when, and how much
         self.trades: dict[str, list[dict[str, int]]] = {}
         self.open: list[dict[str, Any]] = []
         self.orders: list[dict[str, Any]] = []
+        self.unlisted: set[str] = set()
+        self.canceled: list[dict[str, Any]] = []
 
     async def call(
         self,
@@ -167,6 +162,7 @@ class Counted:
 
     async def get_open_orders(self, symbol: str | None = None) -> list[dict[str, Any]]:
         """Of one symbol, or of the account."""
+        self._check(symbol)
         return [row for row in self.open if symbol in (None, row["symbol"])]
 
     async def get_all_orders(
@@ -182,11 +178,25 @@ class Counted:
 
     async def get_my_trades(self, symbol: str, limit: int, fromId: int = 0) -> list[Any]:  # noqa: N803
         """Those from an id on."""
+        self._check(symbol)
         return [t for t in self.trades.get(symbol, []) if t["id"] >= fromId][:limit]
+
+    def _check(self, symbol: str | None) -> None:
+        if symbol in self.unlisted:
+            raise RejectedError("Invalid symbol.", code="-1121")
+
+    async def get_order(self, symbol: str, orderId: int) -> dict[str, Any]:  # noqa: N803
+        """An order without fills."""
+        return {**QUERIED, "symbol": symbol, "orderId": orderId, "executedQty": "0.0"}
+
+    async def cancel_order(self, **params: Any) -> dict[str, Any]:
+        """Cancel, whatever it is."""
+        self.canceled.append(params)
+        return {"orderId": params.get("orderId", 28)}
 
     def rest(self, *instruments: Instrument) -> SignedRest:
         """Its signed REST for those symbols."""
-        return SignedRest(self, SETTINGS, instruments, VenueClock())
+        return SignedRest(self, SETTINGS, listing(*instruments), VenueClock())
 
     def account(self, symbols: int) -> BinanceAccount:
         """An account with so many symbols; its waits are the running loop's."""
@@ -196,7 +206,8 @@ class Counted:
         ]
         rest = self.rest(*instruments)
         budget = RateBudget(2400, clock=asyncio.get_running_loop().time)
-        return BinanceAccount(rest, VenueClock(), SETTINGS, instruments, budget, SocketTraffic())
+        listed = listing(*instruments)
+        return BinanceAccount(rest, VenueClock(), SETTINGS, listed, budget, SocketTraffic())
 
     def most_in_a_minute(self) -> int:
         """The largest weight that any minute saw."""
@@ -265,70 +276,62 @@ async def test_a_search_goes_from_an_hour_before_the_order_to_a_little_after_it(
         {**QUERIED, "symbol": "ETHBTC", "orderId": n, "time": sent + (n - 5000) * 1000}
         for n in range(10_000)
     ]
-    found = await binance.rest(ETH).orders_since("ETHBTC", sent)
+    found = await binance.rest(ETH).orders_since(ETH, sent)
     wanted = {str(n) for n in range(5000 - 3600, 5000 + 60)}
     assert wanted <= {row.order_id for row in found}
     assert [weight for _, weight in binance.spent] == [6] + [20] * 4
 
 
-FRAME = {
-    "id": "subscribe",
-    "status": 418,
-    "error": {
-        "code": -1003,
-        "msg": "Way too much request weight used; IP banned until 1659146400000.",
-        "data": {"serverTime": 1659142907531, "retryAfter": 1659146400000},
-    },
-}
+async def test_a_symbol_that_binance_lists_no_longer_stops_no_comparison() -> None:
+    """It has no open orders and no trades; the others are told."""
+    binance = Counted()
+    binance.unlisted = {"A1BTC"}
+    binance.open = [{**QUERIED, "symbol": "A0BTC"}, {**QUERIED, "symbol": "A1BTC"}]
+    account = binance.account(3)
+    assert [report.symbol for report in await account.open_orders()] == ["A0/BTC"]
+    _, mark = await account.traded_since(None)
+    binance.trades = {f"A{n}BTC": [{"id": 7, "orderId": n}] for n in range(3)}
+    traces, _ = await account.traded_since(mark)
+    assert [trace.symbol for trace in traces] == ["A0/BTC", "A2/BTC"]
 
 
-@pytest.mark.parametrize("status", [418, 429])
-def test_a_ban_of_the_websocket_api_is_obeyed(status: int) -> None:
-    """By whoever connects next, and by everybody else."""
-    stream = Stream()
-    with pytest.raises(RateLimitedError, match="-1003") as caught:
-        stream.says({**FRAME, "status": status})
-    assert caught.value.retry_after == 42.0
-    assert stream.bans == [FRAME["error"]]
-
-
-def test_any_other_refusal_is_no_ban() -> None:
-    """Even with a time in it."""
-    stream = Stream()
-    with pytest.raises(TransientError) as caught:
-        stream.says({**FRAME, "status": 400})
-    assert type(caught.value) is TransientError
-    assert stream.bans == []
+async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_served() -> None:
+    """It is cancelled, then heard of and compared; a symbol that was never listed isn't."""
+    binance = Counted()
+    listed = listing(ETH, others=[Instrument("A0/BTC", "A0BTC", "A0", "BTC", trading=True)])
+    rest = SignedRest(binance, SETTINGS, listed, VenueClock())
+    budget = RateBudget(2400)
+    account = BinanceAccount(rest, VenueClock(), SETTINGS, listed, budget, SocketTraffic())
+    binance.open = [{**QUERIED, "symbol": "A0BTC"}]
+    assert not account.knows("A0/BTC")
+    assert await account.open_orders() == []
+    assert await account.cancel("A0/BTC", order_id="5", client_order_id=None, keep="ours") == "5"
+    assert binance.canceled == [{"symbol": "A0BTC", "orderId": 5, "newClientOrderId": "ours"}]
+    assert account.knows("A0/BTC")
+    assert [report.symbol for report in await account.open_orders()] == ["A0/BTC"]
+    with pytest.raises(RejectedError, match="doesn't list 'DOGE/BTC'"):
+        await account.cancel("DOGE/BTC", order_id="5", client_order_id=None)
 
 
 @pytest.mark.parametrize(
-    ("error", "seconds"),
+    ("named", "sent"),
     [
-        (FRAME["error"], 3492.469),
-        ({"data": {"retryAfter": 160_000}}, 60.0),
-        ({"data": {"retryAfter": 160_000, "serverTime": None}}, 60.0),
-        ({"data": {"retryAfter": 160_000, "serverTime": 150_000}}, 10.0),
-        ({"data": {"retryAfter": "soon"}}, None),
-        ({"data": {"retryAfter": True}}, None),
-        ({"data": {}}, None),
-        ({"data": None}, None),
-        ({"data": [7]}, None),
-        ({}, None),
+        ({"client_order_id": "a"}, {"origClientOrderId": "a", "newClientOrderId": "a"}),
+        ({"order_id": "5", "keep": "a"}, {"orderId": 5, "newClientOrderId": "a"}),
+        (
+            {"order_id": "5", "client_order_id": "b", "keep": "a"},
+            {"orderId": 5, "origClientOrderId": "b", "newClientOrderId": "a"},
+        ),
+        # Nobody knows what it is called: Binance is asked first.
+        ({"order_id": "28"}, {"orderId": 28, "newClientOrderId": QUERIED["clientOrderId"]}),
     ],
 )
-def test_a_ban_lasts_until_the_moment_it_names(error: Any, seconds: float | None) -> None:
-    """By the venue's clock: the answer's, or as we know it."""
-    assert ban_seconds(error, 100_000) == seconds
-
-
-async def test_a_ban_of_the_websocket_api_is_one_of_the_whole_venue() -> None:
-    """Its requests and its connections; where it names no time, for the usual one."""
+async def test_an_order_that_is_cancelled_keeps_its_client_id(
+    named: dict[str, str], sent: dict[str, Any]
+) -> None:
+    """However it was named: Binance would give it the cancel's own."""
     binance = Counted()
-    traffic = SocketTraffic(binance.limits)
-    account = BinanceAccount(
-        binance.rest(ETH), VenueClock(), SETTINGS, [ETH], RateBudget(2400), traffic
-    )
-    assert account._ban({}) == 60.0
-    assert binance.limits.requests.paused_for == pytest.approx(60.0, abs=5.0)
-    assert account._ban({"data": {"serverTime": 0, "retryAfter": 100_000}}) == 100.0
-    assert binance.limits.connections.paused_for == pytest.approx(100.0, abs=5.0)
+    account = binance.account(1)
+    ids = {"order_id": None, "client_order_id": None}
+    await account.cancel("A0/BTC", **{**ids, **named})
+    assert binance.canceled == [{"symbol": "A0BTC", **sent}]

@@ -15,6 +15,7 @@ from services.binance_connector.key_check import KeyCheck
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
 from tests.support.canned_http import CannedServer, canned_server
+from tests.support.listings import listing
 
 READ_AND_TRADE = {
     "ipRestrict": True,
@@ -49,7 +50,7 @@ async def key_check(server: CannedServer, world: World = "live") -> AsyncIterato
 
     await clock.measure(fetch)
     async with open_binance(settings) as binance:
-        yield KeyCheck(SignedRest(binance, settings, [], clock), clock, world)
+        yield KeyCheck(SignedRest(binance, settings, listing(), clock), clock, world)
 
 
 async def test_a_key_that_may_read_and_trade_is_taken(server: CannedServer) -> None:

@@ -11,6 +11,7 @@ from services._connector_kit.orders.ports import Refused, Sized
 from services._connector_kit.orders.wing import SystemClock
 from services.binance_connector.client import open_binance
 from services.binance_connector.settings import BinanceSettings
+from tests.support.listings import listing
 from tests.support.orders import command, record
 
 LISTED = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
@@ -21,7 +22,8 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
     settings = BinanceSettings.model_construct(
         binance_api_key=SecretStr("key"), binance_api_secret=SecretStr("secret")
     )
-    instruments = {LISTED.symbol: LISTED}
+    listed = listing(LISTED)
+    instruments = listed.configured
 
     async def halted() -> None:
         return None
@@ -31,7 +33,7 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
         "simulator", settings, instruments, halted, lambda _: None, clock, lambda: None
     )
     async with open_binance(settings) as binance:
-        trading = binance.trading(instruments, gate, lambda _: None)
+        trading = binance.trading(listed, gate, lambda _: None)
         assert trading
         order = command(symbol="BTC/USDT", price=100.7)
         assert trading.orders.size(order) == Sized("0.5", "100.7")

@@ -21,8 +21,10 @@ from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from tests.support.account_venue import order
 from tests.support.eventually import eventually
+from tests.support.listings import listing
 
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
+ETH = Instrument("ETH/ZAR", "ETHZAR", "ETH", "ZAR", trading=True)
 
 
 class Rest:
@@ -59,7 +61,8 @@ def account(rest: Rest) -> LunoAccount:
         luno_api_key_id=SecretStr("key"),
         luno_api_secret_key=SecretStr("secret"),
     )
-    return LunoAccount(cast("OrderRest", rest), VenueClock(), settings, [XBT], SocketTraffic())
+    listed = listing(XBT, others=[ETH])
+    return LunoAccount(cast("OrderRest", rest), VenueClock(), settings, listed, SocketTraffic())
 
 
 def status(order_id: str, market: str = "XBTZAR") -> dict[str, Any]:
@@ -175,3 +178,19 @@ async def test_a_cancel_is_for_the_very_order_that_was_named() -> None:
     with pytest.raises(RejectedError, match="nothing left"):
         await luno.cancel("XBT/ZAR", order_id="BX1", client_order_id=None)
     assert rest.canceled == ["BX7", "BX1"]
+
+
+async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_served() -> None:
+    """It is cancelled, heard of and asked for; a symbol that Luno never listed isn't."""
+    rest, listener = Rest(), Listener()
+    luno = account(rest)
+    luno._on_text(json.dumps(status("BX1", "ETHZAR")).encode(), listener)
+    assert luno._changed == {}
+    assert not luno.knows("ETH/ZAR")
+    rest.found = order("BX1", symbol="ETH/ZAR")
+    assert await luno.cancel("ETH/ZAR", order_id="BX1", client_order_id=None) == "BX1"
+    assert luno.knows("ETH/ZAR")
+    luno._on_text(json.dumps(status("BX1", "ETHZAR")).encode(), listener)
+    assert list(luno._changed) == ["BX1"]
+    with pytest.raises(RejectedError, match="doesn't list 'DOGE/ZAR'"):
+        await luno.report("DOGE/ZAR", order_id="BX1", client_order_id=None)

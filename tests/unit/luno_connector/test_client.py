@@ -13,6 +13,7 @@ from services._connector_kit.errors import (
 )
 from services.luno_connector import client as luno_client
 from services.luno_connector.client import Luno, open_luno
+from services.luno_connector.orders import EmptyNotFoundError
 from services.luno_connector.settings import LunoSettings
 from tests.support.canned_http import CannedServer, canned_server
 from tests.support.ports import quiet_port
@@ -55,7 +56,7 @@ async def test_an_answer_is_translated(server: CannedServer, luno: Luno) -> None
         (401, b"", FeedStoppedError),
         (401, b'{"error":"no","error_code":"ErrUnauthorised"}', FeedStoppedError),
         (403, b"<html>WAF</html>", TransientError),
-        (404, b"", TransientError),
+        (404, b"", EmptyNotFoundError),
         (500, b'{"message":"boom"}', TransientError),
         (500, b'{"error":"no","error_code":"ErrInvalidMarketPair"}', TransientError),
         (502, b"<html>bad gateway</html>", TransientError),
@@ -86,9 +87,9 @@ async def test_every_other_answer_is_sorted_by_what_is_done_about_it(
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
-        ({}, luno_client.USUAL_BAN),
+        ({}, luno_client.RETRY_AFTER),
         ({"Retry_After": "7"}, 7.0),
-        ({"Retry_After": "soon"}, luno_client.USUAL_BAN),
+        ({"Retry_After": "soon"}, luno_client.RETRY_AFTER),
         ({"Retry_After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
     ],
 )
@@ -101,7 +102,7 @@ async def test_too_many_requests_pause_the_budget(
 ) -> None:
     """For as long as Luno says, or for our own time where it says nothing."""
     paused: list[float] = []
-    monkeypatch.setattr(luno.limits.requests, "pause", paused.append)
+    monkeypatch.setattr(luno.budget, "pause", paused.append)
     server.answers(429, b'{"error":"no","error_code":"ErrTooManyRequests"}', **headers)
     with pytest.raises(RateLimitedError) as caught:
         await luno.tickers(["XBTZAR"])

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import TransientError
+from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.orders.gate import LiveBook, OrderGate
@@ -34,6 +34,7 @@ from services.luno_connector.orders import DEFINITIVE, LunoOrders
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from tests.support.eventually import eventually
+from tests.support.listings import listing
 from tests.support.orders import command, record
 from tests.support.ports import quiet_port
 from tests.support.raw_http import RawServer, raw_server
@@ -112,8 +113,9 @@ async def opened(server: RawServer) -> AsyncIterator[Trading]:
             SystemClock(),
             lambda: None,
         )
+        listed = listing(XBT)
         placing = LunoOrders(
-            OrderRest(luno, [XBT]), luno.limits, clock, gate, {XBT.symbol: XBT}, books.get, 5000
+            OrderRest(luno, listed), luno.budget, clock, gate, listed, books.get, 5000
         )
         yield Trading(server, luno, placing, clock, books)
 
@@ -344,14 +346,14 @@ async def test_a_cancelled_task_is_cancelled(trading: Trading) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"), [({"Retry_After": "7"}, 7.0), ({}, luno_client.USUAL_BAN)]
+    ("headers", "seconds"), [({"Retry_After": "7"}, 7.0), ({}, luno_client.RETRY_AFTER)]
 )
 async def test_a_429_that_an_order_runs_into_pauses_everybody(
     trading: Trading, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], seconds: float
 ) -> None:
     """For as long as Luno says, or for our own time."""
     paused: list[float] = []
-    monkeypatch.setattr(trading.luno.limits.requests, "pause", paused.append)
+    monkeypatch.setattr(trading.luno.budget, "pause", paused.append)
     trading.server.answers(429, error("ErrTooManyRequests"), **headers)
     await trading.place()
     assert paused == [seconds]
@@ -365,7 +367,7 @@ async def test_orders_wait_for_the_venues_time_to_be_known(trading: Trading) -> 
     assert await trading.luno.milliseconds() == 1_700_000_000_500
     await trading.clock.measure(trading.luno.milliseconds)
     assert await trading.orders.ready(0.05)
-    trading.luno.limits.requests.pause(60.0)
+    trading.luno.budget.pause(60.0)
     assert not await trading.orders.ready(0.05)
 
 
@@ -411,13 +413,13 @@ async def test_an_order_is_found_by_its_client_id(trading: Trading) -> None:
 
 
 async def test_an_order_that_isnt_there_isnt_found(trading: Trading) -> None:
-    """ErrOrderNotFound; every other answer says nothing about the order."""
-    trading.server.answers(404, error("ErrOrderNotFound"))
-    assert await trading.orders.find(order()) is None
+    """ErrOrderNotFound, or a 404 without a word; every other answer says nothing about it."""
+    for body in (error("ErrOrderNotFound"), b""):
+        trading.server.answers(404, body)
+        assert await trading.orders.find(order()) is None
     for status, body in (
-        (400, error("ErrInvalidArguments")),
         (401, b""),
-        (404, b""),
+        (404, b"<html>not found</html>"),
         (500, error("ErrOrderNotFound")),
         (200, b"{}"),
         (200, b"[]"),
@@ -427,6 +429,50 @@ async def test_an_order_that_isnt_there_isnt_found(trading: Trading) -> None:
         trading.server.answers(status, body)
         with pytest.raises(TransientError):
             await trading.orders.find(order())
+
+
+async def test_an_empty_404_elsewhere_says_nothing_about_the_order(trading: Trading) -> None:
+    """The list has no such answer: it must be something in front of Luno."""
+    trading.server.answers(404, b"")
+    with pytest.raises(TransientError, match="404"):
+        await trading.orders.search(order())
+
+
+async def test_what_luno_will_not_answer_is_no_outcome(trading: Trading) -> None:
+    """Asking again at once won't help."""
+    trading.server.answers(400, error("ErrInsufficientPerms"))
+    for look in (trading.orders.find, trading.orders.search):
+        with pytest.raises(RejectedError, match="ErrInsufficientPerms"):
+            await look(order())
+
+
+async def test_an_order_is_looked_for_whatever_the_settings_say_of_its_symbol(
+    trading: Trading,
+) -> None:
+    """Luno's order has its pair, and its list has all of them."""
+    removed = order(symbol="ETH/ZAR")
+    row = {**ORDER, "pair": "ETHZAR"}
+    trading.server.answers(200, json.dumps(row).encode())
+    found = await trading.orders.find(removed)
+    assert found is not None
+    assert found.order_id == "BX1"
+    trading.server.answers(200, json.dumps({"orders": [row]}).encode())
+    assert await trading.orders.search(removed) == found
+    assert all("pair" not in request.params for request in trading.server.requests)
+
+
+async def test_an_order_of_another_pair_is_not_taken_for_one_of_ours(trading: Trading) -> None:
+    """Its symbol tells it from ours; of a pair that isn't listed any more nobody can say."""
+    row = {**ORDER, "pair": "ETHZAR"}
+    for asked, symbol in ((order(), "ETHZAR"), (order(symbol="ETH/ZAR"), None)):
+        trading.server.answers(200, json.dumps(row).encode())
+        found = await trading.orders.find(asked)
+        assert found is not None
+        assert found.symbol == symbol
+    trading.server.answers(200, json.dumps({"orders": [row]}).encode())
+    searched = await trading.orders.search(order())
+    assert searched is not None
+    assert searched.symbol == "ETHZAR"
 
 
 async def test_what_luno_could_never_have_taken_isnt_asked_for(trading: Trading) -> None:

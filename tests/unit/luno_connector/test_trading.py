@@ -11,6 +11,7 @@ from services._connector_kit.orders.ports import Refused, Sized
 from services._connector_kit.orders.wing import SystemClock
 from services.luno_connector.client import open_luno
 from services.luno_connector.settings import LunoSettings
+from tests.support.listings import listing
 from tests.support.orders import command, record
 
 LISTED = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
@@ -21,7 +22,8 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
     settings = LunoSettings.model_construct(
         luno_api_key_id=SecretStr("key"), luno_api_secret_key=SecretStr("secret")
     )
-    instruments = {LISTED.symbol: LISTED}
+    listed = listing(LISTED)
+    instruments = listed.configured
 
     async def halted() -> None:
         return None
@@ -31,7 +33,7 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
         "simulator", settings, instruments, halted, lambda _: None, clock, lambda: None
     )
     async with open_luno(settings) as luno:
-        trading = luno.trading(instruments, gate, lambda _: None)
+        trading = luno.trading(listed, gate, lambda _: None)
         assert trading
         order = command(symbol="XBT/ZAR", price=100.7)
         assert trading.orders.size(order) == Sized("0.5", "100.7")

@@ -155,3 +155,13 @@ def test_how_a_command_is_written_does_not_matter() -> None:
     assert same_terms(again, COMMAND)
     assert same_terms(record().order, COMMAND)
     assert b"post_only" not in msgspec.json.encode(record())
+
+
+@pytest.mark.parametrize(("quantity", "ours"), [("20.3", True), ("20.4", False)])
+@pytest.mark.parametrize("sent", ["20.3", None])
+def test_float_noise_in_what_was_asked_for_makes_no_other_order(
+    quantity: str, sent: str | None, *, ours: bool
+) -> None:
+    """29 * 0.7 is less than 20.3, which is sent for it."""
+    noisy = record(COMMAND.model_copy(update={"quantity": 29 * 0.7}), sent_quantity=sent)
+    assert is_ours(replace(ORDER, quantity=quantity), noisy) == ours

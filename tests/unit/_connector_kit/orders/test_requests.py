@@ -12,6 +12,7 @@ from common_models import CommandResponseEvent
 from services._connector_kit.errors import FeedStoppedError, RateLimitedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
 from services._connector_kit.orders.answers import accepted, rejected
+from services._connector_kit.orders.bookkeeping import Report, Status
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Bus, Entry, Journal, Refused, VenueOrder
 from services._connector_kit.orders.record import Record
@@ -93,15 +94,20 @@ class Served:
         *entries: Entry,
         records: Sequence[Record] = (),
         redis_faults: Sequence[Exception] = (),
+        told: Sequence[Report] = (),
     ) -> None:
         self.streams = Streams(entries, records)
         self.streams.faults = list(redis_faults)
         self.ledger = LedgerInMemory()
         self._venue = venue
+        self._told = told
         run_virtually(self._serve())
 
     async def _serve(self) -> None:
         ledger = cast("Ledger", self.ledger)
+        for report in self._told:
+            await self.ledger.tell(report)
+        self.ledger.events.clear()
         account = None
         if self._venue is not None:
             account = AccountDesk(self._venue, ledger, LoopClock(), 30.0, lambda _: None)
@@ -136,6 +142,72 @@ def test_an_open_order_is_cancelled_and_that_is_told() -> None:
     )
     assert [served.outcome(number) for number in (1, 2)] == [("done", None)] * 2
     assert sorted(served.ledger.events) == [("1", "canceled", 0.0), ("2", "canceled", 0.0)]
+
+
+@pytest.mark.parametrize("ids", [{}, {"order_id": "1"}])
+def test_an_order_that_was_amended_elsewhere_is_cancelled_by_the_id_that_stays(
+    ids: dict[str, Any],
+) -> None:
+    """The venue knows it by another client id; it is to get ours back."""
+    venue = AccountInMemory(order("1", client_order_id="auto-1"))
+    served = Served(venue, cancel(client_order_id="ours", **ids), told=[ours("1")])
+    assert served.outcome() == ("done", None)
+    assert venue.kept == ["ours"]
+    assert served.ledger.events == [("1", "canceled", 0.0)]
+
+
+def ours(order_id: str, status: Status = "open") -> Report:
+    """An order that was published with our client id."""
+    return order(order_id, status, client_order_id="ours")
+
+
+def test_an_order_that_was_amended_elsewhere_can_be_asked_for_by_our_id() -> None:
+    """It is told under our id."""
+    venue = AccountInMemory(order("1", client_order_id="auto-1"))
+    asked = entry("query_order", symbol="BTC/USDT", client_order_id="ours")
+    served = Served(venue, asked, told=[ours("1")])
+    assert served.outcome() == ("done", None)
+    (told,) = served.ledger.told.values()
+    assert told.client_order_id == "ours"
+
+
+def test_a_client_id_that_was_used_again_is_the_newer_orders() -> None:
+    """Binance takes the id of a closed order again, and the newer one may not be published yet."""
+    venue = AccountInMemory(ours("2"), ours("1", "canceled"))
+    served = Served(venue, cancel(client_order_id="ours"), told=[ours("1", "canceled")])
+    assert served.outcome() == ("done", None)
+    assert venue.orders["2"].status == "canceled"
+
+
+def test_a_closed_order_that_has_another_client_id_by_now_is_found_all_the_same() -> None:
+    """Somebody cancelled it elsewhere, which gave it another id: to cancel it again is done."""
+    venue = AccountInMemory(order("1", "canceled", client_order_id="auto-1"))
+    served = Served(venue, cancel(client_order_id="ours"), told=[ours("1", "canceled")])
+    assert served.outcome() == ("done", None)
+
+
+def test_ids_that_do_not_belong_together_are_for_the_venue_to_judge() -> None:
+    """Neither order is cancelled where the venue says that there is none of both ids."""
+    venue = AccountInMemory(order("3"), order("1"))
+    named_by_both = cancel(client_order_id="ours", order_id="9")
+    served = Served(venue, named_by_both, told=[ours("1")])
+    assert served.outcome() == ("rejected", "nothing_to_cancel")
+    assert {report.status for report in venue.orders.values()} == {"open"}
+
+
+def test_a_cancelled_order_keeps_its_client_id() -> None:
+    """That it was published with; of one that was never published the venue finds it out."""
+    venue = AccountInMemory(order("1"), order("2"), order("3"))
+    served = Served(
+        venue, cancel(1, order_id="1"), cancel(2, order_id="2"), told=[ours("1"), order("2")]
+    )
+    assert [served.outcome(number) for number in (1, 2)] == [("done", None)] * 2
+    assert sorted(map(str, venue.kept)) == ["client-2", "ours"]
+    assert Served(venue, cancel(1, order_id="3")).outcome() == ("done", None)
+    assert venue.kept[2] is None
+    everything = AccountInMemory(order("4"))
+    Served(everything, entry("cancel_all_orders"))
+    assert everything.kept == ["client-4"]
 
 
 def test_a_cancel_whose_answer_was_lost_is_done_all_the_same() -> None:
@@ -201,7 +273,12 @@ def test_an_order_that_cant_be_cancelled_is_named() -> None:
 
     class Stubborn(AccountInMemory):
         async def cancel(
-            self, symbol: str, *, order_id: str | None, client_order_id: str | None
+            self,
+            symbol: str,
+            *,
+            order_id: str | None,
+            client_order_id: str | None,
+            keep: str | None = None,
         ) -> str:
             """All but one."""
             wanted = "none" if order_id == "2" else order_id
