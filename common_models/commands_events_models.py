@@ -194,8 +194,9 @@ class SymbolStatus(BaseModel):
 
     `state` is `syncing` (the book isn't the exchange's yet, nothing of it is published), `live`
     (what was published last is what the exchange has, however quiet it is) or `stale` (nothing
-    comes; `reason` says why). `sequence` is the exchange's number of the last update in the book,
-    `last_message_age` how many seconds ago the exchange sent anything about this symbol.
+    comes; `reason` says why; on a live one it is `venue_ids_restarted` where trade ids began
+    anew). `sequence` is the exchange's number of the last update in the book, `last_message_age`
+    how many seconds ago the exchange sent anything about this symbol.
     `trades_lost` counts trades that couldn't be had, since the connector started; where the
     exchange's numbers may have holes, it is the most that there can have been.
     """

@@ -20,6 +20,7 @@ from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.metrics import feed_metrics
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.market_data.trade_feed import LastTrade
 from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.in_use import symbols_in_use
@@ -131,7 +132,7 @@ class Engine:
                 instrument,
                 Publisher(self._writer, self._exchange.name, instrument.symbol, self._settings),
                 FeedStatus(instrument.symbol, self._readiness),
-                await self._until_done("redis", partial(self._last_trade_id, instrument)),
+                await self._until_done("redis", partial(self._last_trade, instrument)),
             )
             for instrument in listing.configured.values()
         ]
@@ -225,8 +226,8 @@ class Engine:
                 f"use another REDIS_URL, or, if the data may go, delete the key {key}"
             )
 
-    async def _last_trade_id(self, instrument: Instrument) -> int | None:
-        """The id of the last trade in the stream: where an earlier run of ours ended."""
+    async def _last_trade(self, instrument: Instrument) -> LastTrade | None:
+        """The last trade in the stream: where an earlier run of ours ended."""
         stream = MarketStream.of(self._exchange.name, instrument.symbol, "trades")
         try:
             entries: Any = await self._redis.xrevrange(str(stream), count=1)
@@ -235,7 +236,8 @@ class Engine:
         if not entries:
             return None
         try:
-            return int(Trade.model_validate_json(entries[0][1][b"data"]).trade_id or "")
+            trade = Trade.model_validate_json(entries[0][1][b"data"])
+            return LastTrade(int(trade.trade_id or ""), round(trade.timestamp.timestamp() * 1000))
         except (KeyError, ValueError, ValidationError) as e:
             log.warning("last_trade_unreadable", stream=str(stream), error=str(e))
             return None

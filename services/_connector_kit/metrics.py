@@ -11,7 +11,8 @@ from services._runtime.metrics import counters, gauges
 
 
 def venue_metrics(traffic: Traffic) -> Iterator[Metric]:
-    """What came in over sockets, what became of requests, and what may still be asked."""
+    """What came in over sockets, what became of requests, and what the limits leave."""
+    budgets = {"requests": traffic.limits.requests, "connections": traffic.limits.connections}
     sockets = {"market": traffic.market, "account": traffic.account}
     yield counters(
         "venue_messages",
@@ -45,15 +46,25 @@ def venue_metrics(traffic: Traffic) -> Iterator[Metric]:
     )
     yield gauges(
         "rate_budget_left",
-        "Request weight that could be spent at once; 0 while the venue wants silence.",
+        "Request weight, or connections, that could be spent at once; 0 during a ban.",
         ["budget"],
-        {"requests": traffic.budget.left},
+        {name: budget.left for name, budget in budgets.items()},
     )
     yield gauges(
         "rate_budget_limit",
-        "The most that is ever left: half of what the venue allows in its window.",
+        "The most that is ever left.",
         ["budget"],
-        {"requests": traffic.budget.full},
+        {name: budget.full for name, budget in budgets.items()},
+    )
+    yield GaugeMetricFamily(
+        "venue_ban_seconds",
+        "How long the venue's ban of this address still lasts; 0 without one.",
+        value=traffic.limits.requests.paused_for,
+    )
+    yield GaugeMetricFamily(
+        "new_orders_wait_seconds",
+        "How long new orders still wait, because the account's limit of them is reached.",
+        value=traffic.limits.orders.closed_for,
     )
 
 

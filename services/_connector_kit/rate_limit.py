@@ -67,7 +67,12 @@ class RateBudget:
     def left(self) -> float:
         """Weight that could be spent at once; 0 during a pause."""
         self._refill()
-        return 0.0 if self._clock() < self._silent_until else self._left
+        return 0.0 if self.paused_for else self._left
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds that the pause still lasts; 0 where there is none."""
+        return max(0.0, self._silent_until - self._clock())
 
     @property
     def full(self) -> float:
@@ -92,7 +97,12 @@ class RateBudget:
             raise
 
     async def spend_within(self, seconds: float, weight: int, priority: Priority) -> bool:
-        """As `spend`, but False where it takes longer than *seconds*: then nothing is spent."""
+        """As `spend`, but False where it takes longer than *seconds*: then nothing is spent.
+
+        Where a pause lasts longer than that, False at once.
+        """
+        if self.paused_for > seconds:
+            return False
         try:
             async with asyncio.timeout(seconds):
                 await self.spend(weight, priority)

@@ -10,13 +10,14 @@ from services._connector_kit.errors import (
     RejectedError,
     TransientError,
 )
-from services._connector_kit.rate_limit import RateBudget
+from services._connector_kit.limits import VenueLimits
 
 
 @dataclass(slots=True)
 class SocketTraffic:
-    """What came in over the sockets of one kind."""
+    """What came in over the sockets of one kind, and the limits that opening them obeys."""
 
+    limits: VenueLimits | None = None
     connections: int = 0
     messages: int = 0
     bytes: int = 0
@@ -28,13 +29,13 @@ OUTCOMES = ("ok", "transient", "rate_limited", "rejected", "key_refused")
 
 
 class Traffic:
-    """One venue's: its sockets by kind, its requests by outcome, and what may still be asked."""
+    """One venue's: its sockets by kind, its requests by outcome, and its limits."""
 
-    def __init__(self, budget: RateBudget) -> None:
-        self.market = SocketTraffic()
-        self.account = SocketTraffic()
+    def __init__(self, limits: VenueLimits) -> None:
+        self.limits = limits
+        self.market = SocketTraffic(limits)
+        self.account = SocketTraffic(limits)
         self.requests = dict.fromkeys(OUTCOMES, 0)
-        self.budget = budget
 
     @contextmanager
     def request(self) -> Iterator[None]:

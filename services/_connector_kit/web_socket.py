@@ -4,8 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import (
+    WSError,
+    WSFrame,
+    WSHandshakeError,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,
+)
 
+from services._connector_kit.errors import RateLimitedError
+from services._connector_kit.limits import VenueLimits
 from services._connector_kit.traffic import SocketTraffic
 from services._runtime.redaction import excerpt
 from services._runtime.supervise import TransientError
@@ -111,12 +121,16 @@ async def connect(
 ) -> WebSocket:
     """Connect to *url*; *on_open* is called before any text comes. Whoever asked must `end` it.
 
-    What comes in is counted in *traffic*.
+    What comes in is counted in *traffic*; its limits are obeyed.
 
     Raises:
+        RateLimitedError: the venue bans us, or there were too many attempts.
         TransientError: it can't be reached, or refuses.
     """
     socket = WebSocket(on_text, on_open, traffic)
+    limits = traffic.limits if traffic else None
+    if limits:
+        await limits.connect()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await ws_connect(
@@ -128,6 +142,8 @@ async def connect(
                 auto_ping_reply_timeout=PONG_WITHIN,
                 max_frame_size=MOST_BYTES,
             )
+    except WSHandshakeError as e:
+        raise _refused(e, limits) from e
     except (OSError, TimeoutError, WSError) as e:
         raise TransientError(f"the socket can't be opened: {_one_line(e)}") from e
     return socket
@@ -146,6 +162,15 @@ async def open_socket(
         yield socket
     finally:
         socket.end()
+
+
+def _refused(error: WSHandshakeError, limits: VenueLimits | None) -> TransientError:
+    response = error.response
+    if limits and response and response.status in (418, 429):
+        wait = limits.obey(response.headers.get("Retry-After"))
+        message = f"the venue refused the socket with {response.status:d}: not before {wait:g} s"
+        return RateLimitedError(message, retry_after=wait)
+    return TransientError(f"the socket can't be opened: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:

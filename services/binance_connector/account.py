@@ -13,7 +13,12 @@ import msgspec
 import structlog
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.errors import (
+    FeedStoppedError,
+    RateLimitedError,
+    RejectedError,
+    TransientError,
+)
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.listing import Listing
@@ -77,10 +82,16 @@ class BinanceAccount:
         await keep_alive(lambda: self._session(listener), name="binance_account_stream")
 
     async def _session(self, listener: Listener) -> None:
-        session = _Session(listener, self._listing.named, self._bad_frames)
+        session = _Session(listener, self._listing.named, self._bad_frames, self._ban)
         async with open_socket(self._url, session.on_text, traffic=self._traffic) as socket:
             socket.send(self._subscription())
             await first_fault(socket.closed(), session.subscribed_in_time())
+
+    def _ban(self, error: Mapping[str, Any]) -> float:
+        """Obey the ban that an answer of the WebSocket API tells of; how long it lasts."""
+        seconds = ban_seconds(error, self._clock.milliseconds())
+        limits = self._traffic.limits
+        return limits.ban(seconds) if limits else seconds or 0.0
 
     def _subscription(self) -> bytes:
         params: dict[str, Any] = {"apiKey": self._key, "timestamp": self._clock.milliseconds()}
@@ -182,15 +193,31 @@ def _check_ids(order_id: str | None, client_order_id: str | None) -> None:
         raise RejectedError(message, code=NO_SUCH_ORDER)
 
 
+def ban_seconds(error: Mapping[str, Any], now_ms: int) -> float | None:
+    """How long the ban lasts that an `error` of the WebSocket API names; None where it names none.
+
+    `data.retryAfter` is a moment in Unix ms, `data.serverTime` the venue's time of the answer.
+    """
+    data = error.get("data")
+    if not isinstance(data, dict):
+        return None
+    until, now = data.get("retryAfter"), data.get("serverTime")
+    if type(until) is not int:
+        return None
+    return (until - (now if type(now) is int else now_ms)) / 1000
+
+
 class _Session:
-    """One connection of the account stream."""
+    """One connection of the account stream. `ban` obeys an error's ban and gives its seconds."""
 
     def __init__(
         self,
         listener: Listener,
         named: Callable[[str], Instrument | None],
         bad_frames: BadFrames,
+        ban: Callable[[Mapping[str, Any]], float],
     ) -> None:
+        self._ban = ban
         self._listener = listener
         self._named = named
         self._bad_frames = bad_frames
@@ -219,7 +246,7 @@ class _Session:
                 self._subscribed.set()
                 self._listener.connected()
             else:
-                self._refused(frame.get("error") or {})
+                self._refused(frame.get("status"), frame.get("error") or {})
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
             self._bad_frames.add(text, e)
             self._listener.connected()  # what it said, the next comparison finds out
@@ -241,9 +268,11 @@ class _Session:
             case other:
                 log.debug("account_event_ignored", kind=str(other)[:50])
 
-    def _refused(self, error: Mapping[str, Any]) -> None:
+    def _refused(self, status: object, error: Mapping[str, Any]) -> None:
         said = excerpt(f"{error.get('code')} {error.get('msg')}")
         message = f"Binance refused the account stream: {said}"
+        if status in (418, 429):
+            raise RateLimitedError(message, retry_after=self._ban(error))
         if error.get("code") in BAD_KEY:
             raise FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
         raise TransientError(message)

@@ -5,7 +5,7 @@ book and its own clock offset are not used.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -21,18 +21,19 @@ from services._connector_kit.errors import (
     TransientError,
 )
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
-from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
+from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
 from services._runtime.redaction import excerpt
-from services.binance_connector import translate
+from services.binance_connector import order_count, translate
 from services.binance_connector.feed import stream_market_data
-from services.binance_connector.rest import BAD_KEY, RETRY_AFTER
+from services.binance_connector.rest import BAD_KEY
 from services.binance_connector.settings import BinanceSettings
 from services.binance_connector.trading import assemble
 
@@ -41,6 +42,10 @@ T = TypeVar("T")
 REQUEST_TIMEOUT = 10.0
 # REQUEST_WEIGHT a minute, https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits
 WEIGHT_A_MINUTE = 6000
+# .../web-socket-streams: 300 attempts in five minutes, for an address; half of them may be others'.
+CONNECTIONS, CONNECTIONS_WINDOW = 150, 300.0
+# In seconds, where a 418 or 429 names no time.
+USUAL_BAN = 60.0
 # A name that Binance doesn't list; one that it couldn't.
 NO_SUCH_SYMBOL = frozenset({"-1121", "-1100"})
 AGG_TRADES_PAGE = 1000
@@ -62,10 +67,11 @@ class Binance:
 
     name = "binance"
 
-    def __init__(self, sdk: Any, settings: BinanceSettings, budget: RateBudget) -> None:
+    def __init__(self, sdk: Any, settings: BinanceSettings, limits: VenueLimits) -> None:
         self.world: World = settings.world
-        self.budget = budget
-        self.traffic = Traffic(budget)
+        self.limits = limits
+        self.order_limits: Mapping[int, int] = order_count.USUAL_LIMITS
+        self.traffic = Traffic(limits)
         self.sdk = sdk
         self._settings = settings
 
@@ -86,6 +92,7 @@ class Binance:
     async def _exchange_info(self, params: dict[str, str]) -> list[Instrument]:
         # The SDK's own method takes no parameters and asks for everything.
         answer = await self.call(20, lambda: self.sdk._get("exchangeInfo", data=params))  # noqa: SLF001
+        self.order_limits = order_count.limits_of(answer) or self.order_limits
         return _translated(translate.instruments, answer)
 
     async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
@@ -129,17 +136,18 @@ class Binance:
         """Send one request that may be repeated safely, within the budget.
 
         Raises:
-            TransientError: no answer, a server error, or too many requests.
+            TransientError: no answer, a server error, or too many requests; also where it is to
+                resolve an order and may not be sent soon.
             RejectedError: the venue answered no.
             FeedStoppedError: the key is no good.
         """
-        await self.budget.spend(weight, priority)
+        await self.limits.spend(weight, priority)
         with self.traffic.request():
             return await self._answer(request)
 
     async def _answer(self, request: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            return await request()
+            answer = await request()
         except BinanceAPIException as e:
             raise self._sorted(e) from e
         except (aiohttp.ClientError, OSError, TimeoutError) as e:
@@ -147,21 +155,29 @@ class Binance:
         except (BinanceRequestException, ValueError, AttributeError) as e:
             # No JSON, no text, or (AttributeError) an error answer that is JSON but no object.
             raise TransientError(excerpt(f"an answer of Binance can't be read: {e!r}")) from e
+        if isinstance(answer, dict) and "code" in answer:  # nothing that we ask for has one
+            raise _refusal(200, answer["code"], answer.get("msg"))
+        return answer
 
     def _sorted(self, error: BinanceAPIException) -> Exception:
-        status = error.status_code
-        # Without a code it isn't Binance that answers, but something in front of it.
-        text = excerpt(f"{error.code} {error.message}") if error.code else "nothing it documents"
-        message = f"Binance answered {status}: {text}"
-        if status in (418, 429):
-            wait = retry_after(error.response.headers.get("Retry-After"), RETRY_AFTER)
-            self.budget.pause(wait)
-            return RateLimitedError(message, retry_after=wait)
-        if error.code in BAD_KEY:
-            return FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
-        if status >= 500 or not error.code or error.code in TRANSIENT:
-            return TransientError(message)
-        return RejectedError(message, code=str(error.code))
+        refusal = _refusal(error.status_code, error.code, error.message)
+        if error.status_code not in (418, 429):
+            return refusal
+        wait = self.limits.obey(error.response.headers.get("Retry-After"))
+        return RateLimitedError(str(refusal), retry_after=wait)
+
+
+def _refusal(status: int, code: Any, said: Any) -> Exception:
+    """Binance's `{"code", "msg"}`, sorted by what is done about it, whatever the status."""
+    # Without a code it isn't Binance that answers, but something in front of it.
+    known = type(code) is int and code < 0
+    text = excerpt(f"{code} {said}") if known else "nothing it documents"
+    message = f"Binance answered {status}: {text}"
+    if known and code in BAD_KEY:
+        return FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
+    if status >= 500 or not known or code in TRANSIENT:
+        return TransientError(message)
+    return RejectedError(message, code=str(code))
 
 
 def _translated(function: Callable[[Any], T], answer: Any) -> T:
@@ -174,12 +190,16 @@ def _translated(function: Callable[[Any], T], answer: Any) -> T:
 @asynccontextmanager
 async def open_binance(settings: BinanceSettings) -> AsyncIterator[Binance]:
     """Binance at the settings' URLs; nothing is sent yet."""
-    budget = RateBudget(WEIGHT_A_MINUTE)
+    limits = VenueLimits(
+        RateBudget(WEIGHT_A_MINUTE),
+        RateBudget(CONNECTIONS, CONNECTIONS_WINDOW),
+        usual_ban=USUAL_BAN,
+    )
 
     async def on_answer(_: object, __: object, params: aiohttp.TraceRequestEndParams) -> None:
         used = params.response.headers.get("X-MBX-USED-WEIGHT-1M", "")
         if used.isdecimal():
-            budget.used(int(used))
+            limits.requests.used(int(used))
 
     trace = aiohttp.TraceConfig()
     trace.on_request_end.append(on_answer)
@@ -198,7 +218,7 @@ async def open_binance(settings: BinanceSettings) -> AsyncIterator[Binance]:
     )
     sdk.REQUEST_TIMEOUT = REQUEST_TIMEOUT
     try:
-        yield Binance(sdk, settings, budget)
+        yield Binance(sdk, settings, limits)
     finally:
         async with asyncio.timeout(2.0):
             await sdk.session.close()

@@ -13,6 +13,7 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
+from services._connector_kit.market_data.status import IDS_RESTARTED
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import WebSocket, connect
@@ -55,7 +56,8 @@ class SymbolFeed:
             desk.publisher,
             partial(fetch_trades, name),
             contiguous=True,
-            last_id=desk.last_trade_id,
+            last=desk.last_trade,
+            on_anew=partial(desk.status.note, IDS_RESTARTED),
         )
         self.status.sequence = lambda: self.depth_id
         self.status.trades = self.trades.counts

@@ -123,4 +123,4 @@ async def raise_heir(
                 return heir, socket
         except TransientError as e:
             log.warning("heir_lost", error=str(e))
-            await asyncio.sleep(next(waits))
+            await asyncio.sleep(max(next(waits), e.retry_after))

@@ -13,6 +13,7 @@ from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing, UnlistedError
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.identity import best_match, is_ours
@@ -26,7 +27,7 @@ from services._connector_kit.orders.ports import (
 )
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import size
-from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.binance_connector import translate_orders
 from services.binance_connector.rest import BAD_TIME, SignedRest
@@ -64,7 +65,7 @@ class BinanceOrders:
     def __init__(
         self,
         rest: SignedRest,
-        budget: RateBudget,
+        limits: VenueLimits,
         clock: VenueClock,
         gate: OrderGate,
         listing: Listing,
@@ -75,7 +76,7 @@ class BinanceOrders:
         # out; it looks again just before matching (changelog of 2025-08-12).
         self.validity = validity
         self._rest = rest
-        self._budget = budget
+        self._limits = limits
         self._clock = clock
         self._gate = gate
         self._listing = listing
@@ -86,9 +87,11 @@ class BinanceOrders:
         return self._clock.milliseconds()
 
     async def ready(self, within: float) -> bool:
-        """Wait until an order may be sent; False where a ban or the budget lasts longer."""
+        """Wait until an order may be sent; False where a ban or a limit lasts longer."""
         known = await self._clock.known(within) and await self._key_known(within)
-        return known and await self._budget.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
+        if not known or not await self._limits.orders.open_within(within):
+            return False
+        return await self._limits.requests.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
 
     def size(self, command: PlaceOrderCommand) -> Sized | Refused:
         """What would be sent for a command, by Binance's rules; or why nothing is."""
@@ -173,7 +176,7 @@ class BinanceOrders:
 def _outcome(status: int, answer: Any, record: Record) -> PlaceOutcome:
     if not isinstance(answer, dict):
         return Unclear(f"HTTP {status} with {type(answer).__name__}")
-    if status == 200:
+    if status == 200 and "code" not in answer:
         try:
             order = translate_orders.venue_order(answer, record.order.symbol)
         except (KeyError, TypeError, ValueError, ArithmeticError) as e:
@@ -183,7 +186,8 @@ def _outcome(status: int, answer: Any, record: Record) -> PlaceOutcome:
         return Placed(order)
     code, message = answer.get("code"), excerpt(answer.get("msg", ""))
     definitive = type(code) is int and code in DEFINITIVE and not message.startswith(DUPLICATE)
-    if 400 <= status < 500 and definitive:
+    refused = status == 200 or 400 <= status < 500  # some proxies make a 200 of everything
+    if refused and definitive and "orderId" not in answer:
         reason = "rate_limited" if code in (-1003, -1015) else "exchange_rejected"
         return Refused(reason, f"Binance: {code} {message}")
     return Unclear(f"HTTP {status}: {excerpt(code, 20)} {message}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -9,27 +10,27 @@ from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+import structlog
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.bookkeeping import Fill, Report
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
+from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
-from services.binance_connector import translate_orders
+from services.binance_connector import order_count, translate_orders
 from services.binance_connector.settings import BinanceSettings
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 # About the key itself (developers.binance.com/docs/binance-spot-api-docs/errors), where asking
 # again with it won't help.
 BAD_KEY = frozenset({-2014, -2015, -1022})
-
-# In seconds, where a 418 or 429 names no time.
-RETRY_AFTER = 60.0
 
 # The request's timestamp is too old, or of the future.
 BAD_TIME = "-1021"
@@ -75,7 +76,8 @@ class Caller(Protocol):
     """The client's one way to send a request: within the budget, its errors sorted."""
 
     sdk: Any
-    budget: RateBudget
+    limits: VenueLimits
+    order_limits: Mapping[int, int]  # by interval in ms
 
     async def call(
         self, weight: int, request: Callable[[], Awaitable[Any]], priority: Priority = ...
@@ -120,14 +122,30 @@ class SignedRest:
             timeout=aiohttp.ClientTimeout(total=timeout),
             allow_redirects=False,
         ) as response:
-            if response.status in (418, 429):
-                header = response.headers.get("Retry-After")
-                self._binance.budget.pause(retry_after(header, RETRY_AFTER))
-            return response.status, msgspec.json.decode(await response.read())
+            body = b""
+            try:
+                body = await response.read()
+            finally:
+                self._obey_limits(response.status, response.headers, body)
+            return response.status, msgspec.json.decode(body)
+
+    def _obey_limits(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """What an answer to an order says of limits: the account's, or a ban of the address."""
+        binance, now = self._binance, self._clock.milliseconds()
+        if status == 429 and (said := _too_many_orders(body)) is not None:
+            wait = order_count.refused_for(said, headers.items(), binance.order_limits, now)
+            log.warning("new_orders_wait", seconds=round(wait, 3), said=excerpt(said))
+            binance.limits.orders.close(wait)
+        elif status in (418, 429):
+            binance.limits.obey(headers.get("Retry-After"))
+        else:
+            binance.limits.orders.close(
+                order_count.reached_for(headers.items(), binance.order_limits, now)
+            )
 
     async def milliseconds(self) -> int:
         """`GET /api/v3/time`."""
-        answer = await self._binance.call(1, self._binance.sdk.get_server_time)
+        answer = await self._binance.call(1, self._binance.sdk.get_server_time, Priority.RESOLVE)
         return _read(lambda: int(answer["serverTime"]))
 
     async def order(self, instrument: Instrument, client_order_id: str) -> VenueOrder:
@@ -143,13 +161,13 @@ class SignedRest:
     async def orders_since(self, instrument: Instrument, milliseconds: int) -> Sequence[VenueOrder]:
         """Open orders, and all orders created from an hour before *milliseconds* on."""
         sdk, name = self._binance.sdk, instrument.venue_symbol
-        rows: list[Any] = await self._resolve(
-            OPEN_ORDERS_WEIGHT, lambda: sdk.get_open_orders(symbol=name)
+        rows = _rows(
+            await self._resolve(OPEN_ORDERS_WEIGHT, lambda: sdk.get_open_orders(symbol=name))
         )
         get = partial(sdk.get_all_orders, symbol=name, limit=PAGE)  # oldest first
         first = {"startTime": milliseconds - SEARCH_BEFORE_MS}
         while True:
-            page = await self._resolve(ALL_ORDERS_WEIGHT, partial(get, **first))
+            page = _rows(await self._resolve(ALL_ORDERS_WEIGHT, partial(get, **first)))
             rows += page
             if len(page) < PAGE:
                 break
@@ -171,7 +189,7 @@ class SignedRest:
         fills: tuple[Fill, ...] = ()
         if _read(lambda: float(row["executedQty"])):
             request = partial(sdk.get_my_trades, symbol=name, orderId=row["orderId"])
-            trades = await self._signed(5, request, Priority.BALANCES)
+            trades = _rows(await self._signed(5, request, Priority.BALANCES))
             fills = _read(lambda: translate_orders.fills(trades))
         return _read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
 
@@ -180,9 +198,9 @@ class SignedRest:
         ask = partial(self._signed, priority=Priority.BALANCES)
         get = self._binance.sdk.get_open_orders
         symbols = {i.venue_symbol: i.symbol for i in self._listing.served.values()}
-        rows: list[Any] = []
+        rows = []
         if len(symbols) * OPEN_ORDERS_WEIGHT > ALL_OPEN_ORDERS_WEIGHT:
-            rows += await ask(ALL_OPEN_ORDERS_WEIGHT, get)
+            rows += _rows(await ask(ALL_OPEN_ORDERS_WEIGHT, get))
         else:
             for name in symbols:
                 rows += await _if_listed(ask(OPEN_ORDERS_WEIGHT, partial(get, symbol=name)))
@@ -223,7 +241,7 @@ class SignedRest:
             lambda: self._binance.sdk.get_account(omitZeroBalances="true"),
             Priority.BALANCES,
         )
-        return _read(lambda: translate_orders.balances(answer["balances"]))
+        return _read(lambda: translate_orders.balances(_rows(answer["balances"])))
 
     async def permissions(self) -> dict[str, bool]:
         """`GET /sapi/v1/account/apiRestrictions`: what the key may do, by Binance's names."""
@@ -237,9 +255,15 @@ class SignedRest:
     async def _signed(
         self, weight: int, request: Callable[[], Awaitable[Any]], priority: Priority
     ) -> Any:
-        self._binance.sdk.timestamp_offset = self._clock.offset  # the SDK signs by our clock
+        async def at_the_venues_time() -> Any:
+            # The SDK signs time.time() plus this, cut to whole milliseconds, before it waits for
+            # anything: so the venue's time is what it signs, whatever the wall clock says.
+            ahead = self._clock.milliseconds() + 0.5 - time.time() * 1000
+            self._binance.sdk.timestamp_offset = ahead
+            return await request()
+
         try:
-            return await self._binance.call(weight, request, priority)
+            return await self._binance.call(weight, at_the_venues_time, priority)
         except RejectedError as e:
             if e.code != BAD_TIME:
                 raise
@@ -247,10 +271,32 @@ class SignedRest:
             raise TransientError(str(e)) from e
 
 
-async def _if_listed(rows: Awaitable[Any]) -> Any:
-    """The *rows* of one symbol: none where Binance doesn't list it any more."""
+def _too_many_orders(body: bytes) -> str | None:
+    """The words of a refusal with code -1015; None for any other body."""
     try:
-        return await rows
+        said = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(said, dict) and said.get("code") == order_count.TOO_MANY_ORDERS:
+        return str(said.get("msg", ""))
+    return None
+
+
+def _rows(answer: Any) -> list[Any]:
+    """*answer*, which must be a list: the SDK makes {} of an empty body.
+
+    Raises:
+        TransientError: it is none.
+    """
+    if not isinstance(answer, list):
+        raise TransientError(excerpt(f"an answer of Binance can't be read: no list: {answer!r}"))
+    return answer
+
+
+async def _if_listed(answer: Awaitable[Any]) -> list[Any]:
+    """The rows of one symbol: none where Binance doesn't list it any more."""
+    try:
+        return _rows(await answer)
     except RejectedError as e:
         if e.code != UNLISTED:
             raise

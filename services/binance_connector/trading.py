@@ -27,7 +27,7 @@ def assemble(
     rest = SignedRest(binance, settings, listing, clock)
     key = KeyCheck(rest, clock, settings.world)
     validity = round(settings.order_validity * 1000)
-    orders = BinanceOrders(rest, binance.budget, clock, gate, listing, validity, key.known)
+    orders = BinanceOrders(rest, binance.limits, clock, gate, listing, validity, key.known)
     trades_budget = RateBudget(TRADES_WEIGHT_A_MINUTE)
     account = BinanceAccount(rest, clock, settings, listing, trades_budget, traffic.account)
     return Trading(orders, account, clock, rest.milliseconds, key.check)

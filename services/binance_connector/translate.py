@@ -112,8 +112,6 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
         ValueError: the answer is not of that form.
     """
     try:
-        if not isinstance(answer, list):  # the SDK makes {} of an empty body
-            raise TypeError(f"{answer!r:.50} is no list")
         return [
             Tick(
                 int(trade["a"]),
@@ -122,10 +120,16 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
                 float(trade["q"]),
                 "sell" if trade["m"] else "buy",
             )
-            for trade in answer
+            for trade in _list(answer)  # the SDK makes {} of an empty body
         ]
     except (KeyError, TypeError, ValueError, ArithmeticError) as e:
         raise ValueError(f"aggregate trades: {e!r}") from e
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.50} is no list")
+    return value
 
 
 def _rules(filters: Sequence[Mapping[str, Any]]) -> TradingRules:
@@ -175,7 +179,7 @@ def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
                 trading=row["status"] == "TRADING",
                 rules=_rules(row.get("filters", ())),
             )
-            for row in answer["symbols"]
+            for row in _list(answer["symbols"])
         ]
     except (KeyError, TypeError, ArithmeticError) as e:
         raise ValueError(f"exchange info: {e!r}") from e

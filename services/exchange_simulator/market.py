@@ -32,17 +32,22 @@ class Market:
     """A symbol's engine, the tape of its trades and its 24 h statistics.
 
     *clock* gives Unix time in ms. Time and ids never fall; they begin at *not_before_ms* when
-    the clock is behind that, so that ids of an earlier life aren't used again.
+    the clock is behind that, so that ids of an earlier life aren't used again; unless *first_id*
+    says where ids begin, as they do anew on a testnet that was reset.
     """
 
     def __init__(
-        self, instrument: Instrument, clock: Callable[[], int], not_before_ms: int = 0
+        self,
+        instrument: Instrument,
+        clock: Callable[[], int],
+        not_before_ms: int = 0,
+        first_id: int | None = None,
     ) -> None:
         self.instrument = instrument
         self._clock = clock
         self._latest = max(clock(), not_before_ms)
         self.changed_at = self._latest  # when the last step was, in ms
-        self.first_id = self._latest * IDS_PER_MS
+        self.first_id = self._latest * IDS_PER_MS if first_id is None else first_id
         self.engine = MatchingEngine(self.first_id)
         # A row: time, price in ticks, quantity in lots, 1 when the taker bought.
         self.trades = Tape(self.first_id, 4, KEEP_TRADES)

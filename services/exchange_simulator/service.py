@@ -109,7 +109,10 @@ async def running_simulator(
     clocks = {venue: VenueClock(clock) for venue in FEES}
     state = settings.simulator_state_file and StateFile(settings.simulator_state_file)
     begin = state.read() if state else 0
-    markets = {i.symbol: Market(i, clocks[i.venue], begin) for i in settings.instruments}
+    markets = {
+        i.symbol: Market(i, clocks[i.venue], begin, settings.simulator_first_id)
+        for i in settings.instruments
+    }
     binance = {name: BinanceFeed(market) for name, market in _by_pair(markets, "binance").items()}
     luno = {name: LunoFeed(market) for name, market in _by_pair(markets, "luno").items()}
     crowds = {

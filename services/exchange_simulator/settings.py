@@ -35,6 +35,9 @@ class SimulatorSettings(ServiceSettings):
     simulator_book_orders: Annotated[int, Field(ge=50, le=100_000)] = 1000
     # Which of the symbols are open; none named: all.
     simulator_symbols: Symbols = ()
+    # The first id of each market's trades, orders and updates; without it they count up from the
+    # start time, so that no restart uses one again.
+    simulator_first_id: Annotated[int, Field(ge=1, lt=2**53)] | None = None
     # What the accounts begin with, where it isn't the default: "USDT:1000,BTC:0".
     simulator_funds: str = ""
     # Where accounts and orders outlive a restart; without it they begin anew.

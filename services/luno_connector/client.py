@@ -23,12 +23,13 @@ from services._connector_kit.errors import (
     TransientError,
 )
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
-from services._connector_kit.rate_limit import Priority, RateBudget, retry_after
+from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
 from services._runtime.redaction import excerpt
@@ -43,12 +44,15 @@ T = TypeVar("T")
 
 # https://www.luno.com/en/developers/api#section/Rate-Limiting: calls a minute.
 CALLS_A_MINUTE = 300
+# Luno names no limit of connection attempts, but of 50 sockets at once; these are for five minutes.
+CONNECTIONS, CONNECTIONS_WINDOW = 300, 300.0
 THREADS = 4
 # To connect, and between two reads. A thread can't be cancelled: a stop waits no longer than this.
 TIMEOUTS = (2.0, 3.0)
 CALL_TIMEOUT = 10.0
 # Luno names no time after a 429; its limit is one of a minute.
-RETRY_AFTER = 10.0
+USUAL_BAN = 10.0
+BANNED = (418, 429)
 BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked"})
 TRANSIENT = frozenset(
     {"ErrTooManyRequests", "ErrInternal", "ErrDeadlineExceeded", "ErrUnderMaintenance"}
@@ -60,6 +64,7 @@ class _HTTPStatusError(Exception):
 
     def __init__(self, response: requests.Response) -> None:
         self.status = response.status_code
+        self.empty = not response.content
         self.retry_after = response.headers.get("Retry-After", "")
         super().__init__(f"HTTP {self.status} {excerpt(response.text)!r}")
 
@@ -74,9 +79,37 @@ class _HTTPStatusError(Exception):
 def _look_at_status(response: requests.Response, *_: object, **__: object) -> None:
     status = response.status_code
     # A redirect is not followed: that would send an order a second time.
-    empty = status == 404 and not response.content
-    if empty or status in (401, 429) or status >= 500 or 300 <= status < 400:
+    if status == 401 or status in BANNED or status >= 500 or 300 <= status < 400:
         raise _HTTPStatusError(response)
+    if status >= 400 and b'"error_code"' not in response.content:  # the SDK would take it for yes
+        raise _HTTPStatusError(response)
+
+
+def _refusal(answer: Any) -> tuple[str, str] | None:
+    """Code and words of a body that says no; None for one that doesn't. "" is no code of Luno's.
+
+    The SDK sees only those with both "error" and "error_code", and takes others for success.
+    """
+    if not isinstance(answer, dict):
+        return "", f"no object: {answer!r:.50}"
+    if not answer.keys() & {"error", "error_code", "code", "message"}:
+        return None
+    code = answer.get("error_code") or answer.get("code")
+    said = answer.get("error") or answer.get("message") or ""
+    return (code if isinstance(code, str) and code.startswith("Err") else ""), str(said)
+
+
+def _believed(request: Callable[[], Any]) -> Any:
+    """What *request* gives.
+
+    Raises:
+        APIError: Luno says no, whatever the status; its code is "" where it is none of Luno's.
+    """
+    answer = request()
+    refusal = _refusal(answer)
+    if refusal is not None:
+        raise APIError(*refusal)
+    return answer
 
 
 class Luno:
@@ -85,11 +118,11 @@ class Luno:
     name = "luno"
 
     def __init__(
-        self, sdk: Client, pool: ThreadPoolExecutor, settings: LunoSettings, budget: RateBudget
+        self, sdk: Client, pool: ThreadPoolExecutor, settings: LunoSettings, limits: VenueLimits
     ) -> None:
         self.world: World = settings.world
-        self.budget = budget
-        self.traffic = Traffic(budget)
+        self.limits = limits
+        self.traffic = Traffic(limits)
         self.sdk = sdk
         self._pool = pool
         self._settings = settings
@@ -108,7 +141,10 @@ class Luno:
 
     async def tickers(self, pairs: Sequence[str]) -> list[translate.TickerRow]:
         """The tickers of *pairs*, in one call."""
-        answer = await self.call(lambda: self.sdk.get_tickers(pair=list(pairs)))
+        return await self._tickers(pairs, Priority.DATA)
+
+    async def _tickers(self, pairs: Sequence[str], priority: Priority) -> list[translate.TickerRow]:
+        answer = await self.call(lambda: self.sdk.get_tickers(pair=list(pairs)), priority)
         return _translated(translate.tickers, answer)
 
     async def top_of_book(self, pair: str) -> translate.TopOfBook:
@@ -132,7 +168,8 @@ class Luno:
 
     async def milliseconds(self) -> int:
         """Luno's time: an answer's HTTP `Date`, which is to the second, taken at its middle."""
-        await self.tickers([symbol.replace("/", "") for symbol in self._settings.luno_symbols])
+        pairs = [symbol.replace("/", "") for symbol in self._settings.luno_symbols]
+        await self._tickers(pairs, Priority.RESOLVE)
         if self._date is None:
             raise TransientError("Luno's answers carry no Date")
         return round(self._date.timestamp() * 1000) + 500
@@ -154,13 +191,13 @@ class Luno:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                return await loop.run_in_executor(self._pool, request)
+                return await loop.run_in_executor(self._pool, _believed, request)
         except _HTTPStatusError as e:
-            if e.status == 429:
-                self.budget.pause(retry_after(e.retry_after, RETRY_AFTER))
+            if e.status in BANNED:
+                self.limits.obey(e.retry_after)
             raise e.posted() from e
         except APIError as e:
-            raise PostError(str(e.code), excerpt(e.message)) from e
+            raise PostError(str(e.code or ""), excerpt(e.message)) from e
         except OSError:
             raise  # requests' own errors are OSErrors
         except Exception as e:
@@ -170,11 +207,12 @@ class Luno:
         """Send one request that may be repeated safely, within the budget.
 
         Raises:
-            TransientError: no answer, a server error, or too many requests.
+            TransientError: no answer, a server error, or too many requests; also where it is to
+                resolve an order and may not be sent soon.
             RejectedError: the venue answered no.
             FeedStoppedError: the key is no good.
         """
-        await self.budget.spend(1, priority)
+        await self.limits.spend(1, priority)
         with self.traffic.request():
             return await self._answer(request)
 
@@ -185,23 +223,23 @@ class Luno:
                 return await loop.run_in_executor(self._pool, _sorted_errors, request)
         except TimeoutError as e:
             raise TransientError(f"no answer from Luno within {CALL_TIMEOUT:g} s") from e
-        except RateLimitedError as e:
-            self.budget.pause(e.retry_after)
-            raise
+        except _HTTPStatusError as e:
+            wait = self.limits.obey(e.retry_after)
+            raise RateLimitedError(f"Luno wants fewer requests: {e}", retry_after=wait) from e
 
 
-def _sorted_errors(request: Callable[[], T]) -> T:
+def _sorted_errors(request: Callable[[], Any]) -> Any:
+    """What *request* gives; all that goes wrong but `BANNED` as one of the kit's errors."""
     try:
-        return request()
+        return _believed(request)
     except _HTTPStatusError as e:
+        if e.status in BANNED:
+            raise
         if e.status == 401:
             raise FeedStoppedError(
                 "Luno refused the key (401); check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY"
             ) from e
-        if e.status == 429:
-            wait = retry_after(e.retry_after, RETRY_AFTER)
-            raise RateLimitedError(f"Luno wants fewer requests: {e}", retry_after=wait) from e
-        sort = EmptyNotFoundError if e.status == 404 else TransientError
+        sort = EmptyNotFoundError if e.status == 404 and e.empty else TransientError
         raise sort(f"Luno answered {e}") from e
     except requests.RequestException as e:
         raise TransientError(f"no answer from Luno: {e.__class__.__name__}") from e
@@ -209,7 +247,7 @@ def _sorted_errors(request: Callable[[], T]) -> T:
         said = excerpt(f"{e.code}: {e.message}")
         if e.code in BAD_KEY:
             raise FeedStoppedError(f"Luno refused the key: {said}") from e
-        if e.code in TRANSIENT:
+        if not e.code or e.code in TRANSIENT:
             raise TransientError(f"Luno answered {said}") from e
         raise RejectedError(f"Luno answered {said}", code=str(e.code)) from e
     except Exception as e:
@@ -237,7 +275,12 @@ async def open_luno(settings: LunoSettings) -> AsyncIterator[Luno]:
     sdk.session.hooks["response"].append(_look_at_status)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="luno")
     try:
-        luno = Luno(sdk, pool, settings, RateBudget(CALLS_A_MINUTE))
+        limits = VenueLimits(
+            RateBudget(CALLS_A_MINUTE),
+            RateBudget(CONNECTIONS, CONNECTIONS_WINDOW),
+            usual_ban=USUAL_BAN,
+        )
+        luno = Luno(sdk, pool, settings, limits)
         sdk.session.hooks["response"].insert(0, luno.note_date)
         yield luno
     finally:

@@ -8,6 +8,7 @@ from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.identity import best_match
@@ -21,7 +22,7 @@ from services._connector_kit.orders.ports import (
 )
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import rounded, size, text
-from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate_orders
 
@@ -110,7 +111,7 @@ class LunoOrders:
     def __init__(
         self,
         rest: OrderRest,
-        budget: RateBudget,
+        limits: VenueLimits,
         clock: VenueClock,
         gate: OrderGate,
         listing: Listing,
@@ -120,7 +121,7 @@ class LunoOrders:
         # `ttl` in milliseconds: how long after `timestamp` Luno may still carry a request out.
         self.validity = validity
         self._rest = rest
-        self._budget = budget
+        self._limits = limits
         self._clock = clock
         self._gate = gate
         self._listing = listing
@@ -133,7 +134,7 @@ class LunoOrders:
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a pause or the budget lasts longer."""
         known = await self._clock.known(within)
-        return known and await self._budget.spend_within(within, 1, Priority.PLACE)
+        return known and await self._limits.requests.spend_within(within, 1, Priority.PLACE)
 
     def size(self, command: PlaceOrderCommand) -> Sized | Refused:
         """What would be sent for a command, by Luno's rules; or why nothing is."""

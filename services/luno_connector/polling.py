@@ -9,7 +9,8 @@ import structlog
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import crossed
-from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.market_data.status import IDS_RESTARTED
+from services._connector_kit.market_data.trade_feed import LastTrade, Tick
 from services._runtime.supervise import full_jitter
 from services.luno_connector.rest import LunoRest
 from services.luno_connector.translate import TickerRow
@@ -34,7 +35,7 @@ class PolledPair:
         self.pair = desk.instrument.venue_symbol
         self.trades_a_second = 0.0
         self._rest = rest
-        self._last_trade_id = desk.last_trade_id
+        self._last_trade = desk.last_trade
         self._asked_trades_at = float("-inf")
         self._ticker: TickerRow | None = None
         self._book_at = 0  # milliseconds
@@ -90,10 +91,14 @@ class PolledPair:
         now, before = asyncio.get_running_loop().time(), self._asked_trades_at
         self._asked_trades_at = now
         self.trades_a_second = _pace_of(trades)
-        last = self._last_trade_id
-        if last is None:  # the first poll says where now is: what came before is history
-            self._last_trade_id = trades[-1].trade_id if trades else 0
+        if self._last_trade is None:  # the first poll says where now is: before it is history
+            self._last_trade = LastTrade(0, 0)
+            if trades:
+                self._last_trade = LastTrade(trades[-1].trade_id, trades[-1].milliseconds)
             return
+        if trades and self._last_trade.precedes_anew(trades[-1]):
+            self._begin_anew(trades[0].trade_id)
+        last = self._last_trade.trade_id
         new = [trade for trade in trades if trade.trade_id > last]
         seen = len(new) / max(now - before, 1 / CALLS_A_SECOND)
         self.trades_a_second = max(seen, self.trades_a_second)
@@ -103,7 +108,13 @@ class PolledPair:
             self.desk.publisher.trade(
                 trade.milliseconds, trade.price, trade.quantity, trade.side, trade.trade_id
             )
-            self._last_trade_id = trade.trade_id
+            self._last_trade = LastTrade(trade.trade_id, trade.milliseconds)
+
+    def _begin_anew(self, first: int) -> None:
+        """The venue's ids go on from *first*, which is smaller than the last one was."""
+        log.warning(IDS_RESTARTED, pair=self.pair, last=self._last_trade, first=first)
+        self._last_trade = LastTrade(first - 1, 0)
+        self.desk.status.note(IDS_RESTARTED)
 
     def _count_lost(self, first: int, last: int) -> None:
         """At most so many: Luno doesn't say that its trades' numbers have no holes."""

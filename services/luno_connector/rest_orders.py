@@ -6,13 +6,14 @@ from typing import Any, Protocol, TypeVar
 
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
-from services.luno_connector import translate_orders
+from services.luno_connector import translate, translate_orders
 from services.luno_connector.orders import UNKNOWN_ORDER, EmptyNotFoundError
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ class Caller(Protocol):
     """The client's ways to send a request."""
 
     sdk: Any
-    budget: RateBudget
+    limits: VenueLimits
 
     async def call(self, request: Callable[[], Any], priority: Priority = ...) -> Any:
         """Send one request that may be repeated safely, within the budget, its errors sorted."""
@@ -92,9 +93,10 @@ class OrderRest:
         """What became of one order; RejectedError where there is none of our symbols."""
         reference = {"id": order_id} if order_id else {"client_order_id": client_order_id}
         row = await self._row(reference, priority)
-        instrument = self._listing.named(str(row.get("pair")))
+        pair = _read(lambda: row["pair"])
+        instrument = self._listing.named(str(pair))
         if instrument is None:
-            raise RejectedError(f"the order is of {row.get('pair')!r}", code=UNKNOWN_ORDER)
+            raise RejectedError(f"the order is of {pair!r:.50}", code=UNKNOWN_ORDER)
         return _read(lambda: translate_orders.order_report(row, instrument))
 
     async def open_orders(self) -> list[Report]:
@@ -125,12 +127,19 @@ class OrderRest:
 
     async def cancel(self, order_id: str) -> None:
         """`POST /api/1/stoporder`; RejectedError where there is nothing to cancel."""
-        await self._luno.call(lambda: self._luno.sdk.stop_order(order_id=order_id), Priority.CANCEL)
+        answer = await self._luno.call(
+            lambda: self._luno.sdk.stop_order(order_id=order_id), Priority.CANCEL
+        )
+        success = _read(lambda: answer["success"])
+        if success is False:
+            raise RejectedError("Luno answered that the order is not cancelled")
+        if success is not True:
+            raise TransientError(excerpt(f"an answer of Luno can't be read: {answer!r}"))
 
     async def balances(self) -> list[Balance]:
         """The account's balances."""
         answer = await self._luno.call(self._luno.sdk.get_balances, Priority.BALANCES)
-        return _read(lambda: translate_orders.balances(answer["balance"] or ()))
+        return _read(lambda: translate_orders.balances(translate.rows_of(answer["balance"])))
 
     async def _row(
         self, reference: Mapping[str, str | None], priority: Priority
@@ -181,7 +190,7 @@ def _venue_order(row: Mapping[str, Any], wanted: Instrument | None) -> VenueOrde
 
 def _page(answer: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], int]:
     """Orders by their id, and when the oldest was created."""
-    rows: Sequence[Mapping[str, Any]] = answer["orders"] or ()
+    rows = translate.rows_of(answer["orders"])
     oldest = min((int(row["creation_timestamp"]) for row in rows), default=0)
     return {str(row["order_id"]): row for row in rows}, oldest
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -16,6 +17,7 @@ from services._connector_kit.market_data.order_book import (
     OrderByOrderBook,
     crossed,
 )
+from services._connector_kit.market_data.status import IDS_RESTARTED
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
@@ -69,7 +71,8 @@ class PairFeed:
             desk.publisher,
             lambda _: rest.trades(self.pair),
             contiguous=False,
-            last_id=desk.last_trade_id,
+            last=desk.last_trade,
+            on_anew=partial(desk.status.note, IDS_RESTARTED),
         )
         desk.status.sequence = lambda: self.sequence
         desk.status.trades = self.trades.counts

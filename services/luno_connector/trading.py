@@ -27,7 +27,7 @@ def assemble(
     clock = VenueClock()
     rest = OrderRest(luno, listing)
     orders = LunoOrders(
-        rest, luno.budget, clock, gate, listing, book, round(settings.order_validity * 1000)
+        rest, luno.limits, clock, gate, listing, book, round(settings.order_validity * 1000)
     )
     account = LunoAccount(rest, clock, settings, listing, traffic.account)
     return Trading(orders, account, clock, luno.milliseconds)

@@ -4,7 +4,7 @@ Payloads: https://www.luno.com/en/developers/api. Prices and volumes are strings
 epoch milliseconds, sequence numbers of messages are strings and those of trades are numbers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -124,6 +124,17 @@ def deleted(update: Frame) -> str | None:
     return None if update.delete_update is None else update.delete_update.order_id
 
 
+def rows_of(value: Any) -> Sequence[Mapping[str, Any]]:
+    """*value*, which is a list; Luno's null is an empty one.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if value is not None and not isinstance(value, list):
+        raise TypeError(f"{value!r:.50} is no list")
+    return value or ()
+
+
 class TickerRow(NamedTuple):
     """One pair of `GET /api/1/tickers`; a side that is empty has the price 0."""
 
@@ -143,7 +154,7 @@ def tickers(answer: Mapping[str, Any]) -> list[TickerRow]:
     """
 
     def rows() -> Iterator[TickerRow]:
-        for row in answer["tickers"]:
+        for row in rows_of(answer["tickers"]):
             yield TickerRow(
                 str(row["pair"]),
                 int(row["timestamp"]),
@@ -164,7 +175,7 @@ def trades(answer: Mapping[str, Any]) -> list[Tick]:
     """
 
     def rows() -> Iterator[Tick]:
-        for row in answer["trades"] or ():
+        for row in rows_of(answer["trades"]):
             yield Tick(
                 int(row["sequence"]),
                 int(row["timestamp"]),
@@ -191,7 +202,7 @@ def top_of_book(answer: Mapping[str, Any]) -> TopOfBook:
     """
 
     def levels(side: str) -> list[tuple[float, float]]:
-        return [(float(row["price"]), float(row["volume"])) for row in answer[side] or ()]
+        return [(float(row["price"]), float(row["volume"])) for row in rows_of(answer[side])]
 
     def read() -> TopOfBook:
         milliseconds = int(answer["timestamp"])
@@ -224,7 +235,7 @@ def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
     """
 
     def rows() -> Iterator[Instrument]:
-        for row in answer["markets"]:
+        for row in rows_of(answer["markets"]):
             base, quote = row["base_currency"], row["counter_currency"]
             yield Instrument(
                 symbol=f"{base}/{quote}",

@@ -51,6 +51,14 @@ class Running:
     simulator_port: int
 
 
+async def reasons_told(redis: Any, venue: Venue) -> dict[str, str | None]:
+    """The reason of each symbol's state, as the connector told it last."""
+    stream = str(EventStream(connector(venue.exchange), "connector_status"))
+    ((_, fields),) = await redis.xrevrange(stream, count=1)
+    event = ConnectorStatusEvent.model_validate_json(fields[b"data"])
+    return {status.symbol: status.reason for status in event.symbols}
+
+
 @asynccontextmanager
 async def connected(
     venue: Venue, redis_url: str, folder: Path, port: int, **more: str
@@ -158,6 +166,46 @@ async def test_a_redis_that_dies_gets_everything_that_it_missed(
         )
     world = await redis.get(state_key(connector(venue.exchange), "world"))
     assert world == b"simulator"
+
+
+@every_venue
+async def test_a_venue_whose_ids_begin_anew_is_followed(
+    venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """A testnet that was reset, twice: while the connector runs, and while it doesn't."""
+    port = quiet_port()
+
+    @asynccontextmanager
+    async def life(number: int, first_id: int) -> AsyncIterator[None]:
+        folder = tmp_path / f"simulator-{number}"
+        async with simulator(port, folder, SIMULATOR_FIRST_ID=str(first_id), SIMULATOR_RATE="60"):
+            yield
+
+    async def until_it_follows(first_id: int, end: int) -> None:
+        async def follows() -> bool:
+            newest_of = [t for s in venue.symbols if (t := await trade_ids(redis, venue, s))]
+            ours = [ids[-1] for ids in newest_of]
+            return len(ours) == len(venue.symbols) and all(first_id <= n < end for n in ours)
+
+        await eventually_async(follows, within=40.0)
+
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    async with connected(venue, redis_server.url, tmp_path / "first", port) as run:
+        async with life(1, 5_000_000):
+            await until_it_follows(5_000_000, 9_000_000)
+        async with life(2, 100_000):
+            await until_it_follows(100_000, 5_000_000)
+            await eventually_async(lambda: is_ready(run.health_port))
+            reasons = await reasons_told(redis, venue)
+            assert reasons[venue.symbols[0]] == "venue_ids_restarted"
+            assert await run.service.end() == 0
+    assert run.service.log.read_text().count('"venue_ids_restarted"') == len(venue.symbols)
+    async with life(3, 1000), connected(venue, redis_server.url, tmp_path / "second", port):
+        await until_it_follows(1000, 100_000)
+    if venue is not LUNO_WITHOUT_KEY:  # polling has a page of history, no more
+        ids = await trade_ids(redis, venue, venue.symbols[0])
+        assert sum(after != before + 1 for before, after in pairwise(ids)) == 2
 
 
 @every_venue

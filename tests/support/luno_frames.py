@@ -12,7 +12,7 @@ from services._connector_kit.errors import FeedStoppedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.status import FeedStatus
-from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.market_data.trade_feed import LastTrade, Tick
 from services._connector_kit.traffic import SocketTraffic
 from services._runtime.health import Readiness
 from services.luno_connector import translate
@@ -37,13 +37,13 @@ class NoRest:
         return []
 
 
-def luno_feed(streams: FakeStreams, last_trade_id: int | None = None) -> PairFeed:
+def luno_feed(streams: FakeStreams, last_trade: LastTrade | None = None) -> PairFeed:
     """The real feed of one pair, its publisher adding to *streams*; needs a running loop."""
     desk = MarketDesk(
         Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True),
         streams.publisher("luno", "XBT/ZAR"),
         FeedStatus("XBT/ZAR", Readiness()),
-        last_trade_id,
+        last_trade,
     )
     return PairFeed(desk, NoRest(), LunoSettings.model_construct(), SocketTraffic())
 

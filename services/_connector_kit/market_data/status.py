@@ -13,6 +13,8 @@ from services._runtime.health import STOPPED, Readiness
 
 log = structlog.get_logger()
 
+IDS_RESTARTED = "venue_ids_restarted"
+
 State = Literal["syncing", "live", "stale"]
 
 
@@ -49,6 +51,7 @@ class FeedStatus:
         self.resyncs = 0
         self.on_change: Callable[[], None] = _nothing
         self._reason: str | None = "waiting for the first book"
+        self._note: str | None = None
         self._since = datetime.now(UTC)
         self._not_live_since = time.monotonic()
         self._part = f"feed {symbol}"
@@ -76,8 +79,14 @@ class FeedStatus:
         self._readiness.waiting(self._part, f"{STOPPED}{reason}")
         self._become("stale", reason)
 
+    def note(self, reason: str) -> None:
+        """Something that readers should know: it is the reason while the feed is live."""
+        self._note = reason
+        self.on_change()
+
     def _leave_live(self, state: State, reason: str) -> None:
         if self.state == "live":
+            self._note = None
             log.info("feed_not_live", symbol=self.symbol, state=state, reason=reason)
         self._readiness.waiting(self._part, f"{state}: {reason}")
         self._become(state, reason)
@@ -118,6 +127,6 @@ class FeedStatus:
             since=self._since,
             sequence=self.sequence(),
             last_message_age=None if age is None else round(age, 3),
-            reason=self._reason,
+            reason=self._reason or self._note,
             trades_lost=self.trades.lost,
         )

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -21,6 +22,9 @@ MOST_REFILLED = 20_000
 MOST_MISSES = 5
 MISSES_WHEN_QUIET = 2
 AFTER_A_MISS = 1.0
+# A trade that was made this much later than the last one, in milliseconds, isn't the repetition of
+# an older one, although its id is smaller: the venue's ids may have begun anew.
+ANEW_AFTER = 5_000
 
 
 class Tick(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -33,12 +37,29 @@ class Tick(msgspec.Struct, frozen=True, order=True, gc=False):
     side: Side
 
 
+class LastTrade(NamedTuple):
+    """The trade that was published last: its id, and when it was made."""
+
+    trade_id: int
+    milliseconds: int
+
+    def precedes_anew(self, tick: Tick) -> bool:
+        """True where *tick* is newer but has no greater id: ids may have begun anew."""
+        later = tick.milliseconds > self.milliseconds + ANEW_AFTER
+        return later and tick.trade_id <= self.trade_id
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class TradeFeed:
     """One symbol's trades.
 
     `fetch(first_id)` asks the venue for a page of trades from that id on.
     `contiguous` says that the venue's ids have no holes, so that a hole is a lost trade.
-    `last_id` is the last trade that was published, if any ever was.
+    `last` is the last trade that was published, if any ever was. `on_anew` is called where the
+    venue's ids have begun anew, as a testnet's do when it is reset.
     """
 
     def __init__(
@@ -47,9 +68,13 @@ class TradeFeed:
         fetch: Callable[[int], Awaitable[list[Tick]]],
         *,
         contiguous: bool,
-        last_id: int | None,
+        last: LastTrade | None,
+        on_anew: Callable[[], None] = _nothing,
     ) -> None:
-        self.last_id = last_id
+        self.last_id = last and last.trade_id
+        self._last_at = last.milliseconds if last else 0
+        self._on_anew = on_anew
+        self._doubted = False  # the first that is held has a smaller id, and a later time
         self.counts = TradeCounts()
         self._publisher = publisher
         self._fetch = fetch
@@ -69,12 +94,18 @@ class TradeFeed:
         if self._held is not None:
             self._held.append(tick)
             if len(self._held) >= MOST_HELD:
+                if self._doubted:  # nobody can be asked: they are counted as repeated
+                    self._last_at, self._doubted = tick.milliseconds, False
                 self._give_up(f"{MOST_HELD} trades wait behind it")
                 self._release()
         elif last is None or tick.trade_id == last + 1:
             self._publish(tick)
         elif tick.trade_id <= last:
-            self.counts.repeated += 1
+            if LastTrade(last, self._last_at).precedes_anew(tick):
+                self._held, self._doubted = deque([tick]), True
+                self._wanted.set()
+            else:
+                self.counts.repeated += 1
         elif self._contiguous:
             self._held = deque([tick])
             self._wanted.set()
@@ -95,6 +126,8 @@ class TradeFeed:
             await self._wanted.wait()
             self._open()
             self._wanted.clear()
+            if self._doubted:
+                await self._settle_doubt()
             await self._refill()
             self._release()
 
@@ -104,10 +137,29 @@ class TradeFeed:
         self._wanted.set()
 
     def _publish(self, tick: Tick) -> None:
-        self.last_id = tick.trade_id
+        self.last_id, self._last_at = tick.trade_id, tick.milliseconds
         self._publisher.trade(
             tick.milliseconds, tick.price, tick.quantity, tick.side, tick.trade_id
         )
+
+    async def _settle_doubt(self) -> None:
+        """Begin anew where the venue's history has nothing newer than the last trade either."""
+        doubted, last = self._held[0] if self._held else None, self.last_id or 0
+        page = await self._page(last + 1) if doubted else None
+        if not self._doubted or not doubted:
+            return  # given up meanwhile
+        self._doubted = False
+        if page is None or any(tick.trade_id > last for tick in page):
+            self._last_at = max(self._last_at, doubted.milliseconds)  # it is a repetition after all
+            return
+        oldest = await self._page(0) or [doubted]
+        self._begin_anew(min(oldest[0].trade_id, doubted.trade_id))
+
+    def _begin_anew(self, first: int) -> None:
+        """The venue's ids go on from *first*, which is smaller than the last one was."""
+        self._log.warning("venue_ids_restarted", last=self.last_id, first=first)
+        self.last_id = first - 1
+        self._on_anew()
 
     async def _refill(self) -> None:
         """Publish what the venue has between the last trade and the first one that is held."""
@@ -116,9 +168,12 @@ class TradeFeed:
             if max(self.counts.refilled - before, self._size()) > MOST_REFILLED:
                 self._give_up("too large")
                 break
-            page = await self._next_page()
+            last = LastTrade(self.last_id or 0, self._last_at)
+            page = await self._page(last.trade_id + 1)
             if page is None or self._released():
                 break
+            if page and last.precedes_anew(page[-1]):
+                self._begin_anew(page[0].trade_id)
             new = self._publish_page(page)
             if self._reached(page):
                 break
@@ -135,13 +190,13 @@ class TradeFeed:
         if self.counts.refilled > before:
             self._log.info("trades_refilled", trades=self.counts.refilled - before)
 
-    async def _next_page(self) -> list[Tick] | None:
+    async def _page(self, first_id: int) -> list[Tick] | None:
         """A page of history; None where the venue refuses it. Trouble is waited out."""
         waits = full_jitter(first=0.2)
         failures = 0
         while True:
             try:
-                return sorted(await self._fetch((self.last_id or 0) + 1))
+                return sorted(await self._fetch(first_id))
             except TransientError as e:
                 failures += 1
                 say = self._log.warning if failures == 1 else self._log.debug

@@ -6,11 +6,11 @@ from typing import Any, cast
 from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
 from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.redis_check import RedisCheck
-from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.status_board import StatusBoard
 from services._connector_kit.traffic import Traffic
 from services._runtime.health import Readiness
 from tests.support.fake_streams import KeptStream
+from tests.support.limits import venue_limits
 from tests.support.metrics import numbers
 from tests.support.virtual_time import run_virtually
 
@@ -20,11 +20,11 @@ def test_sockets_and_requests_have_their_labels_and_the_budget_shows_what_is_lef
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
-        traffic = Traffic(RateBudget(100, clock=clock))
+        traffic = Traffic(venue_limits(100, 10, clock=clock))
         traffic.market.messages, traffic.market.bytes = 3, 300
         traffic.account.connections, traffic.account.bad_frames = 2, 1
         traffic.requests["ok"] = 7
-        await traffic.budget.spend(10)
+        await traffic.limits.requests.spend(10)
         found = numbers(venue_metrics(traffic))
         assert found["venue_messages_total", "market"] == 3
         assert found["venue_bytes_total", "market"] == 300
@@ -35,8 +35,15 @@ def test_sockets_and_requests_have_their_labels_and_the_budget_shows_what_is_lef
         assert found["venue_requests_total", "transient"] == 0
         assert found["rate_budget_left", "requests"] == 40
         assert found["rate_budget_limit", "requests"] == 50
-        traffic.budget.pause(60.0)
-        assert numbers(venue_metrics(traffic))["rate_budget_left", "requests"] == 0
+        assert found["rate_budget_left", "connections"] == 5
+        assert found["venue_ban_seconds",] == found["new_orders_wait_seconds",] == 0
+        traffic.limits.ban(60.0)
+        traffic.limits.orders.close(10.0)
+        banned = numbers(venue_metrics(traffic))
+        assert banned["rate_budget_left", "requests"] == 0
+        assert banned["rate_budget_left", "connections"] == 0
+        assert banned["venue_ban_seconds",] == 60
+        assert banned["new_orders_wait_seconds",] == 10
         await asyncio.sleep(61.0)
         assert numbers(venue_metrics(traffic))["rate_budget_left", "requests"] == 50
 

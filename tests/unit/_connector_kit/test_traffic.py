@@ -10,8 +10,8 @@ from services._connector_kit.errors import (
     RejectedError,
     TransientError,
 )
-from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.traffic import OUTCOMES, Traffic
+from tests.support.limits import venue_limits
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ async def test_a_request_counts_once_by_how_its_error_is_sorted(
     error: Exception, outcome: str
 ) -> None:
     """And the error goes on as it is."""
-    traffic = Traffic(RateBudget(10))
+    traffic = Traffic(venue_limits())
     with pytest.raises(type(error)) as caught, traffic.request():
         raise error
     assert caught.value is error
@@ -36,7 +36,7 @@ async def test_a_request_counts_once_by_how_its_error_is_sorted(
 
 async def test_a_request_that_was_answered_is_ok() -> None:
     """Once the answer is there."""
-    traffic = Traffic(RateBudget(10))
+    traffic = Traffic(venue_limits())
     with traffic.request():
         assert traffic.requests["ok"] == 0
     assert traffic.requests["ok"] == 1
@@ -44,7 +44,7 @@ async def test_a_request_that_was_answered_is_ok() -> None:
 
 async def test_a_request_that_was_cancelled_has_no_outcome() -> None:
     """Nobody waited for one."""
-    traffic = Traffic(RateBudget(10))
+    traffic = Traffic(venue_limits())
     with pytest.raises(asyncio.CancelledError), traffic.request():
         raise asyncio.CancelledError
     assert not any(traffic.requests.values())

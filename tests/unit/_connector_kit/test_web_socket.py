@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from services._connector_kit.errors import RateLimitedError
 from services._connector_kit.traffic import SocketTraffic
-from services._connector_kit.web_socket import open_socket
+from services._connector_kit.web_socket import connect, open_socket
 from services._runtime.supervise import TransientError
+from tests.support.limits import USUAL_BAN, venue_limits
 from tests.support.ports import quiet_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -255,21 +257,66 @@ async def test_nothing_is_heard_after_the_block() -> None:
         assert len(heard) == count
 
 
+@asynccontextmanager
+async def refusing(status: int, header: str = "") -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that answers each handshake with *status*; its URL, and the handshakes."""
+    handshakes: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handshakes.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(f"HTTP/1.1 {status} No\r\n{header}Content-Length: 2\r\n\r\nno".encode())
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", handshakes
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
 async def test_a_refused_upgrade_is_transient(status: int) -> None:
     """Whatever the HTTP status."""
-
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno".encode())
-        writer.close()
-
-    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
-    async with server:
-        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with refusing(status) as (url, _):
         with pytest.raises(TransientError, match="can't be opened"):
             async with open_socket(url, lambda _: None):
                 pass
+
+
+@pytest.mark.parametrize("status", [418, 429])
+@pytest.mark.parametrize(("header", "seconds"), [("Retry-After: 40\r\n", 40.0), ("", USUAL_BAN)])
+async def test_a_ban_at_the_handshake_is_the_whole_venues(
+    status: int, header: str, seconds: float
+) -> None:
+    """Neither requests nor connections until it is over: the next isn't even tried."""
+    limits = venue_limits()
+    async with refusing(status, header) as (url, handshakes):
+        for words in (f"with {status}", "bans this address"):
+            with pytest.raises(RateLimitedError, match=words) as caught:
+                await connect(url, lambda _: None, traffic=SocketTraffic(limits))
+            assert caught.value.retry_after == pytest.approx(seconds, abs=5.0)
+        assert len(handshakes) == 1
+    assert limits.requests.paused_for == pytest.approx(seconds, abs=5.0)
+
+
+@pytest.mark.parametrize("status", [400, 403, 503])
+async def test_any_other_refusal_at_the_handshake_is_no_ban(status: int) -> None:
+    """It is tried again."""
+    limits = venue_limits()
+    async with refusing(status, "Retry-After: 40\r\n") as (url, handshakes):
+        for _ in range(2):
+            with pytest.raises(TransientError, match="can't be opened"):
+                await connect(url, lambda _: None, traffic=SocketTraffic(limits))
+        assert len(handshakes) == 2
+    assert limits.requests.paused_for == 0.0
+
+
+async def test_every_attempt_is_taken_from_the_budget_of_connections() -> None:
+    """Those that fail too."""
+    limits = venue_limits(connections=10)
+    traffic = SocketTraffic(limits)
+    async with serving(b"") as url, open_socket(url, lambda _: None, traffic=traffic):
+        pass
+    with pytest.raises(TransientError):
+        await connect(f"ws://127.0.0.1:{quiet_port()}/", lambda _: None, traffic=traffic)
+    assert limits.connections.left == pytest.approx(3.0, abs=0.5)
 
 
 async def test_an_address_where_nobody_listens_is_transient() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,16 +10,22 @@ import pytest
 from pydantic import SecretStr
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.errors import (
+    FeedStoppedError,
+    RateLimitedError,
+    RejectedError,
+    TransientError,
+)
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import SocketTraffic
-from services.binance_connector.account import BinanceAccount, _Session
+from services.binance_connector.account import BinanceAccount, _Session, ban_seconds
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
+from tests.support.limits import venue_limits
 from tests.support.listings import listing
 from tests.support.virtual_time import run_virtually
 from tests.unit.binance_connector.test_translate_orders import NEW, QUERIED, TRADE
@@ -36,7 +42,13 @@ class Stream:
     def __init__(self) -> None:
         self.listener = Listener()
         self.bad = BadFrames("test")
-        self.session = _Session(self.listener, {"ETHBTC": ETH}.get, self.bad)
+        self.bans: list[dict[str, Any]] = []
+        self.session = _Session(self.listener, {"ETHBTC": ETH}.get, self.bad, self.ban)
+
+    def ban(self, error: Any) -> float:
+        """Note the ban."""
+        self.bans.append(error)
+        return 42.0
 
     def says(self, *frames: object) -> list[Any]:
         """What is heard of these frames."""
@@ -142,7 +154,8 @@ class Counted:
 
     def __init__(self) -> None:
         self.sdk = self
-        self.budget = RateBudget(6000)
+        self.limits = venue_limits()
+        self.order_limits: Mapping[int, int] = {}
         self.spent: list[tuple[float, int]] = []  # when, and how much
         self.trades: dict[str, list[dict[str, int]]] = {}
         self.open: list[dict[str, Any]] = []
@@ -280,6 +293,69 @@ async def test_a_search_goes_from_an_hour_before_the_order_to_a_little_after_it(
     wanted = {str(n) for n in range(5000 - 3600, 5000 + 60)}
     assert wanted <= {row.order_id for row in found}
     assert [weight for _, weight in binance.spent] == [6] + [20] * 4
+
+
+FRAME = {
+    "id": "subscribe",
+    "status": 418,
+    "error": {
+        "code": -1003,
+        "msg": "Way too much request weight used; IP banned until 1659146400000.",
+        "data": {"serverTime": 1659142907531, "retryAfter": 1659146400000},
+    },
+}
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_a_ban_of_the_websocket_api_is_obeyed(status: int) -> None:
+    """By whoever connects next, and by everybody else."""
+    stream = Stream()
+    with pytest.raises(RateLimitedError, match="-1003") as caught:
+        stream.says({**FRAME, "status": status})
+    assert caught.value.retry_after == 42.0
+    assert stream.bans == [FRAME["error"]]
+
+
+def test_any_other_refusal_is_no_ban() -> None:
+    """Even with a time in it."""
+    stream = Stream()
+    with pytest.raises(TransientError) as caught:
+        stream.says({**FRAME, "status": 400})
+    assert type(caught.value) is TransientError
+    assert stream.bans == []
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (FRAME["error"], 3492.469),
+        ({"data": {"retryAfter": 160_000}}, 60.0),
+        ({"data": {"retryAfter": 160_000, "serverTime": None}}, 60.0),
+        ({"data": {"retryAfter": 160_000, "serverTime": 150_000}}, 10.0),
+        ({"data": {"retryAfter": "soon"}}, None),
+        ({"data": {"retryAfter": True}}, None),
+        ({"data": {}}, None),
+        ({"data": None}, None),
+        ({"data": [7]}, None),
+        ({}, None),
+    ],
+)
+def test_a_ban_lasts_until_the_moment_it_names(error: Any, seconds: float | None) -> None:
+    """By the venue's clock: the answer's, or as we know it."""
+    assert ban_seconds(error, 100_000) == seconds
+
+
+async def test_a_ban_of_the_websocket_api_is_one_of_the_whole_venue() -> None:
+    """Its requests and its connections; where it names no time, for the usual one."""
+    binance = Counted()
+    traffic = SocketTraffic(binance.limits)
+    account = BinanceAccount(
+        binance.rest(ETH), VenueClock(), SETTINGS, listing(ETH), RateBudget(2400), traffic
+    )
+    assert account._ban({}) == 60.0
+    assert binance.limits.requests.paused_for == pytest.approx(60.0, abs=5.0)
+    assert account._ban({"data": {"serverTime": 0, "retryAfter": 100_000}}) == 100.0
+    assert binance.limits.connections.paused_for == pytest.approx(100.0, abs=5.0)
 
 
 async def test_a_symbol_that_binance_lists_no_longer_stops_no_comparison() -> None:

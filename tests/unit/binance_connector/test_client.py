@@ -106,7 +106,7 @@ async def test_a_ban_pauses_the_budget_for_as_long_as_the_venue_says(
 ) -> None:
     """Also where `Retry-After` is a date or rubbish."""
     paused: list[float] = []
-    monkeypatch.setattr(binance.budget, "pause", paused.append)
+    monkeypatch.setattr(binance.limits.requests, "pause", paused.append)
     server.answers(status, b'{"code":-1003,"msg":"Way too many requests."}', Retry_After=header)
     with pytest.raises(RateLimitedError) as caught:
         await binance.depth("BTCUSDT", 100)
@@ -128,7 +128,7 @@ async def test_the_venues_count_of_our_weight_is_believed(
     """Others behind this address use the same budget; rubbish in the header is ignored."""
     server.answers(200, DEPTH, X_MBX_USED_WEIGHT_1M="5900")
     await binance.depth("BTCUSDT", 100)
-    assert binance.budget.left < 105
+    assert binance.limits.requests.left < 105
     server.answers(200, DEPTH, X_MBX_USED_WEIGHT_1M="many")
     await binance.depth("BTCUSDT", 100)
 

@@ -120,7 +120,7 @@ class opened:  # noqa: N801 - reads as a function
         async def key_known(within: float) -> bool:
             return True
 
-        placing = BinanceOrders(rest, binance.budget, clock, gate, listed, 5000, key_known)
+        placing = BinanceOrders(rest, binance.limits, clock, gate, listed, 5000, key_known)
         return binance, placing, clock
 
     async def __aexit__(self, *error: object) -> None:
@@ -321,7 +321,7 @@ async def test_a_ban_that_an_order_runs_into_is_waited_out(
 ) -> None:
     """By everybody: the budget is paused for as long as the venue says."""
     paused: list[float] = []
-    monkeypatch.setattr(trading.binance.budget, "pause", paused.append)
+    monkeypatch.setattr(trading.binance.limits.requests, "pause", paused.append)
     trading.server.answers(status, error(-1003), Retry_After=header)
     await trading.place()
     assert paused == [seconds]
@@ -350,7 +350,7 @@ async def test_orders_wait_for_the_venues_time_to_be_known(trading: Trading) -> 
 
     await trading.clock.measure(fetch)
     assert await trading.orders.ready(0.05)
-    trading.binance.budget.pause(60.0)
+    trading.binance.limits.requests.pause(60.0)
     assert not await trading.orders.ready(0.05)
 
 
@@ -429,6 +429,120 @@ async def test_what_binance_could_never_have_taken_isnt_asked_for(trading: Tradi
     assert await trading.orders.search(never) is None
     assert await trading.orders.find(record(command(client_order_id="a&orderId=5"))) is None
     assert trading.server.requests == []
+
+
+NOON = 1_700_049_600_000  # a multiple of ten seconds, and half of a UTC day
+
+
+async def measured(trading: Trading, venue_time: int) -> None:
+    """Let our clock be the venue's, at that time."""
+
+    async def fetch() -> int:
+        return venue_time
+
+    await trading.clock.measure(fetch)
+
+
+TOO_MANY = "Too many new orders; current limit is 50 orders per {}."
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "most"),
+    [
+        (error(-1015, TOO_MANY.format("10 SECOND")), {}, 10.0),
+        (error(-1015, TOO_MANY.format("1 DAY")), {}, 12 * 3600.0),
+        (error(-1015, "Too many new orders."), {}, 10.0),
+        (error(-1015), {"Retry_After": "3600"}, 10.0),
+        (error(-1015), {"X_MBX_ORDER_COUNT_1D": "160000"}, 12 * 3600.0),
+    ],
+)
+async def test_too_many_orders_have_new_orders_wait_and_nothing_else(
+    trading: Trading, body: bytes, headers: dict[str, str], most: float
+) -> None:
+    """To the end of the interval; it is the account's limit, no ban of the address."""
+    await measured(trading, NOON)
+    trading.server.answers(429, body, **headers)
+    outcome = await trading.place()
+    assert isinstance(outcome, Refused)
+    assert outcome.reason_code == "rate_limited"
+    limits = trading.binance.limits
+    assert most - 5.0 < limits.orders.closed_for < most + 1.0
+    assert limits.requests.paused_for == limits.connections.paused_for == 0.0
+    assert not await trading.orders.ready(most - 5.0)
+    assert len(trading.server.requests) == 1
+
+
+async def test_a_count_that_reaches_its_limit_has_new_orders_wait_before_they_are_refused(
+    trading: Trading,
+) -> None:
+    """The order itself is placed; the limits are those of exchangeInfo."""
+    await measured(trading, NOON)
+    assert await trading.orders.ready(0.0)
+    order = json.dumps(ORDER).encode()
+    trading.server.answers(200, order, X_MBX_ORDER_COUNT_10S="49", X_MBX_ORDER_COUNT_1D="49")
+    assert isinstance(await trading.place(), Placed)
+    assert await trading.orders.ready(0.0)
+    limit = {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 49}
+    trading.server.answers(200, json.dumps({"symbols": [], "rateLimits": [limit]}).encode())
+    await trading.binance.instruments([])
+    trading.server.answers(200, order, X_MBX_ORDER_COUNT_10S="49", X_MBX_ORDER_COUNT_1D="49")
+    assert isinstance(await trading.place(), Placed)
+    assert not await trading.orders.ready(0.0)
+    assert 5.0 < trading.binance.limits.orders.closed_for < 11.0
+    assert trading.binance.limits.requests.paused_for == 0.0
+
+
+async def test_limits_that_exchange_info_does_not_name_stay_as_they_were(trading: Trading) -> None:
+    """Nobody takes no limit for a limit of none."""
+    before = trading.binance.order_limits
+    trading.server.answers(200, b'{"symbols":[]}')
+    await trading.binance.instruments([])
+    assert trading.binance.order_limits == before
+
+
+@pytest.mark.parametrize("body", [error(-1003), error("-1015"), b"<html>slow down</html>", b"[]"])
+async def test_any_other_429_is_a_ban_of_the_address(trading: Trading, body: bytes) -> None:
+    """For requests and connections; new orders wait for those, and for no limit of their own."""
+    trading.server.answers(429, body, Retry_After="30")
+    await trading.place()
+    limits = trading.binance.limits
+    assert limits.requests.paused_for == pytest.approx(30.0, abs=5.0)
+    assert limits.connections.paused_for == pytest.approx(30.0, abs=5.0)
+    assert limits.orders.closed_for == 0.0
+
+
+async def test_a_418_is_a_ban_whatever_its_body(trading: Trading) -> None:
+    """Binance bans addresses, not accounts."""
+    trading.server.answers(418, error(-1015))
+    await trading.place()
+    assert trading.binance.limits.requests.paused_for > 50.0
+    assert trading.binance.limits.orders.closed_for == 0.0
+
+
+@pytest.mark.parametrize("code", sorted(DEFINITIVE))
+async def test_a_definitive_refusal_under_a_200_is_one_too(trading: Trading, code: int) -> None:
+    """The body is believed; it is no acceptance."""
+    trading.server.answers(200, error(code))
+    assert isinstance(await trading.place(), Refused)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        error(-1000),
+        error(-1007),
+        error(-9999),
+        error(200, "success"),
+        error(None),
+        error(-2010, "Duplicate order sent."),
+        json.dumps({**ORDER, "code": -2010, "msg": "no"}).encode(),
+        json.dumps({**ORDER, "code": None}).encode(),
+    ],
+)
+async def test_any_other_no_under_a_200_proves_nothing(trading: Trading, body: bytes) -> None:
+    """Nor does a body that says both."""
+    trading.server.answers(200, body)
+    assert isinstance(await trading.place(), Unclear)
 
 
 async def test_an_order_is_looked_for_whatever_the_settings_say_of_its_symbol(

@@ -87,9 +87,9 @@ async def test_every_other_answer_is_sorted_by_what_is_done_about_it(
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
-        ({}, luno_client.RETRY_AFTER),
+        ({}, luno_client.USUAL_BAN),
         ({"Retry_After": "7"}, 7.0),
-        ({"Retry_After": "soon"}, luno_client.RETRY_AFTER),
+        ({"Retry_After": "soon"}, luno_client.USUAL_BAN),
         ({"Retry_After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
     ],
 )
@@ -102,7 +102,7 @@ async def test_too_many_requests_pause_the_budget(
 ) -> None:
     """For as long as Luno says, or for our own time where it says nothing."""
     paused: list[float] = []
-    monkeypatch.setattr(luno.budget, "pause", paused.append)
+    monkeypatch.setattr(luno.limits.requests, "pause", paused.append)
     server.answers(429, b'{"error":"no","error_code":"ErrTooManyRequests"}', **headers)
     with pytest.raises(RateLimitedError) as caught:
         await luno.tickers(["XBTZAR"])

@@ -115,7 +115,7 @@ async def opened(server: RawServer) -> AsyncIterator[Trading]:
         )
         listed = listing(XBT)
         placing = LunoOrders(
-            OrderRest(luno, listed), luno.budget, clock, gate, listed, books.get, 5000
+            OrderRest(luno, listed), luno.limits, clock, gate, listed, books.get, 5000
         )
         yield Trading(server, luno, placing, clock, books)
 
@@ -346,14 +346,14 @@ async def test_a_cancelled_task_is_cancelled(trading: Trading) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"), [({"Retry_After": "7"}, 7.0), ({}, luno_client.RETRY_AFTER)]
+    ("headers", "seconds"), [({"Retry_After": "7"}, 7.0), ({}, luno_client.USUAL_BAN)]
 )
 async def test_a_429_that_an_order_runs_into_pauses_everybody(
     trading: Trading, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], seconds: float
 ) -> None:
     """For as long as Luno says, or for our own time."""
     paused: list[float] = []
-    monkeypatch.setattr(trading.luno.budget, "pause", paused.append)
+    monkeypatch.setattr(trading.luno.limits.requests, "pause", paused.append)
     trading.server.answers(429, error("ErrTooManyRequests"), **headers)
     await trading.place()
     assert paused == [seconds]
@@ -367,7 +367,7 @@ async def test_orders_wait_for_the_venues_time_to_be_known(trading: Trading) -> 
     assert await trading.luno.milliseconds() == 1_700_000_000_500
     await trading.clock.measure(trading.luno.milliseconds)
     assert await trading.orders.ready(0.05)
-    trading.luno.budget.pause(60.0)
+    trading.luno.limits.requests.pause(60.0)
     assert not await trading.orders.ready(0.05)
 
 

@@ -10,7 +10,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.market_data.status import FeedStatus
-from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.market_data.trade_feed import ANEW_AFTER, LastTrade, Tick
 from services._runtime.health import Readiness
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.translate import TickerRow, TopOfBook
@@ -27,6 +27,7 @@ class Rest:
         self.trade_ids: list[int] = [1, 2, 3]
         self.rates: dict[str, float] = {}  # trades a second, of pairs that trade by themselves
         self.made_before = 0  # trades of such a pair
+        self.made_later = 0  # milliseconds, than the first trades
         self.bid = 99.0
         self.milliseconds = 1000
 
@@ -54,12 +55,13 @@ class Rest:
             newest = self.made_before + int(asyncio.get_running_loop().time() * rate)
             page = range(max(1, newest - 99), newest + 1)
             return [Tick(n, int(n * 1000 / rate), 100.0, 1.0, "buy") for n in page]
-        return [Tick(n, 1000 + n, 100.0, 1.0, "buy") for n in self.trade_ids]
+        at = 1000 + self.made_later
+        return [Tick(n, at + n, 100.0, 1.0, "buy") for n in self.trade_ids]
 
 
 def polled(
     scenario: Callable[[Rest, FakeStreams, Readiness], Awaitable[None]],
-    last_trade_id: int | None = None,
+    last_trade: LastTrade | None = None,
     statuses: list[FeedStatus] | None = None,
 ) -> None:
     """Run *scenario* beside the polling of XBT/ZAR and ETH/ZAR; their *statuses* are noted."""
@@ -71,7 +73,7 @@ def polled(
                 Instrument(f"{base}/ZAR", f"{base}ZAR", base, "ZAR", trading=True),
                 streams.publisher("luno", f"{base}/ZAR"),
                 FeedStatus(f"{base}/ZAR", readiness),
-                last_trade_id,
+                last_trade,
             )
             for base in ("XBT", "ETH")
         ]
@@ -115,7 +117,29 @@ def test_a_restart_goes_on_where_the_stream_ends() -> None:
         await asyncio.sleep(10.0)
         assert ids(streams, "XBTZAR") == [2, 3]
 
-    polled(scenario, last_trade_id=1)
+    polled(scenario, last_trade=LastTrade(1, 1001))
+
+
+def test_ids_that_begin_anew_are_followed_and_said() -> None:
+    """All of the venue's latest page is of its new life; a repeated older page is none."""
+    statuses: list[FeedStatus] = []
+
+    async def scenario(rest: Rest, streams: FakeStreams, _: Readiness) -> None:
+        rest.trade_ids = [8998, 8999]  # a page of before: older, and of the same life
+        await asyncio.sleep(10.0)
+        assert streams.trades == []
+        rest.trade_ids, rest.made_later = [1, 2], 9000 + ANEW_AFTER
+        with capture_logs() as logs:
+            await asyncio.sleep(10.0)
+            rest.trade_ids += [3]
+            await asyncio.sleep(10.0)
+        assert ids(streams, "XBTZAR") == ids(streams, "ETHZAR") == [1, 2, 3]
+        said = [line for line in logs if line["event"] == "venue_ids_restarted"]
+        assert [(line["pair"], line["first"]) for line in said] == [("XBTZAR", 1), ("ETHZAR", 1)]
+        assert {status.report().reason for status in statuses} == {"venue_ids_restarted"}
+        assert {status.report().trades_lost for status in statuses} == {0}
+
+    polled(scenario, last_trade=LastTrade(9000, 10_000), statuses=statuses)
 
 
 def test_never_more_than_half_of_lunos_300_calls_a_minute() -> None:

@@ -9,11 +9,12 @@ from pydantic import SecretStr
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.rate_limit import Priority
 from services._connector_kit.traffic import SocketTraffic
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
+from tests.support.limits import venue_limits
 from tests.support.listings import listing
 
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
@@ -44,7 +45,7 @@ class Lists:
 
     def __init__(self, *closed: dict[str, Any], still_open: int = 0) -> None:
         self.sdk: Any = self
-        self.budget = RateBudget(300)
+        self.limits = venue_limits(300)
         self.closed = closed
         self.open = [order(f"open-{n}", NOW - n, status="PENDING") for n in range(still_open)]
         self.asked: list[tuple[bool, int | None, Priority]] = []

@@ -53,3 +53,17 @@ def test_sequence_age_and_losses_are_asked_of_the_feed() -> None:
     assert (report.sequence, report.trades_lost) == (42, 7)
     assert report.last_message_age is not None
     assert report.last_message_age > 0
+
+
+def test_a_note_is_the_reason_while_the_feed_is_live() -> None:
+    """It may come before the feed is live, is told at once, and ends with that life."""
+    status, told = FeedStatus("BTC/USDT", Readiness()), []
+    status.on_change = lambda: told.append(status.report().reason)
+    status.syncing("the socket is new")
+    status.note("venue_ids_restarted")
+    assert status.report().reason == "the socket is new"
+    status.live()
+    assert status.report().reason == "venue_ids_restarted"
+    status.stale("the socket is gone")
+    status.live()
+    assert told == ["the socket is new", "venue_ids_restarted", "the socket is gone", None]

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from services._connector_kit.errors import FeedStoppedError, RateLimitedError, RejectedError
 from services._connector_kit.market_data import trade_feed
-from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
+from services._connector_kit.market_data.trade_feed import LastTrade, Tick, TradeFeed
 from services._runtime.supervise import TransientError
 from tests.support.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
@@ -17,9 +18,9 @@ from tests.support.virtual_time import run_virtually
 LONG_ENOUGH = 600.0
 
 
-def tick(trade_id: int) -> Tick:
+def tick(trade_id: int, made_later: int = 0) -> Tick:
     """The trade of that id."""
-    return Tick(trade_id, 1_000_000 + trade_id, 100.0, 0.5, "buy")
+    return Tick(trade_id, 1_000_000 + trade_id + made_later, 100.0, 0.5, "buy")
 
 
 class Venue:
@@ -27,6 +28,7 @@ class Venue:
 
     def __init__(self, ids: Iterable[int] = (), *, page: int = 3) -> None:
         self.ids = list(ids)
+        self.made_later = 0  # milliseconds, than the first life's trades were
         self.faults: list[Exception] = []
         self.calls: list[float] = []
         self.answers = asyncio.Event()
@@ -36,12 +38,21 @@ class Venue:
     async def after(self, first_id: int) -> list[Tick]:
         """A page from *first_id* on: Binance's way."""
         await self._call()
-        return [tick(n) for n in sorted(self.ids) if n >= first_id][: self._page]
+        return [self.tick(n) for n in sorted(self.ids) if n >= first_id][: self._page]
 
     async def latest(self, _: int) -> list[Tick]:
         """The latest page, whatever was asked: Luno's way."""
         await self._call()
-        return [tick(n) for n in sorted(self.ids)[-self._page :]]
+        return [self.tick(n) for n in sorted(self.ids)[-self._page :]]
+
+    def tick(self, trade_id: int) -> Tick:
+        """The trade of that id, in this life of the venue."""
+        return tick(trade_id, self.made_later)
+
+    def begin_anew(self, last_id: int, first_id: int) -> None:
+        """All is deleted, as on a testnet: *first_id* is made a while after *last_id* was."""
+        self.made_later += last_id - first_id + trade_feed.ANEW_AFTER + 1
+        self.ids = [first_id]
 
     async def _call(self) -> None:
         self.calls.append(asyncio.get_running_loop().time())
@@ -76,7 +87,7 @@ def _run(
             streams.publisher(),
             venue.after if contiguous else venue.latest,
             contiguous=contiguous,
-            last_id=last_id,
+            last=None if last_id is None else LastTrade(last_id, 1_000_000 + last_id),
         )
         refilling = asyncio.create_task(feed.refill_holes())
         try:
@@ -410,3 +421,176 @@ def test_a_complete_history_gives_every_trade_once_and_in_order(
         assert feed.counts.lost == 0
 
     binance_like(scenario)
+
+
+def test_ids_that_begin_anew_are_followed_from_the_first_on() -> None:
+    """A testnet that was reset: what was made before the first that was told is refilled."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        feed.add(tick(5_000_000))
+        venue.begin_anew(5_000_000, 1000)
+        venue.ids += range(1001, 1006)
+        with capture_logs() as logs:
+            feed.add(venue.tick(1005))
+            feed.add(venue.tick(1006))
+            await asyncio.sleep(LONG_ENOUGH)
+            feed.add(venue.tick(1007))
+        assert streams.trade_ids == [5_000_000, *range(1000, 1008)]
+        assert feed.counts.lost == 0
+        (said,) = (line for line in logs if line["event"] == "venue_ids_restarted")
+        assert (said["last"], said["first"]) == (5_000_000, 1000)
+
+    binance_like(scenario)
+
+
+def test_ids_that_began_anew_while_nobody_looked_are_followed() -> None:
+    """The last id comes from the stream, and is above all that the venue has."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.begin_anew(5_000_000, 7)
+        venue.ids.append(8)
+        feed.reconnected()
+        feed.add(venue.tick(8))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [7, 8]
+
+    binance_like(scenario, last_id=5_000_000)
+
+
+def test_a_history_whose_ids_began_anew_is_published_though_no_stream_tells_it() -> None:
+    """Luno's way: the latest page alone shows it."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        feed.add(tick(900))
+        venue.begin_anew(900, 7)
+        venue.ids += [8, 9]
+        feed.reconnected()
+        await asyncio.sleep(LONG_ENOUGH)
+        feed.add(venue.tick(10))
+        assert streams.trade_ids == [900, 7, 8, 9, 10]
+        assert (feed.counts.lost, feed.counts.repeated) == (0, 0)
+
+    luno_like(scenario)
+
+
+def test_a_late_repetition_is_none_of_a_new_life() -> None:
+    """A smaller id with a later time, while the venue's history goes on from the last one."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = list(range(1, 12))
+        feed.add(tick(10))
+        odd = Tick(4, tick(10).milliseconds + trade_feed.ANEW_AFTER + 1, 100.0, 0.5, "buy")
+        feed.add(odd)
+        await asyncio.sleep(LONG_ENOUGH)
+        assert (feed.counts.repeated, len(venue.calls)) == (1, 1)
+        feed.add(odd)  # known by now: nobody is asked again
+        feed.add(tick(11))
+        assert streams.trade_ids == [10, 11]
+        assert (feed.counts.repeated, len(venue.calls)) == (2, 1)
+
+    binance_like(scenario)
+
+
+def test_a_repetition_that_is_not_much_later_is_asked_of_nobody() -> None:
+    """Times of neighbouring trades may stand the other way round."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        feed.add(tick(10))
+        at = tick(10).milliseconds + trade_feed.ANEW_AFTER
+        feed.add(Tick(9, at, 100.0, 0.5, "buy"))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert (venue.calls, feed.counts.repeated) == ([], 1)
+
+    binance_like(scenario)
+
+
+def test_a_venue_that_cannot_be_asked_about_a_new_life_holds_so_many_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory is bounded; what comes once the venue answers is followed."""
+    monkeypatch.setattr(trade_feed, "MOST_HELD", 20)
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        feed.add(tick(900))
+        venue.begin_anew(900, 1)
+        venue.ids = list(range(1, 100))
+        venue.answers.clear()
+        for n in range(1, 21):
+            feed.add(venue.tick(n))
+            await asyncio.sleep(0)
+        assert (streams.trade_ids, feed.counts.repeated) == ([900], 20)
+        venue.answers.set()
+        await asyncio.sleep(LONG_ENOUGH)
+        venue.made_later += trade_feed.ANEW_AFTER
+        feed.add(venue.tick(21))
+        await asyncio.sleep(LONG_ENOUGH)
+        feed.add(venue.tick(100))
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [900, *range(1, 101)]
+
+    binance_like(scenario)
+
+
+class Lives:
+    """A venue whose ids begin anew now and then, told to a feed."""
+
+    def __init__(self, feed: TradeFeed, venue: Venue) -> None:
+        self.published: list[int] = []  # what it should be
+        self._feed = feed
+        self._venue = venue
+        self._told: list[Tick] = []
+        self.tell(10)
+
+    def tell(self, trade_id: int) -> None:
+        """A trade is made, and told."""
+        self._venue.ids.append(trade_id)
+        self.published.append(trade_id)
+        self._told.append(self._venue.tick(trade_id))
+        self._feed.add(self._told[-1])
+
+    async def go_on(self, step: str) -> None:
+        """Something happens."""
+        if step == "anew":
+            await asyncio.sleep(LONG_ENOUGH)
+            self._venue.begin_anew(self.published[-1], 1)
+            self.published.append(1)  # which nobody tells
+            self._told.clear()
+            self.tell(2)
+            await asyncio.sleep(LONG_ENOUGH)
+        elif step == "told":
+            self.tell(self.published[-1] + 1)
+        elif step == "repeated":
+            self._feed.add(self._told[len(self._told) // 2])
+        elif step == "reconnect":
+            self._feed.reconnected()
+        elif step == "fault":
+            self._venue.faults.append(TransientError("down"))
+        elif step == "pause":
+            await asyncio.sleep(0.7)
+
+
+@pytest.mark.parametrize("run", [binance_like, luno_like])
+@given(
+    steps=st.lists(
+        st.sampled_from(["told", "told", "told", "repeated", "reconnect", "fault", "pause", "anew"])
+    )
+)
+def test_each_life_of_a_venue_is_published_once_and_in_order(
+    run: Callable[[Callable[[TradeFeed, Venue, FakeStreams], Awaitable[None]]], None],
+    steps: list[str],
+) -> None:
+    """Whatever is repeated late: an older trade has an older time, and begins nothing anew."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue._page = 1000
+        lives = Lives(feed, venue)
+        for step in steps:
+            await lives.go_on(step)
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == lives.published
+        assert feed.counts.lost == 0
+
+    with capture_logs() as logs:
+        run(scenario)
+    restarts = [line for line in logs if line["event"] == "venue_ids_restarted"]
+    assert len(restarts) == steps.count("anew")
