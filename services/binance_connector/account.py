@@ -167,11 +167,12 @@ class BinanceAccount:
         if keep is None:
             found = await self._rest.report(instrument, order_id=order_id, client_order_id=None)
             keep = found.client_order_id
+        # An id given elsewhere may have characters that can't be sent here: see `carries`.
         return await self._rest.cancel(
             instrument.venue_symbol,
             order_id=order_id,
             client_order_id=client_order_id,
-            keep=keep or f"x{order_id}",
+            keep=keep if keep and translate_orders.carries(keep) else None,
         )
 
     async def balances(self) -> Sequence[Balance]:

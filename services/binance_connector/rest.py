@@ -220,16 +220,23 @@ class SignedRest:
         return _read(lambda: [(int(row["id"]), str(row["orderId"])) for row in rows])
 
     async def cancel(
-        self, venue_symbol: str, *, order_id: str | None, client_order_id: str | None, keep: str
+        self,
+        venue_symbol: str,
+        *,
+        order_id: str | None,
+        client_order_id: str | None,
+        keep: str | None,
     ) -> str:
         """`DELETE /api/v3/order`; the order id. RejectedError -2011: there is nothing to cancel.
 
-        Binance gives the order the cancel's client id: *keep*, by which it stays known.
+        Binance gives the order the cancel's client id: *keep*, or one of its own making.
         """
-        reference = _reference(order_id, client_order_id) | {"newClientOrderId": keep}
+        params = _reference(order_id, client_order_id)
+        if keep is not None:
+            params["newClientOrderId"] = keep
         answer = await self._signed(
             1,
-            lambda: self._binance.sdk.cancel_order(symbol=venue_symbol, **reference),
+            lambda: self._binance.sdk.cancel_order(symbol=venue_symbol, **params),
             Priority.CANCEL,
         )
         return _read(lambda: str(int(answer["orderId"])))

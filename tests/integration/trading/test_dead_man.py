@@ -18,17 +18,25 @@ async def heartbeat(desk: TradingDesk, seconds_ago: float) -> None:
 
 
 async def test_a_dead_bots_orders_are_cancelled_and_nobody_elses(desk: TradingDesk) -> None:
-    """Not while it lives; all of its own once it is silent; a person's order stays."""
-    async with desk.connector(DEAD_MAN_SWITCH="30"):
+    """Not while it lives; all of its own once it is silent; a person's order stays.
+
+    Whatever became of their symbol in the settings. They keep their client ids.
+    """
+    async with desk.connector(DEAD_MAN_SWITCH="30") as connector:
         await heartbeat(desk, 0)
         price = await desk.far_below()
         by_hand = await desk.order(price=price)
         bots = [await desk.order(client_order_id=f"bot-{n}", price=price) for n in range(2)]
         for each in (by_hand, *bots):
             await desk.status(each, "open")
+        assert await connector.end() == 0
+    others = {desk.market.venue.setting: desk.market.venue.symbols[1]}
+    async with desk.connector(DEAD_MAN_SWITCH="30", **others):
         await heartbeat(desk, 31)
         for each in bots:
             await desk.status(each, "canceled")
+            (order,) = await desk.at_venue(each)
+            assert order["client_order_id_now"] == each
         assert [status.status for status in await desk.statuses(by_hand)] == ["open"]
         (left,) = [o for o in (await desk.ledger())["orders"] if o["client_order_id"] == by_hand]
         assert left["state"].upper() in ("NEW", "OPEN", "PENDING")

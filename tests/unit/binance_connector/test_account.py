@@ -398,6 +398,8 @@ async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_serv
             {"order_id": "5", "client_order_id": "b", "keep": "a"},
             {"orderId": 5, "origClientOrderId": "b", "newClientOrderId": "a"},
         ),
+        # What somebody else called it can't be sent: it is cancelled all the same.
+        ({"order_id": "5", "keep": "web/a:1"}, {"orderId": 5}),
         # Nobody knows what it is called: Binance is asked first.
         ({"order_id": "28"}, {"orderId": 28, "newClientOrderId": QUERIED["clientOrderId"]}),
     ],
