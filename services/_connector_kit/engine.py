@@ -22,8 +22,10 @@ from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.market_data.trade_feed import LastTrade
 from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
+from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.in_use import symbols_in_use
+from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.redis_check import RedisCheck
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.orders.wing import SystemClock, Trading, halted, serve_orders
@@ -70,6 +72,13 @@ def _patience(error: Exception) -> float:
     return error.retry_after if isinstance(error, TransientError) else AFTER_A_NO
 
 
+def _report(readiness: Readiness, part: str, fault: Refused | None) -> None:
+    if fault is None:
+        readiness.ok(part)
+    else:
+        readiness.waiting(part, fault.message)
+
+
 class Engine:
     """One exchange, one Redis, and what flows between them."""
 
@@ -88,6 +97,7 @@ class Engine:
         self._metrics = metrics
         self._trading: Trading | None = None
         self._redis_check = RedisCheck(redis)
+        self._account = AccountHealth(SystemClock())
         self._writer = StreamWriter(
             redis,
             before_writing=self._before_writing,
@@ -158,10 +168,11 @@ class Engine:
             book,
             SystemClock(),
             lambda: self._redis_check.fault,
+            lambda: self._account.fault,
         )
         self._trading = self._exchange.trading(listing, gate, book)
         await self._until_done("redis", self._redis_check.look)
-        self._redis_check.on_change = self._tell_trading
+        self._redis_check.on_change = self._account.on_change = self._tell_trading
         self._tell_trading()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._redis_check.keep_looking(SystemClock()))
@@ -173,21 +184,22 @@ class Engine:
                 self._readiness,
                 self._metrics,
                 self._exchange.traffic,
+                self._account,
             )
 
     def _tell_trading(self) -> None:
         """Tell why new orders are refused, as the answer to each of them will say, or that not."""
-        fault = self._redis_check.fault
+        redis, account = self._redis_check.fault, self._account.fault
         if self._trading is None:
             self._board.trading("no_credentials")
-        elif self._exchange.world == "live" and self._settings.live_trading != LIVE:
+            return
+        _report(self._readiness, "account", account)
+        if self._exchange.world == "live" and self._settings.live_trading != LIVE:
             self._board.trading("trading_disabled")
-        elif fault is not None:
-            self._board.trading(fault.reason_code)
-            self._readiness.waiting("redis_settings", fault.message)
-        else:
-            self._board.trading(None)
-            self._readiness.ok("redis_settings")
+            return
+        _report(self._readiness, "redis_settings", redis)
+        fault = redis or account
+        self._board.trading(fault.reason_code if fault else None)
 
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""

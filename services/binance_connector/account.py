@@ -22,9 +22,10 @@ from services._connector_kit.errors import (
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.account import Listener, Pushed
+from services._connector_kit.orders.balances import PER_MILLISECOND, Balance, Snapshot
 from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.ledger import Balance, Trace
+from services._connector_kit.orders.ledger import Trace
 from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
@@ -79,7 +80,11 @@ class BinanceAccount:
 
     async def listen(self, listener: Listener) -> None:
         """Keep the account stream alive until cancelled; FeedStoppedError if it is refused."""
-        await keep_alive(lambda: self._session(listener), name="binance_account_stream")
+        await keep_alive(
+            lambda: self._session(listener),
+            name="binance_account_stream",
+            on_down=listener.disconnected,
+        )
 
     async def _session(self, listener: Listener) -> None:
         session = _Session(listener, self._listing.named, self._bad_frames, self._ban)
@@ -175,7 +180,7 @@ class BinanceAccount:
             keep=keep if keep and translate_orders.carries(keep) else None,
         )
 
-    async def balances(self) -> Sequence[Balance]:
+    async def balances(self) -> Snapshot:
         """The balances that are not zero."""
         return await self._rest.balances()
 
@@ -223,6 +228,8 @@ class _Session:
         self._named = named
         self._bad_frames = bad_frames
         self._subscribed = asyncio.Event()
+        self._position_at = self._position_number = 0
+        self._position_said: Sequence[Balance] = ()
 
     async def subscribed_in_time(self) -> None:
         """Wait for the subscription.
@@ -250,7 +257,7 @@ class _Session:
                 self._refused(frame.get("status"), frame.get("error") or {})
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
             self._bad_frames.add(text, e)
-            self._listener.connected()  # what it said, the next comparison finds out
+            self._listener.missed()  # what it said, the next comparison finds out
 
     def _on_event(self, event: Mapping[str, Any]) -> None:
         match event["e"]:
@@ -261,13 +268,23 @@ class _Session:
                         translate_orders.execution_report(event, instrument.symbol)
                     )
             case "outboundAccountPosition":
-                self._listener.heard(translate_orders.account_position(event))
+                self._listener.heard(self._position(event))
             case "balanceUpdate" | "externalLockUpdate":
                 self._listener.balances_moved()
             case "serverShutdown" | "eventStreamTerminated":
                 raise TransientError(f"the venue ended the account stream: {event['e']}")
             case other:
                 log.debug("account_event_ignored", kind=str(other)[:50])
+
+    def _position(self, event: Mapping[str, Any]) -> Pushed:
+        """Balances with their place in time: `u` is in milliseconds, and may be of several."""
+        at, balances = translate_orders.account_position(event)
+        if at != self._position_at:
+            self._position_at, self._position_number = at, 0
+        elif balances != self._position_said:
+            self._position_number = min(self._position_number + 1, PER_MILLISECOND - 1)
+        self._position_said = balances
+        return Pushed(balances, at * PER_MILLISECOND + self._position_number)
 
     def _refused(self, status: object, error: Mapping[str, Any]) -> None:
         said = excerpt(f"{error.get('code')} {error.get('msg')}")

@@ -86,6 +86,10 @@ class BinanceOrders:
         """Binance's clock, as we know it."""
         return self._clock.milliseconds()
 
+    def lacks(self, symbol: str) -> Refused | None:
+        """What an order of *symbol* should wait for; None where nothing lacks."""
+        return self._gate.lacks(symbol)
+
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a ban or a limit lasts longer."""
         known = await self._clock.known(within) and await self._key_known(within)

@@ -17,8 +17,8 @@ from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
+from services._connector_kit.orders.balances import PER_MILLISECOND, Snapshot
 from services._connector_kit.orders.bookkeeping import Fill, Report
-from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
@@ -241,14 +241,19 @@ class SignedRest:
         )
         return _read(lambda: str(int(answer["orderId"])))
 
-    async def balances(self) -> list[Balance]:
-        """The account's balances that are not zero."""
+    async def balances(self) -> Snapshot:
+        """The account's balances that are not zero, with the time of its last update."""
         answer = await self._signed(
             20,
             lambda: self._binance.sdk.get_account(omitZeroBalances="true"),
             Priority.BALANCES,
         )
-        return _read(lambda: translate_orders.balances(_rows(answer["balances"])))
+        return _read(
+            lambda: Snapshot(
+                translate_orders.balances(_rows(answer["balances"])),
+                _version(answer.get("updateTime")),
+            )
+        )
 
     async def permissions(self) -> dict[str, bool]:
         """`GET /sapi/v1/account/apiRestrictions`: what the key may do, by Binance's names."""
@@ -313,6 +318,13 @@ async def _if_listed(answer: Awaitable[Any]) -> list[Any]:
 def _place_in_time(row: Mapping[str, Any]) -> tuple[int, int]:
     """An order's id, and when it was created."""
     return int(row["orderId"]), int(row["time"])
+
+
+def _version(update_time: object) -> int:
+    """That of a snapshot: whatever was pushed in that millisecond may be in it. 0: none given."""
+    if type(update_time) is not int or update_time <= 0:
+        return 0  # an account that has not traded yet has no time of an update
+    return update_time * PER_MILLISECOND + PER_MILLISECOND - 1
 
 
 def _yes_or_no(value: object) -> bool:

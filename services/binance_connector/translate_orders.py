@@ -12,8 +12,8 @@ from typing import Any
 from common_models.fields import Side
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.amounts import amount, moment, positive
+from services._connector_kit.orders.balances import Balance
 from services._connector_kit.orders.bookkeeping import Fill, Report, Status
-from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.orders.record import Record
 
@@ -150,9 +150,13 @@ def balances(rows: Sequence[Mapping[str, Any]]) -> list[Balance]:
     return [Balance(str(r["asset"]), amount(r["free"]), amount(r["locked"])) for r in rows]
 
 
-def account_position(event: Mapping[str, Any]) -> list[Balance]:
-    """An `outboundAccountPosition` of the user data stream: assets that may have changed."""
-    return [Balance(str(r["a"]), amount(r["f"]), amount(r["l"])) for r in event["B"]]
+def account_position(event: Mapping[str, Any]) -> tuple[int, list[Balance]]:
+    """An `outboundAccountPosition` of the user data stream: assets that may have changed.
+
+    With the time of the account's last update, in milliseconds.
+    """
+    at = moment(event["u"])
+    return at, [Balance(str(r["a"]), amount(r["f"]), amount(r["l"])) for r in event["B"]]
 
 
 def _id(value: object) -> str:

@@ -14,12 +14,13 @@ import msgspec
 import structlog
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import RejectedError, TransientError
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.balances import Snapshot
 from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.ledger import Balance, Trace
+from services._connector_kit.orders.ledger import Trace
 from services._connector_kit.rate_limit import Priority
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
@@ -70,7 +71,11 @@ class LunoAccount:
     async def listen(self, listener: Listener) -> None:
         """Keep the user stream alive until cancelled; FeedStoppedError if it is refused."""
         await first_fault(
-            keep_alive(lambda: self._session(listener), name="luno_user_stream"),
+            keep_alive(
+                lambda: self._session(listener),
+                name="luno_user_stream",
+                on_down=listener.disconnected,
+            ),
             self._ask_for_changed(listener),
         )
 
@@ -105,7 +110,7 @@ class LunoAccount:
                     log.debug("account_event_ignored", kind=str(other)[:50])
         except (LookupError, TypeError, ValueError, AttributeError) as e:
             self._bad_frames.add(text, e)
-            listener.connected()  # what it said, the next comparison finds out
+            listener.missed()  # what it said, the next comparison finds out
 
     def _order_changed(self, update: Any) -> None:
         if self._listing.named(update["market_id"]) is not None:
@@ -121,9 +126,9 @@ class LunoAccount:
                 del self._changed[order_id]
                 try:
                     listener.heard(await self._rest.report(order_id=order_id, client_order_id=None))
-                except (TransientError, RejectedError) as e:
+                except (TransientError, RejectedError, FeedStoppedError) as e:
                     log.warning("order_not_read", order_id=order_id, error=str(e))
-                    listener.connected()  # the comparison comes back to it
+                    listener.missed()  # the comparison comes back to it
 
     async def open_orders(self) -> Sequence[Report]:
         """The open orders of our symbols."""
@@ -180,6 +185,6 @@ class LunoAccount:
         await self._rest.cancel(found.order_id)
         return found.order_id
 
-    async def balances(self) -> Sequence[Balance]:
+    async def balances(self) -> Snapshot:
         """The account's balances."""
         return await self._rest.balances()

@@ -8,8 +8,8 @@ from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
+from services._connector_kit.orders.balances import Snapshot
 from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
@@ -136,10 +136,12 @@ class OrderRest:
         if success is not True:
             raise TransientError(excerpt(f"an answer of Luno can't be read: {answer!r}"))
 
-    async def balances(self) -> list[Balance]:
-        """The account's balances."""
+    async def balances(self) -> Snapshot:
+        """The account's balances; Luno gives them no version."""
         answer = await self._luno.call(self._luno.sdk.get_balances, Priority.BALANCES)
-        return _read(lambda: translate_orders.balances(translate.rows_of(answer["balance"])))
+        return _read(
+            lambda: Snapshot(translate_orders.balances(translate.rows_of(answer["balance"])))
+        )
 
     async def _row(
         self, reference: Mapping[str, str | None], priority: Priority

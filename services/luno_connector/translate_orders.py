@@ -13,8 +13,8 @@ from typing import Any
 from common_models.fields import Side
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.amounts import amount, moment
+from services._connector_kit.orders.balances import Balance
 from services._connector_kit.orders.bookkeeping import Report, Status
-from services._connector_kit.orders.ledger import Balance
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.orders.record import Record
 

@@ -160,9 +160,9 @@ class BlindTrust(OrderDesk):
 class DecidingWithoutOwning(OrderDesk):
     """Resolves what it must not send without taking its id first."""
 
-    async def _claim(self, entry: Entry, command: PlaceOrderCommand) -> Work:
+    async def _claim(self, entry: Entry, command: PlaceOrderCommand, *, was_held: bool) -> Work:
         if not entry.redelivered and not self._memory.doubts(entry.milliseconds):
-            return await super()._claim(entry, command)
+            return await super()._claim(entry, command, was_held=was_held)
         now = self._venue.milliseconds()
         record = Record(
             client_order_id=command.client_order_id,

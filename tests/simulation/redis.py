@@ -219,8 +219,9 @@ class BusPort:
             "take_over", lambda state: _grouped(state).take_over(self._consumer, now(), self._idle)
         )
 
-    async def new_entries(self) -> Sequence[Entry]:
-        """XREADGROUP `>` with BLOCK."""
+    async def new_entries(self, *, wait: bool = True) -> Sequence[Entry]:
+        """XREADGROUP `>` with BLOCK; without, nothing that waits is in these worlds yet."""
+        assert wait
         epoch = self._connection()
         try:
             return await self._process.call(

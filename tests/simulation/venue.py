@@ -277,6 +277,11 @@ class VenuePort:
         """The venue's clock, as this process knows it."""
         return int(self._venue.milliseconds() + self._error)
 
+    def lacks(self, symbol: str) -> Refused | None:
+        """Nothing: account and books are not part of it."""
+        del symbol
+        return None
+
     async def ready(self, within: float) -> bool:
         """Wait out a ban."""
         return await self._process.call(

@@ -1,15 +1,16 @@
 """A venue's account in memory, and a ledger, for tests of what tells it and cancels on it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from services._connector_kit.errors import RejectedError
 from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.balances import NOTHING, Balance, Published, Snapshot, Update
 from services._connector_kit.orders.bookkeeping import Report, Status, Told, news
 from services._connector_kit.orders.keys import OrderRef
-from services._connector_kit.orders.ledger import Balance, Trace
+from services._connector_kit.orders.ledger import Trace
 
 NOW = 1_700_000_000_000
 
@@ -57,6 +58,8 @@ class AccountInMemory:
         self.calls: list[str] = []
         self.kept: list[str | None] = []  # the client ids that cancelled orders were to keep
         self.took = 0.0
+        self.connects = True
+        self.refuses: dict[str, Exception] = {}  # by call, until it is taken out
         self.listener: Listener | None = None
         self._stopped: asyncio.Future[None] | None = None
         # What a cancel does although its answer is a fault.
@@ -65,6 +68,8 @@ class AccountInMemory:
     async def _call(self, name: str) -> None:
         self.calls.append(name)
         await asyncio.sleep(self.took)
+        if name in self.refuses:
+            raise self.refuses[name]
         if self.faults:
             raise self.faults.pop(0)
 
@@ -79,6 +84,8 @@ class AccountInMemory:
     async def listen(self, listener: Listener) -> None:
         """Keep the listener, until `stop_listening`."""
         self.listener, self._stopped = listener, asyncio.get_running_loop().create_future()
+        if self.connects:
+            listener.connected()
         await self._stopped
 
     def stop_listening(self, error: Exception) -> None:
@@ -133,10 +140,11 @@ class AccountInMemory:
         await self._call("cancel")
         raise RejectedError("nothing to cancel", code="none")
 
-    async def balances(self) -> Sequence[Balance]:
-        """What isn't zero."""
+    async def balances(self) -> Snapshot:
+        """What wasn't zero when it was asked for."""
+        money = dict(self.money)
         await self._call("balances")
-        return [Balance(asset, free, Decimal(0)) for asset, free in self.money.items() if free]
+        return Snapshot([Balance(asset, free, Decimal(0)) for asset, free in money.items() if free])
 
 
 class LedgerInMemory:
@@ -145,10 +153,8 @@ class LedgerInMemory:
     def __init__(self) -> None:
         self.told: dict[OrderRef, Told] = {}
         self.events: list[tuple[str, str, float]] = []
-        self.balances: list[tuple[str, float]] = []
         self.waiting: set[OrderRef] = set()
         self.at: str | None = None
-        self._money: dict[str, Decimal] = {}
 
     async def tell(self, report: Report, *, again: bool = False) -> bool:
         """Note order id, status and filled quantity, where they are news."""
@@ -203,16 +209,37 @@ class LedgerInMemory:
         """Up to there."""
         self.at = mark
 
+
+class BalancesInMemory:
+    """What `PublishedBalances` does, without a Redis; its time is the loop's."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, float]] = []
+        self._kept: dict[str, Published] = {}
+
+    async def now(self) -> int:
+        """Microseconds."""
+        await asyncio.sleep(0)
+        return round(asyncio.get_running_loop().time() * 1e6) + 1
+
     async def assets(self) -> set[str]:
         """Those that aren't zero."""
-        return {asset for asset, free in self._money.items() if free}
+        return {a for a, kept in self._kept.items() if kept.amounts != NOTHING.amounts}
 
-    async def tell_balances(
-        self, balances: Iterable[Balance], at: int, *, all_of: Sequence[str] | None = None
-    ) -> None:
-        """Note asset and total of those that changed, or of all."""
-        await asyncio.sleep(0)
-        for asset, free, _ in balances:
-            if all_of is not None or self._money.get(asset, Decimal(0)) != free:
-                self.balances.append((asset, float(free)))
-            self._money[asset] = free
+    async def publish(self, update: Update, *, all_of: Sequence[str] | None = None) -> bool:
+        """Note asset and amount of those that changed, or of all."""
+        now, complete = await self.now(), True
+        for balance in update.balances:
+            before = self._kept.get(balance.asset, NOTHING)
+            changed = before.amounts != balance.amounts
+            if changed and before.may_be_newer(update, now):
+                complete = False
+            elif changed or (all_of is not None and balance.asset in (all_of or here(update))):
+                self._kept[balance.asset] = before.after(update, balance.amounts, now)
+                self.published.append((balance.asset, float(balance.free)))
+        return complete
+
+
+def here(update: Update) -> set[str]:
+    """The assets of which there is something."""
+    return {balance.asset for balance in update.balances if not balance.is_zero}

@@ -1,28 +1,27 @@
-"""The account's orders and balances: told as they change, and compared with the venue's."""
+"""The account's orders: published as they change, and compared with the venue's."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.orders.account_health import RETRY_REFUSED, AccountHealth
+from services._connector_kit.orders.balance_desk import BalanceDesk
+from services._connector_kit.orders.balances import Balance, PublishedBalances, Snapshot
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.keys import OrderRef
-from services._connector_kit.orders.ledger import Balance, Ledger, Trace
+from services._connector_kit.orders.ledger import Ledger, Trace
 from services._connector_kit.orders.ports import Clock
-from services._runtime.supervise import Trouble
+from services._runtime.supervise import Trouble, full_jitter
 
 log = structlog.get_logger()
 
 # Events that wait to be told; more, and they go: the next comparison brings what they said.
 MOST_WAITING = 10_000
-# All balances are told at least once a minute: a little more often, for what may delay them.
-BALANCES_EVERY = 50.0
-# Balances that moved are asked for at most so often.
-BALANCES_APART = 1.0
 AFTER_ERROR = 1.0
 # So long the account stream may take to tell of an accepted order before it is asked for.
 STREAM_TELLS_WITHIN = 1.0
@@ -32,16 +31,24 @@ CATCH_UP_WITHIN = 5.0
 DENIED_FOR = 3600.0
 
 
-class Listener:
-    """Where a venue's account stream puts what it hears; never blocks, never raises."""
+class Pushed(NamedTuple):
+    """Balances that the account stream pushed; `version` is the venue's own, rising."""
 
-    def __init__(self) -> None:
-        self.waiting: asyncio.Queue[Report | Sequence[Balance]] = asyncio.Queue(MOST_WAITING)
+    balances: Sequence[Balance]
+    version: int
+
+
+class Listener:
+    """Where a venue's account stream puts what it receives; never blocks, never raises."""
+
+    def __init__(self, health: AccountHealth) -> None:
+        self.waiting: asyncio.Queue[Report | Pushed] = asyncio.Queue(MOST_WAITING)
         self.compare = asyncio.Event()
         self.balances = asyncio.Event()
         self.dropped = 0
+        self._health = health
 
-    def heard(self, what: Report | Sequence[Balance]) -> None:
+    def heard(self, what: Report | Pushed) -> None:
         """An order changed, or balances did."""
         try:
             self.waiting.put_nowait(what)
@@ -51,6 +58,15 @@ class Listener:
 
     def connected(self) -> None:
         """The stream is (again) there: something may have been missed."""
+        self._health.connected()
+        self.compare.set()
+
+    def disconnected(self, reason: str) -> None:
+        """The stream is gone, and will be connected again."""
+        self._health.down("stream", reason)
+
+    def missed(self) -> None:
+        """Something came that couldn't be read, or could not be asked about."""
         self.compare.set()
 
     def balances_moved(self) -> None:
@@ -78,42 +94,49 @@ class AccountVenue(Protocol):
     ) -> Report:
         """What became of one order, with its fills; RejectedError where there is none."""
 
-    async def balances(self) -> Sequence[Balance]:
+    async def balances(self) -> Snapshot:
         """The balances that are not zero."""
 
 
 class AccountDesk:
-    """Tells orders and balances. Heartbeats are no evidence: it compares again and again."""
+    """Publishes the account. Heartbeats are no evidence: it compares again and again."""
 
     def __init__(
         self,
         venue: AccountVenue,
         ledger: Ledger,
+        balances: PublishedBalances,
         clock: Clock,
         reconcile_interval: float,
-        on_stopped: Callable[[str], None],
+        health: AccountHealth,
     ) -> None:
         self._venue = venue
         self._ledger = ledger
         self._clock = clock
         self._interval = reconcile_interval
-        self._on_stopped = on_stopped
-        self._listener = Listener()
+        self._health = health
+        self._listener = Listener(health)
+        self.balances = BalanceDesk(venue, balances, clock, health, self._listener.balances)
         self._accepted = asyncio.Event()
         self._denied: dict[OrderRef, float] = {}
-        self._balances_told = float("-inf")
 
     async def run(self) -> None:
-        """Until cancelled, or until the venue refuses the key."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._venue.listen(self._listener))
-                tasks.create_task(self._tell_what_is_heard())
-                tasks.create_task(self._keep_comparing())
-                tasks.create_task(self._keep_telling_balances())
-                tasks.create_task(self._look_at_accepted())
-        except* FeedStoppedError as group:
-            self._on_stopped(str(group.exceptions[0]))
+        """Until cancelled; a part that fails, or is refused the key, is tried again."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._health.watch())
+            tasks.create_task(self._keep_listening())
+            tasks.create_task(self._tell_what_is_heard())
+            tasks.create_task(self._keep_comparing())
+            tasks.create_task(self.balances.keep_publishing())
+            tasks.create_task(self._look_at_accepted())
+
+    async def _keep_listening(self) -> None:
+        while True:
+            try:
+                await self._venue.listen(self._listener)
+            except FeedStoppedError as e:
+                self._health.refused("stream", str(e))
+            await self._clock.sleep(RETRY_REFUSED)
 
     def metrics(self) -> Iterator[Metric]:
         """What was heard and let go, for Prometheus."""
@@ -132,7 +155,7 @@ class AccountDesk:
                     if isinstance(what, Report):
                         await self._ledger.tell(what)
                     else:
-                        await self._ledger.tell_balances(what, self._venue.milliseconds())
+                        await self.balances.pushed(*what)
                 except TransientError as e:
                     trouble.seen(e)
                     await self._clock.sleep(AFTER_ERROR)
@@ -156,24 +179,38 @@ class AccountDesk:
             except TransientError as e:
                 log.warning("accepted_not_looked_at", error=str(e))
                 self._accepted.set()
+            except FeedStoppedError as e:
+                log.warning("accepted_not_looked_at", error=str(e))
+                self._listener.missed()  # the comparison looks at them, and tries again
 
     async def _keep_comparing(self) -> None:
         trouble = Trouble("comparison_failed")
+        waits = full_jitter()
         while True:
+            self._listener.compare.clear()
+            connection = self._health.connections
             try:
                 await self.compare()
             except (TransientError, RejectedError) as e:
                 trouble.seen(e)
-                await self._clock.sleep(AFTER_ERROR)
+                self._health.down("comparison", str(e))
+                retry_after = e.retry_after if isinstance(e, TransientError) else 0.0
+                await self._clock.sleep(max(next(waits), retry_after))
+                continue
+            except FeedStoppedError as e:
+                self._health.refused("comparison", str(e))
+                await self._clock.sleep(RETRY_REFUSED)
                 continue
             trouble.over()
+            waits = full_jitter()
+            if connection == self._health.connections:
+                self._health.up("comparison")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._listener.compare.wait()
-            self._listener.compare.clear()
 
     async def compare(self) -> None:
-        """Tell what the venue knows and we have not told: orders, their fills, balances."""
+        """Tell what the venue knows and we have not told: orders and their fills."""
         await self._catch_up()
         open_now = {report.order: report for report in await self._venue.open_orders()}
         told = {OrderRef(t.symbol, i): t for i, t in await self._ledger.open_orders()}
@@ -213,42 +250,3 @@ class AccountDesk:
             await self._ledger.tell(report)
         self._denied.pop(order, None)
         return True
-
-    async def tell_balances(self, assets: Sequence[str] | None) -> None:
-        """Tell the balances of *assets*; None: all that are not zero."""
-        balances = await self._venue.balances()
-        named = list(assets or ())
-        here = {balance.asset for balance in balances}
-        missing = [Balance.nothing(asset) for asset in named if asset not in here]
-        at = self._venue.milliseconds()
-        await self._ledger.tell_balances([*balances, *missing], at, all_of=named)
-
-    async def _keep_telling_balances(self) -> None:
-        """Where they moved, and all of them again before a minute is over."""
-        trouble = Trouble("balances_delayed")
-        while True:
-            due = self._balances_told + BALANCES_EVERY - self._clock.monotonic()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(due, 0.0)):
-                    await self._listener.balances.wait()
-            self._listener.balances.clear()
-            try:
-                await self._tell_balances()
-            except (TransientError, RejectedError) as e:
-                trouble.seen(e)
-                self._listener.balances.set()
-            else:
-                trouble.over()
-            await self._clock.sleep(BALANCES_APART)
-
-    async def _tell_balances(self) -> None:
-        """Tell what changed of them; all of them, where that is due."""
-        balances = list(await self._venue.balances())
-        now = self._clock.monotonic()
-        due = now - self._balances_told >= BALANCES_EVERY
-        gone = await self._ledger.assets() - {balance.asset for balance in balances}
-        balances += [Balance.nothing(asset) for asset in sorted(gone)]
-        at = self._venue.milliseconds()
-        await self._ledger.tell_balances(balances, at, all_of=() if due else None)
-        if due:
-            self._balances_told = now

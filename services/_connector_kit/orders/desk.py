@@ -34,13 +34,28 @@ class DeskWaits:
     most_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
     settle: float = 3.0  # after a forgotten request's validity, until the venue shows its order
     recover_every: float = 30.0  # between two walks over the unanswered orders
+    held: float = 0.05  # between two looks at what is held back
     careful: float = 600.0  # after forgetting, or a first start: look at the venue before sending
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A fresh command that is not claimed yet, as something lacks; refused from `until` on."""
+
+    entry: Entry
+    command: PlaceOrderCommand
+    until: float  # the clock's monotonic seconds
+
+    @property
+    def names(self) -> set[str]:
+        """A later command with one of these waits too: it is claimed in stream order."""
+        return {self.command.symbol, self.command.client_order_id}
 
 
 class OrderDesk:
     """One connector's `place_order` commands."""
 
-    # More orders under way than this, and reading waits.
+    # More orders under way than this, or held back, and reading waits.
     MOST_IN_FLIGHT = 64
     # Unanswered orders of earlier runs that are resolved at once.
     MOST_RECOVERIES = 8
@@ -55,6 +70,7 @@ class OrderDesk:
         self._waits = waits or DeskWaits()
         self._memory = Memory(round(self._waits.careful * 1000))
         self._in_flight: set[str] = set()
+        self._held: dict[str, Held] = {}  # by entry id, in stream order
         self._room = asyncio.Semaphore(self.MOST_IN_FLIGHT)
         # Unanswered orders whose entry isn't under way, by entry id.
         self._recovering: set[str] = set()
@@ -83,17 +99,23 @@ class OrderDesk:
 
     async def _round(self, tasks: asyncio.TaskGroup) -> None:
         if not self._connected:
+            # They are read again: the claim belongs to the connection that gave the command.
+            self._in_flight -= self._held.keys()
+            self._held.clear()
             if await self._memory.check(self._bus):
                 # What is under way was claimed in what is forgotten: it is claimed again.
                 self._in_flight.clear()
             self._settled_at = await self._settling()
             self._connected = True
             self._looked_at_pending = self._recovered_at = float("-inf")
-        if not await self._bus.hold_lease():
-            self._recovered_at = float("-inf")  # a takeover begins with what the other one left
-            await self._clock.sleep(self._waits.without_lease)
-            return
-        for entry in await self._entries():
+        entries = self._due()
+        if not entries:
+            if not await self._bus.hold_lease():
+                self._recovered_at = float("-inf")  # a takeover begins with what another left
+                await self._clock.sleep(self._waits.without_lease)
+                return
+            entries = await self._entries()
+        for entry in entries:
             await self._room.acquire()
             self._in_flight.add(entry.entry_id)
             try:
@@ -136,11 +158,28 @@ class OrderDesk:
             left = [entry for entry in left if entry.entry_id not in self._in_flight]
             if left:
                 return left
-        new = list(await self._bus.new_entries())
+        if len(self._held) >= self.MOST_IN_FLIGHT:
+            await self._clock.sleep(self._waits.held)
+            return []
+        new = list(await self._bus.new_entries(wait=not self._held))
         if new:
             reach("after_read")
+        elif self._held:
+            await self._clock.sleep(self._waits.held)
         self._untouched.update(entry.entry_id for entry in new)
         return new
+
+    def _due(self) -> list[Entry]:
+        """Those held back that lack nothing any more, or have waited for as long as they may."""
+        now, due = self._clock.monotonic(), []
+        waiting: set[str] = set()
+        for held in self._held.values():
+            over = now >= held.until or self._venue.lacks(held.command.symbol) is None
+            if over and waiting.isdisjoint(held.names):
+                due.append(held.entry)
+            else:
+                waiting |= held.names
+        return due
 
     async def _take(self, entry: Entry, tasks: asyncio.TaskGroup) -> None:
         """Claim one command; what follows from it runs in a task of its own."""
@@ -153,7 +192,11 @@ class OrderDesk:
         except UnreadableError as e:
             work = self._refuse_unreadable(entry, e)
         else:
-            work = await self._claim(entry, command)
+            was_held = self._held.pop(entry.entry_id, None) is not None
+            if not was_held and await self._hold(entry, command):
+                self._room.release()
+                return
+            work = await self._claim(entry, command, was_held=was_held)
         self._start(entry, work, tasks)
 
     def _start(self, entry: Entry, work: Work, tasks: asyncio.TaskGroup) -> None:
@@ -165,14 +208,39 @@ class OrderDesk:
         self._in_flight.discard(entry.entry_id)
         self._room.release()
 
-    async def _claim(self, entry: Entry, command: PlaceOrderCommand) -> Work:
-        """Take the command's id for this entry; what is to be done then."""
+    def _sendable(self, entry: Entry) -> bool:
+        """True where nobody can have sent it yet."""
         fresh = not entry.redelivered or entry.entry_id in self._untouched
-        sendable = fresh and not self._memory.doubts(entry.milliseconds)
+        return fresh and not self._memory.doubts(entry.milliseconds)
+
+    async def _hold(self, entry: Entry, command: PlaceOrderCommand) -> bool:
+        """Hold a command back while something lacks that its order needs; False where not.
+
+        Others go on meanwhile, but for those that must be claimed after it.
+        """
+        if not self._sendable(entry):
+            return False
+        names = {command.symbol, command.client_order_id}
+        behind = any(not names.isdisjoint(held.names) for held in self._held.values())
+        if not behind and self._venue.lacks(command.symbol) is None:
+            return False
+        left = await self._left(entry)
+        if left <= 0:
+            return False
+        until = self._clock.monotonic() + left
+        self._held[entry.entry_id] = Held(entry, command, until)
+        return True
+
+    async def _claim(self, entry: Entry, command: PlaceOrderCommand, *, was_held: bool) -> Work:
+        """Take the command's id for this entry; what is to be done then."""
+        sendable = self._sendable(entry)
+        refusal = self._venue.lacks(command.symbol) if was_held else None
         sized = self._venue.size(command)
-        refusal = sized if isinstance(sized, Refused) else None
-        if sendable:
-            refusal = refusal or await self._wait_for_venue(entry)
+        if sendable and refusal is None and not isinstance(sized, Refused):
+            refusal = await self._wait_for_venue(entry)
+            sized = self._venue.size(command)  # by the market as it is after the wait
+        if refusal is None and isinstance(sized, Refused):
+            refusal = sized
         record = Record(
             client_order_id=command.client_order_id,
             entry_id=entry.entry_id,
@@ -216,11 +284,15 @@ class OrderDesk:
             await self._clock.sleep(unsettled)
         if await self._venue.ready(0.0):
             return None
-        server = await self._bus.server()
-        left = self._waits.max_age - (server.milliseconds - entry.milliseconds) / 1000
+        left = await self._left(entry)
         if left < 0.0 or await self._venue.ready(left):
             return None
         return Refused("rate_limited", "the exchange takes no orders from us just now")
+
+    async def _left(self, entry: Entry) -> float:
+        """For how many seconds a command is fresh yet, by Redis's clock."""
+        server = await self._bus.server()
+        return self._waits.max_age - (server.milliseconds - entry.milliseconds) / 1000
 
     async def _settling(self) -> float:
         """When whatever was sent and forgotten is at the venue, to be found, or never will be."""

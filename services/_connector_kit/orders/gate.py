@@ -49,7 +49,8 @@ class OrderGate:
 
     `halted` reads the halt switch: its reason, or None; raises TransientError where it can't be
     read. `book` gives a symbol's live book, None while it is out of sync. `fault` says why nothing
-    may be sent at all; None where it may.
+    may be sent at all, `account_fault` why nothing may while the account isn't followed; None where
+    it may.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class OrderGate:
         book: Callable[[str], LiveBook | None],
         clock: Clock,
         fault: Callable[[], Refused | None],
+        account_fault: Callable[[], Refused | None],
     ) -> None:
         self._world = world
         self._settings = settings
@@ -69,13 +71,27 @@ class OrderGate:
         self._book = book
         self._clock = clock
         self._fault = fault
+        self._account_fault = account_fault
         self._sent: deque[float] = deque()
+
+    def lacks(self, symbol: str) -> Refused | None:
+        """What an order of *symbol* should wait for: it is likely to come by itself, and soon.
+
+        None where nothing lacks, and where the order will be refused whatever comes.
+        """
+        instrument = self._instruments.get(symbol)
+        if instrument is None or not instrument.trading or self._fault() is not None:
+            return None
+        fault = self._account_fault()
+        if fault is not None:
+            return None if fault.reason_code == "key_refused" else fault
+        return None if self._book(symbol) is not None else _out_of_sync(symbol)
 
     async def check(self, record: Record) -> Refused | None:
         """Why this order must not be sent now; None where it may, and then it counts as sent."""
         if self._world == "live" and self._settings.live_trading != LIVE:
             return Refused("trading_disabled", f"want LIVE_TRADING={LIVE} for orders of real money")
-        if (fault := self._fault()) is not None:
+        if (fault := self._fault() or self._account_fault()) is not None:
             return fault
         try:
             reason = await self._halted()
@@ -95,7 +111,7 @@ class OrderGate:
         quantity = Decimal(record.sent_quantity or "0")
         book = self._book(command.symbol)
         if book is None:
-            return Refused("book_out_of_sync", f"the book of {command.symbol} is not in sync")
+            return _out_of_sync(command.symbol)
         if record.sent_price is not None:
             price = Decimal(record.sent_price)
             refusal = _share(command, instrument, book, price)
@@ -148,6 +164,10 @@ class OrderGate:
             )
         self._sent.append(now)
         return None
+
+
+def _out_of_sync(symbol: str) -> Refused:
+    return Refused("book_out_of_sync", f"the book of {symbol} is not in sync")
 
 
 def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) -> Decimal | None:

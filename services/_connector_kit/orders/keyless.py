@@ -31,6 +31,10 @@ class NoCredentials:
         """Our own clock."""
         return time.time_ns() // 1_000_000
 
+    def lacks(self, symbol: str) -> Refused | None:  # noqa: ARG002
+        """There is nothing to wait for."""
+        return None
+
     async def ready(self, within: float) -> bool:  # noqa: ARG002
         """There is nothing to wait for."""
         return True

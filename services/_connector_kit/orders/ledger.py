@@ -1,14 +1,12 @@
-"""What was published of orders and balances, and publishing what is new: each once."""
+"""What was published of orders, and publishing what is new: each once."""
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
 
-from common_models import AccountBalanceEvent
 from common_models.stream_names import EventStream
 from services._connector_kit.orders.bookkeeping import News, Report, Told, news
 from services._connector_kit.orders.counts import OrderCounts
@@ -16,7 +14,6 @@ from services._connector_kit.orders.keys import (
     KEEP_CLOSED,
     OrderRef,
     accepted_key,
-    balances_key,
     first_told_key,
     open_key,
     order_key,
@@ -56,24 +53,6 @@ class Trace(NamedTuple):
         return told.closed and told.filled >= self.filled
 
 
-class Balance(NamedTuple):
-    """One asset: `total` is `free` and `locked` together."""
-
-    asset: str
-    free: Decimal
-    locked: Decimal
-
-    @property
-    def is_zero(self) -> bool:
-        """True where there is nothing of it."""
-        return not self.free and not self.locked
-
-    @classmethod
-    def nothing(cls, asset: str) -> "Balance":
-        """None of it."""
-        return cls(asset, Decimal(0), Decimal(0))
-
-
 class Ledger:
     """The published truth about one account, kept in Redis beside the streams.
 
@@ -95,9 +74,7 @@ class Ledger:
         self._exchange = exchange
         self._maxlen = events_maxlen
         self._statuses = str(EventStream(connector, "order_status"))
-        self._balances = str(EventStream(connector, "account_balance"))
         self._open = open_key(connector)
-        self._assets = balances_key(connector)
         self._mark = trades_mark_key(connector)
         self._accepted = accepted_key(connector)
 
@@ -241,47 +218,6 @@ class Ledger:
         """The account's trades were compared up to there."""
         await reading(self._redis.set(self._mark, mark))
 
-    async def assets(self) -> set[str]:
-        """The assets whose balance was told, and was not zero."""
-        told = await reading(self._redis.hgetall(self._assets))
-        return {asset.decode() for asset, text in told.items() if text != b"0 0"}
-
-    async def tell_balances(
-        self, balances: Iterable[Balance], at: int, *, all_of: Sequence[str] | None = None
-    ) -> None:
-        """Publish the balances that changed, those that just became zero among them.
-
-        With *all_of* (assets; empty: all that are not zero) those are published unchanged too.
-
-        Raises:
-            TransientError: Redis is in trouble; telling again is safe.
-        """
-        now = list(balances)
-
-        async def decide(change: Change) -> None:
-            (words,) = change.found
-            told = dict(zip(words[::2], words[1::2], strict=True))
-            for balance in now:
-                text = f"{_plain(balance.free)} {_plain(balance.locked)}".encode()
-                before = told.get(balance.asset.encode())
-                changed = before != text and not (before is None and balance.is_zero)
-                if changed or _asked_for(balance, all_of):
-                    event = self._balance_event(balance, at)
-                    self._publish(change, self._balances, event.model_dump_json())
-                    change.write("HSET", self._assets, balance.asset, text)
-
-        await transact(self._redis, [self._assets], [("HGETALL", self._assets)], decide)
-
-    def _balance_event(self, balance: Balance, at: int) -> AccountBalanceEvent:
-        return AccountBalanceEvent(
-            exchange=self._exchange,
-            asset=balance.asset,
-            free=float(balance.free),
-            locked=float(balance.locked),
-            total=float(balance.free + balance.locked),
-            timestamp=datetime.fromtimestamp(at / 1000, UTC),
-        )
-
     def _told_keys(self, order: OrderRef) -> list[str]:
         """Where what was told of it is kept, and where the first release kept it."""
         return [
@@ -315,13 +251,3 @@ def _read_accepted(order: OrderRef, *noted: bytes | None) -> Accepted | None:
     """The same of what was noted when it was accepted."""
     found = (msgspec.json.decode(data, type=Accepted) for data in noted if data is not None)
     return next((accepted for accepted in found if accepted.symbol == order.symbol), None)
-
-
-def _plain(amount: Decimal) -> str:
-    return f"{amount.normalize():f}"
-
-
-def _asked_for(balance: Balance, all_of: Sequence[str] | None) -> bool:
-    if all_of is None:
-        return False
-    return balance.asset in all_of if all_of else not balance.is_zero

@@ -161,8 +161,8 @@ class Bus(Protocol):
     async def take_over(self) -> Sequence[Entry]:
         """What other consumers read and left for too long, now ours."""
 
-    async def new_entries(self) -> Sequence[Entry]:
-        """What nobody read yet; waits a while for the first."""
+    async def new_entries(self, *, wait: bool = True) -> Sequence[Entry]:
+        """What nobody read yet; with *wait* it waits a while for the first."""
 
     async def claim(self, record: Record) -> Claim:
         """Take the record's client order id for this record, where nobody has it.
@@ -232,6 +232,12 @@ class Venue(Protocol):
 
     def milliseconds(self) -> int:
         """The venue's clock, as we know it."""
+
+    def lacks(self, symbol: str) -> Refused | None:
+        """What an order of *symbol* should wait for, at no cost; None where nothing lacks.
+
+        For what passes by itself: the account isn't followed (yet), the book is out of sync.
+        """
 
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a ban or the budget lasts longer."""

@@ -132,9 +132,10 @@ class RedisBus:
             size += sum(len(entry.data) for entry in page)
         return found
 
-    async def new_entries(self) -> Sequence[Entry]:
-        """What nobody read yet; waits up to `BLOCK_MS` for the first."""
-        return await self._read(dict.fromkeys(self._streams, ">"), block=BLOCK_MS)
+    async def new_entries(self, *, wait: bool = True) -> Sequence[Entry]:
+        """What nobody read yet; with *wait* it waits up to `BLOCK_MS` for the first."""
+        block = BLOCK_MS if wait else None
+        return await self._read(dict.fromkeys(self._streams, ">"), block=block)
 
     async def _read(
         self, positions: dict[str, str], *, block: int | None = None, redelivered: bool = False

@@ -214,7 +214,7 @@ class RequestDesk:
             case RequestBalanceCommand():
                 if command.exchange != self._exchange:
                     return Outcome("rejected", "wrong_exchange", f"this is {self._exchange}")
-                await account.tell_balances(command.assets)
+                await account.balances.request(command.assets)
                 return DONE
         raise AssertionError(f"no such command: {command!r}")
 

@@ -13,6 +13,7 @@ class TimedVenue:
     def __init__(self, venue: Venue, counts: OrderCounts, requests: dict[str, int]) -> None:
         self.validity = venue.validity
         self.milliseconds = venue.milliseconds
+        self.lacks = venue.lacks
         self.ready = venue.ready
         self.size = venue.size
         self.check = venue.check

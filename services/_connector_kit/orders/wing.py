@@ -14,6 +14,8 @@ from common_models.stream_names import HALT, connector
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders.account_health import RETRY_REFUSED, AccountHealth
+from services._connector_kit.orders.balances import PublishedBalances
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.dead_man import watch_bot
 from services._connector_kit.orders.desk import DeskWaits, OrderDesk
@@ -44,8 +46,8 @@ from services._runtime.supervise import full_jitter
 
 log = structlog.get_logger()
 
-# What the venue refuses to say now, it may say when it was mended.
-AFTER_A_NO = 30.0
+# The venue's time is waited for as long as it takes, so many seconds at once.
+CLOCK_WITHIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ async def serve_orders(
     readiness: Readiness,
     metrics: Metrics,
     traffic: Traffic,
+    health: AccountHealth,
 ) -> None:
     """Serve one exchange's commands until cancelled; `trading` is None without credentials."""
     name = connector(exchange)
@@ -98,7 +101,13 @@ async def serve_orders(
     metrics.watch(counts.metrics)
     venue = TimedVenue(orders, counts, traffic.requests)
     ledger = Ledger(redis, name, exchange, settings.events_maxlen, counts)
-    account = _account_desk(trading, ledger, clock, settings, readiness)
+    account: AccountDesk | None = None
+    if trading is None:
+        log.warning("no_credentials", meaning="market data only; commands are rejected")
+    else:
+        balances = PublishedBalances(redis, name, exchange, settings.events_maxlen)
+        interval = settings.reconcile_interval
+        account = AccountDesk(trading.account, ledger, balances, clock, interval, health)
     journal = RedisJournal(
         redis,
         name,
@@ -153,32 +162,26 @@ async def serve_orders(
                     redis, ledger, trading.account, clock, settings.dead_man_switch
                 )
                 tasks.create_task(watching)
+            health.down("clock", "not measured yet")
             tasks.create_task(trading.clock.keep_measured(trading.fetch_time))
+            tasks.create_task(_await_clock(trading.clock, health))
             if trading.check_key is not None:
-                tasks.create_task(_check_key(trading.check_key, clock, readiness))
+                health.down("key", "not known yet what it may do")
+                tasks.create_task(_check_key(trading.check_key, clock, readiness, health))
 
 
-def _account_desk(
-    trading: Trading | None,
-    ledger: Ledger,
-    clock: SystemClock,
-    settings: TradingSettings,
-    readiness: Readiness,
-) -> AccountDesk | None:
-    if trading is None:
-        log.warning("no_credentials", meaning="market data only; commands are rejected")
-        return None
-    return AccountDesk(
-        trading.account,
-        ledger,
-        clock,
-        settings.reconcile_interval,
-        on_stopped=lambda reason: _tell(readiness, "account", f"stopped: {reason}"),
-    )
+async def _await_clock(clock: VenueClock, health: AccountHealth) -> None:
+    """Orders need the venue's time."""
+    while not await clock.known(CLOCK_WITHIN):
+        pass
+    health.up("clock")
 
 
 async def _check_key(
-    check: Callable[[], Awaitable[None]], clock: SystemClock, readiness: Readiness
+    check: Callable[[], Awaitable[None]],
+    clock: SystemClock,
+    readiness: Readiness,
+    health: AccountHealth,
 ) -> None:
     """Have the venue say what the key may do, however long that takes.
 
@@ -190,13 +193,19 @@ async def _check_key(
     while True:
         try:
             await check()
-        except (TransientError, RejectedError, FeedStoppedError) as e:
-            readiness.waiting("key", f"not known yet what it may do: {e}")
-            patience = e.retry_after if isinstance(e, TransientError) else AFTER_A_NO
-            await clock.sleep(max(next(waits), patience))
+        except FeedStoppedError as e:
+            said, patience = str(e), RETRY_REFUSED
+            health.refused("key", said)
+        except (TransientError, RejectedError) as e:
+            said = f"not known yet what it may do: {e}"
+            patience = e.retry_after if isinstance(e, TransientError) else RETRY_REFUSED
+            health.down("key", said)
         else:
+            health.up("key")
             readiness.ok("key")
             return
+        readiness.waiting("key", said)
+        await clock.sleep(max(next(waits), patience))
 
 
 def _tell(readiness: Readiness, part: str, reason: str | None) -> None:

@@ -19,12 +19,14 @@ from services._connector_kit.errors import (
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import SocketTraffic
 from services.binance_connector.account import BinanceAccount, _Session, ban_seconds
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
+from tests.support.account_venue import LoopClock
 from tests.support.limits import venue_limits
 from tests.support.listings import listing
 from tests.support.virtual_time import run_virtually
@@ -40,7 +42,7 @@ class Stream:
     """One session, and what it made of its frames."""
 
     def __init__(self) -> None:
-        self.listener = Listener()
+        self.listener = Listener(AccountHealth(LoopClock()))
         self.bad = BadFrames("test")
         self.bans: list[dict[str, Any]] = []
         self.session = _Session(self.listener, {"ETHBTC": ETH}.get, self.bad, self.ban)
@@ -80,12 +82,33 @@ def test_orders_of_our_symbols_are_heard() -> None:
     assert (one.symbol, one.status, two.status) == ("ETH/BTC", "open", "partially_filled")
 
 
+def test_balances_of_one_millisecond_are_numbered() -> None:
+    """As they came; one that came twice is one, as another connection may have got it once."""
+    at = 1_564_034_571_073
+
+    def position(free: str, milliseconds: int) -> dict[str, Any]:
+        balances = [{"a": "ETH", "f": free, "l": "0"}]
+        return event({"e": "outboundAccountPosition", "u": milliseconds, "B": balances})
+
+    sent = [("1", at), ("2", at), ("2", at), ("3", at), ("4", at + 1), ("5", at)]
+    said = Stream().says(*(position(*one) for one in sent))
+    assert [version - at * 1000 for _, version in said] == [0, 1, 1, 2, 1000, 0]
+    crowd = Stream().says(*(position(str(number), at) for number in range(1, 2000)))
+    assert max(version for _, version in crowd) == at * 1000 + 999
+
+
 def test_balances_are_heard_as_they_are_or_asked_for() -> None:
     """A position has the new values, an update only what changed."""
     stream = Stream()
-    position = {"e": "outboundAccountPosition", "B": [{"a": "ETH", "f": "1.5", "l": "0.5"}]}
-    ((balance,),) = stream.says(event(position))
+    position = {
+        "e": "outboundAccountPosition",
+        "u": 1_564_034_571_073,
+        "B": [{"a": "ETH", "f": "1.5", "l": "0.5"}],
+    }
+    ((balances, version),) = stream.says(event(position))
+    (balance,) = balances
     assert (balance.asset, str(balance.free), str(balance.locked)) == ("ETH", "1.5", "0.5")
+    assert version == 1_564_034_571_073_000
     assert not stream.listener.balances.is_set()
     stream.says(event({"e": "balanceUpdate", "a": "BTC", "d": "100.0"}))
     assert stream.listener.balances.is_set()

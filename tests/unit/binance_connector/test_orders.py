@@ -113,6 +113,7 @@ class opened:  # noqa: N801 - reads as a function
             lambda _: None,
             SystemClock(),
             lambda: None,
+            lambda: None,
         )
         listed = listing(BTC, others=[ETH])
         rest = SignedRest(binance, self.settings, listed, clock)

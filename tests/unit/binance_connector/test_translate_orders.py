@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from services._connector_kit.orders.balances import Balance
 from services._connector_kit.orders.bookkeeping import TERMINAL, Fill
-from services._connector_kit.orders.ledger import Balance
 from services.binance_connector import translate_orders
 from services.binance_connector.rest import signature, signed
 
@@ -157,10 +157,10 @@ def test_a_queried_order_is_the_same_report() -> None:
 def test_balances_are_free_and_locked() -> None:
     """By REST and by the stream."""
     rows = [{"asset": "BTC", "free": "4723846.89208129", "locked": "0.5"}]
-    position = {"B": [{"a": "BTC", "f": "4723846.89208129", "l": "0.5"}]}
+    position = {"u": 1564034571073, "B": [{"a": "BTC", "f": "4723846.89208129", "l": "0.5"}]}
     wanted = [Balance("BTC", Decimal("4723846.89208129"), Decimal("0.5"))]
     assert translate_orders.balances(rows) == wanted
-    assert translate_orders.account_position(position) == wanted
+    assert translate_orders.account_position(position) == (1_564_034_571_073, wanted)
 
 
 RUBBISH: tuple[Any, ...] = (None, "", "x", "NaN", "-1", "1e999", [], {}, 1.5, True)

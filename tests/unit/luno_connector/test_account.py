@@ -13,13 +13,14 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
+from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.rate_limit import Priority
 from services._connector_kit.traffic import SocketTraffic
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
-from tests.support.account_venue import order
+from tests.support.account_venue import LoopClock, order
 from tests.support.eventually import eventually
 from tests.support.listings import listing
 
@@ -90,7 +91,7 @@ async def asking(luno: LunoAccount, listener: Listener) -> AsyncIterator[None]:
 
 async def test_an_order_that_changed_is_asked_for_once() -> None:
     """However many frames say so; one of another market isn't."""
-    rest, listener = Rest(), Listener()
+    rest, listener = Rest(), Listener(AccountHealth(LoopClock()))
     luno = account(rest)
     for frame in (status("BX1"), fill("BX1"), status("BX2"), fill("BX1"), status("BX3", "DOGEZAR")):
         luno._on_text(json.dumps(frame).encode(), listener)
@@ -102,7 +103,7 @@ async def test_an_order_that_changed_is_asked_for_once() -> None:
 @pytest.mark.parametrize("error", [TransientError("silence"), RejectedError("no such order")])
 async def test_an_order_that_cant_be_read_is_left_to_the_comparison(error: Exception) -> None:
     """The others are told."""
-    rest, listener = Rest(), Listener()
+    rest, listener = Rest(), Listener(AccountHealth(LoopClock()))
     rest.faults = [error]
     luno = account(rest)
     for name in ("BX1", "BX2"):
@@ -114,7 +115,7 @@ async def test_an_order_that_cant_be_read_is_left_to_the_comparison(error: Excep
 
 def test_a_balance_that_moved_is_asked_for() -> None:
     """The frame has an account's number, not its asset."""
-    listener = Listener()
+    listener = Listener(AccountHealth(LoopClock()))
     frame = {"type": "balance_update", "balance_update": {"account_id": 8, "balance": "1.0"}}
     account(Rest())._on_text(json.dumps(frame).encode(), listener)
     assert listener.balances.is_set()
@@ -136,7 +137,7 @@ def test_a_balance_that_moved_is_asked_for() -> None:
 )
 def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> None:
     """What it said, the comparison finds out; the stream goes on."""
-    listener = Listener()
+    listener = Listener(AccountHealth(LoopClock()))
     luno = account(Rest())
     luno._on_text(frame, listener)
     assert luno._bad_frames.count == 1
@@ -145,7 +146,7 @@ def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> 
 
 def test_keep_alives_and_new_kinds_are_no_fault() -> None:
     """Nothing follows from them."""
-    listener = Listener()
+    listener = Listener(AccountHealth(LoopClock()))
     luno = account(Rest())
     for frame in (b'""', b'{"type": "something_new"}'):
         luno._on_text(frame, listener)
@@ -161,7 +162,9 @@ def test_a_refusal_ends_the_stream() -> None:
     ):
         frame = {"error_code": code, "error": "no"}
         with pytest.raises(error):
-            account(Rest())._on_text(json.dumps(frame).encode(), Listener())
+            account(Rest())._on_text(
+                json.dumps(frame).encode(), Listener(AccountHealth(LoopClock()))
+            )
 
 
 async def test_a_cancel_is_for_the_very_order_that_was_named() -> None:
@@ -182,7 +185,7 @@ async def test_a_cancel_is_for_the_very_order_that_was_named() -> None:
 
 async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_served() -> None:
     """It is cancelled, heard of and asked for; a symbol that Luno never listed isn't."""
-    rest, listener = Rest(), Listener()
+    rest, listener = Rest(), Listener(AccountHealth(LoopClock()))
     luno = account(rest)
     luno._on_text(json.dumps(status("BX1", "ETHZAR")).encode(), listener)
     assert luno._changed == {}

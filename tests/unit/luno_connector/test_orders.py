@@ -112,6 +112,7 @@ async def opened(server: RawServer) -> AsyncIterator[Trading]:
             books.get,
             SystemClock(),
             lambda: None,
+            lambda: None,
         )
         listed = listing(XBT)
         placing = LunoOrders(

@@ -30,7 +30,14 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
 
     clock = SystemClock()
     gate = OrderGate(
-        "simulator", settings, instruments, halted, lambda _: None, clock, lambda: None
+        "simulator",
+        settings,
+        instruments,
+        halted,
+        lambda _: None,
+        clock,
+        lambda: None,
+        lambda: None,
     )
     async with open_luno(settings) as luno:
         trading = luno.trading(listed, gate, lambda _: None)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.ledger import Balance
+from services._connector_kit.orders.balances import Balance
 from services.luno_connector import translate_orders
 
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)

@@ -1,4 +1,4 @@
-"""What was told of orders and balances, on a real server: each change once."""
+"""What was told of orders, on a real server: each change once."""
 
 import asyncio
 from decimal import Decimal
@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from common_models import AccountBalanceEvent, OrderStatusUpdateEvent
+from common_models import OrderStatusUpdateEvent
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import accepted
 from services._connector_kit.orders.bookkeeping import Fill, Report, Status
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.keys import OrderRef, order_key
-from services._connector_kit.orders.ledger import Balance, Ledger, Trace
+from services._connector_kit.orders.ledger import Ledger, Trace
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import dump
 from services._connector_kit.orders.redis_journal import RedisJournal
@@ -69,13 +69,6 @@ async def statuses(redis: Redis) -> list[OrderStatusUpdateEvent]:
     entries: Any = await redis.xrange(f"{NAME}:events:order_status")
     assert all(list(fields) == [b"data"] for _, fields in entries)
     return [OrderStatusUpdateEvent.model_validate_json(f[b"data"]) for _, f in entries]
-
-
-async def balances(redis: Redis) -> list[tuple[str, float, float, float]]:
-    """The balances that were told."""
-    entries: Any = await redis.xrange(f"{NAME}:events:account_balance")
-    events = [AccountBalanceEvent.model_validate_json(f[b"data"]) for _, f in entries]
-    return [(event.asset, event.free, event.locked, event.total) for event in events]
 
 
 async def test_each_change_is_told_once_by_whoever_comes_first(
@@ -302,41 +295,3 @@ async def test_the_mark_is_kept(ledger: Ledger) -> None:
     assert await ledger.mark() is None
     await ledger.set_mark("12")
     assert await ledger.mark() == "12"
-
-
-def balance(asset: str, free: str, locked: str = "0") -> Balance:
-    """An asset's balance."""
-    return Balance(asset, Decimal(free), Decimal(locked))
-
-
-async def test_balances_that_changed_are_told_and_those_that_became_zero(
-    ledger: Ledger, redis: Redis
-) -> None:
-    """One that was always zero is not, nor one that is written otherwise but is the same."""
-    await ledger.tell_balances([balance("XBT", "1.5", "0.5"), balance("ETH", "0")], NOW)
-    await ledger.tell_balances([balance("XBT", "1.50", "0.50")], NOW)
-    assert await ledger.assets() == {"XBT"}
-    await ledger.tell_balances([balance("XBT", "0")], NOW)
-    await ledger.tell_balances([balance("XBT", "0.00")], NOW)
-    assert await balances(redis) == [("XBT", 1.5, 0.5, 2.0), ("XBT", 0.0, 0.0, 0.0)]
-    assert await ledger.assets() == set()
-
-
-async def test_balances_that_are_asked_for_are_told_unchanged(ledger: Ledger, redis: Redis) -> None:
-    """Those named, zero or not; or all that are not zero."""
-    now = [balance("XBT", "1"), balance("ZAR", "5"), balance("ETH", "0")]
-    await ledger.tell_balances(now, NOW)
-    first = len(await balances(redis))
-    await ledger.tell_balances(now, NOW, all_of=["ETH", "ZAR"])
-    await ledger.tell_balances(now, NOW, all_of=[])
-    assert [asset for asset, *_ in (await balances(redis))[first:]] == ["ZAR", "ETH", "XBT", "ZAR"]
-
-
-async def test_a_balance_is_told_once_by_two_instances(redis: Redis, ledger: Ledger) -> None:
-    """At the same time."""
-    other = Ledger(redis, NAME, "luno", 1000)
-    for amount in ("1", "2", "3"):
-        await asyncio.gather(
-            *(one.tell_balances([balance("XBT", amount)], NOW) for one in (ledger, other) * 3)
-        )
-    assert [free for _, free, *_ in await balances(redis)] == [1.0, 2.0, 3.0]

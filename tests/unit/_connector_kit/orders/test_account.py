@@ -11,13 +11,25 @@ from typing import cast
 import pytest
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
-from services._connector_kit.orders import account
-from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders import account, account_health, balance_desk
+from services._connector_kit.orders.account import AccountDesk, Pushed
+from services._connector_kit.orders.account_health import AccountHealth
+from services._connector_kit.orders.balances import PER_MILLISECOND, Balance, PublishedBalances
 from services._connector_kit.orders.keys import OrderRef
-from services._connector_kit.orders.ledger import Balance, Ledger
-from tests.support.account_venue import AccountInMemory, LedgerInMemory, LoopClock, order
+from services._connector_kit.orders.ledger import Ledger
+from tests.support.account_venue import (
+    NOW,
+    AccountInMemory,
+    BalancesInMemory,
+    LedgerInMemory,
+    LoopClock,
+    order,
+)
 from tests.support.metrics import numbers
 from tests.support.virtual_time import run_virtually
+
+# A version after that of every snapshot.
+NEXT = (NOW + 1) * PER_MILLISECOND
 
 
 @dataclass
@@ -27,18 +39,35 @@ class Telling:
     venue: AccountInMemory
     desk: AccountDesk
     ledger: LedgerInMemory
-    stopped: list[str]
+    balances: BalancesInMemory
+    health: AccountHealth
+    changes: list[str | None]
+
+
+def code(health: AccountHealth) -> str | None:
+    """Why new orders are refused."""
+    return None if health.fault is None else health.fault.reason_code
 
 
 @asynccontextmanager
 async def telling(venue: AccountInMemory, interval: float) -> AsyncIterator[Telling]:
     """The desk at work while the block runs."""
     ledger = LedgerInMemory()
-    stopped: list[str] = []
-    desk = AccountDesk(venue, cast("Ledger", ledger), LoopClock(), interval, stopped.append)
+    balances = BalancesInMemory()
+    health = AccountHealth(LoopClock())
+    changes: list[str | None] = []
+    health.on_change = lambda: changes.append(code(health))
+    desk = AccountDesk(
+        venue,
+        cast("Ledger", ledger),
+        cast("PublishedBalances", balances),
+        LoopClock(),
+        interval,
+        health,
+    )
     task = asyncio.create_task(desk.run())
     try:
-        yield Telling(venue, desk, ledger, stopped)
+        yield Telling(venue, desk, ledger, balances, health, changes)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -62,7 +91,7 @@ def test_what_the_venue_knows_at_the_start_is_told() -> None:
     async def story(now: Telling) -> None:
         await asyncio.sleep(100.0)
         assert now.ledger.events == [("1", "open", 0.0), ("2", "partially_filled", 3.0)]
-        assert set(now.ledger.balances) == {("USDT", 1000.0)}
+        assert set(now.balances.published) == {("USDT", 1000.0)}
 
     run(AccountInMemory(order("1"), order("2", filled=3), order("3", "filled", 10)), story)
 
@@ -95,10 +124,10 @@ def test_what_the_stream_tells_is_told_at_once() -> None:
         assert now.venue.listener is not None
         now.venue.orders["1"] = order("1", filled=4)
         now.venue.listener.heard(order("1", filled=4))
-        now.venue.listener.heard([Balance("BTC", Decimal(4), Decimal(0))])
+        now.venue.listener.heard(Pushed([Balance("BTC", Decimal(4), Decimal(0))], NEXT))
         await asyncio.sleep(0.01)
         assert now.ledger.events[-1] == ("1", "partially_filled", 4.0)
-        assert ("BTC", 4.0) in now.ledger.balances
+        assert ("BTC", 4.0) in now.balances.published
         await asyncio.sleep(60.0)
         assert len(now.ledger.events) == 2
 
@@ -129,7 +158,7 @@ def test_balances_are_told_at_least_once_a_minute(interval: float, took: float) 
         for _ in range(600):
             before = len(times)
             await asyncio.sleep(1.0)
-            found = len(now.ledger.balances)
+            found = len(now.balances.published)
             times += [asyncio.get_running_loop().time()] * (found - before)
         assert len(times) >= 10
         assert max(b - a for a, b in pairwise(times)) <= 60.0
@@ -151,7 +180,7 @@ def test_balances_that_moved_are_asked_for_once_a_second_at_most() -> None:
             now.venue.listener.balances_moved()
             await asyncio.sleep(0.02)
         assert now.venue.calls.count("balances") - asked <= 4
-        assert now.ledger.balances[-2:] == [("BTC", 1.0), ("USDT", 0.0)]
+        assert now.balances.published[-2:] == [("BTC", 1.0), ("USDT", 0.0)]
 
     run(AccountInMemory(), story, interval=10_000.0)
 
@@ -221,29 +250,147 @@ def test_trouble_is_waited_out(error: Exception) -> None:
     async def story(now: Telling) -> None:
         await asyncio.sleep(60.0)
         assert now.ledger.events == [("1", "open", 0.0)]
-        assert ("USDT", 1000.0) in now.ledger.balances
-        assert now.stopped == []
+        assert ("USDT", 1000.0) in now.balances.published
+        assert now.changes[-1] is None
 
     venue = AccountInMemory(order("1"))
     venue.faults = [error] * 9
     run(venue, story)
 
 
-@pytest.mark.parametrize("where", ["stream", "rest"])
-def test_a_refused_key_ends_it_and_it_says_so(where: str) -> None:
-    """By the stream or by REST; the rest of the connector goes on."""
+@pytest.mark.parametrize("where", ["stream", "open_orders", "report", "balances"])
+def test_a_refused_key_is_tried_again_every_half_minute(where: str) -> None:
+    """By the stream or by REST: one stray refusal stops new orders until the next try, no more."""
+    refused = FeedStoppedError("Binance refused the key")
 
     async def story(now: Telling) -> None:
-        await asyncio.sleep(1.0)
-        refused = FeedStoppedError("Binance refused the key")
+        await asyncio.sleep(10.0)
+        assert code(now.health) is None
+        now.venue.orders["1"] = order("1", filled=4)
+        assert now.venue.listener is not None
         if where == "stream":
             now.venue.stop_listening(refused)
         else:
-            now.venue.faults.append(refused)
-        await asyncio.sleep(60.0)
-        assert now.stopped == ["Binance refused the key"]
-        calls = len(now.venue.calls)
+            now.venue.refuses[where] = refused
+            now.venue.listener.balances_moved()
+            now.venue.listener.missed()
+        await asyncio.sleep(1.0)
+        fault = now.health.fault
+        assert fault is not None
+        assert fault.reason_code == "key_refused"
+        assert "Binance refused the key" in fault.message
+        tries = now.venue.calls.count(where)
+        await asyncio.sleep(28.0)
+        assert now.health.fault is not None
+        assert now.venue.calls.count(where) == tries
+        now.venue.refuses.clear()
+        await asyncio.sleep(3.0)
+        assert code(now.health) is None
+        assert now.ledger.events[-1] == ("1", "partially_filled", 4.0)
+        connected_again = ["account_unavailable"] if where == "stream" else []
+        assert now.changes == [None, "key_refused", *connected_again, None]
+
+    run(AccountInMemory(order("1")), story)
+
+
+def test_a_key_that_stays_refused_is_tried_for_ever_and_said_once() -> None:
+    """And it is no longer the key once the venue is merely silent."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        now.venue.refuses["open_orders"] = FeedStoppedError("Binance refused the key")
         await asyncio.sleep(600.0)
-        assert len(now.venue.calls) == calls
+        assert now.venue.calls.count("open_orders") >= 19
+        assert now.changes == [None, "key_refused"]
+        now.venue.refuses["open_orders"] = TransientError("silence")
+        await asyncio.sleep(30.0)
+        assert now.changes == [None, "key_refused", "account_unavailable"]
 
     run(AccountInMemory(), story)
+
+
+def test_no_order_leaves_before_the_account_was_connected_and_compared() -> None:
+    """A comparison that began before the connection proves nothing."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(20.0)
+        assert now.venue.calls.count("open_orders") == 1
+        fault = now.health.fault
+        assert fault is not None
+        assert fault.reason_code == "account_unavailable"
+        assert "stream" in fault.message
+        assert "comparison" not in fault.message
+        assert now.venue.listener is not None
+        now.venue.took = 2.0
+        now.venue.listener.connected()
+        await asyncio.sleep(3.0)
+        fault = now.health.fault
+        assert fault is not None
+        assert "comparison" in fault.message
+        await asyncio.sleep(2.0)
+        assert now.health.fault is None
+        assert now.changes == [None]
+
+    venue = AccountInMemory()
+    venue.connects = False
+    run(venue, story)
+
+
+@pytest.mark.parametrize("what", ["stream", "open_orders", "balances"])
+def test_a_short_outage_of_the_account_stops_no_order_and_a_long_one_does(what: str) -> None:
+    """Five seconds are short; the change is said when they are over."""
+    silence = TransientError("silence")
+
+    def away(now: Telling) -> None:
+        assert now.venue.listener is not None
+        if what == "stream":
+            now.venue.listener.disconnected("silence")
+        else:
+            now.venue.refuses[what] = silence
+            now.venue.listener.missed()
+            now.venue.listener.balances_moved()
+
+    def back(now: Telling) -> None:
+        assert now.venue.listener is not None
+        now.venue.refuses.clear()
+        now.venue.listener.connected()
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        away(now)
+        # The waits between the tries add to what REST was silent.
+        await asyncio.sleep(account_health.GRACE - 0.1 if what == "stream" else 1.9)
+        assert now.changes == [None]
+        back(now)
+        await asyncio.sleep(30.0)
+        assert now.changes == [None]
+        away(now)
+        await asyncio.sleep(account_health.GRACE + 0.1 + balance_desk.APART)
+        assert now.changes == [None, "account_unavailable"]
+        assert now.health.fault is not None
+        assert "silence" in now.health.fault.message
+        back(now)
+        await asyncio.sleep(10.0)
+        assert now.changes == [None, "account_unavailable", None]
+
+    run(AccountInMemory(), story)
+
+
+def test_a_balance_asked_for_before_one_was_pushed_is_not_published_after_it() -> None:
+    """The answer is dropped, and asked for again; what was requested is published."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        assert now.venue.listener is not None
+        now.venue.took = 0.4
+        requested = asyncio.create_task(now.desk.balances.request(["USDT"]))
+        now.venue.listener.balances_moved()
+        await asyncio.sleep(0.2)
+        now.venue.money["USDT"] = Decimal(900)
+        now.venue.listener.heard(Pushed([Balance("USDT", Decimal(900), Decimal(0))], NEXT))
+        await requested
+        await asyncio.sleep(5.0)
+        told = [amount for _, amount in now.balances.published]
+        assert told == [1000.0, 900.0, 900.0]
+
+    run(AccountInMemory(), story, interval=10_000.0)

@@ -62,6 +62,7 @@ class Situation:
     book: LiveBook | None = field(default_factory=book)
     clock: Clock = field(default_factory=Clock)
     fault: Refused | None = None
+    account_fault: Refused | None = None
 
     def gate(self) -> OrderGate:
         """The gate in this situation."""
@@ -80,6 +81,7 @@ class Situation:
             lambda _: self.book,
             self.clock,
             lambda: self.fault,
+            lambda: self.account_fault,
         )
 
     async def reason(self, **fields: object) -> str | None:
@@ -299,3 +301,37 @@ async def test_nothing_leaves_while_something_is_wrong_with_all_orders() -> None
     """What is wrong is the answer, whatever the order is."""
     fault = Refused("redis_unfit", "it forgets")
     assert await Situation(fault=fault).reason() == "redis_unfit"
+
+
+@pytest.mark.parametrize("code", ["account_unavailable", "key_refused"])
+async def test_while_the_account_cant_be_followed_no_order_leaves(code: str) -> None:
+    """For the reason that it gives, unless Redis has one already."""
+    account = Refused(code, "the account can't be followed")
+    assert await Situation(account_fault=account).reason() == code
+    redis = Refused("redis_unfit", "maxmemory-policy is allkeys-lru")
+    assert await Situation(account_fault=account, fault=redis).reason() == "redis_unfit"
+
+
+def lacking(situation: Situation, symbol: str = "BTC/USDT") -> str | None:
+    """What an order should wait for."""
+    lacks = situation.gate().lacks(symbol)
+    return lacks.reason_code if lacks else None
+
+
+def test_an_order_waits_for_the_account_and_for_the_book() -> None:
+    """The account first: without it no symbol can go."""
+    down = Refused("account_unavailable", "the account can't be followed")
+    assert lacking(Situation()) is None
+    assert lacking(Situation(book=None)) == "book_out_of_sync"
+    assert lacking(Situation(book=None, account_fault=down)) == "account_unavailable"
+    assert lacking(Situation(account_fault=down)) == "account_unavailable"
+
+
+def test_an_order_that_is_refused_whatever_comes_doesnt_wait() -> None:
+    """Its symbol is unknown or halted, Redis is unfit, the key is refused."""
+    unfit, refused = Refused("redis_unfit", ""), Refused("key_refused", "")
+    halted = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=False)
+    assert lacking(Situation(book=None), "DOGE/USDT") is None
+    assert lacking(Situation(book=None, instrument=halted)) is None
+    assert lacking(Situation(book=None, fault=unfit)) is None
+    assert lacking(Situation(book=None, account_fault=refused)) is None

@@ -48,6 +48,10 @@ class SilentVenue:
         """The record's time, and what has passed since."""
         return START + round(asyncio.get_running_loop().time() * 1000)
 
+    def lacks(self, symbol: str) -> None:
+        """Nothing."""
+        del symbol
+
     async def ready(self, within: float) -> bool:
         """At once."""
         return within >= 0

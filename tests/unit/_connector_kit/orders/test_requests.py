@@ -11,13 +11,22 @@ import pytest
 from common_models import CommandResponseEvent
 from services._connector_kit.errors import FeedStoppedError, RateLimitedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
+from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.answers import accepted, rejected
+from services._connector_kit.orders.balances import PublishedBalances
 from services._connector_kit.orders.bookkeeping import Report, Status
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Bus, Entry, Journal, Refused, VenueOrder
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.requests import GIVE_UP_AFTER, MOST_AT_ONCE, RequestDesk
-from tests.support.account_venue import NOW, AccountInMemory, LedgerInMemory, LoopClock, order
+from tests.support.account_venue import (
+    NOW,
+    AccountInMemory,
+    BalancesInMemory,
+    LedgerInMemory,
+    LoopClock,
+    order,
+)
 from tests.support.orders import command, record
 from tests.support.virtual_time import run_virtually
 
@@ -99,6 +108,7 @@ class Served:
         self.streams = Streams(entries, records)
         self.streams.faults = list(redis_faults)
         self.ledger = LedgerInMemory()
+        self.balances = BalancesInMemory()
         self._venue = venue
         self._told = told
         run_virtually(self._serve())
@@ -110,7 +120,14 @@ class Served:
         self.ledger.events.clear()
         account = None
         if self._venue is not None:
-            account = AccountDesk(self._venue, ledger, LoopClock(), 30.0, lambda _: None)
+            account = AccountDesk(
+                self._venue,
+                ledger,
+                cast("PublishedBalances", self.balances),
+                LoopClock(),
+                30.0,
+                AccountHealth(LoopClock()),
+            )
         desk = RequestDesk(
             cast("Bus", self.streams),
             cast("Journal", self.streams),
@@ -321,7 +338,7 @@ def test_balances_are_told_before_the_answer() -> None:
         ("rejected", "wrong_exchange"),
         ("done", None),
     ]
-    assert ("DOGE", 0.0) in served.ledger.balances
+    assert ("DOGE", 0.0) in served.balances.published
 
 
 def test_a_silent_venue_is_asked_for_a_minute() -> None:

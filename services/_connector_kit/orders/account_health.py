@@ -1,0 +1,101 @@
+"""Whether what is published of the account is true and complete; new orders depend on it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from services._connector_kit.orders.ports import Clock, Refused
+
+log = structlog.get_logger()
+
+# In seconds: a reconnect of the account stream is usually over by then.
+GRACE = 5.0
+# A key that was refused is tried again after so many seconds.
+RETRY_REFUSED = 30.0
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+class AccountHealth:
+    """Which parts of the account don't work, and why.
+
+    `fault` is why no new order may leave: at once where the key is refused or a part has not
+    worked yet, else once something was down for `GRACE`. `on_change` is called when that changes.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.on_change: Callable[[], None] = _nothing
+        self._clock = clock
+        self._refused: dict[str, str] = {}
+        self._down = dict.fromkeys(("stream", "comparison"), "not yet")
+        self._since = float("-inf")  # no grace at the start
+        self._said: str | None = "account_unavailable"
+        self._changed = asyncio.Event()
+        self.connections = 0  # of the account stream
+
+    def connected(self) -> None:
+        """The account stream is there; what was missed is found by a comparison begun now."""
+        self.connections += 1
+        self.down("comparison", "not done since the account stream was connected")
+        self.up("stream")
+
+    def down(self, part: str, reason: str) -> None:
+        """*part* doesn't work, and is tried again."""
+        self._begin()
+        self._refused.pop(part, None)
+        self._down[part] = reason
+        self._changed.set()
+
+    def refused(self, part: str, reason: str) -> None:
+        """The venue refused our key to *part*, which is tried again every `RETRY_REFUSED`."""
+        self._begin()
+        self._down.pop(part, None)
+        self._refused[part] = reason
+        self._changed.set()
+
+    def up(self, part: str) -> None:
+        """*part* works."""
+        self._refused.pop(part, None)
+        self._down.pop(part, None)
+        self._changed.set()
+
+    def _begin(self) -> None:
+        if not (self._down or self._refused):
+            self._since = self._clock.monotonic()
+
+    @property
+    def fault(self) -> Refused | None:
+        """Why no new order may leave; None where nothing is wrong with the account."""
+        for part, reason in self._refused.items():
+            return Refused("key_refused", f"{part}: {reason}")
+        if self._down and self._clock.monotonic() - self._since >= GRACE:
+            parts = ", ".join(f"{part}: {reason}" for part, reason in self._down.items())
+            return Refused("account_unavailable", f"the account can't be followed: {parts}")
+        return None
+
+    async def watch(self) -> None:
+        """Log each change of the fault, and call `on_change`; runs until cancelled."""
+        while True:
+            self._changed.clear()
+            self._tell()
+            waits = self._down and self.fault is None
+            until = self._since + GRACE - self._clock.monotonic() if waits else None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(until):
+                    await self._changed.wait()
+
+    def _tell(self) -> None:
+        fault = self.fault
+        code = fault.reason_code if fault else None
+        if code == self._said:
+            return
+        self._said = code
+        if fault is None:
+            log.info("account_up")
+        else:
+            log.error("account_down", reason_code=code, reason=fault.message)
+        self.on_change()

@@ -1,0 +1,300 @@
+"""In virtual time: a fresh order waits for what lacks, holds up no other, and is not forgotten."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.desk import DeskWaits, OrderDesk
+from services._connector_kit.orders.placing import Placing
+from services._connector_kit.orders.ports import (
+    Bus,
+    Claim,
+    Entry,
+    Refused,
+    Remembered,
+    Server,
+    Sized,
+)
+from services._connector_kit.orders.record import Record
+from tests.support.account_venue import LoopClock
+from tests.support.orders import command
+from tests.support.virtual_time import run_virtually
+
+EPOCH = 1_700_000_000_000
+BLOCK = 2.0
+ALWAYS = float("inf")
+
+
+def milliseconds() -> int:
+    """The time of Redis and of the venue."""
+    return EPOCH + round(asyncio.get_running_loop().time() * 1000)
+
+
+def entry(at: float, symbol: str = "BTC/USDT", *, name: str = "", number: int = 0) -> Entry:
+    """A command that comes into the stream at that second."""
+    entry_id = f"{EPOCH + round(at * 1000)}-{number}"
+    order = command(symbol=symbol, client_order_id=name or f"id-{entry_id}")
+    return Entry("place_order", entry_id, order.model_dump_json().encode(), redelivered=False)
+
+
+class Streams:
+    """The port `Bus`: what comes when, and what is claimed in which order."""
+
+    def __init__(self, *entries: Entry, leased_until: float = ALWAYS) -> None:
+        self.coming = list(entries)
+        self.read: list[Entry] = []
+        self.claimed: list[str] = []
+        self.faults = 0  # so many claims fail
+        self._leased_until = leased_until
+
+    async def server(self) -> Server:
+        """The same for ever."""
+        return Server("one", milliseconds())
+
+    async def prepare(self) -> bool:
+        """The groups are there."""
+        return False
+
+    async def remembered(self) -> Remembered:
+        """Nothing was ever forgotten."""
+        return Remembered("one", -1, -1)
+
+    async def remember(self, what: Remembered) -> None:
+        """It is known."""
+
+    async def newest_entry(self) -> int:
+        """None."""
+        return 0
+
+    async def hold_lease(self) -> bool:
+        """For a while."""
+        return asyncio.get_running_loop().time() < self._leased_until
+
+    async def own_pending(self) -> Sequence[Entry]:
+        """What was read and not claimed."""
+        return [
+            Entry(e.command, e.entry_id, e.data, redelivered=True)
+            for e in self.read
+            if e.entry_id not in self.claimed
+        ]
+
+    async def take_over(self) -> Sequence[Entry]:
+        """Nothing."""
+        return ()
+
+    async def new_entries(self, *, wait: bool = True) -> Sequence[Entry]:
+        """At most ten."""
+        found = self._come()
+        if not found and wait:
+            due = min((e.milliseconds for e in self.coming), default=1 << 60) - milliseconds()
+            await asyncio.sleep(min(BLOCK, due / 1000))
+            found = self._come()
+        return found
+
+    def _come(self) -> list[Entry]:
+        found = [e for e in self.coming if e.milliseconds <= milliseconds()][:10]
+        self.coming = [e for e in self.coming if e not in found]
+        self.read += found
+        return found
+
+    async def claim(self, record: Record) -> Claim:
+        """It is ours."""
+        await asyncio.sleep(0)
+        if self.faults:
+            self.faults -= 1
+            raise TransientError("no Redis")
+        self.claimed.append(record.entry_id)
+        return Claim(None, milliseconds())
+
+
+class Market:
+    """The port `Venue`, as far as the desk needs it: from when on each symbol has a book."""
+
+    validity = 5000
+
+    def __init__(self, **from_second: float) -> None:
+        self.from_second = {name.replace("_", "/"): at for name, at in from_second.items()}
+        self.most_waiting = 0
+
+    def milliseconds(self) -> int:
+        """The venue's clock."""
+        return milliseconds()
+
+    def lacks(self, symbol: str) -> Refused | None:
+        """A book, until that second."""
+        if asyncio.get_running_loop().time() >= self.from_second.get(symbol, 0.0):
+            return None
+        return Refused("book_out_of_sync", "no book")
+
+    def size(self, order: PlaceOrderCommand) -> Sized | Refused:
+        """As a market buy on Luno is sized: by the book."""
+        return self.lacks(order.symbol) or Sized(str(order.quantity), None)
+
+    async def ready(self, within: float) -> bool:
+        """At once."""
+        return within >= 0
+
+
+@dataclass
+class Done:
+    """What became of a command, and when."""
+
+    reason: str | None
+    second: float
+    signed: float  # the second of its timestamp
+    sent: str | None
+
+
+class Carrying:
+    """What `Placing` is asked to carry out."""
+
+    def __init__(self, venue: Market) -> None:
+        self.venue = venue
+        self.journal = self
+        self.done: dict[str, Done] = {}
+
+    async def unanswered(self) -> Sequence[Record]:
+        """None."""
+        return ()
+
+    async def carry_out(
+        self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
+    ) -> None:
+        """Note it."""
+        del look_first
+        assert record.sendable
+        assert entry.entry_id not in self.done
+        self.done[entry.entry_id] = Done(
+            refusal.reason_code if refusal else None,
+            round(asyncio.get_running_loop().time(), 2),
+            (record.timestamp - EPOCH) / 1000,
+            record.sent_quantity,
+        )
+
+
+def served(streams: Streams, market: Market, seconds: float = 40.0) -> dict[str, Done]:
+    """What becomes of the commands, by entry id."""
+    carrying = Carrying(market)
+
+    async def serve() -> None:
+        desk = OrderDesk(
+            cast("Bus", streams), cast("Placing", carrying), LoopClock(), DeskWaits(max_age=10.0)
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await desk.run()
+
+    run_virtually(serve())
+    return carrying.done
+
+
+def test_an_order_waits_for_its_market_and_is_signed_after_that() -> None:
+    """And sized by the book that has come."""
+    order = entry(1.0)
+    (done,) = served(Streams(order), Market(BTC_USDT=6.5)).values()
+    assert (done.reason, done.sent) == (None, "0.5")
+    assert 6.5 <= done.second <= 6.6
+    assert done.signed >= 6.5
+
+
+def test_an_order_that_waited_for_as_long_as_it_may_is_refused_with_what_lacked() -> None:
+    """Not as expired; and not sooner, nor later."""
+    (done,) = served(Streams(entry(1.0)), Market(BTC_USDT=ALWAYS)).values()
+    assert done.reason == "book_out_of_sync"
+    assert 11.0 <= done.second <= 11.1
+
+
+def test_an_order_that_lacks_something_holds_up_none_of_another_market() -> None:
+    """Nor do those that come later wait for it."""
+    waits, goes, late = entry(1.0), entry(1.0, "ETH/USDT", number=1), entry(3.0, "ETH/USDT")
+    done = served(Streams(waits, goes, late), Market(BTC_USDT=6.0))
+    assert done[goes.entry_id].second <= 1.1
+    assert done[late.entry_id].second <= 3.1
+    assert done[waits.entry_id].second >= 6.0
+
+
+def test_orders_of_one_market_are_claimed_in_the_order_of_the_stream() -> None:
+    """Those that came while others were held back, too."""
+    orders = [entry(1.0, number=n) for n in range(25)] + [entry(4.0), entry(6.001)]
+    streams = Streams(*orders)
+    done = served(streams, Market(BTC_USDT=6.0))
+    assert streams.claimed == [order.entry_id for order in orders]
+    assert {one.reason for one in done.values()} == {None}
+
+
+def test_an_id_is_claimed_in_the_order_of_the_stream_whatever_the_market() -> None:
+    """Whose it is must not depend on a book."""
+    first, second = entry(1.0, name="same"), entry(1.0, "ETH/USDT", name="same", number=1)
+    streams = Streams(first, second)
+    served(streams, Market(BTC_USDT=6.0))
+    assert streams.claimed == [first.entry_id, second.entry_id]
+
+
+def test_an_order_that_is_too_old_when_it_is_read_doesnt_wait() -> None:
+    """It is expired, whatever lacks."""
+    old = entry(-20.0)
+    market = Market(ETH_USDT=ALWAYS)
+    market.size = lambda order: Sized(str(order.quantity), None)  # type: ignore[method-assign]
+    streams = Streams(old, entry(-20.0, "ETH/USDT", number=1))
+    done = served(streams, market, seconds=1.0)
+    assert [one.reason for one in done.values()] == ["expired", "expired"]
+
+
+def test_what_was_held_back_when_the_connection_broke_is_read_again_and_sent() -> None:
+    """It is as fresh as it was: nobody has begun with it."""
+    waits, breaks = entry(1.0), entry(2.0, "ETH/USDT")
+    streams = Streams(waits, breaks)
+    streams.faults = 1
+    done = served(streams, Market(BTC_USDT=6.0))
+    assert done[waits.entry_id].reason is done[breaks.entry_id].reason is None
+    assert 6.0 <= done[waits.entry_id].second <= 6.1
+
+
+def test_what_was_held_back_when_its_claim_failed_is_claimed_again() -> None:
+    """Whichever of several it was."""
+    orders = [entry(1.0, number=n) for n in range(3)]
+    streams = Streams(*orders)
+    streams.faults = 2
+    done = served(streams, Market(BTC_USDT=6.0))
+    assert streams.claimed == [order.entry_id for order in orders]
+    assert max(one.second for one in done.values()) <= 7.0
+
+
+def test_a_crowd_that_waits_is_bounded_and_each_is_answered() -> None:
+    """Beyond the bound they stay in the stream, where the next find them too old."""
+    orders = [entry(1.0, number=n) for n in range(150)]
+    streams = Streams(*orders)
+    done = served(streams, Market(BTC_USDT=8.0))
+    assert {one.reason for one in done.values()} == {None}
+    assert streams.claimed == [order.entry_id for order in orders]
+
+    streams = Streams(*orders)
+    reading = 0
+
+    async def look() -> None:
+        nonlocal reading
+        await asyncio.sleep(5.0)
+        reading = len(streams.read)
+
+    async def both() -> None:
+        desk = OrderDesk(
+            cast("Bus", streams), cast("Placing", Carrying(Market(BTC_USDT=8.0))), LoopClock()
+        )
+        task = asyncio.create_task(desk.run())
+        await look()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run_virtually(both())
+    assert OrderDesk.MOST_IN_FLIGHT <= reading < OrderDesk.MOST_IN_FLIGHT + 10
+
+
+def test_what_is_held_back_is_answered_though_the_lease_is_lost() -> None:
+    """It was read here, and nobody else looks at it for a minute."""
+    (done,) = served(Streams(entry(1.0), leased_until=2.0), Market(BTC_USDT=6.0)).values()
+    assert done.reason is None
+    assert done.second <= 7.1
