@@ -19,6 +19,8 @@ def error_body(fault: RequestFault) -> dict[str, Any]:
         if fault.status == 429:
             return {"error": "too many requests", "error_code": "ErrTooManyRequests"}
         return {"error": "an internal error occurred", "error_code": "ErrInternal"}
+    if fault.status == 401:
+        return {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}
     if fault.status in (418, 429):
         return {"code": -1003, "msg": "Too many requests; please obey Retry-After."}
     if fault.status == 504:

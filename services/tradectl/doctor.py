@@ -21,6 +21,13 @@ from services.tradectl.settings import TradectlSettings
 from services.tradectl.status import heard
 
 LEAST_VERSION = (7, 0)
+# Why a connector takes no orders, and what to do.
+REMEDIES = {
+    "no_credentials": "set its keys to trade",
+    "trading_disabled": "set LIVE_TRADING to trade",
+    "key_refused": "mend the key at the exchange; it is tried again by itself",
+    "account_unavailable": "look at its /ready; it is tried again by itself",
+}
 # Redis's clock decides how old an order is; a bot's own clock only stamps its messages.
 CLOCKS_APART = 1.0
 # Commands that are read but not acknowledged: more than can be under way means trouble.
@@ -222,7 +229,8 @@ async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]
             yield Check(each.name, "fail", f"stopped: {stopped}", "mend that, then restart it")
         elif not each.event.trading:
             found = f"{each.event.world}, takes no orders: {each.event.reason_code}"
-            yield Check(each.name, "warn", found, "set its keys, or LIVE_TRADING, to trade")
+            fix = REMEDIES.get(each.event.reason_code or "", "look at its /ready")
+            yield Check(each.name, "warn", found, fix)
         else:
             yield Check(each.name, "ok", f"{each.event.world}, takes orders")
     if not said:

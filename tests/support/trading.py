@@ -54,6 +54,7 @@ class Market:
     key: dict[str, str]
     quantity: float
     tick: float
+    refusal_body: str  # of the answer to a key that is refused
 
     @property
     def symbol(self) -> str:
@@ -72,8 +73,9 @@ MARKETS = (
         {"BINANCE_API_KEY": "simulator-key", "BINANCE_API_SECRET": "simulator-secret"},
         quantity=0.002,
         tick=0.01,
+        refusal_body="json",
     ),
-    Market(LUNO, LUNO.key, quantity=0.002, tick=1.0),
+    Market(LUNO, LUNO.key, quantity=0.002, tick=1.0, refusal_body="empty"),
 )
 
 
@@ -232,6 +234,21 @@ class TradingDesk:
         }
         answer = await self._control("POST", "faults", rule)
         assert "ids" in answer, answer
+
+    async def trouble(self, endpoint: str, **fault: Any) -> None:
+        """Let something happen to the requests of that kind."""
+        rule = {"venue": self.market.venue.exchange, "endpoint": endpoint, **fault}
+        answer = await self._control("POST", "faults", rule)
+        assert "ids" in answer, answer
+
+    async def end_trouble(self) -> None:
+        """End all faults."""
+        await self._control("DELETE", "faults")
+
+    async def disconnect_account(self) -> None:
+        """Cut the account's stream; the connector connects again."""
+        order = {"endpoint": "user_stream", "action": "disconnect"}
+        await self._control("POST", "sessions", {"venue": self.market.venue.exchange, **order})
 
     async def move_market(self, price: float) -> None:
         """Let the market's price go there."""

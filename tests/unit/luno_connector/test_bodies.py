@@ -4,7 +4,7 @@ The SDK takes for success whatever hasn't both "error" and "error_code", with an
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.balances import Balance
 from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import PostError
 from services.luno_connector.rest_orders import OrderRest
@@ -22,6 +23,13 @@ from tests.support.listings import listing
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
 
 Request = Callable[[Luno, OrderRest], Awaitable[Any]]
+
+
+async def balances(rest: OrderRest) -> Sequence[Balance]:
+    """Those of a snapshot."""
+    return (await rest.balances()).balances
+
+
 REQUESTS: dict[str, Request] = {
     "markets": lambda luno, _: luno.instruments(["XBT/ZAR"]),
     "tickers": lambda luno, _: luno.tickers(["XBTZAR"]),
@@ -33,7 +41,7 @@ REQUESTS: dict[str, Request] = {
     "listorders, open": lambda _, rest: rest.open_orders(),
     "listorders, closed": lambda _, rest: rest.recently_closed(0),
     "stoporder": lambda _, rest: rest.cancel("BX1"),
-    "balance": lambda _, rest: rest.balances(),
+    "balance": lambda _, rest: balances(rest),
 }
 ORDER = {"pair": "XBTZAR", "volume": "1", "client_order_id": "order-1"}
 POSTS: dict[str, Request] = {

@@ -394,3 +394,94 @@ def test_a_balance_asked_for_before_one_was_pushed_is_not_published_after_it() -
         assert told == [1000.0, 900.0, 900.0]
 
     run(AccountInMemory(), story, interval=10_000.0)
+
+
+def test_a_comparison_that_began_before_the_connection_proves_nothing() -> None:
+    """What was missed in between shows in the next one only."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        assert now.venue.listener is not None
+        now.venue.listener.disconnected("gone")
+        now.venue.took = 4.0  # a comparison asks twice
+        now.venue.listener.missed()
+        await asyncio.sleep(1.0)
+        now.venue.listener.connected()
+        await asyncio.sleep(8.0)
+        assert code(now.health) == "account_unavailable"
+        await asyncio.sleep(8.0)
+        assert code(now.health) is None
+
+    run(AccountInMemory(), story, interval=10_000.0)
+
+
+def test_a_key_that_is_refused_to_the_look_at_an_accepted_order_ends_nothing() -> None:
+    """The comparison that follows finds it refused too, and later tells the order."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        now.venue.orders["1"] = order("1", filled=4)
+        now.ledger.waiting.add(OrderRef("BTC/USDT", "1"))
+        now.venue.refuses["report"] = FeedStoppedError("Binance refused the key")
+        now.desk.order_accepted()
+        await asyncio.sleep(2.0)
+        assert code(now.health) == "key_refused"
+        now.venue.refuses.clear()
+        await asyncio.sleep(31.0)
+        assert code(now.health) is None
+        assert now.ledger.events == [("1", "partially_filled", 4.0)]
+
+    run(AccountInMemory(), story, interval=10_000.0)
+
+
+def test_an_outage_during_a_refusal_counts_from_the_refusal() -> None:
+    """Five seconds from the first thing that failed."""
+
+    async def story() -> None:
+        health = AccountHealth(LoopClock())
+        health.connected()
+        health.up("comparison")
+        await asyncio.sleep(100.0)
+        health.refused("balances", "no")
+        await asyncio.sleep(1.0)
+        health.down("stream", "gone")
+        health.up("balances")
+        assert code(health) is None
+        await asyncio.sleep(account_health.GRACE - 1.1)
+        assert code(health) is None
+        await asyncio.sleep(0.2)
+        assert code(health) == "account_unavailable"
+
+    run_virtually(story())
+
+
+def test_a_push_that_may_be_old_is_not_published_and_the_venue_is_asked() -> None:
+    """Its version is that of one that was published, or less."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        assert now.venue.listener is not None
+        now.venue.listener.heard(Pushed([Balance("USDT", Decimal(900), Decimal(0))], NEXT))
+        now.venue.listener.heard(Pushed([Balance("USDT", Decimal(950), Decimal(0))], NEXT))
+        now.venue.money["USDT"] = Decimal(800)
+        await asyncio.sleep(1.5)
+        assert [amount for _, amount in now.balances.published] == [1000.0, 900.0, 800.0]
+
+    run(AccountInMemory(), story, interval=10_000.0)
+
+
+def test_an_answer_that_was_overtaken_is_asked_for_again() -> None:
+    """What has changed since isn't left to the next minute."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        assert now.venue.listener is not None
+        now.venue.took = 0.4
+        now.venue.listener.balances_moved()
+        await asyncio.sleep(0.2)
+        now.venue.listener.heard(Pushed([Balance("USDT", Decimal(900), Decimal(0))], NEXT))
+        now.venue.money["USDT"] = Decimal(800)
+        await asyncio.sleep(2.5)
+        assert [amount for _, amount in now.balances.published] == [1000.0, 900.0, 800.0]
+
+    run(AccountInMemory(), story, interval=10_000.0)

@@ -44,12 +44,15 @@ def entry(at: float, symbol: str = "BTC/USDT", *, name: str = "", number: int = 
 class Streams:
     """The port `Bus`: what comes when, and what is claimed in which order."""
 
-    def __init__(self, *entries: Entry, leased_until: float = ALWAYS) -> None:
+    def __init__(
+        self, *entries: Entry, leased_until: float = ALWAYS, reading_takes: float = 0.0
+    ) -> None:
         self.coming = list(entries)
         self.read: list[Entry] = []
         self.claimed: list[str] = []
         self.faults = 0  # so many claims fail
         self._leased_until = leased_until
+        self._reading_takes = reading_takes
 
     async def server(self) -> Server:
         """The same for ever."""
@@ -88,6 +91,7 @@ class Streams:
 
     async def new_entries(self, *, wait: bool = True) -> Sequence[Entry]:
         """At most ten."""
+        await asyncio.sleep(self._reading_takes)
         found = self._come()
         if not found and wait:
             due = min((e.milliseconds for e in self.coming), default=1 << 60) - milliseconds()
@@ -118,7 +122,7 @@ class Market:
 
     def __init__(self, **from_second: float) -> None:
         self.from_second = {name.replace("_", "/"): at for name, at in from_second.items()}
-        self.most_waiting = 0
+        self.ready_from = 0.0
 
     def milliseconds(self) -> int:
         """The venue's clock."""
@@ -135,8 +139,10 @@ class Market:
         return self.lacks(order.symbol) or Sized(str(order.quantity), None)
 
     async def ready(self, within: float) -> bool:
-        """At once."""
-        return within >= 0
+        """At once, or from some second on."""
+        wait = max(0.0, self.ready_from - asyncio.get_running_loop().time())
+        await asyncio.sleep(min(wait, within))
+        return wait <= within
 
 
 @dataclass
@@ -147,6 +153,7 @@ class Done:
     second: float
     signed: float  # the second of its timestamp
     sent: str | None
+    sendable: bool
 
 
 class Carrying:
@@ -166,13 +173,13 @@ class Carrying:
     ) -> None:
         """Note it."""
         del look_first
-        assert record.sendable
         assert entry.entry_id not in self.done
         self.done[entry.entry_id] = Done(
             refusal.reason_code if refusal else None,
             round(asyncio.get_running_loop().time(), 2),
             (record.timestamp - EPOCH) / 1000,
             record.sent_quantity,
+            record.sendable,
         )
 
 
@@ -199,6 +206,7 @@ def test_an_order_waits_for_its_market_and_is_signed_after_that() -> None:
     assert (done.reason, done.sent) == (None, "0.5")
     assert 6.5 <= done.second <= 6.6
     assert done.signed >= 6.5
+    assert done.sendable
 
 
 def test_an_order_that_waited_for_as_long_as_it_may_is_refused_with_what_lacked() -> None:
@@ -298,3 +306,42 @@ def test_what_is_held_back_is_answered_though_the_lease_is_lost() -> None:
     (done,) = served(Streams(entry(1.0), leased_until=2.0), Market(BTC_USDT=6.0)).values()
     assert done.reason is None
     assert done.second <= 7.1
+
+
+def test_an_order_is_refused_with_what_lacked_though_it_could_be_sized() -> None:
+    """It is too old by then, too; what lacked is what helps."""
+    market = Market(BTC_USDT=ALWAYS)
+    market.size = lambda order: Sized(str(order.quantity), None)  # type: ignore[method-assign]
+    (done,) = served(Streams(entry(1.0)), market).values()
+    assert (done.reason, done.sent) == ("book_out_of_sync", "0.5")
+
+
+def test_an_order_is_sized_after_the_wait_for_the_budget() -> None:
+    """By the market as it is then."""
+    market = Market()
+    market.ready_from = 5.0
+
+    def size(order: PlaceOrderCommand) -> Sized:
+        del order
+        return Sized(f"{asyncio.get_running_loop().time():.0f}", None)
+
+    market.size = size  # type: ignore[method-assign]
+    (done,) = served(Streams(entry(1.0)), market).values()
+    assert (done.reason, done.sent) == (None, "5")
+
+
+def test_what_somebody_may_have_begun_with_waits_for_nothing() -> None:
+    """It is never sent, so no market matters."""
+    streams = Streams()
+    streams.read = [entry(-2.0)]
+    (done,) = served(streams, Market(BTC_USDT=ALWAYS)).values()
+    assert not done.sendable
+    assert done.second < 0.1
+
+
+def test_a_market_that_is_back_while_the_next_command_is_read_changes_no_order() -> None:
+    """Those that waited come first."""
+    orders = [entry(1.0), entry(6.03)]
+    streams = Streams(*orders, reading_takes=0.04)
+    served(streams, Market(BTC_USDT=6.02))
+    assert streams.claimed == [order.entry_id for order in orders]
