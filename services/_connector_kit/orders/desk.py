@@ -184,7 +184,9 @@ class OrderDesk:
     async def _take(self, entry: Entry, tasks: asyncio.TaskGroup) -> None:
         """Claim one command; what follows from it runs in a task of its own."""
         if entry.deleted:
-            self._start(entry, self._placing.acknowledge_deleted(entry), tasks)
+            await self._placing.acknowledge_deleted(entry)
+            self._done(entry)
+            self._recovered_at = float("-inf")  # its record, if there is one, is next
             return
         try:
             derived = "x" + entry.entry_id

@@ -136,7 +136,11 @@ async def serve_orders(
             await open_bus("orders", ["place_order"]),
             placing,
             clock,
-            DeskWaits(max_age=settings.order_command_max_age, settle=settings.order_settle),
+            DeskWaits(
+                max_age=settings.order_command_max_age,
+                settle=settings.order_settle,
+                recover_every=settings.reconcile_interval,
+            ),
         )
         tasks.create_task(desk.run())
         for part, commands in (("cancels", CANCELS), ("requests", QUESTIONS)):
