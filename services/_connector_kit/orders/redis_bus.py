@@ -174,13 +174,13 @@ class RedisBus:
     def _entries(self, stream: str, entries: Iterable[Any], redelivered: bool) -> list[Entry]:
         name = self._streams[stream]
         return [
-            # An entry that was deleted while it was pending has no fields.
+            # Only an entry that was deleted while it was pending has no fields.
             Entry(
                 name,
                 entry_id.decode(),
                 (fields or {}).get(b"data", b""),
                 redelivered,
-                deleted=fields is None,
+                deleted=not fields,
             )
             for entry_id, fields in entries
         ]

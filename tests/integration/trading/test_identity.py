@@ -127,7 +127,7 @@ async def test_an_order_whose_command_was_trimmed_away_is_answered_all_the_same(
 ) -> None:
     """A bot trimmed the stream while the order was under way; its record is enough."""
     await trusted(desk)
-    async with desk.connector():
+    async with desk.connector(INSTANCE_ID="this consumer"):
         price = await desk.far_below()
     client_order_id = uuid4().hex
     await desk.place_elsewhere(client_order_id, price)
