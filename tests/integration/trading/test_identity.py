@@ -131,8 +131,8 @@ async def test_an_order_whose_command_was_trimmed_away_is_answered_all_the_same(
         price = await desk.far_below()
     client_order_id = uuid4().hex
     await desk.place_elsewhere(client_order_id, price)
-    command = {"client_order_id": client_order_id, "symbol": desk.market.symbol, "type": "limit"}
-    command |= {"side": "buy", "quantity": desk.market.quantity, "price": price}
+    command: dict[str, Any] = {"client_order_id": client_order_id, "symbol": desk.market.symbol}
+    command |= {"type": "limit", "side": "buy", "quantity": desk.market.quantity, "price": price}
     entry_id = await desk.send("place_order", command)
     stream = str(CommandStream(desk.name, "place_order"))
     redis: Any = desk.redis
