@@ -155,7 +155,11 @@ class OrderStatusUpdateEvent(BaseModel):
     `filled_quantity` is cumulative and never falls. `trades` are the fills of this update.
     `fee` is `{asset: amount}`, cumulative for the order. `status` is `open`, `partially_filled`,
     `filled`, `canceled`, `rejected`, `expired` or `unknown`; `venue_status` is the exchange's own
-    word where it is none we know. `external` marks an order that was not placed through us.
+    word where it is none we know; with `expired`, `LOST` says that the exchange has the order no
+    more and doesn't say why, `ARCHIVED` that it ended long ago without a fill. `external` marks an
+    order that was not placed through us. `fills_complete` is false where the fills published so far
+    are less than `filled_quantity`, because the exchange doesn't show the others yet: they come in
+    a further event of the same status.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -174,6 +178,7 @@ class OrderStatusUpdateEvent(BaseModel):
     # Beyond the contract, all optional:
     venue_status: str | None = None
     external: bool = False
+    fills_complete: bool | None = None
 
 
 class AccountBalanceEvent(BaseModel):

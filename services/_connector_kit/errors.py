@@ -3,6 +3,7 @@
 * TransientError          wait and try again
     * RateLimitedError    wait at least `retry_after` seconds
 * RejectedError           the exchange said no: asking again won't help
+    * ArchivedError       an order that ended long ago without a fill
 * FeedStoppedError        this part can't go on (bad key, account disabled): stop it and say so
 * FatalError              the service can't go on: stop it
 
@@ -14,7 +15,14 @@ from services._runtime.lifecycle import FatalError
 from services._runtime.redaction import redact
 from services._runtime.supervise import TransientError
 
-__all__ = ["FatalError", "FeedStoppedError", "RateLimitedError", "RejectedError", "TransientError"]
+__all__ = [
+    "ArchivedError",
+    "FatalError",
+    "FeedStoppedError",
+    "RateLimitedError",
+    "RejectedError",
+    "TransientError",
+]
 
 
 class RateLimitedError(TransientError):
@@ -27,6 +35,10 @@ class RejectedError(Exception):
     def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(redact(message))
         self.code = code
+
+
+class ArchivedError(RejectedError):
+    """The exchange says that an order ended long ago without a fill, and keeps no more of it."""
 
 
 class FeedStoppedError(Exception):

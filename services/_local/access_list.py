@@ -20,7 +20,7 @@ CONSUME = (
     "+xinfo|stream +xlen +xrange +xrevrange +xtrim"
 )
 KEEP_STATE = (
-    "+watch +get +mget +set +exists +pexpire +hget +hmget +hset +hdel +hgetall "
+    "+watch +get +mget +set +exists +pexpire +persist +hget +hmget +hset +hdel +hgetall "
     "+sadd +srem +smembers +zadd +zrem +zrange +zremrangebyscore"
 )
 READ_ANYTHING = (

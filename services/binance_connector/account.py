@@ -32,7 +32,13 @@ from services._connector_kit.web_socket import open_socket
 from services._runtime.redaction import excerpt
 from services._runtime.supervise import first_fault, keep_alive
 from services.binance_connector import translate_orders
-from services.binance_connector.rest import BAD_KEY, TRADES_WEIGHT, SignedRest, signature
+from services.binance_connector.rest import (
+    BAD_KEY,
+    TRADES_WEIGHT,
+    SignedRest,
+    TradeRow,
+    signature,
+)
 from services.binance_connector.settings import BinanceSettings
 
 log = structlog.get_logger()
@@ -69,6 +75,8 @@ class BinanceAccount:
         self._traffic = traffic
         # Whose trades are looked at next: venue symbols.
         self._turn = [i.venue_symbol for i in listing.configured.values()]
+        # Where trade ids may have begun anew since they were looked at: on each connection.
+        self._unsure = set(self._turn)
 
     def milliseconds(self) -> int:
         """Binance's clock, as we know it."""
@@ -87,6 +95,7 @@ class BinanceAccount:
         )
 
     async def _session(self, listener: Listener) -> None:
+        self._unsure = set(self._turn)
         session = _Session(listener, self._listing.named, self._bad_frames, self._ban)
         async with open_socket(self._url, session.on_text, traffic=self._traffic) as socket:
             socket.send(self._subscription())
@@ -127,15 +136,34 @@ class BinanceAccount:
         for name in self._due(last):
             await self._trades_budget.spend(TRADES_WEIGHT)
             instrument, since = self._listing.named(name), last.get(name)
-            for trade_id, order_id in await self._rest.trades_since(name, since):
+            rows: Sequence[TradeRow] = await self._rest.trades_since(name, since)
+            if not rows and since and (begun := await self._begun_anew(name, since)) is not None:
+                last[name], rows = 0, begun
+            for trade_id, order_id, at in rows:
                 last[name] = max(last.get(name, 0), trade_id)
                 # What was before our first look is history.
                 if since is not None and instrument is not None:
-                    found.append(Trace(instrument.symbol, order_id, str(trade_id), Decimal(0)))
+                    trade = Trace(instrument.symbol, order_id, str(trade_id), Decimal(0), at)
+                    found.append(trade)
             last.setdefault(name, 0)
             self._turn.remove(name)
             self._turn.append(name)
         return found, msgspec.json.encode(last).decode()
+
+    async def _begun_anew(self, name: str, since: int) -> Sequence[TradeRow] | None:
+        """The newest trades, where they lie before *since*: a testnet that was reset.
+
+        That is found out once a connection, as soon as there is room for the question.
+        """
+        if name not in self._unsure or self._trades_budget.left < TRADES_WEIGHT:
+            return None
+        await self._trades_budget.spend(TRADES_WEIGHT)
+        rows = await self._rest.trades_since(name, None)
+        self._unsure.discard(name)
+        if max((trade_id for trade_id, *_ in rows), default=0) >= since:
+            return None
+        log.warning("venue_ids_restarted", symbol=name, trade_id=since)
+        return rows
 
     def _due(self, last: Mapping[str, int]) -> list[str]:
         """Those never looked at, and of the others as many as there is room for, in turn."""

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
@@ -13,10 +14,11 @@ import msgspec
 import structlog
 
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import RejectedError, TransientError
+from services._connector_kit.errors import ArchivedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
+from services._connector_kit.orders.amounts import amount, moment
 from services._connector_kit.orders.balances import PER_MILLISECOND, Snapshot
 from services._connector_kit.orders.bookkeeping import Fill, Report
 from services._connector_kit.orders.ports import VenueOrder
@@ -26,11 +28,15 @@ from services.binance_connector import order_count, translate_orders
 from services.binance_connector.settings import BinanceSettings
 
 T = TypeVar("T")
+TradeRow = tuple[int, str, int]  # a trade of the account: its id, its order's, when
 log = structlog.get_logger()
 
 # About the key itself (developers.binance.com/docs/binance-spot-api-docs/errors), where asking
 # again with it won't help.
 BAD_KEY = frozenset({-2014, -2015, -1022})
+
+# The order was cancelled or expired without a fill, more than 90 days ago.
+ARCHIVED = "-2026"
 
 # The request's timestamp is too old, or of the future.
 BAD_TIME = "-1021"
@@ -49,6 +55,7 @@ PAGE = 1000
 OPEN_ORDERS_WEIGHT = 6
 ALL_OPEN_ORDERS_WEIGHT = 80
 TRADES_WEIGHT = 20
+ORDER_TRADES_WEIGHT = 5
 ALL_ORDERS_WEIGHT = 20
 
 # https://developers.binance.com/docs/wallet/account/api-key-permission: those we look at.
@@ -181,17 +188,43 @@ class SignedRest:
     async def report(
         self, instrument: Instrument, *, order_id: str | None, client_order_id: str | None
     ) -> Report:
-        """What became of one order, with all its fills; RejectedError -2013 where there is none."""
+        """What became of one order, with its fills.
+
+        Raises:
+            ArchivedError: it was cancelled or expired without a fill, more than 90 days ago.
+            RejectedError: -2013, there is none.
+        """
         reference = _reference(order_id, client_order_id)
         sdk, name = self._binance.sdk, instrument.venue_symbol
         request = partial(sdk.get_order, symbol=name, **reference)
-        row = await self._signed(4, request, Priority.BALANCES)
-        fills: tuple[Fill, ...] = ()
-        if _read(lambda: float(row["executedQty"])):
-            request = partial(sdk.get_my_trades, symbol=name, orderId=row["orderId"])
-            trades = _rows(await self._signed(5, request, Priority.BALANCES))
-            fills = _read(lambda: translate_orders.fills(trades))
+        try:
+            row = await self._signed(4, request, Priority.BALANCES)
+        except RejectedError as e:
+            if e.code != ARCHIVED:
+                raise
+            raise ArchivedError(str(e), code=e.code) from e
+        executed = _read(lambda: amount(row["executedQty"]))
+        fills = await self._fills(name, row["orderId"], executed) if executed else ()
         return _read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
+
+    async def _fills(self, venue_symbol: str, order_id: int, executed: Decimal) -> tuple[Fill, ...]:
+        """`GET /api/v3/myTrades` of one order, page after page until they are what it executed.
+
+        Fewer where Binance doesn't show all of them yet.
+        """
+        get = partial(
+            self._binance.sdk.get_my_trades, symbol=venue_symbol, orderId=order_id, limit=PAGE
+        )
+        found: list[Fill] = []
+        first = 0  # without it Binance gives the newest
+        while True:
+            ask = partial(get, fromId=first)
+            page = await self._signed(ORDER_TRADES_WEIGHT, ask, Priority.BALANCES)
+            fills = _read(partial(translate_orders.fills, _rows(page)))
+            found += fills
+            if len(page) < PAGE:
+                return translate_orders.fills_of(executed, found)
+            first = max(int(fill.trade_id or 0) for fill in fills) + 1
 
     async def open_orders(self) -> list[Report]:
         """The account's open orders of the served symbols, without their fills."""
@@ -212,12 +245,14 @@ class SignedRest:
             ]
         )
 
-    async def trades_since(self, venue_symbol: str, trade_id: int | None) -> list[tuple[int, str]]:
-        """The account's trades after *trade_id* (None: the latest), as (trade id, order id)."""
+    async def trades_since(self, venue_symbol: str, trade_id: int | None) -> list[TradeRow]:
+        """The account's trades after *trade_id* (None: the latest)."""
         since = {} if trade_id is None else {"fromId": trade_id + 1}
         get = partial(self._binance.sdk.get_my_trades, symbol=venue_symbol, limit=PAGE, **since)
         rows = await _if_listed(self._signed(TRADES_WEIGHT, get, Priority.BALANCES))
-        return _read(lambda: [(int(row["id"]), str(row["orderId"])) for row in rows])
+        return _read(
+            lambda: [(int(row["id"]), str(row["orderId"]), moment(row["time"])) for row in rows]
+        )
 
     async def cancel(
         self,

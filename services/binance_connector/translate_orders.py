@@ -7,6 +7,7 @@ isn't of that form raises KeyError, TypeError, ValueError or ArithmeticError.
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from common_models.fields import Side
@@ -94,6 +95,10 @@ def order_report(row: Mapping[str, Any], symbol: str, fills: Sequence[Fill] = ()
         milliseconds=moment(row.get("updateTime") or row["time"]),
         fills=tuple(fills),
         venue_status=str(row["status"])[:50] if status == "unknown" else None,
+        price=amount(row["price"]),
+        prevented=amount(row.get("preventedQuantity") or "0"),
+        created=moment(row["time"]),
+        version=moment(row.get("updateTime") or row["time"]),
     )
 
 
@@ -112,10 +117,25 @@ def fills(rows: Sequence[Mapping[str, Any]]) -> tuple[Fill, ...]:
     )
 
 
+def fills_of(executed: Decimal, found: Sequence[Fill]) -> tuple[Fill, ...]:
+    """The first of the fills *found* of an order, up to what it had *executed* when it was read.
+
+    Those after it came between the two answers; the next report has them.
+    """
+    first, total = [], Decimal(0)
+    for fill in sorted(found, key=lambda fill: int(fill.trade_id or 0)):
+        total += fill.quantity
+        if total > executed:
+            break
+        first.append(fill)
+    return tuple(first)
+
+
 def execution_report(event: Mapping[str, Any], symbol: str) -> Report:
     """An `executionReport` of the user data stream.
 
-    On a cancel, `c` is the cancel's own id and `C` the order's.
+    On a cancel, `c` is the cancel's own id and `C` the order's; where an order was amended (`x` is
+    REPLACED), `c` is its new one. `A` is what self-trade prevention took off it, so far.
     """
     status = STATUSES.get(event["X"], "unknown")
     fill: tuple[Fill, ...] = ()
@@ -142,6 +162,10 @@ def execution_report(event: Mapping[str, Any], symbol: str) -> Report:
         milliseconds=moment(event["T"]),
         fills=fill,
         venue_status=str(event["X"])[:50] if status == "unknown" else None,
+        price=amount(event.get("p") or "0"),
+        prevented=amount(event.get("A") or "0"),
+        created=moment(event["O"]) if event.get("O") else 0,
+        version=moment(event["T"]),
     )
 
 

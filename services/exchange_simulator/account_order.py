@@ -86,6 +86,7 @@ class AccountOrder:
     held: int = 0  # amount of `hold_asset`
     hidden_until_ms: int = 0  # queries don't find it before
     called_before: str = ""
+    fills_hidden_until_ms: int = 0  # nor its fills
     fills: list[Fill] = field(default_factory=list)
 
     @property

@@ -79,10 +79,12 @@ class Gate:
         """Count an order that arrived."""
         self.arrivals[venue][client_id] += 1
 
-    def hide(self, venue: Venue, client_id: str, for_ms: int) -> None:
-        """Keep the newest order of that client id from queries for a while."""
-        for order in self._accounts[venue].called(client_id)[-1:]:
-            order.hidden_until_ms = self._clocks[venue]() + for_ms
+    def hide(self, fault: RequestFault, client_id: str) -> None:
+        """Keep the newest order of that client id, or its fills, from queries for a while."""
+        now = self._clocks[fault.venue]()
+        for order in self._accounts[fault.venue].called(client_id)[-1:]:
+            order.hidden_until_ms = now + fault.invisible_ms
+            order.fills_hidden_until_ms = now + fault.fills_late_ms
 
     async def _repeat(
         self, fault: RequestFault, request: web.Request, handler: Handler
@@ -98,8 +100,8 @@ class Gate:
             if fault.execute == "late":
                 await self._pause(fault.execute_after_ms)
             response = await handler(request)
-            if fault.invisible_ms and client_id:
-                self.hide(fault.venue, client_id, fault.invisible_ms)
+            if client_id:
+                self.hide(fault, client_id)
             return response
 
         response: web.StreamResponse = error_response(fault)

@@ -104,6 +104,8 @@ def order_report(row: Mapping[str, Any], instrument: Instrument) -> Report:
         milliseconds=moment(row.get("completed_timestamp") or row["creation_timestamp"]),
         fee={asset: paid for asset, paid in fee.items() if paid},
         venue_status=unknown,
+        price=amount(row.get("limit_price") or "0"),
+        created=moment(row["creation_timestamp"]),
     )
 
 

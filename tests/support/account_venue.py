@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from services._connector_kit.errors import RejectedError
+from common_models import OrderStatusUpdateEvent
+from services._connector_kit.errors import ArchivedError, RejectedError
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.balances import NOTHING, Balance, Published, Snapshot, Update
-from services._connector_kit.orders.bookkeeping import Report, Status, Told, news
+from services._connector_kit.orders.bookkeeping import Report, Status, Told, ended, news
 from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ledger import Trace
 
@@ -52,6 +53,7 @@ class AccountInMemory:
     def __init__(self, *orders: Report) -> None:
         self.orders = {report.order_id: report for report in orders}
         self.hidden: set[str] = set()
+        self.archived: set[str] = set()
         self.money = {"USDT": Decimal(1000)}
         self.traded: list[str] = []
         self.faults: list[Exception] = []
@@ -96,7 +98,8 @@ class AccountInMemory:
     async def open_orders(self) -> Sequence[Report]:
         """Those that aren't closed."""
         await self._call("open_orders")
-        shown = (r for r in self.orders.values() if r.order_id not in self.hidden)
+        hidden = self.hidden | self.archived
+        shown = (r for r in self.orders.values() if r.order_id not in hidden)
         return [report for report in shown if not report.closed]
 
     async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
@@ -113,6 +116,8 @@ class AccountInMemory:
     ) -> Report:
         """One order."""
         await self._call("report")
+        if order_id in self.archived:
+            raise ArchivedError("archived", code="none")
         for report in self.orders.values():
             named = order_id in (None, report.order_id)
             called = client_order_id in (None, report.client_order_id)
@@ -153,20 +158,40 @@ class LedgerInMemory:
     def __init__(self) -> None:
         self.told: dict[OrderRef, Told] = {}
         self.events: list[tuple[str, str, float]] = []
+        self.statuses: list[OrderStatusUpdateEvent] = []
         self.waiting: set[OrderRef] = set()
         self.at: str | None = None
 
     async def tell(self, report: Report, *, again: bool = False) -> bool:
         """Note order id, status and filled quantity, where they are news."""
         await asyncio.sleep(0)
-        self.waiting.discard(report.order)
+        return self._tell(report, again=again)
+
+    async def tell_whole(self, report: Report) -> bool:
+        """The same where fills are complete; False where they aren't."""
+        await asyncio.sleep(0)
         told = self.told.get(report.order)
-        found = news(told, report, "binance", external=False, again=again)
-        if found is not None:
-            self.told[report.order] = found.told
+        found = news(told, report, "binance", external=False)
+        if found and found.told.missing > (told.missing if told else 0):
+            return False
+        self._tell(report)
+        return True
+
+    def _tell(self, report: Report, *, again: bool = False) -> bool:
+        self.waiting.discard(report.order)
+        found = news(self.told.get(report.order), report, "binance", external=False, again=again)
+        if found is None:
+            return False
+        self.told[report.order] = found.told
+        if found.event is not None:
             event = found.event
+            self.statuses.append(event)
             self.events.append((event.order_id, event.status, event.filled_quantity))
-        return found is not None
+        return found.event is not None
+
+    async def fills_missing(self) -> list[OrderRef]:
+        """Those that ended with too few fills."""
+        return [order for order, told in self.told.items() if told.closed and told.missing]
 
     async def open_orders(self) -> list[tuple[str, Told]]:
         """What was told as open."""
@@ -196,10 +221,13 @@ class LedgerInMemory:
         )
         return next(found, None)
 
-    async def forget(self, order: OrderRef) -> None:
-        """Let go of it."""
-        self.told.pop(order, None)
+    async def end(self, order: OrderRef, word: str, milliseconds: int) -> None:
+        """Its last status."""
+        await asyncio.sleep(0)
         self.waiting.discard(order)
+        told = self.told.get(order)
+        if told is not None and not told.closed:
+            self._tell(ended(order.order_id, told, word, milliseconds))
 
     async def mark(self) -> str | None:
         """Up to where trades were compared."""

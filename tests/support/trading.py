@@ -190,9 +190,10 @@ class TradingDesk:
         )
         return found
 
-    async def book(self) -> OrderBook:
+    async def book(self, symbol: str | None = None) -> OrderBook:
         """The newest book, once there is one."""
-        stream = str(MarketStream.of(self.market.venue.exchange, self.market.symbol, "orderbook"))
+        symbol = symbol or self.market.symbol
+        stream = str(MarketStream.of(self.market.venue.exchange, symbol, "orderbook"))
         await eventually_async(lambda: self.redis.xlen(stream))
         entries: Any = await self.redis.xrevrange(stream, count=1)
         return OrderBook.model_validate_json(entries[0][1][b"data"])
@@ -201,9 +202,9 @@ class TradingDesk:
         """*price* on the market's tick."""
         return round(round(price / self.market.tick) * self.market.tick, 8)
 
-    async def far_below(self) -> float:
+    async def far_below(self, symbol: str | None = None) -> float:
         """A price at which a buy rests, and stays."""
-        return self.on_tick((await self.book()).bids[0].price * 0.7)
+        return self.on_tick((await self.book(symbol)).bids[0].price * 0.7)
 
     async def marketable(self) -> float:
         """A price at which a buy trades at once."""
@@ -250,10 +251,21 @@ class TradingDesk:
         order = {"endpoint": "user_stream", "action": "disconnect"}
         await self._control("POST", "sessions", {"venue": self.market.venue.exchange, **order})
 
-    async def move_market(self, price: float) -> None:
+    async def move_market(self, price: float, symbol: str | None = None) -> None:
         """Let the market's price go there."""
         target = f"{self.on_tick(price):.8f}".rstrip("0").rstrip(".")
-        await self._control("POST", "price", {"symbol": self.market.symbol, "price": target})
+        symbol = symbol or self.market.symbol
+        await self._control("POST", "price", {"symbol": symbol, "price": target})
+
+    async def reconnected(self) -> None:
+        """Wait until the connector has its streams again, of a simulator that was restarted."""
+
+        async def there() -> bool:
+            sessions = (await self._control("GET", "sessions")).get(self.market.venue.exchange, {})
+            streams = {"market_stream", "user_stream"} <= sessions.keys()
+            return streams and await is_ready(self.health_port)
+
+        await eventually_async(there)
 
     async def place_elsewhere(self, client_order_id: str, price: float) -> None:
         """Place a limit order with the venue's own SDK, past the connector."""

@@ -8,13 +8,19 @@ from typing import NamedTuple, Protocol
 import structlog
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
-from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.errors import (
+    ArchivedError,
+    FeedStoppedError,
+    RejectedError,
+    TransientError,
+)
 from services._connector_kit.orders.account_health import RETRY_REFUSED, AccountHealth
 from services._connector_kit.orders.balance_desk import BalanceDesk
 from services._connector_kit.orders.balances import Balance, PublishedBalances, Snapshot
-from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.bookkeeping import ARCHIVED, LOST, Report, Told, life
 from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ledger import Ledger, Trace
+from services._connector_kit.orders.missing_fills import MissingFills
 from services._connector_kit.orders.ports import Clock
 from services._runtime.supervise import Trouble, full_jitter
 
@@ -26,9 +32,9 @@ AFTER_ERROR = 1.0
 # So long the account stream may take to tell of an accepted order before it is asked for.
 STREAM_TELLS_WITHIN = 1.0
 CATCH_UP_WITHIN = 5.0
-# An order that the venue denies for so long is gone (a testnet that was reset). Until then it may
-# be slow to show it.
-DENIED_FOR = 3600.0
+# An order that the venue denies for so long, whenever it is asked, is lost (a testnet that was
+# reset). Until then it may be slow to show it; and should it show it later, it is published again.
+DENIED_FOR = 600.0
 
 
 class Pushed(NamedTuple):
@@ -119,6 +125,7 @@ class AccountDesk:
         self.balances = BalanceDesk(venue, balances, clock, health, self._listener.balances)
         self._accepted = asyncio.Event()
         self._denied: dict[OrderRef, float] = {}
+        self._fills = MissingFills(ledger, clock, self._look_at)
 
     async def run(self) -> None:
         """Until cancelled; a part that fails, or is refused the key, is tried again."""
@@ -129,6 +136,7 @@ class AccountDesk:
             tasks.create_task(self._keep_comparing())
             tasks.create_task(self.balances.keep_publishing())
             tasks.create_task(self._look_at_accepted())
+            tasks.create_task(self._fills.keep_asking())
 
     async def _keep_listening(self) -> None:
         while True:
@@ -153,7 +161,7 @@ class AccountDesk:
             while True:
                 try:
                     if isinstance(what, Report):
-                        await self._ledger.tell(what)
+                        await self._fills.publish(what)
                     else:
                         await self.balances.pushed(*what)
                 except TransientError as e:
@@ -218,10 +226,12 @@ class AccountDesk:
         mark = await self._ledger.mark()
         traded, next_mark = await self._venue.traded_since(mark)
         for order, report in open_now.items():
+            self._denied.pop(order, None)
             known = told.get(order)
-            if known is None or known.filled < report.filled:
+            if known is None or _differs(known, report):
                 ask.append(order)
         ask += [order for order in told if order not in open_now]
+        ask += await self._ledger.fills_missing()
         news = [trace.order for trace in await self._ledger.untold(traded)]
         seen = {order: await self._look_at(order) for order in dict.fromkeys(ask + news)}
         if all(seen[order] for order in news):
@@ -240,13 +250,24 @@ class AccountDesk:
             report = await self._venue.report(
                 order.symbol, order_id=order.order_id, client_order_id=None
             )
+        except ArchivedError as e:
+            log.warning("order_archived", **order._asdict(), error=str(e))
+            await self._ledger.end(order, ARCHIVED, self._venue.milliseconds())
         except RejectedError as e:
             now = self._clock.monotonic()
             if now - self._denied.setdefault(order, now) < DENIED_FOR:
                 return False
-            log.warning("order_vanished", **order._asdict(), error=str(e))
-            await self._ledger.forget(order)
+            log.warning("order_lost", **order._asdict(), error=str(e))
+            await self._ledger.end(order, LOST, self._venue.milliseconds())
         else:
-            await self._ledger.tell(report)
+            await self._fills.publish(report)
         self._denied.pop(order, None)
         return True
+
+
+def _differs(told: Told, report: Report) -> bool:
+    """True where an open order isn't what was published of it, or its fills aren't all there."""
+    remaining = report.quantity - report.prevented - report.filled
+    changed = report.version >= told.version and remaining != told.remaining
+    another = life(told, report) != "same"
+    return told.filled < report.filled or bool(told.missing) or changed or another

@@ -2,7 +2,8 @@
 
 The venue's events may come late, twice, out of order, or not at all; REST tells the same again.
 Whatever comes in, what goes out is legal: the cumulative filled quantity never falls, a terminal
-status is never followed by another, and each fill is told once.
+status is never followed by another, and each fill is told once. An order's terms may change at the
+venue: they follow the newest version only.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,13 @@ from services._connector_kit.orders.keys import OrderRef
 Status = Literal["open", "partially_filled", "filled", "canceled", "rejected", "expired", "unknown"]
 TERMINAL = frozenset({"filled", "canceled", "rejected", "expired"})
 ZERO = Decimal(0)
+# What the exchange has no word for: it hasn't got the order any more, and doesn't say why.
+LOST = "LOST"
+# It says that the order ended without a fill, so long ago that it keeps no more of it.
+ARCHIVED = "ARCHIVED"
+# An order of another life of the venue was created after all that is known of the earlier one; a
+# venue's own times of one order may differ by a moment.
+LIVES_APART_MS = 1000
 
 
 class Fill(NamedTuple):
@@ -38,7 +46,9 @@ class Report(NamedTuple):
     There are two kinds of venue. One gives every fill an id and a fee of its own: `fee` is None,
     and `fills` are those that came with this report, some or all. The other gives fills neither:
     `fee` is the order's by asset, and the cumulative amounts alone tell what is new.
-    `quantity` is 0 where the venue doesn't say what was asked for.
+    `quantity` is 0 where the venue doesn't say what was asked for; `prevented` (cumulative) is what
+    the venue took off it to keep the account from trading with itself. `created` is the venue's
+    time of the order, `version` that of its last change: milliseconds, 0 where it gives none.
     """
 
     order_id: str
@@ -53,6 +63,10 @@ class Report(NamedTuple):
     fills: tuple[Fill, ...] = ()
     fee: Mapping[str, Decimal] | None = None
     venue_status: str | None = None
+    price: Decimal = ZERO
+    prevented: Decimal = ZERO
+    created: int = 0
+    version: int = 0
 
     @property
     def order(self) -> OrderRef:
@@ -66,7 +80,12 @@ class Report(NamedTuple):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What was published of one order. Kept in Redis, so a restart tells nothing twice."""
+    """What was published of one order. Kept in Redis, so a restart tells nothing twice.
+
+    `traded` is the quantity of the fills that were published; None where an earlier release wrote
+    it, which published all it knew of. `lost`: its last status only says that the venue hasn't got
+    it any more.
+    """
 
     client_order_id: str | None
     symbol: str
@@ -76,46 +95,110 @@ class Told(msgspec.Struct, frozen=True):
     quote_filled: Decimal
     fee: dict[str, Decimal]
     trade_ids: frozenset[str] = frozenset()
+    side: Side | None = None
+    price: Decimal = ZERO
+    prevented: Decimal = ZERO
+    created: int = 0
+    version: int = 0
+    traded: Decimal | None = None
+    lost: bool = False
 
     @property
     def closed(self) -> bool:
         """True once a terminal status was told."""
         return self.status in TERMINAL
 
+    @property
+    def remaining(self) -> Decimal:
+        """What isn't filled of it."""
+        return max(ZERO, self.quantity - self.prevented - self.filled)
+
+    @property
+    def missing(self) -> Decimal:
+        """How much of what is filled has no published fill."""
+        return ZERO if self.traded is None else self.filled - self.traded
+
 
 class News(NamedTuple):
-    """What is to be kept, and the event that is to be published."""
+    """What is to be kept, and the event that is to be published, if any."""
 
     told: Told
-    event: OrderStatusUpdateEvent
+    event: OrderStatusUpdateEvent | None
+
+
+Life = Literal["same", "newer", "older"]
+
+
+def life(told: Told | None, report: Report) -> Life:
+    """Whether *report* is of the very order that was *told*.
+
+    A venue that was reset gives its ids to other orders: these were created after whatever is known
+    of the first one.
+    """
+    if told is None or not told.created or not report.created:
+        return "same"
+    if report.created > max(told.created, told.version) + LIVES_APART_MS:
+        return "newer"
+    return "older" if report.created < told.created - LIVES_APART_MS else "same"
 
 
 def news(
-    told: Told | None, report: Report, exchange: str, *, external: bool, again: bool = False
+    told: Told | None,
+    report: Report,
+    exchange: str,
+    *,
+    external: bool,
+    again: bool = False,
+    history: bool = False,
 ) -> News | None:
     """What *report* says beyond what was *told*; None where it says nothing new.
 
-    With *again* there is an event, without fills, where nothing is new.
+    With *again* there is an event, without fills, where nothing is new. *history*: the order ended
+    so long ago that its fills were published before, and are kept only.
     """
     fills = _new_fills(told, report)
     filled = max(report.filled, told.filled if told else ZERO)
-    status = _status(told, report, filled)
-    fee = _fee(dict(told.fee) if told else {}, report, fills)
-    same = told and (filled, status, fee) == (told.filled, told.status, told.fee)
-    if same and not fills and not again:
-        return None
+    newest = told is None or report.version >= told.version
+    terms = _terms(told, report, newest=newest)
     now = Told(
         client_order_id=(told and told.client_order_id) or report.client_order_id,
         symbol=report.symbol,
-        status=status,
-        quantity=report.quantity or (told.quantity if told else ZERO),
+        side=report.side,
+        status=_status(told, report, filled, terms[0], newest=newest),
+        quantity=terms[0],
+        price=terms[1],
+        prevented=max(report.prevented, told.prevented if told else ZERO),
         filled=filled,
         quote_filled=max(report.quote_filled, told.quote_filled if told else ZERO),
-        fee=fee,
+        fee=_fee(dict(told.fee) if told else {}, report, fills),
         trade_ids=(told.trade_ids if told else frozenset())
         | {fill.trade_id for fill in fills if fill.trade_id is not None},
+        created=(told.created if told else 0) or report.created,
+        version=max(report.version, told.version if told else 0),
+        traded=filled if history else _traded(told, report, fills, filled),
+        lost=report.venue_status == LOST and (told is None or told.lost or not told.closed),
     )
-    return News(now, _event(now, report, fills, exchange, external=external))
+    if told and not fills and not again and _shown(now) == _shown(told):
+        return None if now == told else News(now, None)
+    shown = () if history else fills
+    return News(now, _event(now, report, shown, exchange, external=external))
+
+
+def ended(order_id: str, told: Told, word: str, milliseconds: int) -> Report:
+    """The last report of an order of which the venue shows nothing any more: *word* says why."""
+    return Report(
+        order_id=order_id,
+        client_order_id=told.client_order_id,
+        symbol=told.symbol,
+        side=told.side or "buy",  # of fills only, and here are none
+        status="expired",
+        quantity=told.quantity,
+        filled=told.filled,
+        quote_filled=told.quote_filled,
+        milliseconds=milliseconds,
+        venue_status=word,
+        version=told.version,
+    )
 
 
 def _new_fills(told: Told | None, report: Report) -> tuple[Fill, ...]:
@@ -131,16 +214,40 @@ def _new_fills(told: Told | None, report: Report) -> tuple[Fill, ...]:
     return (Fill(None, report.milliseconds, quote / quantity, quantity),)
 
 
-def _status(told: Told | None, report: Report, filled: Decimal) -> Status:
-    if told and told.closed:
+def _traded(told: Told | None, report: Report, fills: tuple[Fill, ...], filled: Decimal) -> Decimal:
+    """The quantity of all fills that were published, together with the new *fills*."""
+    all_of_it = sum((fill.quantity for fill in report.fills), ZERO) == report.filled == filled
+    if report.fee is not None or all_of_it:
+        return filled
+    before = ZERO if told is None else told.filled - told.missing
+    return min(before + sum((fill.quantity for fill in fills), ZERO), filled)
+
+
+def _terms(told: Told | None, report: Report, *, newest: bool) -> tuple[Decimal, Decimal]:
+    """Quantity and price by the newest version; by the other where that doesn't know them."""
+    if told is None:
+        return report.quantity, report.price
+    first, second = (report, told) if newest else (told, report)
+    return first.quantity or second.quantity, first.price or second.price
+
+
+def _status(
+    told: Told | None, report: Report, filled: Decimal, quantity: Decimal, *, newest: bool
+) -> Status:
+    if told and told.closed and not (told.lost and report.venue_status != LOST):
         return told.status
     if report.status in TERMINAL:
         return report.status
-    if filled >= report.quantity > 0:
+    if filled >= quantity > 0:
         return "filled"
-    if report.status == "unknown":
+    if (report if newest or told is None else told).status == "unknown":
         return "unknown"
     return "partially_filled" if filled else "open"
+
+
+def _shown(told: Told) -> tuple[object, ...]:
+    """What an event says of it, but for the fills."""
+    return told.filled, told.status, told.fee, told.remaining
 
 
 def _fee(known: dict[str, Decimal], report: Report, fills: tuple[Fill, ...]) -> dict[str, Decimal]:
@@ -163,7 +270,7 @@ def _event(
         symbol=now.symbol,
         status=now.status,
         filled_quantity=float(now.filled),
-        remaining_quantity=float(max(ZERO, now.quantity - now.filled)),
+        remaining_quantity=float(now.remaining),
         average_price=float(now.quote_filled / now.filled) if now.quote_filled else None,
         trades=[
             Trade(
@@ -183,6 +290,7 @@ def _event(
         exchange=exchange,
         venue_status=report.venue_status,
         external=external,
+        fills_complete=False if now.missing else None,
     )
 
 

@@ -58,6 +58,11 @@ def open_key(connector: str) -> str:
     return state_key(connector, "open_orders")
 
 
+def fills_missing_key(connector: str) -> str:
+    """A sorted set: the orders that ended with fewer published fills than filled, since when."""
+    return state_key(connector, "fills_missing")
+
+
 def unanswered_key(connector: str) -> str:
     """A sorted set: the client order ids that were claimed and not answered yet, and since when."""
     return state_key(connector, "unanswered")

@@ -1,45 +1,59 @@
 """What was published of orders, and publishing what is new: each once."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 from redis.asyncio import Redis
 
+from common_models import OrderStatusUpdateEvent
 from common_models.stream_names import EventStream
-from services._connector_kit.orders.bookkeeping import News, Report, Told, news
+from services._connector_kit.orders.bookkeeping import (
+    LIVES_APART_MS,
+    LOST,
+    News,
+    Report,
+    Told,
+    ended,
+    life,
+    news,
+)
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.keys import (
-    KEEP_CLOSED,
     OrderRef,
     accepted_key,
+    fills_missing_key,
     first_told_key,
     open_key,
-    order_key,
     told_as_key,
     told_key,
     trades_mark_key,
 )
-from services._connector_kit.orders.record import load
+from services._connector_kit.orders.order_state import Accepted, OrderState, read_told, told_keys
+from services._connector_kit.orders.record import Record
 from services._runtime.failpoints import reach
 from services._runtime.redis_transaction import Change, reading, transact
 
+log = structlog.get_logger()
 
-class Accepted(msgspec.Struct, frozen=True):
-    """An order of ours that the venue took, and of which nothing was told yet."""
-
-    symbol: str
-    client_order_id: str
+# So long the fills of an order that has ended are asked for, in seconds.
+ASK_FOR_FILLS = 24 * 3600
 
 
 class Trace(NamedTuple):
-    """A sign that an order traded: a trade's id, or where there is none how much is filled."""
+    """A sign that an order traded: a trade's id, or where there is none how much is filled.
+
+    `milliseconds` is the trade's time, 0 where it isn't known.
+    """
 
     symbol: str
     order_id: str
     trade_id: str | None
     filled: Decimal
+    milliseconds: int = 0
 
     @property
     def order(self) -> OrderRef:
@@ -49,8 +63,23 @@ class Trace(NamedTuple):
     def in_(self, told: Told) -> bool:
         """True where what was told has it already."""
         if self.trade_id is not None:
-            return self.trade_id in told.trade_ids
+            # A trade after all that is known of the order is another one, of another life.
+            same_life = not told.version or self.milliseconds <= told.version + LIVES_APART_MS
+            return self.trade_id in told.trade_ids and same_life
         return told.closed and told.filled >= self.filled
+
+
+@dataclass(slots=True)
+class _Done:
+    """What one transaction did: what it published, whether it held it back.
+
+    `lives`: when the two orders were created to which the venue gave the same id, one after the
+    other.
+    """
+
+    published: list[tuple[Told, OrderStatusUpdateEvent, Report]] = field(default_factory=list)
+    held: bool = False
+    lives: tuple[int, int] | None = None
 
 
 class Ledger:
@@ -77,6 +106,8 @@ class Ledger:
         self._open = open_key(connector)
         self._mark = trades_mark_key(connector)
         self._accepted = accepted_key(connector)
+        self._fills_missing = fills_missing_key(connector)
+        self._life_began = 0  # the venue's, as far as was noticed
 
     async def tell(self, report: Report, *, again: bool = False) -> bool:
         """Publish what *report* says beyond what was told; True where there was something.
@@ -86,74 +117,120 @@ class Ledger:
         Raises:
             TransientError: Redis is in trouble; telling again is safe.
         """
-        order = OrderRef(report.symbol, report.order_id)
-        keys = self._told_keys(order)
+        return bool((await self._tell(report, again=again)).published)
 
-        async def decide(change: Change) -> News | None:
-            told = _read_told(order, *change.found[0])
-            known, ours = await self._known(change, told, report)
-            if change.found[1][0] is not None:
-                change.write("HDEL", self._accepted, str(order))
-            if _read_accepted(order, change.found[1][1]) is not None:
-                change.write("HDEL", self._accepted, order.order_id)
-            found = news(told, known, self._exchange, external=not ours, again=again)
-            if found is not None:
-                self._publish(change, self._statuses, found.event.model_dump_json())
-                self._keep(change, order, found.told)
-            return found
+    async def tell_whole(self, report: Report) -> bool:
+        """The same, but publish nothing where more fills are missing than was said before.
 
-        reads = [
-            ("MGET", *keys),
-            ("HMGET", self._accepted, str(order), order.order_id),
-            ("GET", order_key(self._connector, report.client_order_id or "")),
-        ]
-        reach("before_tell")
-        found = await transact(self._redis, keys, reads, decide)
-        reach("after_tell")
-        if found is None:
-            return False
-        # Luno gives a fill no time, and an order one only when it is made and when it closes.
-        timed = bool(report.fills) or report.closed
-        self._counts.told(found.event, closed=found.told.closed, timed=timed)
-        return True
-
-    def _keep(self, change: Change, order: OrderRef, told: Told) -> None:
-        """Remember what was told, and that its client order id is an order's."""
-        key, first_key = self._told_keys(order)
-        life = ("EX", KEEP_CLOSED) if told.closed else ()
-        change.write("SET", key, msgspec.json.encode(told), *life)
-        change.write("SREM" if told.closed else "SADD", self._open, str(order))
-        if _read_told(order, change.found[0][1]) is not None:
-            change.write("PEXPIRE", first_key, 0)
-            change.write("SREM", self._open, order.order_id)
-        if told.client_order_id is not None:
-            told_as = told_as_key(self._connector, told.client_order_id)
-            change.write("SET", told_as, str(order), "EX", KEEP_CLOSED)
-
-    async def _known(
-        self, change: Change, told: Told | None, report: Report
-    ) -> tuple[Report, bool]:
-        """*report* with what our own records add to it, and whether the order is ours.
-
-        Binance gives a cancelled order the client id of the cancel, Luno doesn't say how much a
-        market order asked for.
+        False: they are.
         """
-        _, noted, data = change.found
-        accepted = _read_accepted(report.order, *noted)
-        client_order_id = (
-            (told and told.client_order_id)
-            or (accepted and accepted.client_order_id)
-            or report.client_order_id
-        )
-        if client_order_id != report.client_order_id:
-            report = report._replace(client_order_id=client_order_id)
-            data = await change.ask("GET", order_key(self._connector, client_order_id or ""))
-        if data is None:
-            return report, False
-        sent = load(data).sent_quantity
-        if not report.quantity and sent is not None:
-            report = report._replace(quantity=Decimal(sent))
-        return report, True
+        return not (await self._tell(report, whole=True)).held
+
+    async def _tell(self, report: Report, *, again: bool = False, whole: bool = False) -> _Done:
+        order = report.order
+
+        async def decide(change: Change) -> _Done:
+            done = _Done()
+            state = OrderState(self._connector, order, report.client_order_id, change)
+            which = life(state.told, report)
+            if which == "older":
+                return done
+            if which == "newer":
+                await self._begin_anew(change, done, state, report)
+            known, record = await state.complete(report)
+            told = state.told
+            found = news(
+                told,
+                known,
+                self._exchange,
+                external=record is None,
+                again=again,
+                history=state.is_history(known, record),
+            )
+            if found and whole and found.told.missing > (told.missing if told else 0):
+                done.held = True
+                return done
+            state.nothing_to_ask()
+            self._write(change, done, state, found, record, report)
+            return done
+
+        return await self._transact(order, report.client_order_id, decide)
+
+    async def _begin_anew(
+        self, change: Change, done: _Done, state: OrderState, report: Report
+    ) -> None:
+        """The venue gave the order's id to another order: the first one is gone."""
+        told = state.told
+        if told is None:
+            return
+        done.lives = told.created, report.created
+        if not told.closed:
+            last = ended(report.order_id, told, LOST, report.milliseconds)
+            record = await state.record(told.client_order_id)
+            found = news(told, last, self._exchange, external=record is None)
+            self._write(change, done, state, found, record, last)
+        state.begin_anew()
+
+    async def end(self, order: OrderRef, word: str, milliseconds: int) -> None:
+        """The venue shows nothing of it any more: publish its last status, and ask no more.
+
+        *word* is `LOST` or `ARCHIVED`; *milliseconds* the venue's time.
+
+        Raises:
+            TransientError: Redis is in trouble; ending it again is safe.
+        """
+
+        async def decide(change: Change) -> _Done:
+            done, state = _Done(), OrderState(self._connector, order, None, change)
+            known = state.told or state.accepted
+            record = await state.record(known.client_order_id if known else None)
+            state.nothing_to_ask()
+            state.not_open()
+            told = state.told or (_placed(record) if record else None)
+            if told is not None and not told.closed:
+                last = ended(order.order_id, told, word, milliseconds)
+                found = news(told, last, self._exchange, external=record is None)
+                self._write(change, done, state, found, record, last)
+            return done
+
+        await self._transact(order, None, decide)
+
+    async def _transact(
+        self,
+        order: OrderRef,
+        client_order_id: str | None,
+        decide: Callable[[Change], Awaitable[_Done]],
+    ) -> _Done:
+        keys = told_keys(self._connector, order)
+        reads = OrderState.reads(self._connector, order, client_order_id)
+        reach("before_tell")
+        done = await transact(self._redis, keys, reads, decide)
+        reach("after_tell")
+        if done.lives is not None and done.lives[0] >= self._life_began:
+            self._life_began = done.lives[1]  # those after it began anew together with it
+            log.warning("venue_ids_restarted", **order._asdict())
+        for now, event, report in done.published:
+            # Luno gives a fill no time, and an order one only when it is made and when it closes.
+            timed = bool(report.fills) or report.closed
+            self._counts.told(event, closed=now.closed, timed=timed)
+        return done
+
+    def _write(
+        self,
+        change: Change,
+        done: _Done,
+        state: OrderState,
+        found: News | None,
+        record: Record | None,
+        report: Report,
+    ) -> None:
+        """Publish the event, and keep what was published."""
+        if found is None:
+            return
+        if found.event is not None:
+            self._publish(change, self._statuses, found.event.model_dump_json())
+            done.published.append((found.told, found.event, report))
+        state.keep(found.told, record)
 
     async def open_orders(self) -> list[tuple[str, Told]]:
         """The orders that were told as open, by exchange order id."""
@@ -178,7 +255,7 @@ class Ledger:
 
     async def published(self, order: OrderRef) -> Told | None:
         """What was published of an order; None where nothing was."""
-        return _read_told(order, *await reading(self._redis.mget(self._told_keys(order))))
+        return read_told(order, *await reading(self._redis.mget(told_keys(self._connector, order))))
 
     async def published_as(self, symbol: str, client_order_id: str) -> OrderRef | None:
         """The order that was published last with that symbol and client order id."""
@@ -188,19 +265,22 @@ class Ledger:
         told = await self.published(order) if found and order.symbol == symbol else None
         return order if told and told.client_order_id == client_order_id else None
 
-    async def forget(self, order: OrderRef) -> None:
-        """The venue has no such order (a testnet that was reset): stop asking for it."""
-        await reading(self._redis.srem(self._open, str(order), order.order_id))
-        await reading(self._redis.hdel(self._accepted, str(order), order.order_id))
+    async def fills_missing(self) -> list[OrderRef]:
+        """The orders that ended with fewer published fills than filled; for a day."""
+        seconds, _ = await reading(self._redis.time())
+        oldest = (seconds - ASK_FOR_FILLS) * 1000
+        await reading(self._redis.zremrangebyscore(self._fills_missing, "-inf", f"({oldest}"))
+        found = await reading(self._redis.zrange(self._fills_missing, 0, -1))
+        return [order for text in found if (order := OrderRef.parse(text.decode()))]
 
     async def untold(self, traces: Sequence[Trace]) -> list[Trace]:
         """Those of *traces* that nothing was told of yet."""
         if not traces:
             return []
-        keys = [key for trace in traces for key in self._told_keys(trace.order)]
+        keys = [key for trace in traces for key in told_keys(self._connector, trace.order)]
         found = await reading(self._redis.mget(keys))
         told = [
-            _read_told(trace.order, *both)
+            read_told(trace.order, *both)
             for trace, both in zip(traces, zip(found[::2], found[1::2], strict=True), strict=True)
         ]
         return [
@@ -218,13 +298,6 @@ class Ledger:
         """The account's trades were compared up to there."""
         await reading(self._redis.set(self._mark, mark))
 
-    def _told_keys(self, order: OrderRef) -> list[str]:
-        """Where what was told of it is kept, and where the first release kept it."""
-        return [
-            told_key(self._connector, order),
-            first_told_key(self._connector, order.order_id),
-        ]
-
     def _key_of(self, text: str) -> str:
         """Where what was told is kept of an order as the set of open orders names it."""
         order = OrderRef.parse(text)
@@ -236,18 +309,16 @@ class Ledger:
         change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
 
 
+def _placed(record: Record) -> Told:
+    """An order of which only its command is known."""
+    order = record.order
+    quantity = Decimal(record.sent_quantity or str(order.quantity))
+    zero = Decimal(0)
+    return Told(
+        record.client_order_id, order.symbol, "open", quantity, zero, zero, {}, side=order.side
+    )
+
+
 def _order_id(text: str) -> str:
     """The order id in an order's text, which the first release wrote without the symbol."""
     return text.rpartition(" ")[2]
-
-
-def _read_told(order: OrderRef, *kept: bytes | None) -> Told | None:
-    """The first of *kept* that is of *order*: the first release kept one for all symbols."""
-    found = (msgspec.json.decode(data, type=Told) for data in kept if data is not None)
-    return next((told for told in found if told.symbol == order.symbol), None)
-
-
-def _read_accepted(order: OrderRef, *noted: bytes | None) -> Accepted | None:
-    """The same of what was noted when it was accepted."""
-    found = (msgspec.json.decode(data, type=Accepted) for data in noted if data is not None)
-    return next((accepted for accepted in found if accepted.symbol == order.symbol), None)

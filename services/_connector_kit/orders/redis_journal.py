@@ -24,7 +24,7 @@ from services._connector_kit.orders.keys import (
     told_key,
     unanswered_key,
 )
-from services._connector_kit.orders.ledger import Accepted
+from services._connector_kit.orders.order_state import Accepted
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import Record, dump, load
 from services._runtime.redis_transaction import Change, reading, transact
@@ -207,8 +207,11 @@ class RedisJournal:
             order.order_id if order else text,
             client_order_id,
             f"{told.filled:f}",
-            told.symbol,
+            symbol=told.symbol,
+            side=told.side,
             quantity=f"{told.quantity:f}" if told.quantity else None,
+            price=f"{told.price:f}" if told.price else None,
+            created=told.created,
         )
 
     async def provisional(self) -> Sequence[Record]:
@@ -238,6 +241,8 @@ class RedisJournal:
         published: while the order is open the record has no expiry, and the ledger sets it.
         """
         told = None if published is None else msgspec.json.decode(published, type=Told)
+        if told is not None and told.client_order_id != record.client_order_id:
+            told = None  # the venue gave its order id to another order since
         is_over = order is None or (told is not None and told.closed)
         life = ("EX", KEEP_CLOSED) if is_over else ()
         change.write("SET", self._key(record.client_order_id), dump(record), *life)

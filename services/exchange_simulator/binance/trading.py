@@ -230,10 +230,12 @@ def my_trades(desk: Desk, query: Query) -> Answer:
     query.done()
     if first is not None and (start or end < 2**63):
         raise errors.bad_combination()
+    now = desk.venue.clock()
     found = [
         (fill.trade_id, order, fill)
         for order in _visible(desk, iter(desk.account.orders.values()))
         if order.asked.symbol == symbol and order_id in (None, order.order_id)
+        if order.fills_hidden_until_ms <= now
         for fill in order.fills
         if fill.trade_id >= (first or 0) and start <= fill.time_ms <= end
     ]

@@ -92,8 +92,8 @@ class Session:
 
         def execute() -> bytes:
             frame = answer()
-            if fault.invisible_ms and client_id:
-                self._gate.hide("binance", client_id, fault.invisible_ms)
+            if client_id:
+                self._gate.hide(fault, client_id)
             return frame
 
         def execute_and_say() -> None:

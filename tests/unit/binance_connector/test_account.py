@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import (
+    ArchivedError,
     FeedStoppedError,
     RateLimitedError,
     RejectedError,
@@ -30,7 +31,7 @@ from tests.support.account_venue import LoopClock
 from tests.support.limits import venue_limits
 from tests.support.listings import listing
 from tests.support.virtual_time import run_virtually
-from tests.unit.binance_connector.test_translate_orders import NEW, QUERIED, TRADE
+from tests.unit.binance_connector.test_translate_orders import MY_TRADE, NEW, QUERIED, TRADE
 
 SETTINGS = BinanceSettings.model_construct(
     binance_api_key=SecretStr("key"), binance_api_secret=SecretStr("secret")
@@ -172,6 +173,11 @@ def test_a_refused_subscription_is_sorted(code: int | None, error: type[Exceptio
         Stream().says(msgspec.json.encode(frame))
 
 
+def trade(number: int, order_id: int, quantity: str = "1") -> dict[str, Any]:
+    """A trade of the account."""
+    return {**MY_TRADE, "id": number, "orderId": order_id, "qty": quantity}
+
+
 class Counted:
     """Binance for the comparison: it answers from *trades*, and counts what that costs."""
 
@@ -185,6 +191,7 @@ class Counted:
         self.orders: list[dict[str, Any]] = []
         self.unlisted: set[str] = set()
         self.canceled: list[dict[str, Any]] = []
+        self.refusal: Exception | None = None
 
     async def call(
         self,
@@ -212,17 +219,31 @@ class Counted:
         rows = [r for r in self.orders if r["symbol"] == symbol]
         return [r for r in rows if r["time"] >= startTime and r["orderId"] >= orderId][:limit]
 
-    async def get_my_trades(self, symbol: str, limit: int, fromId: int = 0) -> list[Any]:  # noqa: N803
-        """Those from an id on."""
+    async def get_my_trades(
+        self,
+        symbol: str,
+        limit: int,
+        fromId: int | None = None,  # noqa: N803
+        orderId: int | None = None,  # noqa: N803
+    ) -> list[Any]:
+        """Those from an id on, or the newest. Oldest first."""
         self._check(symbol)
-        return [t for t in self.trades.get(symbol, []) if t["id"] >= fromId][:limit]
+        rows = [t for t in self.trades.get(symbol, []) if orderId in (None, t["orderId"])]
+        if fromId is None:
+            return rows[-limit:]
+        return [t for t in rows if t["id"] >= fromId][:limit]
 
     def _check(self, symbol: str | None) -> None:
         if symbol in self.unlisted:
             raise RejectedError("Invalid symbol.", code="-1121")
 
     async def get_order(self, symbol: str, orderId: int) -> dict[str, Any]:  # noqa: N803
-        """An order without fills."""
+        """An order, without fills where it isn't one of `orders`."""
+        if self.refusal is not None:
+            raise self.refusal
+        for row in self.orders:
+            if row["orderId"] == orderId:
+                return row
         return {**QUERIED, "symbol": symbol, "orderId": orderId, "executedQty": "0.0"}
 
     async def cancel_order(self, **params: Any) -> dict[str, Any]:
@@ -276,7 +297,7 @@ def test_comparisons_stay_within_half_of_binances_weight(symbols: int) -> None:
     async def compare() -> None:
         account = binance.account(symbols)
         _, mark = await account.traded_since(None)
-        binance.trades = {f"A{n}BTC": [{"id": 7, "orderId": n}] for n in range(symbols)}
+        binance.trades = {f"A{n}BTC": [trade(7, n)] for n in range(symbols)}
         found = []
         for _ in range(rounds):
             await asyncio.sleep(30)
@@ -298,7 +319,7 @@ def test_few_symbols_are_all_looked_at_in_each_comparison() -> None:
         _, mark = await account.traded_since(None)
         for n in range(1, 5):
             await asyncio.sleep(30)
-            binance.trades = {f"A{i}BTC": [{"id": n, "orderId": i}] for i in range(30)}
+            binance.trades = {f"A{i}BTC": [trade(n, i)] for i in range(30)}
             traces, mark = await account.traded_since(mark)
             assert len(traces) == 30
 
@@ -389,7 +410,7 @@ async def test_a_symbol_that_binance_lists_no_longer_stops_no_comparison() -> No
     account = binance.account(3)
     assert [report.symbol for report in await account.open_orders()] == ["A0/BTC"]
     _, mark = await account.traded_since(None)
-    binance.trades = {f"A{n}BTC": [{"id": 7, "orderId": n}] for n in range(3)}
+    binance.trades = {f"A{n}BTC": [trade(7, n)] for n in range(3)}
     traces, _ = await account.traded_since(mark)
     assert [trace.symbol for trace in traces] == ["A0/BTC", "A2/BTC"]
 
@@ -436,3 +457,68 @@ async def test_an_order_that_is_cancelled_keeps_its_client_id(
     ids = {"order_id": None, "client_order_id": None}
     await account.cancel("A0/BTC", **{**ids, **named})
     assert binance.canceled == [{"symbol": "A0BTC", **sent}]
+
+
+async def test_trades_that_begin_anew_are_looked_at_from_the_first_on() -> None:
+    """On a testnet that was reset; asked about once a connection, and only where nothing is new."""
+    binance = Counted()
+    account = binance.account(1)
+    binance.trades = {"A0BTC": [trade(5000, 1)]}
+    _, mark = await account.traded_since(None)
+    assert await account.traded_since(mark) == ([], mark)
+    asked = len(binance.spent)
+    assert await account.traded_since(mark) == ([], mark)
+    assert len(binance.spent) == asked + 1
+    binance.trades = {"A0BTC": [trade(10, 1), trade(11, 2)]}
+    assert await account.traded_since(mark) == ([], mark)  # not yet: it is the same connection
+    again = binance.account(1)
+    traces, mark = await again.traded_since(mark)
+    assert [(t.trade_id, t.order_id, t.milliseconds) for t in traces] == [
+        ("10", "1", MY_TRADE["time"]),
+        ("11", "2", MY_TRADE["time"]),
+    ]
+    assert json.loads(mark) == {"A0BTC": 11}
+    assert await again.traded_since(mark) == ([], mark)
+
+
+async def test_an_account_without_any_trade_begins_anew_too() -> None:
+    """The mark falls to nothing, so that the first trade is found."""
+    binance = Counted()
+    account = binance.account(1)
+    assert await account.traded_since('{"A0BTC": 5000}') == ([], '{"A0BTC":0}')
+    binance.trades = {"A0BTC": [trade(10, 1)]}
+    traces, _ = await account.traded_since('{"A0BTC":0}')
+    assert [t.trade_id for t in traces] == ["10"]
+
+
+async def test_all_fills_of_an_order_are_fetched_however_many() -> None:
+    """A thousand a page; what filled since the order was read is left to the next report."""
+    binance = Counted()
+    order = {**QUERIED, "symbol": "ETHBTC", "orderId": 28, "executedQty": "2500"}
+    binance.orders = [order]
+    binance.trades = {"ETHBTC": [trade(n, 28 + n % 2) for n in range(2 * 2503)]}
+    rest = binance.rest(ETH)
+    report = await rest.report(ETH, order_id="28", client_order_id=None)
+    assert [f.trade_id for f in report.fills] == [str(2 * n) for n in range(2500)]
+    assert [weight for _, weight in binance.spent] == [4, 5, 5, 5]
+
+
+async def test_fewer_fills_than_executed_are_reported_as_they_are() -> None:
+    """The venue shows them later."""
+    binance = Counted()
+    binance.orders = [{**QUERIED, "symbol": "ETHBTC", "orderId": 28, "executedQty": "3"}]
+    binance.trades = {"ETHBTC": [trade(2, 28), trade(1, 28)]}
+    report = await binance.rest(ETH).report(ETH, order_id="28", client_order_id=None)
+    assert [f.trade_id for f in report.fills] == ["1", "2"]
+
+
+@pytest.mark.parametrize(("code", "error"), [("-2026", ArchivedError), ("-2013", RejectedError)])
+async def test_an_archived_order_is_another_no_than_an_unknown_one(
+    code: str, error: type[Exception]
+) -> None:
+    """It ended without a fill; of the other nothing is known."""
+    binance = Counted()
+    binance.refusal = RejectedError("no", code=code)
+    with pytest.raises(error) as found:
+        await binance.rest(ETH).report(ETH, order_id="28", client_order_id=None)
+    assert type(found.value) is error

@@ -205,3 +205,31 @@ def test_requests_are_signed_as_the_documentation_shows() -> None:
     text = signed(params, secret)
     assert text.endswith(f"&signature={wanted}")
     assert signature(text.partition("&signature=")[0], secret) == wanted
+
+
+def test_an_amended_order_is_known_by_its_first_client_id() -> None:
+    """Binance gives it a new one; the quantity is the new one."""
+    made, changed = 1_499_405_658_657, 1_499_405_658_666
+    amended = {**NEW, "x": "REPLACED", "q": "5.0", "c": "new", "C": "first", "T": changed}
+    found = translate_orders.execution_report({**amended, "O": made}, "ETH/BTC")
+    assert (found.client_order_id, found.quantity, found.status) == ("first", Decimal(5), "open")
+    assert (found.created, found.version) == (made, changed)
+
+
+def test_what_self_trade_prevention_took_off_is_no_longer_to_be_filled() -> None:
+    """By the stream and by REST; the quantity asked for stays."""
+    prevented = {**NEW, "x": "TRADE_PREVENTION", "A": "0.5", "B": "0.2", "V": "DECREMENT"}
+    found = translate_orders.execution_report(prevented, "ETH/BTC")
+    assert (found.quantity, found.prevented) == (Decimal(1), Decimal("0.5"))
+    row = {**QUERIED, "preventedQuantity": "0.3"}
+    assert translate_orders.order_report(row, "LTC/BTC").prevented == Decimal("0.3")
+
+
+def test_a_report_says_when_the_order_was_made_and_changed() -> None:
+    """By REST as by the stream; and for what price."""
+    found = translate_orders.order_report(QUERIED, "LTC/BTC")
+    assert (found.created, found.version, found.price) == (
+        QUERIED["time"],
+        QUERIED["updateTime"],
+        Decimal("0.1"),
+    )

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from common_models import OrderStatusUpdateEvent
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import accepted
-from services._connector_kit.orders.bookkeeping import Fill, Report, Status
+from services._connector_kit.orders.bookkeeping import LOST, Fill, Report, Status
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.keys import OrderRef, order_key
 from services._connector_kit.orders.ledger import Ledger, Trace
@@ -21,10 +22,12 @@ from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.fault_proxy import FaultProxy
 from tests.support.metrics import numbers
-from tests.support.orders import record
+from tests.support.orders import command, record
 
 NAME = "luno_connector"
 NOW = 1_700_000_000_000
+# The record of the order that `report` shows.
+ASKED = record(command(symbol="XBT/ZAR", quantity=10))
 
 
 @pytest.fixture
@@ -154,7 +157,7 @@ async def test_a_run_that_follows_knows_which_orders_are_open(ledger: Ledger, re
 
 async def test_an_order_of_ours_is_not_external(ledger: Ledger, redis: Redis) -> None:
     """Also under the client id that a cancel gave it; one placed elsewhere is."""
-    await redis.set(order_key(NAME, "order-1"), dump(record()))
+    await redis.set(order_key(NAME, "order-1"), dump(ASKED))
     await ledger.tell(report())
     await ledger.tell(report(status="canceled", client_order_id="of the cancel"))
     await ledger.tell(report(client_order_id="elsewhere")._replace(order_id="8"))
@@ -187,7 +190,7 @@ async def test_our_record_says_how_much_a_market_order_asked_for(
     ledger: Ledger, redis: Redis
 ) -> None:
     """Where the venue doesn't."""
-    await redis.set(order_key(NAME, "order-1"), dump(record(sent_quantity="4")))
+    await redis.set(order_key(NAME, "order-1"), dump(record(command(symbol="XBT/ZAR", quantity=4))))
     await ledger.tell(report(filled=1, quantity=Decimal(0)))
     await ledger.tell(report(filled=4, quantity=Decimal(0)))
     assert [(e.status, e.remaining_quantity) for e in await statuses(redis)] == [
@@ -201,6 +204,7 @@ async def test_equal_order_ids_on_two_symbols_are_two_orders(redis: Redis) -> No
     counts = OrderCounts()
     ledger = Ledger(redis, NAME, "luno", 1000, counts)
     other: dict[str, Any] = {"symbol": "ETH/ZAR", "client_order_id": "eth"}
+    await ledger.tell(report())
     await ledger.tell(report(filled=10, status="filled"))
     await ledger.tell(report(**other))
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("ETH/ZAR", "7")]
@@ -209,12 +213,13 @@ async def test_equal_order_ids_on_two_symbols_are_two_orders(redis: Redis) -> No
     assert await ledger.untold(traces) == traces[1:]
     await ledger.tell(report(filled=1, **other))
     assert await ledger.untold(traces) == []
-    await ledger.forget(OrderRef("XBT/ZAR", "7"))
+    await ledger.end(OrderRef("XBT/ZAR", "7"), LOST, NOW)
     assert len(await ledger.open_orders()) == 1
     assert [
         (e.symbol, e.client_order_id, e.status, e.filled_quantity, len(e.trades or ()))
         for e in await statuses(redis)
     ] == [
+        ("XBT/ZAR", "order-1", "open", 0.0, 0),
         ("XBT/ZAR", "order-1", "filled", 10.0, 10),
         ("ETH/ZAR", "eth", "open", 0.0, 0),
         ("ETH/ZAR", "eth", "partially_filled", 1.0, 1),
@@ -235,9 +240,9 @@ async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Re
     await redis.sadd(f"{NAME}:state:open_orders", "7")
     journal, counts = RedisJournal(redis, NAME, 10), OrderCounts()
     ledger = Ledger(redis, NAME, "luno", 1000, counts)
-    assert await journal.told("order-1") == VenueOrder(
-        "7", "order-1", "2", "XBT/ZAR", quantity="10"
-    )
+    found = await journal.told("order-1")
+    assert found is not None
+    assert (found.symbol, found.order_id, found.filled_quantity) == ("XBT/ZAR", "7", "2")
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("XBT/ZAR", "7")]
     assert numbers(counts.metrics())["orders_open", "XBT/ZAR"] == 1
     assert await ledger.untold([Trace("XBT/ZAR", "7", "1", Decimal(2))]) == []
@@ -255,9 +260,9 @@ async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Re
     ]
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("ETH/ZAR", "7")]
     assert await redis.exists(f"{NAME}:state:told:7") == 0
-    assert await journal.told("order-1") == VenueOrder(
-        "7", "order-1", "3", "XBT/ZAR", quantity="10"
-    )
+    found = await journal.told("order-1")
+    assert found is not None
+    assert (found.symbol, found.order_id, found.filled_quantity) == ("XBT/ZAR", "7", "3")
 
 
 async def test_a_closed_order_of_the_first_release_is_not_published_again(redis: Redis) -> None:
@@ -283,10 +288,182 @@ async def test_what_the_first_release_accepted_keeps_its_client_order_id(redis: 
     assert await ledger.accepted() == set()
 
 
+def number(*fills: int) -> tuple[Fill, ...]:
+    """Fills of 1 with these ids."""
+    return tuple(Fill(str(i), NOW, Decimal(100), Decimal(1), "ZAR", Decimal("0.1")) for i in fills)
+
+
+async def test_an_id_of_another_life_is_another_order(redis: Redis) -> None:
+    """The open one of the life before has ended; the new one has its own client id and fills."""
+    ledger, journal = Ledger(redis, NAME, "luno", 1000), RedisJournal(redis, NAME, 10)
+    first: dict[str, Any] = {"created": NOW, "version": NOW, "client_order_id": "a"}
+    second: dict[str, Any] = {"client_order_id": "b", "created": NOW + 9000, "version": NOW + 9000}
+    with capture_logs() as logs:
+        for order_id in ("7", "8"):
+            await ledger.tell(report(filled=2, order_id=order_id, **first))
+            await ledger.tell(report(filled=1, order_id=order_id, **second))
+            await ledger.tell(report(filled=3, order_id=order_id, **first))  # late, of the first
+    assert [
+        (e.client_order_id, e.status, e.venue_status, e.filled_quantity, len(e.trades or ()))
+        for e in await statuses(redis)
+    ] == [
+        ("a", "partially_filled", None, 2.0, 2),
+        ("a", "expired", "LOST", 2.0, 0),
+        ("b", "partially_filled", None, 1.0, 1),
+    ] * 2
+    assert [entry["event"] for entry in logs] == ["venue_ids_restarted"]
+    assert {(i, t.client_order_id) for i, t in await ledger.open_orders()} == {
+        ("7", "b"),
+        ("8", "b"),
+    }
+    assert await journal.told("a") is None
+    found = await journal.told("b")
+    assert found is not None
+    assert (found.order_id, found.created, found.side) == ("8", NOW + 9000, "buy")
+
+
+async def test_a_closed_order_of_the_life_before_is_put_aside(redis: Redis) -> None:
+    """Its last status was published; the next restart of ids is logged again."""
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    lives = [{"created": NOW + n * 9000, "version": NOW + n * 9000} for n in range(3)]
+    with capture_logs() as logs:
+        for n, life in enumerate(lives):
+            one: dict[str, Any] = {"client_order_id": f"client-{n}", **life}
+            await ledger.tell(report(filled=1, **one))
+            await ledger.tell(report(filled=1, status="canceled", **one))
+    assert [(e.client_order_id, e.status) for e in await statuses(redis)] == [
+        (f"client-{n}", status) for n in range(3) for status in ("partially_filled", "canceled")
+    ]
+    assert [entry["event"] for entry in logs] == ["venue_ids_restarted"] * 2
+
+
+async def test_a_trade_of_another_life_is_news(redis: Redis) -> None:
+    """Though its id and its order's were published before."""
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    await ledger.tell(report(filled=1, created=NOW, version=NOW))
+    traces = [Trace("XBT/ZAR", "7", "0", Decimal(0), at) for at in (0, NOW, NOW + 5000)]
+    assert await ledger.untold(traces) == traces[2:]
+
+
+async def test_a_status_with_missing_fills_is_held(redis: Redis) -> None:
+    """What was said to be missing before doesn't hold anything back."""
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    assert await ledger.tell_whole(report())
+    last = report(filled=5, status="canceled", fills=number(1, 2))
+    assert not await ledger.tell_whole(last)
+    assert len(await statuses(redis)) == 1
+    assert await ledger.fills_missing() == []
+    assert await ledger.tell(last)
+    assert await ledger.fills_missing() == [OrderRef("XBT/ZAR", "7")]
+    assert await ledger.open_orders() == []
+    assert await ledger.tell_whole(last._replace(fills=number(1, 2, 3)))
+    assert await ledger.tell_whole(last._replace(fills=number(1, 2, 3, 4, 5)))
+    assert await ledger.fills_missing() == []
+    assert [
+        (e.status, e.fills_complete, [t.trade_id for t in e.trades or ()])
+        for e in (await statuses(redis))[1:]
+    ] == [
+        ("canceled", False, ["1", "2"]),
+        ("canceled", False, ["3"]),
+        ("canceled", None, ["4", "5"]),
+    ]
+
+
+async def test_fills_are_asked_for_a_day_long(redis: Redis) -> None:
+    """Then the venue will never show them."""
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    seconds, _ = await redis.time()
+    key = f"{NAME}:state:fills_missing"
+    for member, age in (("XBT/ZAR 7", 24 * 3600 + 60), ("XBT/ZAR 8", 24 * 3600 - 60)):
+        await redis.zadd(key, {member: (seconds - age) * 1000})
+    assert await ledger.fills_missing() == [OrderRef("XBT/ZAR", "8")]
+
+
+async def test_an_orders_record_lives_as_long_as_the_order(redis: Redis) -> None:
+    """And a week longer; so does what was published of it, and under which id."""
+    ledger, week = Ledger(redis, NAME, "luno", 1000), 7 * 24 * 3600
+    await redis.set(order_key(NAME, "order-1"), dump(ASKED))
+    kept = [order_key(NAME, "order-1"), f"{NAME}:state:told_as:order-1"]
+    kept.append(f"{NAME}:state:told:XBT/ZAR:7")
+    await ledger.tell(report(filled=1))
+    assert [await redis.ttl(key) for key in kept] == [-1, -1, -1]
+    await ledger.tell(report(filled=1, status="canceled", client_order_id="of the cancel"))
+    assert all([week - 60 < await redis.ttl(key) <= week for key in kept])
+
+
+async def test_somebody_elses_order_leaves_our_record_alone(redis: Redis) -> None:
+    """Under our client order id, of another symbol, side or quantity."""
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    await redis.set(order_key(NAME, "order-1"), dump(ASKED))
+    await ledger.tell(report(status="canceled", symbol="ETH/ZAR"))
+    others: list[dict[str, Any]] = [{"side": "sell"}, {"quantity": Decimal(11)}]
+    for number, other in enumerate(others):
+        await ledger.tell(report(status="canceled", order_id=str(number), **other))
+    assert [e.external for e in await statuses(redis)] == [True, True, True]
+    assert await redis.ttl(order_key(NAME, "order-1")) == -1
+
+
+async def test_a_lost_order_gets_one_last_status(redis: Redis) -> None:
+    """Once, whoever finds out; and if it is there after all, it is open again."""
+    ledger, order = Ledger(redis, NAME, "luno", 1000), OrderRef("XBT/ZAR", "7")
+    await redis.set(order_key(NAME, "order-1"), dump(ASKED))
+    await ledger.tell(report(filled=2))
+    await asyncio.gather(*(ledger.end(order, LOST, NOW) for _ in range(4)))
+    assert await redis.ttl(order_key(NAME, "order-1")) > 0
+    assert await ledger.open_orders() == []
+    await ledger.tell(report(filled=2))
+    assert [order_id for order_id, _ in await ledger.open_orders()] == ["7"]
+    assert await redis.ttl(order_key(NAME, "order-1")) == -1
+    assert [
+        (e.status, e.venue_status, e.filled_quantity, e.external) for e in await statuses(redis)
+    ] == [
+        ("partially_filled", None, 2.0, False),
+        ("expired", "LOST", 2.0, False),
+        ("partially_filled", None, 2.0, False),
+    ]
+
+
+async def test_an_accepted_order_that_never_showed_gets_a_last_status(redis: Redis) -> None:
+    """With what its command asked for."""
+    taken = ASKED
+    closed = taken.closed(accepted(taken, VenueOrder("7", "order-1", "0"), NOW))
+    entry = Entry("place_order", taken.entry_id, b"", redelivered=False)
+    await RedisJournal(redis, NAME, 10).close(closed, entry)
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    await ledger.end(OrderRef("XBT/ZAR", "7"), LOST, NOW)
+    (event,) = await statuses(redis)
+    assert (event.client_order_id, event.status, event.external) == ("order-1", "expired", False)
+    assert (event.filled_quantity, event.remaining_quantity) == (0.0, 10.0)
+    assert await ledger.accepted() == set()
+    await ledger.end(OrderRef("XBT/ZAR", "9"), LOST, NOW)  # of which nothing is known
+    assert len(await statuses(redis)) == 1
+
+
+async def test_an_order_that_ended_before_all_that_is_kept_comes_without_fills(
+    redis: Redis,
+) -> None:
+    """They were published then; an order of yesterday comes with them."""
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    seconds, _ = await redis.time()
+    for order_id, days in (("7", 8), ("8", 1)):
+        at = (seconds - days * 24 * 3600) * 1000
+        one = report(filled=3, status="canceled", order_id=order_id, milliseconds=at)
+        assert await ledger.tell(one, again=True)
+        assert await ledger.tell(one, again=True)
+    assert [
+        (e.order_id, e.filled_quantity, len(e.trades or ())) for e in await statuses(redis)
+    ] == [
+        ("7", 3.0, 0),
+        ("7", 3.0, 0),
+        ("8", 3.0, 3),
+        ("8", 3.0, 0),
+    ]
+
+
 async def test_what_the_venue_never_had_is_let_go(ledger: Ledger) -> None:
     """Neither asked for nor listed any more."""
     await ledger.tell(report())
-    await ledger.forget(OrderRef("XBT/ZAR", "7"))
+    await ledger.end(OrderRef("XBT/ZAR", "7"), LOST, NOW)
     assert await ledger.open_orders() == []
 
 

@@ -30,7 +30,7 @@ STREAM = f"{NAME}:commands:place_order"
 AT = 1_700_000_000_500
 FOUND = VenueOrder("28", "order-1", "0.1")
 DAY = 24 * 3600
-REPORTED = VenueOrder("28", "order-1", "0.1", "BTC/USDT", quantity="0.1")
+REPORTED = VenueOrder("28", "order-1", "0.1", "BTC/USDT", "buy", quantity="0.1")
 
 
 @dataclass

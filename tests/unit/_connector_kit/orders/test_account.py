@@ -11,10 +11,11 @@ from typing import cast
 import pytest
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
-from services._connector_kit.orders import account, account_health, balance_desk
+from services._connector_kit.orders import account, account_health, balance_desk, missing_fills
 from services._connector_kit.orders.account import AccountDesk, Pushed
 from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.balances import PER_MILLISECOND, Balance, PublishedBalances
+from services._connector_kit.orders.bookkeeping import Fill, Report, Status
 from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ledger import Ledger
 from tests.support.account_venue import (
@@ -201,14 +202,14 @@ def test_an_accepted_order_is_looked_at_a_second_later() -> None:
 
 
 def test_an_order_that_the_venue_doesnt_show_is_asked_for_again() -> None:
-    """For an hour: it may be slow; and what was traded before isn't passed over."""
+    """For ten minutes: it may be slow; and what was traded before isn't passed over."""
 
     async def story(now: Telling) -> None:
         await asyncio.sleep(1.0)
         now.venue.hidden = {"1", "2"}
         now.venue.orders["2"] = order("2", "filled", 10)
         now.venue.traded = ["2"]
-        await asyncio.sleep(600.0)
+        await asyncio.sleep(account.DENIED_FOR - 35.0)
         assert now.ledger.events == [("1", "open", 0.0)]
         assert now.ledger.at == "0"
         now.venue.hidden = {"1"}
@@ -216,10 +217,168 @@ def test_an_order_that_the_venue_doesnt_show_is_asked_for_again() -> None:
         assert now.ledger.events[1:] == [("2", "filled", 10.0)]
         assert now.ledger.at == "1"
         assert len(await now.ledger.open_orders()) == 1
-        await asyncio.sleep(account.DENIED_FOR)
+
+    run(AccountInMemory(order("1")), story)
+
+
+def test_an_open_order_that_the_venue_lost_gets_a_last_status() -> None:
+    """Not before ten minutes of denials without a break; and should it show it then, it is open."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        now.venue.hidden = {"1"}
+        await asyncio.sleep(account.DENIED_FOR - 60.0)
+        now.venue.hidden = set()
+        await asyncio.sleep(60.0)
+        now.venue.hidden = {"1"}
+        await asyncio.sleep(account.DENIED_FOR - 30.0)
+        assert now.ledger.events == [("1", "open", 0.0)]
+        await asyncio.sleep(90.0)
+        last = now.ledger.statuses[-1]
+        assert (last.status, last.venue_status) == ("expired", "LOST")
+        assert (last.client_order_id, last.remaining_quantity) == ("client-1", 10.0)
+        assert await now.ledger.open_orders() == []
+        asked = now.venue.calls.count("report")
+        await asyncio.sleep(600.0)
+        assert now.venue.calls.count("report") == asked
+        now.venue.hidden = set()
+        await asyncio.sleep(60.0)
+        assert now.ledger.events == [("1", "open", 0.0), ("1", "expired", 0.0), ("1", "open", 0.0)]
+
+    run(AccountInMemory(order("1")), story)
+
+
+def test_an_order_that_the_venue_archived_has_ended() -> None:
+    """It says so: there is nothing to wait for."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        now.venue.archived = {"1"}
+        await asyncio.sleep(31.0)
+        last = now.ledger.statuses[-1]
+        assert (last.status, last.venue_status) == ("expired", "ARCHIVED")
         assert await now.ledger.open_orders() == []
 
     run(AccountInMemory(order("1")), story)
+
+
+def test_an_order_with_other_terms_than_were_published_is_asked_for() -> None:
+    """Amended elsewhere, while the stream was silent; an older list changes nothing."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        now.venue.orders["1"] = order("1", quantity=Decimal(5), version=2)
+        now.venue.orders["2"] = order("2", prevented=Decimal(4), version=2)
+        now.venue.orders["3"] = order("3", quantity=Decimal(5), version=0)
+        await asyncio.sleep(31.0)
+        assert [(e.order_id, e.status, e.remaining_quantity) for e in now.ledger.statuses[3:]] == [
+            ("1", "open", 5.0),
+            ("2", "open", 6.0),
+        ]
+        asked = now.venue.calls.count("report")
+        await asyncio.sleep(60.0)
+        assert now.venue.calls.count("report") == asked
+
+    run(AccountInMemory(*(order(i, version=1) for i in "123")), story)
+
+
+def test_an_open_order_of_another_life_is_asked_for() -> None:
+    """The venue was reset, and gave the id to another order."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        now.venue.orders["1"] = order("1", created=NOW + 60_000, client_order_id="b")
+        asked = now.venue.calls.count("report")
+        await asyncio.sleep(31.0)
+        assert now.venue.calls.count("report") == asked + 1
+
+    run(AccountInMemory(order("1", created=NOW, client_order_id="a")), story)
+
+
+def fills(*numbers: int) -> tuple[Fill, ...]:
+    """Fills of 1 at 100."""
+    return tuple(Fill(str(n), NOW, Decimal(100), Decimal(1), "BNB", Decimal(1)) for n in numbers)
+
+
+def filled(count: int, status: Status, *numbers: int) -> Report:
+    """So many are filled, and these fills are shown."""
+    return order("1", status, count, fee=None, fills=fills(*numbers))
+
+
+def test_a_status_waits_for_fills_that_the_venue_shows_late() -> None:
+    """It is published whole, some seconds later."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        assert now.venue.listener is not None
+        now.venue.orders["1"] = filled(10, "filled", 1, 2, 3)
+        now.venue.listener.heard(filled(10, "filled", 3))
+        await asyncio.sleep(5.0)
+        assert now.ledger.events == [("1", "open", 0.0)]
+        now.venue.orders["1"] = filled(10, "filled", *range(10))
+        await asyncio.sleep(2.0)
+        (last,) = now.ledger.statuses[1:]
+        assert (last.status, last.filled_quantity, last.fills_complete) == ("filled", 10.0, None)
+        assert len(last.trades or ()) == 10
+        asked = now.venue.calls.count("report")
+        await asyncio.sleep(10.0)
+        assert now.venue.calls.count("report") == asked
+
+    run(AccountInMemory(order("1", fee=None)), story, interval=10_000.0)
+
+
+def test_a_status_whose_fills_stay_away_says_so_and_they_follow() -> None:
+    """With the comparison that finds them, under the same status."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        assert now.venue.listener is not None
+        now.venue.orders["1"] = filled(10, "filled", 1, 2, 3)
+        now.venue.listener.heard(filled(9, "partially_filled", 2))
+        now.venue.listener.heard(filled(10, "filled", 3))
+        await asyncio.sleep(missing_fills.SHOWN_WITHIN + 2.0)
+        first = now.ledger.statuses[1:]
+        assert [e.fills_complete for e in first] == [False] * len(first)
+        assert first[-1].status == "filled"
+        assert {t.trade_id for e in first for t in e.trades or ()} == {"1", "2", "3"}
+        now.venue.orders["1"] = filled(10, "filled", *range(10))
+        await asyncio.sleep(31.0)
+        last = now.ledger.statuses[-1]
+        assert (last.status, last.fills_complete) == ("filled", None)
+        assert len(last.trades or ()) == 7
+
+    run(AccountInMemory(order("1", fee=None)), story)
+
+
+@pytest.mark.parametrize("error", [TransientError("silence"), RejectedError("no")])
+def test_a_held_status_is_published_though_the_venue_gives_no_answer(error: Exception) -> None:
+    """With the fills that came with it."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        assert now.venue.listener is not None
+        now.venue.faults = [error] * 1000
+        now.venue.listener.heard(filled(10, "filled", 3))
+        await asyncio.sleep(missing_fills.SHOWN_WITHIN + 2.0)
+        last = now.ledger.statuses[-1]
+        assert (last.status, last.fills_complete) == ("filled", False)
+        assert [t.trade_id for t in last.trades or ()] == ["3"]
+
+    run(AccountInMemory(order("1", fee=None)), story, interval=10_000.0)
+
+
+def test_a_venue_that_hangs_doesnt_keep_a_held_status_back() -> None:
+    """Twice the time it may take, at most."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        assert now.venue.listener is not None
+        now.venue.took = 10_000.0
+        now.venue.listener.heard(filled(10, "filled", 3))
+        await asyncio.sleep(2 * missing_fills.SHOWN_WITHIN)
+        assert now.ledger.statuses[-1].fills_complete is False
+
+    run(AccountInMemory(order("1", fee=None)), story, interval=10_000.0)
 
 
 def test_events_beyond_the_bound_are_made_up_for_by_a_comparison(

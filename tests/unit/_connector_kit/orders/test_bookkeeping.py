@@ -12,11 +12,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from common_models import OrderStatusUpdateEvent
 from services._connector_kit.orders.bookkeeping import (
+    ARCHIVED,
+    LOST,
     TERMINAL,
     Fill,
     Report,
     Status,
     Told,
+    ended,
+    life,
     news,
 )
 
@@ -55,7 +59,8 @@ def tell(*reports: Report) -> list[OrderStatusUpdateEvent]:
     for one in reports:
         if found := news(told, one, "binance", external=False):
             told = found.told
-            events.append(found.event)
+            if found.event is not None:
+                events.append(found.event)
     return events
 
 
@@ -83,6 +88,7 @@ def test_the_same_again_is_not_told_again_unless_asked_for() -> None:
     assert first is not None
     again = news(first.told, filled, "binance", external=True, again=True)
     assert again is not None
+    assert again.event is not None
     assert again.event.trades is None
     assert again.event.filled_quantity == 1.0
     assert again.event.external
@@ -172,8 +178,128 @@ def test_an_order_keeps_the_client_id_it_was_told_with() -> None:
     assert [event.client_order_id for event in events] == ["mine", "mine"]
 
 
+def test_terms_follow_the_newest_version_only() -> None:
+    """Amended elsewhere: what is left is less; an older report brings fills, not its terms."""
+    events = tell(
+        report(version=1),
+        report(version=3, quantity=Decimal(5)),
+        report(version=2, filled=2, quote_filled=200, fills=(fill(1, "2"),)),
+        report(version=1, status="unknown", venue_status="ODD"),
+        report(version=4, quantity=Decimal(5), filled=5, quote_filled=500, fills=(fill(2, "3"),)),
+    )
+    assert [(e.status, e.remaining_quantity, e.filled_quantity) for e in events] == [
+        ("open", 10.0, 0.0),
+        ("open", 5.0, 0.0),
+        ("partially_filled", 3.0, 2.0),
+        ("filled", 0.0, 5.0),
+    ]
+
+
+def test_terms_that_a_report_doesnt_know_stay() -> None:
+    """Luno says no quantity of a market order, whichever of its reports comes first."""
+    events = tell(report(version=2, quantity=Decimal(0)), report(version=1), report(version=3))
+    assert [e.remaining_quantity for e in events] == [0.0, 10.0]
+
+
+def test_what_self_trade_prevention_took_off_doesnt_remain() -> None:
+    """Though later reports say nothing of it."""
+    events = tell(
+        report(version=1),
+        report(version=2, prevented=Decimal(4)),
+        report(version=3, filled=1, quote_filled=100, fills=(fill(1, "1"),)),
+    )
+    assert [(e.status, e.remaining_quantity) for e in events] == [
+        ("open", 10.0),
+        ("open", 6.0),
+        ("partially_filled", 5.0),
+    ]
+
+
+def test_what_is_filled_without_fills_is_said_to_be_incomplete() -> None:
+    """Until they are there; a venue without fill ids has them in its amounts."""
+    events = tell(
+        report(filled=3, quote_filled=300, fills=(fill(2, "2"),)),
+        report(filled=3, quote_filled=300, fills=(fill(1, "1"), fill(2, "2"))),
+        report(filled=5, quote_filled=500, status="canceled"),
+    )
+    assert [e.fills_complete for e in events] == [False, None, False]
+    assert [e.fills_complete for e in tell(report(filled=3, quote_filled=300, fee={}))] == [None]
+
+
+def test_all_fills_of_an_older_release_are_taken_for_published() -> None:
+    """It kept no sum of them; from then on they are counted."""
+    first = Told("mine", "BTC/USDT", "open", ASKED, Decimal(3), Decimal(300), {}, frozenset("1"))
+    found = news(first, report(filled=5, quote_filled=500), "binance", external=False)
+    assert found is not None
+    assert found.told.missing == Decimal(2)
+    whole = report(filled=5, quote_filled=500, fills=(fill(1, "1"), fill(2, "2"), fill(3, "2")))
+    found = news(first, whole, "binance", external=False)
+    assert found is not None
+    assert found.told.missing == 0
+
+
+def test_fills_of_long_ago_are_kept_and_not_published() -> None:
+    """Status, amounts and fee are."""
+    old = report(status="filled", filled=10, quote_filled=1000, fills=(fill(1, "4"),))
+    found = news(None, old, "binance", external=True, history=True)
+    assert found is not None
+    assert found.event is not None
+    assert (found.event.status, found.event.trades, found.event.fills_complete) == (
+        "filled",
+        None,
+        None,
+    )
+    assert found.event.fee == {"BNB": 0.001}
+    assert news(found.told, old, "binance", external=True) is None
+
+
+@pytest.mark.parametrize(
+    ("created", "version", "then", "which"),
+    [
+        (0, 0, NOW, "same"),
+        (NOW, 0, 0, "same"),
+        (NOW, NOW, NOW + 1000, "same"),  # a venue's own times of one order may differ a little
+        (NOW, NOW, NOW - 1000, "same"),
+        (NOW, NOW, NOW + 1001, "newer"),
+        (NOW, 0, NOW + 1001, "newer"),
+        (NOW, NOW + 60_000, NOW + 60_000, "same"),  # it was known after that order was made
+        (NOW, NOW + 60_000, NOW + 61_001, "newer"),
+        (NOW, NOW, NOW - 1001, "older"),
+    ],
+)
+def test_an_order_that_was_made_after_all_that_is_known_is_another(
+    created: int, version: int, then: int, which: str
+) -> None:
+    """The venue was reset, and its ids began anew."""
+    zero = Decimal(0)
+    told = Told("mine", "BTC/USDT", "open", ASKED, zero, zero, {}, created=created, version=version)
+    assert life(told, report(created=then)) == which
+    assert life(None, report(created=then)) == "same"
+
+
+def test_a_lost_order_has_ended_unless_the_venue_shows_it_again() -> None:
+    """A word of the venue's own stays for good."""
+    first = news(None, report(filled=2, quote_filled=200, fee={}), "luno", external=False)
+    assert first is not None
+    for word, after in ((LOST, ["partially_filled"]), (ARCHIVED, [])):
+        told, events = first.told, []
+        last = ended("7", told, word, NOW)
+        for one in (last, last, report(filled=2, quote_filled=200, fee={}), last):
+            found = news(told, one, "luno", external=False)
+            if found is not None:
+                told = found.told
+                events += [] if found.event is None else [found.event]
+        assert (events[0].status, events[0].venue_status) == ("expired", word)
+        assert (events[0].filled_quantity, events[0].remaining_quantity) == (2.0, 8.0)
+        assert events[0].client_order_id == "mine"
+        assert [e.status for e in events[1:]] == [*after, *["expired"] * len(after)]
+
+
 class AnOrderIsTold(RuleBasedStateMachine):
-    """A venue fills an order; its reports get lost, come twice, late, and out of order."""
+    """A venue fills an order; its reports get lost, come twice, late, and out of order.
+
+    The order is amended elsewhere, and loses quantity to self-trade prevention.
+    """
 
     with_ids = True
 
@@ -181,6 +307,7 @@ class AnOrderIsTold(RuleBasedStateMachine):
         super().__init__()
         self.fills: list[Fill] = []
         self.over: Status | None = None
+        self.quantity, self.prevented, self.version = ASKED, Decimal(0), 0
         self.sent: list[Report] = []
         self.told: bytes | None = None
         self.events: list[OrderStatusUpdateEvent] = []
@@ -193,6 +320,10 @@ class AnOrderIsTold(RuleBasedStateMachine):
         status = self.over or ("partially_filled" if filled else "open")
         return report(
             status=status,
+            quantity=self.quantity,
+            prevented=self.prevented,
+            version=self.version,
+            created=NOW,
             filled=filled,
             quote_filled=sum((f.quantity * f.price for f in self.fills), Decimal(0)),
             fills=fills if self.with_ids else (),
@@ -207,10 +338,11 @@ class AnOrderIsTold(RuleBasedStateMachine):
     @rule(lots=st.integers(1, 4), price=st.integers(90, 110))
     def trades(self, lots: int, price: int) -> None:
         """Some of it trades."""
-        left = ASKED - sum((f.quantity for f in self.fills), Decimal(0))
+        left = self.left()
         if self.over or not left:
             return
         quantity = min(Decimal(lots), left)
+        self.version += 1
         self.fills.append(fill(len(self.fills), str(quantity), str(price)))
         if quantity == left:
             self.over = "filled"
@@ -221,7 +353,25 @@ class AnOrderIsTold(RuleBasedStateMachine):
         """It is cancelled, or expires."""
         if not self.over:
             self.over = how
+            self.version += 1
             self.sent.append(self.now(()))
+
+    @rule(less=st.integers(1, 3), how=st.sampled_from(["amended", "prevented"]))
+    def shrinks(self, less: int, how: str) -> None:
+        """Somebody amends it, or some of it would have met the account's own order."""
+        if self.over or self.left() <= less:
+            return
+        self.version += 1
+        if how == "amended":
+            self.quantity -= less
+        else:
+            self.prevented += less
+        self.sent.append(self.now(()))
+
+    def left(self) -> Decimal:
+        """What may still trade."""
+        filled = sum((f.quantity for f in self.fills), Decimal(0))
+        return self.quantity - self.prevented - filled
 
     # --- the way to us
 
@@ -231,7 +381,8 @@ class AnOrderIsTold(RuleBasedStateMachine):
         found = news(told, what, "binance", external=False)
         if found is not None:
             self.told = msgspec.json.encode(found.told)
-            self.events.append(found.event)
+            if found.event is not None:
+                self.events.append(found.event)
 
     @rule(data=st.data())
     def arrives(self, data: st.DataObject) -> None:
@@ -269,6 +420,21 @@ class AnOrderIsTold(RuleBasedStateMachine):
         assert changes == sorted(changes, key=order.index)
 
     @invariant()
+    def what_remains_never_rises(self) -> None:
+        """An order only ever shrinks here."""
+        remaining = [event.remaining_quantity for event in self.events]
+        assert remaining == sorted(remaining, reverse=True)
+
+    @invariant()
+    def what_is_missing_is_said(self) -> None:
+        """The fills that were told are what is filled, or the event says that they aren't."""
+        told = 0.0
+        for event in self.events:
+            told += sum(trade.quantity for trade in event.trades or ())
+            complete = event.fills_complete is None
+            assert complete == (told == event.filled_quantity)
+
+    @invariant()
     def each_fill_is_told_once(self) -> None:
         """And only fills that there were."""
         trades = [trade for event in self.events for trade in event.trades or ()]
@@ -289,7 +455,8 @@ class AnOrderIsTold(RuleBasedStateMachine):
         trades = [trade for event in self.events for trade in event.trades or ()]
         assert last.status == truth.status
         assert last.filled_quantity == float(truth.filled)
-        assert last.remaining_quantity == float(ASKED - truth.filled)
+        assert last.remaining_quantity == float(self.left())
+        assert last.fills_complete is None
         assert sum(trade.quantity for trade in trades) == float(truth.filled)
         assert (last.fee or {}).get("BNB", 0.0) == float(FEE * len(self.fills))
         if truth.filled:
