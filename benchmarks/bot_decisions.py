@@ -30,6 +30,7 @@ from services.bot.dispatcher import Dispatcher
 from services.bot.market_watch import MarketWatch
 from services.bot.naming import Wanted
 from services.bot.portfolio import Portfolio
+from services.bot.resync import Resync
 from services.bot.risk import Risk
 from services.bot.settings import BotSettings
 from services.bot.strategy import Intent, Strategy
@@ -78,7 +79,8 @@ def bot_without_redis() -> Dispatcher:
     maker = DecisionMaker(settings, sources, Risk(settings, sources.portfolio), time.time)
     tally = Tally(CollectorRegistry(), ["threshold:binance:BTC/USDT"], settings.markets)
     host = StrategyHost(wanted, sources, maker)
-    dispatcher = Dispatcher(sources, watch, host, maker, tally)
+    resync = Resync(settings, sources.portfolio, sources.connectors)
+    dispatcher = Dispatcher(sources, watch, host, maker, resync, tally)
     status = "binance_connector:events:connector_status"
     dispatcher.take(Batch(status, [("1-0", wire(connector_status()))], 0.0))
     return dispatcher

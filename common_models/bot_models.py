@@ -11,7 +11,9 @@ class DecisionEvent(BaseModel):
     `outcome` is `sent` (the command is in its stream, written together with this event), `observed`
     (it would have been sent, but BOT_MODE is observe), `refused` (`reason_code` and `refusal` say
     why), `answered` (an order response came: `order_status` is its status), `updated` (an order
-    status came), `cancel_sent` (the command that cancels it is in its stream) or `cancel_dropped`
+    status came), `lost` (no connector knows the order, and it can't come any more: it is closed in
+    the books; `reason_code` is `command_lost`, or `order_lost` where the exchange had it once),
+    `cancel_sent` (the command that cancels it is in its stream) or `cancel_dropped`
     (the order ended before that, or BOT_MODE is observe).
     `caused_by` are the stream entries that led here, the latest first: "<stream> <entry id>". The
     decision's id is its order's client order id: the command, its response and every status carry

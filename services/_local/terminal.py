@@ -105,6 +105,8 @@ def decision(record: dict[str, Any]) -> str | None:
             return f"{head}, {outcome}: {record['reason']}"
         case "refused", _:
             return f"{head}, refused: {record['refusal']}"
+        case "lost", _:
+            return f"{head}, lost: {record['refusal']}"
         case "updated", "filled":
             return f"{head}, filled at {record['average_price']:,.10g}"
         case _:

@@ -14,11 +14,12 @@ T = TypeVar("T")
 
 
 class Change:
-    """What a transaction has read, and what it is to write."""
+    """What a transaction has read, and what it is to write; then `replies`, one for each write."""
 
     def __init__(self, connection: Any, found: list[Any]) -> None:
         self.found = found  # the replies to what was to be read
         self.writes: list[Command] = []
+        self.replies: list[Any] = []
         self._connection = connection
 
     async def ask(self, *command: Word) -> Any:
@@ -80,6 +81,7 @@ async def _once(
     for reply in done:
         if isinstance(reply, RedisError):
             raise reply
+    change.replies = done
     return result
 
 

@@ -49,15 +49,22 @@ class ConnectorWatch:
         heard = self._latest.get(exchange)
         return heard.event if heard else None
 
-    def why_stale(self, exchange: str, symbol: str, now: float) -> str | None:
-        """Why what was heard last of a slash symbol can't be relied on; None: it can."""
+    def why_silent(self, exchange: str, now: float) -> str | None:
+        """Why a connector seems to be away; None: it tells its status."""
         heard = self._latest.get(exchange)
         if heard is None:
             return f"{connector(exchange)} has told no status yet"
         age = max(0.0, now - heard.received_at)
         if age > SILENT_AFTER:
             return f"{connector(exchange)} told its last status {age:.0f} s ago"
-        for status in heard.event.symbols:
+        return None
+
+    def why_stale(self, exchange: str, symbol: str, now: float) -> str | None:
+        """Why what was heard last of a slash symbol can't be relied on; None: it can."""
+        silent = self.why_silent(exchange, now)
+        if silent is not None:
+            return silent
+        for status in self._latest[exchange].event.symbols:
             if status.symbol == symbol:
                 return None if status.state == "live" else f"{status.state}: {status.reason}"
         return f"{connector(exchange)} doesn't name {symbol}"

@@ -13,12 +13,11 @@ from common_models import (
     DecisionEvent,
     OrderResponseEvent,
     PlaceOrderCommand,
-    QueryOrderCommand,
 )
 from common_models.stream_names import BOT_ORDERS, CommandStream, connector
-from services.bot.journal import Moment
+from services.bot.journal import Moment, Outgoing
 from services.bot.naming import Wanted
-from services.bot.portfolio import Order, Told
+from services.bot.portfolio import LOST, Order, Told
 from services.bot.risk import Proposal, Refusal, Risk
 from services.bot.settings import BotSettings
 from services.bot.strategy import Cancel, Intent, StaleDataError
@@ -62,7 +61,7 @@ class Note:
 
 
 class DecisionMaker:
-    """Decides at once, in memory; `outbox` and `questions` wait for the next cut of the journal."""
+    """Decides at once, in memory; the `outbox` waits for the next cut of the journal."""
 
     def __init__(
         self,
@@ -72,7 +71,6 @@ class DecisionMaker:
         wall: Callable[[], float],
     ) -> None:
         self.outbox: list[Note] = []
-        self.questions: list[tuple[str, bytes]] = []  # commands that ask what became of orders
         self.halted: str | None = None  # as the last cut found it
         self._settings = settings
         self._sources = sources
@@ -117,7 +115,7 @@ class DecisionMaker:
             log.info("nothing_to_cancel", strategy=wanted.key, reason=wish.reason)
             return
         now = self._wall()
-        if now - order.cancel_asked_at < CANCEL_AGAIN_AFTER:
+        if 0 <= now - order.cancel_asked_at < CANCEL_AGAIN_AFTER:  # a clock may be set back
             return
         order.cancel_asked_at = now
         said = {"reason": wish.reason, "caused_by": list(cause.chain)}
@@ -136,7 +134,8 @@ class DecisionMaker:
         if order_id in portfolio.books.orders:
             return Refusal("already_decided", "this entry was decided on before")
         if (pending := portfolio.pending(wanted.key)) is not None:
-            return Refusal("pending", f"order {pending.id} is {pending.state}")
+            why = f": {pending.unresolved}" if pending.unresolved else ""
+            return Refusal("pending", f"order {pending.id} is {pending.state}{why}")
         if self.halted is not None:
             return Refusal("halted", f"trading is halted: {self.halted}")
         view = MarketView(wanted, self._sources)
@@ -178,13 +177,13 @@ class DecisionMaker:
             return quantity
         return free
 
-    def sift(self, moment: Moment) -> tuple[list[tuple[str, bytes]], list[DecisionEvent], set[str]]:
+    def sift(self, moment: Moment) -> tuple[list[Outgoing], list[DecisionEvent], set[str]]:
         """What of the outbox goes out at this moment.
 
-        The commands, by stream; the event of each note; and the ids of the orders that are refused
+        The commands; the event of each note; and the ids of the orders that are refused
         after all: because of the halt switch, or because Redis got what caused them too long ago.
         """
-        commands: list[tuple[str, bytes]] = []
+        commands: list[Outgoing] = []
         events: list[DecisionEvent] = []
         refused: set[str] = set()
         for note in self.outbox:
@@ -216,13 +215,11 @@ class DecisionMaker:
             f"what caused it is {age:.1f} s old; BOT_DECISION_MAX_AGE allows {most:g} s",
         )
 
-    def ask_about(self, exchange: str) -> None:
-        """Events of orders were lost: the connector is asked to tell of each open one again."""
-        stream = str(CommandStream(connector(exchange), "query_order"))
-        for order in self._sources.portfolio.open:
-            if order.exchange == exchange and order.state != "deciding":
-                query = QueryOrderCommand(symbol=order.symbol, client_order_id=order.id)
-                self.questions.append((stream, query.model_dump_json().encode()))
+    def lost(self, order: Order, why: str, told_by: str) -> None:
+        """The order is closed in the books: no connector knows it, and it can't come any more."""
+        refusal = Refusal("order_lost" if order.order_id else "command_lost", why)
+        event = self._event(order, LOST, refusal)
+        self._add(Note(event.model_copy(update={"order_status": LOST, "told_by": told_by})))
 
     def step(self, order: Order, told: Told, told_by: str) -> None:
         """*told*, the entry *told_by*, came for an order: said where it belongs in the chain."""
@@ -244,7 +241,7 @@ class DecisionMaker:
         self.outbox.append(note)
 
     def _event(self, order: Order, outcome: str, refusal: Refusal | None = None) -> DecisionEvent:
-        sent = outcome in ("sent", "answered", "updated", "cancel_sent")
+        sent = outcome in ("sent", "answered", "updated", "cancel_sent", LOST)
         return DecisionEvent(
             decision_id=order.id,
             strategy=order.strategy,
@@ -283,7 +280,7 @@ def _commands(exchange: str, name: Literal["place_order", "cancel_order"]) -> st
     return str(CommandStream(connector(exchange), name))
 
 
-def _command(order: Order) -> tuple[str, bytes]:
+def _command(order: Order) -> Outgoing:
     command = PlaceOrderCommand(
         client_order_id=order.id,
         symbol=order.symbol,
@@ -292,9 +289,10 @@ def _command(order: Order) -> tuple[str, bytes]:
         quantity=float(order.quantity),
         price=None if order.price is None else float(order.price),
     )
-    return _commands(order.exchange, "place_order"), command.model_dump_json().encode()
+    stream = _commands(order.exchange, "place_order")
+    return Outgoing(stream, command.model_dump_json().encode(), order.id)
 
 
-def _cancel(order: Order) -> tuple[str, bytes]:
+def _cancel(order: Order) -> Outgoing:
     command = CancelOrderCommand(symbol=order.symbol, client_order_id=order.id)
-    return _commands(order.exchange, "cancel_order"), command.model_dump_json().encode()
+    return Outgoing(_commands(order.exchange, "cancel_order"), command.model_dump_json().encode())

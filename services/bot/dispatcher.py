@@ -3,10 +3,12 @@
 import time
 from collections.abc import Sequence
 
+import structlog
 from pydantic import BaseModel
 
 from common_models import (
     AccountBalanceEvent,
+    CommandResponseEvent,
     IndicatorValue,
     OrderResponseEvent,
     OrderStatusUpdateEvent,
@@ -17,16 +19,21 @@ from services._runtime.stream_reader import Batch
 from services.bot.data_provider import Hear, MarketData
 from services.bot.decision_maker import Cause, DecisionMaker
 from services.bot.market_watch import MarketWatch
-from services.bot.portfolio import Order, Told
+from services.bot.portfolio import LOST, Order, Told
+from services.bot.resync import Resync
 from services.bot.strategy_host import Method, Running, StrategyHost
 from services.bot.tally import Tally
 from services.bot.validation import MessageError, read
 from services.bot.view import Sources
 
+log = structlog.get_logger()
+
 EVENTS: dict[str, type[BaseModel]] = {
     "order_response": OrderResponseEvent,
     "order_status": OrderStatusUpdateEvent,
     "account_balance": AccountBalanceEvent,
+    # Last: what an answer speaks of came before it, and is read before it.
+    "command_response": CommandResponseEvent,
 }
 METHODS: dict[MarketDataType, Method] = {
     "ticker": "on_ticker",
@@ -44,6 +51,7 @@ class Dispatcher:
         watch: MarketWatch,
         host: StrategyHost,
         maker: DecisionMaker,
+        resync: Resync,
         tally: Tally,
     ) -> None:
         self._sources = sources
@@ -51,6 +59,7 @@ class Dispatcher:
         self._watch = watch
         self._host = host
         self._maker = maker
+        self._resync = resync
         self._events = {
             str(EventStream(connector(exchange), name)): (exchange, model)
             for exchange in dict.fromkeys(f.exchange for f in sources.provider.feeds.values())
@@ -84,7 +93,7 @@ class Dispatcher:
         """The reader logs what it missed; here it is counted, and what can be asked is asked."""
         self._watch.note_gap(gap)
         if gap.stream in self._events:
-            self._maker.ask_about(self._events[gap.stream][0])
+            self._resync.doubt_all(self._events[gap.stream][0])
 
     def _hear(self, batch: Batch) -> Hear | None:
         """Tells a batch's messages to the strategies that listen; None where nobody does."""
@@ -141,11 +150,26 @@ class Dispatcher:
             portfolio.take_status(exchange, event)
         elif isinstance(event, AccountBalanceEvent) and event.exchange == exchange:
             self._sources.balances.take(event)
+        elif isinstance(event, CommandResponseEvent):
+            order = self._resync.take(exchange, event)
+            if order is not None:
+                self._lose(order, event)
+
+    def _lose(self, order: Order, answer: CommandResponseEvent) -> None:
+        """No connector knows this order, and it can't come any more: its strategy may go on."""
+        stream, entry_id = self._told_by
+        cause = cause_of(stream, entry_id, order.caused_by)
+        why = f"{connector(order.exchange)} knows no such order: {answer.error_message}"
+        log.error("order_lost", id=order.id, state=order.state, reason=why)
+        order.state, order.unresolved = LOST, None
+        self._maker.lost(order, why, cause.chain[0])
+        self._host.tell_of_order(order, LOST, cause)
 
     def on_step(self, order: Order, told: Told) -> None:
         """The portfolio has booked an event of this order."""
         stream, entry_id = self._told_by
         cause = cause_of(stream, entry_id, order.caused_by)
+        self._resync.received(order, cause.written_at)
         self._tally.told(order, told, cause.written_at)
         self._maker.step(order, told, cause.chain[0])
         self._host.tell_of_order(order, told.status, cause)

@@ -7,7 +7,7 @@ reads again leads to the same decisions under the same ids, and what was sent is
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -20,6 +20,7 @@ from services._runtime.lifecycle import FatalError
 from services._runtime.redis_line import Command
 from services._runtime.redis_transaction import Change, reading, transact
 from services._runtime.stream_position import Position
+from services.bot.resync import Question
 
 log = structlog.get_logger()
 
@@ -38,30 +39,51 @@ class Moment:
     now: float
 
 
+class Outgoing(NamedTuple):
+    """A command for its stream, and the id of the order that it places, if it places one."""
+
+    stream: str
+    data: bytes
+    places: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """All that is to be written, as it was at one moment.
 
-    `commands` and `events` are (stream, data). `decisions` stand for the first notes of the outbox,
-    one for each; `refused` are the ids of those orders that are not sent after all. The last
-    `questions` of the commands are the first of the maker's questions.
+    `events` are (stream, data). `decisions` stand for the first notes of the outbox, one for each;
+    `refused` are the ids of those orders that are not sent after all.
     """
 
     moment: Moment
     positions: Mapping[str, Position]
     books: Mapping[str, bytes]
-    commands: list[tuple[str, bytes]] = field(default_factory=list)
+    commands: list[Outgoing] = field(default_factory=list)
+    questions: tuple[Question, ...] = ()
     events: list[tuple[str, bytes]] = field(default_factory=list)
     decisions: tuple[DecisionEvent, ...] = ()
     refused: frozenset[str] = frozenset()
-    questions: int = 0
     heartbeat: bool = True
 
 
-class Journal:
-    """Writes cuts, one after the other; only one bot may do so."""
+class Written(NamedTuple):
+    """A cut that is in Redis; the entry ids of its commands, where their reply wasn't lost."""
 
-    def __init__(self, redis: Redis, events_maxlen: int) -> None:
+    cut: Cut
+    entry_ids: tuple[str, ...]
+
+
+class Journal:
+    """Writes cuts, one after the other; only one bot may do so.
+
+    `on_gone` is called where the books are no longer there: Redis has lost what was written last,
+    and perhaps more.
+    """
+
+    def __init__(
+        self, redis: Redis, events_maxlen: int, on_gone: Callable[[], None] = lambda: None
+    ) -> None:
+        self._on_gone = on_gone
         self._redis = redis
         self._maxlen = events_maxlen
         self._run = uuid4().hex
@@ -83,7 +105,7 @@ class Journal:
         self._books = {name.decode(): data for name, data in found.items()}
         return self._books
 
-    async def write(self, make: Callable[[Moment], Cut]) -> Cut:
+    async def write(self, make: Callable[[Moment], Cut]) -> Written:
         """Write what *make* gives; it is called again where something changed meanwhile.
 
         The switch `control:halt` is watched: set before this is written, *make* is told of it.
@@ -93,10 +115,10 @@ class Journal:
             FatalError: another bot writes these books.
         """
 
-        async def decide(change: Change) -> tuple[bytes, Cut]:
+        async def decide(change: Change) -> tuple[bytes, Cut, Change]:
             revision, halt, (seconds, microseconds) = change.found
             if revision in self._unsettled:
-                return revision, self._unsettled[revision]
+                return revision, self._unsettled[revision], change
             self._check(revision)
             now = int(seconds) + int(microseconds) / 1e6
             cut = make(Moment(halt_reason(halt), now))
@@ -108,13 +130,13 @@ class Journal:
                 change.write("DEL", BOOKS)
             for command in self._commands(cut, mine):
                 change.write(*command)
-            return mine, cut
+            return mine, cut, change
 
         reads: list[Command] = [("HGET", BOOKS, REVISION), ("GET", HALT), ("TIME",)]
-        self._last, cut = await transact(self._redis, [BOOKS, HALT], reads, decide)
+        self._last, cut, change = await transact(self._redis, [BOOKS, HALT], reads, decide)
         self._unsettled.clear()
         self._positions, self._books = cut.positions, cut.books
-        return cut
+        return Written(cut, _entry_ids(cut, change))
 
     def _check(self, revision: bytes | None) -> None:
         """Are these still our books? A Redis that forgot, or went back, is given them again."""
@@ -125,12 +147,14 @@ class Journal:
                 f"{BOOKS} was written by another bot meanwhile; want one bot for one Redis"
             )
         log.warning("books_gone", key=BOOKS, action="written again")
+        self._on_gone()
 
     def _commands(self, cut: Cut, revision: bytes) -> list[Command]:
         """What is new, and what is different from what was written before."""
         commands: list[Command] = [
-            ("XADD", stream, "*", "data", data) for stream, data in cut.commands
+            ("XADD", stream, "*", "data", data) for stream, data, _ in cut.commands
         ]
+        commands += [("XADD", each.stream, "*", "data", each.data) for each in cut.questions]
         commands += [
             ("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
             for stream, data in cut.events
@@ -148,6 +172,13 @@ class Journal:
         if cut.heartbeat:
             commands.append(("SET", BOT_HEARTBEAT, int(cut.moment.now * 1000)))
         return commands
+
+
+def _entry_ids(cut: Cut, change: Change) -> tuple[str, ...]:
+    """Of the cut's commands; empty where an earlier try wrote it, whose reply was lost."""
+    begin = 1 if change.writes[:1] == [("DEL", BOOKS)] else 0
+    replies = change.replies[begin : begin + len(cut.commands)]
+    return tuple(reply.decode() for reply in replies)
 
 
 def _changed(now: Mapping[str, T], before: Mapping[str, T]) -> dict[str, T]:

@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 import msgspec
+import structlog
 
 from common_models import OpenOrder, OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.fields import OrderType, Side
 from common_models.stream_names import BOT_ORDERS
 
-ENDED = frozenset({"filled", "canceled", "rejected", "expired"})
+log = structlog.get_logger()
+
+# An order that is `lost` is closed in the books alone: no connector knows it, and it can't come any
+# more. Should it be heard of all the same, that holds, as it does for one that was rejected.
+LOST = "lost"
+ENDED = frozenset({"filled", "canceled", "rejected", "expired", LOST})
+PROVISIONAL_END = frozenset({"rejected", LOST})
 # So many orders that have ended are kept, or twice as many: a late event may still concern one.
 KEEP_ENDED = 100
 NOTHING = Decimal(0)
@@ -22,7 +29,9 @@ NOTHING = Decimal(0)
 class Order(msgspec.Struct):
     """One order from its decision on; its id is the decision's, and the client order id.
 
-    `state`: `deciding` (not in Redis yet), `sent`, `unknown`, or as in `order_status`.
+    `state`: `deciding` (not in Redis yet), `sent`, `unknown`, `lost`, or as in `order_status`.
+    `command_id` is its command's stream entry; None where the reply to the XADD was lost, or an
+    earlier release wrote it. `unresolved` says why nobody can tell what became of it.
     """
 
     id: str
@@ -42,6 +51,12 @@ class Order(msgspec.Struct):
     spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
     fees: Decimal = NOTHING  # quote asset
     cancel_asked_at: float = 0.0  # our clock, in seconds; 0: never
+    command_id: str | None = None
+    unresolved: str | None = None
+    # The fills whose price was told: their ids, quantity and money.
+    fill_ids: list[str] = msgspec.field(default_factory=list)
+    fill_quantity: Decimal = NOTHING
+    fill_spent: Decimal = NOTHING
 
     @property
     def ended(self) -> bool:
@@ -97,12 +112,16 @@ Told = OrderResponseEvent | OrderStatusUpdateEvent
 
 
 class Portfolio:
-    """Keeps the books; `on_step` is told of each event of an order, once it is booked."""
+    """Keeps the books; `on_step` is told of each event of an order, once it is booked.
+
+    `on_doubt` is told of an open order whose id is in the answer to another command.
+    """
 
     def __init__(self) -> None:
         self.books = Books()
         self.today = ""
         self.on_step: Callable[[Order, Told], None] = _nothing
+        self.on_doubt: Callable[[Order], None] = _no_doubt
         self.strangers = 0  # events of orders that look like ours, and that we don't know
 
     def holding(self, strategy: str, exchange: str, symbol: str) -> Holding:
@@ -150,8 +169,19 @@ class Portfolio:
     def take_response(self, exchange: str, event: OrderResponseEvent) -> None:
         """The answer to a command of ours; others' are ignored."""
         order = self.books.orders.get(event.client_order_id)
-        if order is None or order.exchange != exchange or event.replay:
+        if order is None or order.exchange != exchange:
             self._note_stranger(event.client_order_id, replay=event.replay)
+            return
+        if not _answers(order, event):
+            log.warning(
+                "answer_to_another_command",
+                id=order.id,
+                command_id=event.command_id,
+                status=event.status,
+                reason_code=event.reason_code,
+            )
+            if not order.ended:
+                self.on_doubt(order)
             return
         order.order_id = event.order_id or order.order_id
         if event.status == "rejected" and not order.filled:
@@ -162,7 +192,7 @@ class Portfolio:
             "deciding",
             "sent",
             "unknown",
-            "rejected",
+            *PROVISIONAL_END,
         ):
             order.state = "open"
         self.on_step(order, event)
@@ -173,8 +203,18 @@ class Portfolio:
         if order is None or order.exchange != exchange:
             self._note_stranger(event.client_order_id or "", replay=False)
             return
+        if event.symbol != order.symbol or order.order_id not in (None, event.order_id):
+            log.warning(
+                "status_of_another_order",
+                id=order.id,
+                symbol=event.symbol,
+                order_id=event.order_id,
+                status=event.status,
+            )
+            self._note_stranger(order.id, replay=False)
+            return
         order.order_id = event.order_id
-        over = order.ended and order.state != "rejected"  # a ghost may rise from "rejected"
+        over = order.ended and order.state not in PROVISIONAL_END  # a ghost may rise from these
         if event.status != "unknown" and not (over and event.status not in ENDED):
             order.state = event.status
         self._book(order, event)
@@ -182,9 +222,11 @@ class Portfolio:
 
     def _book(self, order: Order, event: OrderStatusUpdateEvent) -> None:
         filled = _decimal(event.filled_quantity)
-        spent = _spent(order, event, filled)
         holding = self.holding(order.strategy, order.exchange, order.symbol)
-        if filled > order.filled:
+        grown = filled > order.filled
+        priced = _count_fills(order, event, grown=grown) or bool(event.average_price)
+        if grown or (priced and filled and filled == order.filled):
+            spent = _spent(order, event, filled, holding.price)
             more, cost = filled - order.filled, spent - order.spent
             sign = 1 if order.side == "buy" else -1
             holding.quantity += sign * more
@@ -192,7 +234,8 @@ class Portfolio:
             order.filled, order.spent = filled, spent
             holding.price = holding.price or spent / filled
         base, _, quote = order.symbol.partition("/")
-        fees = _fees(event, base, quote, spent / filled if filled else NOTHING)
+        price = order.spent / order.filled if order.filled else NOTHING
+        fees = _fees(event, base, quote, price)
         if fees > order.fees:
             holding.cash -= fees - order.fees
             order.fees = fees
@@ -217,16 +260,61 @@ def _nothing(_: Order, __: Told) -> None:
     """Nobody wants to know."""
 
 
+def _no_doubt(_: Order) -> None:
+    """Nobody wants to know."""
+
+
 def _decimal(number: float) -> Decimal:
     return Decimal(str(number))
 
 
-def _spent(order: Order, event: OrderStatusUpdateEvent, filled: Decimal) -> Decimal:
-    """The money of all that is filled."""
+def _answers(order: Order, event: OrderResponseEvent) -> bool:
+    """True for the answer to our own command, and not to another one with the same id.
+
+    Without the command's entry it is known by its content; a refusal of the id, or an answer that
+    is repeated, doesn't say then whose it is.
+    """
+    if order.command_id is not None and event.command_id is not None:
+        return order.command_id == event.command_id
+    if event.replay or event.reason_code == "duplicate_id":
+        return False
+    asked = (order.symbol, order.side, order.type, float(order.quantity))
+    price = None if order.price is None else float(order.price)
+    echo = (event.symbol, event.side, event.type, event.requested_quantity)
+    return asked == echo and event.requested_price in (None, price)
+
+
+def _count_fills(order: Order, event: OrderStatusUpdateEvent, *, grown: bool) -> bool:
+    """Note the fills that weren't known yet; those without an id, where the order has grown.
+
+    True where there were any.
+    """
+    before = order.fill_quantity
+    for trade in event.trades or ():
+        if trade.trade_id in order.fill_ids or (trade.trade_id is None and not grown):
+            continue
+        if trade.trade_id is not None:
+            order.fill_ids.append(trade.trade_id)
+        quantity = _decimal(trade.quantity)
+        order.fill_quantity += quantity
+        order.fill_spent += quantity * _decimal(trade.price)
+    return order.fill_quantity != before
+
+
+def _spent(
+    order: Order, event: OrderStatusUpdateEvent, filled: Decimal, price: Decimal | None
+) -> Decimal:
+    """The money of all that is filled; fills that weren't told yet count as the others do.
+
+    *price* is the market's, for an order of which no fill was told.
+    """
     if event.average_price:
         return filled * _decimal(event.average_price)
-    trades = event.trades or ()
-    return order.spent + sum((_decimal(t.price) * _decimal(t.quantity) for t in trades), NOTHING)
+    if order.fill_quantity == filled:
+        return order.fill_spent
+    if order.fill_quantity:
+        return order.fill_spent / order.fill_quantity * filled
+    return filled * (order.price or price or NOTHING)
 
 
 def _fees(event: OrderStatusUpdateEvent, base: str, quote: str, price: Decimal) -> Decimal:

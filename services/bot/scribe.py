@@ -16,8 +16,9 @@ from services._runtime.stream_position import Position
 from services._runtime.supervise import TransientError, Trouble, full_jitter
 from services.bot import memory
 from services.bot.decision_maker import DecisionMaker, Note, tell
-from services.bot.journal import Cut, Journal, Moment
+from services.bot.journal import Cut, Journal, Moment, Written
 from services.bot.portfolio import Books, open_orders
+from services.bot.resync import Resync
 from services.bot.risk import MINUTE
 from services.bot.settings import Mode
 from services.bot.strategy_host import StrategyHost
@@ -45,6 +46,7 @@ class Scribe:
         sources: Sources,
         host: StrategyHost,
         maker: DecisionMaker,
+        resync: Resync,
         tally: Tally,
         mode: Mode,
         positions: Callable[[], Mapping[str, Position]],
@@ -54,6 +56,7 @@ class Scribe:
         self._sources = sources
         self._host = host
         self._maker = maker
+        self._resync = resync
         self._tally = tally
         self._mode = mode
         self._positions = positions
@@ -104,10 +107,12 @@ class Scribe:
 
     async def _write(self) -> None:
         reach("before_cut")
-        cut = await self._journal.write(self._cut)
+        written = await self._journal.write(self._cut)
         reach("after_cut")
+        if written.cut.commands:
+            reach("after_command")
         self.written_at = self._sources.clock()
-        self._settle(cut)
+        self._settle(written)
 
     def _cut(self, moment: Moment) -> Cut:
         """All as it is now. Nothing waits in here, so all is of the same moment."""
@@ -122,11 +127,11 @@ class Scribe:
             moment=moment,
             positions=dict(self._positions()),
             books=self._encoder.encode(books, self._sources.balances.values(), self._host.saved()),
-            commands=[*commands, *self._maker.questions],
+            commands=commands,
+            questions=tuple(self._resync.due(moment.now, self._sources.clock())),
             events=told,
             decisions=tuple(events),
             refused=frozenset(refused),
-            questions=len(self._maker.questions),
             heartbeat=self._mode != "observe",
         )
 
@@ -144,12 +149,13 @@ class Scribe:
         lately = [at for at in books.sent if at > moment.now - MINUTE]
         return Books(orders, [*lately, *sent], books.holdings)
 
-    def _settle(self, cut: Cut) -> None:
+    def _settle(self, written: Written) -> None:
         """It is written: now it is so in memory, too."""
+        cut = written.cut
         outbox, portfolio = self._maker.outbox, self._sources.portfolio
         notes = outbox[: len(cut.decisions)]
         del outbox[: len(cut.decisions)]
-        del self._maker.questions[: cut.questions]
+        self._settle_commands(written)
         for note, event in zip(notes, cut.decisions, strict=True):
             if note.order is not None and note.order.id in cut.refused:
                 portfolio.drop(note.order)
@@ -168,6 +174,15 @@ class Scribe:
             self._changed = True
         if outbox or self._changed:
             self._wake.set()
+
+    def _settle_commands(self, written: Written) -> None:
+        """Note which entry each order's command is, where that is known, and what was asked."""
+        orders = self._sources.portfolio.books.orders
+        for command, entry_id in zip(written.cut.commands, written.entry_ids, strict=False):
+            if command.places in orders:
+                orders[command.places].command_id = entry_id
+        for question in written.cut.questions:
+            self._resync.asked(question, written.cut.moment.now)
 
     def _mark(self) -> None:
         """Take down the markets' prices, and the day; once a second is enough."""

@@ -25,6 +25,7 @@ from services.bot.market_watch import MarketWatch
 from services.bot.metrics import BotMetrics
 from services.bot.naming import StrategyError, Wanted, read
 from services.bot.portfolio import Portfolio
+from services.bot.resync import Resync
 from services.bot.risk import Risk
 from services.bot.scribe import Scribe
 from services.bot.settings import BotSettings
@@ -55,10 +56,12 @@ async def serve(settings: BotSettings) -> None:
     maker = DecisionMaker(settings, sources, Risk(settings, sources.portfolio), time.time)
     host = StrategyHost(wanted, sources, maker)
     tally = Tally(metrics.registry, host.running, settings.markets)
-    dispatcher = Dispatcher(sources, watch, host, maker, tally)
+    resync = Resync(settings, sources.portfolio, sources.connectors)
+    dispatcher = Dispatcher(sources, watch, host, maker, resync, tally)
     sources.portfolio.on_step = dispatcher.on_step
+    sources.portfolio.on_doubt = resync.doubt
     async with open_redis(settings.redis_url, "bot") as redis:
-        journal = Journal(redis, settings.events_maxlen)
+        journal = Journal(redis, settings.events_maxlen, resync.doubt_all)
         reader = StreamReader(
             redis,
             dispatcher.streams,
@@ -69,7 +72,9 @@ async def serve(settings: BotSettings) -> None:
             saves=False,
         )
         mode = settings.bot_mode
-        scribe = Scribe(journal, sources, host, maker, tally, mode, lambda: reader.positions)
+        scribe = Scribe(
+            journal, sources, host, maker, resync, tally, mode, lambda: reader.positions
+        )
         known = BotMetrics(settings, sources, host, maker, watch, scribe, tally, reader.redis_time)
         metrics.watch(reader.metrics)
         metrics.watch(known.read)
@@ -83,6 +88,7 @@ async def serve(settings: BotSettings) -> None:
 
         async with health_server("bot", settings, readiness, metrics, about):
             await _restore(redis, journal, sources, host, readiness)
+            resync.doubt_all()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(reader.run(handle))
                 tasks.create_task(scribe.run())

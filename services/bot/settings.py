@@ -55,7 +55,7 @@ Entries = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_entries)]
 class BotSettings(ServiceSettings):
     """The bot watches the same symbols as the connectors, under the same names.
 
-    The limits are the connector's where those have the same names. Durations are in seconds.
+    Limits and waits are the connector's where those have the same names. Durations are in seconds.
     """
 
     binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
@@ -66,6 +66,11 @@ class BotSettings(ServiceSettings):
     live_trading: str = ""
     bot_indicator_max_age: Seconds = 10.0
     bot_decision_max_age: Seconds = 5.0
+    # The connector's: so long it may take until it knows what became of an order.
+    order_command_max_age: Seconds = 10.0
+    order_validity: Annotated[float, Field(ge=0.1, le=10)] = 5.0
+    order_resolve_margin: Seconds = 15.0
+    order_missed_for: Seconds = 10.0
     risk_max_notional: Amounts = Field(default_factory=lambda: _of(USDT=1000, ZAR=20000))
     risk_price_collar: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.05")
     risk_orders_per_minute: Annotated[int, Field(ge=1)] = 60

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from common_models import DecisionEvent, OrderResponseEvent
 from services.bot.portfolio import Order, Told
 
-OUTCOMES = ("sent", "refused", "observed", "cancel_sent")
+OUTCOMES = ("sent", "refused", "observed", "cancel_sent", "lost")
 ANSWERS = ("accepted", "rejected", "unknown")
 HOPS = ("decision", "answer", "first_status")
 # In seconds. Entry ids tell the time to 1 ms.
@@ -51,7 +51,8 @@ class Tally:
         self.decisions[event.strategy, event.outcome] += 1
         if event.reason_code is not None:
             self.refusals[event.reason_code] += 1
-        self._hops["decision"].observe(max(0.0, now - caused_at))
+        if event.outcome != "lost":
+            self._hops["decision"].observe(max(0.0, now - caused_at))
 
     def told(self, order: Order, told: Told, at: float) -> None:
         """*told* is booked; Redis took it *at*, in seconds."""

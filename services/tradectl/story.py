@@ -28,7 +28,7 @@ GATE = frozenset(
 )
 # The bot's own words for having heard of an answer or a fill.
 TOLD = frozenset({"answered", "updated"})
-HEARD = TOLD | {"cancel_sent", "cancel_dropped"}
+HEARD = TOLD | {"cancel_sent", "cancel_dropped", "lost"}
 
 
 @dataclass(frozen=True, slots=True)

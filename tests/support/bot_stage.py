@@ -12,10 +12,12 @@ from redis.exceptions import RedisError
 from common_models import (
     AccountBalanceEvent,
     CancelOrderCommand,
+    CommandResponseEvent,
     IndicatorValue,
     OrderResponseEvent,
     OrderStatusUpdateEvent,
     PlaceOrderCommand,
+    QueryOrderCommand,
 )
 from common_models.stream_names import CommandStream, EventStream, IndicatorStream, MarketStream
 from tests.support.eventually import eventually_async
@@ -23,6 +25,7 @@ from tests.support.market_data import connector_status, order_book, ticker, trad
 
 COMMANDS = str(CommandStream("binance_connector", "place_order"))
 CANCELS = str(CommandStream("binance_connector", "cancel_order"))
+QUERIES = str(CommandStream("binance_connector", "query_order"))
 
 
 class Stage:
@@ -104,6 +107,40 @@ class Stage:
         entries = await self.redis.xrange(CANCELS)
         found = [CancelOrderCommand.model_validate_json(fields[b"data"]) for _, fields in entries]
         return [command.client_order_id or "" for command in found]
+
+    async def command_id(self, number: int = 1) -> str:
+        """The entry of the *number*th order."""
+        entries = await self.redis.xrange(COMMANDS)
+        entry_id: bytes = entries[number - 1][0]
+        return entry_id.decode()
+
+    async def queries(self) -> list[QueryOrderCommand]:
+        """All questions that were asked about orders."""
+        entries = await self.redis.xrange(QUERIES)
+        return [QueryOrderCommand.model_validate_json(fields[b"data"]) for _, fields in entries]
+
+    async def query(self, number: int) -> QueryOrderCommand:
+        """The *number*th question, once it is there."""
+
+        async def there() -> bool:
+            return len(await self.queries()) >= number
+
+        await eventually_async(there, within=20.0)
+        return (await self.queries())[number - 1]
+
+    async def answer_query(
+        self, query: QueryOrderCommand, status: str = "rejected", reason: str = "unknown_order"
+    ) -> str:
+        """The connector's answer to a question; its entry."""
+        event = CommandResponseEvent(
+            client_request_id=query.client_request_id,
+            command="query_order",
+            status=status,
+            reason_code=None if status == "done" else reason,
+            error_message=None if status == "done" else "-2013 Order does not exist.",
+            exchange="binance",
+        )
+        return await self.put(EventStream("binance_connector", "command_response"), event)
 
     async def answer(self, command: PlaceOrderCommand, status: str, **changes: Any) -> None:
         """The connector's answer."""

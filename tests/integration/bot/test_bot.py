@@ -141,7 +141,7 @@ async def test_the_bot_lives_through_the_loss_of_redis(
     summary = bot.logged("market_summary")[-1]
     assert (summary["fresh"], summary["of"], summary["stale"]) == (6, 6, [])
     assert set(summary["streams"]) >= set(STREAMS)
-    assert await redis.hlen("bot:state:positions") == 14
+    assert await redis.hlen("bot:state:positions") == 16
 
 
 async def test_the_bot_starts_before_redis(tmp_path: Path) -> None:

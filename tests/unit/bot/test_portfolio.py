@@ -1,11 +1,19 @@
 """The bot's books: what its orders made, however often it is told."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common_models import AccountBalanceEvent, OrderResponseEvent, OrderStatusUpdateEvent
+from common_models import (
+    AccountBalanceEvent,
+    OrderResponseEvent,
+    OrderStatusUpdateEvent,
+    Trade,
+)
 from services.bot import memory
 from services.bot.portfolio import KEEP_ENDED, Order, Portfolio, Told
 
@@ -130,6 +138,186 @@ def test_others_orders_change_nothing() -> None:
     books.take_status("binance", by_hand)
     assert (heard, books.books.holdings, books.strangers) == ([], {}, 2)
     assert books.books.orders["bot-1"].state == "sent"
+
+
+OURS = "1700000000000-1"
+ANOTHERS = "1700000000000-2"
+
+
+@pytest.mark.parametrize("name", ["accepted", "rejected", "unknown"])
+def test_the_answer_to_another_command_with_our_id_is_not_ours(name: str) -> None:
+    """By the command's entry: whatever it says, our order is as it was, and is asked about."""
+    books = portfolio(order())
+    doubted: list[Order] = []
+    books.on_doubt = doubted.append
+    mine = books.books.orders["bot-1"]
+    mine.command_id = OURS
+    books.take_response("binance", response(name, command_id=ANOTHERS, order_id="1"))
+    assert (mine.state, mine.order_id, doubted) == ("sent", None, [mine])
+    books.take_response("binance", response("rejected", command_id=OURS))
+    assert mine.state == "rejected"
+    books.take_response("binance", response(name, command_id=ANOTHERS))
+    assert doubted == [mine]  # there is nothing to ask about one that has ended
+
+
+def test_a_repeated_answer_to_our_own_command_is_its_answer() -> None:
+    """Redis lost the command before it and its books, and the same was decided again."""
+    books = portfolio(order())
+    mine = books.books.orders["bot-1"]
+    mine.command_id = OURS
+    books.take_response("binance", response("rejected", command_id=OURS, replay=True))
+    assert mine.state == "rejected"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"symbol": "ETH/USDT"},
+        {"side": "sell"},
+        {"type": "limit"},
+        {"requested_quantity": 2.5},
+        {"requested_price": 99.0},
+        {"reason_code": "duplicate_id"},
+        {"replay": True},
+    ],
+)
+def test_without_the_commands_entry_an_answer_is_known_by_its_content(
+    other: dict[str, object],
+) -> None:
+    """As an order has none that an earlier release wrote, or whose XADD's reply was lost."""
+    books = portfolio(order())
+    doubted: list[Order] = []
+    books.on_doubt = doubted.append
+    mine = books.books.orders["bot-1"]
+    for command_id in (None, ANOTHERS):
+        answer = response("rejected", command_id=command_id, **other)
+        books.take_response("binance", answer)
+    assert (mine.state, doubted) == ("sent", [mine, mine])
+    books.take_response("binance", response("accepted", command_id=OURS))
+    assert mine.state == "open"
+
+
+def test_a_limit_orders_answer_has_its_price_where_it_has_one() -> None:
+    """The contract lets a connector leave it out."""
+    for price, state in ((99.0, "open"), (None, "open"), (98.0, "sent")):
+        limit = order()
+        limit.type, limit.price = "limit", Decimal(99)
+        books = portfolio(limit)
+        books.take_response("binance", response("accepted", type="limit", requested_price=price))
+        assert limit.state == state
+
+
+def test_a_status_of_another_order_with_our_id_is_not_ours() -> None:
+    """On another symbol, or under another exchange id than the one that is known."""
+    books = portfolio(order())
+    mine = books.books.orders["bot-1"]
+    other = status("filled", 2.0, 1.0).model_copy(update={"symbol": "ETH/USDT"})
+    books.take_status("binance", other)
+    assert (mine.state, books.strangers) == ("sent", 1)
+    books.take_response("binance", response("accepted", order_id="4711"))
+    other = status("filled", 2.0, 1.0).model_copy(update={"order_id": "4712"})
+    books.take_status("binance", other)
+    assert (mine.state, books.strangers, books.books.holdings) == ("open", 2, {})
+    books.take_status("binance", status("filled", 2.0, 1.0))
+    assert mine.state == "filled"
+
+
+@pytest.mark.parametrize("end", ["lost", "rejected"])
+def test_a_lost_order_that_is_heard_of_is_lost_no_more(end: str) -> None:
+    """Neither it nor a rejection is the exchange's word; what is filled counts."""
+    books = portfolio(order(), order(2))
+    for mine in books.books.orders.values():
+        mine.state = end
+    assert books.open == []
+    books.take_response("binance", response("accepted"))
+    books.take_status("binance", status("partially_filled", 0.5, 100.0, number=2))
+    assert [mine.state for mine in books.open] == ["open", "partially_filled"]
+    assert books.books.holdings[KEY].quantity == Decimal("0.5")
+
+
+def numbers(*found: int | str) -> tuple[Decimal, ...]:
+    """As the books hold them."""
+    return tuple(Decimal(each) for each in found)
+
+
+def fill(number: int, quantity: float = 1.0, price: float = 100.0) -> Trade:
+    """One fill of an order."""
+    return Trade(
+        symbol="BTC/USDT",
+        timestamp=datetime.now(UTC),
+        price=price,
+        quantity=quantity,
+        side="buy",
+        trade_id=str(number),
+        exchange="binance",
+    )
+
+
+def test_fills_that_are_told_later_than_the_end_are_counted_once() -> None:
+    """`fills_complete` was false: the same status comes again with the rest of its fills."""
+    books = portfolio(order())
+    first = status("filled", 2.0, fee=0.1).model_copy(update={"trades": [fill(1, 0.5, 90.0)]})
+    books.take_status("binance", first)
+    holding, mine = books.books.holdings[KEY], books.books.orders["bot-1"]
+    assert (holding.quantity, holding.cash) == numbers(2, "-180.1")  # as if all were as the first
+    rest = [fill(1, 0.5, 90.0), fill(2, 0.5, 100.0), fill(3, 1.0, 110.0)]
+    second = status("filled", 2.0, fee=0.4).model_copy(update={"trades": rest})
+    for event in (second, second, first):
+        books.take_status("binance", event)
+        assert mine.state == "filled"
+        assert (mine.filled, mine.spent) == numbers(2, 205)
+        assert (holding.quantity, holding.cash) == numbers(2, "-205.4")
+
+
+def test_an_average_that_is_told_later_than_the_end_is_booked() -> None:
+    """The quantity is known from the first on; nothing but the money changes."""
+    books = portfolio(order(1, "sell"))
+    books.take_status("binance", status("canceled", 1.0, 100.0))
+    books.take_status("binance", status("canceled", 1.0, 101.0, fee=0.5))
+    books.take_status("binance", status("canceled", 1.0))  # without an average nothing changes
+    holding = books.books.holdings[KEY]
+    assert (holding.quantity, holding.cash) == numbers(-1, "100.5")
+
+
+def test_an_order_without_any_price_counts_at_its_own_until_that_is_told() -> None:
+    """Then as its fills were; the quantity isn't late."""
+    limit = order()
+    limit.price = Decimal(95)
+    books = portfolio(limit)
+    for event in (status("filled", 2.0), status("filled", 2.0)):
+        books.take_status("binance", event)
+        assert books.books.holdings[KEY].cash == -190
+    told = status("filled", 2.0).model_copy(update={"trades": [fill(1, 2.0, 94.0)]})
+    books.take_status("binance", told)
+    assert books.books.holdings[KEY].cash == -188
+
+
+def test_fills_without_an_id_count_where_the_order_has_grown() -> None:
+    """Luno gives its fills none: the cumulative quantity tells them apart."""
+    nameless = fill(1).model_copy(update={"trade_id": None})
+    books = portfolio(order())
+    for filled in (1.0, 1.0, 2.0, 1.0, 2.0):
+        event = status("partially_filled", filled).model_copy(update={"trades": [nameless]})
+        books.take_status("binance", event)
+    holding = books.books.holdings[KEY]
+    assert (holding.quantity, holding.cash) == numbers(2, -200)
+
+
+def test_an_order_of_the_release_before_goes_on() -> None:
+    """Its state has no entry of its command, and no fills that were told one by one."""
+    saved = (
+        b'{"id":"bot-1","strategy":"x:binance:BTC/USDT","exchange":"binance","symbol":"BTC/USDT",'
+        b'"side":"buy","type":"market","quantity":"2","price":null,"reason":"so","caused_by":[],'
+        b'"sent_at":1.0,"state":"partially_filled","order_id":"4711","filled":"1","spent":"90",'
+        b'"fees":"0","cancel_asked_at":0.0}'
+    )
+    old = msgspec.json.decode(saved, type=Order)
+    books = portfolio(old)
+    books.take_response("binance", response("accepted", order_id="4711", command_id=OURS))
+    event = status("filled", 2.0, 95.0).model_copy(update={"trades": [fill(2, 1.0, 100.0)]})
+    books.take_status("binance", event)
+    assert old.state == "filled"
+    assert old.spent == 190
 
 
 def test_orders_that_ended_long_ago_are_forgotten_and_open_ones_never() -> None:

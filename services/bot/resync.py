@@ -1,0 +1,167 @@
+"""Asks the connectors what became of orders of which nothing comes. No order is ever sent again.
+
+Redis may lose a command that was just written, its answer, or a status. So an order is asked about
+by `query_order` at a start, after a gap in the connector's events, and where nothing came of it for
+a while. The answer decides: an `order_status` is booked as ever. `unknown_order` alone proves
+nothing, since the command may still wait in its stream. Where it is answered `MISSES` times, each
+to a question from after the moment at which the command could last have been carried out and found,
+the order is lost.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from common_models import CommandResponseEvent, QueryOrderCommand
+from common_models.stream_names import CommandStream, connector
+from services.bot.connector_watch import ConnectorWatch
+from services.bot.portfolio import Order, Portfolio
+from services.bot.settings import BotSettings
+
+log = structlog.get_logger()
+
+MISSES = 3
+# A question of which no answer came for so many seconds was lost: it is asked again. A connector
+# answers `unknown` after 60 s at the latest.
+ANSWERED_WITHIN = 75.0
+# An order that is known to be open may rest for long: it is asked about this often, in seconds.
+OPEN_SILENT_FOR = 300.0
+NEVER = float("-inf")
+
+
+class Question(NamedTuple):
+    """One `query_order`, and the order that it is about."""
+
+    order_id: str
+    request_id: str
+    stream: str
+    data: bytes
+
+
+class Doubt(msgspec.Struct):
+    """What is known about asking for one order. Times are Redis's, in seconds."""
+
+    heard_at: float = NEVER  # the last event of the order
+    doubted: bool = False  # it is to be asked about, however little time has passed
+    asked_at: float = NEVER
+    request_id: str = ""  # of the question whose answer is awaited
+    misses: int = 0
+
+
+class Resync:
+    """Says which orders to ask about, and reads the answers. Pure but for the log."""
+
+    def __init__(
+        self, settings: BotSettings, portfolio: Portfolio, connectors: ConnectorWatch
+    ) -> None:
+        validity = settings.order_validity
+        # Asked about where nothing came for so long, and not more often.
+        self.ask_every = settings.order_command_max_age + validity
+        # After so long the connector has resolved any order that it ever read.
+        self.resolved_within = (
+            self.ask_every + settings.order_resolve_margin + settings.order_missed_for
+        )
+        self._portfolio = portfolio
+        self._connectors = connectors
+        self._doubts: dict[str, Doubt] = {}
+
+    def doubt_all(self, exchange: str | None = None) -> None:
+        """Events may be missing: each open order is to be asked about; None: of each exchange."""
+        for order in self._portfolio.open:
+            if exchange in (None, order.exchange):
+                self.doubt(order)
+
+    def doubt(self, order: Order) -> None:
+        """What is known of this order may not be all; an answer that is on its way isn't either."""
+        doubt = self._doubt(order.id)
+        doubt.doubted, doubt.request_id = True, ""
+
+    def received(self, order: Order, at: float) -> None:
+        """An event of this order came; Redis took it *at*, in seconds."""
+        order.unresolved = None
+        if order.ended:
+            self._doubts.pop(order.id, None)
+            return
+        doubt = self._doubt(order.id)
+        doubt.heard_at, doubt.misses = max(doubt.heard_at, at), 0
+
+    def due(self, now: float, clock: float) -> list[Question]:
+        """What is to be asked now; *now* is Redis's time, *clock* the connector watch's.
+
+        While a connector is away its orders are not asked about: it would find a crowd of
+        questions.
+        """
+        found = []
+        for order in self._portfolio.open:
+            if order.state == "deciding" or now < self._due_at(order):
+                continue
+            away = self._connectors.why_silent(order.exchange, clock)
+            if away is None:
+                found.append(_question(order))
+            else:
+                self._keep_waiting(order, away)
+        return found
+
+    def asked(self, question: Question, at: float) -> None:
+        """A question is in its stream."""
+        doubt = self._doubt(question.order_id)
+        doubt.request_id, doubt.asked_at = question.request_id, at
+
+    def take(self, exchange: str, answer: CommandResponseEvent) -> Order | None:
+        """Read an answer; the order that is lost, where this proves it."""
+        order = self._asked_about(exchange, answer.client_request_id)
+        if order is None:
+            return None
+        doubt = self._doubts[order.id]
+        doubt.request_id = ""
+        if answer.status == "done":
+            doubt.doubted, doubt.misses = False, 0
+        elif (answer.status, answer.reason_code) == ("rejected", "unknown_order"):
+            doubt.doubted = True
+            if doubt.asked_at >= order.sent_at + self.resolved_within:
+                doubt.misses += 1
+            if doubt.misses >= MISSES:
+                del self._doubts[order.id]
+                return order
+        else:
+            doubt.doubted = True
+            why = f"{answer.status} ({answer.reason_code}): {answer.error_message}"
+            self._keep_waiting(order, f"{connector(exchange)} answers {why}")
+        return None
+
+    def _asked_about(self, exchange: str, request_id: str) -> Order | None:
+        """The open order that a question is about; None for another's question."""
+        for order in self._portfolio.open:
+            doubt = self._doubts.get(order.id)
+            if order.exchange == exchange and doubt and doubt.request_id == request_id:
+                return order
+        return None
+
+    def _doubt(self, order_id: str) -> Doubt:
+        return self._doubts.setdefault(order_id, Doubt())
+
+    def _due_at(self, order: Order) -> float:
+        doubt = self._doubts.get(order.id) or Doubt()
+        if doubt.request_id:
+            return doubt.asked_at + ANSWERED_WITHIN
+        if doubt.doubted:
+            return doubt.asked_at + self.ask_every
+        waiting = order.state in ("sent", "unknown")
+        patience = self.ask_every if waiting else max(OPEN_SILENT_FOR, self.ask_every)
+        return max(order.sent_at, doubt.heard_at, doubt.asked_at) + patience
+
+    @staticmethod
+    def _keep_waiting(order: Order, why: str) -> None:
+        """Nobody can say what became of it: it stays as it is, and this is said once."""
+        if order.unresolved != why:
+            order.unresolved = why
+            log.warning("order_unresolved", id=order.id, state=order.state, reason=why)
+
+
+def _question(order: Order) -> Question:
+    # By our own id: the exchange's may be another order's, where its ids have begun anew.
+    query = QueryOrderCommand(symbol=order.symbol, client_order_id=order.id)
+    stream = str(CommandStream(connector(order.exchange), "query_order"))
+    data = query.model_dump_json().encode()
+    return Question(order.id, query.client_request_id, stream, data)
