@@ -5,7 +5,7 @@ signature, bound to its connection; it needs no keep-alive and is made anew on e
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -77,6 +77,8 @@ class BinanceAccount:
         self._turn = [i.venue_symbol for i in listing.configured.values()]
         # Where trade ids may have begun anew since they were looked at: on each connection.
         self._unsure = set(self._turn)
+
+    no_such_order: Collection[str] = frozenset({NO_SUCH_ORDER})
 
     def milliseconds(self) -> int:
         """Binance's clock, as we know it."""

@@ -76,7 +76,8 @@ Wish = Intent | Cancel
 class OrderUpdate:
     """What became of an order of this strategy.
 
-    `status` is the exchange's as in `order_status`, or `rejected` where there is no order.
+    `status` is the exchange's as in `order_status`, `rejected` where there is no order, or `lost`
+    where no connector knows it and it can't come any more.
     """
 
     side: Side

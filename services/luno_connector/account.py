@@ -7,7 +7,7 @@ itself is asked for, so that REST's one truth is what gets told.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
-from services.luno_connector.orders import UNKNOWN_ORDER
+from services.luno_connector.orders import NOT_FOUND, UNKNOWN_ORDER
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from services.luno_connector.stream import credentials, refusal
@@ -59,6 +59,8 @@ class LunoAccount:
         self._bad_frames = BadFrames("luno account", traffic)
         self._changed: dict[str, None] = {}  # orders to ask for, each once
         self._wake = asyncio.Event()
+
+    no_such_order: Collection[str] = NOT_FOUND
 
     def milliseconds(self) -> int:
         """Luno's clock, as we know it."""

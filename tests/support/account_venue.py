@@ -1,7 +1,7 @@
 """A venue's account in memory, and a ledger, for tests of what tells it and cancels on it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -78,6 +78,8 @@ class AccountInMemory:
     def milliseconds(self) -> int:
         """The venue's time."""
         return NOW
+
+    no_such_order: Collection[str] = ("none",)
 
     def knows(self, symbol: str) -> bool:
         """There is one symbol."""

@@ -1,7 +1,7 @@
 """All commands but `place_order`: cancel, cancel all, query, balances. Each may be done again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
@@ -72,7 +72,13 @@ DONE = Outcome("done")
 
 
 class RequestVenue(AccountVenue, Protocol):
-    """The exchange, as far as these commands need it. Raises what the kit's `errors` lists."""
+    """The exchange, as far as these commands need it. Raises what the kit's `errors` lists.
+
+    `no_such_order` are the codes by which it says that it has no such order. Any other refusal of
+    a question says nothing about the order.
+    """
+
+    no_such_order: Collection[str]
 
     def knows(self, symbol: str) -> bool:
         """True for a symbol of ours."""
@@ -283,7 +289,8 @@ class RequestDesk:
         try:
             report = await order.report(venue)
         except RejectedError as e:
-            return Outcome("rejected", "unknown_order", str(e))
+            absent = e.code in venue.no_such_order
+            return Outcome("rejected", "unknown_order" if absent else "exchange_rejected", str(e))
         await self._ledger.tell(report, again=True)
         return DONE
 

@@ -9,7 +9,12 @@ from typing import Any, cast
 import pytest
 
 from common_models import CommandResponseEvent
-from services._connector_kit.errors import FeedStoppedError, RateLimitedError, TransientError
+from services._connector_kit.errors import (
+    FeedStoppedError,
+    RateLimitedError,
+    RejectedError,
+    TransientError,
+)
 from services._connector_kit.orders.account import AccountDesk
 from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.answers import accepted, rejected
@@ -323,6 +328,15 @@ def test_a_question_tells_the_order_again() -> None:
         ("rejected", "unknown_symbol"),
     ]
     assert served.ledger.events == [("1", "open", 0.0)] * 2
+
+
+def test_a_question_that_is_refused_says_nothing_about_the_order() -> None:
+    """A pair that is no longer listed, for one: `unknown_order` would be no truth."""
+    venue = AccountInMemory(order("1"))
+    venue.faults.append(RejectedError("invalid symbol", code="-1121"))
+    served = Served(venue, entry("query_order", 1, symbol="BTC/USDT", order_id="1"))
+    assert served.outcome() == ("rejected", "exchange_rejected")
+    assert served.ledger.events == []
 
 
 def test_balances_are_told_before_the_answer() -> None:
