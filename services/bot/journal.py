@@ -88,6 +88,7 @@ class Journal:
         self._maxlen = events_maxlen
         self._run = uuid4().hex
         self._last: bytes | None = None  # the revision that is known to be there
+        self._begun_from: bytes | None = None  # the last of the run before this one
         self._tries = 0
         # Cuts of which it isn't known whether they were written, by revision.
         self._unsettled: dict[bytes, Cut] = {}
@@ -101,7 +102,7 @@ class Journal:
             TransientError: Redis is in trouble.
         """
         found: Any = await reading(self._redis.hgetall(BOOKS))
-        self._last = found.pop(REVISION.encode(), None)
+        self._last = self._begun_from = found.pop(REVISION.encode(), None)
         self._books = {name.decode(): data for name, data in found.items()}
         return self._books
 
@@ -142,7 +143,8 @@ class Journal:
         """Are these still our books? A Redis that forgot, or went back, is given them again."""
         if revision == self._last:
             return
-        if revision is not None and not revision.startswith(self._run.encode()):
+        ours = revision is None or revision.startswith(self._run.encode())
+        if not ours and not _is_before(revision, self._begun_from):
             raise FatalError(
                 f"{BOOKS} was written by another bot meanwhile; want one bot for one Redis"
             )
@@ -172,6 +174,13 @@ class Journal:
         if cut.heartbeat:
             commands.append(("SET", BOT_HEARTBEAT, int(cut.moment.now * 1000)))
         return commands
+
+
+def _is_before(revision: bytes | None, last: bytes | None) -> bool:
+    """True for the revision *last*, and for those that the same run wrote before it."""
+    run, _, number = (revision or b"").partition(b":")
+    last_run, _, last_number = (last or b"").partition(b":")
+    return bool(run) and run == last_run and int(number or 0) <= int(last_number or 0)
 
 
 def _entry_ids(cut: Cut, change: Change) -> tuple[str, ...]:

@@ -107,10 +107,10 @@ class Scribe:
 
     async def _write(self) -> None:
         reach("before_cut")
+        if any(note.order for note in self._maker.outbox):
+            reach("before_command")
         written = await self._journal.write(self._cut)
         reach("after_cut")
-        if written.cut.commands:
-            reach("after_command")
         self.written_at = self._sources.clock()
         self._settle(written)
 

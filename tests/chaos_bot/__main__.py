@@ -1,4 +1,7 @@
-"""Kill the real bot, again and again: `python -m tests.chaos_bot --runs 200`."""
+"""Kill the real bot, again and again: `python -m tests.chaos_bot --runs 200`.
+
+In all but every eighth run Redis loses what the bot has just written, too.
+"""
 
 import argparse
 import asyncio
@@ -11,10 +14,11 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from tests.support.bot_kills import carry_out
+from tests.support.bot_kills import WAITS, carry_out
+from tests.support.bot_memory_loss import LOSSES
 from tests.support.trading import MARKETS, trading_desk
 
-WITHIN = 240.0
+WITHIN = 400.0
 
 
 def main() -> int:
@@ -53,17 +57,19 @@ async def _run_all(seeds: Sequence[int], jobs: int) -> list[int]:
 async def _run(seed: int) -> str:
     """One run on one of the exchanges, with processes of its own."""
     market = MARKETS[seed % len(MARKETS)]
+    fates = (None, *LOSSES)
+    loss = fates[seed // len(MARKETS) % len(fates)]
     with tempfile.TemporaryDirectory(prefix=f"chaos-bot-{seed}-") as name:
         try:
             async with (
                 asyncio.timeout(WITHIN),
                 trading_desk(market, Path(name)) as desk,
-                desk.connector(RISK_ORDERS_PER_MINUTE="10000"),
+                desk.connector(RISK_ORDERS_PER_MINUTE="10000", **WAITS) as connector,
             ):
-                orders = await carry_out(desk, seed, Path(name))
+                orders = await carry_out(desk, seed, Path(name), connector, loss)
         except (AssertionError, OSError, RuntimeError, TimeoutError, RedisError):
             return f"{traceback.format_exc()}\nrepeat: python -m tests.chaos_bot --only {seed}"
-    return f"agreed on {orders} orders"
+    return f"agreed on {orders} orders, {loss}"
 
 
 def _say(line: str) -> None:

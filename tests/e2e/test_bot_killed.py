@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bot_kills import carry_out
+from tests.support.bot_kills import WAITS, carry_out
+from tests.support.bot_memory_loss import LOSSES, Loss
 from tests.support.trading import MARKETS, trading_desk
 
 SEEDS = range(10)
@@ -23,3 +24,16 @@ async def test_a_killed_bots_view_is_the_exchanges_in_the_end(first: int, tmp_pa
         for seed in range(first, first + BATCH):
             before, orders = orders, await carry_out(desk, seed, tmp_path)
             assert orders > before
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("loss", [LOSSES[0], LOSSES[3], LOSSES[4], LOSSES[5]], ids=str)
+async def test_what_redis_loses_of_a_bot_leaves_no_order_pending(
+    loss: Loss, tmp_path: Path
+) -> None:
+    """Just after the bot has written a command: all of them are in `python -m tests.chaos_bot`."""
+    async with (
+        trading_desk(MARKETS[0], tmp_path) as desk,
+        desk.connector(RISK_ORDERS_PER_MINUTE="10000", **WAITS) as connector,
+    ):
+        assert await carry_out(desk, 1, tmp_path, connector, loss) > 0

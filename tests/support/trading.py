@@ -90,6 +90,7 @@ class TradingDesk:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     health_port: int = 0  # of the connector that was started last
+    server: RedisServer | None = None  # where the test may kill it
 
     @property
     def name(self) -> str:
@@ -351,7 +352,7 @@ async def trading_desk(market: Market, folder: Path, **settings: str) -> AsyncIt
             ),
             open_redis(server.url, "test") as redis,
         ):
-            yield TradingDesk(market, redis, server.url, port, folder, settings)
+            yield TradingDesk(market, redis, server.url, port, folder, settings, server=server)
     finally:
         await server.stop()
 

@@ -183,6 +183,35 @@ async def test_a_redis_that_forgot_is_given_the_books_again(stage: Stage, bots: 
         assert bot.logged("books_gone")
 
 
+async def test_a_redis_that_went_back_to_the_run_before_is_given_the_books_again(
+    stage: Stage, bots: StartBot
+) -> None:
+    """Those are the books that this run began from: no other bot writes them."""
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await eventually_async(lambda: stage.redis.exists(BOOKS))
+        earlier = await stage.redis.hgetall(BOOKS)
+
+        async def written_again() -> bool:
+            return bool(await stage.redis.hget(BOOKS, "revision") != earlier[b"revision"])
+
+        await eventually_async(written_again)
+        assert await bot.service.end() == 0
+    async with bots(INSISTENT) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        order = await stage.command()
+        await stage.redis.delete(BOOKS)
+        await stage.redis.hset(BOOKS, mapping=earlier)
+
+        async def knows_it_again() -> bool:
+            return order.client_order_id in (await known(stage.redis)).books.orders
+
+        await eventually_async(knows_it_again)
+        assert bot.logged("books_gone")
+        assert (await bot.get("/health"))["code"] == 200
+
+
 async def test_events_that_were_trimmed_away_are_asked_for(stage: Stage, bots: StartBot) -> None:
     """Of each order that is still open; what comes then is booked as ever."""
     async with bots(INSISTENT) as bot:
