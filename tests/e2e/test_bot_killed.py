@@ -27,7 +27,7 @@ async def test_a_killed_bots_view_is_the_exchanges_in_the_end(first: int, tmp_pa
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("loss", [LOSSES[0], LOSSES[3], LOSSES[4], LOSSES[5]], ids=str)
+@pytest.mark.parametrize("loss", [LOSSES[0], LOSSES[4]], ids=str)
 async def test_what_redis_loses_of_a_bot_leaves_no_order_pending(
     loss: Loss, tmp_path: Path
 ) -> None:
