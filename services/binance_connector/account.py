@@ -54,6 +54,8 @@ TRADES_WEIGHT_A_MINUTE = 2400
 class BinanceAccount:
     """One account, for the symbols that this connector serves."""
 
+    no_such_order: Collection[str] = frozenset({NO_SUCH_ORDER})
+
     def __init__(
         self,
         rest: SignedRest,
@@ -77,8 +79,6 @@ class BinanceAccount:
         self._turn = [i.venue_symbol for i in listing.configured.values()]
         # Where trade ids may have begun anew since they were looked at: on each connection.
         self._unsure = set(self._turn)
-
-    no_such_order: Collection[str] = frozenset({NO_SUCH_ORDER})
 
     def milliseconds(self) -> int:
         """Binance's clock, as we know it."""

@@ -42,6 +42,8 @@ CREATED_BEFORE_MS = 60_000
 class LunoAccount:
     """One account, for the symbols that this connector serves."""
 
+    no_such_order: Collection[str] = NOT_FOUND
+
     def __init__(
         self,
         rest: OrderRest,
@@ -59,8 +61,6 @@ class LunoAccount:
         self._bad_frames = BadFrames("luno account", traffic)
         self._changed: dict[str, None] = {}  # orders to ask for, each once
         self._wake = asyncio.Event()
-
-    no_such_order: Collection[str] = NOT_FOUND
 
     def milliseconds(self) -> int:
         """Luno's clock, as we know it."""
