@@ -15,6 +15,8 @@ RequestEndpoint = Literal[
     "trades",
     "balances",
     "permissions",
+    "connect",  # the handshake of any socket
+    "subscribe",  # to the user data stream of Binance's WebSocket API
     "time",
     "market_data",
 ]
@@ -50,7 +52,12 @@ _MARKET_DATA: dict[str, Venue] = {
     "/api/1/": "luno",
     "/api/exchange/": "luno",
 }
-_STREAMS = ("/api/1/stream/", "/api/1/userstream")
+_SOCKETS: dict[str, Venue] = {
+    "/api/1/stream/": "luno",
+    "/api/1/userstream": "luno",
+    "/stream": "binance",
+    "/ws": "binance",
+}
 
 _WS_API: dict[str, RequestEndpoint] = {
     "order.place": "place",
@@ -63,13 +70,15 @@ _WS_API: dict[str, RequestEndpoint] = {
     "myTrades": "trades",
     "account.status": "balances",
     "time": "time",
+    "userDataStream.subscribe.signature": "subscribe",
 }
 
 
 def rest_endpoint(method: str, path: str) -> tuple[Venue, RequestEndpoint] | None:
     """Venue and endpoint of an HTTP request, None for one that is neither's."""
-    if path.startswith(_STREAMS):
-        return None
+    for prefix, venue in _SOCKETS.items():
+        if path.startswith(prefix):
+            return venue, "connect"
     if method == "GET" and path.startswith(_QUERIES):
         return "luno", "query"
     known = _REST.get((method, path))

@@ -60,7 +60,8 @@ class Gate:
             self.requests[known] += 1
             body = (await request.read()).decode("utf-8", "replace")
             request[RECEIVED_MS] = self._clocks[venue]()
-            text = f"{request.raw_path.partition('?')[2]}&{body}"
+            path, _, query = request.raw_path.partition("?")
+            text = f"{path}?{query}" if endpoint == "connect" else f"{query}&{body}"
             client_id = _client_id(text) if endpoint == "place" else ""
             if endpoint == "place":
                 self.count(venue, client_id)

@@ -226,8 +226,8 @@ class TradingDesk:
         """How many requests to place it arrived at the venue."""
         return int((await self.ledger())["arrivals"].get(client_order_id, 0))
 
-    async def fault(self, client_order_id: str, **fault: Any) -> None:
-        """Let something happen to the requests that carry that id."""
+    async def fault(self, client_order_id: str, **fault: Any) -> int:
+        """Let something happen to the requests that carry that id ("": all); the fault's id."""
         rule = {
             "venue": self.market.venue.exchange,
             "endpoint": "place",
@@ -236,6 +236,17 @@ class TradingDesk:
         }
         answer = await self._control("POST", "faults", rule)
         assert "ids" in answer, answer
+        return int(answer["ids"][0])
+
+    async def struck(self) -> dict[int, int]:
+        """How often each fault struck, by its id."""
+        faults = (await self._control("GET", "faults"))["faults"]
+        return {fault["id"]: fault["used"] for fault in faults}
+
+    async def end_sessions(self, endpoint: str) -> None:
+        """Let the venue drop all its streams of a kind."""
+        what = {"endpoint": endpoint, "action": "disconnect"}
+        await self._control("POST", "sessions", {"venue": self.market.venue.exchange, **what})
 
     async def trouble(self, endpoint: str, **fault: Any) -> None:
         """Let something happen to the requests of that kind."""

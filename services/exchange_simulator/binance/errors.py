@@ -123,7 +123,7 @@ def no_such_order() -> BinanceError:
     return BinanceError(400, -2013, "Order does not exist.")
 
 
-def too_many_orders(limit: int, interval: str, retry_after: int) -> BinanceError:
-    """The account placed more orders than it may."""
+def too_many_orders(limit: int, interval: str) -> BinanceError:
+    """The account placed more orders than it may: a 429 without a `Retry-After`."""
     text = f"Too many new orders; current limit is {limit} orders per {interval}."
-    return BinanceError(429, -1015, text, retry_after)
+    return BinanceError(429, -1015, text)

@@ -32,9 +32,7 @@ class OrderCount:
         for limit in self.limits():
             if limit["count"] >= limit["limit"]:
                 interval = f"{limit['intervalNum']} {limit['interval']}"
-                length = MS[limit["interval"]] * limit["intervalNum"]
-                left = length - self._clock() % length
-                raise errors.too_many_orders(limit["limit"], interval, -(-left // 1000))
+                raise errors.too_many_orders(limit["limit"], interval)
 
     def see(self, event: Event) -> None:
         """Follow the account: an order counts until it trades for the first time."""

@@ -36,7 +36,8 @@ def routes(desk: Desk) -> list[web.AbstractRouteDef]:
         async def handle(request: web.Request) -> web.Response:
             body = (await request.read()).decode("utf-8", "replace")
             response = respond(desk.venue, request, lambda: _answer(desk, name, request, body))
-            if name == "order.place":
+            # "Rejected/unsuccessful orders are not guaranteed to have" them.
+            if name == "order.place" and response.status == 200:
                 response.headers.update(desk.count.headers())
             return response
 

@@ -295,3 +295,46 @@ async def test_an_event_can_come_before_the_answer(venues: Venues, venue: str) -
         assert await stream.next_orders(1) == ["one"]
         assert not placing.done()
         assert (await placing)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("venue", "path"),
+    [
+        ("binance", "/stream?streams=btcusdt@depth"),
+        ("binance", "/ws/btcusdt@depth"),
+        ("binance", "/ws-api/v3"),
+        ("luno", "/api/1/stream/XBTZAR"),
+        ("luno", "/api/1/userstream"),
+    ],
+)
+async def test_a_handshake_is_refused_with_a_time(venues: Venues, venue: str, path: str) -> None:
+    """Aimed by its path; the next one is accepted."""
+    refused = {"execute": "never", "answer": "error", "status": 429, "retry_after": 60}
+    await venues.fault(venue, "connect", contains="/elsewhere", **refused)
+    await venues.fault(venue, "connect", contains=path, **refused)
+    url = venues.simulator.ws_url + path
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await venues.http.ws_connect(url)
+    assert caught.value.status == 429
+    assert caught.value.headers
+    assert caught.value.headers["Retry-After"] == "60"
+    async with venues.http.ws_connect(url) as ws:
+        assert not ws.closed
+    faults = (await venues.control("GET", "faults"))["faults"]
+    assert [fault["used"] for fault in faults] == [0, 1]
+
+
+async def test_a_subscription_is_refused_with_the_moment_of_the_bans_end(venues: Venues) -> None:
+    """As Binance's WebSocket API tells of a ban."""
+    refused = {"execute": "never", "answer": "error", "status": 418, "retry_after": 60}
+    await venues.fault("binance", "subscribe", **refused)
+    async with venues.http.ws_connect(venues.simulator.ws_url + "/ws-api/v3") as ws:
+        method = "userDataStream.subscribe.signature"
+        await ws.send_json({"id": "s", "method": method, "params": {}})
+        answer = await ws.receive_json(timeout=10)
+    assert (answer["status"], answer["error"]["code"]) == (418, -1003)
+    data = answer["error"]["data"]
+    assert data["retryAfter"] - data["serverTime"] == 60_000
+    assert abs(data["serverTime"] - now_ms()) < 10_000
+    async with user_stream(venues, "binance"):
+        pass

@@ -18,20 +18,23 @@ from services.exchange_simulator.endpoints import rest_endpoint, ws_api_endpoint
         ("GET", "/api/exchange/2/orders/BX1", ("luno", "query")),
         ("GET", "/api/exchange/2/listorders", ("luno", "open_orders")),
         ("GET", "/api/exchange/1/markets", ("luno", "market_data")),
-        ("GET", "/api/1/stream/XBTZAR", None),
-        ("GET", "/api/1/userstream", None),
+        ("GET", "/api/1/stream/XBTZAR", ("luno", "connect")),
+        ("GET", "/api/1/userstream", ("luno", "connect")),
+        ("GET", "/stream", ("binance", "connect")),
+        ("GET", "/ws/btcusdt@depth", ("binance", "connect")),
+        ("GET", "/ws-api/v3", ("binance", "connect")),
         ("GET", "/simulator/faults", None),
-        ("GET", "/stream", None),
     ],
 )
 def test_each_request_has_one_endpoint_or_none(
     method: str, path: str, expected: tuple[str, str] | None
 ) -> None:
-    """By method and path; streams and the simulator's own API aren't requests to a venue."""
+    """By method and path; the simulator's own API is no request to a venue."""
     assert rest_endpoint(method, path) == expected
 
 
 def test_methods_of_the_websocket_api_have_the_same_names() -> None:
     """What isn't about the account is market data."""
     assert ws_api_endpoint("order.place") == "place"
+    assert ws_api_endpoint("userDataStream.subscribe.signature") == "subscribe"
     assert ws_api_endpoint("depth") == "market_data"
