@@ -214,8 +214,8 @@ async def test_a_claim_is_timed_from_the_entrys_id_and_from_when_it_was_read(
     """By Redis's clock and by ours; one that meets a claim of before is no hop of an order."""
     counts = OrderCounts()
     bus = await buses.open(counts=counts)
-    (sent,) = await send(redis, "a")
     started = asyncio.get_running_loop().time()
+    (sent,) = await send(redis, "a")
     await bus.new_entries()
     for _ in range(2):
         await bus.claim(record(entry_id=sent))
