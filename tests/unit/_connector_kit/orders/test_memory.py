@@ -1,11 +1,15 @@
-"""What a connector makes of the Redis that it meets, on a real server."""
+"""What a connector makes of the Redis that it meets."""
+
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from common_models.stream_names import CommandStream
 from services._connector_kit.orders.memory import Memory
+from services._connector_kit.orders.ports import Remembered
 from services._connector_kit.orders.redis_bus import RedisBus
+from tests.support.order_core import START, MemoryBus, MemoryJournal
 
 CAREFUL_MS = 600_000
 
@@ -44,3 +48,89 @@ async def test_commands_without_groups_are_something_forgotten(
     assert await memory.check(bus_on(redis))
     assert memory.doubts(now)
     assert memory.began_at == memory.forgotten_at
+
+
+# Each way to find out, without a server
+
+
+async def met(memory: Memory, bus: MemoryBus, **state: Any) -> bool:
+    """Whether Redis, in that state, is taken for one that may have forgotten."""
+    for name, value in state.items():
+        setattr(bus, name, value)
+    return await memory.check(bus)
+
+
+@pytest.mark.parametrize(
+    ("state", "forgot"),
+    [
+        ({}, False),
+        ({"newest": START}, False),
+        ({"identity": "redis-2"}, True),
+        ({"made_groups": True}, True),
+        ({"kept": None}, False),
+        ({"kept": None, "newest": START - 1}, True),
+    ],
+)
+async def test_what_a_start_takes_for_a_loss_of_data(state: dict[str, Any], forgot: bool) -> None:
+    """Another server, groups that are gone, or commands that nobody remembers."""
+    assert await met(Memory(CAREFUL_MS), MemoryBus(MemoryJournal()), **state) is forgot
+
+
+@pytest.mark.parametrize(
+    ("state", "forgot"),
+    [
+        ({}, False),
+        ({"kept": None}, True),
+        ({"identity": "redis-2", "kept": Remembered("redis-2", -1, -1)}, True),
+    ],
+)
+async def test_what_a_new_connection_takes_for_one(state: dict[str, Any], forgot: bool) -> None:
+    """What it remembers is gone, or it is another server, whoever met that one before."""
+    memory, bus = Memory(CAREFUL_MS), MemoryBus(MemoryJournal())
+    assert not await met(memory, bus)
+    assert await met(memory, bus, **state) is forgot
+
+
+async def test_everything_up_to_a_loss_is_doubted_and_looked_up_for_a_while() -> None:
+    """To the millisecond; the newest entry counts where its clock was ahead."""
+    memory, bus = Memory(CAREFUL_MS), MemoryBus(MemoryJournal())
+    lost = START + 3_600_000
+    assert await met(memory, bus, made_groups=True, newest=lost)
+    assert (memory.doubts(lost), memory.doubts(lost + 1)) == (True, False)
+    assert (memory.careful(lost + CAREFUL_MS), memory.careful(lost + CAREFUL_MS + 1)) == (
+        True,
+        False,
+    )
+    assert memory.began_at == lost
+
+
+async def test_the_time_of_a_loss_is_the_servers_where_nothing_is_newer() -> None:
+    """What came in and was acknowledged is gone from the streams, too."""
+    memory, bus = Memory(CAREFUL_MS), MemoryBus(MemoryJournal())
+    before = (await bus.server()).milliseconds
+    assert await met(memory, bus, made_groups=True, newest=START - 5)
+    assert memory.forgotten_at >= before
+
+
+async def test_a_loss_is_remembered_by_the_next_process() -> None:
+    """And by the same one, after the next check."""
+    bus = MemoryBus(MemoryJournal())
+    first, second = Memory(CAREFUL_MS), Memory(CAREFUL_MS)
+    await met(first, bus, made_groups=True)
+    assert not await first.check(bus)
+    assert not await second.check(bus)
+    assert bus.kept == Remembered("redis-1", first.forgotten_at, second.began_at + CAREFUL_MS)
+    assert second.forgotten_at == first.forgotten_at > START - 1
+    assert second.careful(first.forgotten_at + CAREFUL_MS)
+
+
+async def test_an_older_memory_takes_nothing_back() -> None:
+    """The later of two losses counts, whoever noticed it."""
+    memory, bus = Memory(CAREFUL_MS), MemoryBus(MemoryJournal())
+    await met(memory, bus, made_groups=True)
+    lost, began_at = memory.forgotten_at, memory.began_at
+    await met(memory, bus, kept=Remembered("redis-1", 5, 6))
+    assert (memory.forgotten_at, memory.began_at) == (lost, began_at)
+    later = Remembered("redis-1", lost + 1000, lost + 1000 + CAREFUL_MS)
+    await met(memory, bus, kept=later)
+    assert (memory.forgotten_at, memory.began_at) == (lost + 1000, lost + 1000)

@@ -1,0 +1,53 @@
+"""A connector without API keys refuses new orders and leaves open what it can't find out."""
+
+import pytest
+
+from services._connector_kit.orders.answers import rejected
+from services._connector_kit.orders.keyless import KeylessPlacing, NoCredentials
+from services._connector_kit.orders.ports import Entry, Refused
+from tests.support.order_core import START, LoopClock, MemoryJournal
+from tests.support.orders import command, record
+from tests.support.virtual_time import run_virtually
+
+RECORD = record()
+ENTRY = Entry("place_order", RECORD.entry_id, b"", redelivered=True)
+NO_KEYS = Refused("no_credentials", "no keys")
+
+
+def keyless() -> tuple[KeylessPlacing, MemoryJournal]:
+    """Its placing, and what is published."""
+    journal = MemoryJournal()
+    journal.records[RECORD.client_order_id] = RECORD
+    journal.pending[ENTRY.entry_id] = ENTRY
+    return KeylessPlacing(NoCredentials(), journal, LoopClock()), journal
+
+
+@pytest.mark.parametrize("look_first", [True, False])
+def test_a_new_command_is_rejected(look_first: bool) -> None:
+    """Also where Redis may have forgotten: nobody can look."""
+    placing, journal = keyless()
+    run_virtually(placing.carry_out(RECORD, ENTRY, NO_KEYS, look_first=look_first))
+    assert journal.reasons == ["no_credentials"]
+    assert journal.pending == {}
+
+
+def test_what_may_have_been_sent_is_unknown_and_stays_pending() -> None:
+    """A run with keys finds out."""
+    placing, journal = keyless()
+    unsendable = record(sendable=False)
+    run_virtually(placing.carry_out(unsendable, ENTRY, NO_KEYS, look_first=False))
+    run_virtually(placing.take_up(RECORD, ENTRY, command()))
+    run_virtually(placing.recover(RECORD))
+    assert [(e.status, e.reason_code) for _, e in journal.published] == [
+        ("unknown", "no_credentials")
+    ]
+    assert list(journal.pending) == [ENTRY.entry_id]
+
+
+def test_what_is_closed_is_answered_as_with_keys() -> None:
+    """Its answer is known."""
+    placing, journal = keyless()
+    closed = RECORD.closed(rejected(RECORD.order, ENTRY, NO_KEYS, START, RECORD))
+    run_virtually(placing.take_up(closed, ENTRY, command()))
+    assert journal.published == []
+    assert journal.pending == {}
