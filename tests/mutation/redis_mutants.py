@@ -1,0 +1,302 @@
+"""Bugs in what is read from Redis and written to it; a real server notices most of them."""
+
+from tests.mutation.mutant import Mutant, mutant
+
+REDIS: tuple[Mutant, ...] = (
+    mutant(
+        "an id goes into the book of record after its claim",
+        "redis_bus.py",
+        '            ("ZADD", unanswered_key(self._connector), "NX", moment, record.client_order_id),\n'
+        '            ("SET", key, dump(record), "NX", "GET"),\n',
+        '            ("SET", key, dump(record), "NX", "GET"),\n'
+        '            ("ZADD", unanswered_key(self._connector), "NX", moment, record.client_order_id),\n',
+        ("_, found, remembered, (", "found, _, remembered, ("),
+    ),
+    mutant(
+        "a claim isn't put into the book of record",
+        "redis_bus.py",
+        '("ZADD", unanswered_key(self._connector), "NX", moment, record.client_order_id),',
+        '("TIME",),',
+    ),
+    mutant(
+        "asking again moves an order in the book of record",
+        "redis_bus.py",
+        'unanswered_key(self._connector), "NX", moment',
+        "unanswered_key(self._connector), moment",
+    ),
+    mutant(
+        "a claim overwrites another's",
+        "redis_bus.py",
+        'dump(record), "NX", "GET")',
+        'dump(record), "GET")',
+    ),
+    mutant(
+        "the look at the memory after a claim is left out",
+        "redis_bus.py",
+        "if remembered != self._remembered:",
+        "if False:",
+    ),
+    mutant(
+        "what it remembers is not kept for the claims",
+        "redis_bus.py",
+        "self._remembered = msgspec.json.encode(what)\n        await self._call(self._redis.set, self._memory_key, self._remembered)",
+        "await self._call(self._redis.set, self._memory_key, msgspec.json.encode(what))",
+    ),
+    mutant(
+        "a deleted entry looks like an empty one",
+        "redis_bus.py",
+        "deleted=not fields,",
+        "deleted=False,",
+    ),
+    mutant(
+        "which server it is is asked once",
+        "redis_bus.py",
+        "self._identity = None  # the",
+        "pass  # the",
+    ),
+    mutant(
+        "groups begin at their end",
+        "redis_bus.py",
+        'id="0", mkstream=True',
+        'id="$", mkstream=True',
+    ),
+    mutant(
+        "a group that was made isn't reported",
+        "redis_bus.py",
+        "                made = True",
+        "                pass",
+    ),
+    mutant(
+        "the lease is everybody's",
+        "redis_bus.py",
+        "if await self._call(self._redis.get, key) != self._consumer.encode():",
+        "if False:",
+    ),
+    mutant("the lease never ends", "redis_bus.py", ", nx=True, px=self._lease_ms)", ", nx=True)"),
+    mutant(
+        "the lease isn't renewed",
+        "redis_bus.py",
+        "await self._call(self._redis.pexpire, key, self._lease_ms)",
+        "pass",
+    ),
+    mutant("takes over at once", "redis_bus.py", "self._take_over_after_ms,\n", "0,\n"),
+    mutant(
+        "what was taken over looks new",
+        "redis_bus.py",
+        "self._entries(stream, reply[1], redelivered=True)",
+        "self._entries(stream, reply[1], redelivered=False)",
+    ),
+    mutant(
+        "what lies pending looks new",
+        "redis_bus.py",
+        "await self._read({stream: position}, redelivered=True)",
+        "await self._read({stream: position})",
+    ),
+    mutant(
+        "the newest entry is the last stream's",
+        "redis_bus.py",
+        'newest = max(newest, int(entries[0][0].partition(b"-")[0]))',
+        'newest = int(entries[0][0].partition(b"-")[0])',
+    ),
+    mutant(
+        "the newest entry is the oldest",
+        "redis_bus.py",
+        "self._redis.xrevrange, stream, count=1",
+        "self._redis.xrange, stream, count=1",
+    ),
+    # The journal.
+    mutant(
+        "that an entry was answered is not written at closing",
+        "redis_journal.py",
+        'change.write("SET", answered, "", "EX", KEEP_ANSWERED)',
+        "pass",
+    ),
+    mutant(
+        "that an entry was answered is not looked at in closing",
+        "redis_journal.py",
+        "if was_answered is None:\n                    self._publish",
+        "if True:\n                    self._publish",
+    ),
+    mutant(
+        "that an entry was answered is not written",
+        "redis_journal.py",
+        'change.write("SET", key, "", "EX", KEEP_ANSWERED)',
+        "pass",
+    ),
+    mutant(
+        "that an entry was answered is not looked at",
+        "redis_journal.py",
+        "if was_answered is None:\n                if dead_letter",
+        "if True:\n                if dead_letter",
+    ),
+    mutant(
+        "a closed order stays in the book of record",
+        "redis_journal.py",
+        'change.write("ZREM", self._unanswered, record.client_order_id)',
+        "pass",
+    ),
+    mutant(
+        "a closed entry is not acknowledged",
+        "redis_journal.py",
+        "            self._acknowledge(change, entry)\n            return now",
+        "            return now",
+    ),
+    mutant(
+        "a closed entry is acknowledged on its own",
+        "redis_journal.py",
+        "            self._acknowledge(change, entry)\n            return now",
+        "            await self._redis.xack(\n"
+        "                str(CommandStream(self._connector, entry.command)), self._connector, entry.entry_id\n"
+        "            )\n"
+        "            return now",
+    ),
+    mutant(
+        "an answered entry is not acknowledged",
+        "redis_journal.py",
+        "            self._acknowledge(change, entry)\n\n",
+        "            pass\n\n",
+    ),
+    mutant(
+        "a record that another entry has is closed",
+        "redis_journal.py",
+        "if now.entry_id != record.entry_id:",
+        "if False:",
+    ),
+    mutant(
+        "a closed record is closed again",
+        "redis_journal.py",
+        'if known is None or now.state != "closed":',
+        "if True:",
+    ),
+    mutant(
+        "the answer is not published",
+        "redis_journal.py",
+        'self._publish(change, self._responses, record.answer or "")',
+        "pass",
+    ),
+    mutant(
+        "unknown is published again",
+        "redis_journal.py",
+        'if now.state == "taken" and now.entry_id',
+        "if now.entry_id",
+    ),
+    mutant(
+        "unknown of another entry's record",
+        "redis_journal.py",
+        'now.state == "taken" and now.entry_id == record.entry_id',
+        'now.state == "taken"',
+    ),
+    mutant(
+        "unknown isn't noted in the record",
+        "redis_journal.py",
+        'change.write("SET", key, dump(now.marked_unknown()))',
+        "pass",
+    ),
+    mutant(
+        "a record that was lost is not put into the book again",
+        "redis_journal.py",
+        'change.write("ZADD", self._unanswered, "NX", moment, record.client_order_id)',
+        "pass",
+    ),
+    mutant(
+        "a record always expires",
+        "redis_journal.py",
+        "is_over = order is None or (told is not None and told.closed)",
+        "is_over = True",
+    ),
+    mutant(
+        "a record never expires",
+        "redis_journal.py",
+        "is_over = order is None or (told is not None and told.closed)",
+        "is_over = False",
+    ),
+    mutant(
+        "an order that was published already lets its record live for ever",
+        "redis_journal.py",
+        "order is None or (told is not None and told.closed)",
+        "order is None",
+    ),
+    mutant(
+        "an accepted order is not noted",
+        "redis_journal.py",
+        "if order is not None and told is None:",
+        "if False:",
+    ),
+    mutant(
+        "an order that was published is noted as accepted",
+        "redis_journal.py",
+        "if order is not None and told is None:",
+        "if order is not None:",
+    ),
+    mutant(
+        "a provisional record isn't watched for",
+        "redis_journal.py",
+        "if record.provisional:",
+        "if False:",
+    ),
+    mutant(
+        "any record is corrected",
+        "redis_journal.py",
+        "if now is not None and now.provisional:",
+        "if now is not None:",
+    ),
+    mutant(
+        "a corrected ghost is watched for",
+        "redis_journal.py",
+        'change.write("ZREM", self._ghosts, record.client_order_id)',
+        "pass",
+    ),
+    mutant("ghosts are watched for ever", "redis_journal.py", 'f"({oldest}"', '"(0"'),
+    mutant(
+        "a closed record counts as unanswered",
+        "redis_journal.py",
+        'data is not None and (record := load(data)).state != "closed"',
+        "data is not None and (record := load(data))",
+    ),
+    mutant(
+        "an id that is about to be claimed is taken out",
+        "redis_journal.py",
+        "stale = moment is not None and float(moment) < (int(seconds) - 60) * 1000",
+        "stale = True",
+    ),
+    mutant(
+        "an id without a record stays for ever",
+        "redis_journal.py",
+        "stale = moment is not None and float(moment) < (int(seconds) - 60) * 1000",
+        "stale = False",
+    ),
+    mutant(
+        "what was published of another order with that id",
+        "redis_journal.py",
+        "if told is None or told.client_order_id != client_order_id:",
+        "if told is None:",
+    ),
+    # Trimming.
+    mutant(
+        "trims what is pending",
+        "trimming.py",
+        'return pending["min"] or position',
+        "return position",
+    ),
+    mutant(
+        "trims all that was read", "trimming.py", "min(limit, oldest[-1][0], key=_moment)", "limit"
+    ),
+    mutant(
+        "trims what nobody has read",
+        "trimming.py",
+        "min(limit, oldest[-1][0], key=_moment)",
+        "oldest[-1][0]",
+    ),
+    mutant(
+        "ids are compared as text",
+        "trimming.py",
+        "return int(milliseconds), int(sequence)",
+        "return milliseconds, sequence",
+    ),
+    mutant(
+        "trouble ends the trimming",
+        "trimming.py",
+        'log.warning("trimming_delayed", command=command, error=str(e))',
+        "raise",
+    ),
+)
