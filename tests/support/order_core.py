@@ -299,7 +299,8 @@ class MemoryBus:
             await asyncio.sleep(0.1)
             self._may_fail("new_entries")
         self._may_fail("new_entries")
-        new, self.queued = self.queued[:10], self.queued[10:]
+        new = self.queued[:10]
+        del self.queued[:10]
         self._journal.pending |= {entry.entry_id: _again(entry) for entry in new}
         if new and self.reads_lost:
             self.reads_lost -= 1
