@@ -1,5 +1,460 @@
-"""Bugs in what is published of the account, and in what limits an order."""
+"""Bugs in what is published of the account, in other commands, and in what limits an order."""
 
-from tests.mutation.mutant import Mutant
+from tests.mutation.mutant import Mutant, mutant
 
-ACCOUNT: tuple[Mutant, ...] = ()
+ACCOUNT: tuple[Mutant, ...] = (
+    mutant(
+        "filled may fall",
+        "bookkeeping.py",
+        "filled = max(report.filled, told.filled if told else ZERO)",
+        "filled = report.filled",
+    ),
+    mutant(
+        "a terminal status may change",
+        "bookkeeping.py",
+        "if told and told.closed:\n        return told.status",
+        "if False:\n        pass",
+    ),
+    mutant("fills are published again", "bookkeeping.py", "if fill.trade_id not in known}", "}"),
+    mutant(
+        "fills that were published are not kept",
+        "bookkeeping.py",
+        "if fill.trade_id is not None}",
+        "if False}",
+    ),
+    mutant(
+        "what is new of a cumulative amount is all of it",
+        "bookkeeping.py",
+        "quantity = report.filled - (told.filled if told else ZERO)",
+        "quantity = report.filled",
+    ),
+    mutant(
+        "a fill without a price is published",
+        "bookkeeping.py",
+        "if quantity <= 0 or quote <= 0:",
+        "if quantity <= 0:",
+    ),
+    mutant(
+        "an order that is filled stays open",
+        "bookkeeping.py",
+        "if filled >= report.quantity > 0:",
+        "if False:",
+    ),
+    mutant(
+        "an order of unknown quantity is filled",
+        "bookkeeping.py",
+        "if filled >= report.quantity > 0:",
+        "if filled >= report.quantity:",
+    ),
+    mutant(
+        "a status that nobody knows is open",
+        "bookkeeping.py",
+        'if report.status == "unknown":',
+        "if False:",
+    ),
+    mutant(
+        "fees are not added up",
+        "bookkeeping.py",
+        "known.get(fill.fee_asset, ZERO) + fill.fee",
+        "fill.fee",
+    ),
+    mutant(
+        "the same is published twice",
+        "bookkeeping.py",
+        "if same and not fills and not again:",
+        "if False:",
+    ),
+    mutant(
+        "an order's client id changes with its cancel",
+        "bookkeeping.py",
+        "(told and told.client_order_id) or report.client_order_id",
+        "report.client_order_id",
+    ),
+    # The limits.
+    mutant(
+        "real money without the switch", "gate.py", 'if self._world == "live" and', "if False and"
+    ),
+    mutant(
+        "a fault of Redis stops nothing",
+        "gate.py",
+        "if (fault := self._fault()) is not None:",
+        "if (fault := None) is not None:",
+    ),
+    mutant("a halt stops nothing", "gate.py", "if reason is not None:", "if False:"),
+    mutant(
+        "a halt that can't be read stops nothing",
+        "gate.py",
+        'return Refused("halt_unreadable", f"the halt switch can\'t be read: {e}")',
+        "reason = None",
+    ),
+    mutant("a halted symbol is traded", "gate.py", "if not instrument.trading:", "if False:"),
+    mutant("no book, no limits", "gate.py", "if book is None:", "if False:"),
+    mutant(
+        "a market order is judged at the best price",
+        "gate.py",
+        "worst = _worst_price(book, command, quantity)",
+        "worst = Decimal(str(book.asks.best))",
+    ),
+    mutant(
+        "a market order beyond the book goes out",
+        "gate.py",
+        "if left <= 0:\n                return Decimal(str(price))\n    return None",
+        "if left <= 0:\n                return Decimal(str(price))\n    return Decimal(0)",
+    ),
+    mutant(
+        "a market order is judged on its own side",
+        "gate.py",
+        'other_side = book.asks if command.side == "buy" else book.bids',
+        'other_side = book.bids if command.side == "buy" else book.asks',
+    ),
+    mutant(
+        "no limit of notional is no limit",
+        "gate.py",
+        "if most is None:",
+        "if most is None:\n            return None\n        if False:",
+    ),
+    mutant("any notional", "gate.py", "if notional > most:", "if False:"),
+    mutant(
+        "the notional limit is below itself",
+        "gate.py",
+        "if notional > most:",
+        "if notional >= most:",
+    ),
+    mutant("any buy price", "gate.py", "if price > most:", "if False:"),
+    mutant(
+        "any sell price",
+        "gate.py",
+        "if price < least:\n                return _off",
+        "if False:\n                return _off",
+    ),
+    mutant("the collar is the wrong way round for buys", "gate.py", "(1 + collar)", "(1 - collar)"),
+    mutant(
+        "the collar is the wrong way round for sells", "gate.py", "(1 - collar)", "(1 + collar)"
+    ),
+    mutant("any pace", "gate.py", "if len(self._sent) >= most:", "if False:"),
+    mutant(
+        "one order more a minute",
+        "gate.py",
+        "if len(self._sent) >= most:",
+        "if len(self._sent) > most:",
+    ),
+    mutant("orders are not counted", "gate.py", "self._sent.append(now)", "pass"),
+    mutant("orders count for ever", "gate.py", "self._sent[0] <= now - MINUTE", "False"),
+    # The venue's rules.
+    mutant(
+        "quantities are rounded up",
+        "rules.py",
+        "_on_step(command.quantity, allowed.step, up=False)",
+        "_on_step(command.quantity, allowed.step, up=True)",
+    ),
+    mutant(
+        "prices are rounded to the aggressive side",
+        "rules.py",
+        'up = command.side == "sell"',
+        'up = command.side == "buy"',
+    ),
+    mutant(
+        "noise moves a step",
+        "rules.py",
+        "if abs(steps - nearest) <= max(",
+        "if abs(steps - nearest) < 0 * max(",
+    ),
+    mutant("everything is noise", "rules.py", 'NOISE = Decimal("1e-9")', 'NOISE = Decimal("0.4")'),
+    mutant("too small goes out", "rules.py", "elif value < least:", "elif False:"),
+    mutant("too large goes out", "rules.py", "elif allowed.most and value > most:", "elif False:"),
+    mutant(
+        "too little worth goes out", "rules.py", "if notional < rules.least_notional:", "if False:"
+    ),
+    mutant(
+        "too much worth goes out",
+        "rules.py",
+        "elif rules.most_notional and notional > rules.most_notional:",
+        "elif False:",
+    ),
+    mutant(
+        "of two steps the smaller counts",
+        "rules.py",
+        "step=max(one.step, other.step)",
+        "step=min(one.step, other.step)",
+    ),
+    mutant(
+        "the rules of market orders are left out",
+        "rules.py",
+        "if market else rules.quantity",
+        "if False else rules.quantity",
+    ),
+    # The ledger.
+    mutant(
+        "an order is known by its id alone",
+        "keys.py",
+        'return f"{self.symbol} {self.order_id}"',
+        'return f"{self.order_id}"',
+    ),
+    mutant(
+        "what was published is not kept",
+        "ledger.py",
+        "self._keep(change, order, found.told)",
+        "pass",
+    ),
+    mutant("a closed order stays open", "ledger.py", '"SREM" if told.closed else "SADD"', '"SADD"'),
+    mutant(
+        "what was published of an open order expires",
+        "ledger.py",
+        "if told.closed else ()",
+        "if True else ()",
+    ),
+    mutant(
+        "an accepted order is asked for, for ever",
+        "ledger.py",
+        "if change.found[1][0] is not None:",
+        "if False:",
+    ),
+    mutant(
+        "our own orders are external", "ledger.py", "return report, True", "return report, False"
+    ),
+    mutant(
+        "everybody's orders are ours", "ledger.py", "return report, False", "return report, True"
+    ),
+    mutant(
+        "another symbol's order is published under this one's",
+        "ledger.py",
+        "if told.symbol == order.symbol), None)",
+        "), None)",
+    ),
+    mutant(
+        "a market order's quantity is not known",
+        "ledger.py",
+        "if not report.quantity and sent is not None:",
+        "if False:",
+    ),
+    mutant(
+        "a trade that was published is new",
+        "ledger.py",
+        "return self.trade_id in told.trade_ids",
+        "return False",
+    ),
+    mutant(
+        "balances that didn't change are published",
+        "ledger.py",
+        "if changed or _asked_for(balance, all_of):",
+        "if True:",
+    ),
+    mutant(
+        "balances that were asked for are not published",
+        "ledger.py",
+        "if changed or _asked_for(balance, all_of):",
+        "if changed:",
+    ),
+    mutant(
+        "what was published of a balance is not kept",
+        "ledger.py",
+        'change.write("HSET", self._assets, balance.asset, text)',
+        "pass",
+    ),
+    mutant(
+        "the total of a balance is what is free",
+        "ledger.py",
+        "float(balance.free + balance.locked)",
+        "float(balance.free)",
+    ),
+    # The account.
+    mutant(
+        "what is heard is dropped and not compared",
+        "account.py",
+        "self.dropped += 1\n            self.compare.set()",
+        "self.dropped += 1",
+    ),
+    mutant(
+        "a connection that is back compares nothing",
+        "account.py",
+        'missed."""\n        self.compare.set()',
+        'missed."""\n        pass',
+    ),
+    mutant(
+        "an event is lost where Redis is in trouble",
+        "account.py",
+        "await self._clock.sleep(AFTER_ERROR)\n                else:",
+        "break\n                else:",
+    ),
+    mutant(
+        "what is published as open isn't asked for",
+        "account.py",
+        "ask += [order for order in told if order not in open_now]",
+        "pass",
+    ),
+    mutant(
+        "a fill that was missed isn't noticed",
+        "account.py",
+        "known is None or known.filled < report.filled",
+        "known is None",
+    ),
+    mutant(
+        "an open order that was missed isn't noticed",
+        "account.py",
+        "known is None or known.filled < report.filled",
+        "known and known.filled < report.filled",
+    ),
+    mutant(
+        "accepted orders aren't asked for",
+        "account.py",
+        "ask = list(await self._ledger.accepted())",
+        "ask = []",
+    ),
+    mutant(
+        "trades aren't compared",
+        "account.py",
+        "dict.fromkeys(ask + news)",
+        "dict.fromkeys(ask)",
+        ("if all(seen[order] for order in news):", "if True:"),
+    ),
+    mutant(
+        "the mark moves past what isn't shown yet",
+        "account.py",
+        "if all(seen[order] for order in news):",
+        "if True:",
+    ),
+    mutant("the mark never moves", "account.py", "await self._ledger.set_mark(next_mark)", "pass"),
+    mutant("an order that isn't shown is gone at once", "account.py", "< DENIED_FOR:", "< 0:"),
+    mutant(
+        "balances that became zero aren't published",
+        "account.py",
+        "balances += [Balance.nothing(asset) for asset in sorted(gone)]",
+        "pass",
+    ),
+    mutant(
+        "balances are never published again",
+        "account.py",
+        "all_of=() if due else None",
+        "all_of=None",
+    ),
+    # Other commands.
+    mutant(
+        "cancel all doesn't wait for orders under way",
+        "requests.py",
+        "while under_way and self._clock.monotonic() < waited_until:",
+        "while False:",
+    ),
+    mutant(
+        "cancel all is done too early",
+        "requests.py",
+        "        if under_way:\n            names",
+        "        if False:\n            names",
+    ),
+    mutant(
+        "cancel all leaves what orders under way became",
+        "requests.py",
+        "failures += [await self._cancel_answered(venue, record) for record in answered]",
+        "pass",
+    ),
+    mutant(
+        "cancel all hides what failed",
+        "requests.py",
+        "if some := [failure",
+        "if some := [] and [failure",
+    ),
+    mutant(
+        "cancel all takes every symbol",
+        "requests.py",
+        "if symbol in (None, order.symbol)",
+        "if True",
+    ),
+    mutant(
+        "cancel all waits for other symbols",
+        "requests.py",
+        "if symbol in (None, r.order.symbol)}",
+        "}",
+    ),
+    mutant(
+        "a cancel that overtakes its order is refused at once",
+        "requests.py",
+        "ORDER_CLAIMED_WITHIN = 1.0",
+        "ORDER_CLAIMED_WITHIN = 0.0",
+    ),
+    mutant(
+        "no patience with orders that wait to be claimed",
+        "requests.py",
+        "return ORDERS_WAIT_AT_MOST if waiting else ORDER_CLAIMED_WITHIN",
+        "return ORDER_CLAIMED_WITHIN",
+    ),
+    mutant(
+        "patience with a refused order",
+        "requests.py",
+        "return 0.0 if _refused(record) else ORDER_APPEARS_WITHIN",
+        "return ORDER_APPEARS_WITHIN",
+    ),
+    mutant(
+        "no patience with an order that isn't shown",
+        "requests.py",
+        "return 0.0 if _refused(record) else ORDER_APPEARS_WITHIN",
+        "return 0.0",
+    ),
+    mutant(
+        "a canceled order can't be canceled",
+        "requests.py",
+        'report is not None and report.status == "canceled"',
+        "False",
+    ),
+    mutant(
+        "a query of an unchanged order publishes nothing",
+        "requests.py",
+        "await self._ledger.tell(report, again=True)",
+        "await self._ledger.tell(report)",
+    ),
+    mutant(
+        "a command is asked for ever",
+        "requests.py",
+        "asyncio.timeout(GIVE_UP_AFTER)",
+        "asyncio.timeout(None)",
+    ),
+    mutant(
+        "another exchange's balance is answered",
+        "requests.py",
+        "if command.exchange != self._exchange:",
+        "if False:",
+    ),
+    mutant(
+        "a request keeps its room",
+        "requests.py",
+        "self._in_flight.discard(entry.entry_id)\n            self._room.release()",
+        "self._in_flight.discard(entry.entry_id)",
+    ),
+    mutant(
+        "a request that is carried out is begun again",
+        "requests.py",
+        "if entry.entry_id not in in_flight]",
+        "]",
+    ),
+    # The dead-man's switch.
+    mutant(
+        "a dead bot's orders stay",
+        "dead_man.py",
+        "if dead:\n                await",
+        "if False:\n                await",
+    ),
+    mutant(
+        "a living bot's orders are canceled",
+        "dead_man.py",
+        "silent is not None and silent > patience",
+        "True",
+    ),
+    mutant(
+        "a bot that never lived is dead",
+        "dead_man.py",
+        "silent is not None and silent > patience",
+        "silent is None or silent > patience",
+    ),
+    mutant(
+        "everybody's orders are a dead bot's",
+        "dead_man.py",
+        'if not (told.client_order_id or "").startswith(BOT_ORDERS):',
+        "if False:",
+    ),
+    mutant("a dead bot's orders are canceled each second", "dead_man.py", "< AGAIN_AFTER:", "< 0:"),
+    mutant("a dead bot's orders are canceled once", "dead_man.py", "< AGAIN_AFTER:", "< 1e9:"),
+    mutant(
+        "one order that can't be canceled ends the watch",
+        "dead_man.py",
+        "except (TransientError, RejectedError, FeedStoppedError) as e:",
+        "except TransientError as e:",
+    ),
+)

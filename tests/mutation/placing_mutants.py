@@ -341,19 +341,22 @@ PLACING: tuple[Mutant, ...] = (
     ),
     mutant("a market order's price is compared", "identity.py", 'command.type == "market" or', ""),
     mutant(
-        "a larger order is ours", "identity.py", "<= max(asked, least)", "<= max(asked, least) * 2"
+        "a larger order is ours",
+        "identity.py",
+        "<= max(asked * (1 + NOISE), sent)",
+        "<= 2 * max(asked, sent)",
     ),
     mutant(
         "a smaller order is ours, however old",
         "identity.py",
-        "if order.created >= record.timestamp - CLOCK_ERROR_MS:",
-        "if True:",
+        "least = Decimal(0) if order.created >= record.timestamp - CLOCK_ERROR_MS else sent",
+        "least = Decimal(0)",
     ),
     mutant(
         "an amended order is not ours",
         "identity.py",
-        "if order.created >= record.timestamp - CLOCK_ERROR_MS:",
-        "if False:",
+        "least = Decimal(0) if order.created >= record.timestamp - CLOCK_ERROR_MS else sent",
+        "least = sent",
     ),
     mutant(
         "an order is older than its record by the clocks' error",
