@@ -40,6 +40,8 @@ DESK: tuple[Mutant, ...] = (
         "desk.py",
         "self._untouched.discard(entry.entry_id)",
         "pass",
+        survives="a second line: an entry that was begun with has a record, and where Redis lost "
+        "that, the entry is doubted",
     ),
     mutant(
         "doubted commands are sent",

@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -42,12 +43,18 @@ class Mutant:
                 raise StaleMutantError(f"{self.path} holds {old!r} {found} times; want it once")
             mutated = mutated.replace(old, new)
         try:
-            same = ast.dump(ast.parse(mutated)) == ast.dump(ast.parse(source))
+            same = ast.dump(ast.parse(mutated)) == _meaning(source)
         except SyntaxError as e:
             raise StaleMutantError(f"{self.path}: the mutated file doesn't compile: {e}") from e
         if same:
             raise StaleMutantError(f"{self.path}: the mutated file says the same as before")
         return mutated
+
+
+@cache
+def _meaning(source: str) -> str:
+    """What a file's text says, whatever its layout and comments."""
+    return ast.dump(ast.parse(source))
 
 
 def mutant(

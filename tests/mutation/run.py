@@ -1,14 +1,16 @@
 """Run the tests on one mutant: first those that mirror its file, then the others, then worlds."""
 
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.mutation.mutant import ROOT, Mutant
 
@@ -24,7 +26,12 @@ WORLDS = ("tests/simulation/test_worlds.py",)
 TIER_WITHIN = 400.0
 TEST_WITHIN = 30
 
-FAILED, NO_TESTS = 1, 5
+FAILED = 1  # of pytest: tests ran, and some failed
+
+# What takes long to import is imported once: each run begins as a copy of a process that has it.
+OTHERS = ("aiohttp", "msgspec", "prometheus_client", "pydantic", "pytest", "redis.asyncio")
+_fork = multiprocessing.get_context("forkserver")
+_fork.set_forkserver_preload([*OTHERS, "structlog", "uvloop", "websockets"])
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,23 @@ class Verdict:
     killed_in: str | None
     by: str
     took: float
+
+
+OPTIONS = (
+    *(
+        "-x",
+        "-q",
+        "-rfE",
+        "--tb=no",
+        "--no-header",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:benchmark",
+        "--hypothesis-seed=0",
+    ),
+    f"--timeout={TEST_WITHIN}",
+)
 
 
 class BrokenRunError(Exception):
@@ -90,27 +114,20 @@ class Copy:
 
     def _failing(self, paths: Sequence[str]) -> str | None:
         """The first test of *paths* that fails; None where all pass."""
-        command = [
-            *(sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=no", "--no-header"),
-            *("-p", "no:randomly", "--hypothesis-seed=0", f"--timeout={TEST_WITHIN}", *paths),
-        ]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self._folder,
-                env={**os.environ, "PYTHONPATH": str(self._folder)},
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=TIER_WITHIN,
-            )
-        except subprocess.TimeoutExpired:
+        output = self._folder / "output.txt"
+        run = _fork.Process(target=_pytest, args=(str(self._folder), str(output), list(paths)))
+        run.start()
+        run.join(TIER_WITHIN)
+        if run.is_alive():
+            run.kill()
+            run.join()
             return "hangs"
-        if done.returncode == 0:
+        said = output.read_text()
+        if run.exitcode == 0:
             return None
-        failures = re.findall(r"^(?:FAILED|ERROR) (\S+::\S+)", done.stdout, flags=re.MULTILINE)
-        if done.returncode != FAILED or not failures:
-            raise BrokenRunError(f"pytest ended with {done.returncode}: {done.stdout[-2000:]}")
+        failures = re.findall(r"^(?:FAILED|ERROR) (\S+::\S+)", said, flags=re.MULTILINE)
+        if run.exitcode != FAILED or not failures:
+            raise BrokenRunError(f"pytest ended with {run.exitcode}: {said[-2000:]}")
         return str(failures[0])
 
     @staticmethod
@@ -119,3 +136,17 @@ class Copy:
         file.write_text(text)
         for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
             compiled.unlink()
+
+
+def _pytest(folder: str, output: str, paths: list[str]) -> None:
+    """Run the tests in *folder*, in a process of its own that imports nothing of ours elsewhere."""
+    for name in [n for n in sys.modules if n.partition(".")[0] in COPIED]:
+        del sys.modules[name]
+    sys.path.insert(0, folder)
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = folder
+    sys.dont_write_bytecode = False  # what one run has compiled is there for the next
+    with Path(output).open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.exit(pytest.main([*OPTIONS, *paths]))

@@ -243,6 +243,16 @@ def test_all_entries_get_their_turn() -> None:
     assert sorted(sent.client_order_id for sent in stage.venue.placed) == sorted(names)
 
 
+def test_however_often_claims_fail_there_is_room_for_the_next() -> None:
+    """More failures than orders may be under way."""
+    stage = Stage()
+    stage.bus.failures["claim"] = 2 * OrderDesk.MOST_IN_FLIGHT
+    stage.send("a", at=1)
+    stage.send("b", at=50)
+    stage.play(60)
+    assert stage.journal.reasons == ["expired", None]
+
+
 def test_only_so_many_are_under_way_at_once() -> None:
     """Reading waits."""
     stage = Stage(place_takes=100.0)
