@@ -77,8 +77,32 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "a fault of Redis stops nothing",
         "gate.py",
-        "if (fault := self._fault()) is not None:",
-        "if (fault := None) is not None:",
+        "(fault := self._fault() or self._account_fault())",
+        "(fault := self._account_fault())",
+    ),
+    mutant(
+        "an account that isn't followed stops nothing",
+        "gate.py",
+        "(fault := self._fault() or self._account_fault())",
+        "(fault := self._fault())",
+    ),
+    mutant(
+        "orders wait for a refused key",
+        "gate.py",
+        'return None if fault.reason_code == "key_refused" else fault',
+        "return fault",
+    ),
+    mutant(
+        "orders don't wait for the account",
+        "gate.py",
+        'return None if fault.reason_code == "key_refused" else fault',
+        "return None",
+    ),
+    mutant(
+        "orders don't wait for the book",
+        "gate.py",
+        "return None if self._book(symbol) is not None else",
+        "return None if True else",
     ),
     mutant("a halt stops nothing", "gate.py", "if reason is not None:", "if False:"),
     mutant(
@@ -233,42 +257,12 @@ ACCOUNT: tuple[Mutant, ...] = (
         "return self.trade_id in told.trade_ids",
         "return False",
     ),
-    mutant(
-        "balances that didn't change are published",
-        "ledger.py",
-        "if changed or _asked_for(balance, all_of):",
-        "if True:",
-    ),
-    mutant(
-        "balances that were asked for are not published",
-        "ledger.py",
-        "if changed or _asked_for(balance, all_of):",
-        "if changed:",
-    ),
-    mutant(
-        "what was published of a balance is not kept",
-        "ledger.py",
-        'change.write("HSET", self._assets, balance.asset, text)',
-        "pass",
-    ),
-    mutant(
-        "the total of a balance is what is free",
-        "ledger.py",
-        "float(balance.free + balance.locked)",
-        "float(balance.free)",
-    ),
     # The account.
     mutant(
         "what is heard is dropped and not compared",
         "account.py",
         "self.dropped += 1\n            self.compare.set()",
         "self.dropped += 1",
-    ),
-    mutant(
-        "a connection that is back compares nothing",
-        "account.py",
-        'missed."""\n        self.compare.set()',
-        'missed."""\n        pass',
     ),
     mutant(
         "an event is lost where Redis is in trouble",
@@ -316,16 +310,157 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant("the mark never moves", "account.py", "await self._ledger.set_mark(next_mark)", "pass"),
     mutant("an order that isn't shown is gone at once", "account.py", "< DENIED_FOR:", "< 0:"),
     mutant(
-        "balances that became zero aren't published",
+        "a connection that is back compares nothing",
         "account.py",
-        "balances += [Balance.nothing(asset) for asset in sorted(gone)]",
+        "self._health.connected()\n        self.compare.set()",
+        "self._health.connected()",
+    ),
+    mutant(
+        "what couldn't be read isn't asked for",
+        "account.py",
+        'asked about."""\n        self.compare.set()',
+        'asked about."""\n        pass',
+    ),
+    mutant(
+        "a refused key ends the listening",
+        "account.py",
+        'self._health.refused("stream", str(e))',
+        "return",
+    ),
+    mutant(
+        "a comparison that failed is no fault",
+        "account.py",
+        'self._health.down("comparison", str(e))',
         "pass",
     ),
     mutant(
-        "balances are never published again",
+        "a comparison of before the connection counts",
         "account.py",
+        "if connection == self._health.connections:",
+        "if True:",
+    ),
+    # Balances.
+    mutant(
+        "balances that didn't change are published",
+        "balances.py",
+        "elif changed or _asked_for(balance, all_of):",
+        "else:",
+    ),
+    mutant(
+        "balances that were asked for are not published",
+        "balances.py",
+        "elif changed or _asked_for(balance, all_of):",
+        "elif changed:",
+    ),
+    mutant(
+        "an older balance is published after a newer",
+        "balances.py",
+        "if changed and before.may_be_newer(update, now):",
+        "if False:",
+    ),
+    mutant(
+        "an older balance is dropped and not asked for", "balances.py", "complete = False", "pass"
+    ),
+    mutant(
+        "what was published of a balance is not kept",
+        "balances.py",
+        'change.write("HSET", self._key, balance.asset, str(after))',
+        "pass",
+    ),
+    mutant(
+        "the total of a balance is what is free",
+        "balances.py",
+        "float(balance.free + balance.locked)",
+        "float(balance.free)",
+    ),
+    mutant(
+        "a pushed balance of the same version is newer",
+        "balances.py",
+        "return update.version <= max(self.version, self.includes)",
+        "return update.version < max(self.version, self.includes)",
+    ),
+    mutant(
+        "what an answer holds already is published again",
+        "balances.py",
+        "max(self.version, self.includes)",
+        "self.version",
+    ),
+    mutant(
+        "an answer is as new as its coming",
+        "balances.py",
+        "return self.published_at >= update.asked_at or lags",
+        "return lags",
+    ),
+    mutant(
+        "an answer that lags is newer",
+        "balances.py",
+        "return self.published_at >= update.asked_at or lags",
+        "return self.published_at >= update.asked_at",
+    ),
+    mutant(
+        "balances that became zero aren't published",
+        "balance_desk.py",
+        "balances = [*snapshot.balances, *map(Balance.nothing, gone)]",
+        "balances = list(snapshot.balances)",
+    ),
+    mutant(
+        "Redis's time is taken after the answer",
+        "balance_desk.py",
+        "asked_at = await self._published.now()\n        snapshot = await self._venue.balances()",
+        "snapshot = await self._venue.balances()\n        asked_at = await self._published.now()",
+    ),
+    mutant(
+        "a snapshot that was too old isn't asked for again",
+        "balance_desk.py",
+        "if not await self._publish_snapshot((), all_of=() if due else None):\n            self._moved.set()",
+        "await self._publish_snapshot((), all_of=() if due else None)",
+    ),
+    mutant(
+        "a pushed balance that was too old isn't asked for",
+        "balance_desk.py",
+        "if not await self._published.publish(update):\n            self._moved.set()",
+        "await self._published.publish(update)",
+    ),
+    mutant(
+        "balances are never published again",
+        "balance_desk.py",
         "all_of=() if due else None",
         "all_of=None",
+    ),
+    # Whether the account is followed.
+    mutant(
+        "a start has a grace",
+        "account_health.py",
+        'self._since = float("-inf")',
+        "self._since = clock.monotonic()",
+    ),
+    mutant("no grace", "account_health.py", "- self._since >= GRACE:", "- self._since >= 0:"),
+    mutant(
+        "grace for ever", "account_health.py", "- self._since >= GRACE:", "- self._since >= 1e9:"
+    ),
+    mutant(
+        "each fault begins the grace anew",
+        "account_health.py",
+        "if not (self._down or self._refused):",
+        "if True:",
+    ),
+    mutant(
+        "a refused key is no fault",
+        "account_health.py",
+        'return Refused("key_refused", f"{part}: {reason}")',
+        "pass",
+    ),
+    mutant(
+        "a connection needs no comparison",
+        "account_health.py",
+        'self.down("comparison", "not done since the account stream was connected")',
+        "pass",
+    ),
+    mutant(
+        "what works again stays down",
+        "account_health.py",
+        "self._refused.pop(part, None)\n        self._down.pop(part, None)",
+        "self._refused.pop(part, None)",
     ),
     # Other commands.
     mutant(

@@ -94,7 +94,87 @@ DESK: tuple[Mutant, ...] = (
         'self._recovered_at = float("-inf")  # a',
         "pass  # a",
     ),
-    mutant("room is never released", "desk.py", "self._room.release()", "pass"),
+    mutant(
+        "room is never released",
+        "desk.py",
+        "self._in_flight.discard(entry.entry_id)\n        self._room.release()",
+        "self._in_flight.discard(entry.entry_id)",
+    ),
+    mutant(
+        "what is held back keeps its room",
+        "desk.py",
+        "self._room.release()\n                return",
+        "return",
+    ),
+    mutant(
+        "nothing is held back",
+        "desk.py",
+        "if not was_held and await self._hold(entry, command):",
+        "if False:",
+    ),
+    mutant(
+        "what is held back is never refused", "desk.py", "over = now >= held.until or", "over ="
+    ),
+    mutant(
+        "what is held back waits though nothing lacks",
+        "desk.py",
+        " or self._venue.lacks(held.command.symbol) is None",
+        "",
+    ),
+    mutant(
+        "what is held back is overtaken in _due",
+        "desk.py",
+        "if over and waiting.isdisjoint(held.names):",
+        "if over:",
+    ),
+    mutant(
+        "what is held back is overtaken by new ones",
+        "desk.py",
+        "behind = any(not names.isdisjoint(held.names) for held in self._held.values())",
+        "behind = False",
+    ),
+    mutant(
+        "what was held back is sent though something lacks",
+        "desk.py",
+        "self._venue.lacks(command.symbol) if was_held else None",
+        "None",
+    ),
+    mutant(
+        "what is held back isn't read again after an error",
+        "desk.py",
+        "self._in_flight -= self._held.keys()\n",
+        "\n",
+    ),
+    mutant(
+        "what is held back is claimed on another connection",
+        "desk.py",
+        "self._held.clear()",
+        "pass",
+    ),
+    mutant(
+        "what somebody may have sent is held back",
+        "desk.py",
+        "if not self._sendable(entry):\n            return False",
+        "pass",
+    ),
+    mutant(
+        "what is too old is held back",
+        "desk.py",
+        "if left <= 0:\n            return False",
+        "left = max(left, 1.0)",
+    ),
+    mutant(
+        "held commands pile up",
+        "desk.py",
+        "if len(self._held) >= self.MOST_IN_FLIGHT:",
+        "if False:",
+    ),
+    mutant(
+        "what waited is sized before",
+        "desk.py",
+        "sized = self._venue.size(command)  # by",
+        "pass  # by",
+    ),
     mutant("room is not asked for", "desk.py", "await self._room.acquire()", "pass"),
     mutant(
         "a failed claim stays under way",
@@ -177,15 +257,15 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "the timestamp is taken before the waits",
         "desk.py",
-        "sized = self._venue.size(command)",
-        "early, sized = self._venue.milliseconds(), self._venue.size(command)",
+        "sendable = self._sendable(entry)\n",
+        "early, sendable = self._venue.milliseconds(), self._sendable(entry)\n",
         ("timestamp=self._venue.milliseconds(),", "timestamp=early,"),
     ),
     mutant(
         "what the rules refuse is sent",
         "desk.py",
-        "refusal = sized if isinstance(sized, Refused) else None",
-        "refusal = None",
+        "if refusal is None and isinstance(sized, Refused):",
+        "if False:",
     ),
     mutant("a deleted entry is read", "desk.py", "if entry.deleted:", "if False:"),
     mutant(

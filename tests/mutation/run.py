@@ -68,8 +68,15 @@ class BrokenRunError(Exception):
 def tiers(path: str) -> list[tuple[str, Sequence[str]]]:
     """What is run on a mutant of that file, in order: names, and paths of tests."""
     folder, _, name = path.removeprefix("services/").rpartition("/")
-    mirrors = [f"tests/{kind}/{folder}/test_{name}" for kind in ("unit", "integration")]
-    unit, server = ([mirror] if (ROOT / mirror).exists() else [] for mirror in mirrors)
+    stem = name.removesuffix(".py")
+    unit, server = (
+        sorted(
+            str(test.relative_to(ROOT))
+            for pattern in (f"test_{stem}.py", f"test_{stem}_*.py")
+            for test in (ROOT / "tests" / kind / folder).glob(pattern)
+        )
+        for kind in ("unit", "integration")
+    )
     return [
         *([("unit, its mirror", unit)] if unit else []),
         *([("server, its mirror", server)] if server else []),
@@ -122,7 +129,7 @@ class Copy:
             run.kill()
             run.join()
             return "hangs"
-        said = output.read_text()
+        said = output.read_text() if output.exists() else ""
         if run.exitcode == 0:
             return None
         failures = re.findall(r"^(?:FAILED|ERROR) (\S+::\S+)", said, flags=re.MULTILINE)

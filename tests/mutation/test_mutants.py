@@ -31,7 +31,7 @@ def test_every_file_of_the_order_path_has_mutants() -> None:
         *("desk.py", "placing.py", "memory.py", "identity.py", "record.py", "answers.py"),
         *("parse.py", "ghosts.py", "keyless.py", "redis_bus.py", "redis_journal.py", "trimming.py"),
         *("ledger.py", "bookkeeping.py", "account.py", "requests.py", "gate.py", "rules.py"),
-        *("dead_man.py", "orders.py"),
+        *("dead_man.py", "orders.py", "balances.py"),
     }
 
 
@@ -54,7 +54,7 @@ def test_the_tests_that_mirror_a_file_come_first() -> None:
     """They say most about it, soonest."""
     assert tiers("services/_connector_kit/orders/desk.py")[0] == (
         "unit, its mirror",
-        ["tests/unit/_connector_kit/orders/test_desk.py"],
+        [f"tests/unit/_connector_kit/orders/test_{name}.py" for name in ("desk", "desk_waits")],
     )
     assert tiers("services/_connector_kit/orders/redis_bus.py")[0][0] == "server, its mirror"
     assert all(
