@@ -1,7 +1,7 @@
 """In virtual time: a fresh order waits for what lacks, holds up no other, and is not forgotten."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -44,15 +44,13 @@ def entry(at: float, symbol: str = "BTC/USDT", *, name: str = "", number: int = 
 class Streams:
     """The port `Bus`: what comes when, and what is claimed in which order."""
 
-    def __init__(
-        self, *entries: Entry, leased_until: float = ALWAYS, reading_takes: float = 0.0
-    ) -> None:
+    def __init__(self, *entries: Entry, leased_until: float = ALWAYS) -> None:
         self.coming = list(entries)
         self.read: list[Entry] = []
         self.claimed: list[str] = []
         self.faults = 0  # so many claims fail
         self._leased_until = leased_until
-        self._reading_takes = reading_takes
+        self.on_read: Callable[[Entry], None] = lambda _: None
 
     async def server(self) -> Server:
         """The same for ever."""
@@ -91,7 +89,6 @@ class Streams:
 
     async def new_entries(self, *, wait: bool = True) -> Sequence[Entry]:
         """At most ten."""
-        await asyncio.sleep(self._reading_takes)
         found = self._come()
         if not found and wait:
             due = min((e.milliseconds for e in self.coming), default=1 << 60) - milliseconds()
@@ -103,6 +100,8 @@ class Streams:
         found = [e for e in self.coming if e.milliseconds <= milliseconds()][:10]
         self.coming = [e for e in self.coming if e not in found]
         self.read += found
+        for entry in found:
+            self.on_read(entry)
         return found
 
     async def claim(self, record: Record) -> Claim:
@@ -341,7 +340,13 @@ def test_what_somebody_may_have_begun_with_waits_for_nothing() -> None:
 
 def test_a_market_that_is_back_while_the_next_command_is_read_changes_no_order() -> None:
     """Those that waited come first."""
-    orders = [entry(1.0), entry(6.03)]
-    streams = Streams(*orders, reading_takes=0.04)
-    served(streams, Market(BTC_USDT=6.02))
+    orders = [entry(1.0), entry(6.0)]
+    streams, market = Streams(*orders), Market(BTC_USDT=ALWAYS)
+
+    def book_is_back(read: Entry) -> None:
+        if read is orders[1]:
+            market.from_second.clear()
+
+    streams.on_read = book_is_back
+    served(streams, market)
     assert streams.claimed == [order.entry_id for order in orders]
