@@ -189,3 +189,28 @@ async def test_fills_that_stay_away_are_said_to_be_missing_and_follow(desk: Trad
         assert (first.fills_complete, first.trades) == (False, None)
         await settled(desk, "late")
         assert [e.fills_complete for e in await desk.statuses("late")] == [False, None]
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["told", "compared"])
+async def test_an_order_amended_elsewhere_is_published_with_what_remains(
+    desk: TradingDesk, *, silent: bool
+) -> None:
+    """Under our client order id, whatever Binance calls it since; then filled with that much."""
+    async with venue(desk), desk.connector(RECONCILE_INTERVAL="2"):
+        price = await desk.far_below()
+        order_id = await placed(desk, "mine", BTC, price=price, quantity=0.004)
+        await desk.status("mine", "open")
+        if silent:
+            await desk.fault("", endpoint="user_stream", action="drop", count=None)
+        await desk.amend_elsewhere(str(order_id), 0.001)
+
+        async def amended() -> bool:
+            return (await desk.statuses("mine"))[-1].remaining_quantity == 0.001
+
+        await eventually_async(amended)
+        await desk.move_market(price * 0.9)
+        filled = await desk.status("mine", "filled")
+        assert (filled.filled_quantity, filled.remaining_quantity) == (0.001, 0.0)
+        await settled(desk, "mine")
+        events = await desk.events("order_status")
+        assert {(e.client_order_id, e.external) for e in events} == {("mine", False)}
