@@ -376,13 +376,17 @@ async def cut_market_sockets(venue: Venue, simulator_port: int) -> None:
 
 
 async def _told_stopped(redis: Redis) -> bool:
-    """True when `connector_status` names the feeds and the account, with what to look at."""
+    """True when `connector_status` names the feeds, and why no orders are taken.
+
+    The account isn't among what has stopped: it is tried again.
+    """
     stream = str(EventStream(connector("luno"), "connector_status"))
     entries: Any = await redis.xrevrange(stream, count=1)
     event = ConnectorStatusEvent.model_validate_json(entries[0][1][b"data"])
-    parts = {*(f"feed {symbol}" for symbol in LUNO.symbols), "account"}
+    parts = {f"feed {symbol}" for symbol in LUNO.symbols}
     return (
         set(event.stopped) == parts
+        and (event.trading, event.reason_code) == (False, "key_refused")
         and all("LUNO_API_KEY_ID" in reason for reason in event.stopped.values())
         and {status.state for status in event.symbols} == {"stale"}
     )
