@@ -18,6 +18,7 @@ from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
 
 DECISIONS = "bot:events:decision"
+ANSWERS_WITHIN = aiohttp.ClientTimeout(2.0)
 PORTFOLIO = "bot:events:portfolio"
 
 
@@ -36,9 +37,9 @@ class Bot:
     async def get(self, path: str) -> dict[str, Any]:
         """What it answers, and the HTTP `code`; empty if it doesn't answer."""
         try:
-            async with self._http.get(self._url + path) as response:
+            async with self._http.get(self._url + path, timeout=ANSWERS_WITHIN) as response:
                 return {"code": response.status, **await response.json()}
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             return {}
 
     async def part(self, name: str) -> str:
@@ -134,7 +135,8 @@ async def running_bot(
 ) -> AsyncIterator[Bot]:
     """A bot that is up, and watches one symbol of each exchange; killed by the block's end.
 
-    One that can't live, or is killed at a failpoint, may have ended already.
+    One that can't live, or is killed at a failpoint, may have ended already; one that is stopped
+    at a failpoint answers nothing.
     """
     port = quiet_port()
     environment = {
@@ -151,7 +153,7 @@ async def running_bot(
         bot = Bot(service, port, http, redis)
 
         async def is_up() -> bool:
-            return service.exited or (await bot.get("/health")).get("code") == 200
+            return service.exited or service.paused or (await bot.get("/health")).get("code") == 200
 
         await eventually_async(is_up, within=40)
         yield bot

@@ -24,6 +24,15 @@ class Service:
         """True once it has ended."""
         return self.process.returncode is not None
 
+    @property
+    def paused(self) -> bool:
+        """True while it is stopped by a signal, its own or another's."""
+        try:
+            stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        except OSError:  # it has ended
+            return False
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit code."""
         if not self.exited:
