@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.orders.parse import UnreadableError, parse
 from tests.simulation.plan import Plan
-from tests.simulation.redis_state import State
-from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, Order
+from tests.simulation.venue import CLOCK_ERROR_MS, LONGEST_IN_ENGINE, VALIDITY_MS, FaultyVenue
+from tests.simulation.view import View
 
 LOCAL_REFUSALS = {"unknown_symbol", "halted", "expired", "clock", "rate_limited"}
+# So often a venue must deny an order.
+MISSES = 3
 BY_OTHER_ENTRIES = {"duplicate_id", "invalid_command"}
 
 
@@ -20,7 +22,7 @@ class Findings:
     """What is left when a world is quiet. `faults`: processes that ended by themselves."""
 
     plan: Plan
-    state: State
+    view: View
     venue: FaultyVenue
     faults: tuple[str, ...]
 
@@ -36,29 +38,31 @@ class _Asked:
 
 def find_violations(findings: Findings) -> list[str]:
     """Every broken promise, as `KIND: what`."""
-    state = findings.state
-    asked, unreadable = _read(state.entries)
+    view = findings.view
+    asked, unreadable = _read(view.entries())
     answers: dict[str, list[OrderResponseEvent]] = {}
-    for data in state.responses:
+    for data in view.responses:
         answer = OrderResponseEvent.model_validate_json(data)
         answers.setdefault(answer.command_id or "", []).append(answer)
     return [
         *(f"CRASH: {fault}" for fault in findings.faults),
         *_orders(findings, asked),
         *_posts(findings),
-        *_unfinished(state),
+        *_unfinished(view),
         *_answered_once(asked, answers),
-        *_dead_letters(unreadable, state, answers),
+        *_dead_letters(unreadable, view, answers),
         *(v for entry in asked for v in _truthful(findings, entry, answers)),
         *_duplicates(findings, asked, answers),
     ]
 
 
-def count_answers(state: State) -> Counter[str]:
+def count_answers(view: View) -> Counter[str]:
     """How many answers of which kind were given; replays and ghosts by these names."""
-    answers = [OrderResponseEvent.model_validate_json(data) for data in state.responses]
+    answers = [OrderResponseEvent.model_validate_json(data) for data in view.responses]
     kinds = ("replay" if a.replay else a.reason_code or a.status for a in answers)
-    return Counter(kinds) + Counter(ghost=len(state.corrected))
+    given_up = {a.client_order_id for a in answers if a.reason_code == "not_found"}
+    found = [record for i in given_up if (record := view.record(i)) and not record.provisional]
+    return Counter(kinds) + Counter(ghost=len(found))
 
 
 def _read(entries: dict[str, bytes]) -> tuple[list[_Asked], list[str]]:
@@ -81,7 +85,8 @@ def _orders(findings: Findings, asked: list[_Asked]) -> Iterator[str]:
     sent = {_client_order_id(send.data) for send in findings.plan.sends}
     wanted = sent | {entry.client_order_id for entry in asked}
     for order in findings.venue.orders:
-        derived = order.client_order_id.startswith("x") and findings.plan.forgets
+        gone = findings.plan.forgets or findings.plan.trims
+        derived = order.client_order_id.startswith("x") and gone
         if order.client_order_id not in wanted and not derived:
             yield f"STRAY: nobody asked for {order.client_order_id}"
 
@@ -97,11 +102,13 @@ def _posts(findings: Findings) -> Iterator[str]:
                 yield f"POSTS: {count} for {client_order_id}"
 
 
-def _unfinished(state: State) -> Iterator[str]:
-    for entry_id, pending in state.pending.items():
-        yield f"PENDING: {entry_id} lies with {pending.consumer}"
-    for entry_id in state.undelivered():
+def _unfinished(view: View) -> Iterator[str]:
+    for entry_id, consumer in view.pending().items():
+        yield f"PENDING: {entry_id} lies with {consumer}"
+    for entry_id in view.undelivered():
         yield f"PENDING: {entry_id} was never read"
+    for client_order_id in view.unanswered():
+        yield f"PENDING: the record of {client_order_id} is open"
 
 
 def _answered_once(
@@ -120,12 +127,14 @@ def _answered_once(
 
 
 def _dead_letters(
-    unreadable: list[str], state: State, answers: dict[str, list[OrderResponseEvent]]
+    unreadable: list[str], view: View, answers: dict[str, list[OrderResponseEvent]]
 ) -> Iterator[str]:
+    letters = Counter(json.loads(letter)["entry_id"] for letter in view.dead_letters())
+    entries = view.entries()
     for entry_id in unreadable:
-        if state.dead_letters.count(entry_id) != 1:
-            yield f"LETTERS: {state.dead_letters.count(entry_id)} for {entry_id}"
-        id_is_sure = _client_order_id(state.entries[entry_id]) is not None
+        if letters[entry_id] != 1:
+            yield f"LETTERS: {letters[entry_id]} for {entry_id}"
+        id_is_sure = _client_order_id(entries[entry_id]) is not None
         if len(answers.get(entry_id, [])) != id_is_sure:
             yield f"LETTERS: {entry_id} was answered {len(answers.get(entry_id, []))} times"
 
@@ -144,34 +153,35 @@ def _truthful(
             if not any(order.order_id == answer.order_id for order in orders):
                 yield f"LIE: {entry.entry_id} accepted, and there is no {answer.order_id}"
         elif answer.reason_code not in BY_OTHER_ENTRIES:
-            if orders and not _corrected(findings.state, entry, orders[0].order_id):
+            if orders and not _corrected(findings.view, entry, orders[0].order_id):
                 yield f"LIE: {entry.entry_id} {answer.reason_code}, and there is an order"
-            elif orders and not _was_hidden(venue, orders[0], answer):
-                yield f"LIE: {entry.entry_id} given up, and the venue would have shown it"
             if not answer.replay and not _evidence(venue, entry, answer):
                 yield f"EVIDENCE: {entry.entry_id} rejected: {answer.reason_code}"
 
 
-def _corrected(state: State, entry: _Asked, order_id: str) -> bool:
-    record = state.records.get(entry.client_order_id)
+def _corrected(view: View, entry: _Asked, order_id: str) -> bool:
+    record = view.record(entry.client_order_id)
     if record is None or record.provisional or record.answer is None:
         return False
     stored = OrderResponseEvent.model_validate_json(record.answer)
-    reported = state.corrected.count((entry.client_order_id, order_id))
-    return stored.status == "accepted" and stored.order_id == order_id and reported == 1
+    corrected = stored.status == "accepted" and stored.order_id == order_id
+    return corrected and view.followed(order_id)
 
 
-def _was_hidden(venue: FaultyVenue, order: Order, answer: OrderResponseEvent) -> bool:
-    """Whether giving up was all that could be done: the order was there, but not to be seen."""
-    given_up_at = answer.timestamp.timestamp() * 1000
-    executed_before = order.executed_at <= given_up_at + CLOCK_ERROR_MS
-    return executed_before and venue.hidden_at(order, given_up_at)
+def _looked_for(venue: FaultyVenue, entry: _Asked, answer: OrderResponseEvent) -> bool:
+    """Whether the venue denied the order in every way, when it could no longer come about."""
+    given_up_at = answer.timestamp.timestamp() * 1000 + CLOCK_ERROR_MS
+    sent = [post.timestamp for post in venue.posts if post.entry_id == entry.entry_id]
+    too_late = max(sent, default=0) + VALIDITY_MS + LONGEST_IN_ENGINE * 1000
+    found = venue.misses[entry.client_order_id]
+    ways = Counter(look.way for look in found if too_late <= look.at <= given_up_at)
+    return ways["find"] >= MISSES and ways["search"] > 0
 
 
 def _evidence(venue: FaultyVenue, entry: _Asked, answer: OrderResponseEvent) -> bool:
     """Whether a refusal was the venue's, or ours before anything was sent, or is watched."""
     if answer.reason_code == "not_found":
-        return answer.provisional
+        return answer.provisional is True and _looked_for(venue, entry, answer)
     if venue.refused.get(entry.entry_id) == answer.reason_code:
         return True
     sent = any(post.entry_id == entry.entry_id for post in venue.posts)
@@ -188,7 +198,8 @@ def _duplicates(
         if count == 1:
             continue
         same_id = [entry for entry in asked if entry.client_order_id == client_order_id]
-        owner = findings.state.records[client_order_id]
+        owner = findings.view.record(client_order_id)
+        assert owner is not None
         for entry in same_id:
             for answer in answers.get(entry.entry_id, []):
                 if answer.status == "unknown":

@@ -2,9 +2,11 @@
 
 import asyncio
 import collections
+import heapq
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextvars import ContextVar, copy_context
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -13,53 +15,98 @@ class DeadlockError(RuntimeError):
     """Every task waits, and nothing will ever wake one."""
 
 
-class _NoSockets:
-    """Stands where the loop looks for ready sockets: lets time pass instead."""
+class Owner(Protocol):
+    """Whose code it is that a loop runs."""
 
-    def __init__(self, loop: "VirtualLoop") -> None:
-        self._loop = loop
+    def takes(self, step: asyncio.Handle) -> bool:
+        """True where *step* may run now; else the owner has it, for later or for never."""
 
-    def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise DeadlockError("nothing is scheduled any more")
-        self._loop.pass_time(timeout)
-        return []
+    def held(self) -> list[asyncio.Handle]:
+        """The steps that it has, which it lets go of."""
+
+
+# Tasks, timers and callbacks belong to whoever was the owner where they were made.
+OWNER: ContextVar[Owner | None] = ContextVar("OWNER", default=None)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """Runs what is ready in a seeded order; when nothing is, jumps to the next timer.
 
-    It leans on `_ready`, `_selector`, `_run_once`, `_process_events` and `_clock_resolution` of the
-    standard loop, which are the same in CPython 3.11, 3.12 and 3.13.
+    It leans on `_ready`, `_scheduled` and `_run_once` of the standard loop, and on its handles'
+    `_context`, `_when`, `_cancelled` and `_run`, which are the same in CPython 3.11 to 3.13.
     """
 
-    _ready: collections.deque[asyncio.Handle]
+    _ready: collections.deque[Any]
+    _scheduled: list[Any]
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._now = 0.0
         self._order = random.Random(seed)
-        self._selector = _NoSockets(self)
-        self._clock_resolution = 1e-9
+        self._owned = True
+        self._holding: dict[Owner, None] = {}
 
     def time(self) -> float:
         """Seconds of virtual time since the loop was made."""
         return self._now
 
-    def pass_time(self, seconds: float) -> None:
-        """Let that much time be over at once."""
-        self._now += max(0.0, seconds)
+    def disown(self) -> None:
+        """From now on nobody's steps are held back."""
+        self._owned = False
+        for owner in self._holding:
+            self.release(owner)
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        """There are no sockets, so there are no events of theirs."""
+    def release(self, owner: Owner) -> None:
+        """Run now what *owner* held back."""
+        self._ready.extend(owner.held())
 
     def _run_once(self) -> None:
-        if len(self._ready) > 1:
-            ready = list(self._ready)
-            self._order.shuffle(ready)
-            self._ready.clear()
-            self._ready.extend(ready)
-        super()._run_once()  # type: ignore[misc]
+        ready, scheduled = self._ready, self._scheduled
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+        if not ready:
+            if not scheduled:
+                raise DeadlockError("nothing is scheduled any more")
+            self._now = max(self._now, scheduled[0]._when)
+        while scheduled and scheduled[0]._when <= self._now:
+            timer = heapq.heappop(scheduled)
+            timer._scheduled = False
+            ready.append(timer)
+        steps = list(ready)
+        ready.clear()
+        if len(steps) > 1:
+            self._order.shuffle(steps)
+        for step in steps:
+            if step._cancelled:
+                continue
+            owner = step._context.get(OWNER) if self._owned else None
+            if owner is None or owner.takes(step):
+                step._run()
+            else:
+                self._holding[owner] = None
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """They are let go of when their time has come."""
+
+
+def current() -> VirtualLoop:
+    """The loop that runs."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
+
+
+class Timers:
+    """What the world itself does later, whoever's step it was in which that began."""
+
+    def __init__(self) -> None:
+        self._loop = current()
+        self.context = copy_context()
+        self.context.run(OWNER.set, None)
+
+    def after(self, seconds: float, act: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        """Call *act* once so many seconds have passed."""
+        return self._loop.call_later(seconds, act, *args, context=self.context)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], seed: int) -> T:
@@ -72,6 +119,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], seed: int) -> T:
     try:
         return loop.run_until_complete(main())
     finally:
+        loop.disown()
         _end_all_tasks(loop)
         loop.close()
 

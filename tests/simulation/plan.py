@@ -44,36 +44,46 @@ SETTLE_MS = 3000
 FATES: tuple[Fate, ...] = ("restart", "rollback", "keep", "empty", "failover", "flush")
 VENUES: tuple[VenueKind, ...] = ("binance", "luno")
 
-# Where an order is at stake: most triggers are set here.
+# Where an order is at stake: most triggers are set here. A Redis label is the first command of a
+# write and what its key holds; EXEC is a transaction, named after what it changes first.
 ORDER_PATH = (
-    "new_entries.sent",
-    "new_entries.after",
-    "server.after",
+    "XREADGROUP place_order.sent",
+    "XREADGROUP place_order.after",
+    "XAUTOCLAIM place_order.after",
+    "INFO.after",
+    "TIME.after",
     "ready.after",
-    "claim.before",
-    "claim.sent",
-    "claim.after",
-    "recall.after",
+    "ZADD unanswered.before",
+    "ZADD unanswered.sent",
+    "ZADD unanswered.after",
+    "SET order.before",
+    "SET order.sent",
+    "SET order.after",
     "check.after",
     "place.before",
     "place.sent",
     "place.after",
-    "unclear.sent",
-    "unclear.after",
     "find.after",
     "search.after",
-    "close.before",
-    "close.sent",
-    "close.after",
-    "answer.sent",
-    "get.after",
-    "own_pending.after",
-    "take_over.after",
-    "remember.before",
-    "remember.after",
-    "provisional.after",
-    "correct.sent",
-    "correct.after",
+    "WATCH order.before",
+    "WATCH order.sent",
+    "WATCH order.after",
+    "EXEC order_response.before",
+    "EXEC order_response.sent",
+    "EXEC order_response.after",
+    "EXEC place_order.sent",
+    "WATCH answered.after",
+    "GET order.after",
+    "GET told_as.after",
+    "WATCH told.after",
+    "EXEC order_status.sent",
+    "EXEC order_status.after",
+    "SET redis.before",
+    "SET redis.after",
+    "ZRANGE ghosts.after",
+    "ZRANGE unanswered.after",
+    "EXEC order.sent",
+    "EXEC order.after",
 )
 
 
@@ -125,6 +135,7 @@ class Plan:
     first_start: bool = False  # on a Redis that has never seen this connector
     room: int = OrderDesk.MOST_IN_FLIGHT  # orders under way at once
     resend_after: float = 10.0  # a bot whose answer was wiped asks again after so long
+    trims: tuple[float, ...] = ()  # when a bot empties the command stream
 
     @property
     def forgets(self) -> bool:
@@ -213,6 +224,7 @@ def draw(seed: int) -> Plan:
         room=rng.choice((1, 2, OrderDesk.MOST_IN_FLIGHT, OrderDesk.MOST_IN_FLIGHT)),
         first_start=rng.random() < 0.3,
         resend_after=rng.uniform(0, 20),
+        trims=() if troubles else _trims(random.Random(f"trims {seed}")),
     )
     sends = _Bot(rng, plan.forgets).write(rng.randint(1, 4))
     return Plan(**(vars(plan) | {"sends": sends}))
@@ -229,6 +241,10 @@ def _trouble(rng: random.Random, fate: Fate, words: list[str]) -> RedisTrouble:
 def _starts(rng: random.Random, *, two: bool) -> tuple[float, ...]:
     first = 0.0 if rng.random() < 0.9 else rng.uniform(1, 15)
     return (first, rng.uniform(0, 8)) if two else (first,)
+
+
+def _trims(rng: random.Random) -> tuple[float, ...]:
+    return (rng.uniform(0.5, 25), rng.uniform(0.5, 25)) if rng.random() < 0.2 else ()
 
 
 def _triggers(rng: random.Random, words: list[str]) -> list[Trigger]:

@@ -1,10 +1,13 @@
 """The product's order core with one bug planted in each variant: the worlds must find every one."""
 
+import asyncio
+
 from msgspec.structs import replace
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.desk import OrderDesk, Work
+from services._connector_kit.orders.keys import order_key
 from services._connector_kit.orders.memory import Memory
 from services._connector_kit.orders.placing import Placing, Waits
 from services._connector_kit.orders.ports import (
@@ -17,9 +20,9 @@ from services._connector_kit.orders.ports import (
     Unclear,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record
-from tests.simulation.redis import BusPort
-from tests.simulation.world import Core
+from services._connector_kit.orders.record import Record, dump, load
+from services._connector_kit.orders.redis_bus import RedisBus
+from tests.simulation.connector import Core
 
 
 class AckFirst(Placing):
@@ -126,16 +129,17 @@ class NoWaitForTheWindow(Placing):
         return 0.0
 
 
-class NoCompareAndSet(BusPort):
+class NoCompareAndSet(RedisBus):
     """Looks whether an id is taken, then takes it: two commands, not one."""
 
     async def claim(self, record: Record) -> Claim:
         """GET, then SET."""
-        client_order_id = record.client_order_id
-        found = await self._call("claim", lambda state: state.records.get(client_order_id))
+        key = order_key(self._connector, record.client_order_id)
+        found = await self._call(self._redis.get, key)
         if found is None:
-            await self._call("claim", lambda state: state.records.update({client_order_id: record}))
-        return Claim(found, self._redis.milliseconds())
+            await self._call(self._redis.set, key, dump(record))
+        server = await self.server()
+        return Claim(None if found is None else load(found), server.milliseconds)
 
 
 class _TrustingMemory(Memory):
@@ -175,8 +179,16 @@ class DecidingWithoutOwning(OrderDesk):
         return self._placing.carry_out(record, entry, None, look_first=False)
 
 
+class NoBookOfRecord(OrderDesk):
+    """Takes up only what lies in the command stream."""
+
+    async def _recover_unanswered(self, tasks: asyncio.TaskGroup) -> None:
+        """Walk over nothing."""
+
+
 PLANTED = {
-    "ack first": Core(placing=AckFirst),
+    "ack first, without a book of record": Core(placing=AckFirst, desk=NoBookOfRecord),
+    "no book of record": Core(desk=NoBookOfRecord),
     "new id on retry": Core(placing=NewIdOnRetry),
     "resend on timeout": Core(placing=ResendOnTimeout),
     "query then resend": Core(placing=QueryThenResend),

@@ -8,16 +8,17 @@ from tests.simulation.sweep import run_plan
 
 # The worlds were found with `python -m tests.simulation --bug NAME`.
 RECORDED = {
-    "ack first": (2, "SILENT"),
-    "new id on retry": (82, "STRAY"),
-    "resend on timeout": (82, "POSTS"),
-    "query then resend": (82, "POSTS"),
-    "no compare-and-set": (1457, "DOUBLE"),
-    "no wait for the validity window": (123, "LIE"),
+    "ack first, without a book of record": (42, "SILENT"),
+    "no book of record": (149, "PENDING"),
+    "new id on retry": (52, "STRAY"),
+    "resend on timeout": (195, "DOUBLE"),
+    "query then resend": (195, "DOUBLE"),
+    "no compare-and-set": (355, "DOUBLE"),
+    "no wait for the validity window": (52, "EVIDENCE"),
     "blind trust after Redis forgot": (10, "DOUBLE"),
-    "fresh timestamp at send": (1816, "LIE"),
-    "deciding without owning": (246, "DUPLICATE"),
-    "rejected on timeout": (137, "LIE"),
+    "fresh timestamp at send": (740, "EVIDENCE"),
+    "deciding without owning": (27, "LIE"),
+    "rejected on timeout": (192, "LIE"),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from services._connector_kit.errors import TransientError
-from tests.simulation.loop import run
+from tests.simulation.loop import Timers, run
 from tests.simulation.process import Process, Reply
 
 
@@ -29,19 +29,22 @@ class Far:
 
     def __init__(self) -> None:
         self.done_at: list[float] = []
+        self.timers: Timers | None = None
 
     def ask(self, reply: Reply[str]) -> None:
         """Do it, and reply."""
         loop = asyncio.get_running_loop()
-        loop.call_later(1, lambda: self.done_at.append(loop.time()))
-        loop.call_later(2, reply, "done")
+        assert self.timers is not None
+        self.timers.after(1, lambda: self.done_at.append(loop.time()))
+        self.timers.after(2, reply, "done")
 
 
 async def call(watcher: Watcher, far: Far) -> tuple[str | None, float]:
     """What a process gets within a minute, and when."""
     loop = asyncio.get_running_loop()
+    far.timers = Timers()
     process = Process(watcher, "one")
-    task = loop.create_task(process.call("far", far.ask))
+    task = process.start(process.call("far", far.ask))
     await asyncio.wait([task], timeout=60)
     return (task.result(), loop.time()) if task.done() else (None, loop.time())
 
@@ -99,3 +102,29 @@ def test_trouble_is_raised_where_the_call_was_made() -> None:
             await process.call("far", lambda reply: reply(TransientError("gone")))
 
     run(main, 1)
+
+
+def test_all_tasks_and_timers_of_a_process_stop_with_it() -> None:
+    """A killed process's other tasks do nothing more; a frozen one's do it when it thaws."""
+
+    async def main(stop: Callable[[Process], None]) -> list[float]:
+        loop = asyncio.get_running_loop()
+        process, ticks = Process(Watcher(), "one"), list[float]()
+
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(1)
+                ticks.append(loop.time())
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(tick())
+
+        process.start(work())
+        await asyncio.sleep(2.5)
+        stop(process)
+        await asyncio.sleep(3)
+        return ticks
+
+    assert run(lambda: main(Process.kill), 1) == [1, 2]
+    assert run(lambda: main(lambda process: process.freeze(2)), 1) == [1, 2, 4.5, 5.5]

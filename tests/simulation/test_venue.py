@@ -8,13 +8,21 @@ import msgspec
 import pytest
 
 from common_models import PlaceOrderCommand
-from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.ports import Placed, PlaceOutcome, Refused, Unclear
+from services._connector_kit.orders.ports import (
+    Placed,
+    PlaceOutcome,
+    Refused,
+    Unclear,
+    VenueOrder,
+)
 from services._connector_kit.orders.record import Record
 from tests.simulation.faults import Faults, certain
 from tests.simulation.loop import run
 from tests.simulation.plan import VENUES
-from tests.simulation.venue import FaultyVenue, VenueKind
+from tests.simulation.process import Trouble
+from tests.simulation.venue import FaultyVenue, VenueKind, Way
+
+WAYS: tuple[Way, ...] = ("find", "search")
 
 
 def record_at(venue: FaultyVenue, kind: str = "market", late: int = 0) -> Record:
@@ -39,11 +47,20 @@ def record_at(venue: FaultyVenue, kind: str = "market", late: int = 0) -> Record
 
 async def send(venue: FaultyVenue, record: Record) -> PlaceOutcome:
     """One POST, and what its sender is told."""
-    told: asyncio.Future[PlaceOutcome | TransientError] = asyncio.Future()
+    told: asyncio.Future[PlaceOutcome | Trouble] = asyncio.Future()
     venue.post(record, told.set_result)
     outcome = await told
-    assert not isinstance(outcome, TransientError)
+    assert not isinstance(outcome, Trouble)
     return outcome
+
+
+async def ask(venue: FaultyVenue, way: Way) -> VenueOrder | None:
+    """What the venue says of the order."""
+    told: asyncio.Future[VenueOrder | Trouble | None] = asyncio.Future()
+    venue.ask(way, "a", told.set_result)
+    found = await told
+    assert not isinstance(found, Trouble)
+    return found
 
 
 def open_venue(kind: VenueKind, faults: Faults | None = None, seed: int = 1) -> FaultyVenue:
@@ -140,9 +157,11 @@ def test_hidden_orders_show_up_after_a_while() -> None:
         await send(venue, msgspec.structs.replace(record_at(venue), entry_id="2-0"))
         await asyncio.sleep(1)
         (order,) = venue.orders
-        assert max(order.found_from, order.searched_from) > 1
-        assert venue.hidden_at(order, venue.milliseconds())
+        hidden = [way for way in WAYS if await ask(venue, way) is None]
+        assert hidden
+        assert [look.way for look in venue.misses["a"]] == hidden
         await asyncio.sleep(310)
-        assert not venue.hidden_at(order, venue.milliseconds())
+        assert [await ask(venue, way) for way in WAYS] == [order.as_told()] * 2
+        assert len(venue.misses["a"]) == len(hidden)
 
     run(main, 1)

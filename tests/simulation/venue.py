@@ -1,13 +1,15 @@
 """A venue that fails, with the rules of Binance or of Luno that the promise leans on."""
 
-import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ports import (
     Placed,
     PlaceOutcome,
@@ -17,11 +19,14 @@ from services._connector_kit.orders.ports import (
     VenueOrder,
 )
 from services._connector_kit.orders.record import Record
+from tests.simulation import loop as virtual
 from tests.simulation.faults import Faults
-from tests.simulation.process import Process, Reply
+from tests.simulation.loop import Timers
+from tests.simulation.process import Process, Reply, Trouble
 from tests.simulation.redis import EPOCH
 
 VenueKind = Literal["binance", "luno"]
+Way = Literal["find", "search"]
 
 VALIDITY_MS = 5000
 HTTP_TIMEOUT = 10.0
@@ -61,6 +66,23 @@ class Order:
             int(self.executed_at),
         )
 
+    def report(self) -> Report:
+        """The order as the account's stream tells it."""
+        quantity = Decimal(str(self.command.quantity))
+        filled = Decimal(0) if self.open else quantity
+        return Report(
+            order_id=self.order_id,
+            client_order_id=self.client_order_id,
+            symbol=self.command.symbol,
+            side=self.command.side,
+            status="open" if self.open else "filled",
+            quantity=quantity,
+            filled=filled,
+            quote_filled=filled * 100,
+            milliseconds=int(self.executed_at),
+            fee={},
+        )
+
 
 @dataclass(frozen=True)
 class Post:
@@ -68,6 +90,15 @@ class Post:
 
     entry_id: str
     client_order_id: str
+    timestamp: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look for an order that the venue answered with "there is none", and when it did."""
+
+    way: Way
+    at: float  # venue milliseconds
 
 
 class FaultyVenue:
@@ -89,6 +120,7 @@ class FaultyVenue:
         self.orders: list[Order] = []
         self.posts: list[Post] = []
         self.refused: dict[str, str] = {}  # by entry id: the reason code
+        self.misses: defaultdict[str, list[Look]] = defaultdict(list)  # by client order id
         self.under_way = 0
         self.on_executed: Callable[[Order], None] = lambda _: None
         self._kind = kind
@@ -96,18 +128,14 @@ class FaultyVenue:
         self._faults = faults
         self._say = say
         self._lenient = lenient
-        self._loop = asyncio.get_running_loop()
+        self._loop = virtual.current()
+        self._timers = Timers()
         self._ahead = rng.uniform(-2000, 2000)
         self._banned_until = 0.0
 
     def milliseconds(self) -> float:
         """Its clock."""
         return EPOCH + self._loop.time() * 1000 + self._ahead
-
-    def hidden_at(self, order: Order, milliseconds: float) -> bool:
-        """Whether a query or a search at that venue time missed the order, or might have."""
-        shown = max(order.found_from, order.searched_from)
-        return milliseconds < EPOCH + shown * 1000 + self._ahead + CLOCK_ERROR_MS
 
     def known(self, client_order_id: str) -> list[Order]:
         """The orders with that client order id."""
@@ -117,7 +145,7 @@ class FaultyVenue:
 
     def post(self, record: Record, reply: Reply[PlaceOutcome]) -> None:
         """Take the POST from a process: what it is told, and what happens, are two things."""
-        self.posts.append(Post(record.entry_id, record.client_order_id))
+        self.posts.append(Post(record.entry_id, record.client_order_id, record.timestamp))
         fate = self._fate()
         self._say(f"POST {record.client_order_id} for {record.entry_id}: {fate}")
         network = self._rng.uniform(0.01, 0.2)
@@ -156,7 +184,7 @@ class FaultyVenue:
             self.under_way -= 1
             act()
 
-        self._loop.call_later(seconds, done)
+        self._timers.after(seconds, done)
 
     def _receive(self, record: Record, reply: Reply[PlaceOutcome], *, queued: bool = False) -> None:
         """The request has come in: its time is checked now, and again just before matching."""
@@ -208,7 +236,7 @@ class FaultyVenue:
         self._say(f"{record.client_order_id} is executed as {order.order_id}")
         self.on_executed(order)
         if order.open:
-            self._loop.call_later(self._rng.uniform(0.5, 60), self._fill, order)
+            self._timers.after(self._rng.uniform(0.5, 60), self._fill, order)
         reply(Placed(order.as_told()))
 
     def _fill(self, order: Order) -> None:
@@ -230,23 +258,28 @@ class FaultyVenue:
 
     # --- queries, switches and bans
 
-    def ask(self, reply: Reply[VenueOrder | None], visible: Callable[[], list[Order]]) -> None:
-        """Answer a query with the first of the *visible* orders."""
+    def ask(self, way: Way, client_order_id: str, reply: Reply[VenueOrder | None]) -> None:
+        """Answer a query with the first order of that id that it shows."""
 
         def answer() -> None:
             if self._rng.random() < self._faults.query_errors:
                 reply(TransientError("the query failed"))
                 return
-            found = visible()
-            reply(found[0].as_told() if found else None)
+            now = self._loop.time()
+            for order in self.known(client_order_id):
+                if (order.found_from if way == "find" else order.searched_from) <= now:
+                    reply(order.as_told())
+                    return
+            self.misses[client_order_id].append(Look(way, self.milliseconds()))
+            reply(None)
 
-        self._loop.call_later(self._rng.uniform(0.01, 0.3), answer)
+        self._timers.after(self._rng.uniform(0.01, 0.3), answer)
 
     def halted(self, reply: Reply[Refused | None]) -> None:
         """Read the halt switch."""
         halted = self._rng.random() < self._faults.halted
         refusal = Refused("halted", "trading is halted") if halted else None
-        self._loop.call_later(self._rng.uniform(0.0002, 0.008), reply, refusal)
+        self._timers.after(self._rng.uniform(0.0002, 0.008), reply, refusal)
 
     def wait_out_ban(self, within: float, reply: Reply[bool]) -> None:
         """True once there is no ban; False at once where it lasts longer than *within*."""
@@ -254,12 +287,12 @@ class FaultyVenue:
             self._banned_until = self._loop.time() + self._rng.uniform(0.5, 15)
         wait = max(0.0, self._banned_until - self._loop.time())
         if wait > within:
-            self._loop.call_soon(reply, False)
+            self._timers.after(0.0, reply, False)
         else:
-            self._loop.call_later(wait, reply, True)
+            self._timers.after(wait, reply, True)
 
 
-def _nobody(_: PlaceOutcome | TransientError) -> None:
+def _nobody(_: PlaceOutcome | Trouble) -> None:
     """The reply that is lost."""
 
 
@@ -304,19 +337,13 @@ class VenuePort:
 
     async def find(self, record: Record) -> VenueOrder | None:
         """GET by client order id."""
-        return await self._ask("find", record, lambda order: order.found_from)
+        return await self._ask("find", record)
 
     async def search(self, record: Record) -> VenueOrder | None:
         """GET open orders and trades."""
-        return await self._ask("search", record, lambda order: order.searched_from)
+        return await self._ask("search", record)
 
-    async def _ask(
-        self, label: str, record: Record, shown_from: Callable[[Order], float]
-    ) -> VenueOrder | None:
-        now = asyncio.get_running_loop().time
-
-        def visible() -> list[Order]:
-            known = self._venue.known(record.client_order_id)
-            return [order for order in known if shown_from(order) <= now()]
-
-        return await self._process.call(label, lambda reply: self._venue.ask(reply, visible))
+    async def _ask(self, way: Way, record: Record) -> VenueOrder | None:
+        return await self._process.call(
+            way, lambda reply: self._venue.ask(way, record.client_order_id, reply)
+        )

@@ -1,7 +1,7 @@
 """One simulated world: bots, connectors, a Redis and a venue, from start until all is quiet.
 
-The core that runs here is the product's own. What the promise rests on beyond it, and what the
-worlds are therefore bounded to:
+The core that runs here is the product's own, with its own commands to Redis. What the promise rests
+on beyond it, and what the worlds are therefore bounded to:
 
 * A venue carries nothing out that reaches its engine later than the request's validity allows, by
   the venue's own clock; what is in the engine by then is done within 8 s.
@@ -26,20 +26,24 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 
-from services._connector_kit.orders.desk import OrderDesk
-from services._connector_kit.orders.ghosts import watch_ghosts
-from services._connector_kit.orders.placing import Placing
+from common_models.stream_names import CommandStream, state_key
 from services._connector_kit.orders.ports import Remembered
 from tests.simulation import loop as virtual
+from tests.simulation.connector import Connector, Core
 from tests.simulation.invariants import Findings, count_answers, find_violations
+from tests.simulation.loop import Timers
 from tests.simulation.plan import Plan, RedisTrouble, Send, Trigger
 from tests.simulation.process import Process
-from tests.simulation.redis import EPOCH, BusPort, FaultyRedis, JournalPort
-from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, Order, VenuePort
+from tests.simulation.redis import FaultyRedis
+from tests.simulation.redis_streams import parse_id
+from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, Order
+from tests.simulation.view import CONNECTOR, PLACE, View
 
-GHOSTS_EVERY = 30.0
+__all__ = ["Core", "Outcome", "simulate"]
+
 LOOK_EVERY = 5.0
 QUIET_FOR = 40.0
 LONGEST_STOP = 1.0
@@ -48,15 +52,6 @@ TOLD = 0.4
 LONGEST_UNTOLD = 30.0
 # A world that isn't quiet by then never will be.
 LONGEST = 1500.0
-
-
-@dataclass(frozen=True)
-class Core:
-    """The classes that make up a connector: the product's, or with a bug planted in one."""
-
-    desk: type[OrderDesk] = OrderDesk
-    placing: type[Placing] = Placing
-    bus: type[BusPort] = BusPort
 
 
 @dataclass(frozen=True)
@@ -95,21 +90,30 @@ class _World:
         self._core = core
         self._lines = lines
         self._trace = trace
-        self._loop = asyncio.get_running_loop()
+        self._loop = virtual.current()
+        self._timers = Timers()
         self._rng = random.Random(f"world {plan.seed}")
         self.redis = FaultyRedis(self._rng, plan.faults, self.say)
+        self.view = View(self.redis)
         if not plan.first_start:
-            self.redis.state.group = True
-            self.redis.state.remembered = Remembered(self.redis.server().identity, -1, -1)
+            self._seen_before()
         self.venue = FaultyVenue(plan.venue, self._rng, plan.faults, self.say, lenient=plan.forgets)
         self.venue.on_executed = self._account_event
         self._triggers = {(trigger.label, trigger.nth): trigger for trigger in plan.triggers}
         self._passed: Counter[str] = Counter()
-        self._running: dict[Process, asyncio.Task[None]] = {}
+        self._running: dict[Process, Connector] = {}
         self._faults: list[str] = []
         self._to_come = len(plan.sends) + len(plan.troubles)
         self._runs = 0
         self._sent = 0
+
+    def _seen_before(self) -> None:
+        """A connector ran on this Redis before."""
+        identity = self.redis.engine.identity
+        known = Remembered(f"{identity} {identity}", -1, -1)
+        stream = str(CommandStream(CONNECTOR, PLACE))
+        self.redis.do("XGROUP", "CREATE", stream, CONNECTOR, "0", "MKSTREAM")
+        self.redis.do("SET", state_key(CONNECTOR, "redis"), msgspec.json.encode(known))
 
     def say(self, what: str) -> None:
         """A line of the trace."""
@@ -119,12 +123,14 @@ class _World:
     async def live(self) -> Outcome:
         """From the first start until nothing has happened for a while."""
         for number, at in enumerate(self.plan.starts):
-            self._loop.call_later(at, self._start, f"instance-{number}")
+            self._timers.after(at, self._start, f"instance-{number}")
         for send in self.plan.sends:
-            self._loop.call_later(send.at, self._send, send)
+            self._timers.after(send.at, self._send, send)
         for trouble in self.plan.troubles:
-            self._loop.call_later(max(0.0, trouble.at - trouble.back), self.redis.save)
-            self._loop.call_later(trouble.at, self._trouble, trouble)
+            self._timers.after(max(0.0, trouble.at - trouble.back), self.redis.save)
+            self._timers.after(trouble.at, self._trouble, trouble)
+        for at in self.plan.trims:
+            self._timers.after(at, self._trim)
         quiet_since, busy_points = None, 0
         while self._loop.time() < LONGEST:
             await asyncio.sleep(LOOK_EVERY)
@@ -138,53 +144,61 @@ class _World:
                 quiet_since = self._loop.time()
             elif self._loop.time() - quiet_since >= QUIET_FOR:
                 break
-        findings = Findings(self.plan, self.redis.state, self.venue, tuple(self._faults))
+        findings = Findings(self.plan, self.view, self.venue, tuple(self._faults))
         violations = find_violations(findings)
-        answers = count_answers(self.redis.state)
+        answers = count_answers(self.view)
         return Outcome(violations, self._sent, answers, busy_points, self._lines)
 
     def _busy(self) -> bool:
         """Something is to come, under way, or not yet answered."""
-        state = self.redis.state
         return bool(
             self._to_come
             or not self.redis.up
             or self.venue.under_way
-            or state.pending
-            or state.undelivered()
+            or self.view.pending()
+            or self.view.undelivered()
+            or self.view.unanswered()
         )
 
     def _ghosts(self) -> bool:
         """An order was given up, and is there."""
-        given_up = self.redis.state.provisional()
+        given_up = self.view.provisional()
         return any(self.venue.known(record.client_order_id) for record in given_up)
 
     # --- what happens
 
     def _send(self, send: Send) -> None:
         if not self.redis.up:
-            self._loop.call_later(0.5, self._send, send)
+            self._timers.after(0.5, self._send, send)
             return
         self._to_come -= 1
         self._sent += 1
-        wanted = None
-        if send.ahead is not None:
-            wanted = f"{self.redis.milliseconds() + int(send.ahead * 1000)}-0"
-        entry_id = self.redis.add(send.data, wanted)
-        self.say(f"bot sends {entry_id} {send.data!r}")
+        wanted = "*"
+        if send.ahead is not None:  # or the next that Redis takes
+            milliseconds, sequence = self.view.command_stream(PLACE).last_id
+            asked = self.redis.milliseconds() + int(send.ahead * 1000)
+            following = f"{milliseconds}-{sequence + 1}"
+            wanted = max(f"{asked}-0", following, key=lambda i: parse_id(i.encode()))
+        stream = str(CommandStream(CONNECTOR, PLACE))
+        entry_id = self.redis.do("XADD", stream, wanted, "data", send.data)
+        self.say(f"bot sends {entry_id.decode()} {send.data!r}")
+
+    def _trim(self) -> None:
+        self.say("a bot empties the command stream")
+        self.redis.do("XTRIM", str(CommandStream(CONNECTOR, PLACE)), "MAXLEN", 0)
 
     def _trouble(self, trouble: RedisTrouble) -> None:
-        answered = set(self.redis.state.responses)
+        answered = set(self.view.responses)
         self.redis.suffer(trouble.fate, trouble.down_for)
         self._to_come -= 1
-        if answered - set(self.redis.state.responses) or trouble.fate != "restart":
+        if answered - set(self.view.responses) or trouble.fate != "restart":
             self._to_come += 1
-            self._loop.call_later(self.plan.resend_after, self._send_again)
+            self._timers.after(self.plan.resend_after, self._send_again)
 
     def _send_again(self) -> None:
         """The bot finds no answer to what it sent, and sends it again."""
         self._to_come -= 1
-        told = b"\n".join(self.redis.state.responses)
+        told = b"\n".join(self.view.responses)
         for send in dict.fromkeys(self.plan.sends):
             asked_for = send.data.partition(b",")[0].strip(b"{")  # "client_order_id": "…"
             if send.at < self._loop.time() and asked_for.replace(b": ", b":") not in told:
@@ -194,35 +208,27 @@ class _World:
     def _account_event(self, order: Order) -> None:
         """The account's stream tells of an order after a while; or it is cut just then."""
         if self._rng.random() < TOLD:
-            self._loop.call_later(self._rng.uniform(0.01, LONGEST_UNTOLD), self._tell, order)
+            self._timers.after(self._rng.uniform(0.01, LONGEST_UNTOLD), self._tell, order)
 
     def _tell(self, order: Order) -> None:
-        if self.redis.up:
-            self.redis.state.told[order.client_order_id] = order.as_told()
+        for connector in self._running.values():
+            connector.hear(order)
 
     def _start(self, consumer: str) -> None:
         self._runs += 1
         process = Process(self, f"{consumer}#{self._runs}")
         self.say(f"{process.name} starts as {consumer}")
-        task = self._loop.create_task(self._connector(process, consumer))
-        self._running[process] = task
-        process_done = self._ended
-        task.add_done_callback(lambda done: process_done(process, done))
-
-    async def _connector(self, process: Process, consumer: str) -> None:
-        plan, core = self.plan, self._core
-        skewed = self._rng.random() < plan.faults.skewed
+        skewed = self._rng.random() < self.plan.faults.skewed
         most = CLOCK_ERROR_MS if skewed else 50
         error = self._rng.uniform(-most, most)
-        clock = ClockPort(process)
-        venue = VenuePort(process, self.venue, error)
-        journal = JournalPort(process, self.redis)
-        bus = core.bus(process, self.redis, consumer, lease=plan.lease, idle=plan.idle)
-        desk = core.desk(bus, core.placing(venue, journal, clock), clock)
-        desk._room = asyncio.Semaphore(plan.room)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(desk.run())
-            tasks.create_task(watch_ghosts(venue, journal, clock, every=GHOSTS_EVERY))
+        connector = Connector(
+            process, consumer, self.plan, self._core, self.redis, self.venue, error
+        )
+        self._running[process] = connector
+        process_done = self._ended
+        connector.task.add_done_callback(
+            lambda done: process_done(process, done), context=self._timers.context
+        )
 
     def _stopped(self, process: Process) -> None:
         if process.alive and not process.frozen and process in self._running:
@@ -255,33 +261,14 @@ class _World:
             consumer = f"other-{consumer}"
         if trigger.action == "kill":
             process.kill()
-        else:
-            self._running[process].cancel()
-            self._loop.call_later(LONGEST_STOP, self._stopped, process)
-        self._loop.call_later(trigger.seconds, self._start, consumer)
+            self._running.pop(process, None)
+        elif process in self._running:
+            self._running[process].task.cancel()
+            self._timers.after(LONGEST_STOP, self._stopped, process)
+        self._timers.after(trigger.seconds, self._start, consumer)
 
 
 def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-class ClockPort:
-    """`Clock`, of one process."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._loop = asyncio.get_running_loop()
-
-    def monotonic(self) -> float:
-        """Virtual seconds."""
-        return self._loop.time()
-
-    def wall(self) -> float:
-        """Virtual seconds since 1970."""
-        return EPOCH / 1000 + self._loop.time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await self._process.sleep(seconds)

@@ -1,0 +1,106 @@
+"""A connector of a simulated world: the product's own classes, put together for one process."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.counts import OrderCounts
+from services._connector_kit.orders.desk import OrderDesk
+from services._connector_kit.orders.ghosts import watch_ghosts
+from services._connector_kit.orders.ledger import Ledger
+from services._connector_kit.orders.placing import Placing
+from services._connector_kit.orders.redis_bus import LEASE_MS, RedisBus
+from services._connector_kit.orders.redis_journal import RedisJournal
+from tests.simulation import loop as virtual
+from tests.simulation.plan import Plan
+from tests.simulation.process import Process
+from tests.simulation.redis import EPOCH, FaultyRedis
+from tests.simulation.redis_client import Client
+from tests.simulation.venue import FaultyVenue, Order, VenuePort
+from tests.simulation.view import CONNECTOR, EXCHANGE, PLACE
+
+EVENTS_MAXLEN = 100_000
+GHOSTS_EVERY = 30.0
+# A lease that nobody keeps: safety is the journal's.
+NO_LEASE_MS = 1
+
+
+@dataclass(frozen=True)
+class Core:
+    """The classes that make up a connector: the product's, or with a bug planted in one."""
+
+    desk: type[OrderDesk] = OrderDesk
+    placing: type[Placing] = Placing
+    bus: type[RedisBus] = RedisBus
+
+
+class ClockPort:
+    """`Clock`, of one process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._loop = virtual.current()
+
+    def monotonic(self) -> float:
+        """Virtual seconds."""
+        return self._loop.time()
+
+    def wall(self) -> float:
+        """Virtual seconds since 1970."""
+        return EPOCH / 1000 + self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._process.sleep(seconds)
+
+
+class Connector:
+    """One run of a connector, as one consumer; `clock_error` is in milliseconds."""
+
+    def __init__(
+        self,
+        process: Process,
+        consumer: str,
+        plan: Plan,
+        core: Core,
+        redis: FaultyRedis,
+        venue: FaultyVenue,
+        clock_error: float,
+    ) -> None:
+        self.process = process
+        clock = ClockPort(process)
+        counts = OrderCounts(lambda: EPOCH)
+        port = VenuePort(process, venue, clock_error)
+        client: Any = Client(process, redis)
+        single: Any = Client(process, redis, single=True)
+        journal = RedisJournal(client, CONNECTOR, EVENTS_MAXLEN, counts=counts)
+        bus = core.bus(
+            single,
+            CONNECTOR,
+            [PLACE],
+            consumer,
+            lease_ms=LEASE_MS if plan.lease else NO_LEASE_MS,
+            take_over_after_ms=plan.idle,
+            counts=counts,
+        )
+        desk = core.desk(bus, core.placing(port, journal, clock), clock)
+        desk._room = asyncio.Semaphore(plan.room)
+        self._ledger = Ledger(client, CONNECTOR, EXCHANGE, EVENTS_MAXLEN, counts)
+        self._parts = (desk.run(), watch_ghosts(port, journal, clock, every=GHOSTS_EVERY))
+        self.task = process.start(self._run())
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for part in self._parts:
+                tasks.create_task(part)
+
+    def hear(self, order: Order) -> None:
+        """The account's stream reports an order."""
+        self.process.start(self._tell(order))
+
+    async def _tell(self, order: Order) -> None:
+        try:
+            await self._ledger.tell(order.report())
+        except TransientError:
+            """The stream is cut just then."""
