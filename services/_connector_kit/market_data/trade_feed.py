@@ -92,6 +92,9 @@ class TradeFeed:
         """A trade came in."""
         last = self.last_id
         if self._held is not None:
+            if self._is_repetition(tick):  # it would pass for the end of the hole
+                self.counts.repeated += 1
+                return
             self._held.append(tick)
             if len(self._held) >= MOST_HELD:
                 if self._doubted:  # nobody can be asked: they are counted as repeated
@@ -100,17 +103,21 @@ class TradeFeed:
                 self._release()
         elif last is None or tick.trade_id == last + 1:
             self._publish(tick)
+        elif self._is_repetition(tick):
+            self.counts.repeated += 1
         elif tick.trade_id <= last:
-            if LastTrade(last, self._last_at).precedes_anew(tick):
-                self._held, self._doubted = deque([tick]), True
-                self._wanted.set()
-            else:
-                self.counts.repeated += 1
+            self._held, self._doubted = deque([tick]), True
+            self._wanted.set()
         elif self._contiguous:
             self._held = deque([tick])
             self._wanted.set()
         else:
             self._publish(tick)
+
+    def _is_repetition(self, tick: Tick) -> bool:
+        """True for a trade that is published, False for one of the venue's next life too."""
+        last = LastTrade(self.last_id or 0, self._last_at)
+        return tick.trade_id <= last.trade_id and not last.precedes_anew(tick)
 
     def reconnected(self) -> None:
         """There may have been trades that nobody told us of."""
@@ -234,9 +241,13 @@ class TradeFeed:
         return self._held is None
 
     def _joined(self) -> bool:
-        """True when the first held trade follows the last published one."""
+        """True when the first held trade follows the last published one.
+
+        Where ids have holes no id shows that: the history must be read once.
+        """
         held = self._held
-        return held is None or bool(held and held[0].trade_id <= (self.last_id or 0) + 1)
+        follows = held and held[0].trade_id <= (self.last_id or 0) + 1
+        return held is None or bool(self._contiguous and follows)
 
     def _reached(self, page: Sequence[Tick]) -> bool:
         """True when the venue's history has come as far as its stream."""

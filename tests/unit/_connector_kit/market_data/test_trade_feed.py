@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -570,6 +570,8 @@ class Lives:
 
 
 @pytest.mark.parametrize("run", [binance_like, luno_like])
+@example(steps=["told", "reconnect", "told", "reconnect", "repeated"])
+@example(steps=["reconnect", "told", "told", "reconnect", "repeated"])
 @given(
     steps=st.lists(
         st.sampled_from(["told", "told", "told", "repeated", "reconnect", "fault", "pause", "anew"])
