@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit check-alerts test-recorded test-luno-frames simulate chaos fuzz halt resume check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ test-luno-frames: setup  ## understand frames that Luno really sent: LUNO_FRAMES
 
 simulate: setup  ## the order core in simulated worlds: WORLDS=200000 SEED=0, or KILLS=1 for every kill and pair of kills
 	$(BIN)/python -m tests.simulation $(if $(KILLS),--kills,--worlds $(or $(WORLDS),10000) --seed $(or $(SEED),0))
+
+mutation: setup  ## bugs planted in the order path, and which test notices each: JOBS=2; ONLY=desk.py
+	$(BIN)/python -m tests.mutation --jobs $(or $(JOBS),2) --only "$(ONLY)"
 
 chaos: setup  ## connectors and bot, killed and killed again: RUNS=700 BOT_RUNS=200 SEED=0 JOBS=4; ONLY="17 23"
 	$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY),--runs $(or $(RUNS),40) --seed $(or $(SEED),0)) --jobs $(or $(JOBS),4)

@@ -109,6 +109,8 @@ class Copy:
         self._write(file, mutant.applied_to(source))
         try:
             return self._first_failure(mutant, mutant.path)
+        except BrokenRunError as e:
+            raise BrokenRunError(f"{mutant.path}: {mutant.name}: {e}") from e
         finally:
             self._write(file, source)
 
@@ -122,6 +124,7 @@ class Copy:
     def _failing(self, paths: Sequence[str]) -> str | None:
         """The first test of *paths* that fails; None where all pass."""
         output = self._folder / "output.txt"
+        output.unlink(missing_ok=True)
         run = _fork.Process(target=_pytest, args=(str(self._folder), str(output), list(paths)))
         run.start()
         run.join(TIER_WITHIN)

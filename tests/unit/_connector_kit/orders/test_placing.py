@@ -217,7 +217,8 @@ def test_what_the_accounts_events_told_of_another_order_is_no_answer() -> None:
     stage.journal.orders[RECORD.client_order_id] = SOMEBODY_ELSES
     stage.venue.orders[RECORD.client_order_id] = OURS
     resolve(stage)
-    assert stage.journal.published[0][1].order_id == OURS.order_id
+    ((at, answer),) = stage.journal.published
+    assert (at, answer.order_id) == (0.0, OURS.order_id)
 
 
 def test_somebody_elses_order_under_the_id_is_never_accepted() -> None:
