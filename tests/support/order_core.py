@@ -75,6 +75,7 @@ class MemoryVenue:
         self.calls: list[tuple[str, float]] = []
         self.placed: list[Record] = []
         self.orders: dict[str, VenueOrder] = {}
+        self.listed: dict[str, VenueOrder] = {}  # that only a search finds
         self.found_from = 0.0  # until then only a search finds its orders
         self.searched_from = 0.0
         self.silent_until = 0.0  # queries get no answer, or `fault`
@@ -127,7 +128,8 @@ class MemoryVenue:
     async def search(self, record: Record) -> VenueOrder | None:
         """The same in its lists."""
         self._called("search")
-        return self._answer(record, self.searched_from)
+        found = self._answer(record, self.searched_from)
+        return self.listed.get(record.client_order_id, found)
 
     def times(self, name: str) -> list[float]:
         """When it was asked that."""

@@ -15,6 +15,7 @@ from services._connector_kit.orders import redis_bus
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.keys import order_key
 from services._connector_kit.orders.ports import Remembered
+from services._connector_kit.orders.record import dump
 from services._connector_kit.orders.redis_bus import RedisBus
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
@@ -197,6 +198,30 @@ async def test_of_many_claims_for_an_id_one_is_made(buses: Buses, redis: Redis) 
     assert await redis.ttl(order_key(NAME, "order-1")) == -1
 
 
+async def test_a_claim_of_another_entry_leaves_the_first_as_it_is(
+    buses: Buses, redis: Redis
+) -> None:
+    """The second entry learns what the first asked for."""
+    bus = await buses.open()
+    first, second = record(entry_id="1-0"), record(command(quantity=0.7), entry_id="2-0")
+    assert (await bus.claim(first)).found is None
+    assert (await bus.claim(second)).found == first
+    assert await redis.get(order_key(NAME, "order-1")) == dump(first)
+
+
+async def test_an_id_stands_in_the_book_of_record_before_it_is_taken(
+    buses: Buses, redis: Redis
+) -> None:
+    """A Redis that is killed between the two leaves no record that the book doesn't know."""
+    bus = await buses.open()
+    async with redis.monitor() as monitor:
+        await bus.claim(record())
+        seen: list[str] = []
+        while "SET" not in seen:
+            seen.append((await monitor.next_command())["command"].split()[0])
+    assert "ZADD" in seen
+
+
 async def test_a_claim_says_when_it_was_made_by_the_clock_that_gives_entries_their_ids(
     buses: Buses, redis: Redis
 ) -> None:
@@ -296,8 +321,24 @@ async def test_the_newest_entry_tells_how_far_redis_came(buses: Buses, redis: Re
     """0 where nothing was ever sent."""
     bus = await buses.open()
     assert await bus.newest_entry() == 0
-    (*_, sent) = await send(redis, "a", "b")
-    assert await bus.newest_entry() == int(sent.partition("-")[0])
+    client: Any = redis
+    for moment in (5, 7):
+        await client.xadd(STREAM, {"data": "a"}, id=f"{moment}-0")
+    assert await bus.newest_entry() == 7
+    await client.xadd(f"{NAME}:commands:cancel_order", {"data": "a"}, id="6-0")
+    several = await buses.open("one", "place_order", "cancel_order")
+    assert await several.newest_entry() == 7
+
+
+async def test_a_lease_that_is_renewed_lasts_as_long_as_at_first(
+    buses: Buses, redis: Redis
+) -> None:
+    """However often it is renewed."""
+    bus = await buses.open("one", lease_ms=60_000)
+    assert await bus.hold_lease()
+    await redis.pexpire(f"{NAME}:state:lease", 1000)
+    assert await bus.hold_lease()
+    assert await redis.pttl(f"{NAME}:state:lease") > 50_000
 
 
 async def test_one_instance_is_active_until_its_lease_runs_out(buses: Buses, redis: Redis) -> None:

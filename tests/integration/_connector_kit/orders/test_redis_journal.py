@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -110,6 +111,25 @@ async def test_a_closed_order_is_closed_once(order: Journaled) -> None:
     assert len(await order.responses()) == 1
     assert len({dump(one) for one in kept}) == 1
     assert await order.pending() == 0
+
+
+@pytest.mark.parametrize("first", ["close", "answer"])
+async def test_an_entry_is_answered_once_with_a_record_or_without(
+    order: Journaled, first: str
+) -> None:
+    """Redis lost its record in between, or another entry had its id: one answer is enough."""
+    without = order.accepted().answer or ""
+
+    async def answer() -> None:
+        await order.journal.answer(order.entry, without.encode(), None)
+
+    async def close() -> None:
+        await order.journal.close(order.accepted(), order.entry)
+
+    for step in (close, answer) if first == "close" else (answer, close):
+        await step()
+    assert len(await order.responses()) == 1
+    assert await order.journal.get("order-1") == order.accepted()
 
 
 async def test_an_order_counts_where_its_answer_was_given(order: Journaled) -> None:
@@ -241,9 +261,50 @@ async def test_a_ghost_is_watched_for_a_day_and_corrected_once(
     for _ in range(2):
         await watching.correct(corrected, FOUND)
     assert await watching.provisional() == []
+    assert await redis.zcard(f"{NAME}:state:ghosts") == 0
     assert await watching.get("order-1") == corrected
     assert woken
     assert await Ledger(redis, NAME, "binance", 10).accepted() == {OrderRef("BTC/USDT", "28")}
+
+
+async def test_only_a_provisional_record_is_corrected(order: Journaled) -> None:
+    """The venue's own refusal stands."""
+    refused = msgspec.structs.replace(order.not_found(), provisional=False)
+    await order.journal.close(refused, order.entry)
+    await order.journal.correct(order.accepted(), FOUND)
+    assert await order.journal.get("order-1") == refused
+
+
+async def test_an_entry_is_acknowledged_in_the_transaction_that_answers_it(
+    order: Journaled,
+) -> None:
+    """A process that is killed between the two would leave an entry without an answer."""
+    async with order.redis.monitor() as monitor:
+        await order.journal.close(order.accepted(), order.entry)
+        seen: list[str] = []
+        while "EXEC" not in seen:
+            seen.append((await monitor.next_command())["command"].split()[0])
+    changes = seen[seen.index("MULTI") :]
+    assert {"XADD", "SET", "ZREM", "XACK"} <= set(changes)
+
+
+async def test_what_was_published_of_another_order_under_its_order_id_is_not_its_own(
+    order: Journaled,
+) -> None:
+    """The venue began its ids anew, and another order of ours has that id."""
+    ledger = Ledger(order.redis, NAME, "binance", 10)
+    first = Report(
+        *("28", "order-1", "BTC/USDT", "buy", "open"),
+        *(Decimal(1), Decimal(0), Decimal(0)),
+        milliseconds=AT,
+        created=AT,
+    )
+    later = AT + 3_600_000
+    await ledger.tell(first)
+    second = first._replace(client_order_id="order-2", milliseconds=later, created=later)
+    await ledger.tell(second)
+    assert await order.journal.told("order-1") is None
+    assert await order.journal.told("order-2") is not None
 
 
 async def test_what_was_told_of_an_order_is_found_by_its_client_order_id(order: Journaled) -> None:

@@ -24,7 +24,8 @@ async def filled(redis: Redis, sent: int, read: int, pending: set[int]) -> list[
     client: Any = redis
     await client.delete(STREAM)
     await client.xgroup_create(STREAM, NAME, id="0", mkstream=True)
-    ids = [await client.xadd(STREAM, {"data": str(i)}) for i in range(sent)]
+    # Within one millisecond: their numbers have one digit, then two.
+    ids = [await client.xadd(STREAM, {"data": str(i)}, id=f"5-{i + 1}") for i in range(sent)]
     if read:
         await client.xreadgroup(NAME, "one", {STREAM: ">"}, count=read)
     done = [entry_id for i, entry_id in enumerate(ids[:read]) if i not in pending]

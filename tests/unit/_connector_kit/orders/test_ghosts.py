@@ -57,7 +57,7 @@ def test_somebody_elses_order_under_the_id_is_no_ghost() -> None:
 
 def test_a_venue_that_refuses_to_say_of_one_keeps_no_other_waiting() -> None:
     """Nor does a journal in trouble end the watch."""
-    stage = Stage(silent_until=30.0, fault=RejectedError("no", code="-1121"))
+    stage = Stage(silent_until=90.0, fault=RejectedError("no", code="-1121"))
     stage.journal.failures = 1
     stage.journal.records = {name: given_up(name) for name in ("a", "b")}
     stage.venue.orders = {name: order_of(given_up(name)) for name in ("a", "b")}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import rejected
 from services._connector_kit.orders.keyless import KeylessPlacing, NoCredentials
 from services._connector_kit.orders.ports import Entry, Refused
@@ -42,6 +43,13 @@ def test_what_may_have_been_sent_is_unknown_and_stays_pending() -> None:
         ("unknown", "no_credentials")
     ]
     assert list(journal.pending) == [ENTRY.entry_id]
+
+
+async def test_without_keys_nothing_is_known_of_an_order() -> None:
+    """Not even that there is none."""
+    for asked in (NoCredentials().find, NoCredentials().search):
+        with pytest.raises(TransientError):
+            await asked(RECORD)
 
 
 def test_what_is_closed_is_answered_as_with_keys() -> None:

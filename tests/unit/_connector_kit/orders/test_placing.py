@@ -293,6 +293,17 @@ def test_an_id_that_somebody_elses_order_has_is_not_sent() -> None:
     assert stage.venue.placed == []
 
 
+@pytest.mark.parametrize("look_first", [True, False])
+def test_of_two_orders_with_the_id_ours_is_accepted(look_first: bool) -> None:
+    """A direct query shows one of them, the lists both."""
+    stage = staged(outcome=Unclear("timeout"))
+    stage.venue.orders[RECORD.client_order_id] = SOMEBODY_ELSES
+    stage.venue.listed[RECORD.client_order_id] = OURS
+    carry_out(stage, look_first=look_first)
+    assert stage.journal.published[-1][1].order_id == OURS.order_id
+    assert len(stage.venue.placed) == (0 if look_first else 1)
+
+
 def test_while_the_venue_is_silent_it_is_unknown_and_too_late_to_send() -> None:
     """Said once half the validity is gone; what follows is a refusal, for there is no order."""
     stage = staged(silent_until=30.0)

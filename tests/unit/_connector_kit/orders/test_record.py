@@ -96,3 +96,9 @@ def test_a_record_of_the_last_release_is_read() -> None:
     }
     found = load(msgspec.json.encode(fields))
     assert (found.order, found.state, found.sent_price) == (COMMAND, "unknown", "2")
+
+
+def test_an_unclear_record_says_so_and_stays_open() -> None:
+    """`unknown` is published once, and a final answer follows."""
+    unclear = RECORD.marked_unknown()
+    assert (unclear.state, unclear.answer) == ("unknown", None)
