@@ -133,6 +133,16 @@ def test_where_fills_have_no_id_the_quantities_tell_what_is_new() -> None:
     assert [event.fee for event in events] == [{"BTC": 0.001}, {"BTC": 0.004}, {"BTC": 0.004}]
 
 
+def test_an_amount_without_a_price_is_no_fill_yet() -> None:
+    """The venue shows what it cost a moment later: then the fill has a price."""
+    first, second = tell(
+        report(filled=1, quote_filled=0, fee={}),
+        report(filled=1, quote_filled=100, fee={"BTC": FEE}),
+    )
+    assert (first.filled_quantity, first.trades) == (1, None)
+    assert second.average_price == 100
+
+
 def test_a_fee_that_comes_later_is_told() -> None:
     """Though nothing else changed."""
     events = tell(
