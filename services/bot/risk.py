@@ -104,8 +104,12 @@ class Risk:
         elif order.side == "sell" and book.bids:
             bound = Decimal(str(book.bids[0].price)) * (1 - collar)
             within, word = price >= bound, "least"
+        elif order.side == "buy":  # the other side is empty: it may only rest behind its own
+            bound, word = Decimal(str(book.bids[0].price)) if book.bids else Decimal(0), "most"
+            within = price <= bound
         else:
-            return None  # a limit order that nobody can trade with yet
+            bound, word = Decimal(str(book.asks[0].price)) if book.asks else Decimal("inf"), "least"
+            within = price >= bound
         if within:
             return None
         return Refusal(

@@ -143,12 +143,15 @@ class OrderGate:
 
     def _collar(self, command: PlaceOrderCommand, book: LiveBook, price: Decimal) -> Refused | None:
         collar = self._settings.risk_price_collar
-        if command.side == "buy" and book.asks.best is not None:
-            most = Decimal(str(book.asks.best)) * (1 + collar)
+        other_side = book.asks if command.side == "buy" else book.bids
+        if other_side.best is None:
+            return _without_other_side(command, book, price, collar)
+        if command.side == "buy":
+            most = Decimal(str(other_side.best)) * (1 + collar)
             if price > most:
                 return _off_market("buy", price, f"at most {text(most)}")
-        if command.side == "sell" and book.bids.best is not None:
-            least = Decimal(str(book.bids.best)) * (1 - collar)
+        else:
+            least = Decimal(str(other_side.best)) * (1 - collar)
             if price < least:
                 return _off_market("sell", price, f"at least {text(least)}")
         return None
@@ -225,6 +228,28 @@ def _share(
     else:
         return None
     return Refused("percent_price", f"price {text(price)} is too far off the market; want {want}")
+
+
+def _without_other_side(
+    command: PlaceOrderCommand, book: LiveBook, price: Decimal, collar: Decimal
+) -> Refused | None:
+    """Whether an order may rest in a book whose other side is empty; None where it may.
+
+    Nothing there says what it is worth, and the first who comes trades with it. So it must rest at
+    or behind its own side's best price; with `post_only` ahead of it too, within the collar.
+    """
+    own_side, sign = (book.bids, 1) if command.side == "buy" else (book.asks, -1)
+    if own_side.best is not None:
+        ahead = collar if command.post_only else Decimal(0)
+        bound = Decimal(str(own_side.best)) * (1 + sign * ahead)
+        if price * sign <= bound * sign:
+            return None
+    whom = "sells" if command.side == "buy" else "buys"
+    return Refused(
+        "price_collar",
+        f"nobody {whom} {command.symbol}, so nothing says what a {command.side} at {text(price)} is "
+        "worth: want a price at or behind the best of its own side",
+    )
 
 
 def _off_market(side: str, price: Decimal, allowed: str) -> Refused:

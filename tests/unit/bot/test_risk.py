@@ -164,3 +164,24 @@ def test_nothing_passes_that_breaks_a_limit(
     assert paid <= Decimal("106.05") if side == "buy" else paid >= 95
     after = held + what.signed
     assert abs(after) * paid <= 1000 or abs(after) < abs(held)
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "reason"),
+    [
+        ("buy", "100", None),
+        ("buy", "100.01", "price_collar"),
+        ("sell", "101", None),
+        ("sell", "100.99", "price_collar"),
+    ],
+)
+def test_where_the_other_side_is_empty_an_order_must_rest_behind_its_own_side(
+    side: str, price: str, reason: str | None
+) -> None:
+    """Nothing says what it is worth; in an empty book nothing at all is sent."""
+    other = "asks" if side == "buy" else "bids"
+    one_sided = BOOK.model_copy(update={other: []})
+    limits: dict[str, Any] = {"risk_max_notional": {"USDT": Decimal(500)}}
+    assert verdict(proposal(side, "0.5", price), None, one_sided, **limits) == reason
+    empty = BOOK.model_copy(update={"asks": [], "bids": []})
+    assert verdict(proposal(side, "0.5", price), None, empty, **limits) == "price_collar"

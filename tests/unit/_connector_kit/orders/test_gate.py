@@ -215,10 +215,9 @@ async def test_the_collar_binds_market_orders_by_the_depth_they_reach(
     assert await now.reason(type="market", side=side, quantity=0.2) == "price_collar"
 
 
-async def test_an_empty_side_has_nothing_to_compare_with() -> None:
-    """A limit order rests there; a market order finds nobody."""
+async def test_a_market_order_finds_nobody_in_an_empty_book() -> None:
+    """On either side."""
     now = Situation(book=book(bids=[], asks=[]))
-    assert await now.reason(price=500.0, quantity=1.0) is None
     assert await now.reason(type="market") == "no_liquidity"
 
 
@@ -335,3 +334,37 @@ def test_an_order_that_is_refused_whatever_comes_doesnt_wait() -> None:
     assert lacking(Situation(book=None, instrument=halted)) is None
     assert lacking(Situation(book=None, fault=unfit)) is None
     assert lacking(Situation(book=None, account_fault=refused)) is None
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        ({"side": "sell", "price": 1.0}, "price_collar"),
+        ({"side": "sell", "price": 100.99}, "price_collar"),
+        ({"side": "sell", "price": 101.0}, None),
+        ({"side": "sell", "price": 500.0}, None),
+        ({"side": "sell", "price": 95.94, "post_only": True}, "price_collar"),
+        ({"side": "sell", "price": 95.95, "post_only": True}, None),
+        ({"side": "buy", "price": 99.01}, "price_collar"),
+        ({"side": "buy", "price": 1000.0}, "price_collar"),
+        ({"side": "buy", "price": 99.0}, None),
+        ({"side": "buy", "price": 1.0}, None),
+        ({"side": "buy", "price": 103.96, "post_only": True}, "price_collar"),
+        ({"side": "buy", "price": 103.95, "post_only": True}, None),
+    ],
+)
+async def test_where_the_other_side_is_empty_an_order_must_rest_at_its_own_sides_price(
+    order: dict[str, object], reason: str | None
+) -> None:
+    """99 is bid or 101 asked, and nothing on the other side; the collar is 5 percent."""
+    one_sided = book(bids=[]) if order["side"] == "sell" else book(asks=[])
+    assert await Situation(book=one_sided).reason(quantity=0.1, **order) == reason
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+@pytest.mark.parametrize("post_only", [False, True])
+async def test_no_order_is_sent_into_an_empty_book(side: str, post_only: bool) -> None:
+    """Nothing says what it is worth."""
+    now = Situation(book=book(bids=[], asks=[]))
+    order = {"side": side, "price": 100.0, "quantity": 0.1, "post_only": post_only}
+    assert await now.reason(**order) == "price_collar"
