@@ -24,8 +24,8 @@ CONNECT_TIMEOUT = 5.0
 # Together below 5 s: quiet for this long, then our ping, then no answer for this long.
 PING_AFTER = 2.0
 PONG_WITHIN = 2.0
-# Luno's snapshot of its busiest book is above 1 MB today.
-MOST_BYTES = 64 << 20
+# For a message, in one frame or many. Luno's snapshot of its busiest book is above 1 MB today.
+MOST_BYTES = 8 << 20
 
 
 class WebSocket(WSListener):
@@ -40,7 +40,8 @@ class WebSocket(WSListener):
         self._on_text = on_text
         self._on_open = on_open
         self._traffic = traffic or SocketTraffic()
-        self._parts: list[bytes] = []
+        # None between messages. One buffer: a list of tiny fragments would take more than they do.
+        self._parts: bytearray | None = None
         self._fault: Exception | None = None
         self._over = False
         self._transport: WSTransport | None = None
@@ -59,12 +60,11 @@ class WebSocket(WSListener):
         kind = frame.msg_type
         if kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
             payload = frame.get_payload_as_bytes()
-            if not frame.fin or self._parts:
-                self._parts.append(payload)
-                if not frame.fin:
+            if not frame.fin or self._parts is not None:
+                joined = self._join(payload, last=frame.fin)
+                if joined is None:
                     return
-                payload = b"".join(self._parts)
-                self._parts.clear()
+                payload = joined
             traffic = self._traffic
             traffic.messages += 1
             traffic.bytes += len(payload)
@@ -75,6 +75,19 @@ class WebSocket(WSListener):
                 self.end()
         elif kind is WSMsgType.CLOSE:
             transport.disconnect()
+
+    def _join(self, payload: bytes, *, last: bool) -> bytes | None:
+        """The whole message, once its *last* fragment came."""
+        self._parts = bytearray() if self._parts is None else self._parts
+        if len(self._parts) + len(payload) > MOST_BYTES:
+            self._fault = TransientError(f"a message of more than {MOST_BYTES} bytes")
+            self.end()
+            return None
+        self._parts += payload
+        if not last:
+            return None
+        whole, self._parts = bytes(self._parts), None
+        return whole
 
     def hand_to(self, on_text: Callable[[bytes], None]) -> None:
         """From now on hand text to *on_text*."""
@@ -141,6 +154,7 @@ async def connect(
                 auto_ping_idle_timeout=PING_AFTER,
                 auto_ping_reply_timeout=PONG_WITHIN,
                 max_frame_size=MOST_BYTES,
+                max_redirects=0,  # Luno's key is the first frame
             )
     except WSHandshakeError as e:
         raise _refused(e, limits) from e

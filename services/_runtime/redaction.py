@@ -16,6 +16,8 @@ HIDDEN = "[secret]"
 MOST_SHOWN = 200
 # What is shorter may be a word that stands in every other line.
 SHORTEST = 6
+# No form of a secret is longer. Of a text of megabytes no more is looked at than can be shown.
+LONGEST = 4096
 
 # A signed request can be sent again by whoever reads it, while its window is open.
 _SIGNATURE = r"(?<=signature)(\W{1,6})[0-9A-Fa-f]{32,}"
@@ -37,7 +39,7 @@ def redact(text: str) -> str:
 
 def excerpt(text: object, most: int = MOST_SHOWN) -> str:
     """The beginning of what somebody else wrote. Hidden first: half a secret isn't recognised."""
-    return redact(str(text))[:most]
+    return redact(str(text)[: most + LONGEST])[:most]
 
 
 def _forms(secrets: set[str]) -> set[str]:

@@ -285,7 +285,10 @@ class _Session:
                 self._listener.connected()
             else:
                 self._refused(frame.get("status"), frame.get("error") or {})
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
+        except (
+            *(LookupError, TypeError, ValueError, AttributeError),
+            *(ArithmeticError, RecursionError),
+        ) as e:
             self._bad_frames.add(text, e)
             self._listener.missed()  # what it said, the next comparison finds out
 

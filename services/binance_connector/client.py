@@ -31,7 +31,7 @@ from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World
 from services._runtime.redaction import excerpt
-from services.binance_connector import order_count, translate
+from services.binance_connector import http_session, order_count, translate
 from services.binance_connector.feed import stream_market_data
 from services.binance_connector.rest import BAD_KEY
 from services.binance_connector.settings import BinanceSettings
@@ -152,8 +152,9 @@ class Binance:
             raise self._sorted(e) from e
         except (aiohttp.ClientError, OSError, TimeoutError) as e:
             raise TransientError(excerpt(f"no answer from Binance: {e!r}")) from e
-        except (BinanceRequestException, ValueError, AttributeError) as e:
-            # No JSON, no text, or (AttributeError) an error answer that is JSON but no object.
+        except (BinanceRequestException, ValueError, RecursionError, AttributeError) as e:
+            # No JSON, no text, too large, nested too deeply, or (AttributeError) an error answer
+            # that is JSON but no object.
             raise TransientError(excerpt(f"an answer of Binance can't be read: {e!r}")) from e
         if isinstance(answer, dict) and "code" in answer:  # nothing that we ask for has one
             raise _refusal(200, answer["code"], answer.get("msg"))
@@ -183,7 +184,7 @@ def _refusal(status: int, code: Any, said: Any) -> Exception:
 def _translated(function: Callable[[Any], T], answer: Any) -> T:
     try:
         return function(answer)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise TransientError(excerpt(f"an answer of Binance can't be read: {e}")) from e
 
 
@@ -214,8 +215,11 @@ async def open_binance(settings: BinanceSettings) -> AsyncIterator[Binance]:
     sdk = sdk_type(
         key.get_secret_value() if key else None,
         secret.get_secret_value() if secret else None,
-        session_params={"trace_configs": [trace]},
+        session_params={"trace_configs": [trace], **http_session.SESSION},
+        # A redirect is not followed: it would carry the key to another host.
+        requests_params={"allow_redirects": False},
     )
+    http_session.ask_for_gzip(sdk.session)
     sdk.REQUEST_TIMEOUT = REQUEST_TIMEOUT
     try:
         yield Binance(sdk, settings, limits)

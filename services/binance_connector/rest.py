@@ -119,7 +119,7 @@ class SignedRest:
 
         Raises:
             aiohttp.ClientError, OSError, TimeoutError: no answer; it may have been carried out.
-            ValueError, RecursionError: an answer that is no JSON.
+            ValueError, RecursionError: an answer that is no JSON, or too large.
         """
         session: aiohttp.ClientSession = self._binance.sdk.session
         async with session.post(
@@ -336,7 +336,9 @@ def _rows(answer: Any) -> list[Any]:
         TransientError: it is none.
     """
     if not isinstance(answer, list):
-        raise TransientError(excerpt(f"an answer of Binance can't be read: no list: {answer!r}"))
+        raise TransientError(
+            f"an answer of Binance can't be read: no list but {type(answer).__name__}"
+        )
     return answer
 
 
@@ -380,5 +382,5 @@ def _reference(order_id: str | None, client_order_id: str | None) -> dict[str, A
 def _read(read: Callable[[], T]) -> T:
     try:
         return read()
-    except (KeyError, TypeError, ValueError, ArithmeticError) as e:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as e:
         raise TransientError(excerpt(f"an answer of Binance can't be read: {e!r}")) from e

@@ -1,6 +1,8 @@
 """How a request is answered that a fault has struck: the venues' errors, a proxy's, or none."""
 
+import zlib
 from collections import OrderedDict
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -10,6 +12,8 @@ from services.exchange_simulator.faults import RequestFault
 
 # Of different requests of market data.
 MOST_EARLIER = 100
+NESTED = 200_000
+UNPACKED = 256 << 20
 HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 
 
@@ -32,6 +36,18 @@ def error_body(fault: RequestFault) -> dict[str, Any]:
 def error_response(fault: RequestFault) -> web.Response:
     """The answer of a fault: JSON of the venue, a proxy's HTML, nothing, or foreign JSON."""
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    if fault.location:
+        headers["Location"] = fault.location
+    if fault.body == "deep":
+        deep = b"[" * NESTED + b"]" * NESTED
+        return web.Response(
+            status=fault.status, body=deep, content_type="application/json", headers=headers
+        )
+    if fault.body == "bomb":
+        packed = {**headers, "Content-Encoding": "gzip"}
+        return web.Response(
+            status=fault.status, body=_bomb(), content_type="application/json", headers=packed
+        )
     if fault.body == "html":
         text, kind = HTML.format(fault.status), "text/html"
         return web.Response(status=fault.status, text=text, content_type=kind, headers=headers)
@@ -44,6 +60,15 @@ def error_response(fault: RequestFault) -> web.Response:
         content_type="application/json",
         headers=headers,
     )
+
+
+@cache
+def _bomb() -> bytes:
+    """`UNPACKED` bytes of spaces, as gzip: the beginning of no JSON."""
+    packer = zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
+    spaces = b" " * (1 << 20)
+    pieces = [packer.compress(spaces) for _ in range(UNPACKED >> 20)]
+    return b"".join([*pieces, packer.flush()])
 
 
 class EarlierAnswers:

@@ -39,8 +39,10 @@ class RequestFault(_Rule):
     answer: Literal["normal", "earlier", "hang", "close", "error"] = "normal"
     answer_after_ms: Milliseconds = 0
     # With "error": the status, the kind of body, the header Retry-After in seconds.
-    status: Annotated[int, Field(ge=400, le=599)] = 503
-    body: Literal["json", "html", "empty", "foreign"] = "json"
+    # "deep" is JSON of 200,000 nested lists, "bomb" 256 MB of spaces packed with gzip.
+    status: Annotated[int, Field(ge=200, le=599)] = 503
+    body: Literal["json", "html", "empty", "foreign", "deep", "bomb"] = "json"
+    location: str = ""  # the header Location: with a status from 301 to 308, where to go instead
     retry_after: Annotated[int, Field(ge=0)] | None = None
     # With "place": for so long queries don't find the order.
     invisible_ms: Milliseconds = 0
@@ -53,6 +55,8 @@ class RequestFault(_Rule):
             raise ValueError(
                 "execute='never' has no normal answer; want answer 'hang', 'close' or 'error'"
             )
+        if self.status < 400 and not self.location and self.body not in ("deep", "bomb"):
+            raise ValueError("a status below 400 is for body 'deep' or 'bomb', or with a location")
         if self.answer == "earlier" and (self.endpoint != "market_data" or self.execute != "now"):
             raise ValueError("answer='earlier' is for endpoint 'market_data' with execute 'now'")
         return self

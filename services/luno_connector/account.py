@@ -110,7 +110,7 @@ class LunoAccount:
                     listener.balances_moved()  # which asset's it is, only REST tells
                 case other:
                     log.debug("account_event_ignored", kind=str(other)[:50])
-        except (LookupError, TypeError, ValueError, AttributeError) as e:
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as e:
             self._bad_frames.add(text, e)
             listener.missed()  # what it said, the next comparison finds out
 

@@ -1,10 +1,12 @@
 """Luno's REST through luno-python: the only place that imports it.
 
 The SDK is synchronous, so its calls run in a small pool of threads of their own. It loses the
-HTTP status and takes some error answers for success; a hook on its session sees to both.
+HTTP status, takes some error answers for success and reads whatever comes; hooks on its session see
+to all three.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -16,6 +18,7 @@ import requests
 from luno_python.client import Client
 from luno_python.error import APIError
 
+from services._connector_kit.bodies import ACCEPT_ENCODING, Body, BodyError
 from services._connector_kit.errors import (
     FeedStoppedError,
     RateLimitedError,
@@ -50,6 +53,8 @@ THREADS = 4
 # To connect, and between two reads. A thread can't be cancelled: a stop waits no longer than this.
 TIMEOUTS = (2.0, 3.0)
 CALL_TIMEOUT = 10.0
+# A body is read in pieces of so many bytes.
+PIECE = 1 << 16
 # Luno names no time after a 429; its limit is one of a minute.
 USUAL_BAN = 10.0
 BANNED = (418, 429)
@@ -74,6 +79,22 @@ class _HTTPStatusError(Exception):
         if self.status in refusals:
             return PostError(refusals[self.status], str(self))
         return OSError(str(self))
+
+
+def _read_body(response: requests.Response, *_: object, **__: object) -> None:
+    """Read the body here, limited, before the SDK would read it without a limit."""
+    body = Body(response.headers.get("Content-Encoding"))
+    deadline = time.monotonic() + CALL_TIMEOUT
+    try:
+        while piece := response.raw.read(PIECE, decode_content=False):
+            body.add(piece)
+            if time.monotonic() > deadline:
+                raise BodyError(f"not whole within {CALL_TIMEOUT:g} s")
+    except BaseException:
+        response.close()
+        raise
+    response._content = body.whole()  # noqa: SLF001 - requests has no other way
+    response.encoding = "utf-8"  # nothing is to guess it
 
 
 def _look_at_status(response: requests.Response, *_: object, **__: object) -> None:
@@ -257,7 +278,7 @@ def _sorted_errors(request: Callable[[], Any]) -> Any:
 def _translated(function: Callable[[Any], T], answer: Any) -> T:
     try:
         return function(answer)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise TransientError(excerpt(f"an answer of Luno can't be read: {e}")) from e
 
 
@@ -272,7 +293,8 @@ async def open_luno(settings: LunoSettings) -> AsyncIterator[Luno]:
         api_key_secret=secret.get_secret_value() if secret else "",
     )
     sdk.session.trust_env = False  # a proxy for everything else is none for orders
-    sdk.session.hooks["response"].append(_look_at_status)
+    sdk.session.headers["Accept-Encoding"] = ACCEPT_ENCODING
+    sdk.session.hooks["response"] += [_read_body, _look_at_status]
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="luno")
     try:
         limits = VenueLimits(

@@ -247,8 +247,8 @@ def _without_other_side(
     whom = "sells" if command.side == "buy" else "buys"
     return Refused(
         "price_collar",
-        f"nobody {whom} {command.symbol}, so nothing says what a {command.side} at {text(price)} is "
-        "worth: want a price at or behind the best of its own side",
+        f"nobody {whom} {command.symbol}, so nothing says what a {command.side} at {text(price)} "
+        "is worth: want a price at or behind the best of its own side",
     )
 
 

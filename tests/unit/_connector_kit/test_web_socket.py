@@ -5,6 +5,7 @@ import base64
 import hashlib
 import os
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ import pytest
 
 from services._connector_kit.errors import RateLimitedError
 from services._connector_kit.traffic import SocketTraffic
-from services._connector_kit.web_socket import connect, open_socket
+from services._connector_kit.web_socket import MOST_BYTES, connect, open_socket
 from services._runtime.supervise import TransientError
 from tests.support.limits import USUAL_BAN, venue_limits
 from tests.support.ports import quiet_port
@@ -152,7 +153,7 @@ async def test_ten_thousand_frames_in_one_write_are_all_there_in_order() -> None
 async def test_a_message_of_many_megabytes_arrives_whole() -> None:
     """Luno's snapshots are above a megabyte."""
     heard: list[bytes] = []
-    large = os.urandom(20 << 20)
+    large = os.urandom(MOST_BYTES)
     async with serving(frame(large) + GOODBYE) as url:
         await until_closed(url, heard)
     assert heard == [large]
@@ -160,9 +161,45 @@ async def test_a_message_of_many_megabytes_arrives_whole() -> None:
 
 async def test_a_message_above_the_limit_ends_the_socket() -> None:
     """Its size alone: nothing of that length is waited for."""
-    header = b"\x81\x7f" + struct.pack("!Q", (64 << 20) + 1)
+    header = b"\x81\x7f" + struct.pack("!Q", MOST_BYTES + 1)
     async with serving(header) as url:
         assert "broke the protocol" in await until_closed(url, [])
+
+
+async def fragments(size: int, number: int, url_heard: list[bytes]) -> str:
+    """Why a socket ends that is sent *number* fragments of *size* bytes, the last one the end."""
+    middle = frame(b"x" * size, CONTINUATION, fin=False)
+
+    async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(frame(b"x" * size, fin=False))
+        for _fragment in range(number - 2):
+            writer.write(middle)
+            await writer.drain()
+        writer.write(frame(b"x" * size, CONTINUATION) + GOODBYE)
+
+    async with serving(b"", send) as url:
+        return await until_closed(url, url_heard)
+
+
+async def test_fragments_are_joined_up_to_the_limit() -> None:
+    """To the byte."""
+    heard: list[bytes] = []
+    assert "1001" in await fragments(MOST_BYTES // 8, 8, heard)
+    assert list(map(len, heard)) == [MOST_BYTES]
+
+
+async def test_joined_fragments_above_the_limit_end_the_socket_and_take_no_memory() -> None:
+    """A hundred megabytes come; each fragment is small enough by itself."""
+    heard: list[bytes] = []
+    tracemalloc.start()
+    try:
+        said = await fragments(1 << 20, 100, heard)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert f"a message of more than {MOST_BYTES} bytes" in said
+    assert heard == []
+    assert peak < 4 * MOST_BYTES
 
 
 async def test_a_frame_that_breaks_the_protocol_ends_the_socket_only() -> None:
@@ -278,6 +315,16 @@ async def test_a_refused_upgrade_is_transient(status: int) -> None:
         with pytest.raises(TransientError, match="can't be opened"):
             async with open_socket(url, lambda _: None):
                 pass
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_of_the_handshake_is_not_followed(status: int) -> None:
+    """What is sent first is Luno's key, and it goes nowhere else."""
+    async with refusing(400) as (other, handshakes):
+        async with refusing(status, f"Location: {other}\r\n") as (url, _):
+            with pytest.raises(TransientError, match="can't be opened"):
+                await connect(url, lambda _: None)
+        assert handshakes == []
 
 
 @pytest.mark.parametrize("status", [418, 429])

@@ -118,6 +118,7 @@ def test_balances_are_heard_as_they_are_or_asked_for() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
+        b"[" * 100_000,
         b"rubbish",
         b"\xff\xfe",
         b"[]",

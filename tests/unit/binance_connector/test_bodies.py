@@ -3,6 +3,7 @@
 A 200 before a body that says no, or that isn't what was asked for, is nobody's success.
 """
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -54,6 +55,8 @@ def said(code: object, message: object = "no") -> bytes:
     return json.dumps({"code": code, "msg": message}).encode()
 
 
+DEEP = b"[" * 900 + b"]" * 900
+
 BODIES: dict[str, tuple[bytes, type[Exception]]] = {
     "refused": (said(-1100), RejectedError),
     "no such order": (said(-2013), RejectedError),
@@ -80,6 +83,10 @@ BODIES: dict[str, tuple[bytes, type[Exception]]] = {
     "a list of refusals": (b"[" + said(-2013) + b"]", TransientError),
     "a page": (b"<html>a captive portal</html>", TransientError),
     "half an answer": (b'{"orderId":2', TransientError),
+    "too deep": (b"[" * 100_000 + b"]" * 100_000, TransientError),
+    "too deep inside": (b'{"balances":%s,"a":%s}' % (DEEP, DEEP), TransientError),
+    "too many lists": (b"[" + b"[]," * 600_000 + b"[]]", TransientError),
+    "too large": (b'"' + b"x" * (17 << 20) + b'"', TransientError),
 }
 
 
@@ -133,3 +140,28 @@ async def test_what_isnt_a_list_is_no_empty_one(
         rest = SignedRest(binance, settings, listing(BTC), VenueClock())
         with pytest.raises(TransientError, match="can't be read"):
             await REQUESTS[name](binance, rest)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("request_name", REQUESTS)
+async def test_no_redirect_is_followed_so_that_the_key_reaches_no_other_host(
+    server: CannedServer, request_name: str, status: int
+) -> None:
+    """The session carries the key in every request, whichever method it has."""
+    settings = SETTINGS.model_copy(update={"binance_rest_url": f"{server.url}/api"})
+    async with canned_server() as other, open_binance(settings) as binance:
+        server.answers(status, b"", Location=f"{other.url}/api/v3/account")
+        rest = SignedRest(binance, settings, listing(BTC), VenueClock())
+        with pytest.raises(TransientError, match=f"answered {status}"):
+            await REQUESTS[request_name](binance, rest)
+        assert (len(server.requests), other.requests) == (1, [])
+
+
+async def test_the_headers_of_a_request_ask_for_what_can_be_unpacked(server: CannedServer) -> None:
+    """And a packed answer is read."""
+    packed = gzip.compress(b'{"serverTime":7}')
+    server.answers(200, packed, Content_Encoding="gzip", Content_Type="application/json")
+    settings = SETTINGS.model_copy(update={"binance_rest_url": f"{server.url}/api"})
+    async with open_binance(settings) as binance:
+        assert binance.sdk.session.headers["Accept-Encoding"] == "gzip"
+        assert await SignedRest(binance, settings, listing(BTC), VenueClock()).milliseconds() == 7

@@ -126,6 +126,7 @@ def test_a_balance_that_moved_is_asked_for() -> None:
     "frame",
     [
         b"rubbish",
+        b"[" * 100_000,
         b"\xff\xfe",
         b"[]",
         b"7",

@@ -3,6 +3,7 @@
 The SDK takes for success whatever hasn't both "error" and "error_code", with any status.
 """
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -59,6 +60,8 @@ def said(**fields: object) -> bytes:
 
 # The body, what it means for a request that may be repeated, and the code that an order's POST
 # reports: None where it proves nothing.
+DEEP = b"[" * 900 + b"]" * 900
+
 BODIES: dict[str, tuple[bytes, type[Exception], str | None]] = {
     "refused": (
         said(error="no", error_code="ErrInvalidArguments"),
@@ -91,6 +94,10 @@ BODIES: dict[str, tuple[bytes, type[Exception], str | None]] = {
     "an empty object": (b"{}", TransientError, None),
     "a page": (b"<html>a captive portal</html>", TransientError, None),
     "half an answer": (b'{"order_id":"B', TransientError, None),
+    "too deep": (b"[" * 100_000 + b"]" * 100_000, TransientError, None),
+    "too deep inside": (b'{"balances":%s,"a":%s}' % (DEEP, DEEP), TransientError, None),
+    "too many lists": (b"[" + b"[]," * 600_000 + b"[]]", TransientError, None),
+    "too large": (b'"' + b"x" * (17 << 20) + b'"', TransientError, None),
 }
 
 
@@ -206,3 +213,23 @@ async def test_only_a_list_or_null_is_a_list(server: CannedServer, request_name:
         server.answers(200, b'{"%s":%s}' % (name.encode(), other))
         with pytest.raises(TransientError, match="can't be read"):
             await ask(server, REQUESTS[request_name])
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("request_name", [*REQUESTS, *POSTS])
+async def test_no_redirect_is_followed_so_that_the_key_reaches_no_other_host(
+    server: CannedServer, request_name: str, status: int
+) -> None:
+    """Whatever the method."""
+    async with canned_server() as other:
+        server.answers(status, b"", Location=f"{other.url}/api/1/balance")
+        with pytest.raises((TransientError, OSError)):
+            await ask(server, {**REQUESTS, **POSTS}[request_name])
+        assert other.requests == []
+
+
+async def test_a_packed_answer_is_read(server: CannedServer) -> None:
+    """It is unpacked by us, not by the HTTP library."""
+    body = gzip.compress(b'{"success":true}')
+    server.answers(200, body, Content_Encoding="gzip")
+    await ask(server, REQUESTS["stoporder"])

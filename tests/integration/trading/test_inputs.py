@@ -1,0 +1,65 @@
+"""What comes in is bounded: a venue's answers, on real processes whose memory is measured."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.eventually import eventually_async
+from tests.support.memory import MB, forget_peak, peak
+from tests.support.trading import TradingDesk
+
+# What a trial may take beyond what the connector takes anyway, in bytes.
+MOST = 96 * MB
+ANSWERS = ("deep", "bomb")
+
+
+async def struck_all(desk: TradingDesk) -> bool:
+    """Whether every fault has struck."""
+    return all((await desk.struck()).values())
+
+
+async def works(desk: TradingDesk) -> None:
+    """An order is placed, and cancelled."""
+    order = await desk.order(price=await desk.far_below())
+    assert (await desk.response(order)).status == "accepted"
+    symbol = desk.market.symbol
+    answer = await desk.request("cancel_order", client_order_id=order, symbol=symbol)
+    assert answer.status == "done"
+
+
+@pytest.mark.parametrize("body", ANSWERS)
+async def test_answers_that_are_too_deep_or_too_large_cost_neither_the_process_nor_its_memory(
+    desk: TradingDesk, body: str
+) -> None:
+    """Of the account, under a 200 and under an error; when they are over it trades as before."""
+    async with desk.connector(RECONCILE_INTERVAL="0.5") as service:
+        await works(desk)
+        before = forget_peak(service.process.pid)
+        answer: dict[str, Any] = {"execute": "never", "answer": "error", "body": body}
+        for endpoint in ("balances", "open_orders", "market_data"):
+            for status in (200, 400):
+                await desk.trouble(endpoint, status=status, count=1, **answer)
+        await desk.send("request_balance", {"exchange": desk.market.venue.exchange})
+        await desk.end_sessions("market_stream")  # so that books and trades are asked for
+        await eventually_async(lambda: struck_all(desk))
+        await works(desk)
+        assert not service.exited
+        assert peak(service.process.pid) - before < MOST
+
+
+@pytest.mark.parametrize("body", ANSWERS)
+async def test_an_orders_answer_that_cant_be_read_is_unknown_and_then_resolved(
+    desk: TradingDesk, body: str
+) -> None:
+    """It was placed once, and is never said to have been rejected."""
+    async with desk.connector() as service:
+        await works(desk)
+        before = forget_peak(service.process.pid)
+        price = await desk.far_below()
+        fault = await desk.fault("", execute="now", answer="error", status=200, body=body)
+        order = await desk.order(price=price)
+        assert (await desk.response(order)).status == "accepted"
+        assert [each.status for each in await desk.responses(order)] == ["unknown", "accepted"]
+        assert (await desk.struck())[fault] == 1
+        assert await desk.arrivals(order) == 1
+        assert peak(service.process.pid) - before < MOST
