@@ -102,7 +102,10 @@ def _look_at_status(response: requests.Response, *_: object, **__: object) -> No
     # A redirect is not followed: that would send an order a second time.
     if status == 401 or status in BANNED or status >= 500 or 300 <= status < 400:
         raise _HTTPStatusError(response)
-    if status >= 400 and b'"error_code"' not in response.content:  # the SDK would take it for yes
+    says_no = b'"error_code"' in response.content
+    if status >= 400 and not says_no:  # the SDK would take it for yes
+        raise _HTTPStatusError(response)
+    if says_no and b'"order_id"' in response.content:  # yes and no: it proves nothing
         raise _HTTPStatusError(response)
 
 

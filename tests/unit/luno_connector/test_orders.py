@@ -284,6 +284,8 @@ async def test_a_refused_key_and_a_full_budget_are_definitive(
         (200, b"[" * 100_000),
         (200, b'{"message":"boom"}'),
         (200, b"<html>a captive portal</html>"),
+        (200, b'{"order_id":"BX1","error_code":"ErrInvalidPrice","error":"no"}'),
+        (400, b'{"order_id":"BX1","error_code":"ErrInvalidPrice","error":"no"}'),
     ],
 )
 async def test_every_other_answer_proves_nothing(
