@@ -192,6 +192,7 @@ ACCOUNT: tuple[Mutant, ...] = (
         "ledger.py",
         "if told is not None and not told.closed:\n                last",
         "if told is not None:\n                last",
+        survives="a second line: `news` never changes a terminal status",
     ),
     mutant("missing fills are asked for, for ever", "ledger.py", 'f"({oldest}"', '"(0"'),
     mutant(

@@ -13,7 +13,7 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.answers import accepted
 from services._connector_kit.orders.bookkeeping import LOST, Fill, Report, Status
 from services._connector_kit.orders.counts import OrderCounts
-from services._connector_kit.orders.keys import OrderRef, order_key
+from services._connector_kit.orders.keys import OrderRef, open_key, order_key
 from services._connector_kit.orders.ledger import Ledger, Trace
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import dump
@@ -458,6 +458,24 @@ async def test_an_order_that_ended_before_all_that_is_kept_comes_without_fills(
         ("8", 3.0, 3),
         ("8", 3.0, 0),
     ]
+
+
+async def test_an_open_order_of_which_nothing_is_kept_is_asked_for_no_more(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """Once the venue shows nothing of it either."""
+    client: Any = redis
+    await client.sadd(open_key(NAME), "XBT/ZAR 7")
+    await ledger.end(OrderRef("XBT/ZAR", "7"), LOST, NOW)
+    assert await client.scard(open_key(NAME)) == 0
+    assert await statuses(redis) == []
+
+
+async def test_an_order_is_found_by_its_client_id_on_its_own_symbol_only(ledger: Ledger) -> None:
+    """The same id on two symbols is two orders."""
+    await ledger.tell(report())
+    assert await ledger.published_as("XBT/ZAR", "order-1") == OrderRef("XBT/ZAR", "7")
+    assert await ledger.published_as("ETH/ZAR", "order-1") is None
 
 
 async def test_what_the_venue_never_had_is_let_go(ledger: Ledger) -> None:
