@@ -358,8 +358,8 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "a market order is judged on its own side",
         "gate.py",
-        'other_side = book.asks if command.side == "buy" else book.bids',
-        'other_side = book.bids if command.side == "buy" else book.asks',
+        "for depth in (20, len(other_side)):",
+        'other_side = book.bids if command.side == "buy" else book.asks\n    for depth in (20, len(other_side)):',
     ),
     mutant(
         "no limit of notional is no limit",
@@ -659,6 +659,7 @@ ACCOUNT: tuple[Mutant, ...] = (
         "account.py",
         "return told.filled < report.filled or bool(",
         "return bool(",
+        survives="equivalent: a fill changes what is remaining, which is compared too",
     ),
     mutant("an amended order isn't noticed", "account.py", "or changed or another", "or another"),
     mutant(

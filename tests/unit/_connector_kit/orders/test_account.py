@@ -186,6 +186,41 @@ def test_balances_that_moved_are_asked_for_once_a_second_at_most() -> None:
     run(AccountInMemory(), story, interval=10_000.0)
 
 
+def test_an_event_that_finds_redis_in_trouble_is_told_as_soon_as_that_is_over() -> None:
+    """It isn't left to the next comparison."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        tell_whole, failures = now.ledger.tell_whole, [TransientError("Redis is in trouble")]
+
+        async def failing_once(report: Report) -> bool:
+            if failures:
+                raise failures.pop()
+            return await tell_whole(report)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(now.ledger, "tell_whole", failing_once)
+            assert now.venue.listener is not None
+            now.venue.orders["1"] = order("1", filled=4)
+            now.venue.listener.heard(order("1", filled=4))
+            await asyncio.sleep(3.0)
+        assert failures == []
+        assert now.ledger.events[-1] == ("1", "partially_filled", 4.0)
+
+    run(AccountInMemory(order("1")), story)
+
+
+def test_an_order_that_an_earlier_run_saw_accepted_is_asked_for_at_the_start() -> None:
+    """It is over by now: it is not among the open orders."""
+
+    async def story(now: Telling) -> None:
+        now.ledger.waiting = {OrderRef("BTC/USDT", "1")}
+        await asyncio.sleep(5.0)
+        assert now.ledger.events == [("1", "canceled", 0.0)]
+
+    run(AccountInMemory(order("1", "canceled")), story)
+
+
 def test_an_accepted_order_is_looked_at_a_second_later() -> None:
     """Where the stream was silent."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -41,7 +41,7 @@ class Streams:
 
     def __init__(self, entries: Sequence[Entry], records: Sequence[Record]) -> None:
         self._new = list(entries)
-        self._records = {taken.client_order_id: taken for taken in records}
+        self.records = {taken.client_order_id: taken for taken in records}
         self.pending: list[Entry] = []
         self.answers: dict[str, CommandResponseEvent] = {}
         self.letters: dict[str, str] = {}
@@ -71,11 +71,11 @@ class Streams:
 
     async def get(self, client_order_id: str) -> Record | None:
         """The journal's record."""
-        return self._records.get(client_order_id)
+        return self.records.get(client_order_id)
 
     async def unanswered(self) -> Sequence[Record]:
         """The journal's records without a final answer."""
-        return [record for record in self._records.values() if record.state != "closed"]
+        return [record for record in self.records.values() if record.state != "closed"]
 
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """Keep it; a second one would be a fault of the desk."""
@@ -109,6 +109,8 @@ class Served:
         records: Sequence[Record] = (),
         redis_faults: Sequence[Exception] = (),
         told: Sequence[Report] = (),
+        happens: Sequence[tuple[float, Callable[[Streams], object]]] = (),
+        orders_wait_until: float = 0.0,
     ) -> None:
         self.streams = Streams(entries, records)
         self.streams.faults = list(redis_faults)
@@ -116,6 +118,8 @@ class Served:
         self.balances = BalancesInMemory()
         self._venue = venue
         self._told = told
+        self._happens = happens
+        self._orders_wait_until = orders_wait_until
         run_virtually(self._serve())
 
     async def _serve(self) -> None:
@@ -142,10 +146,17 @@ class Served:
             account,
             ledger,
             lambda: NOW,
+            orders_waiting=self._orders_waiting,
         )
+        loop = asyncio.get_running_loop()
+        for second, what in self._happens:
+            loop.call_at(second, what, self.streams)
         with suppress(TimeoutError):
             async with asyncio.timeout(120.0):
                 await desk.run()
+
+    async def _orders_waiting(self) -> bool:
+        return asyncio.get_running_loop().time() < self._orders_wait_until
 
     def outcome(self, number: int = 1) -> tuple[str, str | None]:
         """Status and reason code of an answer."""
@@ -310,6 +321,67 @@ def test_an_order_that_cant_be_cancelled_is_named() -> None:
     assert served.outcome() == ("rejected", "not_all_canceled")
     assert "2: " in (served.streams.answers["1-0"].error_message or "")
     assert ("3", "canceled", 0.0) in served.ledger.events
+
+
+def test_a_cancel_waits_while_orders_wait_to_be_claimed() -> None:
+    """The first ones on a new Redis wait for some seconds: its order may be among them."""
+    served = Served(AccountInMemory(), cancel(client_order_id="later"), orders_wait_until=10.0)
+    assert served.outcome() == ("rejected", "nothing_to_cancel")
+    assert 10 <= served.streams.answered_at["1-0"] < 12
+
+
+def closing(taken: Record, order_id: str | None) -> Callable[[Streams], object]:
+    """The order under way gets its answer: accepted with that id, or rejected."""
+    found = VenueOrder(order_id or "", taken.client_order_id, "0")
+    entry_of = Entry("place_order", taken.entry_id, b"", redelivered=False)
+    answer = (
+        accepted(taken, found, NOW)
+        if order_id
+        else rejected(taken.order, entry_of, Refused("halted", "why"), NOW)
+    )
+    return lambda streams: streams.records.update({taken.client_order_id: taken.closed(answer)})
+
+
+def test_cancel_all_waits_for_orders_under_way_and_cancels_what_they_become() -> None:
+    """Their POST was on its way when the venue was asked for its open orders."""
+    venue = AccountInMemory(order("1"))
+    first, second = (record(command(client_order_id=name)) for name in ("client-7", "client-8"))
+
+    def placed(streams: Streams) -> None:
+        venue.orders["7"] = order("7")
+        closing(first, "7")(streams)
+
+    served = Served(
+        venue,
+        entry("cancel_all_orders"),
+        records=[first, second],
+        happens=[(5.0, placed), (9.0, closing(second, None))],
+    )
+    assert served.outcome() == ("done", None)
+    assert venue.orders["7"].status == "canceled"
+    assert 8.9 < served.streams.answered_at["1-0"] < 10
+
+
+def test_cancel_all_names_the_orders_of_which_nobody_knows_what_they_become() -> None:
+    """It is not done while one of them may yet rest at the venue."""
+    served = Served(
+        AccountInMemory(order("1")),
+        entry("cancel_all_orders"),
+        records=[record(command(client_order_id="client-7"))],
+    )
+    assert served.outcome() == ("unknown", "orders_unresolved")
+    assert "client-7" in (served.streams.answers["1-0"].error_message or "")
+    assert served.ledger.events == [("1", "canceled", 0.0)]
+
+
+def test_cancel_all_of_one_symbol_leaves_the_others_alone() -> None:
+    """And doesn't wait for their orders under way."""
+    venue = AccountInMemory(order("1"), order("2", symbol="ETH/USDT"))
+    elsewhere = record(command(client_order_id="client-7", symbol="ETH/USDT"))
+    served = Served(venue, entry("cancel_all_orders", symbol="BTC/USDT"), records=[elsewhere])
+    assert served.outcome() == ("done", None)
+    assert [report.status for report in venue.orders.values()] == ["canceled", "open"]
+    assert served.streams.answered_at["1-0"] < 1
 
 
 def test_a_question_tells_the_order_again() -> None:
