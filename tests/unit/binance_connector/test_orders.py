@@ -245,6 +245,8 @@ async def test_only_a_definitive_refusal_means_that_there_is_no_order(
         (200, b'{"orderId":28'),
         (200, b"\xff\xfe{}"),
         (200, b"[" * 100_000),
+        (200, json.dumps({**ORDER, "clientOrderId": "another"}).encode()),
+        (200, json.dumps({**ORDER, "side": "SELL"}).encode()),
         (200, json.dumps({**ORDER, "orderId": None}).encode()),
         (200, json.dumps({**ORDER, "orderId": "28"}).encode()),
         (200, json.dumps({**ORDER, "orderId": 2.5}).encode()),

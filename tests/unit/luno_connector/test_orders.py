@@ -3,7 +3,7 @@
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -254,6 +254,9 @@ async def test_a_refused_key_and_a_full_budget_are_definitive(
         (409, error("ErrDuplicateClientOrderID")),
         (400, error("ErrDeadlineExceeded")),
         (400, error("ErrInternal")),
+        (400, error("ErrInvalidTimestamp")),
+        (400, error("ErrOrderNotFound")),
+        (400, error("ErrTimeout")),
         (400, error("ErrOrderCanceled")),
         (400, error("ErrNobodyKnewThis")),
         (400, error(None)),
@@ -407,12 +410,28 @@ async def test_an_order_is_found_by_its_client_id(trading: Trading) -> None:
     (request,) = trading.server.requests
     assert (request.method, request.path) == ("GET", "/api/exchange/3/order")
     assert request.params == {"client_order_id": "order-1"}
-    rows = {"orders": [{**ORDER, "client_order_id": "another"}, ORDER]}
+    another = {**ORDER, "order_id": "BX0", "client_order_id": "another"}
+    rows = {"orders": [another, ORDER]}
     trading.server.answers(200, json.dumps(rows).encode())
     assert await trading.orders.search(order()) == FOUND
     assert [r.params["closed"] for r in trading.server.requests[1:]] == ["False", "True"]
     trading.server.answers(200, b'{"orders":null}')
     assert await trading.orders.search(order()) is None
+
+
+async def test_a_search_looks_at_the_hour_before_too(
+    trading: Trading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order may have been sent for an earlier entry that Redis lost."""
+    since: list[int] = []
+
+    async def orders(moment: int, instrument: Instrument | None) -> Sequence[VenueOrder]:
+        since.append(moment)
+        return []
+
+    monkeypatch.setattr(trading.orders._rest, "orders", orders)
+    assert await trading.orders.search(order()) is None
+    assert since == [order().timestamp - 3_600_000]
 
 
 async def test_an_order_that_isnt_there_isnt_found(trading: Trading) -> None:
