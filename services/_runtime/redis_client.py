@@ -11,6 +11,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from services._runtime.redis_parser import BoundedParser
+
 CONNECT_TIMEOUT = 3.0
 # Longer than any BLOCK we send: a BLOCK that outlasts it is a loop of hidden time-outs.
 SOCKET_TIMEOUT = 5.0
@@ -56,6 +58,7 @@ async def open_redis(url: str, name: str, *, single: bool = False) -> AsyncItera
         protocol=2,
         driver_info=None,  # CLIENT SETINFO is no command of Redis 7.0, and no user is allowed it
         single_connection_client=single,
+        parser_class=BoundedParser,
     )
     pool: Any = client.connection_pool
     pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})

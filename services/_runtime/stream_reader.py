@@ -36,6 +36,8 @@ log = structlog.get_logger()
 
 # Entries of one stream in one reply.
 READ_COUNT = 500
+# After a reply that didn't come, or was too large, so many times fewer.
+FEWER = 8
 # How often the streams are looked at for entries that got away, in seconds.
 CHECK_EVERY = 1.0
 SAVE_EVERY = 1.0
@@ -86,7 +88,7 @@ class StreamReader:
         self._on_up = on_up
         self._on_down = on_down
         self._on_gap = on_gap
-        self._count = count
+        self._count = self._asked = count
         self._saves = saves
         self._loaded = False
         self._saved: dict[str, Position] = {}
@@ -138,17 +140,24 @@ class StreamReader:
                 if loop.time() - checked_at >= CHECK_EVERY:
                     await self._check(connection)
                     checked_at = loop.time()
+                asked = self._asked
                 for name, entries in await self._read(connection):
                     self._hand_over(name.decode(), entries, handle)
-                    if len(entries) == self._count:  # catching up: let others run too
+                    if len(entries) == asked:  # catching up: let others run too
                         await asyncio.sleep(0)
         finally:
             await connection.disconnect(nowait=True)
 
     async def _read(self, connection: Any) -> list[Any]:
         ids = [self.positions[stream].id for stream in self._streams]
-        command = ("XREAD", "COUNT", self._count, "BLOCK", BLOCK_MS, "STREAMS")
-        return await _ask(connection, *command, *self._streams, *ids) or []
+        command = ("XREAD", "COUNT", self._asked, "BLOCK", BLOCK_MS, "STREAMS")
+        try:
+            reply = await _ask(connection, *command, *self._streams, *ids)
+        except TransientError:
+            self._asked = max(1, self._asked // FEWER)  # perhaps it was too large
+            raise
+        self._asked = min(self._count, self._asked * 2)
+        return reply or []
 
     def _hand_over(self, stream: str, raw: list[Any], handle: Callable[[Batch], None]) -> None:
         entries = [(raw_id.decode(), entry_data(fields)) for raw_id, fields in raw]

@@ -15,8 +15,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services._local.redis_server import RedisServer
+from services._runtime.stream_position import entry_id
 from tests.support.eventually import eventually_async
 from tests.support.market_data import connector_status, order_book, ticker, trade, wire
+from tests.support.memory import MB, forget_peak, peak
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, Service, running
 
@@ -186,6 +188,33 @@ async def test_a_bot_that_was_away_reads_what_it_missed(
     assert (summary["malformed"], summary["gaps"]) == (4, 0)
     assert later.logged("reading_from_saved")
     assert later.logged("malformed_entries")[0]["stream"] == STREAMS[2]
+
+
+async def test_huge_entries_cost_the_bot_neither_its_memory_nor_what_comes_after_them(
+    redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """Twelve in one reply, of 12 MB each: each is malformed, and it goes on."""
+    huge = b"x" * (12 * MB)
+    async with running_bot(redis_server, tmp_path / "bot") as bot, published(redis):
+        await eventually_async(bot.is_ready)
+        before = forget_peak(bot.service.process.pid)
+        async with redis.pipeline(transaction=True) as together:
+            for stream in STREAMS:
+                for _ in range(4):
+                    together.xadd(stream, {"data": huge})
+            identifier = (await together.execute())[-1].decode()
+
+        async def is_past_them() -> bool:
+            saved: Any = redis
+            if not await saved.hexists("bot:state:positions", STREAMS[2]):
+                return False
+            return entry_id(await saved_id(redis)) > entry_id(identifier)
+
+        await eventually_async(is_past_them)
+        await eventually_async(bot.is_ready)
+        assert peak(bot.service.process.pid) - before < 96 * MB
+        assert await bot.service.end() == 0
+    assert bot.logged("market_summary")[-1]["malformed"] == 12
 
 
 def test_the_bot_imports_no_sdk() -> None:

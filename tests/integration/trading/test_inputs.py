@@ -1,9 +1,12 @@
 """What comes in is bounded: a venue's answers, on real processes whose memory is measured."""
 
+import json
 from typing import Any
 
 import pytest
 
+from common_models.stream_names import CommandStream, DeadLetterStream
+from services._runtime.redis_parser import too_large
 from tests.support.eventually import eventually_async
 from tests.support.memory import MB, forget_peak, peak
 from tests.support.trading import TradingDesk
@@ -63,3 +66,56 @@ async def test_an_orders_answer_that_cant_be_read_is_unknown_and_then_resolved(
         assert (await desk.struck())[fault] == 1
         assert await desk.arrivals(order) == 1
         assert peak(service.process.pid) - before < MOST
+
+
+async def send_together(desk: TradingDesk, command: str, contents: list[bytes]) -> None:
+    """Put commands into their stream in one transaction, so that they are read in one reply."""
+    redis: Any = desk.redis
+    async with redis.pipeline(transaction=True) as together:
+        for content in contents:
+            together.xadd(str(CommandStream(desk.name, command)), {"data": content})
+        await together.execute()
+
+
+@pytest.mark.parametrize("command", ["place_order", "cancel_order", "query_order"])
+async def test_huge_commands_become_dead_letters_and_take_no_memory(
+    desk: TradingDesk, command: str
+) -> None:
+    """Ten in one reply, of 12 MB each; what comes with them is carried out."""
+    huge = b'{"client_order_id": "' + b"x" * (12 * MB) + b'"}'
+    symbol = desk.market.symbol
+    async with desk.connector() as service:
+        await works(desk)
+        order = await desk.order(price=await desk.far_below())
+        await desk.response(order)
+        contents: dict[str, dict[str, Any]] = {
+            "place_order": {
+                "client_order_id": f"{order[:-1]}x",
+                "symbol": symbol,
+                "side": "buy",
+                "quantity": desk.market.quantity,
+                "type": "limit",
+                "price": await desk.far_below(),
+            },
+            "cancel_order": {"client_order_id": order, "symbol": symbol},
+            "query_order": {"client_order_id": order, "symbol": symbol},
+        }
+        content = contents[command]
+        if command != "place_order":
+            content["client_request_id"] = "after"
+        before = forget_peak(service.process.pid)
+        await send_together(desk, command, [*[huge] * 10, json.dumps(content).encode()])
+        if command == "place_order":
+            assert (await desk.response(f"{order[:-1]}x")).status == "accepted"
+        else:
+            assert (await desk.answer("after")).status == "done"
+        letters = str(DeadLetterStream(desk.name, command))
+        await eventually_async(lambda: _holds(desk, letters, 10))
+        assert peak(service.process.pid) - before < MOST
+        entries: Any = await desk.redis.xrange(letters)
+        for _, fields in entries:
+            assert too_large(len(huge) + len("data")) in fields[b"data"]
+
+
+async def _holds(desk: TradingDesk, stream: str, entries: int) -> bool:
+    return bool(await desk.redis.xlen(stream) == entries)

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services._local.redis_server import RedisServer
-from services._runtime import redis_client
+from services._runtime import redis_client, redis_parser
 from services._runtime.redis_client import open_redis
 from services._runtime.stream_position import START, Gap, Position
 from services._runtime.stream_reader import Batch, StreamReader
@@ -416,3 +416,26 @@ async def again(attempt: Callable[[], Awaitable[None]], within: float = 10.0) ->
             if loop.time() > deadline:
                 raise
             await asyncio.sleep(0.02)
+
+
+async def test_a_reply_that_is_too_large_is_asked_for_in_smaller_parts(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every entry is handed over, once and in order; then as many are asked for again as before."""
+    monkeypatch.setattr(redis_parser, "LARGE", 0)
+    monkeypatch.setattr(redis_parser, "MOST_REPLY", 100_000)
+    seen = Seen()
+    sent = [b"%d" % number + b"x" * 20_000 for number in range(40)]
+    async with reading(redis, seen=seen, count=64):
+        async with redis.pipeline(transaction=True) as together:
+            for data in sent:
+                together.xadd(A, {"data": data})
+            await together.execute()
+        await eventually(lambda: len(seen.entries[A]) >= len(sent))
+        more = [b"%d" % number for number in range(60)]
+        for data in more:
+            await redis.xadd(A, {"data": data})
+        await eventually(lambda: len(seen.entries[A]) >= len(sent) + len(more))
+    assert seen.entries[A] == sent + more
+    assert "a reply of more than 100000 bytes" in seen.downs[0]
+    assert seen.lost == 0
