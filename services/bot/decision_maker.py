@@ -217,7 +217,8 @@ class DecisionMaker:
 
     def lost(self, order: Order, why: str, told_by: str) -> None:
         """The order is closed in the books: no connector knows it, and it can't come any more."""
-        refusal = Refusal("order_lost" if order.order_id else "command_lost", why)
+        code = "order_lost" if order.order_id else "command_lost"
+        refusal = Refusal(code, why)
         event = self._event(order, LOST, refusal)
         self._add(Note(event.model_copy(update={"order_status": LOST, "told_by": told_by})))
 

@@ -42,12 +42,13 @@ def series(page: str) -> dict[str, set[str]]:
     return found
 
 
-def documented() -> set[str]:
-    """The series that docs/operations.md tells of."""
+def documented() -> dict[str, set[str]]:
+    """The series that docs/operations.md describes, and the labels it names."""
     text = (ROOT / "docs" / "operations.md").read_text()
     text = text.partition("\n## Metrics and alerts\n")[2].partition("\n### Alerts\n")[0]
     table = "".join(line for line in text.splitlines(keepends=True) if line.startswith("|"))
-    return set(re.findall(r"`([a-z]+_[a-z_]+)(?:\{[a-z_,]+\})?`", table))
+    found = re.findall(r"`([a-z]+_[a-z_]+)(?:\{([a-z_,]+)\})?`", table)
+    return {name: set(filter(None, labels.split(","))) for name, labels in found}
 
 
 async def test_every_series_that_is_spoken_of_is_on_a_page(tmp_path: Path) -> None:
@@ -63,10 +64,13 @@ async def test_every_series_that_is_spoken_of_is_on_a_page(tmp_path: Path) -> No
         for name, labels in series(page).items():
             known.setdefault(name, set()).update(labels)
     assert {"bot_hop_seconds_bucket", "part_ready", "bot_refusals_total"} <= known.keys()
+    for name, labels in documented().items():
+        if not known.get(name, {""}):  # a series that has a sample only while something is wrong
+            known[name] |= labels
     for alert in alerts():
         assert alert.metrics, alert.name
         assert alert.metrics - known.keys() == set(), alert.name
         shown = set(re.findall(r"\$labels\.(\w+)", str(alert.annotations))) - ITS_OWN_LABELS
         assert shown <= set().union(*(known[name] for name in alert.metrics)), alert.name
     assert len(documented()) > 20
-    assert documented() - known.keys() == set()
+    assert documented().keys() - known.keys() == set()
