@@ -23,7 +23,9 @@ def main() -> int:
     tallies = (
         sweep_kills(options.seeds, options.jobs)
         if options.kills
-        else sweep(options.seed, options.worlds, options.jobs, options.bug)
+        else sweep(
+            options.seed, options.worlds, options.jobs, options.bug, whole=options.whole or None
+        )
     )
     tally = _watch(tallies, started)
     _print_table(tally, ("mode", "fault"), time.monotonic() - started, cells=options.cells)
@@ -36,6 +38,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--worlds", type=int, default=1000, help="how many random worlds")
     parser.add_argument("--seed", type=int, default=0, help="of the first world")
+    parser.add_argument("--whole", action="store_true", help="only worlds that have everything")
     parser.add_argument("--jobs", type=int, help="processes; as many as there are cores")
     parser.add_argument("--cells", action="store_true", help="a row for each mode and fault")
     parser.add_argument("--kills", action="store_true", help="every kill and pair of kills instead")
@@ -52,7 +55,7 @@ def _replay(options: argparse.Namespace) -> int:
     if options.fault:
         plan = killed_at(base(options.seed, options.fault, options.venue), *options.at)
     else:
-        plan = draw(options.seed)
+        plan = draw(options.seed, whole=options.whole or None)
     outcome = simulate(plan, PLANTED[options.bug] if options.bug else None, trace=True)
     _say(f"mode {plan.mode}, fault {plan.fault}, venue {plan.venue}, lease {plan.lease}")
     for line in outcome.trace:
@@ -99,6 +102,8 @@ def _replay_arguments(plan: Plan, bug: str | None) -> str:
     planted = f' --bug "{bug}"' if bug else ""
     if plan == draw(plan.seed):
         return f"{plan.seed}{planted}"
+    if plan == draw(plan.seed, whole=True):
+        return f"{plan.seed} --whole"
     points = " ".join(str(trigger.nth) for trigger in plan.triggers)
     return f"{plan.seed} --fault {plan.fault} --venue {plan.venue} --at {points}{planted}"
 

@@ -17,7 +17,8 @@ from tests.simulation.plan import Plan
 from tests.simulation.process import Process
 from tests.simulation.redis import EPOCH, FaultyRedis
 from tests.simulation.redis_client import Client
-from tests.simulation.venue import FaultyVenue, Order, VenuePort
+from tests.simulation.venue import FaultyVenue, VenuePort
+from tests.simulation.venue_order import Order
 from tests.simulation.view import CONNECTOR, EXCHANGE, PLACE
 
 EVENTS_MAXLEN = 100_000
@@ -101,6 +102,6 @@ class Connector:
 
     async def _tell(self, order: Order) -> None:
         try:
-            await self._ledger.tell(order.report())
+            await self._ledger.tell(order.report("luno"))
         except TransientError:
             """The stream is cut just then."""

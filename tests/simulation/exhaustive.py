@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from tests.simulation.faults import Faults, certain
 from tests.simulation.plan import VENUES, Plan, Send, Trigger
-from tests.simulation.venue import SYMBOL, VenueKind
+from tests.simulation.venue import SYMBOL
+from tests.simulation.venue_order import VenueKind
 from tests.simulation.world import simulate
 
 FAULTS = ("none", "lost", "late", "fails_before", "fails_after", "no_reply", "refused", "hidden")

@@ -11,7 +11,17 @@ from tests.simulation.plan import Plan
 from tests.simulation.venue import CLOCK_ERROR_MS, LONGEST_IN_ENGINE, VALIDITY_MS, FaultyVenue
 from tests.simulation.view import View
 
-LOCAL_REFUSALS = {"unknown_symbol", "halted", "expired", "clock", "rate_limited"}
+LOCAL_REFUSALS = {
+    "unknown_symbol",
+    "halted",
+    "halt_unreadable",
+    "expired",
+    "clock",
+    "rate_limited",
+    "account_unavailable",
+    "key_refused",
+    "book_out_of_sync",
+}
 # So often a venue must deny an order.
 MISSES = 3
 BY_OTHER_ENTRIES = {"duplicate_id", "invalid_command"}
@@ -79,12 +89,13 @@ def _read(entries: dict[str, bytes]) -> tuple[list[_Asked], list[str]]:
 
 def _orders(findings: Findings, asked: list[_Asked]) -> Iterator[str]:
     """At most one order for a client order id, and none that nobody asked for."""
-    for client_order_id, count in _count(o.client_order_id for o in findings.venue.orders):
+    ours = [order for order in findings.venue.orders if not order.external]
+    for client_order_id, count in _count(order.client_order_id for order in ours):
         if count > 1:
             yield f"DOUBLE: {count} orders for {client_order_id}"
     sent = {_client_order_id(send.data) for send in findings.plan.sends}
-    wanted = sent | {entry.client_order_id for entry in asked}
-    for order in findings.venue.orders:
+    wanted = {"old-1", "old-2"} | sent | {entry.client_order_id for entry in asked}
+    for order in ours:
         gone = findings.plan.forgets or findings.plan.trims
         derived = order.client_order_id.startswith("x") and gone
         if order.client_order_id not in wanted and not derived:
@@ -199,7 +210,8 @@ def _duplicates(
             continue
         same_id = [entry for entry in asked if entry.client_order_id == client_order_id]
         owner = findings.view.record(client_order_id)
-        assert owner is not None
+        if owner is None:  # its time is over
+            continue
         for entry in same_id:
             for answer in answers.get(entry.entry_id, []):
                 if answer.status == "unknown":

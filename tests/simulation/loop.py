@@ -11,6 +11,11 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 
+# So many turns take no time; then one more takes a moment, in seconds.
+MOST_TURNS = 1000
+MOMENT = 1e-6
+
+
 class DeadlockError(RuntimeError):
     """Every task waits, and nothing will ever wake one."""
 
@@ -44,6 +49,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         self._order = random.Random(seed)
         self._owned = True
+        self._since = 0.0
+        self._turns = 0  # without any time passing
         self._holding: dict[Owner, None] = {}
 
     def time(self) -> float:
@@ -62,12 +69,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         ready, scheduled = self._ready, self._scheduled
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
-        if not ready:
-            if not scheduled:
-                raise DeadlockError("nothing is scheduled any more")
-            self._now = max(self._now, scheduled[0]._when)
+        self._pass_time()
         while scheduled and scheduled[0]._when <= self._now:
             timer = heapq.heappop(scheduled)
             timer._scheduled = False
@@ -84,6 +86,22 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 step._run()
             else:
                 self._holding[owner] = None
+
+    def _pass_time(self) -> None:
+        """Until the next timer, where nothing is ready."""
+        scheduled = self._scheduled
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+        if not self._ready:
+            if not scheduled:
+                raise DeadlockError("nothing is scheduled any more")
+            self._now = max(self._now, scheduled[0]._when)
+        if self._now > self._since:
+            self._since, self._turns = self._now, 0
+        self._turns += 1
+        if self._turns > MOST_TURNS:
+            # Whoever waits for what rounding makes nothing would wait for ever.
+            self._now += MOMENT
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """They are let go of when their time has come."""

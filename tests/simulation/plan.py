@@ -2,13 +2,16 @@
 
 import json
 import random
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from services._connector_kit.orders.desk import OrderDesk
 from tests.simulation.faults import FAULTS, Faults
 from tests.simulation.redis import Fate
-from tests.simulation.venue import SYMBOL, VALIDITY_MS, VenueKind
+from tests.simulation.venue import SYMBOL, VALIDITY_MS
+from tests.simulation.venue_order import VenueKind
+from tests.simulation.whole_plan import SYMBOLS, Whole, draw_whole
 
 Action = Literal["kill", "freeze", "stop"]
 
@@ -39,6 +42,8 @@ MODES = (
     "restart rollback",
     "two kill rollback empty",
 )
+# One world in so many has everything: account, requests, gate, settings.
+WHOLE = 16
 # The core leaves forgotten orders so long to show up (`DeskWaits.settle`).
 SETTLE_MS = 3000
 FATES: tuple[Fate, ...] = ("restart", "rollback", "keep", "empty", "failover", "flush")
@@ -136,6 +141,7 @@ class Plan:
     room: int = OrderDesk.MOST_IN_FLIGHT  # orders under way at once
     resend_after: float = 10.0  # a bot whose answer was wiped asks again after so long
     trims: tuple[float, ...] = ()  # when a bot empties the command stream
+    whole: Whole | None = None  # with account, requests and gate; None: the order core alone
 
     @property
     def forgets(self) -> bool:
@@ -149,6 +155,7 @@ class _Bot:
 
     rng: random.Random
     forgets: bool
+    symbols: Sequence[str]
     sends: list[Send] = field(default_factory=list)
 
     def write(self, commands: int) -> tuple[Send, ...]:
@@ -162,7 +169,7 @@ class _Bot:
         at = self.rng.uniform(0.5, 20)
         fields: dict[str, Any] = {
             "client_order_id": f"o{number}",
-            "symbol": SYMBOL if self.rng.random() < 0.97 else "NO/SUCH",
+            "symbol": self._symbol(),
             "type": "market",
             "side": self.rng.choice(("buy", "sell")),
             "quantity": self.rng.randint(1, 50),
@@ -183,6 +190,11 @@ class _Bot:
             other = fields | {"quantity": 77}
             self.sends.append(Send(at + self.rng.uniform(0, 30), _json(other)))
 
+    def _symbol(self) -> str:
+        if self.rng.random() >= 0.97:
+            return "NO/SUCH"
+        return self.rng.choice(self.symbols) if len(self.symbols) > 1 else self.symbols[0]
+
     def _unreadable(self) -> None:
         data = self.rng.choice(
             (
@@ -200,8 +212,13 @@ def _json(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields).encode()
 
 
-def draw(seed: int) -> Plan:
-    """The world of that seed: neighbouring seeds are of different kinds."""
+def draw(seed: int, *, whole: bool | None = None) -> Plan:
+    """The world of that seed: neighbouring seeds are of different kinds.
+
+    *whole* worlds cost much more: by itself one in `WHOLE` is.
+    """
+    if whole is None:
+        whole = random.Random(f"kind {seed}").random() < 1 / WHOLE
     mode = MODES[seed % len(MODES)]
     kind = seed // len(MODES)
     venue = VENUES[kind % len(VENUES)]
@@ -226,8 +243,19 @@ def draw(seed: int) -> Plan:
         resend_after=rng.uniform(0, 20),
         trims=() if troubles else _trims(random.Random(f"trims {seed}")),
     )
-    sends = _Bot(rng, plan.forgets).write(rng.randint(1, 4))
-    return Plan(**(vars(plan) | {"sends": sends}))
+    symbols = SYMBOLS if whole else (SYMBOL,)
+    commands = rng.randint(1, 4)
+    sends = _Bot(rng, plan.forgets, symbols).write(commands)
+    rest = _rest(plan, commands) if whole else None
+    if rest is not None and rest.old_release:  # it kept no book of record
+        plan = replace(plan, trims=())
+    return replace(plan, sends=sends, whole=rest)
+
+
+def _rest(plan: Plan, commands: int) -> Whole:
+    return draw_whole(
+        plan.seed, forgets=plan.forgets, first_start=plan.first_start, commands=commands
+    )
 
 
 def _trouble(rng: random.Random, fate: Fate, words: list[str]) -> RedisTrouble:

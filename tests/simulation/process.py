@@ -5,14 +5,14 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
-from services._connector_kit.errors import RejectedError, TransientError
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from tests.simulation import loop as virtual
 from tests.simulation.loop import OWNER, Timers
 
 T = TypeVar("T")
 
 # How the world answers a request: with what was asked for, or with why not.
-Trouble = TransientError | RejectedError
+Trouble = TransientError | RejectedError | FeedStoppedError
 Reply = Callable[[T | Trouble], None]
 
 
@@ -83,7 +83,7 @@ class Process:
         leaves, while it is under way, and once it was carried out and answered.
 
         Raises:
-            TransientError, RejectedError: the world answered with it.
+            TransientError, RejectedError, FeedStoppedError: the world answered with it.
         """
         await self.reach(f"{label}.before")
         answer: asyncio.Future[T | Trouble] = self._loop.create_future()
@@ -96,7 +96,7 @@ class Process:
         await self.reach(f"{label}.sent")
         found = await answer
         await self.reach(f"{label}.after")
-        if isinstance(found, TransientError | RejectedError):
+        if isinstance(found, Trouble):
             raise found
         return found
 

@@ -65,8 +65,8 @@ def run_plan(plan: Plan, bug: str | None = None) -> Result:
     return Result(plan, outcome.commands, outcome.answers, outcome.violations)
 
 
-def _run_seeds(bug: str | None, seeds: range) -> list[Result]:
-    return [run_plan(draw(seed), bug) for seed in seeds]
+def _run_seeds(bug: str | None, whole: bool | None, seeds: range) -> list[Result]:
+    return [run_plan(draw(seed, whole=whole), bug) for seed in seeds]
 
 
 def _run_kills(once: Plan) -> list[Result]:
@@ -74,13 +74,18 @@ def _run_kills(once: Plan) -> list[Result]:
 
 
 def sweep(
-    first_seed: int, worlds: int, jobs: int | None = None, bug: str | None = None
+    first_seed: int,
+    worlds: int,
+    jobs: int | None = None,
+    bug: str | None = None,
+    *,
+    whole: bool | None = None,
 ) -> Iterator[Tally]:
     """Run *worlds* random worlds; the tally so far, again and again, and at the end."""
     last = first_seed + worlds
     chunks = [range(at, min(at + CHUNK, last)) for at in range(first_seed, last, CHUNK)]
     with multiprocessing.Pool(jobs or os.cpu_count()) as pool:
-        yield from _tallied(pool.imap_unordered(partial(_run_seeds, bug), chunks))
+        yield from _tallied(pool.imap_unordered(partial(_run_seeds, bug, whole), chunks))
 
 
 def sweep_kills(seeds: int, jobs: int | None = None) -> Iterator[Tally]:

@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.exhaustive import FAULTS, base, second_kills, single_kills
 from tests.simulation.plan import VENUES
 from tests.simulation.sweep import run_plan
-from tests.simulation.venue import VenueKind
+from tests.simulation.venue_order import VenueKind
 
 SEED = 3
 

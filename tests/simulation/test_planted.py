@@ -2,6 +2,7 @@
 
 import pytest
 
+from services._connector_kit.orders import bookkeeping
 from tests.simulation.plan import draw
 from tests.simulation.planted import PLANTED
 from tests.simulation.sweep import run_plan
@@ -10,7 +11,7 @@ from tests.simulation.sweep import run_plan
 RECORDED = {
     "ack first, without a book of record": (42, "SILENT"),
     "no book of record": (149, "PENDING"),
-    "new id on retry": (52, "STRAY"),
+    "new id on retry": (52, "POSTS"),
     "resend on timeout": (195, "DOUBLE"),
     "query then resend": (195, "DOUBLE"),
     "no compare-and-set": (355, "DOUBLE"),
@@ -39,3 +40,11 @@ def test_the_recorded_world_finds_the_planted_bug(bug: str) -> None:
 def test_the_product_keeps_its_promise_in_that_very_world(bug: str) -> None:
     """It is the bug that breaks it, not the world."""
     assert run_plan(draw(RECORDED[bug][0])).violations == []
+
+
+def test_fills_that_are_published_again_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug of the ledger shows in a whole world."""
+    right = bookkeeping._new_fills
+    monkeypatch.setattr(bookkeeping, "_new_fills", lambda _, report: right(None, report))
+    found = [v for seed in range(12) for v in run_plan(draw(seed, whole=True)).violations]
+    assert "FILL" in {violation.partition(":")[0] for violation in found}

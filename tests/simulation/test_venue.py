@@ -20,7 +20,8 @@ from tests.simulation.faults import Faults, certain
 from tests.simulation.loop import run
 from tests.simulation.plan import VENUES
 from tests.simulation.process import Trouble
-from tests.simulation.venue import FaultyVenue, VenueKind, Way
+from tests.simulation.venue import FaultyVenue, Way
+from tests.simulation.venue_order import Order, VenueKind
 
 WAYS: tuple[Way, ...] = ("find", "search")
 
@@ -65,7 +66,17 @@ async def ask(venue: FaultyVenue, way: Way) -> VenueOrder | None:
 
 def open_venue(kind: VenueKind, faults: Faults | None = None, seed: int = 1) -> FaultyVenue:
     """A venue on the running loop; without faults if none are named."""
-    return FaultyVenue(kind, random.Random(seed), faults or Faults(), lambda _: None, lenient=False)
+    venue = FaultyVenue(
+        kind, random.Random(seed), faults or Faults(), lambda _: None, lenient=False
+    )
+    venue.on_executed = fill_market_order
+    return venue
+
+
+def fill_market_order(order: Order) -> None:
+    """It closes at once; a limit order rests."""
+    if order.command.type == "market":
+        order.fill_whole(order.created)
 
 
 @pytest.mark.parametrize(("kind", "orders"), [("binance", 2), ("luno", 1)])
@@ -111,14 +122,14 @@ def test_a_request_outside_its_time_is_not_carried_out(kind: VenueKind, late: in
 def test_the_time_is_checked_again_before_matching() -> None:
     """What waits too long in the queue never reaches the engine; what is in it may take longer."""
 
-    async def main() -> list[float]:
+    async def main() -> list[int]:
         late_by = []
         for seed in range(300):
             venue = open_venue("binance", certain("late"), seed)
             record = record_at(venue)
             await send(venue, record)
             await asyncio.sleep(60)
-            late_by += [order.executed_at - record.timestamp for order in venue.orders]
+            late_by += [order.created - record.timestamp for order in venue.orders]
         return late_by
 
     late_by = run(main, 1)

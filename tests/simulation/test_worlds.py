@@ -11,6 +11,7 @@ from tests.simulation.sweep import run_plan, sweep
 # Every mode on every fault of both venues, twice.
 WORLDS = 2 * len(MODES) * len(FAULTS) * len(VENUES)
 CHUNK = 52
+WHOLE_WORLDS = 104
 EVERYTHING = {
     "accepted",
     "replay",
@@ -32,6 +33,14 @@ EVERYTHING = {
 def test_every_promise_is_kept(first: int) -> None:
     """Whatever goes wrong, each command has at most one order and exactly one true answer."""
     results = [run_plan(draw(seed)) for seed in range(first, first + CHUNK)]
+    assert {r.plan.seed: r.violations for r in results if r.violations} == {}
+
+
+@pytest.mark.parametrize("first", range(0, WHOLE_WORLDS, CHUNK // 2))
+def test_every_promise_is_kept_in_a_whole_world(first: int) -> None:
+    """With account, requests, gate and settings too: what is published is what the venue has."""
+    seeds = range(first, first + CHUNK // 2)
+    results = [run_plan(draw(seed, whole=True)) for seed in seeds]
     assert {r.plan.seed: r.violations for r in results if r.violations} == {}
 
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ports import (
     Placed,
     PlaceOutcome,
@@ -24,8 +23,8 @@ from tests.simulation.faults import Faults
 from tests.simulation.loop import Timers
 from tests.simulation.process import Process, Reply, Trouble
 from tests.simulation.redis import EPOCH
+from tests.simulation.venue_order import Order, VenueKind
 
-VenueKind = Literal["binance", "luno"]
 Way = Literal["find", "search"]
 
 VALIDITY_MS = 5000
@@ -35,53 +34,7 @@ LONGEST_IN_ENGINE = 8.0
 LONGEST_HIDDEN = 300.0
 CLOCK_ERROR_MS = 1000  # by which a process may be wrong about the venue's clock
 SYMBOL = "BTC/USDT"
-
-
-@dataclass
-class Order:
-    """One order in the venue's ledger. `found_from` and `searched_from` are virtual seconds.
-
-    `executed_at` is the venue's own time, in milliseconds.
-    """
-
-    order_id: str
-    client_order_id: str
-    command: PlaceOrderCommand
-    open: bool
-    executed_at: float
-    found_from: float
-    searched_from: float
-
-    def as_told(self) -> VenueOrder:
-        """The order as a query tells it."""
-        return VenueOrder(
-            self.order_id,
-            self.client_order_id,
-            "0" if self.open else "1",
-            self.command.symbol,
-            self.command.side,
-            self.command.type,
-            str(self.command.quantity),
-            None if self.command.price is None else str(self.command.price),
-            int(self.executed_at),
-        )
-
-    def report(self) -> Report:
-        """The order as the account's stream tells it."""
-        quantity = Decimal(str(self.command.quantity))
-        filled = Decimal(0) if self.open else quantity
-        return Report(
-            order_id=self.order_id,
-            client_order_id=self.client_order_id,
-            symbol=self.command.symbol,
-            side=self.command.side,
-            status="open" if self.open else "filled",
-            quantity=quantity,
-            filled=filled,
-            quote_filled=filled * 100,
-            milliseconds=int(self.executed_at),
-            fee={},
-        )
+PRICE = 100
 
 
 @dataclass(frozen=True)
@@ -91,6 +44,8 @@ class Post:
     entry_id: str
     client_order_id: str
     timestamp: int
+    process: Process | None = None
+    sent_at: float = 0.0  # virtual seconds
 
 
 @dataclass(frozen=True)
@@ -121,6 +76,7 @@ class FaultyVenue:
         self.posts: list[Post] = []
         self.refused: dict[str, str] = {}  # by entry id: the reason code
         self.misses: defaultdict[str, list[Look]] = defaultdict(list)  # by client order id
+        self._life_began = 0
         self.under_way = 0
         self.on_executed: Callable[[Order], None] = lambda _: None
         self._kind = kind
@@ -135,17 +91,35 @@ class FaultyVenue:
 
     def milliseconds(self) -> float:
         """Its clock."""
-        return EPOCH + self._loop.time() * 1000 + self._ahead
+        return self.milliseconds_at(self._loop.time())
+
+    def milliseconds_at(self, seconds: float) -> float:
+        """What its clock shows at that virtual second."""
+        return EPOCH + seconds * 1000 + self._ahead
 
     def known(self, client_order_id: str) -> list[Order]:
-        """The orders with that client order id."""
+        """All orders that there ever were with that client order id."""
         return [order for order in self.orders if order.client_order_id == client_order_id]
+
+    def living(self) -> list[Order]:
+        """The orders since ids began."""
+        return self.orders[self._life_began :]
 
     # --- the POST
 
-    def post(self, record: Record, reply: Reply[PlaceOutcome]) -> None:
+    def post(
+        self, record: Record, reply: Reply[PlaceOutcome], process: Process | None = None
+    ) -> None:
         """Take the POST from a process: what it is told, and what happens, are two things."""
-        self.posts.append(Post(record.entry_id, record.client_order_id, record.timestamp))
+        self.posts.append(
+            Post(
+                record.entry_id,
+                record.client_order_id,
+                record.timestamp,
+                process,
+                self._loop.time(),
+            )
+        )
         fate = self._fate()
         self._say(f"POST {record.client_order_id} for {record.entry_id}: {fate}")
         network = self._rng.uniform(0.01, 0.2)
@@ -217,30 +191,45 @@ class FaultyVenue:
 
     def _match(self, record: Record, reply: Reply[PlaceOutcome]) -> None:
         # Binance: unique among open orders only. Luno: unique among all that ever were.
-        rivals = self.known(record.client_order_id)
+        rivals = [o for o in self.living() if o.client_order_id == record.client_order_id]
         if any(order.open or self._kind == "luno" for order in rivals):
             self._say(f"{record.client_order_id} is a duplicate")
             reply(Unclear("duplicate"))
             return
         found_from, searched_from = self._shown_from()
+        order = self.new_order(
+            record.order, record.sent_quantity, record.sent_price, found_from, searched_from
+        )
+        self._say(f"{record.client_order_id} is executed as {order.order_id}")
+        self.on_executed(order)
+        reply(Placed(order.as_told()))
+
+    def new_order(
+        self,
+        command: PlaceOrderCommand,
+        quantity: str | None = None,
+        price: str | None = None,
+        found_from: float = 0.0,
+        searched_from: float = 0.0,
+    ) -> Order:
+        """An order, in the engine from now on. Ids are those of its symbol, and begin anew."""
+        ids = len([o for o in self.orders[self._life_began :] if o.symbol == command.symbol])
         order = Order(
-            order_id=f"v{len(self.orders) + 1}",
-            client_order_id=record.client_order_id,
-            command=record.order,
-            open=record.order.type == "limit",
-            executed_at=self.milliseconds(),
+            order_id=str(ids + 1),
+            client_order_id=command.client_order_id,
+            command=command,
+            quantity=Decimal(quantity or str(command.quantity)),
+            price=Decimal(price or str(command.price or PRICE)),
+            created=int(self.milliseconds()),
             found_from=found_from,
             searched_from=searched_from,
         )
         self.orders.append(order)
-        self._say(f"{record.client_order_id} is executed as {order.order_id}")
-        self.on_executed(order)
-        if order.open:
-            self._timers.after(self._rng.uniform(0.5, 60), self._fill, order)
-        reply(Placed(order.as_told()))
+        return order
 
-    def _fill(self, order: Order) -> None:
-        order.open = False
+    def begin_anew(self) -> None:
+        """A testnet is reset: all orders are gone, and ids begin with 1 again."""
+        self._life_began = len(self.orders)
 
     def _shown_from(self) -> tuple[float, float]:
         """From when on queries and searches show an order that is executed now."""
@@ -266,7 +255,9 @@ class FaultyVenue:
                 reply(TransientError("the query failed"))
                 return
             now = self._loop.time()
-            for order in self.known(client_order_id):
+            for order in self.living():
+                if order.client_order_id != client_order_id:
+                    continue
                 if (order.found_from if way == "find" else order.searched_from) <= now:
                     reply(order.as_told())
                     return
@@ -333,7 +324,9 @@ class VenuePort:
 
     async def place(self, record: Record) -> PlaceOutcome:
         """POST."""
-        return await self._process.call("place", lambda reply: self._venue.post(record, reply))
+        return await self._process.call(
+            "place", lambda reply: self._venue.post(record, reply, self._process)
+        )
 
     async def find(self, record: Record) -> VenueOrder | None:
         """GET by client order id."""

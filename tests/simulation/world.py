@@ -19,6 +19,8 @@ on beyond it, and what the worlds are therefore bounded to:
   for another command, would make two commands one.
 * A bot that wants to be able to send a command again gives it an id of its own.
 * A Redis that was replaced takes no more commands (a failover fences the old server).
+* A machine is switched on with its clock right to within a second; it may be set later.
+* Where everything is switched off for more days than records are kept, all was answered before.
 """
 
 import asyncio
@@ -32,6 +34,7 @@ import structlog
 from common_models.stream_names import CommandStream, state_key
 from services._connector_kit.orders.ports import Remembered
 from tests.simulation import loop as virtual
+from tests.simulation.account_invariants import find_account_violations
 from tests.simulation.connector import Connector, Core
 from tests.simulation.invariants import Findings, count_answers, find_violations
 from tests.simulation.loop import Timers
@@ -39,13 +42,18 @@ from tests.simulation.plan import Plan, RedisTrouble, Send, Trigger
 from tests.simulation.process import Process
 from tests.simulation.redis import FaultyRedis
 from tests.simulation.redis_streams import parse_id
-from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue, Order
+from tests.simulation.venue import CLOCK_ERROR_MS, FaultyVenue
+from tests.simulation.venue_order import Order
 from tests.simulation.view import CONNECTOR, PLACE, View
+from tests.simulation.whole import WholeConnector, in_world
+from tests.simulation.whole_world import Rest
 
 __all__ = ["Core", "Outcome", "simulate"]
 
 LOOK_EVERY = 5.0
 QUIET_FOR = 40.0
+# All is compared every 30 s, and what is refused is asked again after as long.
+WHOLE_QUIET_FOR = 100.0
 LONGEST_STOP = 1.0
 # How many orders the account's stream tells of, and how late.
 TOLD = 0.4
@@ -71,7 +79,11 @@ def simulate(plan: Plan, core: Core | None = None, *, trace: bool = False) -> Ou
     lines: list[str] = []
 
     async def live() -> Outcome:
-        return await _World(plan, core or Core(), lines, trace).live()
+        world = _World(plan, core or Core(), lines, trace)
+        if plan.whole is None:
+            return await world.live()
+        with in_world(lambda: world.redis, random.Random(f"jitter {plan.seed}")):
+            return await world.live()
 
     structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
     try:
@@ -98,10 +110,14 @@ class _World:
         if not plan.first_start:
             self._seen_before()
         self.venue = FaultyVenue(plan.venue, self._rng, plan.faults, self.say, lenient=plan.forgets)
-        self.venue.on_executed = self._account_event
+        self.rest: Rest | None = None
+        if plan.whole:
+            self.rest = Rest(plan, plan.whole, self.redis, self.venue, self._rng, self.say)
+        else:
+            self.venue.on_executed = self._account_event
         self._triggers = {(trigger.label, trigger.nth): trigger for trigger in plan.triggers}
         self._passed: Counter[str] = Counter()
-        self._running: dict[Process, Connector] = {}
+        self._running: dict[Process, Connector | WholeConnector] = {}
         self._faults: list[str] = []
         self._to_come = len(plan.sends) + len(plan.troubles)
         self._runs = 0
@@ -122,6 +138,16 @@ class _World:
 
     async def live(self) -> Outcome:
         """From the first start until nothing has happened for a while."""
+        self._schedule()
+        busy_points = await self._until_quiet()
+        findings = Findings(self.plan, self.view, self.venue, tuple(self._faults))
+        violations = find_violations(findings)
+        if self.rest:
+            violations += find_account_violations(findings, self.rest)
+        answers = count_answers(self.view)
+        return Outcome(violations, self._sent, answers, busy_points, self._lines)
+
+    def _schedule(self) -> None:
         for number, at in enumerate(self.plan.starts):
             self._timers.after(at, self._start, f"instance-{number}")
         for send in self.plan.sends:
@@ -131,9 +157,17 @@ class _World:
             self._timers.after(trouble.at, self._trouble, trouble)
         for at in self.plan.trims:
             self._timers.after(at, self._trim)
+        if self.rest:
+            self.rest.begin()
+            if self.rest.pause_at is not None:
+                self._timers.after(self.rest.pause_at, self._switch_off)
+
+    async def _until_quiet(self) -> int:
+        """Wait until it is quiet; the points that were passed before all was answered."""
         quiet_since, busy_points = None, 0
-        while self._loop.time() < LONGEST:
-            await asyncio.sleep(LOOK_EVERY)
+        for_so_long = WHOLE_QUIET_FOR if self.rest else QUIET_FOR
+        while self._loop.time() < LONGEST + (self.rest.off_until if self.rest else 0.0):
+            await asyncio.sleep(LOOK_EVERY + (self.rest.down_for() if self.rest else 0.0))
             if self._busy():
                 quiet_since, busy_points = None, 0
                 continue
@@ -142,12 +176,9 @@ class _World:
                 quiet_since = None
             elif quiet_since is None:
                 quiet_since = self._loop.time()
-            elif self._loop.time() - quiet_since >= QUIET_FOR:
+            elif self._loop.time() - quiet_since >= for_so_long:
                 break
-        findings = Findings(self.plan, self.view, self.venue, tuple(self._faults))
-        violations = find_violations(findings)
-        answers = count_answers(self.view)
-        return Outcome(violations, self._sent, answers, busy_points, self._lines)
+        return busy_points
 
     def _busy(self) -> bool:
         """Something is to come, under way, or not yet answered."""
@@ -158,6 +189,7 @@ class _World:
             or self.view.pending()
             or self.view.undelivered()
             or self.view.unanswered()
+            or (self.rest is not None and self.rest.busy())
         )
 
     def _ghosts(self) -> bool:
@@ -209,26 +241,55 @@ class _World:
         """The account's stream tells of an order after a while; or it is cut just then."""
         if self._rng.random() < TOLD:
             self._timers.after(self._rng.uniform(0.01, LONGEST_UNTOLD), self._tell, order)
+        if order.command.type == "market":
+            self._fill(order)
+        else:
+            self._timers.after(self._rng.uniform(0.5, 60), self._fill, order)
+
+    def _fill(self, order: Order) -> None:
+        order.fill_whole(int(self.venue.milliseconds()))
 
     def _tell(self, order: Order) -> None:
         for connector in self._running.values():
-            connector.hear(order)
+            if isinstance(connector, Connector):
+                connector.hear(order)
+
+    def _switch_off(self) -> None:
+        """Everything is down for days, once all is answered."""
+        assert self.rest is not None
+        if self.view.unanswered() or self.view.pending() or self.view.undelivered():
+            self._timers.after(LOOK_EVERY, self._switch_off)
+            return
+        self.say("everything is switched off")
+        self.rest.switch_off()
+        for process in self._running:
+            process.kill()
+        self._running.clear()
+        for number in range(len(self.plan.starts)):
+            self._start(f"instance-{number}")
 
     def _start(self, consumer: str) -> None:
+        down_for = self.rest.down_for() if self.rest else 0.0
+        if down_for:
+            self._timers.after(down_for, self._start, consumer)
+            return
         self._runs += 1
         process = Process(self, f"{consumer}#{self._runs}")
         self.say(f"{process.name} starts as {consumer}")
-        skewed = self._rng.random() < self.plan.faults.skewed
-        most = CLOCK_ERROR_MS if skewed else 50
-        error = self._rng.uniform(-most, most)
-        connector = Connector(
-            process, consumer, self.plan, self._core, self.redis, self.venue, error
-        )
+        connector = self._connector(process, consumer)
         self._running[process] = connector
         process_done = self._ended
         connector.task.add_done_callback(
             lambda done: process_done(process, done), context=self._timers.context
         )
+
+    def _connector(self, process: Process, consumer: str) -> Connector | WholeConnector:
+        if self.rest:
+            return self.rest.connector(process, consumer)
+        skewed = self._rng.random() < self.plan.faults.skewed
+        most = CLOCK_ERROR_MS if skewed else 50
+        error = self._rng.uniform(-most, most)
+        return Connector(process, consumer, self.plan, self._core, self.redis, self.venue, error)
 
     def _stopped(self, process: Process) -> None:
         if process.alive and not process.frozen and process in self._running:

@@ -1,0 +1,175 @@
+"""What must be true of the account's events once a whole world is quiet."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from common_models import AccountBalanceEvent, CommandResponseEvent, OrderStatusUpdateEvent
+from services._connector_kit.orders.bookkeeping import TERMINAL
+from tests.simulation.invariants import Findings
+from tests.simulation.venue_order import Order
+from tests.simulation.whole_world import Rest
+
+# So long the account may be down, in seconds, before no order leaves any more; and what passes
+# between the last look and the POST.
+GRACE = 5.0
+AFTER_THE_LOOK = 2.0
+# Of the clocks of a bot, a Redis and a venue.
+MOMENT_MS = 2000
+
+
+def find_account_violations(findings: Findings, rest: Rest) -> list[str]:
+    """Every broken promise, as `KIND: what`."""
+    return [
+        *_statuses(findings),
+        *_balances(findings, rest),
+        *_requests(findings, rest),
+        *_canceled_all(findings, rest),
+        *_down(findings, rest),
+    ]
+
+
+def _statuses(findings: Findings) -> Iterator[str]:
+    told: defaultdict[tuple[str, str, str | None], list[OrderStatusUpdateEvent]] = defaultdict(list)
+    for data in findings.view.events("order_status"):
+        event = OrderStatusUpdateEvent.model_validate_json(data)
+        told[event.symbol, event.order_id, event.client_order_id].append(event)
+    orders = {(o.symbol, o.order_id, o.client_order_id): o for o in findings.venue.orders}
+    for key, events in told.items():
+        if key not in orders:
+            yield f"STRANGER: a status of {key}, which the venue never had"
+            continue
+        yield from _legal(orders[key], events, findings.plan.venue)
+    living = findings.venue.living()
+    for key, order in orders.items():
+        followed = not order.external or (key in told and order in living)
+        if followed and order in living and not findings.plan.forgets:
+            yield from _complete(order, told[key])
+
+
+def _name(order: Order) -> str:
+    return f"{order.symbol} {order.order_id} ({order.client_order_id})"
+
+
+def _legal(order: Order, events: list[OrderStatusUpdateEvent], kind: str) -> Iterator[str]:
+    """What was published never takes anything back, and each fill once."""
+    seen: set[str] = set()
+    fills = {fill.trade_id: fill for fill in order.fills}
+    for before, event in zip([None, *events], events, strict=False):
+        if before and event.filled_quantity < before.filled_quantity:
+            yield f"FILLED: {_name(order)} fell to {event.filled_quantity}"
+        if before and before.status in TERMINAL and event.status != before.status:
+            yield f"TERMINAL: {_name(order)} was {before.status}, then {event.status}"
+        for trade in event.trades or ():
+            if kind == "luno":
+                continue
+            known = fills.get(trade.trade_id)
+            if trade.trade_id in seen:
+                yield f"FILL: {trade.trade_id} of {_name(order)} twice"
+            if known is None or float(known.quantity) != trade.quantity:
+                yield f"FILL: {trade.trade_id} of {_name(order)} isn't one of its fills"
+            seen.add(trade.trade_id or "")
+    quantity = sum(trade.quantity for event in events for trade in event.trades or ())
+    if quantity > float(order.filled) + 1e-9:
+        yield f"FILL: {quantity} of {_name(order)}, which is filled {order.filled}"
+
+
+def _complete(order: Order, events: list[OrderStatusUpdateEvent]) -> Iterator[str]:
+    """In the end it is what the venue has."""
+    if not events:
+        yield f"UNTOLD: {_name(order)} is {order.status}, and nothing was published"
+        return
+    last = events[-1]
+    left = float(order.quantity - order.filled)
+    if (last.status, last.filled_quantity) != (order.status, float(order.filled)):
+        said = f"{last.status} {last.filled_quantity}"
+        yield f"UNTOLD: {_name(order)} is {order.status} {order.filled}, published is {said}"
+    elif abs(last.remaining_quantity - left) > 1e-9:
+        yield f"TERMS: of {_name(order)} {left} is left, published is {last.remaining_quantity}"
+    if order.external:  # what was before the first look is history
+        return
+    quantity = sum(trade.quantity for event in events for trade in event.trades or ())
+    if abs(quantity - float(order.filled)) > 1e-9:
+        yield f"FILLS: {quantity} of {_name(order)} published, {order.filled} filled"
+
+
+def _balances(findings: Findings, rest: Rest) -> Iterator[str]:
+    """They never go back, and in the end are what the venue has."""
+    told: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for data in findings.view.events("account_balance"):
+        event = AccountBalanceEvent.model_validate_json(data)
+        told[event.asset].append((event.free, event.locked))
+    for asset, (free, locked) in rest.account.balances().items():
+        history = [
+            (float(state[asset][0]), float(state[asset][1])) for state in rest.account.history
+        ]
+        at = 0
+        for said in told[asset]:
+            while at < len(history) and history[at] != said:
+                at += 1
+            if at == len(history):
+                back = "goes back to" if said in history else "never was"
+                yield f"BALANCE: {asset} {back} {said}"
+                break
+        else:
+            last = told[asset][-1] if told[asset] else None
+            if last != (float(free), float(locked)):
+                yield f"BALANCE: {asset} is {(float(free), float(locked))}, published is {last}"
+
+
+def _requests(findings: Findings, rest: Rest) -> Iterator[str]:
+    """One answer to each request."""
+    if findings.plan.forgets:
+        return
+    answers: defaultdict[str, list[str]] = defaultdict(list)
+    for data in findings.view.events("command_response"):
+        answer = CommandResponseEvent.model_validate_json(data)
+        answers[answer.client_request_id].append(answer.status)
+    for name, command in rest.sent.items():
+        if len(answers[name]) != 1:
+            yield f"REQUEST: {command} {name} was answered {answers[name]}"
+
+
+def _canceled_all(findings: Findings, rest: Rest) -> Iterator[str]:
+    """What was claimed before a cancel_all that was done doesn't rest."""
+    if findings.plan.forgets:
+        return
+    for data in findings.view.events("command_response"):
+        answer = CommandResponseEvent.model_validate_json(data)
+        if answer.client_request_id not in rest.canceled_all or answer.status != "done":
+            continue
+        _, sent_at, symbol = rest.canceled_all[answer.client_request_id]
+        for post in findings.venue.posts:
+            claimed_at = post.timestamp - findings.venue.milliseconds_at(0.0)
+            for order in findings.venue.living():
+                ours = order.client_order_id == post.client_order_id and order.open
+                before = claimed_at < sent_at * 1000 - MOMENT_MS
+                named = symbol in (None, order.symbol)
+                if ours and before and named and not _given_up(findings, order):
+                    yield f"RESTS: {_name(order)} after {answer.client_request_id} was done"
+
+
+def _given_up(findings: Findings, order: Order) -> bool:
+    """Whether it was answered as not found before it appeared: it is watched, no more."""
+    return any(
+        b'"not_found"' in data and order.client_order_id.encode() in data
+        for data in findings.view.responses
+    )
+
+
+def _down(findings: Findings, rest: Rest) -> Iterator[str]:
+    """While a process has no account stream, it sends no order."""
+    for post in findings.venue.posts:
+        spans = rest.account.connected.get(post.process, []) if post.process else []
+        claimed = (
+            post.sent_at - (findings.venue.milliseconds_at(post.sent_at) - post.timestamp) / 1000
+        )
+        begun = [begin for begin, _ in spans if begin <= post.sent_at]
+        ended = max(
+            (min(end, post.sent_at) for begin, end in spans if begin <= claimed), default=None
+        )
+        if not begun:
+            yield f"DOWN: {post.client_order_id} left without an account stream"
+            continue
+        again = any(claimed <= begin <= post.sent_at for begin, _ in spans)
+        if ended is not None and claimed - ended > GRACE + AFTER_THE_LOOK and not again:
+            yield f"DOWN: {post.client_order_id} left {claimed - ended:.1f} s after the stream"

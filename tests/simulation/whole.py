@@ -1,0 +1,196 @@
+"""A connector with all of its order wing: the product's `serve_orders` runs in one process."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from decimal import Decimal
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import TransientError
+from services._connector_kit.instruments import Instrument, Range, TradingRules
+from services._connector_kit.orders import wing
+from services._connector_kit.orders.account_health import AccountHealth
+from services._connector_kit.orders.gate import OrderGate
+from services._connector_kit.orders.in_use import symbols_in_use
+from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.wing import Trading, serve_orders
+from services._runtime import supervise
+from services._runtime.health import Readiness
+from tests.simulation import loop as virtual
+from tests.simulation.account_book import Account
+from tests.simulation.account_port import WholePort
+from tests.simulation.connector import ClockPort
+from tests.simulation.loop import OWNER
+from tests.simulation.plan import Plan
+from tests.simulation.process import Process
+from tests.simulation.redis import EPOCH, FaultyRedis
+from tests.simulation.redis_client import Client
+from tests.simulation.view import EXCHANGE
+from tests.simulation.whole_plan import SYMBOLS, RunSettings
+
+LIMITS = {"USDT": Decimal(1_000_000)}
+
+
+class _Side:
+    """One side of a book with much at one price."""
+
+    def __init__(self, best: float) -> None:
+        self.best = best
+
+    def top(self, depth: int) -> list[tuple[float, float]]:
+        """The one level."""
+        return [(self.best, 1e6)][:depth]
+
+    def __len__(self) -> int:
+        return 1
+
+
+BOOK: Any = SimpleNamespace(bids=_Side(99.0), asks=_Side(101.0))
+
+
+class Machine:
+    """The clocks of the machine that a process runs on."""
+
+    def __init__(self, plan: Plan, started: float, wall_error: float) -> None:
+        self._loop = virtual.current()
+        steps = plan.whole.wall_steps if plan.whole else ()
+        # A machine is switched on with its clock right: until the venue's is measured, it counts.
+        self._steps = [step for step in steps if step.at > started]
+        self._booted = started - 1000.0
+        self._wall_error = wall_error
+
+    def steady(self) -> int:
+        """Milliseconds since it was switched on."""
+        return int((self._loop.time() - self._booted) * 1000)
+
+    def wall(self) -> int:
+        """Unix time, as somebody has set it."""
+        now = self._loop.time()
+        set_by = sum(step.seconds for step in self._steps if step.at <= now)
+        return int(EPOCH + (now + set_by + self._wall_error) * 1000)
+
+
+def _settings(plan: Plan, consumer: str) -> Any:
+    return TradingSettings.model_construct(
+        redis_url="redis://simulated",
+        instance_id=consumer,
+        order_lease=10.0 if plan.lease else 0.001,
+        order_take_over_after=plan.idle / 1000,
+        risk_max_notional=LIMITS,
+        risk_price_collar=Decimal(1),
+        risk_orders_per_minute=1000,
+    )
+
+
+def _instrument(symbol: str, settings: RunSettings) -> Instrument:
+    base, _, quote = symbol.partition("/")
+    rules = TradingRules(price=Range(step=Decimal(1)), quantity=Range(step=settings.lot))
+    return Instrument(symbol, symbol.replace("/", ""), base, quote, trading=True, rules=rules)
+
+
+class WholeConnector:
+    """One run of a connector, as one consumer."""
+
+    def __init__(
+        self,
+        process: Process,
+        consumer: str,
+        plan: Plan,
+        settings: RunSettings,
+        redis: FaultyRedis,
+        account: Account,
+        machine: Machine,
+    ) -> None:
+        self.process = process
+        self._plan = plan
+        self._settings = settings
+        self._trading_settings = _settings(plan, consumer)
+        self._redis = redis
+        self._account = account
+        self._clock = VenueClock(machine.steady, machine.wall)
+        self.task = process.start(self._run())
+
+    async def _run(self) -> None:
+        client: Any = Client(self.process, self._redis)
+        configured = {s: _instrument(s, self._settings) for s in self._settings.symbols}
+        kept = await self._until_done(client)
+        served = configured | {s: _instrument(s, self._settings) for s in kept if s in SYMBOLS}
+        clock = ClockPort(self.process)
+        health = AccountHealth(clock)
+        settings = self._trading_settings
+        gate = OrderGate(
+            "simulator",
+            settings,
+            configured,
+            partial(wing.halted, client),
+            self._book,
+            clock,
+            lambda: None,
+            lambda: health.fault,
+        )
+        port = WholePort(self.process, self._account, self._clock, configured, served, gate)
+        trading = Trading(port, port, self._clock, port.server_time)
+        nobody: Any = SimpleNamespace(watch=lambda _: None)
+        traffic: Any = SimpleNamespace(requests=_Uncounted())
+        await serve_orders(
+            EXCHANGE, trading, client, settings, Readiness(), nobody, traffic, health
+        )
+
+    async def _until_done(self, client: Any) -> set[str]:
+        while True:
+            try:
+                return await symbols_in_use(client, EXCHANGE)
+            except TransientError:
+                await self.process.sleep(1.0)
+
+    def _book(self, _symbol: str) -> Any:
+        now = virtual.current().time()
+        gaps: Sequence[tuple[float, float]] = self._plan.whole.book_gaps if self._plan.whole else ()
+        return None if any(begin <= now < end for begin, end in gaps) else BOOK
+
+
+class _Uncounted(dict[str, int]):
+    """Requests by outcome, which nobody reads."""
+
+    def __missing__(self, _: str) -> int:
+        return 0
+
+
+class _Clock:
+    """The port `Clock` of whichever process runs."""
+
+    def __init__(self) -> None:
+        self._port = ClockPort(_process())
+
+    def monotonic(self) -> float:
+        """Virtual seconds."""
+        return self._port.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._port.sleep(seconds)
+
+
+def _process() -> Process:
+    process = OWNER.get()
+    assert isinstance(process, Process)
+    return process
+
+
+@contextmanager
+def in_world(redis: Callable[[], FaultyRedis], rng: Any) -> Iterator[None]:
+    """Let `serve_orders` reach the simulated Redis and clocks, and draw its jitter from *rng*."""
+
+    def open_redis(_url: str, _name: str, *, single: bool) -> AbstractAsyncContextManager[Any]:
+        return nullcontext(Client(_process(), redis(), single=single))
+
+    jitter: Mapping[str, Any] = {"Random": lambda: rng}
+    with (
+        mock.patch.object(wing, "open_redis", open_redis),
+        mock.patch.object(wing, "SystemClock", _Clock),
+        mock.patch.object(supervise, "random", SimpleNamespace(**jitter)),
+    ):
+        yield
