@@ -22,6 +22,17 @@ UNIT = (
 )
 SERVER = ("tests/integration/_connector_kit/orders",)
 WORLDS = ("tests/simulation/test_worlds.py",)
+# Files that have no tests of their name, or not all of them: the names of those that try them.
+TRIED_BY = {
+    "account_health": ["account"],
+    "balance_desk": ["account"],
+    "dead_man": ["heartbeat"],
+    "keys": ["ledger", "book_of_record"],
+    "missing_fills": ["account"],
+    "order_state": ["ledger", "book_of_record"],
+    "redis_bus": ["book_of_record"],
+    "redis_journal": ["book_of_record"],
+}
 # A run of one tier that takes longer than this many seconds hangs, and so does a test.
 TIER_WITHIN = 600.0
 TEST_WITHIN = 60
@@ -67,19 +78,20 @@ class BrokenRunError(Exception):
 
 def tiers(path: str) -> list[tuple[str, Sequence[str]]]:
     """What is run on a mutant of that file, in order: names, and paths of tests."""
-    folder, _, name = path.removeprefix("services/").rpartition("/")
-    stem = name.removesuffix(".py")
+    folder, _, file = path.removeprefix("services/").rpartition("/")
+    stem = file.removesuffix(".py")
     unit, server = (
         sorted(
             str(test.relative_to(ROOT))
-            for pattern in (f"test_{stem}.py", f"test_{stem}_*.py")
+            for name in (stem, *TRIED_BY.get(stem, ()))
+            for pattern in (f"test_{name}.py", f"test_{name}_*.py")
             for test in (ROOT / "tests" / kind / folder).glob(pattern)
         )
         for kind in ("unit", "integration")
     )
     return [
-        *([("unit, its mirror", unit)] if unit else []),
-        *([("server, its mirror", server)] if server else []),
+        *([("unit, its own", unit)] if unit else []),
+        *([("server, its own", server)] if server else []),
         ("unit", UNIT),
         ("server", SERVER),
         ("worlds", WORLDS),

@@ -53,10 +53,10 @@ def test_a_mutant_that_no_longer_fits_is_noticed(old: str, new: str, fault: str)
 def test_the_tests_that_mirror_a_file_come_first() -> None:
     """They say most about it, soonest."""
     assert tiers("services/_connector_kit/orders/desk.py")[0] == (
-        "unit, its mirror",
+        "unit, its own",
         [f"tests/unit/_connector_kit/orders/test_{name}.py" for name in ("desk", "desk_waits")],
     )
-    assert tiers("services/_connector_kit/orders/redis_bus.py")[0][0] == "server, its mirror"
+    assert tiers("services/_connector_kit/orders/redis_bus.py")[0][0] == "server, its own"
     assert all(
         (ROOT / path).exists() for m in MUTANTS for _, paths in tiers(m.path) for path in paths
     )
