@@ -342,7 +342,7 @@ ACCOUNT: tuple[Mutant, ...] = (
         "reason = None",
     ),
     mutant("a halted symbol is traded", "gate.py", "if not instrument.trading:", "if False:"),
-    mutant("no book, no limits", "gate.py", "if book is None:", "if False:"),
+    mutant("no book, no limits", "gate.py", "return _out_of_sync(command.symbol)", "return None"),
     mutant(
         "a market order is judged at the best price",
         "gate.py",

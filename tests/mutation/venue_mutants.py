@@ -154,5 +154,10 @@ VENUES: tuple[Mutant, ...] = (
     ),
     mutant("a market buy's cap is below the price", LUNO, "(1 + SLIPPAGE)", "(1 - SLIPPAGE)"),
     mutant("a market buy's cap is the best price", LUNO, "if left <= 0:", "if True:"),
-    mutant("a market buy without a book goes out", LUNO, "if book is None:", "if False:"),
+    mutant(
+        "a market buy without a book goes out",
+        LUNO,
+        'return Refused("book_out_of_sync", f"the book of {command.symbol} is not in sync")',
+        "return sized",
+    ),
 )
