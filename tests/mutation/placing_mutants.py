@@ -173,7 +173,6 @@ PLACING: tuple[Mutant, ...] = (
         "while self.venue.milliseconds() <= self._deadline(record):",
         "while False:",
     ),
-    # Evidence.
     mutant(
         "one miss is enough",
         "placing.py",
@@ -263,7 +262,6 @@ PLACING: tuple[Mutant, ...] = (
         'return await self._reject_provisionally(record, entry, Refused("unresolvable", message))',
         'return await self._reject(record, entry, Refused("unresolvable", message))',
     ),
-    # Looking first.
     mutant(
         "the look leaves out the search",
         "placing.py",
@@ -324,143 +322,5 @@ PLACING: tuple[Mutant, ...] = (
         "placing.py",
         "            except TransientError as e:\n                trouble.seen(e)\n",
         "            except TransientError as e:\n                trouble.seen(e)\n                raise\n",
-    ),
-    # Which order is ours.
-    mutant("any side is ours", "identity.py", "and order.side in (None, command.side)", ""),
-    mutant(
-        "any symbol is ours",
-        "identity.py",
-        "order.symbol in (None, command.symbol)\n        and",
-        "",
-    ),
-    mutant("any type is ours", "identity.py", "and _type_fits(order, command)", ""),
-    mutant("any price is ours", "identity.py", "and _price_fits(order, record, command)", ""),
-    mutant("any quantity is ours", "identity.py", "and _quantity_fits(order, record, command)", ""),
-    mutant(
-        "the price must be the same to the tick", "identity.py", "<= sent * TICK_CHANGE", "<= 0"
-    ),
-    mutant("a market order's price is compared", "identity.py", 'command.type == "market" or', ""),
-    mutant(
-        "a larger order is ours",
-        "identity.py",
-        "<= max(asked * (1 + NOISE), sent)",
-        "<= 2 * max(asked, sent)",
-    ),
-    mutant(
-        "a smaller order is ours, however old",
-        "identity.py",
-        "least = Decimal(0) if order.created >= record.timestamp - CLOCK_ERROR_MS else sent",
-        "least = Decimal(0)",
-    ),
-    mutant(
-        "an amended order is not ours",
-        "identity.py",
-        "least = Decimal(0) if order.created >= record.timestamp - CLOCK_ERROR_MS else sent",
-        "least = sent",
-    ),
-    mutant(
-        "an order is older than its record by the clocks' error",
-        "identity.py",
-        "record.timestamp - CLOCK_ERROR_MS",
-        "record.timestamp",
-    ),
-    mutant(
-        "of several orders the first is ours",
-        "identity.py",
-        "if is_ours(o, record)), same_id",
-        "), same_id",
-    ),
-    mutant(
-        "an order with another id is ours",
-        "identity.py",
-        "[o for o in orders if o.client_order_id == record.client_order_id]",
-        "list(orders)",
-    ),
-    mutant("all commands are the same", "identity.py", "return one == other", "return True"),
-    # Records and answers.
-    mutant("closing keeps the state", "record.py", 'state="closed", ', ""),
-    mutant("closing forgets the answer", "record.py", ", answer=answer.model_dump_json()", ""),
-    mutant("closing forgets that it is provisional", "record.py", ", provisional=provisional", ""),
-    mutant("unknown isn't noted", "record.py", 'state="unknown")', 'state="taken")'),
-    mutant(
-        "accepted without the venue's id",
-        "answers.py",
-        '"order_id": order.order_id, ',
-        "",
-    ),
-    mutant(
-        "what is filled already is left out", "answers.py", "float(order.filled_quantity)", "0.0"
-    ),
-    mutant("provisional is not said", "answers.py", '"provisional": provisional,', ""),
-    mutant(
-        "a replay names the first entry",
-        "answers.py",
-        '"command_id": entry.entry_id, "replay"',
-        '"replay"',
-    ),
-    mutant("a replay looks like the first answer", "answers.py", ', "replay": True', ""),
-    mutant("an answer names no entry", "answers.py", "command_id=entry_id,", ""),
-    mutant(
-        "what was sent is not echoed", "answers.py", "record.sent_price if record else None", "None"
-    ),
-    mutant("a refusal gives no reason", "answers.py", '"reason_code": refusal.reason_code,', ""),
-    # Reading.
-    mutant("a name may stand there twice", "parse.py", "    if twice:\n", "    if False:\n"),
-    mutant("a command may be of any size", "parse.py", "if len(data) > MOST_BYTES:", "if False:"),
-    mutant("half a character is text", "parse.py", "if not _is_text([name, value]):", "if False:"),
-    mutant(
-        "defaults win over what was sent",
-        "parse.py",
-        "{**defaults, **_object(data)}",
-        "{**_object(data), **defaults}",
-    ),
-    mutant("large integers crash", "parse.py", ", parse_int=float", ""),
-    # Ghosts.
-    mutant(
-        "anybody's order is a ghost",
-        "ghosts.py",
-        "if order is None or not is_ours(order, record):",
-        "if order is None:",
-    ),
-    mutant("ghosts are looked for once an hour", "ghosts.py", "EVERY = 60.0", "EVERY = 3600.0"),
-    mutant(
-        "a ghost is not corrected", "ghosts.py", "await journal.correct(corrected, order)", "pass"
-    ),
-    mutant(
-        "one unresolvable ghost ends the watch",
-        "ghosts.py",
-        "except (TransientError, RejectedError) as e:",
-        "except TransientError as e:",
-    ),
-    # Without keys.
-    mutant(
-        "without keys new orders are taken",
-        "keyless.py",
-        "return Refused(NO_CREDENTIALS, NO_KEYS)",
-        'return Sized("1", None)',
-    ),
-    mutant(
-        "without keys nothing is found",
-        "keyless.py",
-        "raise TransientError(NO_KEYS)",
-        "return None",
-    ),
-    mutant(
-        "without keys unknown is not said",
-        "keyless.py",
-        "await self._until_done(partial(self.journal.unclear, record, entry, answer))",
-        "pass",
-    ),
-    mutant(
-        "without keys it looks first",
-        "keyless.py",
-        "entry, refusal, look_first=False)",
-        "entry, refusal, look_first=True)",
-    ),
-    mutant(
-        "without keys the walk ends the process",
-        "keyless.py",
-        "with suppress(_LeftOpenError):\n            await super().recover(record)",
-        "await super().recover(record)",
     ),
 )

@@ -1,0 +1,141 @@
+"""Bugs in what limits an order: the gate, and the venue's rules."""
+
+from tests.mutation.mutant import Mutant, mutant
+
+LIMITS: tuple[Mutant, ...] = (
+    mutant(
+        "real money without the switch", "gate.py", 'if self._world == "live" and', "if False and"
+    ),
+    mutant(
+        "a fault of Redis stops nothing",
+        "gate.py",
+        "(fault := self._fault() or self._account_fault())",
+        "(fault := self._account_fault())",
+    ),
+    mutant(
+        "an account that isn't followed stops nothing",
+        "gate.py",
+        "(fault := self._fault() or self._account_fault())",
+        "(fault := self._fault())",
+    ),
+    mutant(
+        "orders wait for a refused key",
+        "gate.py",
+        'return None if fault.reason_code == "key_refused" else fault',
+        "return fault",
+    ),
+    mutant(
+        "orders don't wait for the account",
+        "gate.py",
+        'return None if fault.reason_code == "key_refused" else fault',
+        "return None",
+    ),
+    mutant(
+        "orders don't wait for the book",
+        "gate.py",
+        "return None if self._book(symbol) is not None else",
+        "return None if True else",
+    ),
+    mutant("a halt stops nothing", "gate.py", "if reason is not None:", "if False:"),
+    mutant(
+        "a halt that can't be read stops nothing",
+        "gate.py",
+        'return Refused("halt_unreadable", f"the halt switch can\'t be read: {e}")',
+        "reason = None",
+    ),
+    mutant("a halted symbol is traded", "gate.py", "if not instrument.trading:", "if False:"),
+    mutant("no book, no limits", "gate.py", "return _out_of_sync(command.symbol)", "return None"),
+    mutant(
+        "a market order is judged at the best price",
+        "gate.py",
+        "worst = _worst_price(book, command, quantity)",
+        "worst = Decimal(str(book.asks.best))",
+    ),
+    mutant(
+        "a market order beyond the book goes out",
+        "gate.py",
+        "if left <= 0:\n                return Decimal(str(price))\n    return None",
+        "if left <= 0:\n                return Decimal(str(price))\n    return Decimal(0)",
+    ),
+    mutant(
+        "a market order is judged on its own side",
+        "gate.py",
+        "for depth in (20, len(other_side)):",
+        'other_side = book.bids if command.side == "buy" else book.asks\n    for depth in (20, len(other_side)):',
+    ),
+    mutant(
+        "no limit of notional is no limit",
+        "gate.py",
+        "if most is None:",
+        "if most is None:\n            return None\n        if False:",
+    ),
+    mutant("any notional", "gate.py", "if notional > most:", "if False:"),
+    mutant(
+        "the notional limit is below itself",
+        "gate.py",
+        "if notional > most:",
+        "if notional >= most:",
+    ),
+    mutant("any buy price", "gate.py", "if price > most:", "if False:"),
+    mutant(
+        "any sell price",
+        "gate.py",
+        "if price < least:\n                return _off",
+        "if False:\n                return _off",
+    ),
+    mutant("the collar is the wrong way round for buys", "gate.py", "(1 + collar)", "(1 - collar)"),
+    mutant(
+        "the collar is the wrong way round for sells", "gate.py", "(1 - collar)", "(1 + collar)"
+    ),
+    mutant("any pace", "gate.py", "if len(self._sent) >= most:", "if False:"),
+    mutant(
+        "one order more a minute",
+        "gate.py",
+        "if len(self._sent) >= most:",
+        "if len(self._sent) > most:",
+    ),
+    mutant("orders are not counted", "gate.py", "self._sent.append(now)", "pass"),
+    mutant("orders count for ever", "gate.py", "self._sent[0] <= now - MINUTE", "False"),
+    mutant(
+        "quantities are rounded up",
+        "rules.py",
+        "_on_step(command.quantity, allowed.step, up=False)",
+        "_on_step(command.quantity, allowed.step, up=True)",
+    ),
+    mutant(
+        "prices are rounded to the aggressive side",
+        "rules.py",
+        'up = command.side == "sell"',
+        'up = command.side == "buy"',
+    ),
+    mutant(
+        "noise moves a step",
+        "rules.py",
+        "if abs(steps - nearest) <= max(",
+        "if abs(steps - nearest) < 0 * max(",
+    ),
+    mutant("everything is noise", "rules.py", 'NOISE = Decimal("1e-9")', 'NOISE = Decimal("0.4")'),
+    mutant("too small goes out", "rules.py", "elif value < least:", "elif False:"),
+    mutant("too large goes out", "rules.py", "elif allowed.most and value > most:", "elif False:"),
+    mutant(
+        "too little worth goes out", "rules.py", "if notional < rules.least_notional:", "if False:"
+    ),
+    mutant(
+        "too much worth goes out",
+        "rules.py",
+        "elif rules.most_notional and notional > rules.most_notional:",
+        "elif False:",
+    ),
+    mutant(
+        "of two steps the smaller counts",
+        "rules.py",
+        "step=max(one.step, other.step)",
+        "step=min(one.step, other.step)",
+    ),
+    mutant(
+        "the rules of market orders are left out",
+        "rules.py",
+        "if market else rules.quantity",
+        "if False else rules.quantity",
+    ),
+)
