@@ -37,6 +37,10 @@ TRIED_BY = {
 TIER_WITHIN = 600.0
 TEST_WITHIN = 60
 
+HANGS = "hangs"
+# A test that fails on a mutant and then doesn't is no proof, and so many times are enough.
+TRIES = 3
+
 FAILED = 1  # of pytest: tests ran, and some failed
 
 # What takes long to import is imported once: each run begins as a copy of a process that has it.
@@ -129,9 +133,17 @@ class Copy:
     def _first_failure(self, mutant: Mutant | None, path: str) -> Verdict:
         started = time.monotonic()
         for tier, paths in tiers(path):
-            if (by := self._failing(paths)) is not None:
+            if (by := self._noticed(paths)) is not None:
                 return Verdict(mutant, tier, by, time.monotonic() - started)
         return Verdict(mutant, None, "", time.monotonic() - started)
+
+    def _noticed(self, paths: Sequence[str]) -> str | None:
+        """The first test of *paths* that fails, and fails again by itself; None where all pass."""
+        for _ in range(TRIES):
+            by = self._failing(paths)
+            if by is None or by.endswith(HANGS) or self._failing([by.partition("[")[0]]):
+                return by
+        raise BrokenRunError(f"{by} fails now and then")
 
     def _failing(self, paths: Sequence[str]) -> str | None:
         """The first test of *paths* that fails; None where all pass."""
@@ -143,7 +155,7 @@ class Copy:
         if run.is_alive():
             run.kill()
             run.join()
-            return "hangs"
+            return HANGS
         said = output.read_text() if output.exists() else ""
         if run.exitcode == 0:
             return None
@@ -151,7 +163,7 @@ class Copy:
         if run.exitcode != FAILED or not failures:
             raise BrokenRunError(f"pytest ended with {run.exitcode}: {said[-2000:]}")
         timed_out = f"{failures[0]} - Failed: Timeout" in said
-        return f"{failures[0]} (hangs)" if timed_out else str(failures[0])
+        return f"{failures[0]} {HANGS}" if timed_out else str(failures[0])
 
     @staticmethod
     def _write(file: Path, text: str) -> None:

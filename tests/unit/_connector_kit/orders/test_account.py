@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import cast
 
 import pytest
@@ -531,8 +531,12 @@ def test_no_order_leaves_before_the_account_was_connected_and_compared() -> None
 
 
 @pytest.mark.parametrize("what", ["stream", "open_orders", "balances"])
-def test_a_short_outage_of_the_account_stops_no_order_and_a_long_one_does(what: str) -> None:
+def test_a_short_outage_of_the_account_stops_no_order_and_a_long_one_does(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Five seconds are short; the change is said when they are over."""
+    for module in (account, balance_desk):
+        monkeypatch.setattr(module, "full_jitter", lambda: repeat(0.5))
     silence = TransientError("silence")
 
     def away(now: Telling) -> None:
