@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -63,6 +63,9 @@ check-alerts:  ## the alert rules: well-formed, each fires on what it is for, no
 
 test: setup  ## all tests, on a real (embedded) server
 	$(BIN)/python -m pytest -n 4 --maxschedchunk 2 --ignore tests/recorded --ignore tests/compose tests
+
+security-table: setup  ## who can do harm: the table of SECURITY.md, from what the tests try; ONLY="tests/integration/_local"
+	$(BIN)/python -m tests.security --jobs $(or $(JOBS),4) $(ONLY)
 
 test-recorded: setup  ## replay a recorded Binance session: RECORDED=PREFIX of PREFIX.http.* and PREFIX.ws.*
 	$(BIN)/python -m pytest tests/recorded/test_recorded_session.py --recorded $(RECORDED)

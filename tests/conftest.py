@@ -10,7 +10,16 @@ from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
+from tests.support.attempts import (
+    OPTION,
+    attempt,
+    makes_attempts,
+    pytest_addoption,
+    pytest_runtest_call,
+)
 from tests.support.ports import quiet_port
+
+__all__ = ["attempt", "pytest_addoption", "pytest_runtest_call"]
 
 # How long an example takes says something about the machine's other work, not about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,8 +29,10 @@ settings.load_profile("busy")
 LONG = {"chaos", "e2e"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Spread the long tests over the first half: not side by side, and none left for the end."""
+    if config.getoption(OPTION):
+        items[:] = filter(makes_attempts, items)
     long = [item for item in items if LONG & set(item.path.parts)]
     if len(long) == len(items):
         return

@@ -1,0 +1,1 @@
+"""The table of SECURITY.md: who tried what, how often it was tried, and what succeeded."""
