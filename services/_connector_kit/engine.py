@@ -107,7 +107,7 @@ class Engine:
         status = EventStream(connector(exchange.name), "connector_status")
         self._board = StatusBoard(
             exchange.name,
-            exchange.world,
+            lambda: exchange.world,
             self._writer.stream(str(status), settings.events_maxlen, keep_all=False),
             readiness,
             lambda: self._writer.dropped,
@@ -123,6 +123,8 @@ class Engine:
 
     async def run(self, symbols: Sequence[str], symbols_setting: str) -> None:
         """Everything until cancelled, or until something is fatal."""
+        # Before anything is written: a Redis belongs to one world.
+        await self._until_done("exchange", self._exchange.find_world)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run())
             tasks.create_task(self._board.keep_telling())

@@ -19,6 +19,13 @@ class Exchange(Protocol):
     world: World
     traffic: Traffic
 
+    async def find_world(self) -> None:
+        """Find out which `world` this is; until then it counts as live.
+
+        Raises:
+            TransientError: it can't be asked now.
+        """
+
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
         """The instruments of *symbols*; where one isn't listed, all that are."""
 

@@ -23,7 +23,7 @@ class StatusBoard:
     def __init__(
         self,
         exchange: str,
-        world: World,
+        world: Callable[[], World],
         stream: OutStream,
         readiness: Readiness,
         dropped: Callable[[], int],
@@ -67,7 +67,7 @@ class StatusBoard:
         self._scheduled = False
         event = ConnectorStatusEvent(
             exchange=self._exchange,
-            world=self._world,
+            world=self._world(),
             trading=self.reason_code is None,
             symbols=[feed.report() for feed in self._feeds],
             reason_code=self.reason_code,

@@ -4,6 +4,7 @@ Each service has one class that inherits `ServiceSettings`; a field's name in ca
 variable. `load` turns what pydantic finds into lines a person can act on.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -26,6 +27,7 @@ from pydantic_settings import (
 from redis.asyncio.connection import parse_url
 
 from services._runtime import failpoints
+from services._runtime.urls import hidden, venue_url
 
 S = TypeVar("S", bound="ServiceSettings")
 
@@ -71,14 +73,6 @@ def _slash_form(symbols: tuple[str, ...]) -> tuple[str, ...]:
     return symbols
 
 
-def _root_url(url: str) -> str:
-    url = url.strip()
-    parts = urlsplit(url)
-    if not parts.scheme or not parts.netloc:
-        raise ValueError(f"{url!r} has no scheme or no host; want e.g. https://host:port")
-    return url.rstrip("/")
-
-
 def _failpoint(text: str) -> str:
     failpoints.parse(text)
     return text
@@ -92,8 +86,9 @@ def _lower(value: object) -> object:
 Symbols = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_symbols), AfterValidator(_slash_form)
 ]
-# A URL, kept without a trailing slash.
-Url = Annotated[str, AfterValidator(_root_url)]
+# URLs of an exchange, in one form, without a trailing slash; in the clear to this machine only.
+HttpUrl = Annotated[str, AfterValidator(partial(venue_url, schemes=("https", "http")))]
+WebSocketUrl = Annotated[str, AfterValidator(partial(venue_url, schemes=("wss", "ws")))]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -196,4 +191,8 @@ def _line(settings_type: type[ServiceSettings], error: Any) -> str:
         return message
     if _is_secret(field, info):
         return f"{field.upper()}: {message}"
-    return f"{field.upper()}={error['input']!r}: {message}"
+    return f"{field.upper()}={_shown(error['input'])!r}: {message}"
+
+
+def _shown(value: object) -> object:
+    return hidden(value) if isinstance(value, str) else value

@@ -29,12 +29,12 @@ from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import Traffic
-from services._connector_kit.world import World
+from services._connector_kit.world import World, world_of
 from services._runtime.redaction import excerpt
 from services.binance_connector import http_session, order_count, translate
 from services.binance_connector.feed import stream_market_data
 from services.binance_connector.rest import BAD_KEY
-from services.binance_connector.settings import BinanceSettings
+from services.binance_connector.settings import TESTNETS, BinanceSettings
 from services.binance_connector.trading import assemble
 
 T = TypeVar("T")
@@ -68,12 +68,16 @@ class Binance:
     name = "binance"
 
     def __init__(self, sdk: Any, settings: BinanceSettings, limits: VenueLimits) -> None:
-        self.world: World = settings.world
+        self.world: World = "live"
         self.limits = limits
         self.order_limits: Mapping[int, int] = order_count.USUAL_LIMITS
         self.traffic = Traffic(limits)
         self.sdk = sdk
         self._settings = settings
+
+    async def find_world(self) -> None:
+        """Ask whose money the REST URL leads to."""
+        self.world = await world_of(self._settings.binance_rest_url, TESTNETS)
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
         """The instruments of *symbols*; where one isn't listed, all that are."""
@@ -108,7 +112,7 @@ class Binance:
         book: Callable[[str], LiveBook | None],  # noqa: ARG002
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""
-        return assemble(self, self._settings, listing, gate, self.traffic)
+        return assemble(self, self._settings, listing, gate, self.traffic, self.world)
 
     async def depth(self, venue_symbol: str, limit: int) -> translate.Snapshot:
         """A depth snapshot of at most *limit* levels a side."""

@@ -1,14 +1,12 @@
 """What the Binance connector is told."""
 
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, model_validator
 
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
-from services._connector_kit.world import LOOPBACK, World
-from services._runtime.settings import Port, Url
+from services._runtime.settings import HttpUrl, Port, WebSocketUrl
 
 # https://developers.binance.com/docs/binance-spot-api-docs/testnet and its demo mode.
 TESTNETS = frozenset(
@@ -23,9 +21,9 @@ class BinanceSettings(TradingSettings):
     binance_symbols: SomeSymbols = ("BTC/USDT", "ETH/USDT")
     binance_api_key: SecretStr | None = None
     binance_api_secret: SecretStr | None = None
-    binance_rest_url: Url = "https://api.binance.com/api"
-    binance_stream_url: Url = "wss://stream.binance.com:9443"
-    binance_ws_api_url: Url = "wss://ws-api.binance.com/ws-api/v3"
+    binance_rest_url: HttpUrl = "https://api.binance.com/api"
+    binance_stream_url: WebSocketUrl = "wss://stream.binance.com:9443"
+    binance_ws_api_url: WebSocketUrl = "wss://ws-api.binance.com/ws-api/v3"
 
     @model_validator(mode="after")
     def both_or_neither(self) -> Self:
@@ -35,11 +33,3 @@ class BinanceSettings(TradingSettings):
                 "BINANCE_API_KEY and BINANCE_API_SECRET: only one is set; want both or neither"
             )
         return self
-
-    @property
-    def world(self) -> World:
-        """Whose money the REST URL leads to."""
-        host = urlsplit(self.binance_rest_url).hostname or ""
-        if host in LOOPBACK:
-            return "simulator"
-        return "testnet" if host in TESTNETS else "live"

@@ -6,6 +6,7 @@ from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.traffic import Traffic
+from services._connector_kit.world import World
 from services.binance_connector.account import TRADES_WEIGHT_A_MINUTE, BinanceAccount
 from services.binance_connector.key_check import KeyCheck
 from services.binance_connector.orders import BinanceOrders
@@ -19,13 +20,14 @@ def assemble(
     listing: Listing,
     gate: OrderGate,
     traffic: Traffic,
+    world: World,
 ) -> Trading | None:
     """What is needed to trade; None without credentials."""
     if settings.binance_api_key is None or settings.binance_api_secret is None:
         return None
     clock = VenueClock()
     rest = SignedRest(binance, settings, listing, clock)
-    key = KeyCheck(rest, clock, settings.world)
+    key = KeyCheck(rest, clock, world)
     validity = round(settings.order_validity * 1000)
     orders = BinanceOrders(rest, binance.limits, clock, gate, listing, validity, key.known)
     trades_budget = RateBudget(TRADES_WEIGHT_A_MINUTE)

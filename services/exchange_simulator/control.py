@@ -101,8 +101,14 @@ def routes(controls: Controls) -> list[web.AbstractRouteDef]:
         web.post("/simulator/clock", call(set_clock)),
         web.post("/simulator/price", call(move_price)),
         web.post("/simulator/delisting", call(delist)),
+        web.get("/simulator/hello", call(hello)),
         web.get("/simulator/ledger", call(show_ledger)),
     ]
+
+
+def hello(_: Controls, __: bytes, ___: Mapping[str, str]) -> dict[str, Any]:
+    """By this a connector knows that no money is real here."""
+    return {"service": "exchange_simulator"}
 
 
 def add_faults(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import Traffic
-from services._connector_kit.world import World
+from services._connector_kit.world import World, world_of
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate
 from services.luno_connector.orders import EmptyNotFoundError, PostError
@@ -144,13 +144,17 @@ class Luno:
     def __init__(
         self, sdk: Client, pool: ThreadPoolExecutor, settings: LunoSettings, limits: VenueLimits
     ) -> None:
-        self.world: World = settings.world
+        self.world: World = "live"
         self.limits = limits
         self.traffic = Traffic(limits)
         self.sdk = sdk
         self._pool = pool
         self._settings = settings
         self._date: datetime | None = None
+
+    async def find_world(self) -> None:
+        """Ask whose money the REST URL leads to."""
+        self.world = await world_of(self._settings.luno_rest_url)
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:  # noqa: ARG002
         """All that Luno lists: there are few enough."""

@@ -4,14 +4,12 @@ from configparser import ConfigParser
 from configparser import Error as ConfigError
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, model_validator
 
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
-from services._connector_kit.world import LOOPBACK, World
-from services._runtime.settings import Port, Url
+from services._runtime.settings import HttpUrl, Port, WebSocketUrl
 
 CONFIG_FILE = Path("config.cfg")
 
@@ -23,14 +21,8 @@ class LunoSettings(TradingSettings):
     luno_symbols: SomeSymbols = ("XBT/ZAR", "ETH/ZAR")
     luno_api_key_id: SecretStr | None = None
     luno_api_secret_key: SecretStr | None = None
-    luno_rest_url: Url = "https://api.luno.com"
-    luno_stream_url: Url = "wss://ws.luno.com"
-
-    @property
-    def world(self) -> World:
-        """Whose money the REST URL leads to."""
-        host = urlsplit(self.luno_rest_url).hostname or ""
-        return "simulator" if host in LOOPBACK else "live"
+    luno_rest_url: HttpUrl = "https://api.luno.com"
+    luno_stream_url: WebSocketUrl = "wss://ws.luno.com"
 
     @model_validator(mode="before")
     @classmethod

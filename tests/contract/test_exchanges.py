@@ -141,6 +141,7 @@ async def test_instruments_are_listed_with_base_and_quote(
     async with contender.open(simulator, "redis://127.0.0.1:1/0")[0] as exchange:
         found = {i.symbol: i for i in await exchange.instruments(contender.venue.symbols)}
         assert exchange.name == contender.venue.exchange
+        await exchange.find_world()
         assert exchange.world == "simulator"
     for symbol in contender.venue.symbols:
         instrument = found[symbol]

@@ -100,6 +100,13 @@ class TradingDesk:
     @asynccontextmanager
     async def connector(self, **settings: str) -> AsyncIterator[Service]:
         """The connector as a process, ready when the block starts."""
+        async with self.starting(**settings) as service:
+            await eventually_async(lambda: is_ready(self.health_port), within=40.0)
+            yield service
+
+    @asynccontextmanager
+    async def starting(self, **settings: str) -> AsyncIterator[Service]:
+        """The connector as a process, ready or not."""
         self.health_port = health_port = quiet_port()
         environment = {
             **self.market.venue.environment(self.simulator_port, self.redis_url, health_port),
@@ -109,7 +116,6 @@ class TradingDesk:
             **settings,
         }
         async with running(self.market.venue.module, environment, self.folder) as service:
-            await eventually_async(lambda: is_ready(health_port), within=40.0)
             yield service
 
     async def send(self, command: str, content: dict[str, Any] | bytes) -> str:

@@ -22,7 +22,7 @@ class Told:
         self.dropped = 0
         self.board = StatusBoard(
             "binance",
-            "simulator",
+            lambda: "simulator",
             cast(OutStream, self.stream),
             self.readiness,
             lambda: self.dropped,

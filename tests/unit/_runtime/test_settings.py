@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
-from services._runtime.settings import ServiceSettings, SettingsError, Symbols, Url, load
+from services._runtime.settings import ServiceSettings, SettingsError, Symbols, WebSocketUrl, load
 
 SECRET = "hunter2-canary"
 
@@ -18,7 +18,7 @@ class Sample(ServiceSettings):
 
     sample_symbols: Symbols = ("BTC/USDT",)
     sample_secret: SecretStr | None = None
-    sample_url: Url = "https://example.com"
+    sample_url: WebSocketUrl = "wss://example.com"
 
 
 @pytest.fixture(autouse=True)

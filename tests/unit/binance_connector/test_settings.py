@@ -19,32 +19,27 @@ def empty_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_without_any_variable_it_is_the_live_venue_without_a_key() -> None:
     """The documented defaults."""
     settings = load(BinanceSettings)
-    assert settings.world == "live"
+    assert settings.binance_rest_url == "https://api.binance.com/api"
     assert settings.binance_symbols == ("BTC/USDT", "ETH/USDT")
     assert settings.binance_api_key is None
 
 
-@pytest.mark.parametrize(
-    ("url", "world"),
-    [
-        ("https://api.binance.com/api", "live"),
-        ("https://api-gcp.binance.com/api", "live"),
-        ("https://testnet.binance.vision/api", "testnet"),
-        ("https://demo-api.binance.com/api/", "testnet"),
-        ("http://127.0.0.1:8900/api", "simulator"),
-        ("http://localhost:8900/api", "simulator"),
-        ("http://[::1]:8900/api", "simulator"),
-        ("http://exchange_simulator:8900/api", "simulator"),
-        ("https://127.0.0.1.example.com/api", "live"),
-        ("https://testnet.binance.vision.example.com/api", "live"),
-    ],
-)
-def test_the_host_of_the_rest_url_says_whose_money_it_is(
-    monkeypatch: pytest.MonkeyPatch, url: str, world: str
+@pytest.mark.parametrize("name", ["BINANCE_REST_URL", "BINANCE_STREAM_URL", "BINANCE_WS_API_URL"])
+def test_a_url_that_would_send_the_key_in_the_clear_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Any host we don't know for sure is taken for live."""
-    monkeypatch.setenv("BINANCE_REST_URL", url)
-    assert load(BinanceSettings).world == world
+    """But for this machine and the simulator in compose."""
+    scheme = "http" if name == "BINANCE_REST_URL" else "ws"
+    for host in ("127.0.0.1:8900", "exchange_simulator:8900"):
+        monkeypatch.setenv(name, f"{scheme}://{host}/api")
+        load(BinanceSettings)
+    monkeypatch.setenv(name, f"{scheme}://api.binance.com/api")
+    with pytest.raises(SettingsError, match=f"^{name}=.*in the clear; want {scheme}s://"):
+        load(BinanceSettings)
+    other = {"http": "wss", "ws": "https"}[scheme]
+    monkeypatch.setenv(name, f"{other}://api.binance.com/api")
+    with pytest.raises(SettingsError, match=f"^{name}=.*has the scheme '{other}'"):
+        load(BinanceSettings)
 
 
 @pytest.mark.parametrize("name", ["BINANCE_API_KEY", "BINANCE_API_SECRET"])

@@ -95,18 +95,15 @@ def test_a_config_cfg_that_cannot_be_read_is_a_clear_error(folder: Path, content
         load(LunoSettings)
 
 
-@pytest.mark.parametrize(
-    ("url", "world"),
-    [
-        ("https://api.luno.com", "live"),
-        ("https://127.0.0.1.example.com", "live"),
-        ("http://127.0.0.1:8900/", "simulator"),
-        ("http://exchange_simulator:8900", "simulator"),
-    ],
-)
-def test_the_host_of_the_rest_url_says_whose_money_it_is(
-    monkeypatch: pytest.MonkeyPatch, url: str, world: str
+@pytest.mark.parametrize("name", ["LUNO_REST_URL", "LUNO_STREAM_URL"])
+def test_a_url_that_would_send_the_key_in_the_clear_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Luno has no testnet."""
-    monkeypatch.setenv("LUNO_REST_URL", url)
-    assert load(LunoSettings).world == world
+    """But for this machine and the simulator in compose."""
+    scheme = "http" if name == "LUNO_REST_URL" else "ws"
+    for host in ("127.0.0.1:8900", "exchange_simulator:8900"):
+        monkeypatch.setenv(name, f"{scheme}://{host}")
+        load(LunoSettings)
+    monkeypatch.setenv(name, f"{scheme}://api.luno.com")
+    with pytest.raises(SettingsError, match=f"^{name}=.*in the clear; want {scheme}s://"):
+        load(LunoSettings)

@@ -1,0 +1,150 @@
+"""URLs of exchanges: one form, which every parser reads in the same way, or none."""
+
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from picows.url import parse_url
+from yarl import URL
+
+from services._runtime.urls import LOOPBACK, SECURE, hidden, host_of, origin_of, venue_url
+
+
+@pytest.mark.parametrize(
+    ("given_url", "url"),
+    [
+        ("https://api.binance.com/api", "https://api.binance.com/api"),
+        (" https://api.binance.com/api// ", "https://api.binance.com/api"),
+        ("HTTPS://API.Binance.com:443/Api", "https://api.binance.com:443/Api"),
+        ("wss://ws-api.binance.com/ws-api/v3", "wss://ws-api.binance.com/ws-api/v3"),
+        ("https://localhost", "https://localhost"),
+        ("http://LOCALHOST:08900/", "http://localhost:8900"),
+        ("ws://[0:0:0:0:0:0:0:1]:8900", "ws://[::1]:8900"),
+        ("http://exchange_simulator:8900/api", "http://exchange_simulator:8900/api"),
+        ("https://[2001:DB8::1]/x", "https://[2001:db8::1]/x"),
+    ],
+)
+def test_a_url_has_one_form(given_url: str, url: str) -> None:
+    """In lower case, without a slash at its end."""
+    assert venue_url(given_url) == url
+    assert venue_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.com",
+        "https://",
+        "https:///api",
+        "https:/example.com",
+        "ftp://example.com",
+        "//example.com",
+        "https://user@example.com",
+        "https://user:secret@example.com",
+        "https://127.0.0.1@example.com",
+        "https://127.0.0.1:1@example.com",
+        "http://127.0.0.1\\@example.com",
+        "https:\\\\example.com",
+        "https://example.com\\.127.0.0.1",
+        "https://example.com/a\\b",
+        "https://example.com/a b",
+        "https://exam\tple.com",
+        "https://example.com\n",
+        "https://exam\nple.com",
+        "https://example.com\x00",
+        "https://example.com/\x7f",
+        "https://example.com?a=b",
+        "https://example.com/api?x",
+        "https://example.com#a",
+        "https://example.com/%2e%2e",
+        "https://example%2ecom",
+        "https://example.com/../x",
+        "https://example.com/./x",
+        "https://example.com/a//b",
+        "https://example.com/a;b",
+        "https://example.com.",
+        "https://.example.com",
+        "https://ex\u00e4mple.com",
+        "https://\u212aelvin.com",
+        "https://example\u3002com",
+        "https://example.com:",
+        "https://example.com:0",
+        "https://example.com:65536",
+        "https://example.com:-1",
+        "https://example.com:\u0661",
+        "https://[::1",
+        "https://[::1%25lo]",
+        "https://[127.0.0.1]",
+        "https://::1",
+    ],
+)
+def test_what_parsers_may_read_in_different_ways_is_refused(url: str) -> None:
+    """No word of the message is a piece of it that may be a password."""
+    with pytest.raises(ValueError, match=r"; want https://host|brackets|65535") as caught:
+        venue_url(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+@pytest.mark.parametrize(
+    "host",
+    ["example.com", "127.0.0.1.example.com", "127.0.0.2", "127.1", "0.0.0.0", "10.0.0.1", "[::2]",
+     "redis", "2130706433", "localhost.example.com", "0x7f.0.0.1"],
+)  # fmt: skip
+def test_nothing_goes_over_a_network_in_the_clear(scheme: str, host: str) -> None:
+    """Only this machine, by its usual names, and the simulator in compose."""
+    with pytest.raises(ValueError, match="in the clear; want https://host or wss://host"):
+        venue_url(f"{scheme}://{host}:8900/api")
+    assert venue_url(f"{scheme}s://{host}:8900/api")
+
+
+def test_only_the_schemes_asked_for_are_taken() -> None:
+    """A socket's URL is no REST URL."""
+    with pytest.raises(ValueError, match=r"has the scheme 'wss'; want https://host$"):
+        venue_url("wss://example.com", ("https", "http"))
+
+
+PARTS = st.text(alphabet="aZ09.-_:/\\@?#%[] \t\n\u017f", max_size=12)
+
+
+@given(
+    st.builds(
+        "{}://{}{}".format,
+        st.sampled_from(["https", "wss", "http", "ws"]),
+        st.sampled_from(["", "api.luno.com", "127.0.0.1", "[::1]", "localhost"]),
+        PARTS,
+    )
+)
+def test_all_parsers_agree_on_the_host_of_a_url_that_is_taken(text: str) -> None:
+    """The one that judges the world, and those of each client."""
+    try:
+        url = venue_url(text)
+    except ValueError:
+        return
+    host = host_of(url)
+    assert host == urlsplit(url).hostname == URL(url).host
+    assert url.startswith(origin_of(url))
+    assert str(URL(url).origin()).rstrip("/") == str(URL(origin_of(url))).rstrip("/")
+    assert url.split(":")[0] in SECURE or host in LOOPBACK
+    if url.startswith("http"):
+        prepared = requests.Request("GET", url).prepare().url
+        assert prepared is not None
+        assert urlsplit(prepared).hostname == host
+    else:
+        assert parse_url(url).host == host
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:p@ss@host/x", "[hidden]@host/x"),
+        ("https:\\\\user:pass@host", "[hidden]@host"),
+        ("https://host", "https://host"),
+    ],
+)
+def test_a_message_shows_no_password_of_a_url(text: str, shown: str) -> None:
+    """Nothing of what comes before the last @."""
+    assert hidden(text) == shown
