@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run paper bench bench-micro soak test secrets compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
+.PHONY: help setup run paper bench bench-micro soak test secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,9 @@ paper:  ## Redis, connectors and bot in containers, on simulated markets; Ctrl-C
 
 secrets:  ## passwords, an access list and certificates for docker-compose.secure.yml, in secrets/
 	@$(PYTHON) -m services._local.secure secrets
+
+renew:  ## new certificates in secrets/, of the same passwords and keys; SECRETS=folder
+	@$(PYTHON) -m services._local.secure renew $(or $(SECRETS),secrets)
 
 # Built on the host's network: the engine's own may have no way out.
 compose-test: setup  ## the containers on a real Docker engine: up, trading, killed, stopped, restored; default, secure, the README's lines

@@ -1,5 +1,7 @@
 """`make secrets`: passwords, an access list and certificates for docker-compose.secure.yml.
 
+`make renew`: new certificates in the folder that is there; passwords and keys stay.
+
 Needs nothing but Python and the openssl command, so that it runs where only Docker is.
 """
 
@@ -28,18 +30,28 @@ EXCHANGE_KEYS = (
 )
 
 
+CERTIFICATES = ("redis.key", "redis.crt", "redis_ca.crt")
+
+
 class SecretsError(Exception):
     """Nothing could be made; the message says why, and what to do."""
 
 
 def main() -> int:
-    """Make the folder named on the command line, `secrets` where none is; 0 when it is there."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "secrets")
+    """`[renew] [FOLDER]`: make the folder, or renew its certificates; 0 when that is done."""
+    words = sys.argv[1:]
+    renews = words[:1] == ["renew"]
+    folder = Path((words[renews:] or ["secrets"])[0])
     try:
-        make(folder)
+        (renew if renews else make)(folder)
     except SecretsError as e:
-        sys.stderr.write(f"make secrets: {e}\n")
+        sys.stderr.write(f"make {'renew' if renews else 'secrets'}: {e}\n")
         return 1
+    if renews:
+        print(f"The certificates in {folder}/ are new. Start everything anew with them:")
+        print("docker compose -f docker-compose.yml -f docker-compose.secure.yml \\")
+        print("  up -d --force-recreate")
+        return 0
     print(f"{folder}/ is made: keep it to yourself, and back it up apart from Redis's data.")
     print(f"The exchanges' keys go into {', '.join(f'{folder}/{name}' for name in EXCHANGE_KEYS)}.")
     return 0
@@ -53,8 +65,7 @@ def make(folder: Path) -> None:
     """
     if folder.exists():
         raise SecretsError(f"{folder}/ is there already; remove it first if new secrets are wanted")
-    if shutil.which("openssl") is None:
-        raise SecretsError("the command openssl is missing; on Debian: apt install openssl")
+    _need_openssl()
     made = folder.with_name(folder.name + ".new")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(mode=0o700, parents=True)
@@ -73,6 +84,29 @@ def make(folder: Path) -> None:
         _write(made / name, "")
     _certificates(made)
     made.rename(folder)
+
+
+def renew(folder: Path) -> None:
+    """New certificates in *folder*, by a new authority, for everything that is started after it.
+
+    Raises:
+        SecretsError: it isn't there, or openssl isn't, or failed; then the old ones stay.
+    """
+    if not (folder / "redis_ca.crt").exists():
+        raise SecretsError(f"{folder}/redis_ca.crt isn't there; make secrets makes it")
+    _need_openssl()
+    made = folder / "renewed"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(mode=0o700)
+    _certificates(made)
+    for name in CERTIFICATES:
+        (made / name).replace(folder / name)
+    made.rmdir()
+
+
+def _need_openssl() -> None:
+    if shutil.which("openssl") is None:
+        raise SecretsError("the command openssl is missing; on Debian: apt install openssl")
 
 
 def _url(user: str, password: str, host: str, ca: Path) -> str:
@@ -108,7 +142,7 @@ def _certificates(folder: Path) -> None:
     # Nobody signs with it again: new certificates come with a new authority.
     for path in (ca_key, request, extensions):
         path.unlink()
-    for name in ("redis.key", "redis.crt", "redis_ca.crt"):
+    for name in CERTIFICATES:
         (folder / name).chmod(0o644)
 
 

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -12,6 +13,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from services._runtime.certificates import certificate_metrics
 from services._runtime.lifecycle import FatalError
 from services._runtime.metrics import CONTENT_TYPE, Metrics, gauges
 from services._runtime.settings import ServiceSettings
@@ -125,6 +127,7 @@ async def health_server(
         return web.Response(body=await metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
     metrics.watch(readiness.metrics)
+    metrics.watch(partial(certificate_metrics, settings.redis_url))
     app = web.Application()
     routes = {"/health": health, "/ready": ready, "/metrics": page}
     app.add_routes([web.get(path, answer) for path, answer in routes.items()])

@@ -17,7 +17,7 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
 from services._local.access_list import ADMIN, USERS
-from services._local.secure import EXCHANGE_KEYS, SecretsError, make
+from services._local.secure import CERTIFICATES, EXCHANGE_KEYS, SecretsError, make, renew
 from services._runtime.redis_client import explain, open_redis
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
@@ -158,3 +158,54 @@ async def test_a_server_that_nobody_vouches_for_is_not_talked_to(
                 with pytest.raises((RedisError, OSError)) as raised:
                     await client.ping()
                 assert "reached" in explain(raised.value)
+
+
+def test_renewed_certificates_fit_together_and_nothing_else_changes(tmp_path: Path) -> None:
+    """Passwords, users, the exchanges' keys stay; only the new authority knows the new server."""
+    folder = tmp_path / "secrets"
+    make(folder)
+    (folder / "binance_api_secret").write_text("kept")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    old_authority = tmp_path / "old.crt"
+    old_authority.write_bytes(before["redis_ca.crt"])
+    renew(folder)
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert before.keys() == after.keys()
+    assert {name for name in before if before[name] != after[name]} == set(CERTIFICATES)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert _signed_by(folder / "redis_ca.crt", folder / "redis.crt")
+    assert not _signed_by(old_authority, folder / "redis.crt")
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+        folder / "redis.crt", folder / "redis.key"
+    )
+
+
+def test_certificates_that_cant_be_renewed_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are none, or openssl isn't there."""
+    with pytest.raises(SecretsError, match="make secrets makes it"):
+        renew(tmp_path / "secrets")
+    make(tmp_path / "secrets")
+    before = (tmp_path / "secrets" / "redis.crt").read_bytes()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SecretsError, match="apt install openssl"):
+        renew(tmp_path / "secrets")
+    assert (tmp_path / "secrets" / "redis.crt").read_bytes() == before
+
+
+def test_make_renew_says_what_to_do_next(tmp_path: Path) -> None:
+    """As the operator runs it."""
+    command = ["make", "--no-print-directory", "renew", f"SECRETS={tmp_path / 'secrets'}"]
+    command.append(f"PYTHON={sys.executable}")
+    missing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert missing.returncode != 0
+    assert "make renew: " in missing.stderr
+    make(tmp_path / "secrets")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--force-recreate" in done.stdout
+
+
+def _signed_by(authority: Path, certificate: Path) -> bool:
+    command = ["openssl", "verify", "-CAfile", str(authority), str(certificate)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
