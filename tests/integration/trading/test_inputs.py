@@ -7,13 +7,17 @@ import pytest
 
 from common_models.stream_names import CommandStream, DeadLetterStream
 from services._runtime.redis_parser import too_large
+from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.memory import MB, forget_peak, peak
 from tests.support.trading import TradingDesk
 
 # What a trial may take beyond what the connector takes anyway, in bytes.
 MOST = 96 * MB
-ANSWERS = ("deep", "bomb")
+ANSWERS = {
+    "deep": "end the process by JSON that is nested too deeply",
+    "bomb": "fill the memory by 256 MB in a small gzip",
+}
 
 
 async def struck_all(desk: TradingDesk) -> bool:
@@ -32,7 +36,7 @@ async def works(desk: TradingDesk) -> None:
 
 @pytest.mark.parametrize("body", ANSWERS)
 async def test_answers_that_are_too_deep_or_too_large_cost_neither_the_process_nor_its_memory(
-    desk: TradingDesk, body: str
+    desk: TradingDesk, body: str, attempt: Attempts
 ) -> None:
     """Of the account, under a 200 and under an error; when they are over it trades as before."""
     async with desk.connector(RECONCILE_INTERVAL="0.5") as service:
@@ -46,13 +50,15 @@ async def test_answers_that_are_too_deep_or_too_large_cost_neither_the_process_n
         await desk.end_sessions("market_stream")  # so that books and trades are asked for
         await eventually_async(lambda: struck_all(desk))
         await works(desk)
-        assert not service.exited
-        assert peak(service.process.pid) - before < MOST
+        harmed = service.exited or peak(service.process.pid) - before >= MOST
+        for _ in await desk.struck():
+            attempt("exchange", ANSWERS[body], succeeded=harmed)
+        assert not harmed
 
 
 @pytest.mark.parametrize("body", ANSWERS)
 async def test_an_orders_answer_that_cant_be_read_is_unknown_and_then_resolved(
-    desk: TradingDesk, body: str
+    desk: TradingDesk, body: str, attempt: Attempts
 ) -> None:
     """It was placed once, and is never said to have been rejected."""
     async with desk.connector() as service:
@@ -65,7 +71,9 @@ async def test_an_orders_answer_that_cant_be_read_is_unknown_and_then_resolved(
         assert [each.status for each in await desk.responses(order)] == ["unknown", "accepted"]
         assert (await desk.struck())[fault] == 1
         assert await desk.arrivals(order) == 1
-        assert peak(service.process.pid) - before < MOST
+        harmed = peak(service.process.pid) - before >= MOST
+        attempt("exchange", f"{ANSWERS[body]}, to an order", succeeded=harmed)
+        assert not harmed
 
 
 async def send_together(desk: TradingDesk, command: str, contents: list[bytes]) -> None:
@@ -79,7 +87,7 @@ async def send_together(desk: TradingDesk, command: str, contents: list[bytes]) 
 
 @pytest.mark.parametrize("command", ["place_order", "cancel_order", "query_order"])
 async def test_huge_commands_become_dead_letters_and_take_no_memory(
-    desk: TradingDesk, command: str
+    desk: TradingDesk, command: str, attempt: Attempts
 ) -> None:
     """Ten in one reply, of 12 MB each; what comes with them is carried out."""
     huge = b'{"client_order_id": "' + b"x" * (12 * MB) + b'"}'
@@ -111,7 +119,10 @@ async def test_huge_commands_become_dead_letters_and_take_no_memory(
             assert (await desk.answer("after")).status == "done"
         letters = str(DeadLetterStream(desk.name, command))
         await eventually_async(lambda: _holds(desk, letters, 10))
-        assert peak(service.process.pid) - before < MOST
+        harmed = service.exited or peak(service.process.pid) - before >= MOST
+        for _ in range(10):
+            attempt("bot", "end a connector by commands of 12 MB", succeeded=harmed)
+        assert not harmed
         entries: Any = await desk.redis.xrange(letters)
         for _, fields in entries:
             assert too_large(len(huge) + len("data")) in fields[b"data"]

@@ -6,6 +6,7 @@ A 200 before a body that says no, or that isn't what was asked for, is nobody's 
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from itertools import product
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from services._connector_kit.instruments import Instrument
 from services.binance_connector.client import Binance, open_binance
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
+from tests.support.attempts import Attempts
 from tests.support.canned_http import CannedServer, canned_server
 from tests.support.listings import listing
 
@@ -142,19 +144,19 @@ async def test_what_isnt_a_list_is_no_empty_one(
             await REQUESTS[name](binance, rest)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("request_name", REQUESTS)
 async def test_no_redirect_is_followed_so_that_the_key_reaches_no_other_host(
-    server: CannedServer, request_name: str, status: int
+    server: CannedServer, attempt: Attempts
 ) -> None:
-    """The session carries the key in every request, whichever method it has."""
+    """Whatever the request, its method and the status."""
     settings = SETTINGS.model_copy(update={"binance_rest_url": f"{server.url}/api"})
     async with canned_server() as other, open_binance(settings) as binance:
-        server.answers(status, b"", Location=f"{other.url}/api/v3/account")
         rest = SignedRest(binance, settings, listing(BTC), VenueClock())
-        with pytest.raises(TransientError, match=f"answered {status}"):
-            await REQUESTS[request_name](binance, rest)
-        assert (len(server.requests), other.requests) == (1, [])
+        for status, request in product((301, 302, 303, 307, 308), REQUESTS.values()):
+            server.answers(status, b"", Location=f"{other.url}/api/v3/account")
+            with pytest.raises(TransientError, match=f"answered {status}"):
+                await request(binance, rest)
+            attempt("exchange", "redirect the key to another host", succeeded=bool(other.requests))
+            assert other.requests == []
 
 
 async def test_the_headers_of_a_request_ask_for_what_can_be_unpacked(server: CannedServer) -> None:

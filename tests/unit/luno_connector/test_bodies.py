@@ -6,6 +6,7 @@ The SDK takes for success whatever hasn't both "error" and "error_code", with an
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import PostError
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
+from tests.support.attempts import Attempts
 from tests.support.canned_http import CannedServer, canned_server
 from tests.support.listings import listing
 
@@ -215,17 +217,19 @@ async def test_only_a_list_or_null_is_a_list(server: CannedServer, request_name:
             await ask(server, REQUESTS[request_name])
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("request_name", [*REQUESTS, *POSTS])
 async def test_no_redirect_is_followed_so_that_the_key_reaches_no_other_host(
-    server: CannedServer, request_name: str, status: int
+    server: CannedServer, attempt: Attempts
 ) -> None:
-    """Whatever the method."""
+    """Whatever the request, its method and the status."""
     async with canned_server() as other:
-        server.answers(status, b"", Location=f"{other.url}/api/1/balance")
-        with pytest.raises((TransientError, OSError)):
-            await ask(server, {**REQUESTS, **POSTS}[request_name])
-        assert other.requests == []
+        for status, request in product(
+            (301, 302, 303, 307, 308), [*REQUESTS.values(), *POSTS.values()]
+        ):
+            server.answers(status, b"", Location=f"{other.url}/api/1/balance")
+            with pytest.raises((TransientError, OSError)):
+                await ask(server, request)
+            attempt("exchange", "redirect the key to another host", succeeded=bool(other.requests))
+            assert other.requests == []
 
 
 async def test_a_packed_answer_is_read(server: CannedServer) -> None:

@@ -13,6 +13,7 @@ from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
+from tests.support.attempts import Attempts
 from tests.support.orders import command, record
 
 BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
@@ -368,3 +369,19 @@ async def test_no_order_is_sent_into_an_empty_book(side: str, post_only: bool) -
     now = Situation(book=book(bids=[], asks=[]))
     order = {"side": side, "price": 100.0, "quantity": 0.1, "post_only": post_only}
     assert await now.reason(**order) == "price_collar"
+
+
+async def test_nothing_is_given_away_into_a_book_without_the_other_side(attempt: Attempts) -> None:
+    """50 for next to nothing, and nearly any price above; bought at any price, the same."""
+    now = Situation(settings=settings(risk_max_notional="USDT:1000000"))
+    for side, prices in (("sell", (1.0, 50.0, 95.0, 100.0)), ("buy", (100.0, 110.0, 5000.0))):
+        for other_side_only in (False, True):
+            now.book = book(
+                bids=[] if side == "sell" or other_side_only else None,
+                asks=[] if side == "buy" or other_side_only else None,
+            )
+            for price in prices:
+                reason = await now.reason(side=side, price=price, quantity=50.0)
+                what = f"{side} far off the market where nobody stands on the other side"
+                attempt("bot", what, succeeded=reason is None)
+                assert reason == "price_collar"
