@@ -164,6 +164,8 @@ def parse(name: str) -> StreamName:
 
 
 # State keys and switches: not streams, but named here for the same reason.
+# Orders leave only while TRADING is there (who allowed it, and when) and HALT (why not) is not.
+TRADING = "control:trading"
 HALT = "control:halt"
 # When the bot lived last, by Redis's clock in milliseconds; it tells while it may send orders.
 BOT_HEARTBEAT = "bot:state:heartbeat"

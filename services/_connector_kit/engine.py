@@ -9,7 +9,6 @@ from typing import Any, TypeVar, cast
 import structlog
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
@@ -23,17 +22,20 @@ from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.market_data.trade_feed import LastTrade
 from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
 from services._connector_kit.orders.account_health import AccountHealth
+from services._connector_kit.orders.cancel_open import cancel_when_full
 from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.halt_watch import HaltWatch
 from services._connector_kit.orders.in_use import symbols_in_use
 from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.redis_check import RedisCheck
 from services._connector_kit.orders.settings import LIVE, TradingSettings
-from services._connector_kit.orders.wing import SystemClock, Trading, halted, serve_orders
+from services._connector_kit.orders.wing import SystemClock, Trading, serve_orders
 from services._connector_kit.protocol import Exchange
 from services._connector_kit.status_board import StatusBoard
 from services._runtime.health import Readiness, health_server
 from services._runtime.metrics import Metrics
-from services._runtime.redis_client import explain, open_redis
+from services._runtime.redis_client import open_redis
+from services._runtime.redis_transaction import reading
 from services._runtime.stream_writer import StreamWriter
 from services._runtime.supervise import TransientError, full_jitter
 from services._runtime.writer_metrics import writer_metrics
@@ -98,6 +100,7 @@ class Engine:
         self._trading: Trading | None = None
         self._redis_check = RedisCheck(redis)
         self._account = AccountHealth(SystemClock())
+        self._halt = HaltWatch(redis, connector(exchange.name), exchange.world, SystemClock())
         self._writer = StreamWriter(
             redis,
             before_writing=self._before_writing,
@@ -166,7 +169,7 @@ class Engine:
             self._exchange.world,
             self._settings,
             listing.configured,
-            partial(halted, self._redis),
+            self._halt.reason,
             book,
             SystemClock(),
             lambda: self._redis_check.fault,
@@ -174,10 +177,17 @@ class Engine:
         )
         self._trading = self._exchange.trading(listing, gate, book)
         await self._until_done("redis", self._redis_check.look)
+        if self._trading is not None:
+            await self._until_done("redis", self._begin_trading)
         self._redis_check.on_change = self._account.on_change = self._tell_trading
+        self._halt.on_change = self._tell_trading
         self._tell_trading()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._redis_check.keep_looking(SystemClock()))
+            if self._trading is not None:
+                tasks.create_task(self._halt.keep_looking())
+                cancelling = cancel_when_full(self._halt.full, self._trading.account, SystemClock())
+                tasks.create_task(cancelling)
             await serve_orders(
                 self._exchange.name,
                 self._trading,
@@ -188,6 +198,10 @@ class Engine:
                 self._exchange.traffic,
                 self._account,
             )
+
+    async def _begin_trading(self) -> None:
+        await self._claim_world()
+        await self._halt.begin()
 
     def _tell_trading(self) -> None:
         """Tell why new orders are refused, as the answer to each of them will say, or that not."""
@@ -200,7 +214,7 @@ class Engine:
             self._board.trading("trading_disabled")
             return
         _report(self._readiness, "redis_settings", redis)
-        fault = redis or account
+        fault = redis or account or self._halt.fault
         self._board.trading(fault.reason_code if fault else None)
 
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -229,11 +243,13 @@ class Engine:
         """Take this Redis for our world, before anything is written to it.
 
         Raises:
+            TransientError: Redis is in trouble.
             FatalError: it holds another world's data.
         """
         world = self._exchange.world
         key = state_key(connector(self._exchange.name), "world")
-        found = cast("bytes | None", await self._redis.set(key, world, nx=True, get=True))
+        setting = cast("Awaitable[bytes | None]", self._redis.set(key, world, nx=True, get=True))
+        found = await reading(setting)
         if found is not None and found.decode() != world:
             raise FatalError(
                 f"this Redis holds {found.decode()} data and this connector is for {world}: "
@@ -243,10 +259,7 @@ class Engine:
     async def _last_trade(self, instrument: Instrument) -> LastTrade | None:
         """The last trade in the stream: where an earlier run of ours ended."""
         stream = MarketStream.of(self._exchange.name, instrument.symbol, "trades")
-        try:
-            entries: Any = await self._redis.xrevrange(str(stream), count=1)
-        except (RedisError, OSError) as e:
-            raise TransientError(explain(e)) from e
+        entries: Any = await reading(self._redis.xrevrange(str(stream), count=1))
         if not entries:
             return None
         try:

@@ -20,20 +20,24 @@ CONSUME = (
     "+xinfo|stream +xlen +xrange +xrevrange +xtrim"
 )
 KEEP_STATE = (
-    "+watch +get +mget +set +exists +pexpire +persist +hget +hmget +hset +hdel +hgetall "
+    "+watch +get +mget +set +incrby +exists +pexpire +persist +hget +hmget +hset +hdel +hgetall "
     "+sadd +srem +smembers +zadd +zrem +zrange +zremrangebyscore"
 )
 READ_ANYTHING = (
     "+xinfo|groups +xinfo|consumers +xpending +type +ttl +exists "
     "+get +mget +hget +hmget +hgetall +lrange +smembers +zrange"
 )
+TRADING = "control:trading"
 HALT = "control:halt"
 BOT_HEARTBEAT = "bot:state:heartbeat"
 OPERATOR = "operator"
 
 
 def _connector(exchange: str) -> list[str]:
-    """Reads its own commands, writes its own events and market data, may not halt or resume."""
+    """Reads its own commands, writes its own events and market data.
+
+    It halts where Redis lost data or is full, and lifts nobody's halt.
+    """
     name = f"{exchange}_connector"
     return [
         # It makes sure that a connection it has lost is dead before it writes again.
@@ -41,7 +45,10 @@ def _connector(exchange: str) -> list[str]:
         f"(%RW~{name}:commands:* {CONSUME})",
         f"(%RW~{name}:events:* %RW~{name}:dead_letter:* %RW~{exchange}:* +xadd +xrevrange)",
         f"(%RW~{name}:state:* {KEEP_STATE})",
-        f"(%R~{HALT} %R~{BOT_HEARTBEAT} +get)",
+        f"(%R~{TRADING} %R~{HALT} +watch +get)",
+        f"(%RW~{TRADING} +set +del)",
+        f"(%RW~{HALT} +set +persist)",
+        f"(%R~{BOT_HEARTBEAT} +get)",
     ]
 
 
@@ -68,7 +75,7 @@ def _bot() -> list[str]:
         f"({commands} +xadd)",
         "(%RW~bot:events:* +xadd +xrevrange)",
         # One WATCH covers its books and the switch.
-        f"(%R~bot:state:* %R~{HALT} +watch +get)",
+        f"(%R~bot:state:* %R~{TRADING} %R~{HALT} +watch +get)",
         "(%RW~bot:state:* +get +set +hget +hmget +hgetall +hset +hdel +del)",
     ]
 
@@ -80,7 +87,7 @@ def _operator() -> list[str]:
         "+scan +dbsize +memory|usage +acl|whoami",
         f"(%R~* {READ_STREAM} {READ_ANYTHING})",
         f"({commands} +xadd)",
-        f"(%RW~{HALT} +get +set +del +watch)",
+        f"(%RW~{TRADING} %RW~{HALT} +get +set +del +watch)",
     ]
 
 

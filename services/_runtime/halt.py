@@ -1,11 +1,28 @@
-"""The switch `control:halt`: why trading is halted, as whoever set it says."""
+"""The halt switch: two keys, `control:trading` and `control:halt`, and what they say together.
 
-# Of a reason that is longer, this much is told: it stands in every refusal.
+Orders leave only while `control:trading` is there and `control:halt` is not. So halting needs no
+memory in Redis: it deletes `control:trading`, and sets `control:halt` to the reason as far as that
+goes. A Redis that lost both keys is halted.
+"""
+
+import json
+from datetime import UTC, datetime
+
+# Of a reason that is longer, this much is shown: it stands in every refusal.
 MOST_SHOWN = 200
+NOBODY_RESUMED = "nobody has resumed trading on this Redis; `tradectl resume` does"
 
 
-def halt_reason(found: bytes | None) -> str | None:
-    """The reason in the key's value, any bytes; None where the key isn't there: not halted."""
-    if found is None:
-        return None
-    return found[:MOST_SHOWN].decode("utf-8", "replace") or "no reason given"
+def halt_reason(trading: bytes | None, halt: bytes | None) -> str | None:
+    """Why trading is halted, by the two keys' values, any bytes; None where it isn't."""
+    if halt is not None:
+        return halt[:MOST_SHOWN].decode("utf-8", "replace") or "no reason given"
+    return NOBODY_RESUMED if trading is None else None
+
+
+def permission(by: str) -> str:
+    """The value of `control:trading` that lets orders go: who allowed it, and when.
+
+    It differs from every value before: that is how a running connector recognises a resume.
+    """
+    return json.dumps({"by": by, "at": datetime.now(UTC).isoformat()})

@@ -68,6 +68,16 @@ async def open_redis(url: str, name: str, *, single: bool = False) -> AsyncItera
         await client.aclose()
 
 
+async def server_identity(redis: Any) -> str:
+    """Which run of which server *redis* leads to: another one may hold less data.
+
+    Raises:
+        RedisError, OSError: no answer.
+    """
+    server, replication = await redis.info("server"), await redis.info("replication")
+    return f"{server['run_id']} {replication['master_replid']}"
+
+
 def explain(error: Exception) -> str:
     """One line for a person about why Redis didn't answer."""
     if isinstance(error, AuthenticationError):

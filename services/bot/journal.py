@@ -14,7 +14,7 @@ import structlog
 from redis.asyncio import Redis
 
 from common_models import DecisionEvent
-from common_models.stream_names import BOT_HEARTBEAT, HALT, state_key
+from common_models.stream_names import BOT_HEARTBEAT, HALT, TRADING, state_key
 from services._runtime.halt import halt_reason
 from services._runtime.lifecycle import FatalError
 from services._runtime.redis_line import Command
@@ -109,7 +109,7 @@ class Journal:
     async def write(self, make: Callable[[Moment], Cut]) -> Written:
         """Write what *make* gives; it is called again where something changed meanwhile.
 
-        The switch `control:halt` is watched: set before this is written, *make* is told of it.
+        The halt switch is watched: where it changes before this is written, *make* is called again.
 
         Raises:
             TransientError: Redis is in trouble. What was written is found out by the next call.
@@ -117,12 +117,12 @@ class Journal:
         """
 
         async def decide(change: Change) -> tuple[bytes, Cut, Change]:
-            revision, halt, (seconds, microseconds) = change.found
+            revision, trading, halt, (seconds, microseconds) = change.found
             if revision in self._unsettled:
                 return revision, self._unsettled[revision], change
             self._check(revision)
             now = int(seconds) + int(microseconds) / 1e6
-            cut = make(Moment(halt_reason(halt), now))
+            cut = make(Moment(halt_reason(trading, halt), now))
             self._tries += 1
             mine = f"{self._run}:{self._tries}".encode()
             self._unsettled[mine] = cut
@@ -133,8 +133,9 @@ class Journal:
                 change.write(*command)
             return mine, cut, change
 
-        reads: list[Command] = [("HGET", BOOKS, REVISION), ("GET", HALT), ("TIME",)]
-        self._last, cut, change = await transact(self._redis, [BOOKS, HALT], reads, decide)
+        reads: list[Command] = [("HGET", BOOKS, REVISION), ("GET", TRADING), ("GET", HALT)]
+        watched = [BOOKS, TRADING, HALT]
+        self._last, cut, change = await transact(self._redis, watched, [*reads, ("TIME",)], decide)
         self._unsettled.clear()
         self._positions, self._books = cut.positions, cut.books
         return Written(cut, _entry_ids(cut, change))

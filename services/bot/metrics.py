@@ -44,7 +44,7 @@ class BotMetrics:
         yield gauges("bot_mode_info", "How it trades.", ["mode"], {self._settings.bot_mode: 1})
         yield GaugeMetricFamily(
             "bot_halted",
-            "1 while `control:halt` is set, as the bot saw it last.",
+            "1 while trading is halted, as the bot saw it last.",
             value=float(self._maker.halted is not None),
         )
         yield GaugeMetricFamily(

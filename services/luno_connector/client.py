@@ -50,6 +50,8 @@ CALLS_A_MINUTE = 300
 # Luno names no limit of connection attempts, but of 50 sockets at once; these are for five minutes.
 CONNECTIONS, CONNECTIONS_WINDOW = 300, 300.0
 THREADS = 4
+# As many as orders may be under way: none that has passed the halt switch waits for a thread.
+POST_THREADS = 64
 # To connect, and between two reads. A thread can't be cancelled: a stop waits no longer than this.
 TIMEOUTS = (2.0, 3.0)
 CALL_TIMEOUT = 10.0
@@ -142,13 +144,19 @@ class Luno:
     name = "luno"
 
     def __init__(
-        self, sdk: Client, pool: ThreadPoolExecutor, settings: LunoSettings, limits: VenueLimits
+        self,
+        sdk: Client,
+        pool: ThreadPoolExecutor,
+        posts: ThreadPoolExecutor,
+        settings: LunoSettings,
+        limits: VenueLimits,
     ) -> None:
         self.world: World = "live"
         self.limits = limits
         self.traffic = Traffic(limits)
         self.sdk = sdk
         self._pool = pool
+        self._posts = posts
         self._settings = settings
         self._date: datetime | None = None
 
@@ -219,7 +227,7 @@ class Luno:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                return await loop.run_in_executor(self._pool, _believed, request)
+                return await loop.run_in_executor(self._posts, _believed, request)
         except _HTTPStatusError as e:
             if e.status in BANNED:
                 self.limits.obey(e.retry_after)
@@ -303,15 +311,17 @@ async def open_luno(settings: LunoSettings) -> AsyncIterator[Luno]:
     sdk.session.headers["Accept-Encoding"] = ACCEPT_ENCODING
     sdk.session.hooks["response"] += [_read_body, _look_at_status]
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="luno")
+    posts = ThreadPoolExecutor(POST_THREADS, thread_name_prefix="luno_post")
     try:
         limits = VenueLimits(
             RateBudget(CALLS_A_MINUTE),
             RateBudget(CONNECTIONS, CONNECTIONS_WINDOW),
             usual_ban=USUAL_BAN,
         )
-        luno = Luno(sdk, pool, settings, limits)
+        luno = Luno(sdk, pool, posts, settings, limits)
         sdk.session.hooks["response"].insert(0, luno.note_date)
         yield luno
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for threads in (pool, posts):
+            threads.shutdown(wait=False, cancel_futures=True)
         sdk.session.close()

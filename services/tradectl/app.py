@@ -329,9 +329,19 @@ def halt(
 
 
 @app.command("resume")
-def resume(json: AsJson = False) -> None:
-    """Let new orders go again."""
-    run(lambda redis, _: halting.resume(redis, as_json=json))
+def resume(
+    by: Annotated[
+        str, typer.Option("--by", metavar="NAME", help="Who resumes; else the user that runs this.")
+    ] = "",
+    json: AsJson = False,
+) -> None:
+    """Let new orders go again.
+
+    Real money needs it once on each new Redis, and wherever Redis lost data: the connectors stay
+    halted until somebody has looked. `redis-cli GET control:trading` says who resumed, and when.
+    """
+    name = by.strip() or halting.whoever_runs_this()
+    run(lambda redis, _: halting.resume(redis, name, as_json=json))
 
 
 @dead_letters.command("list")

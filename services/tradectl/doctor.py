@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
-from common_models.stream_names import HALT, CommandStream, state_key
+from common_models.stream_names import HALT, TRADING, CommandStream, state_key
 from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.ending import Ending
@@ -25,6 +25,7 @@ LEAST_VERSION = (7, 0)
 REMEDIES = {
     "no_credentials": "set its keys to trade",
     "trading_disabled": "set LIVE_TRADING to trade",
+    "halted": "`tradectl resume`, once what it was halted for is over",
     "key_refused": "mend the key at the exchange; it is tried again by itself",
     "account_unavailable": "look at its /ready; it is tried again by itself",
 }
@@ -135,7 +136,10 @@ async def _clock(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
 async def _permissions(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
     """What this user may do, asked without doing it: Redis judges a queued command at once."""
     names = await connectors(redis) or ["binance_connector"]
-    probes: list[tuple[str, tuple[str, ...]]] = [("halt and resume", ("SET", HALT, "x"))]
+    probes: list[tuple[str, tuple[str, ...]]] = [
+        ("halt", ("DEL", TRADING)),
+        ("halt with a reason, and resume", ("SET", HALT, "x")),
+    ]
     for name in names:
         for command in COMMANDS:
             stream = str(CommandStream(name, command))
@@ -161,6 +165,8 @@ async def _may(redis: Redis, *command: str) -> bool:
             await connection.read_response()
         except NoPermissionError:
             return False
+        except OutOfMemoryError:  # Redis is full; who may do what it judges first
+            return True
         await connection.send_command("DISCARD")
         await connection.read_response()
     finally:

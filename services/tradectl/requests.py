@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from common_models import CancelAllOrdersCommand, CancelOrderCommand, RequestBalanceCommand
 from common_models.stream_names import CommandStream, EventStream
@@ -17,7 +17,8 @@ from services.tradectl.reading import COMMANDS, connectors, mentions
 from services.tradectl.sending import GONE_AFTER, Conversation, connector_of, send, silent_for
 
 Answer = dict[str, Any]
-
+# Of a command that Redis refused for want of memory.
+REDIS_FULL = "redis_full"
 
 _ENDINGS = {"done": Ending.DONE, "rejected": Ending.NO, "no_answer": Ending.NO_ANSWER}
 
@@ -71,13 +72,13 @@ async def _answer_or_trouble(redis: Redis, name: str, content: BaseModel, second
         return await request(redis, name, content, seconds)
     except (StopError, RedisError, OSError) as e:
         message = str(e) if isinstance(e, StopError) else explain(e)
-        command = command_of(content)
-        return {
+        answer = {
             "connector": name,
-            "command": command,
+            "command": command_of(content),
             "status": "unknown",
             "error_message": message,
         }
+        return {**answer, "reason_code": REDIS_FULL} if isinstance(e, OutOfMemoryError) else answer
 
 
 def tell_answers(answers: Sequence[Answer], *, as_json: bool) -> None:

@@ -27,6 +27,7 @@ from tests.chaos.stage import (
     wake,
 )
 from tests.support.eventually import eventually
+from tests.support.halt import resuming
 from tests.support.processes import Service
 
 SETTLED_WITHIN = 45.0
@@ -72,7 +73,7 @@ async def _play(stage: Stage) -> tuple[bool, list[str]]:
     wrong: list[str] = []
     if plan.settled_before:
         await remember_for_long(stage)
-    async with AsyncExitStack() as lives:
+    async with resuming(stage.redis), AsyncExitStack() as lives:
         first = await lives.enter_async_context(instance(stage, "one", _failpoint(plan)))
         alive = [first]
         if plan.replicas:

@@ -19,6 +19,7 @@ from services._local.secure import make
 from services._runtime.redis_client import open_redis
 from tests.compose.engine import BASE, PAPER, PORTS, SECURE, Suite, running_suite
 from tests.support.eventually import eventually_async
+from tests.support.halt import resume
 from tests.support.processes import ROOT
 from tests.support.trading import MARKETS, TradingDesk
 from tests.support.venues import all_move_on, newest
@@ -122,7 +123,7 @@ async def _restores(
             desk = TradingDesk(market, redis, "", suite.ports["exchange_simulator"], folder)
             answer = await desk.response(await desk.order(price=await desk.marketable()))
             assert (answer.status, answer.reason_code) == ("rejected", "halted")
-        await redis.delete(HALT)
+        await resume(redis)
         await _trades(suite, redis, folder)
 
 

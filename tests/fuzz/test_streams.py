@@ -10,6 +10,7 @@ from common_models.stream_names import HALT
 from services._local.redis_server import RedisServer
 from tests.fuzz.readers import flood_bot, flood_host, trading_bot, until_it_decides
 from tests.support.eventually import eventually, eventually_async
+from tests.support.halt import resume
 
 # Processes start in each, and read some 100 MB.
 pytestmark = pytest.mark.timeout(180)
@@ -45,7 +46,7 @@ async def test_any_halt_halts(redis: Any, redis_server: RedisServer, tmp_path: P
         await stage.ticker()
         await eventually(lambda: bot.logged("journal_not_written"))
         assert await stage.commands() == []
-        await redis.delete(HALT)
+        await resume(redis)
 
         async def sends() -> bool:
             await stage.ticker()

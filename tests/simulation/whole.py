@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from common_models.stream_names import HALT
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
@@ -18,7 +19,9 @@ from services._connector_kit.orders.in_use import symbols_in_use
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.orders.wing import Trading, serve_orders
 from services._runtime import supervise
+from services._runtime.halt import halt_reason
 from services._runtime.health import Readiness
+from services._runtime.redis_transaction import reading
 from tests.simulation import loop as virtual
 from tests.simulation.account_book import Account
 from tests.simulation.account_port import WholePort
@@ -91,6 +94,11 @@ def _instrument(symbol: str, settings: RunSettings) -> Instrument:
     return Instrument(symbol, symbol.replace("/", ""), base, quote, trading=True, rules=rules)
 
 
+async def _halted(client: Any) -> str | None:
+    """The halt switch, where an operator has resumed after each loss of data."""
+    return halt_reason(b"an operator", await reading(client.get(HALT)))
+
+
 class WholeConnector:
     """One run of a connector, as one consumer."""
 
@@ -125,7 +133,7 @@ class WholeConnector:
             "simulator",
             settings,
             configured,
-            partial(wing.halted, client),
+            partial(_halted, client),
             self._book,
             clock,
             lambda: None,

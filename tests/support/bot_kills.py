@@ -15,6 +15,7 @@ from services.bot.portfolio import Books
 from tests.support.bot import Bot, known, running_bot
 from tests.support.bot_memory_loss import BEFORE_COMMAND, Loss, lose
 from tests.support.eventually import eventually, eventually_async
+from tests.support.halt import resume, resuming
 from tests.support.processes import Service
 from tests.support.trading import SMALL_WAITS, TradingDesk
 
@@ -53,7 +54,7 @@ async def carry_out(
     }
     ever: set[str] = set()  # all ids that were commanded before Redis lost some
     redis: Any = desk.redis
-    await redis.delete(HALT)
+    await resume(redis)
     for kill in range(KILLS):
         failpoint = chance.choice(["before_cut", "after_cut", ""])
         if failpoint:
@@ -82,7 +83,8 @@ async def carry_out(
         if loss is not None and not loss.bot_dies:
             assert connector is not None
             ever = await lose(desk, connector, bot, loss, chance)
-        await _some_are_sent(bot, 1)
+        async with resuming(redis):
+            await _some_are_sent(bot, 1)
         await redis.set(HALT, "the end of the run")
         await bot.refusal("halted")
         try:

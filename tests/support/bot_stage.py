@@ -21,6 +21,7 @@ from common_models import (
 )
 from common_models.stream_names import CommandStream, EventStream, IndicatorStream, MarketStream
 from tests.support.eventually import eventually_async
+from tests.support.halt import resume
 from tests.support.market_data import connector_status, order_book, ticker, trade
 
 COMMANDS = str(CommandStream("binance_connector", "place_order"))
@@ -75,7 +76,8 @@ class Stage:
         return await self.put(MarketStream.of("binance", "BTC/USDT", "trades"), trade(price=price))
 
     async def open(self) -> None:
-        """All that a bot needs to be ready."""
+        """All that a bot needs to be ready, and that trading is not halted."""
+        await resume(self.redis)
         await self.status()
         await self.book()
         await self.ticker()

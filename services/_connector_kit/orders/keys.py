@@ -93,6 +93,11 @@ def redis_key(connector: str) -> str:
     return state_key(connector, "redis")
 
 
+def beat_key(connector: str) -> str:
+    """A number that rises once a second: where it went back, Redis lost data."""
+    return state_key(connector, "beat")
+
+
 def lease_key(connector: str) -> str:
     """Which instance is active."""
     return state_key(connector, "lease")

@@ -14,7 +14,7 @@ from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.keys import lease_key, order_key, redis_key, unanswered_key
 from services._connector_kit.orders.ports import Claim, Entry, Remembered, Server
 from services._connector_kit.orders.record import Record, dump, load
-from services._runtime.redis_client import BLOCK_MS, explain
+from services._runtime.redis_client import BLOCK_MS, explain, server_identity
 from services._runtime.redis_line import Command, ask_all
 
 BATCH = 10
@@ -61,9 +61,7 @@ class RedisBus:
     async def server(self) -> Server:
         """Which Redis this connection leads to, and its time."""
         if self._identity is None:
-            info = await self._call(self._redis.info, "server")
-            replication = await self._call(self._redis.info, "replication")
-            self._identity = f"{info['run_id']} {replication['master_replid']}"
+            self._identity = await self._call(server_identity, self._redis)
         seconds, micro = await self._call(self._redis.time)
         return Server(self._identity, _milliseconds(seconds, micro))
 

@@ -5,12 +5,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 
-from common_models.stream_names import HALT, connector
+from common_models.stream_names import connector
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
@@ -37,11 +36,9 @@ from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.orders.timed_venue import TimedVenue
 from services._connector_kit.orders.trimming import keep_trimmed
 from services._connector_kit.traffic import Traffic
-from services._runtime.halt import halt_reason
 from services._runtime.health import Readiness
 from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
-from services._runtime.redis_transaction import reading
 from services._runtime.supervise import full_jitter
 
 log = structlog.get_logger()
@@ -75,12 +72,6 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
-
-
-async def halted(redis: Redis) -> str | None:
-    """Why trading is halted; None where it isn't. Raises TransientError where it can't be read."""
-    found: Any = await reading(redis.get(HALT))
-    return halt_reason(found)
 
 
 async def serve_orders(

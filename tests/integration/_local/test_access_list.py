@@ -15,10 +15,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from common_models.stream_names import HALT
+from common_models.stream_names import HALT, TRADING
 from services._local.access_list import ADMIN, EXCHANGES, OPERATOR, USERS, access_list
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
+from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, running
@@ -51,9 +52,23 @@ ALLOWED = [
     ("indicators", "DEL indicator_host:state:binance:BTCUSDT:trades:1m"),
     ("indicators", "LTRIM indicator_host:state:binance:BTCUSDT:trades:1m -5 -1"),
     ("bot", "XADD binance_connector:commands:cancel_order * data x"),
-    ("bot", "WATCH bot:state:books control:halt"),
+    ("bot", "WATCH bot:state:books control:trading control:halt"),
+    *[
+        (f"{name}_connector", command)
+        for name in EXCHANGES
+        for command in (
+            "WATCH control:halt control:trading",
+            "DEL control:trading",
+            "SET control:trading x NX",
+            "SET control:halt why NX",
+            "PERSIST control:halt",
+            f"INCRBY {name}_connector:state:beat 1",
+        )
+    ],
     (OPERATOR, "SET control:halt why"),
     (OPERATOR, "DEL control:halt"),
+    (OPERATOR, "SET control:trading ann"),
+    (OPERATOR, "DEL control:trading"),
     (OPERATOR, "SCAN 0"),
     (OPERATOR, "XREVRANGE luno_connector:commands:place_order + -"),
     (OPERATOR, "GET binance_connector:state:world"),
@@ -81,15 +96,22 @@ FORBIDDEN = [
     ("luno_connector", "GET binance_connector:state:order:x"),
     ("indicators", "SET bot:state:books x"),
     (OPERATOR, "SET binance_connector:state:order:x x"),
-    # Only a person halts and resumes.
+    # Only a person lifts a halt.
     *[
         (user, f"{command} {HALT}")
         for user in USERS
         if user != OPERATOR
-        for command in ("DEL", "UNLINK", "GETDEL", "PERSIST")
+        for command in ("DEL", "UNLINK", "GETDEL", "GETEX")
     ],
-    *[(user, f"SET {HALT} x EX 1") for user in USERS if user != OPERATOR],
-    *[(user, f"RENAME {HALT} bot:state:x") for user in USERS],
+    *[
+        (user, command)
+        for user in ("bot", "indicators")
+        for key in (HALT, TRADING)
+        for command in (f"SET {key} x", f"SET {key} x EX 1", f"PERSIST {key}", f"DEL {key}")
+    ],
+    *[(user, f"RENAME {key} bot:state:x") for user in USERS for key in (HALT, TRADING)],
+    *[(user, f"EXPIRE {HALT} 1") for user in USERS],
+    *[(user, f"COPY {HALT} {TRADING}") for user in USERS],
     # What is journaled or published isn't taken back.
     *[(f"{name}_connector", f"DEL {name}_connector:state:order:x") for name in EXCHANGES],
     *[(f"{name}_connector", f"XTRIM {name}_connector:events:x MAXLEN 0") for name in EXCHANGES],
@@ -185,6 +207,35 @@ async def test_nothing_is_done_without_a_password_or_beyond_the_rules(guarded: G
             await bot.xadd("binance_connector:events:order_status", {"data": "x"})
     assert await guarded.admin.get(HALT) == b"a reason"
     assert not await guarded.admin.exists("binance_connector:events:order_status")
+
+
+async def test_a_bot_can_neither_resume_nor_lift_a_halt(
+    guarded: Guarded, attempt: Attempts
+) -> None:
+    """By no command that changes a key; what a person said stands."""
+    await guarded.admin.set(HALT, "a reason")
+    tries = [
+        command
+        for key in (HALT, TRADING)
+        for command in (
+            ("SET", key, "x"),
+            ("SET", key, "x", "PX", "1"),
+            ("DEL", key),
+            ("EXPIRE", key, "0"),
+            ("RENAME", key, "bot:state:x"),
+            ("COPY", "bot:state:x", key, "REPLACE"),
+        )
+    ]
+    async with open_redis(guarded.url("bot"), "test") as client:
+        bot: Any = client
+        await bot.set("bot:state:x", "x")
+        for words in tries:
+            with pytest.raises(NoPermissionError):
+                await bot.execute_command(*words)
+            found = await guarded.admin.mget(HALT, TRADING)
+            lifted = found != [b"a reason", None] or await guarded.admin.ttl(HALT) != -1
+            attempt("bot", f"lift a halt or resume: {words[0]}", lifted)
+            assert not lifted
 
 
 async def test_the_hand_tool_works_as_the_operator(guarded: Guarded, tmp_path: Path) -> None:

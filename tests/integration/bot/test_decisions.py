@@ -11,6 +11,7 @@ from tests.integration.bot.conftest import StartBot
 from tests.support.bot import Bot, running_bot
 from tests.support.bot_stage import Stage, ago
 from tests.support.eventually import eventually, eventually_async
+from tests.support.halt import resume
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
@@ -57,7 +58,7 @@ async def test_a_strategy_cancels_its_order(stage: Stage, bots: StartBot) -> Non
         assert told.caused_by == [f"binance:BTCUSDT:ticker {entry_id}"]
         assert told.command_stream == "binance_connector:commands:cancel_order"
         await stage.ticker()
-        await stage.redis.delete(HALT)
+        await resume(stage.redis)
         await stage.became(first, "canceled")
         await bot.decision(lambda each: each.order_status == "canceled")
         assert await stage.cancels() == [first.client_order_id]
@@ -195,7 +196,7 @@ async def test_halt_stops_new_orders_and_resuming_lets_them_go(
         assert (await bot.refusal("halted")).refusal == "trading is halted: lunch"
         assert (await bot.portfolio()).halted == "lunch"
         assert await stage.commands() == []
-        await stage.redis.delete(HALT)
+        await resume(stage.redis)
 
         async def goes() -> bool:
             await stage.ticker()

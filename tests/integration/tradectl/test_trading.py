@@ -113,8 +113,9 @@ async def test_halt_cancels_what_is_open_and_refuses_what_is_new_until_resume(
     examined = await by_hand(desk, "doctor", "--json")
     (halt,) = [check for check in examined.json if check["check"] == "halt"]
     assert halt["state"] == "warn"
-    resumed = await by_hand(desk, "resume", "--json")
-    assert resumed.json == {"halted": None, "before": "the cat is on the keyboard"}
+    resumed = await by_hand(desk, "resume", "--by", "ann", "--json")
+    before = "the cat is on the keyboard"
+    assert resumed.json == {"halted": None, "before": before, "by": "ann"}
     assert (await by_hand(desk, "place", *arguments)).code == 0
     every = await by_hand(desk, "cancel", "--all", "--exchange", desk.market.venue.exchange)
     assert every.code == 0, every

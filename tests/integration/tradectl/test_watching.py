@@ -207,7 +207,7 @@ async def test_the_doctor_says_what_a_redis_user_may_not_do_and_does_nothing_its
     checks = {check["check"]: check for check in examined.json}
     refused = checks["permissions"]
     assert refused["state"] == "warn"
-    assert "halt and resume" in refused["what"]
+    assert "may not halt, halt with a reason, and resume" in refused["what"]
     assert "send place_order to binance_connector" in refused["what"]
     assert "send cancel_order to" not in refused["what"]
     assert checks["Redis"]["state"] == "warn"

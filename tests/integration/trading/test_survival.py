@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from common_models.stream_names import CommandStream
 from tests.support.eventually import eventually_async
+from tests.support.halt import resume
 from tests.support.trading import TradingDesk, settled
 
 
@@ -119,7 +120,7 @@ async def test_a_halt_stops_orders_and_so_does_the_pace_and_cancels_pass(
             "cancel_order", symbol=desk.market.symbol, client_order_id=resting
         )
         assert done.status == "done"
-        await desk.redis.delete("control:halt")
+        await resume(desk.redis)
         answers = [await desk.response(await desk.order(price=price)) for _ in range(2)]
         assert [answer.reason_code for answer in answers] == [None, "orders_per_minute"]
 

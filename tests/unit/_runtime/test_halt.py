@@ -1,20 +1,44 @@
-"""The reason of a halt, whatever the switch holds."""
+"""What the two keys of the halt switch say together, whatever they hold."""
+
+import json
+from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services._runtime.halt import MOST_SHOWN, halt_reason
+from services._runtime.halt import MOST_SHOWN, NOBODY_RESUMED, halt_reason, permission
 
 
 @pytest.mark.parametrize(
-    ("found", "reason"),
+    ("trading", "halt", "reason"),
     [
-        (None, None),
-        (b"", "no reason given"),
-        (b"prices look wrong", "prices look wrong"),
-        (b"\xff", "\ufffd"),
-        (b"x" * 10_000_000, "x" * MOST_SHOWN),
+        (b"ann", None, None),
+        (b"", None, None),
+        (None, None, NOBODY_RESUMED),
+        (b"ann", b"", "no reason given"),
+        (b"ann", b"prices look wrong", "prices look wrong"),
+        (None, b"prices look wrong", "prices look wrong"),
+        (b"ann", b"\xff", "\ufffd"),
+        (b"ann", b"x" * 10_000_000, "x" * MOST_SHOWN),
     ],
 )
-def test_the_reason_is_what_was_set(found: bytes | None, reason: str | None) -> None:
-    """Any value halts, and a long one is told in part."""
-    assert halt_reason(found) == reason
+def test_orders_leave_only_where_trading_is_allowed_and_not_halted(
+    trading: bytes | None, halt: bytes | None, reason: str | None
+) -> None:
+    """Any value of either counts, and a long reason is shown in part."""
+    assert halt_reason(trading, halt) == reason
+
+
+@given(st.none() | st.binary(), st.none() | st.binary())
+def test_either_key_halts_by_itself(trading: bytes | None, halt: bytes | None) -> None:
+    """One that is missing, or one that is there."""
+    assert (halt_reason(trading, halt) is None) == (trading is not None and halt is None)
+
+
+def test_a_permission_says_who_and_when_and_is_never_the_same_twice() -> None:
+    """That is how a resume is recognised."""
+    said = [permission("ann") for _ in range(100)]
+    assert len(set(said)) == len(said)
+    assert json.loads(said[0])["by"] == "ann"
+    assert datetime.fromisoformat(json.loads(said[0])["at"]).tzinfo is not None

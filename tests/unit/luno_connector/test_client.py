@@ -1,7 +1,9 @@
 """Luno's answers of every sort, over real HTTP, as the rest of the connector sees them."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -152,3 +154,17 @@ async def test_a_proxy_of_the_environment_is_not_used(
     server.answers(200, TICKERS)
     async with open_luno(LunoSettings.model_construct(luno_rest_url=server.url)) as client:
         assert len(await client.tickers(["XBTZAR"])) == 1
+
+
+async def test_no_order_waits_for_requests_that_hang(luno: Luno) -> None:
+    """Between the look at the halt switch and the POST there is no queue."""
+    over = threading.Event()
+    hanging = [asyncio.create_task(luno.call(over.wait)) for _ in range(luno_client.THREADS + 4)]
+    orders = [luno.send_once(partial(dict, order_id=str(n))) for n in range(64)]
+    try:
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(*orders)
+    finally:
+        over.set()
+    assert [answer["order_id"] for answer in answers] == [str(n) for n in range(64)]
+    await asyncio.gather(*hanging, return_exceptions=True)

@@ -1,8 +1,9 @@
 """What an order must pass before it is sent: every refusal has its reason, in order."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -385,3 +386,26 @@ async def test_nothing_is_given_away_into_a_book_without_the_other_side(attempt:
                 what = f"{side} far off the market where nobody stands on the other side"
                 attempt("bot", what, succeeded=reason is None)
                 assert reason == "price_collar"
+
+
+def test_nothing_is_waited_for_between_reading_the_switch_and_the_answer() -> None:
+    """A halt that comes later than the reading meets the POST itself."""
+
+    class Reading:
+        """A reading of the switch that takes a while."""
+
+        def __await__(self) -> Generator[str, None, None]:
+            yield "reading"
+
+    async def halted() -> str | None:
+        await Reading()
+        return None
+
+    now = Situation()
+    gate = now.gate()
+    gate._halted = halted
+    checking: Any = gate.check(record(command(symbol="BTC/USDT")))
+    assert checking.send(None) == "reading"
+    with pytest.raises(StopIteration) as done:
+        checking.send(None)
+    assert done.value.value is None

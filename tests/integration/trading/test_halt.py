@@ -1,0 +1,309 @@
+"""A halt on real processes: quiet, with orders coming in, on a full Redis, after lost data."""
+
+import asyncio
+import shutil
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.exceptions import RedisError
+
+from common_models import ConnectorStatusEvent
+from common_models.stream_names import HALT, TRADING, EventStream
+from services._connector_kit.orders.halt_watch import FULL_FOR
+from tests.integration.tradectl.hand import tradectl
+from tests.support.attempts import Attempts
+from tests.support.eventually import eventually_async
+from tests.support.halt import is_halted
+from tests.support.trading import MARKETS, TradingDesk, gather_all
+
+pytestmark = pytest.mark.timeout(240)
+
+NO_NEW_ORDER_WITHIN = 2.0
+# Where the venue makes no difference.
+ON_ONE = pytest.mark.parametrize(
+    "desk", MARKETS[:1], ids=lambda market: market.venue.name, indirect=True
+)
+FAST = {"RISK_ORDERS_PER_MINUTE": "100000", "RISK_MAX_NOTIONAL": "USDT:100000,ZAR:1000000"}
+
+
+async def status(desk: TradingDesk) -> ConnectorStatusEvent:
+    """What the connector said last of itself."""
+    redis: Any = desk.redis
+    entries = await redis.xrevrange(str(EventStream(desk.name, "connector_status")), count=1)
+    return ConnectorStatusEvent.model_validate_json(entries[0][1][b"data"])
+
+
+async def says(desk: TradingDesk, reason_code: str | None) -> None:
+    """Wait until the connector says whether it trades."""
+
+    async def said() -> bool:
+        event = await status(desk)
+        return event.reason_code == reason_code and event.trading == (reason_code is None)
+
+    await eventually_async(said)
+
+
+async def refused(desk: TradingDesk, price: float) -> str:
+    """A new order is refused as halted, and never reaches the venue; the reason."""
+    answer = await desk.response(await desk.order(price=price))
+    assert (answer.status, answer.reason_code) == ("rejected", "halted"), answer
+    assert await desk.arrivals(answer.client_order_id) == 0
+    return answer.error_message or ""
+
+
+async def trades_again(desk: TradingDesk, price: float) -> None:
+    """An operator resumes, and new orders are taken."""
+    assert (await tradectl(desk.redis_url, "resume", "--by", "ann")).code == 0
+    assert b'"by": "ann"' in (await desk.redis.get(TRADING) or b"")
+    await says(desk, None)
+    assert (await desk.response(await desk.order(price=price))).status == "accepted"
+
+
+async def test_no_order_reaches_the_venue_two_seconds_after_a_halt(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
+    """Orders come in all the while; what was open is cancelled, whatever was under way."""
+    async with desk.connector(**FAST):
+        price = await desk.far_below()
+        await desk.status(await desk.order(price=price), "open")
+        sent: list[str] = []
+
+        async def keep_sending() -> None:
+            while True:
+                sent.append(await desk.order(price=price))
+                await asyncio.sleep(0.25)
+
+        sending = asyncio.create_task(keep_sending())
+        await eventually_async(lambda: _accepted(desk, 3))
+        halted_at = time.time()
+        halted = await tradectl(desk.redis_url, "halt", "a trial", "--timeout", "60")
+        assert halted.code == 0, halted
+        await asyncio.sleep(0.5)  # so that some come after it
+        sending.cancel()
+        answers = await gather_all(*(desk.response(each) for each in sent))
+        assert answers[-1].reason_code == "halted"
+        orders = (await desk.ledger())["orders"]
+        last = max(order["created_ms"] for order in orders) / 1000
+        late = last - halted_at > NO_NEW_ORDER_WITHIN
+        attempt("bot in a loop", "have an order reach the venue 2 s after a halt", late)
+        assert not late
+        assert {order["state"] for order in orders} == {"canceled"}
+        await says(desk, "halted")
+        await trades_again(desk, price)
+
+
+async def _accepted(desk: TradingDesk, count: int) -> bool:
+    return len((await desk.ledger())["orders"]) >= count
+
+
+async def test_an_order_that_is_looked_up_first_does_not_leave_after_a_halt(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
+    """On a new Redis each order is looked for before it is sent: the halt comes meanwhile."""
+    async with desk.connector():
+        price = await desk.far_below()
+        placed = [uuid4().hex for _ in range(4)]
+        await desk.trouble("query", answer_after_ms=1500, count=None)
+        for each in placed:
+            await desk.order(client_order_id=each, price=price)
+
+        async def looked_up() -> bool:
+            return bool(sum((await desk.struck()).values()))
+
+        await eventually_async(looked_up)
+        await desk.redis.set(HALT, "why")
+        for each in placed:
+            answer = await desk.response(each)
+            assert (answer.status, answer.reason_code) == ("rejected", "halted")
+            left = bool(await desk.arrivals(each))
+            attempt("order under way", "leave after a halt, once it was looked up", left)
+            assert not left
+
+
+async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels_what_is_open(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
+    """Redis takes no command, no reason and no event: the halt needs none of them."""
+    redis: Any = desk.redis
+    async with desk.connector() as connector:
+        price = await desk.far_below()
+        resting = [await desk.order(price=price) for _ in range(3)]
+        for each in resting:
+            await desk.status(each, "open")
+        await redis.config_set("maxmemory", "1")
+        began = time.monotonic()
+        halted = await tradectl(desk.redis_url, "halt", "full", "--keep-orders")
+        assert halted.code == 0, halted
+        assert "trading is halted all the same" in halted.err
+        prevented = bool(await redis.exists(TRADING))
+        attempt("full Redis", "keep `tradectl halt` from halting", prevented)
+        assert not prevented
+        full = await tradectl(desk.redis_url, "halt", "full")
+        assert full.code == 4, full
+        assert "cancels all that is open by itself" in full.err
+        examined = await tradectl(desk.redis_url, "doctor", "--json")
+        (permissions,) = [each for each in examined.json if each["check"] == "permissions"]
+        assert permissions["state"] == "ok"
+
+        async def cancelled() -> bool:
+            found = await gather_all(*(desk.at_venue(each) for each in resting))
+            return all(order["state"] == "canceled" for (order,) in found)
+
+        await eventually_async(cancelled, within=FULL_FOR + 20.0)
+        for each in resting:
+            (order,) = await desk.at_venue(each)
+            attempt("full Redis", "keep orders open after a halt", order["state"] == "open")
+        assert time.monotonic() - began >= FULL_FOR - 1.0
+        assert "Redis is full" in connector.log.read_text()
+        refused_resume = await tradectl(desk.redis_url, "resume")
+        assert refused_resume.code == 3, refused_resume
+        await redis.config_set("maxmemory", "0")
+        for each in resting:
+            await desk.status(each, "canceled")
+        await says(desk, "halted")
+        assert "Redis is full" in await refused(desk, price)
+        await trades_again(desk, price)
+
+
+@ON_ONE
+async def test_a_redis_that_is_full_for_long_is_halted_though_nobody_halts(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
+    """Nothing resumes by itself when there is room again."""
+    redis: Any = desk.redis
+    async with desk.connector():
+        price = await desk.far_below()
+        await redis.config_set("maxmemory", "1")
+
+        async def gone() -> bool:
+            return not await redis.exists(TRADING)
+
+        await eventually_async(gone, within=FULL_FOR + 20.0)
+        await redis.config_set("maxmemory", "0")
+        reason = await refused(desk, price)
+        attempt("full Redis", "trade on when there is room again", "Redis is full" not in reason)
+        assert "Redis is full" in reason
+        await trades_again(desk, price)
+
+
+async def _emptied(desk: TradingDesk) -> None:
+    await desk.redis.flushall()
+
+
+async def _without_its_keys(desk: TradingDesk) -> None:
+    await desk.redis.delete(HALT, TRADING)
+
+
+async def _expired(desk: TradingDesk) -> None:
+    """A halt for a second, by hand; then nothing halts in Redis any more."""
+    await desk.redis.set(HALT, "for a second", ex=1)
+    await says(desk, "halted")
+    await desk.redis.delete(HALT)
+
+
+async def _halt_deleted_by_hand(desk: TradingDesk) -> None:
+    await desk.redis.set(HALT, "why")
+    await says(desk, "halted")
+    await desk.redis.delete(HALT)
+
+
+async def _rolled_back(desk: TradingDesk) -> None:
+    """The server comes back with a copy of some seconds ago, which allows trading."""
+    server = desk.server
+    assert server is not None
+    copy = desk.folder / "an-older-copy"
+    shutil.copytree(server.data_dir, copy)
+    beat: Any = await desk.redis.get(f"{desk.name}:state:beat")
+
+    async def later() -> bool:
+        now: Any = await desk.redis.get(f"{desk.name}:state:beat")
+        return int(now) >= int(beat) + 2
+
+    await eventually_async(later)
+    await server.stop()
+    shutil.rmtree(server.data_dir)
+    shutil.move(copy, server.data_dir)
+    await server.start()
+    await _answers(desk)
+
+
+async def _answers(desk: TradingDesk) -> None:
+    async def answers() -> bool:
+        try:
+            return bool(await desk.redis.ping())
+        except (RedisError, OSError):
+            return False
+
+    await eventually_async(answers)
+
+
+LOSSES: dict[str, Callable[[TradingDesk], Awaitable[None]]] = {
+    "emptied": _emptied,
+    "the keys lost": _without_its_keys,
+    "an expiring halt": _expired,
+    "deleted by hand": _halt_deleted_by_hand,
+    "rolled back": _rolled_back,
+}
+
+
+@ON_ONE
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_halt_that_redis_lost_and_lost_data_hold_until_somebody_resumes(
+    desk: TradingDesk, loss: str, attempt: Attempts
+) -> None:
+    """For each order that comes after it."""
+    async with desk.connector():
+        price = await desk.far_below()
+        await desk.status(await desk.order(price=price), "open")
+        await LOSSES[loss](desk)
+        # Of what came before the connector noticed the loss it asks the venue, and sends nothing.
+        at_once = await desk.response(await desk.order(price=price))
+        assert at_once.reason_code in ("halted", "not_found")
+        traded = bool(await desk.arrivals(at_once.client_order_id))
+        attempt("Redis that loses data", f"trade on after the loss: {loss}", traded)
+        assert not traded
+        await says(desk, "halted")
+        await refused(desk, price)
+        if loss in ("rolled back", "emptied"):
+            assert "Redis lost data" in await refused(desk, price)
+        await trades_again(desk, price)
+
+
+@ON_ONE
+async def test_a_halt_holds_for_a_connector_that_is_killed_and_started_again(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
+    """No start resumes what somebody halted."""
+    async with desk.connector() as connector:
+        price = await desk.far_below()
+        halted = await tradectl(desk.redis_url, "halt", "over a restart")
+        assert halted.code == 0, halted
+        await connector.end(signal.SIGKILL)
+    async with desk.connector():
+        assert "over a restart" in await refused(desk, price)
+        resumed = not await is_halted(desk.redis)
+        attempt("connector killed and started again", "trade in spite of a halt", resumed)
+        assert not resumed
+        await trades_again(desk, price)
+
+
+@ON_ONE
+async def test_a_redis_that_restarts_with_all_it_had_trades_on(desk: TradingDesk) -> None:
+    """Nothing was lost, so nobody has to resume."""
+    server = desk.server
+    assert server is not None
+    async with desk.connector():
+        price = await desk.far_below()
+        await server.stop()
+        await server.start()
+        await _answers(desk)
+
+        async def accepted() -> bool:
+            return (await desk.response(await desk.order(price=price))).status == "accepted"
+
+        await eventually_async(accepted)
+        assert not await is_halted(desk.redis)
