@@ -17,7 +17,7 @@ CONNECTION = (
 READ_STREAM = "+xread +xrange +xrevrange +xlen +xinfo|stream"
 CONSUME = (
     "+xgroup|create +xreadgroup +xautoclaim +xack +xpending +xinfo|groups "
-    "+xinfo|stream +xlen +xrange +xrevrange +xtrim"
+    "+xinfo|stream +xlen +xrange +xrevrange +xtrim +xdel"
 )
 KEEP_STATE = (
     "+watch +get +mget +set +incrby +exists +pexpire +persist +hget +hmget +hset +hdel +hgetall "

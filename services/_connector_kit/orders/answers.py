@@ -8,6 +8,9 @@ from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
 from services._connector_kit.orders.record import Record
 
+# An answer repeats at most so much of a text of the command's, in bytes.
+MOST_ECHOED = 255
+
 
 def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
@@ -59,8 +62,7 @@ def unreadable(fields: Mapping[str, object], entry: Entry, message: str, at: int
 
     def text(name: str) -> str:
         value = fields.get(name)
-        # Half a character can't be written down: it becomes a question mark.
-        return value.encode(errors="replace").decode() if isinstance(value, str) else ""
+        return _echo(value) if isinstance(value, str) else ""
 
     def number(name: str) -> float:
         value = fields.get(name)
@@ -86,8 +88,8 @@ def _answer(
     command: PlaceOrderCommand, entry_id: str, status: str, at: int, record: Record | None
 ) -> OrderResponseEvent:
     return OrderResponseEvent(
-        client_order_id=command.client_order_id,
-        symbol=command.symbol,
+        client_order_id=_echo(command.client_order_id),
+        symbol=_echo(command.symbol),
         requested_quantity=command.quantity,
         requested_price=command.price,
         side=command.side,
@@ -98,6 +100,14 @@ def _answer(
         sent_quantity=_number(record.sent_quantity if record else None),
         sent_price=_number(record.sent_price if record else None),
     )
+
+
+def _echo(text: str) -> str:
+    """The first `MOST_ECHOED` bytes; half a character, which can't be written, is a question mark.
+
+    Anybody may write commands, and each answer is kept in a stream.
+    """
+    return text.encode(errors="replace")[:MOST_ECHOED].decode(errors="ignore")
 
 
 def _number(text: str | None) -> float | None:

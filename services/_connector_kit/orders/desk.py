@@ -13,7 +13,7 @@ from services._connector_kit.orders.answers import unreadable
 from services._connector_kit.orders.memory import Memory
 from services._connector_kit.orders.parse import UnreadableError, parse
 from services._connector_kit.orders.placing import Placing
-from services._connector_kit.orders.ports import Bus, Clock, Entry, Refused
+from services._connector_kit.orders.ports import BAD_CLIENT_ORDER_ID, Bus, Clock, Entry, Refused
 from services._connector_kit.orders.record import Record
 from services._runtime.failpoints import reach
 from services._runtime.supervise import Trouble
@@ -21,6 +21,8 @@ from services._runtime.supervise import Trouble
 log = structlog.get_logger()
 
 Work = Coroutine[Any, Any, None]
+# No exchange has a longer client order id or symbol; in bytes.
+LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,10 @@ class OrderDesk:
             derived = "x" + entry.entry_id
             command = parse(PlaceOrderCommand, entry.data, {"client_order_id": derived})
         except UnreadableError as e:
-            work = self._refuse_unreadable(entry, e)
+            self._start(entry, self._refuse_unreadable(entry, e), tasks)
+            return
+        if (refusal := too_long(command)) is not None:
+            work = self._placing.refuse(command, entry, refusal)
         else:
             was_held = self._held.pop(entry.entry_id, None) is not None
             if not was_held and await self._hold(entry, command):
@@ -238,6 +243,8 @@ class OrderDesk:
         sendable = self._sendable(entry)
         refusal = self._venue.lacks(command.symbol) if was_held else None
         sized = self._venue.size(command)
+        if isinstance(sized, Refused) and sized.reason_code == BAD_CLIENT_ORDER_ID:
+            return self._placing.refuse(command, entry, sized)
         if sendable and refusal is None and not isinstance(sized, Refused):
             refusal = await self._wait_for_venue(entry)
             sized = self._venue.size(command)  # by the market as it is after the wait
@@ -310,3 +317,15 @@ class OrderDesk:
         if isinstance(error.fields.get("client_order_id"), str):
             answer = unreadable(error.fields, entry, str(error), self._venue.milliseconds())
         await self._placing.dead_letter(entry, answer, str(error))
+
+
+def too_long(command: PlaceOrderCommand) -> Refused | None:
+    """Why a command gets no record: a name that would be kept of it is too large."""
+    for reason_code, name, text in (
+        (BAD_CLIENT_ORDER_ID, "client_order_id", command.client_order_id),
+        ("unknown_symbol", "symbol", command.symbol),
+    ):
+        if (size := len(text.encode())) > LONGEST_NAME:
+            want = f"want at most {LONGEST_NAME}"
+            return Refused(reason_code, f"{name} {text[:50]!r}... has {size} bytes; {want}")
+    return None

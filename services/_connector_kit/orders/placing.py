@@ -109,7 +109,8 @@ class Placing:
         # Right before the POST: looking may have taken a while.
         refusal = refusal or await self.venue.check(record)
         if refusal is not None:
-            await self._reject(record, entry, refusal)
+            # Where it had to be looked for, Redis may have lost that it was sent.
+            await self._reject(record, entry, refusal, unsent=not look_first)
             return
         reach("before_post")
         outcome = await self.venue.place(record)
@@ -264,6 +265,10 @@ class Placing:
             await self._reject(record, entry, refusal)
         return order is not None or refusal is not None
 
+    async def refuse(self, command: PlaceOrderCommand, entry: Entry, refusal: Refused) -> None:
+        """Refuse a command that gets no record: no order can have, or ever get, its id."""
+        await self._answer(entry, rejected(command, entry, refusal, self.venue.milliseconds()))
+
     async def dead_letter(self, entry: Entry, answer: bytes | None, error: str) -> None:
         """A command that can't be read."""
         await self._until_done(partial(self.journal.answer, entry, answer, error))
@@ -275,9 +280,11 @@ class Placing:
             await self._until_done(partial(self.journal.correct, record.closed(answer), order))
         return kept
 
-    async def _reject(self, record: Record, entry: Entry, refusal: Refused) -> Record:
+    async def _reject(
+        self, record: Record, entry: Entry, refusal: Refused, *, unsent: bool = False
+    ) -> Record:
         answer = rejected(record.order, entry, refusal, self.venue.milliseconds(), record)
-        return await self._close(record.closed(answer), entry)
+        return await self._close(record.closed(answer, unsent=unsent), entry)
 
     async def _not_found(self, record: Record, entry: Entry, other: VenueOrder | None) -> Record:
         """The venue hasn't got it, and can't have it any more; *other* has its id."""

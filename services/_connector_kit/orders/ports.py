@@ -109,6 +109,10 @@ class Refused:
     message: str
 
 
+# The venue can't carry the client order id: there can't be, and never was, an order with it.
+BAD_CLIENT_ORDER_ID = "bad_client_order_id"
+
+
 @dataclass(frozen=True, slots=True)
 class Unclear:
     """No answer, or none that proves anything: it may or may not have happened."""

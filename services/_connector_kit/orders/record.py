@@ -16,7 +16,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     network, or in a process that was paused, is too old for the venue once it wakes. `sendable`
     is False for a command that may have been sent by somebody who is forgotten: it is resolved,
     never sent. `command` is the command's JSON without its defaults, so that the release before
-    or after this one can read it.
+    or after this one can read it. `unsent`: it was refused before anything was sent.
     """
 
     client_order_id: str
@@ -30,16 +30,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     sent_price: str | None = None
     answer: str | None = None
     provisional: bool = False
+    unsent: bool = False
 
     @property
     def order(self) -> PlaceOrderCommand:
         """The command that was journaled."""
         return PlaceOrderCommand.model_validate_json(self.command)
 
-    def closed(self, answer: OrderResponseEvent, *, provisional: bool = False) -> "Record":
+    def closed(
+        self, answer: OrderResponseEvent, *, provisional: bool = False, unsent: bool = False
+    ) -> "Record":
         """This record with its final answer."""
         return msgspec.structs.replace(
-            self, state="closed", answer=answer.model_dump_json(), provisional=provisional
+            self,
+            state="closed",
+            answer=answer.model_dump_json(),
+            provisional=provisional,
+            unsent=unsent,
         )
 
     def marked_unknown(self) -> "Record":

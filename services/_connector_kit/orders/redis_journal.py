@@ -1,7 +1,9 @@
 """The orders' journal and the answers, each change one transaction."""
 
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,6 +37,14 @@ log = structlog.get_logger()
 WATCH_GHOSTS = 24 * 3600
 UNANSWERED_PAGE = 500
 KEEP_ANSWERED = 24 * 3600
+# What is known of an order that was refused before it was sent is kept for a day. Beyond so many
+# refusals in a minute it is kept for no longer than another instance may need it.
+KEEP_REFUSED = 24 * 3600
+MOST_REFUSALS = 600
+KEEP_SURPLUS_RECORD = 60
+KEEP_SURPLUS_ANSWERED = 600
+# An answered command stays in its stream, to be looked at, where it is no larger; in bytes.
+MOST_KEPT = 4096
 
 
 class RedisJournal:
@@ -59,6 +69,7 @@ class RedisJournal:
         self._ghosts = ghosts_key(connector)
         self._accepted = accepted_key(connector)
         self._unanswered = unanswered_key(connector)
+        self._refusals: deque[float] = deque(maxlen=MOST_REFUSALS)
 
     async def get(self, client_order_id: str) -> Record | None:
         """The record of that id."""
@@ -99,7 +110,8 @@ class RedisJournal:
         """True while `place_order` commands are not yet answered."""
         stream = str(CommandStream(self._connector, "place_order"))
         groups: Any = await reading(self._redis.xinfo_groups(stream))
-        return any(group["pending"] or group["lag"] for group in groups)
+        # Once an entry was deleted Redis may not know how many are unread: nil. None is always 0.
+        return any(group["pending"] or group["lag"] != 0 for group in groups)
 
     async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
         """Publish `unknown`, once, and note it in the record."""
@@ -123,6 +135,7 @@ class RedisJournal:
         key, answered = self._key(record.client_order_id), self._answered_key(entry)
         order = _order(record)
         told = told_key(self._connector, order or OrderRef("", ""))
+        surplus = order is None and not record.provisional and self._surplus_refusal()
 
         async def decide(change: Change) -> Record:
             (known, was_answered), published = change.found
@@ -133,8 +146,9 @@ class RedisJournal:
                 now = record
                 if was_answered is None:
                     self._publish(change, self._responses, record.answer or "")
-                    change.write("SET", answered, "", "EX", KEEP_ANSWERED)
-                self._keep(change, record, order, published)
+                    kept_for = KEEP_SURPLUS_ANSWERED if surplus else KEEP_ANSWERED
+                    change.write("SET", answered, "", "EX", kept_for)
+                self._keep(change, record, order, published, surplus=surplus)
                 if record.provisional:
                     change.write("ZADD", self._ghosts, record.timestamp, record.client_order_id)
             change.write("ZREM", self._unanswered, record.client_order_id)
@@ -153,6 +167,7 @@ class RedisJournal:
     async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
         """Answer an entry that has no record of its own, once, and acknowledge it."""
         key = self._answered_key(entry)
+        surplus = answer is not None and self._surplus_refusal()
 
         async def decide(change: Change) -> None:
             (was_answered,) = change.found
@@ -165,7 +180,8 @@ class RedisJournal:
                     stream = self._responses if placing else self._command_responses
                     self._publish(change, stream, answer)
                 if answer is not None or dead_letter is not None:
-                    change.write("SET", key, "", "EX", KEEP_ANSWERED)
+                    kept_for = KEEP_SURPLUS_ANSWERED if surplus else KEEP_ANSWERED
+                    change.write("SET", key, "", "EX", kept_for)
             self._acknowledge(change, entry)
 
         await transact(self._redis, [key], [("GET", key)], decide)
@@ -232,19 +248,37 @@ class RedisJournal:
         """Exists once an entry has its final answer."""
         return answered_key(self._connector, entry.command, entry.entry_id)
 
+    def _surplus_refusal(self) -> bool:
+        """Count a refusal; True where there were `MOST_REFUSALS` in the minute before it."""
+        now, most = monotonic(), self._refusals.maxlen
+        surplus = len(self._refusals) == most and self._refusals[0] > now - 60
+        self._refusals.append(now)
+        return surplus
+
     def _keep(
-        self, change: Change, record: Record, order: OrderRef | None, published: bytes | None
+        self,
+        change: Change,
+        record: Record,
+        order: OrderRef | None,
+        published: bytes | None,
+        *,
+        surplus: bool = False,
     ) -> None:
         """Write a closed record; *published* is what the ledger keeps of its order.
 
         It lives for `KEEP_CLOSED`, counted from the moment that the order's terminal status is
-        published: while the order is open the record has no expiry, and the ledger sets it.
+        published: while the order is open the record has no expiry, and the ledger sets it. Of an
+        order that was refused before it was sent it lives for `KEEP_REFUSED`; in a flood of
+        refusals (*surplus*) only until nobody else can have the entry in hand.
         """
         told = None if published is None else msgspec.json.decode(published, type=Told)
         if told is not None and told.client_order_id != record.client_order_id:
             told = None  # the venue gave its order id to another order since
         is_over = order is None or (told is not None and told.closed)
-        life = ("EX", KEEP_CLOSED) if is_over else ()
+        kept_for = KEEP_CLOSED
+        if record.unsent:
+            kept_for = KEEP_SURPLUS_RECORD if surplus else KEEP_REFUSED
+        life = ("EX", kept_for) if is_over else ()
         change.write("SET", self._key(record.client_order_id), dump(record), *life)
         if order is not None and told is None:
             self._note_accepted(change, order, record)
@@ -260,6 +294,8 @@ class RedisJournal:
     def _acknowledge(self, change: Change, entry: Entry) -> None:
         stream = str(CommandStream(self._connector, entry.command))
         change.write("XACK", stream, self._connector, entry.entry_id)
+        if len(entry.data) > MOST_KEPT:
+            change.write("XDEL", stream, entry.entry_id)
 
 
 class _Answer(msgspec.Struct):

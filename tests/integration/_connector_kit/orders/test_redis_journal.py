@@ -20,7 +20,7 @@ from services._connector_kit.orders.keys import OrderRef, order_key
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
 from services._connector_kit.orders.record import Record, dump
-from services._connector_kit.orders.redis_journal import RedisJournal
+from services._connector_kit.orders.redis_journal import MOST_REFUSALS, RedisJournal
 from services._runtime.redis_client import open_redis
 from tests.support.fault_proxy import FaultProxy
 from tests.support.metrics import numbers
@@ -390,3 +390,61 @@ async def test_whatever_is_lost_on_the_way_each_change_happens_once(
 def test_the_order_of_the_tests_record_is_the_commands() -> None:
     """What the helper makes is what the core would journal."""
     assert record().order == command()
+
+
+def refused(name: str, entry_id: str, *, unsent: bool) -> Record:
+    """A record, closed as refused."""
+    taken = record(command(client_order_id=name), entry_id=entry_id)
+    entry = Entry("place_order", entry_id, b"{}", redelivered=False)
+    answer = rejected(taken.order, entry, Refused("halted", "it is"), AT, taken)
+    return taken.closed(answer, unsent=unsent)
+
+
+async def test_a_refusal_before_the_sending_is_kept_for_a_day(order: Journaled) -> None:
+    """One by the venue for a week: it was sent."""
+    kept = {}
+    for number, (name, unsent) in enumerate((("before", True), ("by-venue", False))):
+        entry = Entry("place_order", f"{number + 1}-0", b"{}", redelivered=False)
+        await order.journal.close(refused(name, entry.entry_id, unsent=unsent), entry)
+        kept[name] = await order.redis.ttl(order_key(NAME, name))
+    assert DAY - 60 < kept["before"] <= DAY
+    assert 7 * DAY - 60 < kept["by-venue"] <= 7 * DAY
+
+
+async def test_in_a_flood_of_refusals_little_is_kept_of_each_and_each_is_answered(
+    order: Journaled,
+) -> None:
+    """Beyond 600 in a minute: a record for a minute, so that nobody else answers it."""
+    for number in range(1, MOST_REFUSALS + 21):
+        entry = Entry("place_order", f"{number}-0", b"{}", redelivered=False)
+        closed = refused(f"flood-{number}", entry.entry_id, unsent=True)
+        await order.journal.close(closed, entry)
+    lives = [
+        await order.redis.ttl(order_key(NAME, f"flood-{number}"))
+        for number in range(1, MOST_REFUSALS + 21)
+    ]
+    assert sum(life > DAY - 60 for life in lives) == MOST_REFUSALS
+    assert sum(0 < life <= 60 for life in lives) == 20
+    assert len(await order.responses()) == MOST_REFUSALS + 20
+    again = Entry("place_order", f"{MOST_REFUSALS + 20}-0", b"{}", redelivered=True)
+    await order.journal.answer(again, b"{}", None)
+    assert len(await order.responses()) == MOST_REFUSALS + 20
+    answered = f"{NAME}:state:answered:place_order:{MOST_REFUSALS + 20}-0"
+    assert 60 < await order.redis.ttl(answered) <= 600
+
+
+@pytest.mark.parametrize("size", [4096, 4097])
+async def test_a_large_command_leaves_its_stream_with_its_answer(
+    order: Journaled, size: int
+) -> None:
+    """A usual one stays there, to be looked at; those behind it are still known as waiting."""
+    entry_id = (await order.redis.xadd(STREAM, {"data": b"x" * size})).decode()
+    await order.redis.xreadgroup(NAME, "one", {STREAM: ">"})
+    entry = Entry("place_order", entry_id, b"x" * size, redelivered=False)
+    await order.journal.answer(entry, b"{}", None)
+    await order.journal.close(order.accepted(), order.entry)
+    kept = [entry_id.decode() for entry_id, _ in await order.redis.xrange(STREAM)]
+    assert kept == [order.entry.entry_id] + ([entry_id] if size <= 4096 else [])
+    assert not await order.journal.orders_waiting()
+    await order.redis.xadd(STREAM, {"data": "{}"})
+    assert await order.journal.orders_waiting()
