@@ -403,6 +403,22 @@ async def test_somebody_elses_order_leaves_our_record_alone(redis: Redis) -> Non
     assert await redis.ttl(order_key(NAME, "order-1")) == -1
 
 
+async def test_an_order_of_another_symbol_with_our_client_id_is_not_ours_when_it_is_lost(
+    redis: Redis,
+) -> None:
+    """Its end says nothing about ours, whose record lives on."""
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    key = order_key(NAME, "order-1")
+    await redis.set(key, dump(ASKED))
+    await ledger.tell(report(symbol="ETH/ZAR"))
+    await ledger.end(OrderRef("ETH/ZAR", "7"), LOST, NOW)
+    assert [(e.status, e.external) for e in await statuses(redis)] == [
+        ("open", True),
+        ("expired", True),
+    ]
+    assert await redis.ttl(key) == -1
+
+
 async def test_a_lost_order_gets_one_last_status(redis: Redis) -> None:
     """Once, whoever finds out; and if it is there after all, it is open again."""
     ledger, order = Ledger(redis, NAME, "luno", 1000), OrderRef("XBT/ZAR", "7")
