@@ -54,9 +54,10 @@ RECORD: tuple[Mutant, ...] = (
         "list(orders)",
     ),
     mutant("all commands are the same", "identity.py", "return one == other", "return True"),
-    mutant("closing keeps the state", "record.py", 'state="closed", ', ""),
-    mutant("closing forgets the answer", "record.py", ", answer=answer.model_dump_json()", ""),
-    mutant("closing forgets that it is provisional", "record.py", ", provisional=provisional", ""),
+    mutant("closing keeps the state", "record.py", 'state="closed",', ""),
+    mutant("closing forgets the answer", "record.py", "answer=answer.model_dump_json(),", ""),
+    mutant("closing forgets that it is provisional", "record.py", "provisional=provisional,", ""),
+    mutant("closing forgets that it was never sent", "record.py", "unsent=unsent,", ""),
     mutant("unknown isn't noted", "record.py", 'state="unknown")', 'state="taken")'),
     mutant(
         "accepted without the venue's id",

@@ -108,7 +108,7 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "that an entry was answered is not written at closing",
         "redis_journal.py",
-        'change.write("SET", answered, "", "EX", KEEP_ANSWERED)',
+        'change.write("SET", answered, "", "EX", kept_for)',
         "pass",
     ),
     mutant(
@@ -120,7 +120,7 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "that an entry was answered is not written",
         "redis_journal.py",
-        'change.write("SET", key, "", "EX", KEEP_ANSWERED)',
+        'change.write("SET", key, "", "EX", kept_for)',
         "pass",
     ),
     mutant(

@@ -89,6 +89,7 @@ def test_a_refused_command_is_rejected_and_not_sent(by: str) -> None:
     carry_out(stage, refusal if by == "desk" else None)
     assert stage.venue.placed == []
     assert stage.journal.reasons == ["halted"]
+    assert stage.journal.records[RECORD.client_order_id].unsent
 
 
 def test_a_halt_that_comes_while_the_venue_is_asked_is_seen() -> None:
@@ -97,6 +98,8 @@ def test_a_halt_that_comes_while_the_venue_is_asked_is_seen() -> None:
     carry_out(stage, look_first=True)
     assert stage.venue.placed == []
     assert stage.journal.reasons == ["halted"]
+    # An earlier claim of it, which Redis lost, may have been sent.
+    assert not stage.journal.records[RECORD.client_order_id].unsent
 
 
 def test_what_the_venue_refuses_is_rejected_at_once() -> None:
@@ -105,6 +108,7 @@ def test_what_the_venue_refuses_is_rejected_at_once() -> None:
     carry_out(stage)
     assert [(at, event.status) for at, event in stage.journal.published] == [(0.0, "rejected")]
     assert stage.venue.times("find") == []
+    assert not stage.journal.records[RECORD.client_order_id].unsent
 
 
 def test_without_an_answer_it_is_said_to_be_unknown_at_once_and_then_resolved() -> None:
