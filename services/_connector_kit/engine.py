@@ -100,7 +100,9 @@ class Engine:
         self._trading: Trading | None = None
         self._redis_check = RedisCheck(redis)
         self._account = AccountHealth(SystemClock())
-        self._halt = HaltWatch(redis, connector(exchange.name), exchange.world, SystemClock())
+        self._halt = HaltWatch(
+            redis, connector(exchange.name), lambda: exchange.world, SystemClock()
+        )
         self._writer = StreamWriter(
             redis,
             before_writing=self._before_writing,

@@ -45,7 +45,9 @@ class HaltWatch:
     `on_change` is called when trading is halted or resumed.
     """
 
-    def __init__(self, redis: Redis, connector: str, world: World, clock: Clock) -> None:
+    def __init__(
+        self, redis: Redis, connector: str, world: Callable[[], World], clock: Clock
+    ) -> None:
         self.on_change: Callable[[], None] = _nothing
         self.full = asyncio.Event()
         self._redis: Any = redis
@@ -83,7 +85,7 @@ class HaltWatch:
             TransientError: Redis is in trouble.
         """
         trading, halt, _ = await self._values()
-        if self._world != "live":
+        if self._world() != "live":
             if trading is None and halt is None:
                 await self._allow()
         elif trading is not None and not await self._is_remembered():
@@ -179,7 +181,7 @@ class HaltWatch:
             raise TransientError(explain(e)) from e
         else:
             if allowed:
-                log.info("trading_allowed", world=self._world, reason="no real money, no halt")
+                log.info("trading_allowed", world=self._world(), reason="no real money, no halt")
 
     async def _is_remembered(self) -> bool:
         """Whether this is the Redis, and its run, that the connector knew last."""

@@ -47,7 +47,7 @@ class HandClock:
 def watch_of(redis: Redis, world: World = "simulator") -> tuple[HaltWatch, HandClock]:
     """A process's own."""
     clock = HandClock()
-    return HaltWatch(redis, NAME, world, clock), clock
+    return HaltWatch(redis, NAME, lambda: world, clock), clock
 
 
 @pytest.fixture
