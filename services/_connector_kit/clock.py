@@ -58,10 +58,17 @@ class VenueClock:
         """The venue's time."""
         return self._steady() + self.offset
 
-    async def known(self, within: float) -> bool:
-        """Wait for a measurement that can be trusted; False where that takes too long (seconds)."""
+    @property
+    def is_known(self) -> bool:
+        """True once there is a measurement that can be trusted."""
         if self._age() > TRUSTED_FOR:
             self._measured.clear()
+        return self._measured.is_set()
+
+    async def known(self, within: float) -> bool:
+        """Wait for a measurement that can be trusted; False where that takes too long (seconds)."""
+        if self.is_known:
+            return True
         try:
             async with asyncio.timeout(within):
                 await self._measured.wait()

@@ -131,6 +131,10 @@ class LunoOrders:
         """Luno's clock, as we know it."""
         return self._clock.milliseconds()
 
+    def knows_time(self) -> bool:
+        """True once Luno's clock is measured."""
+        return self._clock.is_known
+
     def lacks(self, symbol: str) -> Refused | None:
         """What an order of *symbol* should wait for; None where nothing lacks."""
         return self._gate.lacks(symbol)

@@ -67,6 +67,10 @@ class WholePort(VenuePort):
         """Wait for the clock, and out a ban."""
         return await self._clock.known(within) and await super().ready(within)
 
+    def knows_time(self) -> bool:
+        """As the product's clock says."""
+        return self._clock.is_known
+
     def lacks(self, symbol: str) -> Refused | None:
         """What an order should wait for."""
         return self._gate.lacks(symbol)

@@ -301,6 +301,10 @@ class VenuePort:
         """The venue's clock, as this process knows it."""
         return int(self._venue.milliseconds() + self._error)
 
+    def knows_time(self) -> bool:
+        """Always: how wrong it may be is in `error`."""
+        return True
+
     def lacks(self, symbol: str) -> Refused | None:
         """Nothing: account and books are not part of it."""
         del symbol

@@ -21,7 +21,7 @@ from tests.simulation.whole import Machine, WholeConnector
 from tests.simulation.whole_plan import LONG_PAUSE, SYMBOLS, Request, Whole
 
 # By which a machine's clock may be wrong when it is switched on, in seconds.
-WALL_ERROR = 0.5
+WALL_ERROR = 3600.0
 
 
 class Rest:

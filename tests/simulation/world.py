@@ -19,7 +19,6 @@ on beyond it, and what the worlds are therefore bounded to:
   for another command, would make two commands one.
 * A bot that wants to be able to send a command again gives it an id of its own.
 * A Redis that was replaced takes no more commands (a failover fences the old server).
-* A machine is switched on with its clock right to within a second; it may be set later.
 * Where everything is switched off for more days than records are kept, all was answered before.
 """
 

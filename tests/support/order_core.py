@@ -83,6 +83,7 @@ class MemoryVenue:
         self.outcome: PlaceOutcome | None = None
         self.place_takes = 0.0
         self.ready_from = 0.0
+        self.time_known_from = 0.0
         self.lacking: dict[str, Refused] = {}
         self.refusals: list[tuple[float, Refused]] = []
         self.unfit: Refused | None = None
@@ -90,6 +91,10 @@ class MemoryVenue:
     def milliseconds(self) -> int:
         """Its clock."""
         return milliseconds()
+
+    def knows_time(self) -> bool:
+        """From `time_known_from` on."""
+        return seconds() >= self.time_known_from
 
     def lacks(self, symbol: str) -> Refused | None:
         """What orders of that symbol wait for."""

@@ -97,7 +97,7 @@ class OrderCounts:
             self._hop["waited"].observe(max(0.0, waited))
             self._hop["claimed"].observe(since_read)
         elif found.state == "unknown" and found.entry_id == record.entry_id:
-            self._unknown[found.entry_id] = found.timestamp
+            self._unknown[found.entry_id] = _claimed_at(found)
 
     def venue_answered(self, record: Record, seconds: float) -> None:
         """The venue answered the one POST, or didn't, after *seconds*."""
@@ -120,7 +120,7 @@ class OrderCounts:
         """That an order's outcome isn't known is in Redis."""
         if record.entry_id not in self._unknown:
             self.commands["place_order", "unknown"] += 1
-            self._unknown[record.entry_id] = record.timestamp
+            self._unknown[record.entry_id] = _claimed_at(record)
         self._answer_readable(record.entry_id)
 
     def _answer_readable(self, entry_id: str) -> None:
@@ -188,3 +188,8 @@ class OrderCounts:
         )
         yield from self._hops.collect()
         yield from self._fills.collect()
+
+
+def _claimed_at(record: Record) -> int:
+    """When a record was claimed, in venue milliseconds; else when Redis took its entry."""
+    return record.timestamp or int(record.entry_id.partition("-")[0])

@@ -111,6 +111,7 @@ class OrderDesk:
             self._connected = True
             self._looked_at_pending = self._recovered_at = float("-inf")
         entries = self._due()
+        due = {entry.entry_id for entry in entries}
         if not entries:
             if not await self._bus.hold_lease():
                 self._recovered_at = float("-inf")  # a takeover begins with what another left
@@ -118,6 +119,8 @@ class OrderDesk:
                 return
             entries = await self._entries()
         for entry in entries:
+            if entry.entry_id in self._in_flight and entry.entry_id not in due:
+                continue  # a takeover gives what is ours already once more
             await self._room.acquire()
             self._in_flight.add(entry.entry_id)
             try:
@@ -254,7 +257,7 @@ class OrderDesk:
             client_order_id=command.client_order_id,
             entry_id=entry.entry_id,
             command=command.model_dump_json(exclude_defaults=True),
-            timestamp=self._venue.milliseconds(),
+            timestamp=self._venue.milliseconds() if self._venue.knows_time() else 0,
             validity=self._venue.validity,
             sendable=sendable,
             sent_quantity=None if isinstance(sized, Refused) else sized.quantity,

@@ -34,7 +34,8 @@ async def _look_again(venue: Venue, journal: Journal, record: Record) -> None:
         if order is None or not is_ours(order, record):
             return
         log.error("ghost_order", client_order_id=record.client_order_id, order_id=order.order_id)
-        corrected = record.closed(accepted(record, order, venue.milliseconds()))
+        answer = accepted(record, order, venue.milliseconds())
+        corrected = record.closed(answer, created=order.created)
         await journal.correct(corrected, order)
     except (TransientError, RejectedError) as e:
         # The next round comes back to it; the others are not kept waiting for this one.

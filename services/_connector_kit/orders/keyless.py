@@ -31,6 +31,10 @@ class NoCredentials:
         """Our own clock."""
         return time.time_ns() // 1_000_000
 
+    def knows_time(self) -> bool:
+        """There is no other clock."""
+        return True
+
     def lacks(self, symbol: str) -> Refused | None:  # noqa: ARG002
         """There is nothing to wait for."""
         return None

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from services._connector_kit.orders.bookkeeping import Report, Told
+from services._connector_kit.orders.bookkeeping import LIVES_APART_MS, Report, Told
 from services._connector_kit.orders.identity import is_ours
 from services._connector_kit.orders.keys import (
     KEEP_CLOSED,
@@ -128,7 +128,9 @@ class OrderState:
     def keep(self, now: Told, record: Record | None) -> None:
         """Keep what was published of it; once it has ended, all of it for `KEEP_CLOSED`."""
         write, before = self._change.write, self.told
-        end = ("EX", KEEP_CLOSED) if now.closed else ()
+        # An order that is still to be answered is kept until it is: then the journal sets the end.
+        ends = now.closed and (record is None or record.state == "closed")
+        end = ("EX", KEEP_CLOSED) if ends else ()
         key, first_key = told_keys(self._connector, self._order)
         write("SET", key, msgspec.json.encode(now), *end)
         if now.closed:
@@ -142,7 +144,7 @@ class OrderState:
             write("SET", told_as_key(self._connector, now.client_order_id), str(self._order), *end)
         if record is not None:
             record_key = order_key(self._connector, record.client_order_id)
-            if now.closed:
+            if ends:
                 write("PEXPIRE", record_key, KEEP_CLOSED * 1000)
             elif before is not None and before.closed:  # it was lost, and is there again
                 write("PERSIST", record_key)
@@ -171,8 +173,11 @@ def _read_accepted(order: OrderRef, *noted: bytes | None) -> Accepted | None:
 
 
 def _in_time(report: Report, record: Record) -> bool:
-    """False for an order that was made when the venue no longer took the record's."""
-    return report.created <= record.timestamp + record.validity + TIMES_DIFFER_MS
+    """False for an order that was made at another time than the record's."""
+    if record.created and report.created:
+        return abs(report.created - record.created) <= LIVES_APART_MS
+    latest = record.timestamp + record.validity + TIMES_DIFFER_MS
+    return not record.timestamp or report.created <= latest
 
 
 def _fits(report: Report, record: Record) -> bool:

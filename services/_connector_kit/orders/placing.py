@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 import structlog
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
@@ -166,13 +167,16 @@ class Placing:
         out, and at once if the venue refuses to say.
         """
         evidence, polls = Evidence(self.waits), self._polls()
+        unknown_at = self.clock.monotonic() + record.validity / 1000 + self.waits.margin
         while True:
+            record = self._timed(record)
             wait = next(polls)
             try:
                 order = await self._seek(record, evidence)
             except TransientError as e:
                 log.info("resolve_delayed", client_order_id=record.client_order_id, error=str(e))
-                if self._past_deadline(record) and evidence.first("unknown"):
+                late = self._past_deadline(record) or self.clock.monotonic() > unknown_at
+                if late and evidence.first("unknown"):
                     await self._say_unknown(record, entry, f"the venue can't be asked: {e}")
             except RejectedError as e:
                 wait = self.waits.refused_poll
@@ -231,7 +235,18 @@ class Placing:
         return record.timestamp + record.validity + self.waits.margin * 1000
 
     def _past_deadline(self, record: Record) -> bool:
-        return self.venue.milliseconds() > self._deadline(record)
+        """True once it can't be carried out any more; never before the venue's time is known."""
+        known = self.venue.knows_time() and record.timestamp > 0
+        return known and self.venue.milliseconds() > self._deadline(record)
+
+    def _timed(self, record: Record) -> Record:
+        """*record* with a timestamp, where the venue's time is known by now.
+
+        Whatever was sent earlier for its id was sent before now.
+        """
+        if record.timestamp or not self.venue.knows_time():
+            return record
+        return msgspec.structs.replace(record, timestamp=self.venue.milliseconds())
 
     async def _was_there(self, record: Record, entry: Entry, refusal: Refused | None) -> bool:
         """Look at the venue for an order with this id; True once the command is answered.
@@ -242,10 +257,9 @@ class Placing:
         until = 0 if refusal else record.timestamp + record.validity // 2
         unknown = False
         while True:
+            record = self._timed(record)
             try:
-                order = await self.venue.find(record)
-                if order is None or not is_ours(order, record):
-                    order = await self.venue.search(record) or order
+                order = await self._look(record)
                 break
             except TransientError as e:
                 message = f"the venue can't be asked whether it has this order already: {e}"
@@ -269,15 +283,30 @@ class Placing:
         """Refuse a command that gets no record: no order can have, or ever get, its id."""
         await self._answer(entry, rejected(command, entry, refusal, self.venue.milliseconds()))
 
+    async def _look(self, record: Record) -> VenueOrder | None:
+        """The venue's order with that id, by both ways of asking; ours before another's.
+
+        Raises:
+            TransientError: no answer, or the venue's time isn't known, which a search needs.
+            RejectedError: the venue refuses to say.
+        """
+        if not record.timestamp:
+            raise TransientError("the venue's time isn't known yet")
+        order = await self.venue.find(record)
+        if order is None or not is_ours(order, record):
+            order = await self.venue.search(record) or order
+        return order
+
     async def dead_letter(self, entry: Entry, answer: bytes | None, error: str) -> None:
         """A command that can't be read."""
         await self._until_done(partial(self.journal.answer, entry, answer, error))
 
     async def _accept(self, record: Record, entry: Entry, order: VenueOrder) -> Record:
         answer = accepted(record, order, self.venue.milliseconds())
-        kept = await self._close(record.closed(answer), entry)
+        closed = record.closed(answer, created=order.created)
+        kept = await self._close(closed, entry)
         if kept.provisional:  # somebody else gave it up while our request was under way
-            await self._until_done(partial(self.journal.correct, record.closed(answer), order))
+            await self._until_done(partial(self.journal.correct, closed, order))
         return kept
 
     async def _reject(

@@ -237,6 +237,9 @@ class Venue(Protocol):
     def milliseconds(self) -> int:
         """The venue's clock, as we know it."""
 
+    def knows_time(self) -> bool:
+        """True once `milliseconds` is a measurement; until then it proves nothing."""
+
     def lacks(self, symbol: str) -> Refused | None:
         """What an order of *symbol* should wait for, at no cost; None where nothing lacks.
 

@@ -13,10 +13,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One client order id, taken for one stream entry.
 
     `timestamp` (venue milliseconds) is the one the request is signed with: what lies in a slow
-    network, or in a process that was paused, is too old for the venue once it wakes. `sendable`
+    network, or in a process that was paused, is too old for the venue once it wakes. It is 0 if the
+    venue's time wasn't known: then nothing was sent for this entry. `sendable`
     is False for a command that may have been sent by somebody who is forgotten: it is resolved,
     never sent. `command` is the command's JSON without its defaults, so that the release before
-    or after this one can read it. `unsent`: it was refused before anything was sent.
+    or after this one can read it. `unsent`: it was refused before anything was sent. `created` is
+    when the venue made its order, in venue milliseconds; 0 where that isn't known.
     """
 
     client_order_id: str
@@ -31,6 +33,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     answer: str | None = None
     provisional: bool = False
     unsent: bool = False
+    created: int = 0
 
     @property
     def order(self) -> PlaceOrderCommand:
@@ -38,7 +41,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return PlaceOrderCommand.model_validate_json(self.command)
 
     def closed(
-        self, answer: OrderResponseEvent, *, provisional: bool = False, unsent: bool = False
+        self,
+        answer: OrderResponseEvent,
+        *,
+        provisional: bool = False,
+        unsent: bool = False,
+        created: int = 0,
     ) -> "Record":
         """This record with its final answer."""
         return msgspec.structs.replace(
@@ -47,6 +55,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             answer=answer.model_dump_json(),
             provisional=provisional,
             unsent=unsent,
+            created=created,
         )
 
     def marked_unknown(self) -> "Record":

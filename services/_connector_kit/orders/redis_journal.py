@@ -282,6 +282,10 @@ class RedisJournal:
         change.write("SET", self._key(record.client_order_id), dump(record), *life)
         if order is not None and told is None:
             self._note_accepted(change, order, record)
+        elif order is not None and is_over:  # the ledger waited for the answer
+            told_as = told_as_key(self._connector, record.client_order_id)
+            for name in (told_key(self._connector, order), told_as):
+                change.write("PEXPIRE", name, KEEP_CLOSED * 1000)
 
     def _note_accepted(self, change: Change, order: OrderRef, record: Record) -> None:
         """The venue has it, and nothing was told of it: the account will ask for it."""

@@ -13,6 +13,7 @@ class TimedVenue:
     def __init__(self, venue: Venue, counts: OrderCounts, requests: dict[str, int]) -> None:
         self.validity = venue.validity
         self.milliseconds = venue.milliseconds
+        self.knows_time = venue.knows_time
         self.lacks = venue.lacks
         self.ready = venue.ready
         self.size = venue.size

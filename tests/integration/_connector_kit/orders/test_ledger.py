@@ -28,6 +28,7 @@ NAME = "luno_connector"
 NOW = 1_700_000_000_000
 # The record of the order that `report` shows.
 ASKED = record(command(symbol="XBT/ZAR", quantity=10))
+ANSWERED = ASKED.closed(accepted(ASKED, VenueOrder("7", "order-1", "0"), NOW))
 
 
 @pytest.fixture
@@ -382,13 +383,42 @@ async def test_fills_are_asked_for_a_day_long(redis: Redis) -> None:
 async def test_an_orders_record_lives_as_long_as_the_order(redis: Redis) -> None:
     """And a week longer; so does what was published of it, and under which id."""
     ledger, week = Ledger(redis, NAME, "luno", 1000), 7 * 24 * 3600
-    await redis.set(order_key(NAME, "order-1"), dump(ASKED))
+    await redis.set(order_key(NAME, "order-1"), dump(ANSWERED))
     kept = [order_key(NAME, "order-1"), f"{NAME}:state:told_as:order-1"]
     kept.append(f"{NAME}:state:told:XBT/ZAR:7")
     await ledger.tell(report(filled=1))
     assert [await redis.ttl(key) for key in kept] == [-1, -1, -1]
     await ledger.tell(report(filled=1, status="canceled", client_order_id="of the cancel"))
     assert all([week - 60 < await redis.ttl(key) <= week for key in kept])
+
+
+async def test_an_order_that_ended_is_kept_until_it_is_answered_too(redis: Redis) -> None:
+    """However long the connector is away: its fills would be published again."""
+    ledger, week = Ledger(redis, NAME, "luno", 1000), 7 * 24 * 3600
+    await redis.set(order_key(NAME, "order-1"), dump(ASKED))
+    kept = [order_key(NAME, "order-1"), f"{NAME}:state:told_as:order-1"]
+    kept.append(f"{NAME}:state:told:XBT/ZAR:7")
+    await ledger.tell(report(filled=1, status="canceled"))
+    assert [await redis.ttl(key) for key in kept] == [-1, -1, -1]
+    entry = Entry("place_order", ASKED.entry_id, b"", redelivered=False)
+    await RedisJournal(redis, NAME, 10).close(ANSWERED, entry)
+    assert all([week - 60 < await redis.ttl(key) <= week for key in kept])
+
+
+@pytest.mark.parametrize(("later", "ours"), [(1000, True), (1001, False)])
+async def test_an_order_with_the_id_of_an_accepted_one_and_made_later_is_another(
+    redis: Redis, later: int, ours: bool
+) -> None:
+    """The venue was reset before anything of the accepted one was published."""
+    made = ASKED.timestamp
+    answer = accepted(ASKED, VenueOrder("7", "order-1", "0"), NOW)
+    entry = Entry("place_order", ASKED.entry_id, b"", redelivered=False)
+    await RedisJournal(redis, NAME, 10).close(ASKED.closed(answer, created=made), entry)
+    ledger = Ledger(redis, NAME, "luno", 1000)
+    await ledger.tell(report(client_order_id="another", created=made + later))
+    (event,) = await statuses(redis)
+    assert event.client_order_id == ("order-1" if ours else "another")
+    assert event.external is not ours
 
 
 async def test_somebody_elses_order_leaves_our_record_alone(redis: Redis) -> None:
@@ -422,7 +452,7 @@ async def test_an_order_of_another_symbol_with_our_client_id_is_not_ours_when_it
 async def test_a_lost_order_gets_one_last_status(redis: Redis) -> None:
     """Once, whoever finds out; and if it is there after all, it is open again."""
     ledger, order = Ledger(redis, NAME, "luno", 1000), OrderRef("XBT/ZAR", "7")
-    await redis.set(order_key(NAME, "order-1"), dump(ASKED))
+    await redis.set(order_key(NAME, "order-1"), dump(ANSWERED))
     await ledger.tell(report(filled=2))
     await asyncio.gather(*(ledger.end(order, LOST, NOW) for _ in range(4)))
     assert await redis.ttl(order_key(NAME, "order-1")) > 0

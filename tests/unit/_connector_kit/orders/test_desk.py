@@ -6,6 +6,7 @@ import pytest
 
 from services._connector_kit.orders.desk import DeskWaits, OrderDesk
 from services._connector_kit.orders.keyless import KeylessPlacing
+from services._connector_kit.orders.placing import Waits
 from services._connector_kit.orders.ports import Entry, Refused, Remembered
 from services._connector_kit.orders.record import Record
 from tests.support.order_core import START, MemoryVenue, Stage, order_of
@@ -68,6 +69,22 @@ def test_the_timestamp_is_taken_after_the_waits() -> None:
     stage.play(60)
     (sent,) = stage.venue.placed
     assert sent.timestamp == START + round(stage.venue.times("place")[0] * 1000)
+
+
+def test_nothing_is_concluded_before_the_venues_time_is_known() -> None:
+    """Our own clock may be an hour ahead: an order of just now would be given up at once."""
+    stage = Stage()
+    stage.venue.time_known_from = 120.0
+    entry = stage.entry("a")
+    stage.left_pending(entry)
+    stage.bus.others = [replace(entry, redelivered=True)]  # XAUTOCLAIM gives it once more
+    stage.journal.records["b"] = record("b")
+    stage.play(240)
+    assert stage.journal.reasons == ["not_found", "not_found"]
+    (b, _), (a, _) = stage.journal.published
+    late = 120 + stage.venue.validity / 1000 + Waits().margin + Waits().missed_for
+    assert 120 < b < 135
+    assert late <= a < late + 4 * Waits().longest_poll
 
 
 def test_an_entry_that_somebody_may_have_begun_with_is_never_sent() -> None:

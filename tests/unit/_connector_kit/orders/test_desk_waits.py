@@ -127,6 +127,10 @@ class Market:
         """The venue's clock."""
         return milliseconds()
 
+    def knows_time(self) -> bool:
+        """Always."""
+        return True
+
     def lacks(self, symbol: str) -> Refused | None:
         """A book, until that second."""
         if asyncio.get_running_loop().time() >= self.from_second.get(symbol, 0.0):
