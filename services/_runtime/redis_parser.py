@@ -26,6 +26,7 @@ MOST_LINE = 64 << 10
 MOST_NESTED = 16
 
 _NOT_ENOUGH = object()
+_NOTE = re.compile(rb"an entry of (\d+) bytes, too large to be read")
 _ENTRY_ID = re.compile(rb"\d+-\d+")
 
 
@@ -36,6 +37,12 @@ class ReplyTooLargeError(RedisError):
 def too_large(size: int) -> bytes:
     """What stands in the field `data` of an entry whose content was thrown away."""
     return b"an entry of %d bytes, too large to be read" % size
+
+
+def size_of(data: bytes) -> int:
+    """How large the entry is, or was, that *data* was read from, in bytes."""
+    note = _NOTE.fullmatch(data)
+    return int(note[1]) if note else len(data)
 
 
 class BoundedParser(_AsyncHiredisParser):

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from services._runtime.redis_parser import size_of
+
 M = TypeVar("M", bound=BaseModel)
 
 # No command of ours comes near it.
@@ -52,8 +54,8 @@ def parse(model: type[M], data: bytes, defaults: Mapping[str, str]) -> M:
 
 def _object(data: bytes) -> dict[str, Any]:
     """The JSON object in *data*, in which no name stands twice and all text is text."""
-    if len(data) > MOST_BYTES:
-        raise UnreadableError(f"{len(data)} bytes; want at most {MOST_BYTES}")
+    if (size := size_of(data)) > MOST_BYTES:
+        raise UnreadableError(f"{size} bytes; want at most {MOST_BYTES}")
     twice: set[str] = set()
 
     def note_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

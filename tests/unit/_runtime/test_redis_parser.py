@@ -25,6 +25,7 @@ from services._runtime.redis_parser import (
     OVERHEAD,
     BoundedParser,
     ReplyTooLargeError,
+    size_of,
     too_large,
 )
 
@@ -237,3 +238,11 @@ async def test_a_transaction_with_a_large_reply_in_it_is_whole(redis_server: Red
     assert found[3][0] == b"PONG"
     assert found[3][1][0][1] == [b"data", too_large(20_000_004)]
     assert found[4] == b"PONG"
+
+
+@given(st.integers(0, 1 << 40), st.binary(max_size=60))
+def test_the_size_of_an_entry_is_known_though_its_content_is_gone(size: int, data: bytes) -> None:
+    """What only looks like the note is as long as it is."""
+    assert size_of(too_large(size)) == size
+    assert size_of(data) == len(data)
+    assert size_of(too_large(size) + b" ") == len(too_large(size)) + 1
