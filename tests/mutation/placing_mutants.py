@@ -323,4 +323,16 @@ PLACING: tuple[Mutant, ...] = (
         "            except TransientError as e:\n                trouble.seen(e)\n",
         "            except TransientError as e:\n                trouble.seen(e)\n                raise\n",
     ),
+    mutant(
+        "what may have been sent is closed as never sent",
+        "placing.py",
+        "unsent=not look_first",
+        "unsent=True",
+    ),
+    mutant(
+        "a refusal before sending is kept as long as an order",
+        "placing.py",
+        "unsent=not look_first",
+        "unsent=False",
+    ),
 )

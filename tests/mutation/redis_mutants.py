@@ -299,4 +299,13 @@ REDIS: tuple[Mutant, ...] = (
         'log.warning("trimming_delayed", command=command, error=str(e))',
         "raise",
     ),
+    mutant(
+        "what was never sent is kept for a week",
+        "redis_journal.py",
+        "if record.unsent:",
+        "if False:",
+    ),
+    mutant(
+        "every closed record is kept for a day", "redis_journal.py", "if record.unsent:", "if True:"
+    ),
 )
