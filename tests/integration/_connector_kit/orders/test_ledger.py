@@ -449,6 +449,16 @@ async def test_an_order_of_another_symbol_with_our_client_id_is_not_ours_when_it
     assert await redis.ttl(key) == -1
 
 
+@pytest.mark.parametrize(("later", "external"), [(0, False), (3_600_000, True)])
+async def test_an_order_that_was_made_long_after_ours_was_sent_is_not_ours(
+    redis: Redis, later: int, external: bool
+) -> None:
+    """Somebody used the id again, for the same terms: the venue no longer took ours by then."""
+    await redis.set(order_key(NAME, "order-1"), dump(ASKED))
+    await Ledger(redis, NAME, "luno", 1000).tell(report(created=ASKED.timestamp + later))
+    assert [event.external for event in await statuses(redis)] == [external]
+
+
 async def test_a_lost_order_gets_one_last_status(redis: Redis) -> None:
     """Once, whoever finds out; and if it is there after all, it is open again."""
     ledger, order = Ledger(redis, NAME, "luno", 1000), OrderRef("XBT/ZAR", "7")

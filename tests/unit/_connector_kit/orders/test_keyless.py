@@ -1,5 +1,7 @@
 """A connector without API keys refuses new orders and leaves open what it can't find out."""
 
+import asyncio
+
 import pytest
 
 from services._connector_kit.errors import TransientError
@@ -27,7 +29,12 @@ def keyless() -> tuple[KeylessPlacing, MemoryJournal]:
 def test_a_new_command_is_rejected(look_first: bool) -> None:
     """Also where Redis may have forgotten: nobody can look."""
     placing, journal = keyless()
-    run_virtually(placing.carry_out(RECORD, ENTRY, NO_KEYS, look_first=look_first))
+
+    async def refuse() -> None:
+        async with asyncio.timeout(60):
+            await placing.carry_out(RECORD, ENTRY, NO_KEYS, look_first=look_first)
+
+    run_virtually(refuse())
     assert journal.reasons == ["no_credentials"]
     assert journal.pending == {}
 
