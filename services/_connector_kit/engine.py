@@ -26,6 +26,7 @@ from services._connector_kit.orders.cancel_open import cancel_when_full
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.halt_watch import HaltWatch
 from services._connector_kit.orders.in_use import symbols_in_use
+from services._connector_kit.orders.order_limits import OrderLimits
 from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.redis_check import RedisCheck
 from services._connector_kit.orders.settings import LIVE, TradingSettings
@@ -173,7 +174,7 @@ class Engine:
             listing.configured,
             self._halt.reason,
             book,
-            SystemClock(),
+            OrderLimits(self._redis, connector(self._exchange.name), self._settings).reserve,
             lambda: self._redis_check.fault,
             lambda: self._account.fault,
         )

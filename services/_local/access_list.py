@@ -21,7 +21,8 @@ CONSUME = (
 )
 KEEP_STATE = (
     "+watch +get +mget +set +incrby +exists +pexpire +persist +hget +hmget +hset +hdel +hgetall "
-    "+sadd +srem +smembers +zadd +zrem +zrange +zremrangebyscore"
+    "+hlen +sadd +srem +smembers +scard "
+    "+zadd +zrem +zrange +zremrangebyscore +zcount +zintercard"
 )
 READ_ANYTHING = (
     "+xinfo|groups +xinfo|consumers +xpending +type +ttl +exists "

@@ -85,6 +85,30 @@ async def _once(
     return result
 
 
+async def at_once(redis: Redis, *commands: Command) -> list[Any]:
+    """Carry out *commands* as one MULTI, in one round trip; their replies.
+
+    Raises:
+        TransientError: Redis is in trouble, and it is not known whether anything was written.
+    """
+    pool: Any = redis.connection_pool
+    try:
+        connection = await pool.get_connection()
+        try:
+            *_, done = await ask_all(connection, ("MULTI",), *commands, ("EXEC",))
+        except BaseException:
+            await connection.disconnect(nowait=True)  # replies may be still to come
+            raise
+        finally:
+            await pool.release(connection)
+        for reply in done:
+            if isinstance(reply, RedisError):
+                raise reply
+    except (RedisError, OSError, TimeoutError) as e:
+        raise TransientError(explain(e)) from e
+    return list(done)
+
+
 async def reading(reply: Awaitable[T]) -> T:
     """The reply of a command that changes nothing.
 

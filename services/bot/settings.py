@@ -1,35 +1,16 @@
 """What the bot is told."""
 
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from services._runtime.settings import ServiceSettings, Symbols
+from services._runtime.risk_settings import RiskSettings
+from services._runtime.settings import Symbols
 
 LIVE = "yes-i-mean-it"
 
 Mode = Literal["observe", "paper", "live"]
-
-
-def _amounts(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    amounts: dict[str, Decimal] = {}
-    for part in filter(None, (part.strip() for part in value.split(","))):
-        asset, _, number = part.partition(":")
-        asset = asset.strip().upper()
-        try:
-            amount = Decimal(number)
-        except InvalidOperation:
-            amount = Decimal("NaN")
-        if not asset.isalnum() or not amount.is_finite() or amount <= 0:
-            raise ValueError(f"{part!r} is no limit; want ASSET:AMOUNT, e.g. USDT:1000,ZAR:20000")
-        if asset in amounts:
-            raise ValueError(f"{asset} stands there twice; want one limit for each asset")
-        amounts[asset] = amount
-    return amounts
 
 
 def _entries(value: object) -> object:
@@ -42,17 +23,11 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _of(**amounts: int | str) -> dict[str, Decimal]:
-    return {asset: Decimal(amount) for asset, amount in amounts.items()}
-
-
-# "USDT:1000,ZAR:20000": a largest amount for each asset.
-Amounts = Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_amounts)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Entries = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_entries)]
 
 
-class BotSettings(ServiceSettings):
+class BotSettings(RiskSettings):
     """The bot watches the same symbols as the connectors, under the same names.
 
     Limits and waits are the connector's where those have the same names. Durations are in seconds.
@@ -71,15 +46,6 @@ class BotSettings(ServiceSettings):
     order_validity: Annotated[float, Field(ge=0.1, le=10)] = 5.0
     order_resolve_margin: Seconds = 15.0
     order_missed_for: Seconds = 10.0
-    risk_max_notional: Amounts = Field(default_factory=lambda: _of(USDT=1000, ZAR=20000))
-    risk_price_collar: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.05")
-    risk_orders_per_minute: Annotated[int, Field(ge=1)] = 60
-    risk_max_quantity: Amounts = Field(
-        default_factory=lambda: _of(BTC="0.05", XBT="0.05", ETH=1, SOL=20, XRP=2000)
-    )
-    risk_max_open_orders: Annotated[int, Field(ge=1)] = 10
-    risk_max_position: Amounts = Field(default_factory=lambda: _of(USDT=5000, ZAR=100_000))
-    risk_max_daily_loss: Amounts = Field(default_factory=lambda: _of(USDT=100, ZAR=2000))
 
     @property
     def markets(self) -> dict[str, tuple[str, ...]]:

@@ -262,6 +262,10 @@ class Engine:
         found = self._of(key, dict) or {}
         return [word for pair in found.items() for word in pair]
 
+    def hlen(self, key: bytes) -> int:
+        """HLEN key."""
+        return len(self._of(key, dict) or ())
+
     def hkeys(self, key: bytes) -> list[bytes]:
         """HKEYS key."""
         return list(self._of(key, dict) or ())
@@ -304,6 +308,10 @@ class Engine:
         """SMEMBERS key, in order."""
         return sorted(self._of(key, set) or ())
 
+    def scard(self, key: bytes) -> int:
+        """SCARD key."""
+        return len(self._of(key, set) or ())
+
     def sismember(self, key: bytes, member: bytes) -> int:
         """SISMEMBER key member."""
         return int(member in (self._of(key, set) or ()))
@@ -345,6 +353,15 @@ class Engine:
     def zcard(self, key: bytes) -> int:
         """ZCARD key."""
         return len(self._of(key, SortedSet) or ())
+
+    def zcount(self, key: bytes, low: bytes, high: bytes) -> int:
+        """ZCOUNT key min max."""
+        return len(_between(self._of(key, SortedSet) or SortedSet(), low, high))
+
+    def zintercard(self, count: bytes, *keys: bytes) -> int:
+        """ZINTERCARD numkeys key ..., of sorted sets."""
+        sets = [self._of(key, SortedSet) or SortedSet() for key in keys[: int(count)]]
+        return len(set.intersection(*map(set, sets)))
 
     def zrange(self, key: bytes, start: bytes, stop: bytes, *options: bytes) -> list[bytes]:
         """ZRANGE key start stop [BYSCORE] [WITHSCORES]."""
@@ -415,16 +432,20 @@ _COMMANDS: dict[bytes, Callable[..., Any]] = {
     b"PTTL": Engine.pttl,
     b"KEYS": Engine.keys,
     b"HSET": Engine.hset,
+    b"HLEN": Engine.hlen,
     b"HGET": Engine.hget,
     b"HMGET": Engine.hmget,
     b"HGETALL": Engine.hgetall,
     b"HKEYS": Engine.hkeys,
     b"HDEL": Engine.hdel,
     b"SADD": Engine.sadd,
+    b"SCARD": Engine.scard,
     b"SREM": Engine.srem,
     b"SMEMBERS": Engine.smembers,
     b"SISMEMBER": Engine.sismember,
     b"ZADD": Engine.zadd,
+    b"ZCOUNT": Engine.zcount,
+    b"ZINTERCARD": Engine.zintercard,
     b"ZREM": Engine.zrem,
     b"ZSCORE": Engine.zscore,
     b"ZCARD": Engine.zcard,

@@ -77,6 +77,7 @@ class Random:
             ("HDEL", "hash", name, "h"),
             ("HGETALL", "hash"),
             ("HKEYS", "hash"),
+            ("HLEN", "hash"),
         )
 
     def set(self) -> list[Command]:
@@ -87,6 +88,7 @@ class Random:
             ("SREM", "set", member),
             ("SISMEMBER", "set", member),
             ("SMEMBERS", "set"),
+            ("SCARD", "set"),
         )
 
     def sorted_set(self) -> list[Command]:
@@ -98,6 +100,9 @@ class Random:
             ("ZADD", "sorted", "NX", score, member, 2, "t"),
             ("ZADD", "sorted", "XX", score, member),
             ("ZREM", "sorted", member, "u"),
+            ("ZADD", "sorted2", score, member),
+            ("ZINTERCARD", 2, "sorted", "sorted2"),
+            ("ZCOUNT", "sorted", low, high),
             ("ZSCORE", "sorted", member),
             ("ZCARD", "sorted"),
             ("ZRANGE", "sorted", 0, -1),

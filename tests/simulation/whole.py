@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from common_models.stream_names import HALT
+from common_models.stream_names import HALT, connector
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
@@ -16,6 +16,7 @@ from services._connector_kit.orders import wing
 from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.in_use import symbols_in_use
+from services._connector_kit.orders.order_limits import OrderLimits
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.orders.wing import Trading, serve_orders
 from services._runtime import supervise
@@ -85,6 +86,8 @@ def _settings(plan: Plan, consumer: str) -> Any:
         risk_max_notional=LIMITS,
         risk_price_collar=Decimal(1),
         risk_orders_per_minute=1000,
+        risk_max_open_orders=1000,
+        risk_max_quantity={symbol.partition("/")[0]: Decimal(1_000_000) for symbol in SYMBOLS},
     )
 
 
@@ -135,7 +138,7 @@ class WholeConnector:
             configured,
             partial(_halted, client),
             self._book,
-            clock,
+            OrderLimits(client, connector(EXCHANGE), settings).reserve,
             lambda: None,
             lambda: health.fault,
         )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from common_models import PlaceOrderCommand
+from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.record import Record
 
 
@@ -39,3 +40,8 @@ def record(
             **fields,
         }
     )
+
+
+async def uncounted(_: Record) -> Refused | None:
+    """Limits of a gate that count nothing."""
+    return None

@@ -1,6 +1,5 @@
 """What an order must pass before it is sent: the live switch, halt, and the limits."""
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Protocol
@@ -8,13 +7,12 @@ from typing import Protocol
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.ports import Clock, Refused
+from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.rules import rounded, text
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 
-MINUTE = 60.0
 # How far the average price of some minutes may lie above the middle of the book, as a share.
 AVERAGE_DIFFERS_BY = Decimal("0.05")
 
@@ -48,9 +46,10 @@ class OrderGate:
     """Refuses orders that must not leave.
 
     `halted` reads the halt switch: its reason, or None; raises TransientError where it can't be
-    read. `book` gives a symbol's live book, None while it is out of sync. `fault` says why nothing
-    may be sent at all, `account_fault` why nothing may while the account isn't followed; None where
-    it may.
+    read. `book` gives a symbol's live book, None while it is out of sync. `reserve` counts an order
+    among those of the last minute and the open ones, and says why it may not be one of them; raises
+    TransientError where it can't be counted. `fault` says why nothing may be sent at all,
+    `account_fault` why nothing may while the account isn't followed; None where it may.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class OrderGate:
         instruments: Mapping[str, Instrument],
         halted: Callable[[], Awaitable[str | None]],
         book: Callable[[str], LiveBook | None],
-        clock: Clock,
+        reserve: Callable[[Record], Awaitable[Refused | None]],
         fault: Callable[[], Refused | None],
         account_fault: Callable[[], Refused | None],
     ) -> None:
@@ -69,10 +68,9 @@ class OrderGate:
         self._instruments = instruments
         self._halted = halted
         self._book = book
-        self._clock = clock
+        self._reserve = reserve
         self._fault = fault
         self._account_fault = account_fault
-        self._sent: deque[float] = deque()
 
     def lacks(self, symbol: str) -> Refused | None:
         """What an order of *symbol* should wait for: it is likely to come by itself, and soon.
@@ -103,7 +101,13 @@ class OrderGate:
         instrument = self._instruments[command.symbol]
         if not instrument.trading:
             return Refused("symbol_not_trading", f"the exchange has halted {command.symbol}")
-        return self._limits(command, instrument, record) or self._pace()
+        return self._limits(command, instrument, record) or await self._count(record)
+
+    async def _count(self, record: Record) -> Refused | None:
+        try:
+            return await self._reserve(record)
+        except TransientError as e:
+            return Refused("limits_unreadable", f"orders can't be counted: {e}")
 
     def _limits(
         self, command: PlaceOrderCommand, instrument: Instrument, record: Record
@@ -122,10 +126,25 @@ class OrderGate:
             price = worst
             refusal = _too_little(instrument, book, quantity)
         return (
-            refusal
+            self._quantity(instrument, quantity)
+            or refusal
             or self._notional(instrument, quantity * price)
             or self._collar(command, book, price)
         )
+
+    def _quantity(self, instrument: Instrument, quantity: Decimal) -> Refused | None:
+        most = self._settings.risk_max_quantity.get(instrument.base)
+        if most is None:
+            return Refused(
+                "max_quantity", f"RISK_MAX_QUANTITY has no limit for {instrument.base}; name one"
+            )
+        if quantity > most:
+            return Refused(
+                "max_quantity",
+                f"quantity is {text(quantity)} {instrument.base}; "
+                f"RISK_MAX_QUANTITY allows {text(most)}",
+            )
+        return None
 
     def _notional(self, instrument: Instrument, notional: Decimal) -> Refused | None:
         most = self._settings.risk_max_notional.get(instrument.quote)
@@ -154,18 +173,6 @@ class OrderGate:
             least = Decimal(str(other_side.best)) * (1 - collar)
             if price < least:
                 return _off_market("sell", price, f"at least {text(least)}")
-        return None
-
-    def _pace(self) -> Refused | None:
-        now = self._clock.monotonic()
-        while self._sent and self._sent[0] <= now - MINUTE:
-            self._sent.popleft()
-        most = self._settings.risk_orders_per_minute
-        if len(self._sent) >= most:
-            return Refused(
-                "orders_per_minute", f"RISK_ORDERS_PER_MINUTE allows {most}; wait a little"
-            )
-        self._sent.append(now)
         return None
 
 

@@ -68,6 +68,16 @@ def unanswered_key(connector: str) -> str:
     return state_key(connector, "unanswered")
 
 
+def sending_key(connector: str) -> str:
+    """A sorted set: the client order ids that passed the limits, until they are answered."""
+    return state_key(connector, "sending")
+
+
+def sent_key(connector: str, writer: str) -> str:
+    """A sorted set: the client order ids of *writer* that passed the limits in the last minute."""
+    return state_key(connector, f"sent:{writer}")
+
+
 def ghosts_key(connector: str) -> str:
     """A sorted set: the client order ids that were answered `not_found`, and are still watched."""
     return state_key(connector, "ghosts")

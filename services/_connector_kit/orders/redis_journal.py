@@ -22,6 +22,7 @@ from services._connector_kit.orders.keys import (
     first_told_key,
     ghosts_key,
     order_key,
+    sending_key,
     told_as_key,
     told_key,
     unanswered_key,
@@ -69,6 +70,7 @@ class RedisJournal:
         self._ghosts = ghosts_key(connector)
         self._accepted = accepted_key(connector)
         self._unanswered = unanswered_key(connector)
+        self._sending = sending_key(connector)
         self._refusals: deque[float] = deque(maxlen=MOST_REFUSALS)
 
     async def get(self, client_order_id: str) -> Record | None:
@@ -102,6 +104,7 @@ class RedisJournal:
                 stale = moment is not None and float(moment) < (int(seconds) - 60) * 1000
             if stale:
                 change.write("ZREM", self._unanswered, client_order_id)
+                change.write("ZREM", self._sending, client_order_id)
 
         reads = [("GET", key), ("ZSCORE", self._unanswered, client_order_id), ("TIME",)]
         await transact(self._redis, [key], reads, decide)
@@ -152,6 +155,7 @@ class RedisJournal:
                 if record.provisional:
                     change.write("ZADD", self._ghosts, record.timestamp, record.client_order_id)
             change.write("ZREM", self._unanswered, record.client_order_id)
+            change.write("ZREM", self._sending, record.client_order_id)
             self._acknowledge(change, entry)
             return now
 

@@ -1,42 +1,20 @@
 """What every connector is told about trading."""
 
 import socket
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, model_validator
 
 from services._connector_kit.settings import ConnectorSettings
+from services._runtime.risk_settings import RiskSettings
 
 LIVE = "yes-i-mean-it"
 
 
-def _amounts(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    amounts: dict[str, Decimal] = {}
-    for part in filter(None, (part.strip() for part in value.split(","))):
-        asset, _, number = part.partition(":")
-        asset = asset.strip().upper()
-        try:
-            amount = Decimal(number)
-        except InvalidOperation:
-            amount = Decimal("NaN")
-        if not asset.isalnum() or not amount.is_finite() or amount <= 0:
-            raise ValueError(f"{part!r} is no limit; want ASSET:AMOUNT, e.g. USDT:1000,ZAR:20000")
-        if asset in amounts:
-            raise ValueError(f"{asset} stands there twice; want one limit for each asset")
-        amounts[asset] = amount
-    return amounts
-
-
-# "USDT:1000,ZAR:20000": a largest amount for each asset.
-Amounts = Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_amounts)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class TradingSettings(ConnectorSettings):
+class TradingSettings(RiskSettings, ConnectorSettings):
     """Switches, limits and waits of the order path. Durations are in seconds."""
 
     live_trading: str = ""
@@ -53,11 +31,8 @@ class TradingSettings(ConnectorSettings):
     # 0: off. The bot tells that it lives once a second.
     dead_man_switch: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
-    risk_max_notional: Amounts = Field(
-        default_factory=lambda: {"USDT": Decimal(1000), "ZAR": Decimal(20000)}
-    )
-    risk_price_collar: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.05")
-    risk_orders_per_minute: Annotated[int, Field(ge=1)] = 60
+    # By all writers together; None: no more than by one of them.
+    risk_orders_per_minute_total: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def first_orders_can_leave(self) -> Self:

@@ -25,7 +25,6 @@ from services._connector_kit.orders.ports import (
     VenueOrder,
 )
 from services._connector_kit.orders.settings import TradingSettings
-from services._connector_kit.orders.wing import SystemClock
 from services.binance_connector import orders
 from services.binance_connector.client import Binance, open_binance
 from services.binance_connector.orders import DEFINITIVE, BinanceOrders
@@ -33,7 +32,7 @@ from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
 from tests.support.eventually import eventually
 from tests.support.listings import listing
-from tests.support.orders import command, record
+from tests.support.orders import command, record, uncounted
 from tests.support.ports import quiet_port
 from tests.support.raw_http import RawServer, raw_server
 
@@ -111,7 +110,7 @@ class opened:  # noqa: N801 - reads as a function
             {BTC.symbol: BTC},
             halted,
             lambda _: None,
-            SystemClock(),
+            uncounted,
             lambda: None,
             lambda: None,
         )

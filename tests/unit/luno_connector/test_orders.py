@@ -27,7 +27,6 @@ from services._connector_kit.orders.ports import (
 )
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.settings import TradingSettings
-from services._connector_kit.orders.wing import SystemClock
 from services.luno_connector import client as luno_client
 from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import DEFINITIVE, LunoOrders
@@ -35,7 +34,7 @@ from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from tests.support.eventually import eventually
 from tests.support.listings import listing
-from tests.support.orders import command, record
+from tests.support.orders import command, record, uncounted
 from tests.support.ports import quiet_port
 from tests.support.raw_http import RawServer, raw_server
 
@@ -110,7 +109,7 @@ async def opened(server: RawServer) -> AsyncIterator[Trading]:
             {XBT.symbol: XBT},
             halted,
             books.get,
-            SystemClock(),
+            uncounted,
             lambda: None,
             lambda: None,
         )

@@ -8,11 +8,10 @@ from pydantic import SecretStr
 from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.ports import Refused, Sized
-from services._connector_kit.orders.wing import SystemClock
 from services.luno_connector.client import open_luno
 from services.luno_connector.settings import LunoSettings
 from tests.support.listings import listing
-from tests.support.orders import command, record
+from tests.support.orders import command, record, uncounted
 
 LISTED = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
 
@@ -28,14 +27,13 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
     async def halted() -> None:
         return None
 
-    clock = SystemClock()
     gate = OrderGate(
         "simulator",
         settings,
         instruments,
         halted,
         lambda _: None,
-        clock,
+        uncounted,
         lambda: None,
         lambda: None,
     )

@@ -12,6 +12,7 @@ from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.order_book import Ladder
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.ports import Refused
+from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 from tests.support.attempts import Attempts
@@ -38,18 +39,9 @@ def book(
     )
 
 
-class Clock:
-    """Time that stands until it is moved."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        """It."""
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        """Move on."""
-        self.now += seconds
+def settings(**fields: object) -> TradingSettings:
+    """Settings of which these differ from the defaults; quantities are large here."""
+    return TradingSettings.model_validate({"risk_max_quantity": "BTC:1000,XRP:1000", **fields})
 
 
 @dataclass
@@ -57,12 +49,14 @@ class Situation:
     """All that the gate looks at."""
 
     world: World = "simulator"
-    settings: TradingSettings = field(default_factory=TradingSettings)
+    settings: TradingSettings = field(default_factory=settings)
     instrument: Instrument = BTC
     halted: str | None = None
     readable: bool = True
     book: LiveBook | None = field(default_factory=book)
-    clock: Clock = field(default_factory=Clock)
+    limit: Refused | None = None
+    countable: bool = True
+    reserved: int = 0
     fault: Refused | None = None
     account_fault: Refused | None = None
 
@@ -81,20 +75,22 @@ class Situation:
             {self.instrument.symbol: self.instrument},
             read,
             lambda _: self.book,
-            self.clock,
+            self.reserve,
             lambda: self.fault,
             lambda: self.account_fault,
         )
+
+    async def reserve(self, _: Record) -> Refused | None:
+        """Count it."""
+        if not self.countable:
+            raise TransientError("no Redis")
+        self.reserved += 1
+        return self.limit
 
     async def reason(self, **fields: object) -> str | None:
         """Why such an order is refused."""
         refusal = await self.gate().check(record(command(**fields)))
         return refusal.reason_code if refusal else None
-
-
-def settings(**fields: object) -> TradingSettings:
-    """Settings of which these differ from the defaults."""
-    return TradingSettings.model_validate(fields)
 
 
 async def test_an_order_that_offends_nobody_may_leave() -> None:
@@ -281,21 +277,28 @@ async def test_the_venues_least_has_nothing_to_do_with_the_worst_price() -> None
     assert await now.reason(**order) is None
 
 
-async def test_orders_a_minute_are_counted_where_they_leave() -> None:
-    """What was refused doesn't count, and a minute later there is room again."""
-    now = Situation(settings=settings(risk_orders_per_minute=2))
-    gate = now.gate()
+async def test_orders_are_counted_where_they_leave() -> None:
+    """What was refused for another reason isn't; what can't be counted doesn't leave."""
+    now = Situation()
+    assert await now.reason(price=150.0) == "price_collar"
+    assert now.reserved == 0
+    assert await now.reason() is None
+    assert now.reserved == 1
+    now.limit = Refused("orders_per_minute", "wait a little")
+    assert await now.reason() == "orders_per_minute"
+    now.countable = False
+    assert await now.reason() == "limits_unreadable"
 
-    async def send(price: float = 100.0) -> str | None:
-        refusal = await gate.check(record(command(price=price)))
-        return refusal.reason_code if refusal else None
 
-    assert [await send(150.0) for _ in range(5)] == ["price_collar"] * 5
-    assert [await send() for _ in range(3)] == [None, None, "orders_per_minute"]
-    now.clock.now += 59.9
-    assert await send() == "orders_per_minute"
-    now.clock.now += 0.1
-    assert [await send() for _ in range(3)] == [None, None, "orders_per_minute"]
+async def test_no_quantity_above_the_limit_leaves() -> None:
+    """As it would be sent; without a limit for its base asset none does."""
+    now = Situation(settings=settings(risk_max_quantity="BTC:0.5"))
+    assert await now.reason(quantity=0.5) is None
+    assert await now.reason(quantity=0.50001) == "max_quantity"
+    assert await now.reason(quantity=0.5, type="market") is None
+    assert await now.reason(quantity=0.6, type="market") == "max_quantity"
+    now.settings = settings(risk_max_quantity="ETH:10")
+    assert await now.reason(quantity=0.001) == "max_quantity"
 
 
 async def test_nothing_leaves_while_something_is_wrong_with_all_orders() -> None:

@@ -1,0 +1,258 @@
+"""What is counted in Redis before an order is sent: pace by writer and in all, and open orders."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from common_models.stream_names import BOT_ORDERS
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.answers import accepted, rejected
+from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.keys import order_key, sending_key, unanswered_key
+from services._connector_kit.orders.ledger import Ledger
+from services._connector_kit.orders.order_limits import OrderLimits
+from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
+from services._connector_kit.orders.record import Record, dump
+from services._connector_kit.orders.redis_journal import RedisJournal
+from services._connector_kit.orders.settings import TradingSettings
+from services._local.redis_server import RedisServer
+from services._runtime.redis_client import open_redis
+from tests.support.fault_proxy import FaultProxy
+from tests.support.orders import command, record
+
+NAME = "binance_connector"
+AT = 1_700_000_000_000
+EACH, ALL, OPEN = 3, 5, 4
+PACE = "orders_per_minute"
+
+
+class Stage:
+    """Orders on their way from the claim to their end, and the limits that count them."""
+
+    def __init__(self, redis: Redis, **limits: object) -> None:
+        self.redis: Any = redis
+        fields = {"risk_orders_per_minute": 1000, "risk_max_open_orders": 1000, **limits}
+        self.limits = OrderLimits(redis, NAME, TradingSettings.model_validate(fields))
+        self.journal = RedisJournal(redis, NAME, 1000)
+        self.ledger = Ledger(redis, NAME, "binance", 1000)
+        self.numbers: dict[str, int] = {}
+
+    async def claim(self, name: str, at: float = 0.0) -> Record:
+        """Take an id, as the bus does."""
+        self.numbers[name] = number = len(self.numbers) + 1
+        moment = AT + round(at * 1000)
+        taken = record(command(client_order_id=name), entry_id=f"{AT}-{number}", timestamp=moment)
+        await self.redis.zadd(unanswered_key(NAME), {name: AT})
+        await self.redis.set(order_key(NAME, name), dump(taken))
+        return taken
+
+    async def send(self, name: str, at: float = 0.0) -> str | None:
+        """Claim an order and have it counted; why it may not be sent, and then it is answered."""
+        taken = await self.claim(name, at)
+        refusal = await self.limits.reserve(taken)
+        if refusal is not None:
+            await self.refuse(taken, refusal)
+        return refusal.reason_code if refusal else None
+
+    async def refuse(self, taken: Record, refusal: Refused) -> None:
+        """Answer it."""
+        answer = rejected(taken.order, entry(taken), refusal, AT, taken)
+        await self.journal.close(taken.closed(answer, unsent=True), entry(taken))
+
+    async def accept(self, name: str) -> None:
+        """The venue has it."""
+        taken = record(command(client_order_id=name), entry_id=f"{AT}-{self.numbers[name]}")
+        order = VenueOrder(f"{self.numbers[name]}", name, "0")
+        await self.journal.close(taken.closed(accepted(taken, order, AT)), entry(taken))
+
+    async def publish(self, name: str | None, status: Any, number: int | None = None) -> None:
+        """Its status comes; *number* is the venue's, of an order that isn't ours."""
+        report = Report(
+            str(number or self.numbers[name or ""]),
+            name,
+            *("BTC/USDT", "buy", status, Decimal("0.5"), Decimal(0), Decimal(0)),
+            milliseconds=AT,
+            created=AT,
+            price=Decimal(100),
+        )
+        await self.ledger.tell(report)
+
+
+def entry(taken: Record) -> Entry:
+    """The entry that it was taken for."""
+    return Entry("place_order", taken.entry_id, b"{}", redelivered=False)
+
+
+@pytest.fixture
+def stage(redis: Redis) -> Stage:
+    """Few orders are allowed."""
+    return Stage(
+        redis,
+        risk_orders_per_minute=EACH,
+        risk_orders_per_minute_total=ALL,
+        risk_max_open_orders=OPEN,
+    )
+
+
+async def test_each_writer_has_a_pace_and_all_have_one_together(redis: Redis) -> None:
+    """The bot is known by its ids; what was refused doesn't count, and a minute later nothing."""
+    stage = Stage(redis, risk_orders_per_minute=EACH, risk_orders_per_minute_total=ALL)
+    assert [await stage.send(f"bot-{n}") for n in range(5)] == [None] * 3 + [PACE] * 2
+    assert [await stage.send(f"hand-{n}") for n in range(5)] == [None] * 2 + [PACE] * 3
+    assert await stage.send("bot-later", at=59.999) == PACE
+    assert [await stage.send(f"bot-next-{n}", at=60.0) for n in range(4)] == [None] * 3 + [PACE]
+
+
+async def test_without_a_total_all_together_have_the_pace_of_one(redis: Redis) -> None:
+    """An id can be given any beginning: that wins nothing."""
+    stage = Stage(redis, risk_orders_per_minute=EACH)
+    assert [await stage.send(f"bot-{n}") for n in range(2)] == [None] * 2
+    assert [await stage.send(f"hand-{n}") for n in range(2)] == [None, PACE]
+    assert await stage.send("bot-again") == PACE
+
+
+async def test_of_many_orders_at_once_in_two_processes_no_more_than_the_limit_pass(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    """They are counted by the server, not by whoever sends."""
+    async with open_redis(redis_server.url, "other") as second:
+        one = Stage(redis, risk_orders_per_minute=10, risk_max_open_orders=7)
+        two = Stage(second, risk_orders_per_minute=10, risk_max_open_orders=7)
+        records = [await one.claim(f"bot-{n}") for n in range(16)]
+        limits = [one.limits, two.limits]
+        verdicts = await asyncio.gather(*(limits[n % 2].reserve(r) for n, r in enumerate(records)))
+        # One that is refused may stand there while another is counted: never one too many passes.
+        assert 1 <= sum(verdict is None for verdict in verdicts) <= 7
+        assert {v.reason_code for v in verdicts if v} <= {"max_open_orders", PACE}
+
+
+async def test_an_order_counts_as_open_from_its_sending_to_its_end(stage: Stage) -> None:
+    """Sent, unclear, accepted, published: each counts once; one that is claimed only doesn't."""
+    stage = Stage(stage.redis, risk_max_open_orders=OPEN)
+    for name in ("sent", "unclear", "accepted", "published"):
+        assert await stage.send(name) is None
+    await stage.claim("claimed")
+    await stage.accept("accepted")
+    await stage.accept("published")
+    await stage.publish("published", "open")
+    assert await stage.send("one too many") == "max_open_orders"
+    await stage.publish("published", "canceled")
+    assert await stage.send("instead") is None
+    assert await stage.send("one too many again") == "max_open_orders"
+    await stage.publish("accepted", "filled")
+    await stage.accept("sent")
+    assert await stage.send("instead of the other") is None
+
+
+async def test_orders_placed_elsewhere_dont_count_as_ours(stage: Stage) -> None:
+    """However many there are; nor does one twice that is published before it is answered."""
+    stage = Stage(stage.redis, risk_max_open_orders=2)
+    for number in range(1000, 1005):
+        await stage.publish(f"theirs-{number}", "open", number)
+    await stage.publish(None, "open", 2000)
+    assert await stage.send("first") is None
+    await stage.publish("first", "open")
+    assert await stage.send("second") is None
+    assert await stage.send("third") == "max_open_orders"
+
+
+async def test_what_passed_is_remembered_until_it_is_answered(stage: Stage) -> None:
+    """Nothing is left behind by orders that were answered or refused."""
+    for name in ("a", "b"):
+        assert await stage.send(name) is None
+    sending = sending_key(NAME)
+    assert await stage.redis.zrange(sending, 0, -1) == [b"a", b"b"]
+    await stage.accept("a")
+    assert await stage.redis.zrange(sending, 0, -1) == [b"b"]
+    assert await stage.send("c") is None
+    assert await stage.send("d") == PACE
+    assert await stage.redis.zrange(sending, 0, -1) == [b"b", b"c"]
+    assert 60_000 < await stage.redis.pttl(f"{NAME}:state:sent:others") <= 120_000
+
+
+async def test_without_redis_no_order_passes(proxy: FaultProxy) -> None:
+    """It can't be counted."""
+    async with open_redis(proxy.url, "test") as redis:
+        stage = Stage(redis)
+        taken = await stage.claim("a")
+        proxy.cut_replies_after = 0
+        with pytest.raises(TransientError):
+            await stage.limits.reserve(taken)
+        assert await stage.limits.reserve(taken) is None
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.sampled_from((BOT_ORDERS, "")), st.integers(0, 40)),
+        st.tuples(st.sampled_from(("accept", "open", "end", "elsewhere")), st.integers(0, 9)),
+    ),
+    max_size=30,
+)
+
+
+class Model:
+    """What the limits should say, by a list of all that was sent."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.sent: list[tuple[str, int]] = []
+        self.open: list[str] = []
+
+    def verdict(self, name: str) -> str | None:
+        """Of an order now."""
+        lately = [who for who, at in self.sent if at > self.now - 60]
+        who = "bot" if name.startswith(BOT_ORDERS) else "others"
+        if lately.count(who) >= EACH or len(lately) >= ALL:
+            return PACE
+        if len(self.open) >= OPEN:
+            return "max_open_orders"
+        self.sent.append((who, self.now))
+        self.open.append(name)
+        return None
+
+
+async def play(redis: Redis, steps: list[tuple[Any, ...]]) -> None:
+    """Take the steps on a server, and compare each verdict."""
+    await redis.flushall()
+    stage = Stage(
+        redis,
+        risk_orders_per_minute=EACH,
+        risk_orders_per_minute_total=ALL,
+        risk_max_open_orders=OPEN,
+    )
+    model = Model()
+    for number, (what, *rest) in enumerate(steps):
+        if what == "send":
+            prefix, seconds = rest
+            model.now += seconds
+            name = f"{prefix}{number}"
+            assert await stage.send(name, at=model.now) == model.verdict(name)
+        elif what == "elsewhere":
+            await stage.publish("theirs", "open", 1000 + rest[0])
+        elif rest[0] < len(model.open):
+            name = model.open[rest[0]]
+            if what == "accept":
+                await stage.accept(name)
+            elif what == "open":
+                await stage.publish(name, "open")
+            else:
+                await stage.accept(name)
+                await stage.publish(name, "canceled")
+                model.open.remove(name)
+
+
+async def test_the_count_is_that_of_a_list_of_all_orders(redis: Redis) -> None:
+    """Whatever is sent, accepted, published and ended, in whatever order and time."""
+    loop = asyncio.get_running_loop()
+
+    @settings(max_examples=60, deadline=None)
+    @given(STEPS)
+    def check(steps: list[tuple[Any, ...]]) -> None:
+        asyncio.run_coroutine_threadsafe(play(redis, steps), loop).result()
+
+    await asyncio.to_thread(check)
