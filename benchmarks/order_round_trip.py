@@ -127,6 +127,7 @@ async def main() -> None:
             "BINANCE_STREAM_URL": f"ws://127.0.0.1:{port}",
             "BINANCE_WS_API_URL": f"ws://127.0.0.1:{port}/ws-api/v3",
             "RISK_ORDERS_PER_MINUTE": "1000000",
+            "RISK_MAX_OPEN_ORDERS": "1000000",
         }
         client_type = type("Direct", (AsyncClient,), {"API_URL": f"http://127.0.0.1:{port}/api"})
         try:

@@ -64,7 +64,9 @@ async def _run(seed: int) -> str:
             async with (
                 asyncio.timeout(WITHIN),
                 trading_desk(market, Path(name)) as desk,
-                desk.connector(RISK_ORDERS_PER_MINUTE="10000", **WAITS) as connector,
+                desk.connector(
+                    RISK_ORDERS_PER_MINUTE="10000", RISK_MAX_OPEN_ORDERS="10000", **WAITS
+                ) as connector,
             ):
                 orders = await carry_out(desk, seed, Path(name), connector, loss)
         except (AssertionError, OSError, RuntimeError, TimeoutError, RedisError):

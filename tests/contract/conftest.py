@@ -17,7 +17,9 @@ async def desk(
     """A venue's connector at work; every test has orders of its own."""
     folder = tmp_path_factory.mktemp("trading")
     async with (
-        trading_desk(request.param, folder, RISK_ORDERS_PER_MINUTE="100000") as desk,
+        trading_desk(
+            request.param, folder, RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
+        ) as desk,
         desk.connector(),
     ):
         yield desk

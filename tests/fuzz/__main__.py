@@ -68,7 +68,9 @@ async def _at_processes(examples: int, start: int) -> None:
 async def _commands(folder: Path, market: Market, rounds: int, start: int) -> None:
     began = time.monotonic()
     async with (
-        trading_desk(market, folder, RISK_ORDERS_PER_MINUTE="100000") as desk,
+        trading_desk(
+            market, folder, RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
+        ) as desk,
         desk.connector() as service,
     ):
         await give_corpus(desk, service)

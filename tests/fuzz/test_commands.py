@@ -28,7 +28,9 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 async def test_no_bad_command_harms_a_connector(desk: TradingDesk) -> None:
     """Each is answered or a dead letter, once; nothing is ordered, and the next is served."""
-    async with desk.connector(RISK_ORDERS_PER_MINUTE="100000") as service:
+    async with desk.connector(
+        RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
+    ) as service:
         await give_corpus(desk, service)
         await give_drawn(desk, service, DRAWN, start=1)
         await still_fine(desk, service)

@@ -24,7 +24,9 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tradin
     """A connector at work; tradectl knows no difference between exchanges."""
     folder = tmp_path_factory.mktemp("by_hand")
     async with (
-        trading_desk(MARKETS[0], folder, RISK_ORDERS_PER_MINUTE="100000") as desk,
+        trading_desk(
+            MARKETS[0], folder, RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
+        ) as desk,
         desk.connector(),
     ):
         yield desk

@@ -1,6 +1,9 @@
 """What the connector refuses by itself, whatever a bot with its own rights sends."""
 
 import json
+import signal
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from tests.support.trading import MARKETS, TradingDesk, trading_desk
 
 pytestmark = pytest.mark.timeout(180)
 
-BOT = "a bot with its own rights"
+BOT = "bot"
 MEGABYTE = 1 << 20
 
 
@@ -61,3 +64,72 @@ async def test_2000_refused_orders_with_ids_of_30_kb_take_less_than_5_mb(
         assert taken < 5 * MEGABYTE
         last = await desk.response(await desk.order(price=await desk.far_below()))
         assert last.status == "accepted"
+
+
+async def sent(desk: TradingDesk, names: Sequence[str], price: float) -> int:
+    """Give these orders; how many were taken once each has its answer."""
+    for name in names:
+        await desk.order(client_order_id=name, price=price)
+    answers = [await desk.response(name) for name in names]
+    return sum(answer.status == "accepted" for answer in answers)
+
+
+async def test_the_pace_holds_over_a_sigkill_whatever_ids_the_orders_have(
+    tmp_path: Path, attempt: Attempts
+) -> None:
+    """Of 119 orders in a minute, before and after a kill, as many as it allows reach the venue."""
+    settings = {"RISK_ORDERS_PER_MINUTE": "20", "RISK_MAX_OPEN_ORDERS": "1000"}
+    async with trading_desk(MARKETS[0], tmp_path, **settings) as desk:
+        names = [f"bot-{n}" if n % 2 else f"other-{n}" for n in range(119)]
+        began = time.monotonic()
+        async with desk.connector() as connector:
+            price = await desk.far_below()
+            taken = await sent(desk, names[:15], price)
+            await connector.end(signal.SIGKILL)
+        async with desk.connector():
+            taken += await sent(desk, names[15:], price)
+        assert time.monotonic() - began < 60.0  # else the minute was over
+        arrived = len((await desk.ledger())["orders"])
+        attempt(BOT, "send more orders in a minute than are allowed, over a SIGKILL", arrived > 20)
+        assert (taken, arrived) == (20, 20)
+        refused = {e.reason_code for e in await desk.events("order_response")} - {None}
+        assert refused == {"orders_per_minute"}
+
+
+async def test_no_more_orders_are_open_than_allowed(desk: TradingDesk, attempt: Attempts) -> None:
+    """By default ten; where one ends, another may follow. Orders placed elsewhere don't count."""
+    async with desk.connector():
+        price = await desk.far_below()
+        await desk.place_elsewhere("elsewhere", price)
+        await desk.status("elsewhere", "open")
+        names = [f"bot-{n}" for n in range(14)]
+        taken = await sent(desk, names, price)
+        attempt(BOT, "have more orders open than are allowed", taken > 10)
+        assert taken == 10
+        answers = [await desk.response(name) for name in names]
+        refused = [answer for answer in answers if answer.status == "rejected"]
+        assert {answer.reason_code for answer in refused} == {"max_open_orders"}
+        assert all("RISK_MAX_OPEN_ORDERS" in (a.error_message or "") for a in refused)
+        one = next(answer for answer in answers if answer.status == "accepted")
+        await desk.request(
+            "cancel_order", symbol=desk.market.symbol, client_order_id=one.client_order_id
+        )
+        await desk.status(one.client_order_id, "canceled")
+        assert await sent(desk, ["bot-next"], price) == 1
+        assert await sent(desk, ["bot-one-too-many"], price) == 0
+
+
+async def test_no_larger_quantity_is_sent_than_allowed(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
+    """By base asset; one that has no limit isn't sent at all."""
+    async with desk.connector(RISK_MAX_QUANTITY=f"{desk.market.base}:0.001"):
+        order = await desk.order(price=await desk.far_below())
+        answer = await desk.response(order)
+        attempt(BOT, "send more than the largest quantity", answer.status != "rejected")
+        assert (answer.status, answer.reason_code) == ("rejected", "max_quantity")
+    async with desk.connector(RISK_MAX_QUANTITY="DOGE:1"):
+        order = await desk.order(price=await desk.far_below())
+        answer = await desk.response(order)
+        assert (answer.status, answer.reason_code) == ("rejected", "max_quantity")
+        assert await desk.arrivals(order) == 0
