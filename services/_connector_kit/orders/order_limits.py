@@ -58,11 +58,11 @@ class OrderLimits:
         Raises:
             TransientError: Redis is in trouble: it must not be sent, and may have been counted.
         """
-        by_bot, by_others, open_orders = await self._count(record)
+        by_bot, by_others, open_orders, passed = await self._count(record)
         refusal = self._pace(record, by_bot, by_others)
         if refusal is None and open_orders > self._most_open:
             # Some may be somebody else's, or stand in two places: those are looked at.
-            open_orders = len(await self._open_orders() | {record.client_order_id})
+            open_orders = len(await self._open_orders(passed) | {record.client_order_id})
             if open_orders > self._most_open:
                 refusal = Refused(
                     "max_open_orders",
@@ -72,8 +72,10 @@ class OrderLimits:
             await self._take_back(record)
         return refusal
 
-    async def _count(self, record: Record) -> tuple[int, int, int]:
+    async def _count(self, record: Record) -> tuple[int, int, int, set[bytes]]:
         """Orders of the last minute, by the bot and by others, and at most how many are open.
+
+        At last those that passed until now and aren't answered.
 
         A minute of the venue's clock: it is the same for all instances, and nobody sets it. What
         lies more than a minute ahead was written before the venue's clock was set back.
@@ -92,8 +94,9 @@ class OrderLimits:
             ("ZINTERCARD", 2, self._unanswered, self._sending),
             ("HLEN", self._accepted),
             ("SCARD", self._open),
+            ("ZRANGE", self._sending, 0, -1),
         )
-        return replies[4], replies[5], sum(replies[6:])
+        return replies[4], replies[5], sum(replies[6:9]), set(replies[9])
 
     def _pace(self, record: Record, by_bot: int, by_others: int) -> Refused | None:
         who = writer(record.client_order_id)
@@ -106,8 +109,11 @@ class OrderLimits:
             return None
         return Refused("orders_per_minute", message)
 
-    async def _open_orders(self) -> set[str]:
-        """The client order ids of our orders that are open, or may be."""
+    async def _open_orders(self, passed: set[bytes]) -> set[str]:
+        """The client order ids of our orders that are open, or may be.
+
+        Of those without an answer only *passed*: the others came later, and counted this one.
+        """
         unanswered, sending, accepted, published = await at_once(
             self._redis,
             ("ZRANGE", self._unanswered, 0, -1),
@@ -115,7 +121,7 @@ class OrderLimits:
             ("HGETALL", self._accepted),
             ("SMEMBERS", self._open),
         )
-        names = {name.decode() for name in {*unanswered} & {*sending}}
+        names = {name.decode() for name in passed & {*unanswered} & {*sending}}
         # A hash comes as a flat list on a raw connection: every second is a value.
         values = accepted.values() if isinstance(accepted, dict) else accepted[1::2]
         names |= {msgspec.json.decode(data, type=Accepted).client_order_id for data in values}

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.timeout(180)
 
 BOT = "bot"
 MEGABYTE = 1 << 20
+# On a new Redis each order is looked for before it is sent, which takes a busy machine long.
+PATIENT = {"ORDER_COMMAND_MAX_AGE": "60"}
 
 
 async def memory(desk: TradingDesk) -> int:
@@ -79,7 +81,7 @@ async def test_the_pace_holds_over_a_sigkill_whatever_ids_the_orders_have(
 ) -> None:
     """Of 119 orders in a minute, before and after a kill, as many as it allows reach the venue."""
     settings = {"RISK_ORDERS_PER_MINUTE": "20", "RISK_MAX_OPEN_ORDERS": "1000"}
-    async with trading_desk(MARKETS[0], tmp_path, **settings) as desk:
+    async with trading_desk(MARKETS[0], tmp_path, **settings, **PATIENT) as desk:
         names = [f"bot-{n}" if n % 2 else f"other-{n}" for n in range(119)]
         began = time.monotonic()
         async with desk.connector() as connector:
@@ -88,17 +90,20 @@ async def test_the_pace_holds_over_a_sigkill_whatever_ids_the_orders_have(
             await connector.end(signal.SIGKILL)
         async with desk.connector():
             taken += await sent(desk, names[15:], price)
-        assert time.monotonic() - began < 60.0  # else the minute was over
+        # A busy machine may need more than a minute for them.
+        allowed = 20 * (1 + int((time.monotonic() - began) // 60))
         arrived = len((await desk.ledger())["orders"])
-        attempt(BOT, "send more orders in a minute than are allowed, over a SIGKILL", arrived > 20)
-        assert (taken, arrived) == (20, 20)
-        refused = {e.reason_code for e in await desk.events("order_response")} - {None}
-        assert refused == {"orders_per_minute"}
+        too_many = arrived > allowed
+        attempt(BOT, "send more orders in a minute than are allowed, over a SIGKILL", too_many)
+        assert 20 <= taken == arrived <= allowed
+        events = await desk.events("order_response")
+        refused = [event.reason_code for event in events if event.status == "rejected"]
+        assert refused == ["orders_per_minute"] * (119 - taken)
 
 
 async def test_no_more_orders_are_open_than_allowed(desk: TradingDesk, attempt: Attempts) -> None:
     """By default ten; where one ends, another may follow. Orders placed elsewhere don't count."""
-    async with desk.connector():
+    async with desk.connector(**PATIENT):
         price = await desk.far_below()
         await desk.place_elsewhere("elsewhere", price)
         await desk.status("elsewhere", "open")

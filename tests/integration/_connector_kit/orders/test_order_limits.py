@@ -161,6 +161,18 @@ async def test_orders_placed_elsewhere_dont_count_as_ours(stage: Stage) -> None:
     assert await stage.send("third") == "max_open_orders"
 
 
+async def test_one_that_is_looked_at_closely_isnt_refused_for_those_after_it(
+    stage: Stage,
+) -> None:
+    """Whether others are ours is read after the count: what was counted later isn't held against it."""
+    stage = Stage(stage.redis, risk_max_open_orders=3)
+    for number in range(1000, 1003):
+        await stage.publish(f"theirs-{number}", "open", number)
+    records = [await stage.claim(f"order-{number}") for number in range(8)]
+    verdicts = await asyncio.gather(*(stage.limits.reserve(taken) for taken in records))
+    assert sum(verdict is None for verdict in verdicts) == 3
+
+
 async def test_what_passed_is_remembered_until_it_is_answered(stage: Stage) -> None:
     """Nothing is left behind by orders that were answered or refused."""
     for name in ("a", "b"):
