@@ -18,7 +18,11 @@ async def desk(
     folder = tmp_path_factory.mktemp("trading")
     async with (
         trading_desk(
-            request.param, folder, RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
+            request.param,
+            folder,
+            RISK_ORDERS_PER_MINUTE="100000",
+            RISK_MAX_OPEN_ORDERS="100000",
+            RISK_MAX_QUANTITY="BTC:10,XBT:10,ETH:10",
         ) as desk,
         desk.connector(),
     ):

@@ -42,7 +42,7 @@ class HaltWatch:
     was lost. Where a beat that Redis acknowledged is gone, trading is halted. It is halted too
     while Redis has refused writes for `FULL_FOR` seconds because it is full; then `full` is set.
 
-    `world` is known by `begin`. `on_change` is called when trading is halted or resumed.
+    `on_change` is called when trading is halted or resumed.
     """
 
     def __init__(

@@ -164,7 +164,7 @@ async def test_orders_placed_elsewhere_dont_count_as_ours(stage: Stage) -> None:
 async def test_one_that_is_looked_at_closely_isnt_refused_for_those_after_it(
     stage: Stage,
 ) -> None:
-    """Whether others are ours is read after the count: what was counted later isn't held against it."""
+    """Whether others are ours is read after the count: those counted later don't matter."""
     stage = Stage(stage.redis, risk_max_open_orders=3)
     for number in range(1000, 1003):
         await stage.publish(f"theirs-{number}", "open", number)
