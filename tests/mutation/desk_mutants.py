@@ -259,7 +259,10 @@ DESK: tuple[Mutant, ...] = (
         "desk.py",
         "sendable = self._sendable(entry)\n",
         "early, sendable = self._venue.milliseconds(), self._sendable(entry)\n",
-        ("timestamp=self._venue.milliseconds(),", "timestamp=early,"),
+        (
+            "timestamp=self._venue.milliseconds() if self._venue.knows_time() else 0,",
+            "timestamp=early,",
+        ),
     ),
     mutant(
         "what the rules refuse is sent",

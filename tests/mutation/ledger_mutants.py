@@ -227,13 +227,13 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "what was published of an open order expires",
         "order_state.py",
-        'end = ("EX", KEEP_CLOSED) if now.closed else ()',
+        'end = ("EX", KEEP_CLOSED) if ends else ()',
         'end = ("EX", KEEP_CLOSED)',
     ),
     mutant(
         "what was published never expires",
         "order_state.py",
-        'end = ("EX", KEEP_CLOSED) if now.closed else ()',
+        'end = ("EX", KEEP_CLOSED) if ends else ()',
         "end = ()",
     ),
     mutant(

@@ -65,20 +65,20 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "unknown is not said while resolving",
         "placing.py",
-        'if self._past_deadline(record) and evidence.first("unknown"):',
+        'if late and evidence.first("unknown"):',
         "if False:",
     ),
     mutant(
         "unknown is said at each query",
         "placing.py",
-        'self._past_deadline(record) and evidence.first("unknown")',
-        "self._past_deadline(record)",
+        'if late and evidence.first("unknown"):',
+        "if late:",
     ),
     mutant(
         "unknown is said too early",
         "placing.py",
-        'self._past_deadline(record) and evidence.first("unknown")',
-        'evidence.first("unknown")',
+        'if late and evidence.first("unknown"):',
+        'if evidence.first("unknown"):',
     ),
     mutant(
         "unknown is not said where the venue refuses",
@@ -265,8 +265,8 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "the look leaves out the search",
         "placing.py",
-        "order = await self.venue.search(record) or order\n                break",
-        "break",
+        "order = await self.venue.search(record) or order\n        return order",
+        "return order",
     ),
     mutant(
         "the look sees somebody else's order only",
@@ -334,5 +334,17 @@ PLACING: tuple[Mutant, ...] = (
         "placing.py",
         "unsent=not look_first",
         "unsent=False",
+    ),
+    mutant(
+        "a search without the venue's time",
+        "placing.py",
+        "if not record.timestamp:\n            raise TransientError",
+        "if False:\n            raise TransientError",
+    ),
+    mutant(
+        "unknown is never said without the venue's time",
+        "placing.py",
+        "late = self._past_deadline(record) or self.clock.monotonic() > unknown_at",
+        "late = self._past_deadline(record)",
     ),
 )

@@ -82,7 +82,12 @@ RECORD: tuple[Mutant, ...] = (
     ),
     mutant("a refusal gives no reason", "answers.py", '"reason_code": refusal.reason_code,', ""),
     mutant("a name may stand there twice", "parse.py", "    if twice:\n", "    if False:\n"),
-    mutant("a command may be of any size", "parse.py", "if len(data) > MOST_BYTES:", "if False:"),
+    mutant(
+        "a command may be of any size",
+        "parse.py",
+        "if (size := size_of(data)) > MOST_BYTES:",
+        "if (size := size_of(data)) < 0:",
+    ),
     mutant("half a character is text", "parse.py", "if not _is_text([name, value]):", "if False:"),
     mutant(
         "defaults win over what was sent",
