@@ -4,6 +4,7 @@ from common_models.bot_models import DecisionEvent, OpenOrder, PortfolioEvent, S
 from common_models.commands_events_models import (
     AccountBalanceEvent,
     CancelAllOrdersCommand,
+    CancelAllProgress,
     CancelOrderCommand,
     CommandResponseEvent,
     ConnectorStatusEvent,
@@ -20,6 +21,7 @@ from common_models.market_data_models import OrderBook, OrderBookLevel, Ticker, 
 __all__ = [
     "AccountBalanceEvent",
     "CancelAllOrdersCommand",
+    "CancelAllProgress",
     "CancelOrderCommand",
     "CommandResponseEvent",
     "ConnectorStatusEvent",

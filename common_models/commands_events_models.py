@@ -217,13 +217,27 @@ class SymbolStatus(BaseModel):
     trades_lost: int = 0
 
 
+class CancelAllProgress(BaseModel):
+    """How far `cancel_all_orders` has come: `left` of `left + done` orders are still to do.
+
+    `seconds_left` is an estimate: how long that takes within the exchange's limit of requests.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    left: int
+    done: int
+    seconds_left: NotNegative
+
+
 class ConnectorStatusEvent(BaseModel):
     """What a connector says of itself: at once when something changes, and every 10 seconds.
 
     `world` is `live`, `testnet` or `simulator`. Where `trading` is false, new orders are refused
     for that `reason_code`. `stopped` names the parts that won't come back by themselves (bad key,
     account disabled), each with its reason. `entries_dropped` counts what Redis never got because
-    it was away for too long, since the connector started.
+    it was away for too long, since the connector started. `cancel_all` is there while a
+    `cancel_all_orders` is being carried out.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -235,4 +249,5 @@ class ConnectorStatusEvent(BaseModel):
     reason_code: str | None = None
     stopped: dict[str, str] = Field(default_factory=dict)
     entries_dropped: int = 0
+    cancel_all: CancelAllProgress | None = None
     timestamp: Timestamp = Field(default_factory=utc_now)

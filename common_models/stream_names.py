@@ -15,7 +15,9 @@ MARKET_DATA_TYPES: tuple[MarketDataType, ...] = get_args(MarketDataType)
 
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
 _INDICATOR = re.compile(r"[A-Za-z0-9_.-]+")
-_OWN_WORDS = frozenset({"indicators", "commands", "events", "dead_letter", "state", "control"})
+_OWN_WORDS = frozenset(
+    {"indicators", "commands", "operator", "events", "dead_letter", "state", "control"}
+)
 
 
 class StreamNameError(ValueError):
@@ -86,6 +88,24 @@ class CommandStream:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorStream:
+    """`<connector>:operator:<command_name>`: an operator's commands, which are served first.
+
+    On a Redis with an access list no bot can write to it.
+    """
+
+    connector: str
+    command: str
+
+    def __post_init__(self) -> None:
+        _word(self.connector)
+        _word(self.command)
+
+    def __str__(self) -> str:
+        return f"{self.connector}:operator:{self.command}"
+
+
+@dataclass(frozen=True, slots=True)
 class EventStream:
     """`<service>:events:<event_name>`: a connector's, or the bot's own."""
 
@@ -135,10 +155,15 @@ class IndicatorStream:
         return f"indicators:{self.indicator}:{self.exchange}:{self.pair}"
 
 
-StreamName = MarketStream | CommandStream | EventStream | DeadLetterStream | IndicatorStream
+StreamName = (
+    MarketStream | CommandStream | OperatorStream | EventStream | DeadLetterStream | IndicatorStream
+)
 
-_BY_MIDDLE_WORD: dict[str, type[CommandStream | EventStream | DeadLetterStream]] = {
+_BY_MIDDLE_WORD: dict[
+    str, type[CommandStream | OperatorStream | EventStream | DeadLetterStream]
+] = {
     "commands": CommandStream,
+    "operator": OperatorStream,
     "events": EventStream,
     "dead_letter": DeadLetterStream,
 }
@@ -153,7 +178,7 @@ def parse(name: str) -> StreamName:
     match name.split(":"):
         case ["indicators", indicator, exchange, pair]:
             return IndicatorStream(indicator, exchange, pair)
-        case [service, ("commands" | "events" | "dead_letter") as middle, last]:
+        case [service, ("commands" | "operator" | "events" | "dead_letter") as middle, last]:
             return _BY_MIDDLE_WORD[middle](service, last)
         case [exchange, pair, ("ticker" | "orderbook" | "trades") as data_type]:
             return MarketStream(exchange, pair, data_type)

@@ -200,6 +200,7 @@ class Engine:
                 self._metrics,
                 self._exchange.traffic,
                 self._account,
+                on_progress=self._board.cancelling,
             )
 
     async def _begin_trading(self) -> None:

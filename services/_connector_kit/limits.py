@@ -11,13 +11,21 @@ from collections.abc import Callable
 import structlog
 
 from services._connector_kit.errors import RateLimitedError
-from services._connector_kit.rate_limit import LONGEST_PAUSE, Priority, RateBudget, retry_after
+from services._connector_kit.rate_limit import (
+    LONGEST_PAUSE,
+    Priority,
+    RateBudget,
+    in_force,
+    retry_after,
+)
 
 log = structlog.get_logger()
 
 # Seconds. Whoever asks what became of an order must be able to say soon that nobody answers.
 RESOLVE_WITHIN = 5.0
 CONNECT_WITHIN = 30.0
+# The share of a venue's limit of requests that is kept for cancelling everything.
+RESERVE = 0.2
 
 
 class OrderLimit:
@@ -84,6 +92,7 @@ class VenueLimits:
         Raises:
             RateLimitedError: where it is to resolve an order: not within `RESOLVE_WITHIN`.
         """
+        priority = in_force(priority)
         if priority is not Priority.RESOLVE:
             await self.requests.spend(weight, priority)
         elif not await self.requests.spend_within(RESOLVE_WITHIN, weight, priority):

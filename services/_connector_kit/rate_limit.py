@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
@@ -16,13 +18,38 @@ LONGEST_PAUSE = 3 * 24 * 3600
 
 
 class Priority(IntEnum):
-    """Who goes first when the budget is short."""
+    """Who goes first when the budget is short. The first two may spend its reserve."""
 
-    CANCEL = 0
-    RESOLVE = 1
-    PLACE = 2
-    BALANCES = 3
-    DATA = 4
+    OPERATOR = 0  # a person's cancels
+    CANCEL_ALL = 1
+    CANCEL = 2
+    RESOLVE = 3
+    PLACE = 4
+    BALANCES = 5
+    DATA = 6
+
+
+_override: ContextVar[Priority | None] = ContextVar("priority", default=None)
+
+
+@contextmanager
+def spending_as(priority: Priority | None) -> Iterator[None]:
+    """Every request of this block, and of the tasks that begin in it, has *priority*.
+
+    What one request costs elsewhere (listing orders, asking for one, cancelling it) the venue's
+    code knows; on whose behalf all of them are made only the caller does. None: as they are.
+    """
+    before = _override.set(priority)
+    try:
+        yield
+    finally:
+        _override.reset(before)
+
+
+def in_force(priority: Priority) -> Priority:
+    """The priority of a request that would have *priority* by itself: see `spending_as`."""
+    override = _override.get()
+    return priority if override is None else override
 
 
 def retry_after(header: str | None, otherwise: float) -> float:
@@ -47,12 +74,21 @@ class RateBudget:
     A bucket of half the limit that refills at half the limit a window: whatever the venue's
     window is aligned to, no window sees more than the limit. `used` takes the venue's own count
     into account, `pause` its wish for silence.
+
+    *reserve* is a share of the limit that is filled first, and kept for cancelling everything:
+    half of it for CANCEL_ALL, all of it for OPERATOR.
     """
 
     def __init__(
-        self, limit: int, window: float = 60.0, *, clock: Callable[[], float] = time.monotonic
+        self,
+        limit: int,
+        window: float = 60.0,
+        *,
+        reserve: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limit = limit
+        self._reserve = reserve * limit
         self._burst = limit / 2
         self._per_second = limit / 2 / window
         self._left = self._burst
@@ -65,9 +101,9 @@ class RateBudget:
 
     @property
     def left(self) -> float:
-        """Weight that could be spent at once; 0 during a pause."""
+        """Weight that could be spent at once, but for the reserve; 0 during a pause."""
         self._refill()
-        return 0.0 if self.paused_for else self._left
+        return 0.0 if self.paused_for else max(0.0, self._left - self._reserve)
 
     @property
     def paused_for(self) -> float:
@@ -77,7 +113,12 @@ class RateBudget:
     @property
     def full(self) -> float:
         """The most that is ever left."""
-        return self._burst
+        return self._burst - self._reserve
+
+    def seconds_for(self, weight: float, priority: Priority) -> float:
+        """How long it takes until *weight* can have been spent, if nobody else spends any."""
+        self._refill()
+        return max(self.paused_for, self._wait_for(weight, priority), 0.0)
 
     async def spend(self, weight: int, priority: Priority = Priority.DATA) -> None:
         """Wait until *weight* may be spent; those with a higher priority go first.
@@ -85,8 +126,9 @@ class RateBudget:
         Raises:
             ValueError: the weight is more than could ever be saved up.
         """
-        if weight > self._burst:
-            raise ValueError(f"weight {weight}: want at most {self._burst:g}")
+        most = self._burst - self._kept_from(priority)
+        if weight > most:
+            raise ValueError(f"weight {weight}: want at most {most:g}")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heappush(self._waiting, (priority, next(self._order), weight, done))
         self._serve()
@@ -124,17 +166,26 @@ class RateBudget:
         self._left = min(self._burst, self._left + (now - self._updated) * self._per_second)
         self._updated = now
 
+    def _kept_from(self, priority: int) -> float:
+        """The part of the reserve that *priority* may not spend."""
+        if priority == Priority.OPERATOR:
+            return 0.0
+        return self._reserve / 2 if priority == Priority.CANCEL_ALL else self._reserve
+
+    def _wait_for(self, weight: float, priority: int) -> float:
+        return (weight + self._kept_from(priority) - self._left) / self._per_second
+
     def _serve(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
         self._refill()
         while self._waiting:
-            _, _, weight, done = self._waiting[0]
+            priority, _, weight, done = self._waiting[0]
             if done.done():  # its waiter was cancelled
                 heappop(self._waiting)
                 continue
-            wait = max(self._silent_until - self._clock(), (weight - self._left) / self._per_second)
+            wait = max(self._silent_until - self._clock(), self._wait_for(weight, priority))
             if wait > ROUNDING:
                 self._timer = asyncio.get_running_loop().call_later(wait, self._serve)
                 return

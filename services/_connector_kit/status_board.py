@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from common_models import ConnectorStatusEvent
+from common_models import CancelAllProgress, ConnectorStatusEvent
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.world import World
 from services._runtime.health import Readiness
@@ -35,6 +35,7 @@ class StatusBoard:
         self._readiness = readiness
         self._dropped = dropped
         self._feeds: Sequence[FeedStatus] = ()
+        self._cancelling: dict[str, CancelAllProgress] = {}
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
         readiness.watch_stops(self.changed)
@@ -50,6 +51,18 @@ class StatusBoard:
         """Whether new orders are taken."""
         self.reason_code = reason_code
         self.changed()
+
+    def cancelling(self, lane: str, progress: CancelAllProgress | None) -> None:
+        """How far a `cancel_all_orders` of that lane is; None: none is being carried out."""
+        if progress is not None:
+            self._cancelling[lane] = progress
+        elif self._cancelling.pop(lane, None) is None:
+            return
+        self.changed()
+
+    def _cancel_all(self) -> CancelAllProgress | None:
+        """The one that ends last; they cancel the same orders."""
+        return max(self._cancelling.values(), key=lambda p: p.seconds_left, default=None)
 
     def changed(self) -> None:
         """Something changed: tell it, once for all that changes in this pass of the loop."""
@@ -73,5 +86,6 @@ class StatusBoard:
             reason_code=self.reason_code,
             stopped=self._readiness.stopped,
             entries_dropped=self._dropped(),
+            cancel_all=self._cancel_all(),
         )
         self._stream.add(event.model_dump_json().encode())

@@ -17,7 +17,9 @@ CONNECTION = (
 READ_STREAM = "+xread +xrange +xrevrange +xlen +xinfo|stream"
 CONSUME = (
     "+xgroup|create +xreadgroup +xautoclaim +xack +xpending +xinfo|groups "
-    "+xinfo|stream +xlen +xrange +xrevrange +xtrim +xdel"
+    "+xinfo|stream +xlen +xrange +xrevrange +xtrim +xdel +watch "
+    # To repair a stream into which somebody put an entry with an id of the future.
+    "+xsetid +xgroup|setid"
 )
 KEEP_STATE = (
     "+watch +get +mget +set +incrby +exists +pexpire +persist +hget +hmget +hset +hdel +hgetall "
@@ -43,7 +45,7 @@ def _connector(exchange: str) -> list[str]:
     return [
         # It makes sure that a connection it has lost is dead before it writes again.
         "+client|kill",
-        f"(%RW~{name}:commands:* {CONSUME})",
+        f"(%RW~{name}:commands:* %RW~{name}:operator:* {CONSUME})",
         f"(%RW~{name}:events:* %RW~{name}:dead_letter:* %RW~{exchange}:* +xadd +xrevrange)",
         f"(%RW~{name}:state:* {KEEP_STATE})",
         f"(%R~{TRADING} %R~{HALT} +watch +get)",
@@ -82,12 +84,16 @@ def _bot() -> list[str]:
 
 
 def _operator() -> list[str]:
-    """A person with a hand tool: reads everything, sends commands, halts and resumes."""
+    """A person with a hand tool: reads everything, sends commands, halts and resumes.
+
+    Nobody else writes to the operator's streams, which connectors serve before all others.
+    """
     commands = " ".join(f"%W~{exchange}_connector:commands:*" for exchange in EXCHANGES)
+    emergencies = " ".join(f"%W~{exchange}_connector:operator:*" for exchange in EXCHANGES)
     return [
         "+scan +dbsize +memory|usage +acl|whoami",
         f"(%R~* {READ_STREAM} {READ_ANYTHING})",
-        f"({commands} +xadd)",
+        f"({commands} {emergencies} +xadd)",
         f"(%RW~{TRADING} %RW~{HALT} +get +set +del +watch)",
     ]
 

@@ -26,6 +26,7 @@ from services._connector_kit.orders.account import Listener, Pushed
 from services._connector_kit.orders.balances import PER_MILLISECOND, Balance, Snapshot
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Trace
+from services._connector_kit.orders.request_ports import OpenOrder
 from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
@@ -209,6 +210,33 @@ class BinanceAccount:
             client_order_id=client_order_id,
             keep=keep if keep and translate_orders.carries(keep) else None,
         )
+
+    async def stop(self, order: OpenOrder) -> None:
+        """Cancel an order that is known, by one request; RejectedError where it isn't open."""
+        await self.cancel(
+            order.symbol,
+            order_id=order.order_id,
+            client_order_id=None,
+            keep=order.client_order_id,
+        )
+
+    async def stop_all(self, symbol: str) -> bool:
+        """Cancel all open orders of a symbol by one request; True: that was done.
+
+        Binance gives each of them a client order id of its own making: they must be known.
+        """
+        instrument = await self._listing.serve(symbol)
+        await self._rest.cancel_all(instrument.venue_symbol)
+        return True
+
+    async def became(self, orders: Sequence[OpenOrder]) -> Sequence[Report]:
+        """What became of *orders*: by one listing for each symbol; those with fills one by one."""
+        found: list[Report] = []
+        for symbol in dict.fromkeys(order.symbol for order in orders):
+            instrument = await self._listing.serve(symbol)
+            ids = {int(order.order_id) for order in orders if order.symbol == symbol}
+            found += await self._rest.reports(instrument, ids)
+        return found
 
     async def balances(self) -> Snapshot:
         """The balances that are not zero."""

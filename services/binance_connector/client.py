@@ -21,7 +21,7 @@ from services._connector_kit.errors import (
     TransientError,
 )
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.limits import VenueLimits
+from services._connector_kit.limits import RESERVE, VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick
@@ -196,7 +196,7 @@ def _translated(function: Callable[[Any], T], answer: Any) -> T:
 async def open_binance(settings: BinanceSettings) -> AsyncIterator[Binance]:
     """Binance at the settings' URLs; nothing is sent yet."""
     limits = VenueLimits(
-        RateBudget(WEIGHT_A_MINUTE),
+        RateBudget(WEIGHT_A_MINUTE, reserve=RESERVE),
         RateBudget(CONNECTIONS, CONNECTIONS_WINDOW),
         usual_ban=USUAL_BAN,
     )

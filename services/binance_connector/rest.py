@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -203,9 +203,7 @@ class SignedRest:
             if e.code != ARCHIVED:
                 raise
             raise ArchivedError(str(e), code=e.code) from e
-        executed = _read(lambda: amount(row["executedQty"]))
-        fills = await self._fills(name, row["orderId"], executed) if executed else ()
-        return _read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
+        return await self._with_fills(instrument, row)
 
     async def _fills(self, venue_symbol: str, order_id: int, executed: Decimal) -> tuple[Fill, ...]:
         """`GET /api/v3/myTrades` of one order, page after page until they are what it executed.
@@ -275,6 +273,44 @@ class SignedRest:
             Priority.CANCEL,
         )
         return _read(lambda: str(int(answer["orderId"])))
+
+    async def cancel_all(self, venue_symbol: str) -> None:
+        """`DELETE /api/v3/openOrders`; RejectedError -2011: there is nothing to cancel."""
+        _rows(
+            await self._signed(
+                1,
+                lambda: self._binance.sdk.cancel_all_open_orders(symbol=venue_symbol),
+                Priority.CANCEL,
+            )
+        )
+
+    async def reports(self, instrument: Instrument, order_ids: Collection[int]) -> list[Report]:
+        """What became of the orders of those ids, of one symbol, with their fills.
+
+        By `GET /api/v3/allOrders`, which has no fills: an order with some is asked for by itself.
+        """
+        get = partial(self._binance.sdk.get_all_orders, symbol=instrument.venue_symbol, limit=PAGE)
+        found: list[Report] = []
+        first, last = min(order_ids), max(order_ids)
+        while first <= last:
+            ask = partial(get, orderId=first)
+            rows = _rows(await self._signed(ALL_ORDERS_WEIGHT, ask, Priority.BALANCES))
+            page = _read(lambda r=rows: [(int(row["orderId"]), row) for row in r])  # type: ignore[misc]
+            for order_id, row in page:
+                if order_id in order_ids:
+                    found.append(await self._with_fills(instrument, row))
+            if len(page) < PAGE:
+                break
+            first = max(order_id for order_id, _ in page) + 1
+        return found
+
+    async def _with_fills(self, instrument: Instrument, row: Mapping[str, Any]) -> Report:
+        """An order as a listing shows it, and its fills where it has some."""
+        executed = _read(lambda: amount(row["executedQty"]))
+        fills: tuple[Fill, ...] = ()
+        if executed:
+            fills = await self._fills(instrument.venue_symbol, row["orderId"], executed)
+        return _read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
 
     async def balances(self) -> Snapshot:
         """The account's balances that are not zero, with the time of its last update."""

@@ -8,6 +8,7 @@ itself is asked for, so that REST's one truth is what gets told.
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.balances import Snapshot
 from services._connector_kit.orders.bookkeeping import Report
 from services._connector_kit.orders.ledger import Trace
+from services._connector_kit.orders.request_ports import OpenOrder
 from services._connector_kit.rate_limit import Priority
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
@@ -37,6 +39,8 @@ log = structlog.get_logger()
 REFUSED_WITHIN = 2.0
 # An order may be created after the look at the open ones, and before the look at the closed ones.
 CREATED_BEFORE_MS = 60_000
+# Orders that are older are asked for one by one, rather than all that were placed since.
+LISTED_FOR_MS = 24 * 3_600_000
 
 
 class LunoAccount:
@@ -186,6 +190,31 @@ class LunoAccount:
             raise RejectedError("there is nothing left of it to cancel")
         await self._rest.cancel(found.order_id)
         return found.order_id
+
+    async def stop(self, order: OpenOrder) -> None:
+        """Cancel an order that is known, by one request; RejectedError where it isn't open."""
+        await self._rest.cancel(order.order_id)
+
+    async def stop_all(self, symbol: str) -> bool:  # noqa: ARG002 - see `RequestVenue`
+        """False: Luno has no request for it."""
+        return False
+
+    async def became(self, orders: Sequence[OpenOrder]) -> Sequence[Report]:
+        """What became of *orders*: by one listing for each symbol, and one by one where older."""
+        recent = self._clock.milliseconds() - LISTED_FOR_MS
+        since = min((o.created for o in orders if o.created > recent), default=recent)
+        wanted = {order.ref: order for order in orders}
+        found = [
+            report
+            for report in await self._rest.closed({order.symbol for order in orders}, since)
+            if wanted.pop(report.order, None)
+        ]
+        for order in wanted.values():
+            with suppress(RejectedError):
+                found.append(
+                    await self.report(order.symbol, order_id=order.order_id, client_order_id=None)
+                )
+        return found
 
     async def balances(self) -> Snapshot:
         """The account's balances."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import requests
 from luno_python.client import Client
@@ -26,13 +26,13 @@ from services._connector_kit.errors import (
     TransientError,
 )
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.limits import VenueLimits
+from services._connector_kit.limits import RESERVE, VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.trade_feed import Tick
 from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
-from services._connector_kit.rate_limit import Priority, RateBudget
+from services._connector_kit.rate_limit import Priority, RateBudget, in_force
 from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World, world_of
 from services._runtime.redaction import excerpt
@@ -50,6 +50,7 @@ CALLS_A_MINUTE = 300
 # Luno names no limit of connection attempts, but of 50 sockets at once; these are for five minutes.
 CONNECTIONS, CONNECTIONS_WINDOW = 300, 300.0
 THREADS = 4
+# Cancelling everything has as many of its own: it waits for no answer to anything else.
 # As many as orders may be under way: none that has passed the halt switch waits for a thread.
 POST_THREADS = 64
 # To connect, and between two reads. A thread can't be cancelled: a stop waits no longer than this.
@@ -138,25 +139,27 @@ def _believed(request: Callable[[], Any]) -> Any:
     return answer
 
 
+class Threads(NamedTuple):
+    """What the SDK's calls run in; `urgent` is for those that cancel everything."""
+
+    usual: ThreadPoolExecutor
+    urgent: ThreadPoolExecutor
+    posts: ThreadPoolExecutor
+
+
 class Luno:
     """The `Exchange` that Luno is."""
 
     name = "luno"
 
     def __init__(
-        self,
-        sdk: Client,
-        pool: ThreadPoolExecutor,
-        posts: ThreadPoolExecutor,
-        settings: LunoSettings,
-        limits: VenueLimits,
+        self, sdk: Client, threads: Threads, settings: LunoSettings, limits: VenueLimits
     ) -> None:
         self.world: World = "live"
         self.limits = limits
         self.traffic = Traffic(limits)
         self.sdk = sdk
-        self._pool = pool
-        self._posts = posts
+        self._threads = threads
         self._settings = settings
         self._date: datetime | None = None
 
@@ -227,7 +230,7 @@ class Luno:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                return await loop.run_in_executor(self._posts, _believed, request)
+                return await loop.run_in_executor(self._threads.posts, _believed, request)
         except _HTTPStatusError as e:
             if e.status in BANNED:
                 self.limits.obey(e.retry_after)
@@ -249,14 +252,17 @@ class Luno:
             FeedStoppedError: the key is no good.
         """
         await self.limits.spend(1, priority)
+        urgent = in_force(priority) <= Priority.CANCEL_ALL
         with self.traffic.request():
-            return await self._answer(request)
+            return await self._answer(
+                request, self._threads.urgent if urgent else self._threads.usual
+            )
 
-    async def _answer(self, request: Callable[[], Any]) -> Any:
+    async def _answer(self, request: Callable[[], Any], pool: ThreadPoolExecutor) -> Any:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                return await loop.run_in_executor(self._pool, _sorted_errors, request)
+                return await loop.run_in_executor(pool, _sorted_errors, request)
         except TimeoutError as e:
             raise TransientError(f"no answer from Luno within {CALL_TIMEOUT:g} s") from e
         except _HTTPStatusError as e:
@@ -310,18 +316,21 @@ async def open_luno(settings: LunoSettings) -> AsyncIterator[Luno]:
     sdk.session.trust_env = False  # a proxy for everything else is none for orders
     sdk.session.headers["Accept-Encoding"] = ACCEPT_ENCODING
     sdk.session.hooks["response"] += [_read_body, _look_at_status]
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="luno")
-    posts = ThreadPoolExecutor(POST_THREADS, thread_name_prefix="luno_post")
+    threads = Threads(
+        ThreadPoolExecutor(THREADS, thread_name_prefix="luno"),
+        ThreadPoolExecutor(THREADS, thread_name_prefix="luno_urgent"),
+        ThreadPoolExecutor(POST_THREADS, thread_name_prefix="luno_post"),
+    )
     try:
         limits = VenueLimits(
-            RateBudget(CALLS_A_MINUTE),
+            RateBudget(CALLS_A_MINUTE, reserve=RESERVE),
             RateBudget(CONNECTIONS, CONNECTIONS_WINDOW),
             usual_ban=USUAL_BAN,
         )
-        luno = Luno(sdk, pool, posts, settings, limits)
+        luno = Luno(sdk, threads, settings, limits)
         sdk.session.hooks["response"].insert(0, luno.note_date)
         yield luno
     finally:
-        for threads in (pool, posts):
-            threads.shutdown(wait=False, cancel_futures=True)
+        for pool in threads:
+            pool.shutdown(wait=False, cancel_futures=True)
         sdk.session.close()

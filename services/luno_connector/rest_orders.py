@@ -1,6 +1,6 @@
 """Luno's signed REST: orders and balances, through the SDK."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -106,6 +106,11 @@ class OrderRest:
     async def recently_closed(self, since: int) -> list[Report]:
         """The closed orders of our symbols that were created since *since* (milliseconds)."""
         return await self._reports(self._listing.configured, closed=True, since=since)
+
+    async def closed(self, symbols: Collection[str], since: int) -> list[Report]:
+        """The closed orders of *symbols* that were created since *since* (milliseconds)."""
+        of = {s: i for s, i in self._listing.served.items() if s in symbols}
+        return await self._reports(of, closed=True, since=since)
 
     async def _reports(
         self, of: Mapping[str, Instrument], *, closed: bool, since: int = 0

@@ -11,12 +11,13 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
-from common_models.stream_names import HALT, TRADING, CommandStream, state_key
+from common_models.stream_names import HALT, TRADING, CommandStream, OperatorStream, state_key
 from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.ending import Ending
 from services.tradectl.halting import halted
 from services.tradectl.reading import COMMANDS, connectors
+from services.tradectl.sending import OPERATORS
 from services.tradectl.settings import TradectlSettings
 from services.tradectl.status import heard
 
@@ -142,7 +143,8 @@ async def _permissions(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check
     ]
     for name in names:
         for command in COMMANDS:
-            stream = str(CommandStream(name, command))
+            kind = OperatorStream if command in OPERATORS else CommandStream
+            stream = str(kind(name, command))
             probes.append((f"send {command} to {name}", ("XADD", stream, "*", "data", "x")))
     refused = [what for what, probe in probes if not await _may(redis, *probe)]
     yield Check(
@@ -259,8 +261,11 @@ async def _groups(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
     for name in await connectors(redis):
         waiting = pending = 0
         missing: list[str] = []
-        for command in COMMANDS:
-            stream = str(CommandStream(name, command))
+        streams = [str(CommandStream(name, command)) for command in COMMANDS]
+        operators = [str(OperatorStream(name, command)) for command in OPERATORS]
+        # Connectors of an earlier release haven't got these.
+        streams += [stream for stream in operators if await client.exists(stream)]
+        for stream in streams:
             try:
                 groups = await client.xinfo_groups(stream)
             except NoPermissionError as e:
@@ -269,7 +274,7 @@ async def _groups(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
             except ResponseError:  # no such stream
                 groups = []
             if not groups:
-                missing.append(command)
+                missing.append(stream.partition(":")[2].removeprefix("commands:"))
             pending += sum(group["pending"] for group in groups)
             waiting += sum(group["lag"] or 0 for group in groups)
         yield group_check(name, missing, pending, waiting)

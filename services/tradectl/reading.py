@@ -34,6 +34,7 @@ from common_models.stream_names import (
     EventStream,
     IndicatorStream,
     MarketStream,
+    OperatorStream,
     StreamName,
     StreamNameError,
     parse,
@@ -120,7 +121,7 @@ def model_of(stream: str) -> type[BaseModel] | None:
     match name_of(stream):
         case MarketStream(data_type=data_type):
             return MARKET_DATA[data_type]
-        case CommandStream(command=command):
+        case CommandStream(command=command) | OperatorStream(command=command):
             return COMMANDS.get(command)
         case EventStream(event=event):
             return EVENTS.get(event)
@@ -139,7 +140,11 @@ async def streams(redis: Redis, pattern: str = "*") -> list[str]:
 async def connectors(redis: Redis) -> list[str]:
     """The connectors that have streams here: "binance_connector", ..."""
     names = [name_of(stream) for stream in await streams(redis, "*_connector:*")]
-    found = {name.connector for name in names if isinstance(name, CommandStream | DeadLetterStream)}
+    found = {
+        name.connector
+        for name in names
+        if isinstance(name, CommandStream | OperatorStream | DeadLetterStream)
+    }
     return sorted(found | {name.service for name in names if isinstance(name, EventStream)})
 
 

@@ -4,22 +4,28 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from common_models import CancelAllOrdersCommand, CancelOrderCommand, RequestBalanceCommand
+from common_models import (
+    CancelAllOrdersCommand,
+    CancelOrderCommand,
+    ConnectorStatusEvent,
+    RequestBalanceCommand,
+)
 from common_models.stream_names import CommandStream, EventStream
 from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.ending import Ending, StopError, tell
-from services.tradectl.reading import COMMANDS, connectors, mentions
+from services.tradectl.reading import COMMANDS, Entry, connectors, mentions
 from services.tradectl.sending import GONE_AFTER, Conversation, connector_of, send, silent_for
 
 Answer = dict[str, Any]
 # Of a command that Redis refused for want of memory.
 REDIS_FULL = "redis_full"
 
+ANSWERS, STATUS = "command_response", "connector_status"
 _ENDINGS = {"done": Ending.DONE, "rejected": Ending.NO, "no_answer": Ending.NO_ANSWER}
 
 
@@ -39,7 +45,7 @@ async def request(redis: Redis, name: str, content: BaseModel, seconds: float) -
     """Send one command and wait for its answer; `status` is "no_answer" where none came."""
     command = command_of(content)
     request_id = str(content.model_dump()["client_request_id"])
-    talk = await Conversation.begin(redis, name, ["command_response"], seconds)
+    talk = await Conversation.begin(redis, name, [ANSWERS, STATUS], seconds)
     silence = await silent_for(redis, name)
     if silence is None or silence > GONE_AFTER:
         tell(f"{name} is silent; it will do this when it is back")
@@ -47,6 +53,9 @@ async def request(redis: Redis, name: str, content: BaseModel, seconds: float) -
     async for entry in talk.heard():
         if entry.fields.get("client_request_id") == request_id:
             return {"connector": name, **entry.fields}
+        if command == "cancel_all_orders" and (said := _progress(entry)):
+            tell(f"{name}: {said}")
+            talk.extend(seconds)
     return {
         "connector": name,
         "client_request_id": request_id,
@@ -54,6 +63,17 @@ async def request(redis: Redis, name: str, content: BaseModel, seconds: float) -
         "status": "no_answer",
         "error_message": f"no answer within {seconds:g} s",
     }
+
+
+def _progress(entry: Entry) -> str | None:
+    """How far a `cancel_all_orders` is, as a connector's status says; None: it says nothing."""
+    try:
+        found = ConnectorStatusEvent.model_validate_json(entry.data).cancel_all
+    except ValidationError:
+        return None
+    if found is None:
+        return None
+    return f"{found.done} of {found.done + found.left} done, about {found.seconds_left:.0f} s left"
 
 
 async def all_at_once(redis: Redis, contents: dict[str, BaseModel], seconds: float) -> list[Answer]:

@@ -9,11 +9,19 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from common_models.stream_names import CommandStream, EventStream, StreamNameError, connector
+from common_models.stream_names import (
+    CommandStream,
+    EventStream,
+    OperatorStream,
+    StreamNameError,
+    connector,
+)
 from services._runtime.redis_client import BLOCK_MS, explain
 from services.tradectl.ending import Ending, StopError, tell
 from services.tradectl.reading import Entry, ends, newest, read_on, redis_time
 
+# What connectors read from the operator's streams too.
+OPERATORS = frozenset({"cancel_order", "cancel_all_orders"})
 # Connectors tell their status every ten seconds.
 GONE_AFTER = 30.0
 AFTER_ERROR = 0.5
@@ -68,6 +76,10 @@ class Conversation:
         positions = await ends(redis, [str(EventStream(name, event)) for event in events])
         return cls(redis, positions, asyncio.get_running_loop().time() + seconds)
 
+    def extend(self, seconds: float) -> None:
+        """Wait so long from now on."""
+        self.deadline = max(self.deadline, asyncio.get_running_loop().time() + seconds)
+
     async def heard(self) -> AsyncIterator[Entry]:
         """Each event as it comes, until the deadline; a Redis that is away is waited for."""
         loop = asyncio.get_running_loop()
@@ -91,6 +103,18 @@ class Conversation:
                 yield entry
 
 
+async def stream_for(redis: Redis, name: str, command: str) -> str:
+    """The stream that a command goes to.
+
+    The operator's, where the connector has it: it isn't read behind what bots send. One of an
+    earlier release, or somebody else's, reads the contract's streams only.
+    """
+    operators = str(OperatorStream(name, command))
+    if command in OPERATORS and await redis.exists(operators):
+        return operators
+    return str(CommandStream(name, command))
+
+
 async def send(redis: Redis, name: str, command: str, content: BaseModel, again: str) -> str:
     """Put a command into its stream; its entry id. *again* says how to repeat it safely.
 
@@ -101,7 +125,8 @@ async def send(redis: Redis, name: str, command: str, content: BaseModel, again:
     data = content.model_dump_json(exclude_none=True)
     client: Any = redis
     try:
-        entry_id: bytes = await client.xadd(str(CommandStream(name, command)), {"data": data})
+        stream = await stream_for(redis, name, command)
+        entry_id: bytes = await client.xadd(stream, {"data": data})
     except ResponseError:
         raise
     except (RedisError, OSError) as e:

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from common_models.stream_names import CommandStream, EventStream, IndicatorStream, MarketStream
+from common_models.stream_names import (
+    CommandStream,
+    EventStream,
+    IndicatorStream,
+    MarketStream,
+    OperatorStream,
+)
 from services.tradectl.reading import Entry, name_of
 from services.tradectl.show import number, summary
 from services.tradectl.traces import Found, order_of
@@ -190,6 +196,8 @@ def _after_name(entry: Entry) -> str:
             return "decision"
         case EventStream(event=event):
             return _AFTER.get(event, event)
+        case OperatorStream(command=command):
+            return command
         case CommandStream(command=command):
             return "command again" if command == "place_order" else command
         case _:

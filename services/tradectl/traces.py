@@ -7,7 +7,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
+from common_models.stream_names import (
+    CommandStream,
+    DeadLetterStream,
+    EventStream,
+    OperatorStream,
+    state_key,
+)
 from services.tradectl.reading import Entry, connectors, entries, entry_at, mentions
 from services.tradectl.sending import connector_of
 
@@ -62,8 +68,12 @@ async def _at(redis: Redis, name: str, order: str, decisions: list[Entry]) -> Fo
     found.records = await _record(redis, name, order)
     found.after = await about(EventStream(name, "order_response"))
     found.after += await about(EventStream(name, "order_status"))
-    for command in ("cancel_order", "query_order"):
-        asked = await _asked(redis, str(CommandStream(name, command)), order, found)
+    for stream in (
+        CommandStream(name, "cancel_order"),
+        OperatorStream(name, "cancel_order"),
+        CommandStream(name, "query_order"),
+    ):
+        asked = await _asked(redis, str(stream), order, found)
         found.after += asked + await _answers(redis, name, asked)
     found.after.sort(key=order_of)
     await _follow_causes(redis, found)

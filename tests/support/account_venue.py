@@ -12,6 +12,7 @@ from services._connector_kit.orders.balances import NOTHING, Balance, Published,
 from services._connector_kit.orders.bookkeeping import Report, Status, Told, ended, news
 from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ledger import Trace
+from services._connector_kit.orders.request_ports import OpenOrder
 
 NOW = 1_700_000_000_000
 
@@ -66,6 +67,7 @@ class AccountInMemory:
         self._stopped: asyncio.Future[None] | None = None
         # What a cancel does although its answer is a fault.
         self.cancels_all_the_same = False
+        self.has_bulk = False
 
     async def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -146,6 +148,30 @@ class AccountInMemory:
                 return report.order_id
         await self._call("cancel")
         raise RejectedError("nothing to cancel", code="none")
+
+    async def stop(self, order: OpenOrder) -> None:
+        """Cancel an order whose ids are known."""
+        await self.cancel(
+            order.symbol,
+            order_id=order.order_id,
+            client_order_id=None,
+            keep=order.client_order_id,
+        )
+
+    async def stop_all(self, symbol: str) -> bool:
+        """One request for all of a symbol, where the venue has it."""
+        if not self.has_bulk:
+            return False
+        await self._call("stop_all")
+        for report in self.orders.values():
+            if report.symbol == symbol and not report.closed:
+                self.orders[report.order_id] = report._replace(status="canceled")
+        return True
+
+    async def became(self, orders: Sequence[OpenOrder]) -> Sequence[Report]:
+        """What became of them, but for those that are hidden."""
+        await self._call("became")
+        return [self.orders[o.order_id] for o in orders if o.order_id not in self.hidden]
 
     async def balances(self) -> Snapshot:
         """What wasn't zero when it was asked for."""

@@ -31,6 +31,9 @@ OUTCOMES = {
     "query_order": ("done", "rejected", "unreadable", "unknown"),
     "request_balance": ("done", "rejected", "unreadable", "unknown"),
 }
+# What others did to a command stream: put an entry with an id of the future into it, or deleted
+# entries from it.
+TAMPERED = ("future_id", "deleted")
 # Refusals that are an outcome of their own.
 _OWN_OUTCOME = {"expired": "expired", "invalid_command": "unreadable"}
 
@@ -64,6 +67,9 @@ class OrderCounts:
         )
         self.refusals: Counter[str] = Counter()
         self.dead_letters = Counter(dict.fromkeys(OUTCOMES, 0))
+        self.tampered: Counter[tuple[str, ...]] = Counter(
+            {(command, how): 0 for command in OUTCOMES for how in TAMPERED}
+        )
         self.ghosts = 0
         self.open: set[OrderRef] = set()
         self._symbols: set[str] = set()  # of which an order was told
@@ -162,6 +168,13 @@ class OrderCounts:
             "Commands that couldn't be read.",
             ["command"],
             self.dead_letters,
+        )
+        yield counters(
+            "command_streams_tampered",
+            "What others did to command streams: `future_id` blocks one until it is repaired, "
+            "`deleted` counts entries that were deleted, read or not.",
+            ["command", "how"],
+            self.tampered,
         )
         yield GaugeMetricFamily(
             "orders_unknown",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
+from common_models.stream_names import CommandStream, OperatorStream
 from services._connector_kit.orders.record import Record
 
 
@@ -17,6 +18,7 @@ class Entry:
     """One entry of a command stream. `redelivered`: somebody may have begun with it before.
 
     `deleted`: the stream was trimmed while it was pending; nothing but its id is left.
+    `operator`: it is of an operator's stream.
     """
 
     command: str
@@ -24,6 +26,12 @@ class Entry:
     data: bytes
     redelivered: bool
     deleted: bool = False
+    operator: bool = False
+
+    def stream(self, connector: str) -> str:
+        """The name of the stream that it is of."""
+        kind = OperatorStream if self.operator else CommandStream
+        return str(kind(connector, self.command))
 
     @property
     def milliseconds(self) -> int:

@@ -8,7 +8,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from common_models.stream_names import CommandStream
+from common_models.stream_names import CommandStream, OperatorStream
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.keys import lease_key, order_key, redis_key, unanswered_key
@@ -32,9 +32,10 @@ class RedisBus:
 
     *redis* must hold a single connection: what is read on it may be claimed on it only, so that
     a Redis that came back with less than it had can't be taken for the one that was read from.
+    *operator*: the commands are those of the operator's streams.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it is put together from
         self,
         redis: Redis,
         connector: str,
@@ -45,7 +46,9 @@ class RedisBus:
         take_over_after_ms: int = TAKE_OVER_AFTER_MS,
         on_state: Callable[[str | None], None] = lambda _: None,
         counts: OrderCounts | None = None,
+        operator: bool = False,
     ) -> None:
+        self._operator = operator
         self._counts = counts or OrderCounts()
         self._read_at = monotonic()
         self._lease_ms = lease_ms
@@ -54,7 +57,8 @@ class RedisBus:
         self._redis: Any = redis
         self._connector = connector
         self._consumer = consumer
-        self._streams = {str(CommandStream(connector, name)): name for name in commands}
+        kind = OperatorStream if operator else CommandStream
+        self._streams = {str(kind(connector, name)): name for name in commands}
         self._identity: str | None = None
         self._remembered = b""
 
@@ -179,6 +183,7 @@ class RedisBus:
                 (fields or {}).get(b"data", b""),
                 redelivered,
                 deleted=not fields,
+                operator=self._operator,
             )
             for entry_id, fields in entries
         ]

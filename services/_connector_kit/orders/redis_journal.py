@@ -178,7 +178,7 @@ class RedisJournal:
             if was_answered is None:
                 if dead_letter is not None:
                     stream = str(DeadLetterStream(self._connector, entry.command))
-                    self._publish(change, stream, _letter(entry, dead_letter))
+                    self._publish(change, stream, letter(entry, dead_letter))
                 if answer is not None:
                     placing = entry.command == "place_order"
                     stream = self._responses if placing else self._command_responses
@@ -250,7 +250,8 @@ class RedisJournal:
 
     def _answered_key(self, entry: Entry) -> str:
         """Exists once an entry has its final answer."""
-        return answered_key(self._connector, entry.command, entry.entry_id)
+        command = f"operator:{entry.command}" if entry.operator else entry.command
+        return answered_key(self._connector, command, entry.entry_id)
 
     def _surplus_refusal(self) -> bool:
         """Count a refusal; True where there were `MOST_REFUSALS` in the minute before it."""
@@ -300,7 +301,7 @@ class RedisJournal:
         change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
 
     def _acknowledge(self, change: Change, entry: Entry) -> None:
-        stream = str(CommandStream(self._connector, entry.command))
+        stream = entry.stream(self._connector)
         change.write("XACK", stream, self._connector, entry.entry_id)
         if len(entry.data) > MOST_KEPT:
             change.write("XDEL", stream, entry.entry_id)
@@ -316,7 +317,7 @@ def _order(record: Record) -> OrderRef | None:
     return None if order_id is None else OrderRef(record.order.symbol, order_id)
 
 
-def _letter(entry: Entry, error: str) -> bytes:
+def letter(entry: Entry, error: str) -> bytes:
     """A dead letter: what is wrong, and the entry whole; bytes that are no text as base64."""
     try:
         content, encoding = entry.data.decode("utf-8"), "utf-8"

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from common_models.stream_names import CommandStream
+from common_models.stream_names import CommandStream, OperatorStream
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.ports import Clock
 from services._runtime.redis_transaction import reading
@@ -21,19 +21,24 @@ STEP = 1000
 
 
 async def keep_trimmed(
-    redis: Redis, connector: str, commands: Sequence[str], clock: Clock, *, keep: int = KEEP
+    redis: Redis,
+    connector: str,
+    streams: Sequence[CommandStream | OperatorStream],
+    clock: Clock,
+    *,
+    keep: int = KEEP,
 ) -> None:
     """Trim the command streams again and again; runs until cancelled."""
     while True:
-        for command in commands:
+        for stream in streams:
             try:
-                await trim(redis, connector, command, keep=keep)
+                await trim(redis, connector, str(stream), keep=keep)
             except TransientError as e:
-                log.warning("trimming_delayed", command=command, error=str(e))
+                log.warning("trimming_delayed", stream=str(stream), error=str(e))
         await clock.sleep(EVERY)
 
 
-async def trim(redis: Redis, connector: str, command: str, *, keep: int = KEEP) -> int:
+async def trim(redis: Redis, connector: str, stream: str, *, keep: int = KEEP) -> int:
     """Remove what the group has acknowledged, but for the last *keep* entries; how many went.
 
     A limit of length would remove commands that nobody has read or answered yet.
@@ -42,7 +47,6 @@ async def trim(redis: Redis, connector: str, command: str, *, keep: int = KEEP) 
         TransientError: Redis is in trouble; trimming again is safe.
     """
     client: Any = redis
-    stream = str(CommandStream(connector, command))
     removed = 0
     while (beyond := await reading(client.xlen(stream)) - keep) > 0:
         limit = await _first_needed(client, stream, connector)
@@ -50,7 +54,7 @@ async def trim(redis: Redis, connector: str, command: str, *, keep: int = KEEP) 
             break
         oldest = await reading(client.xrange(stream, count=min(beyond, STEP) + 1))
         step = await reading(
-            client.xtrim(stream, minid=min(limit, oldest[-1][0], key=_moment), approximate=False)
+            client.xtrim(stream, minid=min(limit, oldest[-1][0], key=moment), approximate=False)
         )
         if not step:
             break
@@ -72,6 +76,7 @@ async def _first_needed(client: Any, stream: str, group: str) -> bytes | None:
     return None
 
 
-def _moment(entry_id: bytes) -> tuple[int, int]:
+def moment(entry_id: bytes) -> tuple[int, int]:
+    """The two numbers of an entry id: milliseconds, and which of that moment."""
     milliseconds, _, sequence = entry_id.partition(b"-")
     return int(milliseconds), int(sequence)

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from redis.asyncio import Redis
 
-from common_models.stream_names import connector
+from common_models import CancelAllProgress
+from common_models.stream_names import CommandStream, OperatorStream, connector
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
@@ -25,14 +27,10 @@ from services._connector_kit.orders.placing import Placing, Waits
 from services._connector_kit.orders.ports import Venue
 from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.orders.redis_journal import RedisJournal
-from services._connector_kit.orders.requests import (
-    CANCELS,
-    COMMANDS,
-    QUESTIONS,
-    RequestDesk,
-    RequestVenue,
-)
+from services._connector_kit.orders.request_ports import RequestVenue
+from services._connector_kit.orders.requests import RequestDesk
 from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.stream_guard import StreamGuard
 from services._connector_kit.orders.timed_venue import TimedVenue
 from services._connector_kit.orders.trimming import keep_trimmed
 from services._connector_kit.traffic import Traffic
@@ -43,6 +41,15 @@ from services._runtime.supervise import full_jitter
 
 log = structlog.get_logger()
 
+# Each has a connection and a task of its own, so that none waits behind another's crowd: nothing
+# holds up an operator, and no cancel a cancel-all. By part: whether the streams are the operator's,
+# and the commands.
+LANES: Mapping[str, tuple[bool, Sequence[str]]] = {
+    "operator": (True, ("cancel_all_orders", "cancel_order")),
+    "cancel_all": (False, ("cancel_all_orders",)),
+    "cancels": (False, ("cancel_order",)),
+    "requests": (False, ("query_order", "request_balance")),
+}
 # The venue's time is waited for as long as it takes, so many seconds at once.
 CLOCK_WITHIN = 60.0
 
@@ -62,6 +69,15 @@ class Trading:
     check_key: Callable[[], Awaitable[None]] | None = None
 
 
+def command_streams(name: str) -> list[CommandStream | OperatorStream]:
+    """All command streams of a connector."""
+    found: list[CommandStream | OperatorStream] = [CommandStream(name, "place_order")]
+    for operator, commands in LANES.values():
+        kind = OperatorStream if operator else CommandStream
+        found += [kind(name, command) for command in commands]
+    return found
+
+
 class SystemClock:
     """The port `Clock` on this machine."""
 
@@ -74,7 +90,7 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-async def serve_orders(
+async def serve_orders(  # noqa: PLR0913 - all that it is put together from
     exchange: str,
     trading: Trading | None,
     redis: Redis,
@@ -83,6 +99,8 @@ async def serve_orders(
     metrics: Metrics,
     traffic: Traffic,
     health: AccountHealth,
+    *,
+    on_progress: Callable[[str, CancelAllProgress | None], None],
 ) -> None:
     """Serve one exchange's commands until cancelled; `trading` is None without credentials."""
     name = connector(exchange)
@@ -110,21 +128,22 @@ async def serve_orders(
     placing = (Placing if trading else KeylessPlacing)(venue, journal, clock, waits)
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
 
-        async def open_bus(part: str, commands: Iterable[str]) -> RedisBus:
+        async def open_bus(part: str, commands: Sequence[str], *, operator: bool) -> RedisBus:
             client = open_redis(settings.redis_url, f"{name}_{part}", single=True)
             return RedisBus(
                 await stack.enter_async_context(client),
                 name,
-                tuple(commands),
+                commands,
                 settings.instance_id,
                 lease_ms=round(settings.order_lease * 1000),
                 take_over_after_ms=round(settings.order_take_over_after * 1000),
                 on_state=lambda reason: _tell(readiness, part, reason),
                 counts=counts,
+                operator=operator,
             )
 
         desk = OrderDesk(
-            await open_bus("orders", ["place_order"]),
+            await open_bus("orders", ["place_order"], operator=False),
             placing,
             clock,
             DeskWaits(
@@ -134,9 +153,9 @@ async def serve_orders(
             ),
         )
         tasks.create_task(desk.run())
-        for part, commands in (("cancels", CANCELS), ("requests", QUESTIONS)):
+        for part, (operator, commands) in LANES.items():
             requests = RequestDesk(
-                await open_bus(part, commands),
+                await open_bus(part, commands, operator=operator),
                 journal,
                 clock,
                 exchange,
@@ -145,9 +164,14 @@ async def serve_orders(
                 ledger,
                 venue.milliseconds,
                 orders_waiting=journal.orders_waiting,
+                operator=operator,
+                estimate=traffic.limits.requests.seconds_for,
+                on_progress=partial(on_progress, part),
             )
             tasks.create_task(requests.run())
-        tasks.create_task(keep_trimmed(redis, name, ["place_order", *COMMANDS], clock))
+        streams = command_streams(name)
+        tasks.create_task(keep_trimmed(redis, name, streams, clock))
+        tasks.create_task(StreamGuard(redis, name, streams, clock, counts).keep_looking())
         if trading and account:
             metrics.watch(account.metrics)
             tasks.create_task(account.run())

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from common_models.stream_names import CommandStream
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders import trimming
 from services._connector_kit.orders.trimming import keep_trimmed, trim
@@ -59,18 +60,18 @@ async def test_only_what_is_acknowledged_and_old_goes(
     gone = max(0, min(first_needed, sent - keep))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trimming, "STEP", step)
-        assert await trim(redis, NAME, "place_order", keep=keep) == gone
+        assert await trim(redis, NAME, STREAM, keep=keep) == gone
     assert await left(redis) == ids[gone:]
 
 
 async def test_a_stream_or_a_group_that_isnt_there_is_left_alone(redis: Redis) -> None:
     """Without its group nothing is known to be acknowledged."""
     client: Any = redis
-    assert await trim(redis, NAME, "place_order", keep=0) == 0
+    assert await trim(redis, NAME, STREAM, keep=0) == 0
     await client.xadd(STREAM, {"data": "a"})
-    assert await trim(redis, NAME, "place_order", keep=0) == 0
+    assert await trim(redis, NAME, STREAM, keep=0) == 0
     await client.xgroup_create(STREAM, "somebody else", id="$")
-    assert await trim(redis, NAME, "place_order", keep=0) == 0
+    assert await trim(redis, NAME, STREAM, keep=0) == 0
     assert len(await left(redis)) == 1
 
 
@@ -80,7 +81,13 @@ async def test_it_goes_on_whatever_happens_to_redis(
     """Every so often, and again after Redis was away."""
     monkeypatch.setattr(trimming, "EVERY", 0.02)
     task = asyncio.create_task(
-        keep_trimmed(redis, NAME, ["cancel_order", "place_order"], SystemClock(), keep=2)
+        keep_trimmed(
+            redis,
+            NAME,
+            [CommandStream(NAME, "cancel_order"), CommandStream(NAME, "place_order")],
+            SystemClock(),
+            keep=2,
+        )
     )
     ids = await filled(redis, 10, 10, set())
 
@@ -90,7 +97,7 @@ async def test_it_goes_on_whatever_happens_to_redis(
     await eventually_async(trimmed)
     await redis_server.kill()
     with pytest.raises(TransientError):
-        await trim(redis, NAME, "place_order")
+        await trim(redis, NAME, STREAM)
     await redis_server.start()
     ids = await filled(redis, 10, 10, set())
     await eventually_async(trimmed)

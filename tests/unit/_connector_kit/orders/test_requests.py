@@ -23,7 +23,8 @@ from services._connector_kit.orders.bookkeeping import Report, Status
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Bus, Entry, Journal, Refused, VenueOrder
 from services._connector_kit.orders.record import Record
-from services._connector_kit.orders.requests import GIVE_UP_AFTER, MOST_AT_ONCE, RequestDesk
+from services._connector_kit.orders.request_ports import GIVE_UP_AFTER
+from services._connector_kit.orders.requests import MOST_AT_ONCE, RequestDesk
 from tests.support.account_venue import (
     NOW,
     AccountInMemory,
@@ -490,9 +491,11 @@ def test_trouble_with_redis_is_waited_out() -> None:
 
 def test_a_crowd_of_commands_is_served_in_turn() -> None:
     """At most so many at once; all are answered."""
-    venue = AccountInMemory(*(order(str(number)) for number in range(1, 101)))
+    orders = [order(str(number)) for number in range(1, 101)]
+    venue = AccountInMemory(*orders)
     venue.took = 0.5
-    served = Served(venue, *(cancel(number, order_id=str(number)) for number in range(1, 101)))
+    cancels = (cancel(number, order_id=str(number)) for number in range(1, 101))
+    served = Served(venue, *cancels, told=orders)
     assert {served.outcome(number) for number in range(1, 101)} == {("done", None)}
     times = sorted(served.streams.answered_at.values())
     assert len([moment for moment in times if moment <= times[0] + 0.01]) <= MOST_AT_ONCE
