@@ -19,12 +19,21 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.amounts import amount, moment
-from services._connector_kit.orders.balances import PER_MILLISECOND, Snapshot
+from services._connector_kit.orders.balances import Snapshot
 from services._connector_kit.orders.bookkeeping import Fill, Report
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.binance_connector import order_count, translate_orders
+from services.binance_connector.rest_answers import (
+    if_listed,
+    place_in_time,
+    read,
+    reference,
+    rows_of,
+    version,
+    yes_or_no,
+)
 from services.binance_connector.settings import BinanceSettings
 
 T = TypeVar("T")
@@ -40,9 +49,6 @@ ARCHIVED = "-2026"
 
 # The request's timestamp is too old, or of the future.
 BAD_TIME = "-1021"
-
-# Binance has no such symbol (any more): https://github.com/binance/binance-spot-api-docs/issues/22
-UNLISTED = "-1121"
 
 # How far around an order's time its history is searched: it may have been sent for an earlier entry
 # that Redis forgot, and clocks differ.
@@ -153,7 +159,7 @@ class SignedRest:
     async def milliseconds(self) -> int:
         """`GET /api/v3/time`."""
         answer = await self._binance.call(1, self._binance.sdk.get_server_time, Priority.RESOLVE)
-        return _read(lambda: int(answer["serverTime"]))
+        return read(lambda: int(answer["serverTime"]))
 
     async def order(self, instrument: Instrument, client_order_id: str) -> VenueOrder:
         """`GET /api/v3/order` by client order id; RejectedError -2013 where there is none."""
@@ -163,27 +169,27 @@ class SignedRest:
                 symbol=instrument.venue_symbol, origClientOrderId=client_order_id
             ),
         )
-        return _read(lambda: translate_orders.venue_order(row, instrument.symbol))
+        return read(lambda: translate_orders.venue_order(row, instrument.symbol))
 
     async def orders_since(self, instrument: Instrument, milliseconds: int) -> Sequence[VenueOrder]:
         """Open orders, and all orders created from an hour before *milliseconds* on."""
         sdk, name = self._binance.sdk, instrument.venue_symbol
-        rows = _rows(
+        rows = rows_of(
             await self._resolve(OPEN_ORDERS_WEIGHT, lambda: sdk.get_open_orders(symbol=name))
         )
         get = partial(sdk.get_all_orders, symbol=name, limit=PAGE)  # oldest first
         first = {"startTime": milliseconds - SEARCH_BEFORE_MS}
         while True:
-            page = _rows(await self._resolve(ALL_ORDERS_WEIGHT, partial(get, **first)))
+            page = rows_of(await self._resolve(ALL_ORDERS_WEIGHT, partial(get, **first)))
             rows += page
             if len(page) < PAGE:
                 break
-            last_id, created = _read(partial(_place_in_time, page[-1]))
+            last_id, created = read(partial(place_in_time, page[-1]))
             if created > milliseconds + SEARCH_AFTER_MS:
                 break
             first = {"orderId": last_id + 1}
         symbol = instrument.symbol
-        return _read(lambda: [translate_orders.venue_order(row, symbol) for row in rows])
+        return read(lambda: [translate_orders.venue_order(row, symbol) for row in rows])
 
     async def report(
         self, instrument: Instrument, *, order_id: str | None, client_order_id: str | None
@@ -194,9 +200,9 @@ class SignedRest:
             ArchivedError: it was cancelled or expired without a fill, more than 90 days ago.
             RejectedError: -2013, there is none.
         """
-        reference = _reference(order_id, client_order_id)
+        ids = reference(order_id, client_order_id)
         sdk, name = self._binance.sdk, instrument.venue_symbol
-        request = partial(sdk.get_order, symbol=name, **reference)
+        request = partial(sdk.get_order, symbol=name, **ids)
         try:
             row = await self._signed(4, request, Priority.BALANCES)
         except RejectedError as e:
@@ -218,7 +224,7 @@ class SignedRest:
         while True:
             ask = partial(get, fromId=first)
             page = await self._signed(ORDER_TRADES_WEIGHT, ask, Priority.BALANCES)
-            fills = _read(partial(translate_orders.fills, _rows(page)))
+            fills = read(partial(translate_orders.fills, rows_of(page)))
             found += fills
             if len(page) < PAGE:
                 return translate_orders.fills_of(executed, found)
@@ -231,11 +237,11 @@ class SignedRest:
         symbols = {i.venue_symbol: i.symbol for i in self._listing.served.values()}
         rows = []
         if len(symbols) * OPEN_ORDERS_WEIGHT > ALL_OPEN_ORDERS_WEIGHT:
-            rows += _rows(await ask(ALL_OPEN_ORDERS_WEIGHT, get))
+            rows += rows_of(await ask(ALL_OPEN_ORDERS_WEIGHT, get))
         else:
             for name in symbols:
-                rows += await _if_listed(ask(OPEN_ORDERS_WEIGHT, partial(get, symbol=name)))
-        return _read(
+                rows += await if_listed(ask(OPEN_ORDERS_WEIGHT, partial(get, symbol=name)))
+        return read(
             lambda: [
                 translate_orders.order_report(row, symbols[row["symbol"]])
                 for row in rows
@@ -247,8 +253,8 @@ class SignedRest:
         """The account's trades after *trade_id* (None: the latest)."""
         since = {} if trade_id is None else {"fromId": trade_id + 1}
         get = partial(self._binance.sdk.get_my_trades, symbol=venue_symbol, limit=PAGE, **since)
-        rows = await _if_listed(self._signed(TRADES_WEIGHT, get, Priority.BALANCES))
-        return _read(
+        rows = await if_listed(self._signed(TRADES_WEIGHT, get, Priority.BALANCES))
+        return read(
             lambda: [(int(row["id"]), str(row["orderId"]), moment(row["time"])) for row in rows]
         )
 
@@ -264,7 +270,7 @@ class SignedRest:
 
         Binance gives the order the cancel's client id: *keep*, or one of its own making.
         """
-        params = _reference(order_id, client_order_id)
+        params = reference(order_id, client_order_id)
         if keep is not None:
             params["newClientOrderId"] = keep
         answer = await self._signed(
@@ -272,11 +278,11 @@ class SignedRest:
             lambda: self._binance.sdk.cancel_order(symbol=venue_symbol, **params),
             Priority.CANCEL,
         )
-        return _read(lambda: str(int(answer["orderId"])))
+        return read(lambda: str(int(answer["orderId"])))
 
     async def cancel_all(self, venue_symbol: str) -> None:
         """`DELETE /api/v3/openOrders`; RejectedError -2011: there is nothing to cancel."""
-        _rows(
+        rows_of(
             await self._signed(
                 1,
                 lambda: self._binance.sdk.cancel_all_open_orders(symbol=venue_symbol),
@@ -294,8 +300,8 @@ class SignedRest:
         first, last = min(order_ids), max(order_ids)
         while first <= last:
             ask = partial(get, orderId=first)
-            rows = _rows(await self._signed(ALL_ORDERS_WEIGHT, ask, Priority.BALANCES))
-            page = _read(lambda r=rows: [(int(row["orderId"]), row) for row in r])  # type: ignore[misc]
+            rows = rows_of(await self._signed(ALL_ORDERS_WEIGHT, ask, Priority.BALANCES))
+            page = read(lambda r=rows: [(int(row["orderId"]), row) for row in r])  # type: ignore[misc]
             for order_id, row in page:
                 if order_id in order_ids:
                     found.append(await self._with_fills(instrument, row))
@@ -306,11 +312,11 @@ class SignedRest:
 
     async def _with_fills(self, instrument: Instrument, row: Mapping[str, Any]) -> Report:
         """An order as a listing shows it, and its fills where it has some."""
-        executed = _read(lambda: amount(row["executedQty"]))
+        executed = read(lambda: amount(row["executedQty"]))
         fills: tuple[Fill, ...] = ()
         if executed:
             fills = await self._fills(instrument.venue_symbol, row["orderId"], executed)
-        return _read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
+        return read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
 
     async def balances(self) -> Snapshot:
         """The account's balances that are not zero, with the time of its last update."""
@@ -319,10 +325,10 @@ class SignedRest:
             lambda: self._binance.sdk.get_account(omitZeroBalances="true"),
             Priority.BALANCES,
         )
-        return _read(
+        return read(
             lambda: Snapshot(
-                translate_orders.balances(_rows(answer["balances"])),
-                _version(answer.get("updateTime")),
+                translate_orders.balances(rows_of(answer["balances"])),
+                version(answer.get("updateTime")),
             )
         )
 
@@ -330,7 +336,7 @@ class SignedRest:
         """`GET /sapi/v1/account/apiRestrictions`: what the key may do, by Binance's names."""
         sdk = self._binance.sdk
         answer = await self._signed(1, sdk.get_account_api_permissions, Priority.BALANCES)
-        return _read(lambda: {name: _yes_or_no(answer[name]) for name in PERMISSIONS})
+        return read(lambda: {name: yes_or_no(answer[name]) for name in PERMISSIONS})
 
     async def _resolve(self, weight: int, request: Callable[[], Awaitable[Any]]) -> Any:
         return await self._signed(weight, request, Priority.RESOLVE)
@@ -363,60 +369,3 @@ def _too_many_orders(body: bytes) -> str | None:
     if isinstance(said, dict) and said.get("code") == order_count.TOO_MANY_ORDERS:
         return str(said.get("msg", ""))
     return None
-
-
-def _rows(answer: Any) -> list[Any]:
-    """*answer*, which must be a list: the SDK makes {} of an empty body.
-
-    Raises:
-        TransientError: it is none.
-    """
-    if not isinstance(answer, list):
-        raise TransientError(
-            f"an answer of Binance can't be read: no list but {type(answer).__name__}"
-        )
-    return answer
-
-
-async def _if_listed(answer: Awaitable[Any]) -> list[Any]:
-    """The rows of one symbol: none where Binance doesn't list it any more."""
-    try:
-        return _rows(await answer)
-    except RejectedError as e:
-        if e.code != UNLISTED:
-            raise
-        return []
-
-
-def _place_in_time(row: Mapping[str, Any]) -> tuple[int, int]:
-    """An order's id, and when it was created."""
-    return int(row["orderId"]), int(row["time"])
-
-
-def _version(update_time: object) -> int:
-    """That of a snapshot: whatever was pushed in that millisecond may be in it. 0: none given."""
-    if type(update_time) is not int or update_time <= 0:
-        return 0  # an account that has not traded yet has no time of an update
-    return update_time * PER_MILLISECOND + PER_MILLISECOND - 1
-
-
-def _yes_or_no(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _reference(order_id: str | None, client_order_id: str | None) -> dict[str, Any]:
-    """How a request names an order; where it has both ids, Binance looks at both."""
-    ids = {
-        "orderId": None if order_id is None else int(order_id),
-        "origClientOrderId": client_order_id,
-    }
-    return {name: value for name, value in ids.items() if value is not None}
-
-
-def _read(read: Callable[[], T]) -> T:
-    try:
-        return read()
-    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as e:
-        raise TransientError(excerpt(f"an answer of Binance can't be read: {e!r}")) from e

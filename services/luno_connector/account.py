@@ -204,11 +204,11 @@ class LunoAccount:
         recent = self._clock.milliseconds() - LISTED_FOR_MS
         since = min((o.created for o in orders if o.created > recent), default=recent)
         wanted = {order.ref: order for order in orders}
-        found = [
-            report
-            for report in await self._rest.closed({order.symbol for order in orders}, since)
-            if wanted.pop(report.order, None)
-        ]
+        found = []
+        for report in await self._rest.closed({order.symbol for order in orders}, since):
+            if wanted.pop(report.order, None):
+                self._changed.pop(report.order_id, None)  # its caller publishes it
+                found.append(report)
         for order in wanted.values():
             with suppress(RejectedError):
                 found.append(
