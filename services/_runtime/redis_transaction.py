@@ -91,22 +91,32 @@ async def at_once(redis: Redis, *commands: Command) -> list[Any]:
     Raises:
         TransientError: Redis is in trouble, and it is not known whether anything was written.
     """
+    done = await snapshot(redis, commands)
+    for reply in done:
+        if isinstance(reply, RedisError):
+            raise TransientError(explain(reply)) from reply
+    return done
+
+
+async def snapshot(redis: Redis, reads: Sequence[Command]) -> list[Any]:
+    """The replies to *reads*, all of one moment; that to one which Redis refuses is its error.
+
+    Raises:
+        TransientError: Redis is in trouble.
+    """
     pool: Any = redis.connection_pool
     try:
         connection = await pool.get_connection()
         try:
-            *_, done = await ask_all(connection, ("MULTI",), *commands, ("EXEC",))
+            *_, replies = await ask_all(connection, ("MULTI",), *reads, ("EXEC",))
         except BaseException:
             await connection.disconnect(nowait=True)  # replies may be still to come
             raise
         finally:
             await pool.release(connection)
-        for reply in done:
-            if isinstance(reply, RedisError):
-                raise reply
     except (RedisError, OSError, TimeoutError) as e:
         raise TransientError(explain(e)) from e
-    return list(done)
+    return list(replies)
 
 
 async def reading(reply: Awaitable[T]) -> T:

@@ -279,12 +279,12 @@ REDIS: tuple[Mutant, ...] = (
         "return position",
     ),
     mutant(
-        "trims all that was read", "trimming.py", "min(limit, oldest[-1][0], key=_moment)", "limit"
+        "trims all that was read", "trimming.py", "min(limit, oldest[-1][0], key=moment)", "limit"
     ),
     mutant(
         "trims what nobody has read",
         "trimming.py",
-        "min(limit, oldest[-1][0], key=_moment)",
+        "min(limit, oldest[-1][0], key=moment)",
         "oldest[-1][0]",
     ),
     mutant(
@@ -296,7 +296,7 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "trouble ends the trimming",
         "trimming.py",
-        'log.warning("trimming_delayed", command=command, error=str(e))',
+        'log.warning("trimming_delayed", stream=str(stream), error=str(e))',
         "raise",
     ),
     mutant(

@@ -30,7 +30,16 @@ def test_every_file_of_the_order_path_has_mutants() -> None:
     assert {Path(m.path).name for m in MUTANTS} >= {
         *("desk.py", "placing.py", "memory.py", "identity.py", "record.py", "answers.py"),
         *("parse.py", "ghosts.py", "keyless.py", "redis_bus.py", "redis_journal.py", "trimming.py"),
-        *("ledger.py", "bookkeeping.py", "account.py", "requests.py", "gate.py", "rules.py"),
+        *(
+            "ledger.py",
+            "bookkeeping.py",
+            "account.py",
+            "requests.py",
+            "cancels.py",
+            "cancel_all.py",
+            "gate.py",
+            "rules.py",
+        ),
         *("dead_man.py", "orders.py", "balances.py"),
     }
 

@@ -1,6 +1,7 @@
 """What a connector needs of a venue beyond placing: its account, for one process."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ import msgspec
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import TransientError
+from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.balances import Snapshot
@@ -17,6 +18,7 @@ from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.ledger import Trace
 from services._connector_kit.orders.ports import Refused, Sized
 from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.request_ports import OpenOrder
 from services._connector_kit.orders.rules import size
 from tests.simulation.account_book import NO_SUCH_ORDER, Account, Session
 from tests.simulation.process import Process, Reply
@@ -171,6 +173,31 @@ class WholePort(VenuePort):
         return await self._ask_account(
             "cancel", lambda: self._account.cancel(symbol, order_id, client_order_id)
         )
+
+    async def stop(self, order: OpenOrder) -> None:
+        """DELETE one order by its order id."""
+        await self.cancel(order.symbol, order_id=order.order_id, client_order_id=None)
+
+    async def stop_all(self, symbol: str) -> bool:
+        """DELETE all open orders of a symbol, where it is Binance."""
+        if self._account.kind != "binance":
+            return False
+        await self._ask_account("stop_all", lambda: self._stop_all(symbol))
+        return True
+
+    def _stop_all(self, symbol: str) -> None:
+        for order in [o for o in self._account.open_orders() if o.symbol == symbol]:
+            self._account.cancel(symbol, order.order_id, None)
+
+    async def became(self, orders: Sequence[OpenOrder]) -> Sequence[Report]:
+        """GET all orders, and the fills of some."""
+        return await self._ask_account("became", lambda: list(self._became(orders)))
+
+    def _became(self, orders: Sequence[OpenOrder]) -> Iterator[Report]:
+        for order in orders:
+            with suppress(RejectedError):
+                found = self._account.find(order.symbol, order.order_id, None)
+                yield found.report(self._account.kind)
 
     async def balances(self) -> Snapshot:
         """GET all balances."""

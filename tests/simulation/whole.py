@@ -145,9 +145,19 @@ class WholeConnector:
         port = WholePort(self.process, self._account, self._clock, configured, served, gate)
         trading = Trading(port, port, self._clock, port.server_time)
         nobody: Any = SimpleNamespace(watch=lambda _: None)
-        traffic: Any = SimpleNamespace(requests=_Uncounted())
+        requests: Any = SimpleNamespace(seconds_for=lambda *_: 0.0)
+        limits: Any = SimpleNamespace(requests=requests)
+        traffic: Any = SimpleNamespace(requests=_Uncounted(), limits=limits)
         await serve_orders(
-            EXCHANGE, trading, client, settings, Readiness(), nobody, traffic, health
+            EXCHANGE,
+            trading,
+            client,
+            settings,
+            Readiness(),
+            nobody,
+            traffic,
+            health,
+            on_progress=lambda *_: None,
         )
 
     async def _until_done(self, client: Any) -> set[str]:

@@ -19,7 +19,8 @@ from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.ports import Clock, Entry
 from services._connector_kit.orders.redis_journal import letter
 from services._connector_kit.orders.trimming import KEEP, moment
-from services._runtime.redis_transaction import Change, reading, transact
+from services._runtime.redis_line import Command
+from services._runtime.redis_transaction import Change, reading, snapshot, transact
 from services._runtime.supervise import Trouble
 
 log = structlog.get_logger()
@@ -73,18 +74,16 @@ class StreamGuard:
             TransientError: Redis is in trouble; looking again is safe.
         """
         # XINFO STREAM would do, but brings the first and the last entry, however large they are.
-        asked = self._redis.pipeline(transaction=True)
+        reads: list[Command] = [("TIME",), ("HGETALL", self._deleted_key)]
         for stream in self._streams:
-            asked.xinfo_groups(str(stream))
-            asked.xlen(str(stream))
-        asked.hgetall(self._deleted_key)
-        asked.time()
-        *found, reported, (seconds, _) = await reading(asked.execute(raise_on_error=False))
+            reads += [("XINFO", "GROUPS", str(stream)), ("XLEN", str(stream))]
+        (seconds, _), kept, *found = await snapshot(self._redis, reads)
+        reported = dict(zip(kept[::2], kept[1::2], strict=True))
         for stream, groups, length in zip(self._streams, found[::2], found[1::2], strict=True):
             group = _group(groups, self._connector)
             if group is None:
                 continue  # it is made when the stream is read
-            if moment(group["last-delivered-id"])[0] > seconds * 1000 + AHEAD_MS:
+            if moment(group["last-delivered-id"])[0] > int(seconds) * 1000 + AHEAD_MS:
                 await self._repair(stream)
             elif group["entries-read"] is not None and group["lag"] is not None:
                 deleted = group["entries-read"] + group["lag"] - length
@@ -101,7 +100,7 @@ class StreamGuard:
 
         async def decide(change: Change) -> tuple[int, int] | None:
             groups, newest, (seconds, micro) = change.found
-            group = _group([_pairs(each) for each in groups], self._connector)
+            group = _group(groups, self._connector)
             now = int(seconds) * 1000 + int(micro) // 1000
             delivered = moment(group["last-delivered-id"]) if group else (0, 0)
             if delivered[0] <= now + AHEAD_MS:
@@ -150,12 +149,11 @@ def _group(groups: Any, name: str) -> dict[str, Any] | None:
     """Of the reply to XINFO GROUPS; None where there is no such group, or no stream."""
     if not isinstance(groups, list):
         return None
-    return next((group for group in groups if group["name"] == name.encode()), None)
-
-
-def _pairs(flat: list[Any]) -> dict[str, Any]:
-    """Names and values, one after the other."""
-    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    for flat in groups:  # names and values, one after the other
+        group = {word.decode(): value for word, value in zip(flat[::2], flat[1::2], strict=True)}
+        if group["name"] == name.encode():
+            return group
+    return None
 
 
 def _data(fields: list[bytes]) -> bytes:
