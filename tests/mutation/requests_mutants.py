@@ -100,7 +100,7 @@ REQUESTS: tuple[Mutant, ...] = (
     mutant(
         "unknown ids cost as many requests as there are",
         "cancels.py",
-        "if not await self._unknown.spend_within(TURN_WITHIN, 1, Priority.CANCEL):",
+        "if not await self._its_turn():",
         "if False:",
     ),
     mutant(

@@ -25,6 +25,7 @@ from common_models.stream_names import (
     EventStream,
     IndicatorStream,
     MarketStream,
+    OperatorStream,
 )
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -173,6 +174,7 @@ market_streams = st.builds(MarketStream, words, pairs, st.sampled_from(MARKET_DA
 stream_names = st.one_of(
     market_streams,
     st.builds(CommandStream, words, words),
+    st.builds(OperatorStream, words, words),
     st.builds(EventStream, words, words),
     st.builds(DeadLetterStream, words, words),
     st.builds(IndicatorStream, indicator_names, words, pairs),

@@ -38,8 +38,10 @@ FIRST_TRY, LONGEST_TRY = 0.2, 2.0
 UNKNOWN_A_MINUTE = 30
 # half of it at once; a cancel waits so many seconds for its turn.
 TURN_WITHIN = 5.0
-# So many wait for their order to become known; it costs Redis a few reads a second for each.
-MOST_WAITING = 100
+# So many wait for their order to become known, and for their turn; together they are fewer than a
+# desk reads before it has answered, so that it goes on reading.
+MOST_WAITING = 60
+MOST_IN_TURN = 30
 
 
 class Cancels:
@@ -59,6 +61,7 @@ class Cancels:
         self._orders_waiting = orders_waiting
         self._priority = priority
         self._waiting = 0
+        self._in_turn = 0
         self._unknown = RateBudget(UNKNOWN_A_MINUTE, clock=clock.monotonic)
 
     async def known(self, command: CancelOrderCommand) -> bool:
@@ -114,7 +117,7 @@ class Cancels:
 
         *again*: an earlier try was sent, and not answered.
         """
-        if not await self._unknown.spend_within(TURN_WITHIN, 1, Priority.CANCEL):
+        if not await self._its_turn():
             return Outcome(
                 "rejected",
                 "rate_limited",
@@ -132,6 +135,15 @@ class Cancels:
                 return await self._not_cancelled(await _found(order, venue), e)
             await show(self._ledger, venue, command.symbol, order_id)
             return DONE
+
+    async def _its_turn(self) -> bool:
+        """Wait until the venue may be asked about one more id; False: that takes too long."""
+        patience = TURN_WITHIN if self._in_turn < MOST_IN_TURN else 0.0
+        self._in_turn += 1
+        try:
+            return await self._unknown.spend_within(patience, 1, Priority.CANCEL)
+        finally:
+            self._in_turn -= 1
 
     async def cancel_known(self, command: CancelOrderCommand, venue: RequestVenue) -> Outcome:
         """Cancel an order that is open, or under way: then it is tried until it appears."""

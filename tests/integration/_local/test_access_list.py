@@ -40,6 +40,11 @@ ALLOWED = [
             f"XTRIM {name}_connector:commands:place_order MINID 1-0",
             f"XPENDING {name}_connector:commands:place_order {name}_connector",
             f"XADD {name}_connector:dead_letter:place_order * data x",
+            f"WATCH {name}_connector:commands:cancel_order",
+            f"XTRIM {name}_connector:operator:cancel_all_orders MAXLEN = 0",
+            f"XSETID {name}_connector:commands:cancel_order 1-0",
+            f"XGROUP SETID {name}_connector:operator:cancel_order g 1-0",
+            f"HSET {name}_connector:state:deleted_commands stream 1",
             f"ZADD {name}_connector:state:ghosts 1 id",
             f"ZREM {name}_connector:state:ghosts id",
             f"ZRANGE {name}_connector:state:ghosts 0 -1",
@@ -69,6 +74,11 @@ ALLOWED = [
     (OPERATOR, "DEL control:halt"),
     (OPERATOR, "SET control:trading ann"),
     (OPERATOR, "DEL control:trading"),
+    *[
+        (OPERATOR, f"XADD {name}_connector:operator:{command} * data x")
+        for name in EXCHANGES
+        for command in ("cancel_order", "cancel_all_orders")
+    ],
     (OPERATOR, "SCAN 0"),
     (OPERATOR, "XREVRANGE luno_connector:commands:place_order + -"),
     (OPERATOR, "GET binance_connector:state:world"),
@@ -90,6 +100,16 @@ FORBIDDEN = [
     ("indicators", "XADD binance_connector:commands:place_order * data x"),
     ("indicators", "XADD binance:BTCUSDT:trades * data x"),
     (OPERATOR, "XADD binance_connector:events:order_status * data x"),
+    # The operator's streams are the operator's: else a bot could block what stops it.
+    *[
+        (user, f"XADD {name}_connector:operator:{command} * data x")
+        for user in USERS
+        if user != OPERATOR
+        for name in EXCHANGES
+        for command in ("cancel_order", "cancel_all_orders")
+    ],
+    ("bot", "XSETID binance_connector:commands:cancel_order 1-0"),
+    ("bot", "XGROUP SETID binance_connector:commands:cancel_order binance_connector 1-0"),
     # Nor to another's memory.
     ("bot", "SET binance_connector:state:order:x x"),
     ("bot", "GET binance_connector:state:order:x"),

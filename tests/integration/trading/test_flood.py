@@ -92,9 +92,16 @@ async def place_many_elsewhere(desk: TradingDesk, number: int) -> None:
     for first in range(0, number, 10):
         batch = range(first, min(first + 10, number))
         await asyncio.gather(*(desk.place_elsewhere(f"elsewhere-{i}", price) for i in batch))
+        if first == 80:  # Binance takes 100 in ten seconds
+            await next_interval(10.0)
     assert await open_at_venue(desk) == number
-    minute = int(time.time() // 60)
-    await eventually(lambda: time.time() // 60 > minute, within=70.0)
+    await next_interval(60.0)
+
+
+async def next_interval(seconds: float) -> None:
+    """Wait until the venue's next interval of its limits begins."""
+    now = time.time() // seconds
+    await eventually(lambda: time.time() // seconds > now, within=seconds + 10.0)
 
 
 @pytest.mark.parametrize(
@@ -114,4 +121,5 @@ async def test_many_orders_are_cancelled_as_fast_as_the_venue_allows(
             end, took = await halted(desk, tmp_path)
             assert (end.code, took < within) == (0, True), (took, end)
             await published(desk, "canceled", 150)
-        assert re.search(r"\d+ of 150 done, about \d+ s left", end.err), end.err
+        if market.venue is LUNO:
+            assert re.search(r"\d+ of 150 done, about \d+ s left", end.err), end.err

@@ -8,16 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services._connector_kit.rate_limit import LONGEST_PAUSE, Priority, RateBudget, retry_after
+from services._connector_kit.rate_limit import (
+    LONGEST_PAUSE,
+    Priority,
+    RateBudget,
+    in_force,
+    retry_after,
+    spending_as,
+)
 from tests.support.virtual_time import run_virtually
 
 LIMIT = 20
 WINDOW = 10.0
 
 
-def budget() -> RateBudget:
+def budget(reserve: float = 0.0) -> RateBudget:
     """One on the running loop's clock."""
-    return RateBudget(LIMIT, WINDOW, clock=asyncio.get_running_loop().time)
+    return RateBudget(LIMIT, WINDOW, reserve=reserve, clock=asyncio.get_running_loop().time)
 
 
 requests = st.lists(
@@ -31,21 +38,21 @@ requests = st.lists(
 )
 
 
-@given(requests)
+@given(requests, st.sampled_from([0.0, 0.2]))
 def test_no_window_ever_sees_more_than_the_limit(
-    asked: list[tuple[float, int, Priority, bool]],
+    asked: list[tuple[float, int, Priority, bool]], reserve: float
 ) -> None:
     """Whenever, however much and with whatever priority is asked; and nobody waits for ever."""
 
     async def main() -> None:
-        limited = budget()
+        limited = budget(reserve)
         loop = asyncio.get_running_loop()
         spent: list[tuple[float, int]] = []
 
         async def ask(weight: int, priority: Priority, *, impatient: bool) -> None:
             async with asyncio.timeout(1.0 if impatient else None):
-                await limited.spend(weight, priority)
-            spent.append((loop.time(), weight))
+                await limited.spend(min(weight, int(limited.full)), priority)
+            spent.append((loop.time(), min(weight, int(limited.full))))
 
         waiting = []
         for pause, weight, priority, impatient in asked:
@@ -83,6 +90,65 @@ def test_who_matters_more_goes_first() -> None:
             ):
                 tasks.create_task(ask(name, priority))
         assert order == ["cancel", "resolve", "place", "balances", "data 1", "data 2"]
+
+    run_virtually(main())
+
+
+def test_the_reserve_is_for_cancelling_everything_and_refills_first() -> None:
+    """Of 10 at once 4 are kept: 2 of them for a bot's cancel-all, all for an operator's."""
+
+    async def main() -> None:
+        limited = budget(reserve=0.2)
+        now = asyncio.get_running_loop().time
+        assert (limited.full, limited.left) == (6.0, 6.0)
+        for priority, room in ((Priority.CANCEL, 6), (Priority.CANCEL_ALL, 2)):
+            assert await limited.spend_within(0.0, room, priority)
+            assert not await limited.spend_within(0.5, 1, priority)
+            limited.used(LIMIT - (4 if priority is Priority.CANCEL else 2))
+        assert limited.seconds_for(2, Priority.OPERATOR) == 0.0
+        assert limited.seconds_for(3, Priority.OPERATOR) == pytest.approx(1.0)
+        assert limited.seconds_for(1, Priority.CANCEL_ALL) == pytest.approx(1.0)
+        assert limited.seconds_for(1, Priority.CANCEL) == pytest.approx(3.0)
+        assert await limited.spend_within(0.0, 2, Priority.OPERATOR)
+        began = now()
+        first = asyncio.create_task(limited.spend(1, Priority.DATA))
+        await limited.spend(1, Priority.OPERATOR)  # it goes first though it came last
+        assert now() - began == pytest.approx(1.0)
+        await first
+        assert now() - began == pytest.approx(6.0)  # 4 of the reserve, and its own
+        with pytest.raises(ValueError, match="weight 7: want at most 6"):
+            await limited.spend(7, Priority.PLACE)
+        await limited.spend(7, Priority.OPERATOR)
+
+    run_virtually(main())
+
+
+def test_a_pause_is_part_of_the_estimate() -> None:
+    """Whatever there is to spend."""
+
+    async def main() -> None:
+        limited = budget(reserve=0.2)
+        limited.pause(30.0)
+        assert limited.seconds_for(1, Priority.OPERATOR) == pytest.approx(30.0)
+        assert limited.left == 0.0
+
+    run_virtually(main())
+
+
+def test_whose_request_it_is_holds_for_all_that_is_done_on_his_behalf() -> None:
+    """In the tasks that begin in the block too, and not after it."""
+
+    async def main() -> None:
+        async def seen() -> Priority:
+            return in_force(Priority.BALANCES)
+
+        with spending_as(Priority.OPERATOR):
+            inside = asyncio.create_task(seen())
+            with spending_as(None):
+                assert await seen() is Priority.BALANCES
+            assert await seen() is Priority.OPERATOR
+        assert await inside is Priority.OPERATOR
+        assert await seen() is Priority.BALANCES
 
     run_virtually(main())
 

@@ -12,6 +12,7 @@ from common_models.stream_names import (
     EventStream,
     IndicatorStream,
     MarketStream,
+    OperatorStream,
     StreamName,
     StreamNameError,
     connector,
@@ -44,6 +45,9 @@ EXAMPLES = {
     "indicators:sma_50:luno:XBTZAR": IndicatorStream("sma_50", "luno", "XBTZAR"),
     "indicators:ema_20_close:luno:XBTZAR": IndicatorStream("ema_20_close", "luno", "XBTZAR"),
     "binance_connector:commands:cancel_order": CommandStream("binance_connector", "cancel_order"),
+    "luno_connector:operator:cancel_all_orders": OperatorStream(
+        "luno_connector", "cancel_all_orders"
+    ),
     "luno_connector:events:connector_status": EventStream("luno_connector", "connector_status"),
     "bot:events:decision": EventStream("bot", "decision"),
     "luno_connector:dead_letter:place_order": DeadLetterStream("luno_connector", "place_order"),

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
 import pytest
 
-from common_models import CommandResponseEvent
+from common_models import CancelAllProgress, CommandResponseEvent
 from services._connector_kit.errors import (
     FeedStoppedError,
     RateLimitedError,
@@ -20,11 +21,14 @@ from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.answers import accepted, rejected
 from services._connector_kit.orders.balances import PublishedBalances
 from services._connector_kit.orders.bookkeeping import Report, Status
+from services._connector_kit.orders.cancel_all import AT_ONCE
+from services._connector_kit.orders.cancels import UNKNOWN_A_MINUTE
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Bus, Entry, Journal, Refused, VenueOrder
 from services._connector_kit.orders.record import Record
-from services._connector_kit.orders.request_ports import GIVE_UP_AFTER
+from services._connector_kit.orders.request_ports import GIVE_UP_AFTER, OpenOrder
 from services._connector_kit.orders.requests import MOST_AT_ONCE, RequestDesk
+from services._connector_kit.rate_limit import Priority, in_force
 from tests.support.account_venue import (
     NOW,
     AccountInMemory,
@@ -112,7 +116,12 @@ class Served:
         told: Sequence[Report] = (),
         happens: Sequence[tuple[float, Callable[[Streams], object]]] = (),
         orders_wait_until: float = 0.0,
+        operator: bool = False,
+        seconds: float = 120.0,
     ) -> None:
+        self.operator = operator
+        self.seconds = seconds
+        self.progress: list[CancelAllProgress | None] = []
         self.streams = Streams(entries, records)
         self.streams.faults = list(redis_faults)
         self.ledger = LedgerInMemory()
@@ -148,12 +157,15 @@ class Served:
             ledger,
             lambda: NOW,
             orders_waiting=self._orders_waiting,
+            operator=self.operator,
+            estimate=lambda requests, _: requests / 2,
+            on_progress=self.progress.append,
         )
         loop = asyncio.get_running_loop()
         for second, what in self._happens:
             loop.call_at(second, what, self.streams)
         with suppress(TimeoutError):
-            async with asyncio.timeout(120.0):
+            async with asyncio.timeout(self.seconds):
                 await desk.run()
 
     async def _orders_waiting(self) -> bool:
@@ -383,6 +395,173 @@ def test_cancel_all_of_one_symbol_leaves_the_others_alone() -> None:
     assert served.outcome() == ("done", None)
     assert [report.status for report in venue.orders.values()] == ["canceled", "open"]
     assert served.streams.answered_at["1-0"] < 1
+
+
+def requests_at_the_venue(venue: AccountInMemory) -> int:
+    """How many there were, whatever for."""
+    return len(venue.calls)
+
+
+@pytest.mark.parametrize("ids", [{"order_id": "{}"}, {"client_order_id": "nobody-s-{}"}])
+def test_a_flood_of_unknown_ids_costs_few_requests_and_delays_no_known_order(
+    ids: dict[str, str],
+) -> None:
+    """However many there are: at most what is allowed a minute; all are answered."""
+    many = 300
+    venue = AccountInMemory(order("known"))
+    venue.took = 0.2
+    unknown = (
+        cancel(number, **{name: value.format(number) for name, value in ids.items()})
+        for number in range(1, many)
+    )
+    known = [order("known")]
+    served = Served(venue, *unknown, cancel(many, order_id="known"), told=known, seconds=61.0)
+    assert served.outcome(many) == ("done", None)
+    assert served.streams.answered_at[f"{many}-0"] < 2.0
+    outcomes = Counter(served.outcome(number) for number in range(1, many))
+    assert outcomes.keys() == {("rejected", "nothing_to_cancel"), ("rejected", "rate_limited")}
+    assert outcomes["rejected", "nothing_to_cancel"] >= UNKNOWN_A_MINUTE / 4
+    asked_for_the_known = 2
+    assert requests_at_the_venue(venue) <= UNKNOWN_A_MINUTE + asked_for_the_known
+
+
+def test_an_order_placed_elsewhere_is_cancelled_by_its_id() -> None:
+    """Though nobody here knows it; and at the operator's wish before all others."""
+    for operator in (False, True):
+        venue = AccountInMemory(order("7"))
+        priorities = watched(venue)
+        assert Served(venue, cancel(order_id="7"), operator=operator).outcome() == ("done", None)
+        wanted = Priority.OPERATOR if operator else Priority.BALANCES
+        assert set(priorities) == {wanted}
+
+
+def watched(venue: AccountInMemory) -> list[Priority]:
+    """The priority of each request at the venue, as one of a cancel's would have it."""
+    found: list[Priority] = []
+    asked = venue._call
+
+    async def call(name: str) -> None:
+        found.append(in_force(Priority.CANCEL))
+        await asked(name)
+
+    venue._call = call  # type: ignore[method-assign]
+    return found
+
+
+@pytest.mark.parametrize("operator", [False, True])
+def test_cancel_all_goes_before_all_else_and_the_operators_first(*, operator: bool) -> None:
+    """With all that it asks for."""
+    venue = AccountInMemory(order("1"), order("2"))
+    priorities = watched(venue)
+    Served(venue, entry("cancel_all_orders"), operator=operator)
+    assert set(priorities) == {Priority.OPERATOR if operator else Priority.CANCEL_ALL}
+    assert len(priorities) == 4  # the listing, two cancels, and what became of them
+
+
+def test_many_orders_of_a_symbol_are_cancelled_by_one_request() -> None:
+    """Where the venue has it, all of them were published, and none is under way."""
+    orders = [order(str(number)) for number in range(9)]
+    under_way = record(command(client_order_id="client-x"))
+    for told, records, bulk in ((orders, (), 1), (orders[1:], (), 0), (orders, (under_way,), 0)):
+        venue = AccountInMemory(*orders)
+        venue.has_bulk = True
+        served = Served(venue, entry("cancel_all_orders"), told=told, records=records)
+        assert (venue.calls.count("stop_all"), venue.calls.count("cancel")) == (bulk, 9 - 9 * bulk)
+        assert sorted(served.ledger.events) == [(str(i), "canceled", 0.0) for i in range(9)]
+
+
+def test_a_refused_bulk_cancel_is_done_one_by_one() -> None:
+    """Binance refuses where nothing is open any more, for one."""
+    orders = [order(str(number)) for number in range(9)]
+    venue = AccountInMemory(*orders)
+    venue.has_bulk = True
+    venue.refuses["stop_all"] = RejectedError("no")
+    served = Served(venue, entry("cancel_all_orders"), told=orders)
+    assert served.outcome() == ("done", None)
+    assert venue.calls.count("cancel") == 9
+
+
+def test_several_orders_are_cancelled_at_once_and_asked_for_together() -> None:
+    """Each request takes a second."""
+    venue = AccountInMemory(*(order(str(number)) for number in range(8)))
+    venue.took = 1.0
+    served = Served(venue, entry("cancel_all_orders"))
+    assert served.outcome() == ("done", None)
+    assert served.streams.answered_at["1-0"] == pytest.approx(1.0 + 8 / AT_ONCE + 1.0)
+
+
+def test_cancel_all_is_not_given_up_while_it_makes_progress() -> None:
+    """150 orders at a slow venue; how far it is, and how long it takes, is said each second."""
+    venue = AccountInMemory(*(order(str(number)) for number in range(150)))
+    venue.took = 3.0
+    served = Served(venue, entry("cancel_all_orders"), seconds=200.0)
+    assert served.outcome() == ("done", None)
+    assert served.streams.answered_at["1-0"] > 100.0 > GIVE_UP_AFTER
+    said = [each for each in served.progress if each is not None]
+    assert {each.left + each.done for each in said} == {150}
+    assert [each.done for each in said] == sorted(each.done for each in said)
+    assert served.progress[-1] is None
+    assert (said[0].left, said[0].seconds_left) == (150, 75.0)
+    halfway = said[len(said) // 2]
+    assert halfway.seconds_left == pytest.approx(57.0, abs=5.0)
+
+
+def test_cancel_all_says_what_is_left_when_the_venue_falls_silent() -> None:
+    """A minute after its last word."""
+    venue = AccountInMemory(*(order(str(number)) for number in range(10)))
+    venue.took = 1.0
+
+    def silence(_: Streams) -> None:
+        venue.faults = [TransientError("silence")] * 10_000
+
+    served = Served(venue, entry("cancel_all_orders"), happens=[(2.5, silence)])
+    assert served.outcome() == ("unknown", "no_answer")
+    assert "6 of 10 orders are left" in (served.streams.answers["1-0"].error_message or "")
+    assert 60.0 < served.streams.answered_at["1-0"] < 65.0
+
+
+def test_one_order_that_fails_for_a_moment_doesnt_begin_all_anew() -> None:
+    """It is tried again by itself."""
+    venue = AccountInMemory(*(order(str(number)) for number in range(6)))
+    served_first = venue.stop
+
+    async def stop(wanted: OpenOrder) -> None:
+        if wanted.order_id == "3" and not venue.calls.count("cancel of 3"):
+            venue.calls.append("cancel of 3")
+            raise TransientError("a moment")
+        await served_first(wanted)
+
+    venue.stop = stop  # type: ignore[method-assign, assignment]
+    assert Served(venue, entry("cancel_all_orders")).outcome() == ("done", None)
+    assert (venue.calls.count("open_orders"), venue.calls.count("cancel")) == (1, 6)
+
+
+def test_cancel_alls_that_come_together_share_a_run_that_began_after_them() -> None:
+    """One that comes while another runs isn't answered by it; a bot's runs lie apart."""
+    for operator, runs_at in ((True, 1.0), (False, 1.0 + 2.0)):
+        venue = AccountInMemory()
+        venue.took = 1.0
+        first = [entry("cancel_all_orders", number) for number in (1, 2, 3)]
+
+        def more(streams: Streams) -> None:
+            streams._new += [entry("cancel_all_orders", number) for number in (4, 5, 6)]
+
+        served = Served(venue, *first, happens=[(0.1, more)], operator=operator)
+        assert {served.outcome(number) for number in range(1, 7)} == {("done", None)}
+        assert venue.calls.count("open_orders") == 2
+        times = [served.streams.answered_at[f"{number}-0"] for number in range(1, 7)]
+        assert times[:3] == [pytest.approx(1.0)] * 3
+        assert times[3] == times[4] == times[5] >= runs_at + 1.0
+
+
+def test_a_refused_key_ends_a_cancel_all_at_once() -> None:
+    """Whether it is refused at the listing or at an order."""
+    for call in ("open_orders", "cancel"):
+        venue = AccountInMemory(order("1"), order("2"))
+        venue.refuses[call] = FeedStoppedError("Binance refused the key")
+        served = Served(venue, entry("cancel_all_orders"))
+        assert served.outcome() == ("rejected", "key_refused")
+        assert served.streams.answered_at["1-0"] < 1.0
 
 
 def test_a_question_tells_the_order_again() -> None:
