@@ -23,7 +23,7 @@ CONSUME = (
 )
 KEEP_STATE = (
     "+watch +get +mget +set +incrby +exists +pexpire +persist +hget +hmget +hset +hdel +hgetall "
-    "+hlen +sadd +srem +smembers +scard "
+    "+hincrby +hlen +sadd +srem +smembers +scard "
     "+zadd +zrem +zrange +zremrangebyscore +zcount +zintercard"
 )
 READ_ANYTHING = (

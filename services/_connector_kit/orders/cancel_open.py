@@ -6,7 +6,8 @@ import structlog
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.ports import Clock
-from services._connector_kit.orders.requests import RequestVenue
+from services._connector_kit.orders.request_ports import RequestVenue
+from services._connector_kit.rate_limit import Priority, spending_as
 
 log = structlog.get_logger()
 
@@ -29,9 +30,10 @@ async def cancel_open(venue: RequestVenue, clock: Clock) -> None:
     while True:
         looked, wait = clock.monotonic(), AGAIN_AFTER
         try:
-            orders = await venue.open_orders()
-            for order in orders:
-                await _cancel(venue, order.symbol, order.order_id, order.client_order_id)
+            with spending_as(Priority.OPERATOR):
+                orders = await venue.open_orders()
+                for order in orders:
+                    await _cancel(venue, order.symbol, order.order_id, order.client_order_id)
         except (TransientError, RejectedError, FeedStoppedError) as e:
             log.error("cancelling_open_orders_delayed", error=str(e))  # noqa: TRY400 - no fault of ours
             wait = max(wait, e.retry_after if isinstance(e, TransientError) else 0.0)

@@ -108,6 +108,11 @@ def beat_key(connector: str) -> str:
     return state_key(connector, "beat")
 
 
+def deleted_key(connector: str) -> str:
+    """A hash: how many entries were deleted from each command stream, as far as that is known."""
+    return state_key(connector, "deleted_commands")
+
+
 def lease_key(connector: str) -> str:
     """Which instance is active."""
     return state_key(connector, "lease")

@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from services._connector_kit.orders.keys import (
     OrderRef,
     accepted_key,
     answered_key,
+    deleted_key,
     first_told_key,
     ghosts_key,
     order_key,
@@ -46,6 +47,8 @@ KEEP_SURPLUS_RECORD = 60
 KEEP_SURPLUS_ANSWERED = 600
 # An answered command stays in its stream, to be looked at, where it is no larger; in bytes.
 MOST_KEPT = 4096
+# An id so far ahead of this machine's clock is none that Redis gave, in milliseconds.
+AHEAD_MS = 60_000
 
 
 class RedisJournal:
@@ -303,8 +306,11 @@ class RedisJournal:
     def _acknowledge(self, change: Change, entry: Entry) -> None:
         stream = entry.stream(self._connector)
         change.write("XACK", stream, self._connector, entry.entry_id)
-        if len(entry.data) > MOST_KEPT:
+        # The guard takes out one whose id is of the future: once XDEL has seen such an id, Redis
+        # lets the stream's ids never go back behind it.
+        if len(entry.data) > MOST_KEPT and entry.milliseconds < time_ns() // 1_000_000 + AHEAD_MS:
             change.write("XDEL", stream, entry.entry_id)
+            change.write("HINCRBY", deleted_key(self._connector), stream, 1)
 
 
 class _Answer(msgspec.Struct):

@@ -13,9 +13,10 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from common_models.stream_names import CommandStream, DeadLetterStream, OperatorStream, state_key
+from common_models.stream_names import CommandStream, DeadLetterStream, OperatorStream
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.counts import OrderCounts
+from services._connector_kit.orders.keys import deleted_key
 from services._connector_kit.orders.ports import Clock, Entry
 from services._connector_kit.orders.redis_journal import letter
 from services._connector_kit.orders.trimming import KEEP, moment
@@ -52,8 +53,7 @@ class StreamGuard:
         self._clock = clock
         self._counts = counts
         self._keep = keep
-        # A hash: how many entries of each stream were deleted, as far as that was reported.
-        self._deleted_key = state_key(connector, "deleted_commands")
+        self._deleted_key = deleted_key(connector)
 
     async def keep_looking(self) -> None:
         """Again and again, until cancelled."""
@@ -113,9 +113,11 @@ class StreamGuard:
                 text = letter(entry, f"its id is {delivered[0] - now} ms ahead of Redis's clock")
                 letters = str(DeadLetterStream(self._connector, stream.command))
                 change.write("XADD", letters, "MAXLEN", "~", LETTERS_MAXLEN, "*", "data", text)
-            last = f"{now}-0"
+            # XDEL was used by somebody else, or for a large entry of a moment ago.
+            info = _fields(await change.ask("XINFO", "STREAM", name))
+            last = "-".join(map(str, max((now, 0), moment(info["max-deleted-entry-id"]))))
             change.write("XTRIM", name, "MAXLEN", "=", 0)
-            change.write("XSETID", name, last, "ENTRIESADDED", 0, "MAXDELETEDID", "0-0")
+            change.write("XSETID", name, last, "ENTRIESADDED", 0)
             change.write("XGROUP", "SETID", name, self._connector, last, "ENTRIESREAD", 0)
             change.write("HDEL", self._deleted_key, name)
             return delivered
@@ -149,11 +151,15 @@ def _group(groups: Any, name: str) -> dict[str, Any] | None:
     """Of the reply to XINFO GROUPS; None where there is no such group, or no stream."""
     if not isinstance(groups, list):
         return None
-    for flat in groups:  # names and values, one after the other
-        group = {word.decode(): value for word, value in zip(flat[::2], flat[1::2], strict=True)}
+    for group in map(_fields, groups):
         if group["name"] == name.encode():
             return group
     return None
+
+
+def _fields(flat: list[Any]) -> dict[str, Any]:
+    """Names and values that Redis sends one after the other."""
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _data(fields: list[bytes]) -> bytes:

@@ -9,6 +9,8 @@ from redis.exceptions import ResponseError
 
 from common_models.stream_names import CommandStream, OperatorStream
 from services._connector_kit.orders.counts import OrderCounts
+from services._connector_kit.orders.ports import Entry
+from services._connector_kit.orders.redis_journal import MOST_KEPT, RedisJournal
 from services._connector_kit.orders.stream_guard import AHEAD_MS, Stream, StreamGuard
 from services._connector_kit.orders.wing import SystemClock
 
@@ -142,6 +144,35 @@ async def test_deleted_commands_are_noticed_once_and_over_a_restart(streams: Str
     assert await streams.read() == [b"fine"]
     await streams.guard().look()
     assert streams.tampered == {("cancel_order", "deleted"): 4}
+
+
+async def test_a_stream_goes_back_as_far_as_redis_lets_it(streams: Streams) -> None:
+    """An entry of the near future that was deleted by XDEL: ids go on from there."""
+    seconds, _ = await streams.redis.time()
+    ahead = f"{(seconds + 30) * 1000}-0"
+    await streams.add("deleted", id=ahead)
+    await streams.add("poison", id=LARGEST)
+    assert await streams.read() == [b"deleted", b"poison"]
+    await streams.redis.xdel(str(CANCELS), ahead)
+    await streams.guard().look()
+    assert await streams.add("after") > ahead.encode()
+    assert await streams.read() == [b"after"]
+
+
+async def test_a_large_command_of_the_future_is_not_deleted_by_its_answer(streams: Streams) -> None:
+    """Else Redis remembered its id. A large one of now is deleted, and that is no alarm."""
+    journal = RedisJournal(streams.redis, NAME, 1000)
+    for entry_id in ("*", LARGEST):
+        large = "x" * (MOST_KEPT + 1)
+        added = (await streams.add(large, id=entry_id)).decode()
+        assert await streams.read() == [large.encode()]
+        entry = Entry("cancel_order", added, large.encode(), redelivered=False)
+        await journal.answer(entry, b'{"status": "rejected"}', None)
+        await streams.guard().look()
+        await streams.add("after")
+        assert await streams.read() == [b"after"]
+        await streams.guard().look()
+    assert streams.tampered == {("cancel_order", "future_id"): 1}
 
 
 async def test_our_own_trimming_is_no_deletion(streams: Streams) -> None:

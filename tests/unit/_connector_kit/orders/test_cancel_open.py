@@ -15,7 +15,7 @@ from services._connector_kit.orders.cancel_open import (
     cancel_open,
     cancel_when_full,
 )
-from services._connector_kit.orders.requests import RequestVenue
+from services._connector_kit.orders.request_ports import RequestVenue
 from tests.support.virtual_time import run_virtually
 
 
