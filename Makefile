@@ -46,10 +46,17 @@ compose-test: setup  ## the containers on a real Docker engine: up, trading, kil
 	docker build --network host -t exchange-connector-suite .
 	$(BIN)/python -m pytest -p no:randomly --verbose tests/compose
 
-# pip-audit lives apart: what it needs is none of ours. It is tried on known answers first.
+# pip-audit and cyclonedx-py live apart: what they need is none of ours. They are tried first.
 audit: setup $(VENV)/audit/.ready  ## known vulnerabilities in requirements.lock; fails where a package wasn't looked at
 	$(BIN)/python -m pytest --quiet tests/audit/trial.py
 	$(BIN)/python -m tests.audit requirements.lock
+
+sbom: setup $(VENV)/audit/.ready  ## what is in the image, as CycloneDX JSON: SBOM=sbom.json
+	$(BIN)/python -m pytest --quiet tests/audit/sbom_trial.py
+	$(BIN)/python -m tests.audit.sbom requirements.lock $(or $(SBOM),sbom.json)
+
+images: setup  ## the digests of the base images, into .env: REDIS_IMAGE and PYTHON_IMAGE; wants a Docker engine and a registry
+	$(BIN)/python -m services._local.images .env
 
 $(VENV)/audit/.ready: tests/audit/requirements.lock | setup
 	$(BIN)/python -m venv --clear $(VENV)/audit
@@ -119,7 +126,7 @@ format: setup  ## put the code in shape
 lock: setup  ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-emit-index-url pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
-	echo 'pip-audit>=2.10' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-emit-index-url - -o tests/audit/requirements.lock
+	printf 'pip-audit>=2.10\ncyclonedx-bom>=7.5\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-emit-index-url - -o tests/audit/requirements.lock
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .data .benchmarks .mypy_cache .ruff_cache .pytest_cache .hypothesis
