@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from services._local.redis_server import RedisServer
 from services._runtime.redaction import HIDDEN
 from services._runtime.redis_client import open_redis
+from tests.support.attempts import Attempts
 from tests.support.canary import Canaries
 from tests.support.echo_venue import EchoVenue, echo_venue
 from tests.support.eventually import eventually, eventually_async
@@ -197,7 +198,9 @@ async def stage(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Stag
         yield stage
 
 
-async def test_no_secret_is_seen_anywhere(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_no_secret_is_seen_anywhere(
+    stage: Stage, capfd: pytest.CaptureFixture[str], attempt: Attempts
+) -> None:
     """Orders, wrong keys, venues that say back what they were sent, cut sockets, refusals."""
     async with (
         guarded(stage.server, stage.canaries.redis_password) as redis,
@@ -220,6 +223,11 @@ async def test_no_secret_is_seen_anywhere(stage: Stage, capfd: pytest.CaptureFix
     assert stage.canaries.binance_key in stage.echo.heard, "nothing was said back"
     assert any(HIDDEN in text for _, text in stage.seen), "nothing had to be hidden"
     leaks = {where: found for where, text in stage.seen if (found := stage.canaries.found_in(text))}
+    for secret in stage.canaries.__dataclass_fields__:
+        succeeded = any(secret in found for found in leaks.values())
+        attempt(
+            "whoever reads logs, pages, Redis and what tradectl prints", "find a key", succeeded
+        )
     assert leaks == {}
     assert [where for where, text in stage.seen if SIGNED.search(text)] == []
 

@@ -80,8 +80,11 @@ async def letters(desk: TradingDesk, command: str) -> dict[str, dict[str, str]]:
     return by_entry
 
 
-async def give_corpus(desk: TradingDesk, service: Service) -> None:
-    """The whole corpus to every command stream: each gets its dead letter, and its answer."""
+async def give_corpus(desk: TradingDesk, service: Service) -> int:
+    """The whole corpus to every command stream: each gets its dead letter, and its answer.
+
+    Returns how many commands went to `place_order`.
+    """
     huge = {command: huge_cases()[: 3 if command == "place_order" else 1] for command in IDS}
     cases = {command: [*corpus(command, desk.market.symbol), *huge[command]] for command in IDS}
     answered_before = await _answers(desk)
@@ -99,6 +102,7 @@ async def give_corpus(desk: TradingDesk, service: Service) -> None:
         assert set(sent[command]) <= found.keys()
         wanted = sum(case.answerable for case in own)
         assert answers[command] - answered_before[command] == wanted
+    return len(sent["place_order"])
 
 
 def _check_letter(command: str, case: Case, letter: Mapping[str, str]) -> None:

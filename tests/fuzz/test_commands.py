@@ -7,6 +7,7 @@ import pytest
 
 from tests.fuzz.commands import give_corpus, give_drawn, still_fine
 from tests.integration.tradectl.hand import tradectl
+from tests.support.attempts import Attempts
 from tests.support.trading import MARKETS, TradingDesk, trading_desk
 
 DRAWN = 60
@@ -26,13 +27,17 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield desk
 
 
-async def test_no_bad_command_harms_a_connector(desk: TradingDesk) -> None:
+async def test_no_bad_command_harms_a_connector(desk: TradingDesk, attempt: Attempts) -> None:
     """Each is answered or a dead letter, once; nothing is ordered, and the next is served."""
     async with desk.connector(
         RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
     ) as service:
-        await give_corpus(desk, service)
+        sent = await give_corpus(desk, service)
         await give_drawn(desk, service, DRAWN, start=1)
+        ordered = len((await desk.ledger())["orders"])
+        for number in range(sent + DRAWN):
+            attempt("bot", "have an order placed by a command that is no order", number < ordered)
+        assert not service.exited
         await still_fine(desk, service)
     for arguments in LOOKS:
         shown = await tradectl(desk.redis_url, *arguments)

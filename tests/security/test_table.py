@@ -1,5 +1,6 @@
 """The table of SECURITY.md: how it is read and renewed, and that a run must agree with it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,12 +165,13 @@ def test_a_test_that_tries_what_the_table_does_not_say_fails(tmp_path: Path) -> 
     assert "SECURITY.md says something else: make security-table" in said
 
 
-def test_every_row_is_of_a_test_that_exists() -> None:
-    """In the file that it names."""
+def test_every_row_is_of_a_test_that_exists_and_counts() -> None:
+    """In the file that it names; a number that no test counts could be anything."""
     for row in rows(SECURITY.read_text()):
         path, _, name = row.attempt.test.partition("::")
-        source = (ROOT / path).read_text()
-        assert f"def {name.partition('[')[0]}(" in source, row
+        _, defined, source = (ROOT / path).read_text().partition(f"def {name.partition('[')[0]}(")
+        assert defined, row
+        assert "attempt" in re.split(r"[(,\s:]+", source.partition(") ->")[0]), row
 
 
 def test_nothing_succeeds_but_what_is_named_as_accepted() -> None:

@@ -169,6 +169,11 @@ FORBIDDEN = [
 ]
 
 
+# What Redis can't refuse.
+TRIM = "trim a command stream by adding to it"
+CLOSE = "close other clients' connections"
+
+
 @dataclass
 class Guarded:
     """A server with the access list in force."""
@@ -205,18 +210,50 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
         await server.stop()
 
 
-async def test_the_server_judges_as_the_list_means_it(guarded: Guarded) -> None:
+async def test_the_server_judges_as_the_list_means_it(guarded: Guarded, attempt: Attempts) -> None:
     """What each may do rarely, and what nobody may do."""
     refused = [each for each in ALLOWED if not await guarded.judged(*each)]
-    allowed = [each for each in FORBIDDEN if await guarded.judged(*each)]
+    allowed = []
+    for user, command in FORBIDDEN:
+        succeeded = await guarded.judged(user, command)
+        attempt(f"{user} (secure mode)", _harm(command), succeeded)
+        if succeeded:
+            allowed.append((user, command))
     assert (refused, allowed) == ([], [])
 
 
-async def test_nothing_is_done_without_a_password_or_beyond_the_rules(guarded: Guarded) -> None:
+def _harm(command: str) -> str:
+    """What a command that nobody may give would do."""
+    if f"{HALT} " in f"{command} " or f"{TRADING} " in f"{command} ":
+        return "change the halt switch as its user may not"
+    if ":" in command:
+        return "write, read or take back what its user may not"
+    return "change, copy or stop the server"
+
+
+async def test_what_the_list_cannot_refuse_is_named_as_accepted(
+    guarded: Guarded, attempt: Attempts
+) -> None:
+    """Redis has no right for it: each of these is a part of a command that its user needs."""
+    for name in EXCHANGES:
+        command = f"XADD {name}_connector:commands:place_order MAXLEN 0 * data x"
+        attempt("bot (secure mode)", TRIM, await guarded.judged("bot", command))
+        connector = f"{name}_connector"
+        succeeded = await guarded.judged(connector, "CLIENT KILL TYPE normal")
+        attempt(f"{connector} (secure mode)", CLOSE, succeeded)
+    assert [row.succeeded for row in attempt.rows] == [1, 2, 1]
+
+
+async def test_nothing_is_done_without_a_password_or_beyond_the_rules(
+    guarded: Guarded, attempt: Attempts
+) -> None:
     """For real, not only asked: the server refuses, and nothing is changed."""
-    async with open_redis(f"redis://127.0.0.1:{guarded.server.port}/0", "test") as nobody:
-        with pytest.raises(AuthenticationError):
-            await nobody.get(HALT)
+    for user in ("", ":wrong@", *(f"{user}:wrong@" for user in (*USERS, ADMIN))):
+        url = f"redis://{user}127.0.0.1:{guarded.server.port}/0"
+        async with open_redis(url, "test") as nobody:
+            refused = await _is_refused(nobody)
+            attempt("whoever reaches Redis without a password", "read or write", not refused)
+            assert refused, user
     await guarded.admin.set(HALT, "a reason")
     async with open_redis(guarded.url("bot"), "test") as bot:
         assert await bot.get(HALT) == b"a reason"
@@ -256,6 +293,14 @@ async def test_a_bot_can_neither_resume_nor_lift_a_halt(
             lifted = found != [b"a reason", None] or await guarded.admin.ttl(HALT) != -1
             attempt("bot", f"lift a halt or resume: {words[0]}", lifted)
             assert not lifted
+
+
+async def _is_refused(nobody: Redis) -> bool:
+    try:
+        await nobody.get(HALT)
+    except AuthenticationError:
+        return True
+    return False
 
 
 async def test_the_hand_tool_works_as_the_operator(guarded: Guarded, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from services._local.redis_server import RedisServer
+from tests.support.attempts import Attempts
 from tests.support.eventually import eventually
 from tests.support.ports import quiet_port
 from tests.support.processes import running
@@ -11,7 +12,7 @@ from tests.support.venues import BINANCE, simulator
 
 
 async def test_a_key_that_may_withdraw_is_refused_at_start(
-    redis_server: RedisServer, tmp_path: Path
+    redis_server: RedisServer, tmp_path: Path, attempt: Attempts
 ) -> None:
     """The process ends with one clear error, and the key isn't in it."""
     port = quiet_port()
@@ -24,6 +25,7 @@ async def test_a_key_that_may_withdraw_is_refused_at_start(
         running("binance_connector", environment, tmp_path) as service,
     ):
         await eventually(lambda: service.exited)
+        attempt("Binance key that may withdraw", "be used", succeeded=not service.exited)
         assert service.process.returncode == 1
         last = service.log.read_text().splitlines()[-1]
         assert "BINANCE_API_KEY" in last
