@@ -106,6 +106,11 @@ class Suite:
         command = ("bash", "-euo", "pipefail", "-c", script)
         return await run(*command, folder=folder, environment=self.environment)
 
+    async def hand_tool(self, code: str, *arguments: str) -> str:
+        """What *code* prints in a container of tradectl, made for it and removed after."""
+        python = ("run", "--rm", "-T", "--no-deps", "--entrypoint", "python", "tradectl")
+        return await self(*python, "-c", code, *arguments)
+
     async def inspect(self, service: str) -> dict[str, Any]:
         """All that the engine knows of a service's container."""
         label = "label=com.docker.compose"

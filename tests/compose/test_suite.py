@@ -18,6 +18,8 @@ from services._local.access_list import ADMIN, OPERATOR, USERS
 from services._local.secure import make
 from services._runtime.redis_client import open_redis
 from tests.compose.engine import BASE, PAPER, PORTS, SECURE, Suite, running_suite
+from tests.compose.networks import RIGHTS, addresses, hand_tool_reaches, reaches
+from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.halt import resume
 from tests.support.processes import ROOT
@@ -46,7 +48,7 @@ async def test_a_backup_is_restored(tmp_path: Path) -> None:
         await _restores(suite, url, tmp_path)
 
 
-async def test_the_suite_with_users_passwords_and_tls(tmp_path: Path) -> None:
+async def test_the_suite_with_users_passwords_and_tls(tmp_path: Path, attempt: Attempts) -> None:
     """The same, and what the passwords are for."""
     secrets = tmp_path / "secrets"
     make(secrets)
@@ -58,6 +60,7 @@ async def test_the_suite_with_users_passwords_and_tls(tmp_path: Path) -> None:
             return (secrets / f"redis_url_{user}").read_text().replace(":6379", f":{port}")
 
         await _lives(suite, url(OPERATOR), tmp_path)
+        await _has_networks_of_its_own(suite, attempt)
         async with open_redis(f"redis://127.0.0.1:{port}/0", "test") as plain:
             with pytest.raises((RedisError, OSError)):
                 await plain.ping()
@@ -82,6 +85,7 @@ async def _lives(suite: Suite, url: str, folder: Path) -> None:
         await _is_hardened(suite, service)
         if service != "redis":
             await _tells_what_it_counts(suite, service)
+    assert "bounded" in await suite.hand_tool(RIGHTS)
     for look in ("status", "doctor"):
         assert await suite("run", "--rm", "tradectl", look)
     async with _trader(url) as redis:
@@ -97,6 +101,37 @@ async def _lives(suite: Suite, url: str, folder: Path) -> None:
         assert (service, state["ExitCode"], state["OOMKilled"]) == (service, 0, False)
     await suite("start")
     await suite.all_healthy()
+
+
+async def _has_networks_of_its_own(suite: Suite, attempt: Attempts) -> None:
+    """Who needs a service reaches it; nobody else does, by its name or by an address."""
+    simulator = await addresses(suite, "exchange_simulator")
+    redis = await addresses(suite, "redis")
+    assert sorted(simulator) == ["default", "monitoring"]
+    assert sorted(redis) == ["published", "redis"]
+    for connector in ("binance_connector", "luno_connector"):
+        assert await reaches(suite, connector, simulator["default"], 8900)
+        assert await reaches(suite, connector, "redis", 6379)
+    assert await hand_tool_reaches(suite, "redis", 6379)
+    assert await hand_tool_reaches(suite, "exchange_simulator", 8010)
+    exchanges = "reach the exchanges' network"
+    connector = (await addresses(suite, "binance_connector"))["default"]
+    for service in ("bot", "indicators"):
+        assert await reaches(suite, service, "redis", 6379)
+        for host, port in ((simulator["default"], 8900), (connector, 8001)):
+            succeeded = await reaches(suite, service, host, port)
+            attempt(f"{service} (its container, secure mode)", exchanges, succeeded)
+    attempt(
+        "operator (tradectl's container, secure mode)",
+        exchanges,
+        await hand_tool_reaches(suite, simulator["default"], 8900),
+    )
+    for host in ("redis", *redis.values()):
+        succeeded = await reaches(suite, "exchange_simulator", host, 6379)
+        attempt("container on the exchanges' network (secure mode)", "reach Redis", succeeded)
+    made = attempt.rows
+    assert [row for row in made if row.succeeded] == []
+    assert sum(row.tries for row in made) == 8
 
 
 async def _restores(
@@ -183,6 +218,8 @@ async def _is_hardened(suite: Suite, service: str) -> None:
     assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"])
     assert host["Memory"] > 0
     assert host["PidsLimit"] > 0
+    assert host["NanoCpus"] > 0
+    assert [(each["Name"], each["Hard"]) for each in host["Ulimits"]] == [("core", 0)]
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
     assert {"max-size", "max-file"} <= host["LogConfig"]["Config"].keys()
     addresses = {

@@ -21,6 +21,8 @@ from tests.support.processes import ROOT
         ("dump.rdb", True),
         ("backups/redis.tar.gz", True),
         ("backup/x", True),
+        ("redis-backup.tar", True),
+        ("sbom.json", True),
         ("services/_runtime/settings.py", False),
     ],
 )

@@ -1,0 +1,170 @@
+"""What each container may do: the compose files, Dockerfile and .dockerignore, read as they are."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from services._local.images import IMAGES
+from tests.support.processes import ROOT
+
+BASE, PAPER, SECURE = (f"docker-compose{part}.yml" for part in ("", ".paper", ".secure"))
+MODES = [(BASE,), (BASE, PAPER), (BASE, SECURE), (BASE, SECURE, PAPER)]
+SUITE_IMAGE = "exchange-connector-suite"
+VARIABLE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+# What would undo the bounds; none of it is needed.
+FORBIDDEN = (
+    *("privileged", "cap_add", "network_mode", "pid", "ipc", "userns_mode", "devices"),
+    *("device_cgroup_rules", "volumes_from", "sysctls", "cgroup_parent", "env_file"),
+)
+Service = Mapping[str, Any]
+
+
+def compose(*files: str) -> dict[str, Any]:
+    """The files on top of each other, as compose puts them."""
+    together: dict[str, Any] = {}
+    for file in files:
+        together = _merged(together, yaml.safe_load((ROOT / file).read_text()))
+    return together
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if isinstance(below, dict) and isinstance(above, dict):
+        keys = below | above
+        return {
+            key: _merged(below[key], above[key]) if key in below and key in above else keys[key]
+            for key in keys
+        }
+    return above
+
+
+def services(files: tuple[str, ...]) -> dict[str, Service]:
+    """By name."""
+    found: dict[str, Service] = compose(*files)["services"]
+    wanted = {"redis", "binance_connector", "luno_connector", "indicators", "bot", "tradectl"}
+    assert set(found) == wanted | ({"exchange_simulator"} if PAPER in files else set())
+    return found
+
+
+@pytest.mark.parametrize("files", MODES, ids="+".join)
+def test_every_container_is_bounded_and_without_rights(files: tuple[str, ...]) -> None:
+    """The hand tool's too; a file on top takes none of it away."""
+    for name, service in services(files).items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["tmpfs"] == ["/tmp"], name
+        assert re.search(r"\d+[mg]\}?$", service["mem_limit"]), name
+        assert _default(service["cpus"]) == "1.0", name
+        assert 0 < service["pids_limit"] <= 128, name
+        assert service["ulimits"] == {"core": 0}, name
+        assert service["init"] is True, name
+        assert {"max-size", "max-file"} == service["logging"]["options"].keys(), name
+        assert [word for word in FORBIDDEN if word in service] == [], name
+        assert service["restart"] == ("no" if name == "tradectl" else "unless-stopped"), name
+
+
+@pytest.mark.parametrize("files", MODES, ids="+".join)
+def test_every_container_runs_as_somebody_without_rights(files: tuple[str, ...]) -> None:
+    """Redis by its name; ours by a number, which the Dockerfile's last stage says."""
+    for name, service in services(files).items():
+        if name == "redis":
+            assert service["user"] == "redis"
+        else:
+            assert "user" not in service, name
+            assert _image(service) == ("SUITE_IMAGE", SUITE_IMAGE), name
+    last_stage = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert re.findall(r"^USER (.*)$", last_stage, re.MULTILINE) == ["10001:10001"]
+
+
+@pytest.mark.parametrize("files", MODES, ids="+".join)
+def test_every_port_is_this_machines_own_and_nothing_of_it_is_mounted_to_write(
+    files: tuple[str, ...],
+) -> None:
+    """Only Redis writes to a volume; the engine's socket is mounted nowhere."""
+    volumes = {"redis": ["paper-redis-data:/data" if PAPER in files else "redis-data:/data"]}
+    volumes["bot"] = ["./plugins:/plugins:ro"]
+    for name, service in services(files).items():
+        ports = service.get("ports", [])
+        assert [port for port in ports if not port.startswith("127.0.0.1:")] == [], name
+        assert bool(ports) == (name != "tradectl")
+        assert service.get("volumes", []) == volumes.get(name, []), name
+
+
+@pytest.mark.parametrize("files", MODES, ids="+".join)
+def test_every_image_is_named_by_a_variable_that_may_hold_a_digest(files: tuple[str, ...]) -> None:
+    """And `make images` knows the digest of each that isn't built here."""
+    found = dict(_image(service) for service in services(files).values())
+    build = [service["build"] for service in services(files).values() if "build" in service]
+    (base,) = [each["args"].items() for each in build]
+    for name, value in base:
+        variable = VARIABLE.fullmatch(value)
+        assert variable is not None
+        assert variable.group(1) == name
+        found[name] = variable.group(2)
+    assert found == {**IMAGES, "SUITE_IMAGE": SUITE_IMAGE}
+
+
+def test_every_stage_of_the_image_begins_with_the_variable() -> None:
+    """Its default is the one that compose has."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    stages = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+    assert stages == ["${PYTHON_IMAGE}"] * 2
+    arguments = re.findall(r"^ARG (.*)$", dockerfile, re.MULTILINE)
+    assert arguments == [f"PYTHON_IMAGE={IMAGES['PYTHON_IMAGE']}"]
+    assert "--require-hashes" in dockerfile
+
+
+NETWORKS = {
+    "redis": {"redis", "published"},
+    "binance_connector": {"default", "redis", "monitoring"},
+    "luno_connector": {"default", "redis", "monitoring"},
+    "indicators": {"redis", "monitoring", "published"},
+    "bot": {"redis", "monitoring", "published"},
+    "tradectl": {"redis", "monitoring"},
+    "exchange_simulator": {"default", "monitoring"},
+}
+
+
+@pytest.mark.parametrize("files", [MODES[2], MODES[3]], ids="+".join)
+def test_in_secure_mode_only_connectors_reach_the_exchanges(files: tuple[str, ...]) -> None:
+    """Each kind of traffic has a network of its own; one of them leads outside."""
+    for name, service in services(files).items():
+        assert set(service.get("networks", [])) == NETWORKS[name], name
+    networks = compose(*files)["networks"]
+    assert set(networks) == set.union(*NETWORKS.values())
+    outside = [name for name, network in networks.items() if not _stays_inside(network or {})]
+    assert outside == ["default"]
+    assert networks["redis"]["internal"] is True
+    assert networks["monitoring"]["internal"] is True
+
+
+def _stays_inside(network: Mapping[str, Any]) -> bool:
+    masquerade = network.get("driver_opts", {}).get(
+        "com.docker.network.bridge.enable_ip_masquerade"
+    )
+    return network.get("internal") is True or masquerade == "false"
+
+
+def test_only_code_and_the_lock_file_are_given_to_the_engine() -> None:
+    """What isn't named isn't sent: keys, data, tests."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    first, *others = [line for line in lines if line and not line.startswith("#")]
+    assert first == "*"
+    named = {line for line in others if line.startswith("!")}
+    assert named == {"!requirements.lock", "!common_models", "!services"}
+    assert {"services/_local", "**/__pycache__"} <= set(others)
+
+
+def _default(value: str) -> str:
+    variable = VARIABLE.fullmatch(value)
+    assert variable is not None, f"{value} can't be changed by the environment"
+    return variable.group(2)
+
+
+def _image(service: Service) -> tuple[str, str]:
+    variable = VARIABLE.fullmatch(service["image"])
+    assert variable is not None, f"{service['image']} has no variable"
+    return variable.group(1), variable.group(2)
