@@ -45,6 +45,7 @@ renew:  ## new certificates in secrets/, of the same passwords and keys; SECRETS
 compose-test: setup  ## the containers on a real Docker engine: up, trading, killed, stopped, restored; default, secure, the README's lines
 	docker build --network host -t exchange-connector-suite .
 	$(BIN)/python -m pytest -p no:randomly --verbose tests/compose
+# Its own rows of SECURITY.md: make security-table ONLY=tests/compose JOBS=1, after this.
 
 # pip-audit and cyclonedx-py live apart: what they need is none of ours. They are tried first.
 audit: setup $(VENV)/audit/.ready  ## known vulnerabilities in requirements.lock; fails where a package wasn't looked at
