@@ -63,12 +63,6 @@ LIMITS: tuple[Mutant, ...] = (
         "for depth in (20, len(other_side)):",
         'other_side = book.bids if command.side == "buy" else book.asks\n    for depth in (20, len(other_side)):',
     ),
-    mutant(
-        "no limit of notional is no limit",
-        "gate.py",
-        "if most is None:",
-        "if most is None:\n            return None\n        if False:",
-    ),
     mutant("any notional", "gate.py", "if notional > most:", "if False:"),
     mutant(
         "the notional limit is below itself",
@@ -87,15 +81,6 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "the collar is the wrong way round for sells", "gate.py", "(1 - collar)", "(1 + collar)"
     ),
-    mutant("any pace", "gate.py", "if len(self._sent) >= most:", "if False:"),
-    mutant(
-        "one order more a minute",
-        "gate.py",
-        "if len(self._sent) >= most:",
-        "if len(self._sent) > most:",
-    ),
-    mutant("orders are not counted", "gate.py", "self._sent.append(now)", "pass"),
-    mutant("orders count for ever", "gate.py", "self._sent[0] <= now - MINUTE", "False"),
     mutant(
         "quantities are rounded up",
         "rules.py",
@@ -138,4 +123,61 @@ LIMITS: tuple[Mutant, ...] = (
         "if market else rules.quantity",
         "if False else rules.quantity",
     ),
+    mutant(
+        "no limit of notional is no limit",
+        "gate.py",
+        'f"RISK_MAX_NOTIONAL has no limit for {instrument.quote}; name one"\n            )',
+        'f"RISK_MAX_NOTIONAL has no limit for {instrument.quote}; name one"\n            ) and None',
+    ),
+    mutant(
+        "no limit of quantity is no limit",
+        "gate.py",
+        'f"RISK_MAX_QUANTITY has no limit for {instrument.base}; name one"\n            )',
+        'f"RISK_MAX_QUANTITY has no limit for {instrument.base}; name one"\n            ) and None',
+    ),
+    mutant("any quantity", "gate.py", "if quantity > most:", "if False:"),
+    mutant(
+        "any pace",
+        "order_limits.py",
+        "(by_bot if who == BOT else by_others) > self._each:",
+        "False:",
+    ),
+    mutant(
+        "one order more a minute",
+        "order_limits.py",
+        "(by_bot if who == BOT else by_others) > self._each:",
+        "(by_bot if who == BOT else by_others) > self._each + 1:",
+    ),
+    mutant(
+        "the bot's pace is everybody's",
+        "order_limits.py",
+        "(by_bot if who == BOT else by_others) > self._each:",
+        "by_bot + by_others > self._each:",
+    ),
+    mutant(
+        "no limit of all together",
+        "order_limits.py",
+        "elif by_bot + by_others > self._all:",
+        "elif False:",
+    ),
+    mutant(
+        "orders are not counted",
+        "order_limits.py",
+        '("ZADD", own, now, name),',
+        '("ZREM", own, name),',
+    ),
+    mutant(
+        "orders count for ever",
+        "order_limits.py",
+        '("ZREMRANGEBYSCORE", own, "-inf", now - MINUTE_MS),',
+        '("TIME",),',
+        ('lately = (f"({now - MINUTE_MS}", now + MINUTE_MS)', 'lately = ("-inf", "+inf")'),
+    ),
+    mutant(
+        "any number of open orders",
+        "order_limits.py",
+        "if refusal is None and open_orders > self._most_open:",
+        "if False:",
+    ),
+    mutant("what is refused counts", "order_limits.py", "await self._take_back(record)", "pass"),
 )

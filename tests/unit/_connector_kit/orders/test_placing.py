@@ -318,6 +318,26 @@ def test_while_the_venue_is_silent_it_is_unknown_and_too_late_to_send() -> None:
     assert stage.venue.placed == []
 
 
+def test_without_the_venues_time_nothing_is_searched_and_nothing_is_concluded() -> None:
+    """A search looks from a moment on: there is none yet."""
+    untimed = record(timestamp=0)
+    stage = staged(untimed, time_known_from=40.0)
+    stage.venue.listed[RECORD.client_order_id] = OURS
+    carry_out(stage, Refused("expired", "too old"), look_first=True, taken=untimed)
+    assert min(stage.venue.times("search")) >= 40
+    assert stage.journal.statuses == ["unknown", "accepted"]
+
+
+def test_while_the_venues_time_is_not_known_an_unclear_order_is_said_to_be_unknown() -> None:
+    """By our own clock; its end follows."""
+    untimed = record(timestamp=0)
+    stage = staged(untimed, time_known_from=60.0, silent_until=70.0)
+    stage.venue.orders[RECORD.client_order_id] = OURS
+    until(1000, stage.placing.resolve(untimed, ENTRY))
+    assert stage.journal.statuses == ["unknown", "accepted"]
+    assert DEADLINE < stage.journal.published[0][0] < DEADLINE + 3
+
+
 def test_a_look_that_is_answered_soon_is_followed_by_the_order() -> None:
     """Nothing is said meanwhile."""
     stage = staged(silent_until=1.0)
