@@ -165,7 +165,9 @@ def _truthful(
             if not any(order.order_id == answer.order_id for order in orders):
                 yield f"LIE: {entry.entry_id} accepted, and there is no {answer.order_id}"
         elif answer.reason_code not in BY_OTHER_ENTRIES:
-            if orders and not _corrected(findings.view, entry, orders[0].order_id):
+            at = answer.timestamp.timestamp() * 1000 + CLOCK_ERROR_MS
+            there = [o for o in orders if not venue.deleted(o, at)]
+            if there and not _corrected(findings.view, entry, there[0].order_id):
                 yield f"LIE: {entry.entry_id} {answer.reason_code}, and there is an order"
             if not answer.replay and not _evidence(venue, entry, answer):
                 yield f"EVIDENCE: {entry.entry_id} rejected: {answer.reason_code}"

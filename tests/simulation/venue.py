@@ -77,6 +77,7 @@ class FaultyVenue:
         self.refused: dict[str, str] = {}  # by entry id: the reason code
         self.misses: defaultdict[str, list[Look]] = defaultdict(list)  # by client order id
         self._life_began = 0
+        self._reset_at = float("inf")  # venue milliseconds
         self.under_way = 0
         self.on_executed: Callable[[Order], None] = lambda _: None
         self._kind = kind
@@ -104,6 +105,10 @@ class FaultyVenue:
     def living(self) -> list[Order]:
         """The orders since ids began."""
         return self.orders[self._life_began :]
+
+    def deleted(self, order: Order, milliseconds: float) -> bool:
+        """True if a reset had deleted the order by that venue time: nothing shows it any more."""
+        return order not in self.living() and milliseconds >= self._reset_at
 
     # --- the POST
 
@@ -230,6 +235,7 @@ class FaultyVenue:
     def begin_anew(self) -> None:
         """A testnet is reset: all orders are gone, and ids begin with 1 again."""
         self._life_began = len(self.orders)
+        self._reset_at = self.milliseconds()
 
     def _shown_from(self) -> tuple[float, float]:
         """From when on queries and searches show an order that is executed now."""
