@@ -1,0 +1,155 @@
+"""Whatever Redis loses, and whoever halts meanwhile: no loss that is seen lets orders go."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Self
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from common_models.stream_names import HALT, TRADING
+from services._connector_kit.orders.halt_watch import HaltWatch
+from services._connector_kit.orders.keys import beat_key
+from services._runtime.halt import halt_reason
+from tests.unit._connector_kit.orders.test_halt_watch import NAME, HandClock
+
+Keys = dict[str, bytes]
+
+
+class MemoryRedis:
+    """As much of a client, and of a server, as the watch needs; `keys` may be put back."""
+
+    def __init__(self) -> None:
+        self.keys: Keys = {}
+        self._asked: list[str] = []
+
+    def pipeline(self, *, transaction: bool) -> "MemoryRedis":
+        """Reads that are asked for at once."""
+        assert not transaction
+        self._asked = []
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def get(self, key: str) -> None:
+        """One of them."""
+        self._asked.append(key)
+
+    async def execute(self) -> list[bytes | None]:
+        """All of them."""
+        return [self.keys.get(key) for key in self._asked]
+
+    async def set(self, key: str, value: str, *, nx: bool) -> bool:
+        """Where it isn't there."""
+        assert nx
+        return self.keys.setdefault(key, value.encode()) == value.encode()
+
+    async def delete(self, key: str) -> int:
+        """No longer there."""
+        return int(self.keys.pop(key, None) is not None)
+
+    async def persist(self, _key: str) -> int:
+        """Nothing expires here."""
+        return 0
+
+    async def incr(self, key: str) -> int:
+        """The next beat."""
+        value = int(self.keys.get(key, b"0")) + 1
+        self.keys[key] = str(value).encode()
+        return value
+
+
+class World:
+    """One Redis, two instances of a connector, an operator, and what is true of them."""
+
+    def __init__(self) -> None:
+        self.redis = MemoryRedis()
+        client: Any = self.redis
+        self.watches = [HaltWatch(client, NAME, "simulator", HandClock()) for _ in range(2)]
+        self.copies: list[Keys] = []
+        self.resumes = 0
+
+    async def begin(self) -> None:
+        """Trading is allowed."""
+        for watch in self.watches:
+            await watch.begin()
+        self.copy()
+
+    def beat(self) -> int:
+        """The one that is there."""
+        return int(self.redis.keys.get(beat_key(NAME), b"0"))
+
+    def copy(self) -> None:
+        """Somebody keeps a copy, as a file that isn't written to the end."""
+        self.copies.append(dict(self.redis.keys))
+
+    def lose(self, which: int) -> None:
+        """One of the copies is put back, or nothing at all."""
+        copies = [*self.copies, {}]
+        self.redis.keys = dict(copies[which % len(copies)])
+
+    def halt(self) -> None:
+        """By an operator, with the tool."""
+        self.redis.keys.pop(TRADING, None)
+        self.redis.keys[HALT] = b"why"
+
+    def resume(self) -> None:
+        """By an operator."""
+        self.resumes += 1
+        self.redis.keys[TRADING] = b"%d" % self.resumes
+        self.redis.keys.pop(HALT, None)
+
+
+STEPS = st.sampled_from(["look 0", "look 1", "order 0", "order 1", "copy", "halt", "resume"])
+LOSSES = st.integers(0, 9).map("lose {}".format)
+
+
+@settings(max_examples=300)
+@example(["halt", "order 0", "lose 0", "order 0"])
+@example(["resume", "copy", "lose 1", "order 0", "lose 1", "order 0"])
+@given(st.lists(STEPS | LOSSES, max_size=40))
+def test_what_a_process_saw_halted_or_lost_is_ended_by_nothing_but_a_resume(
+    steps: list[str],
+) -> None:
+    """In any order of looks, orders, copies, losses, halts and resumes."""
+
+    async def play() -> None:
+        world = World()
+        await world.begin()
+        # For each process, the newest beat that it can know of, and whether it saw a halt.
+        known = [world.beat()] * 2
+        saw_halt = [False, False]
+        doing: dict[str, Callable[[], None]] = {
+            "copy": world.copy,
+            "halt": world.halt,
+            "resume": world.resume,
+        }
+        for step in steps:
+            what, _, number = step.partition(" ")
+            if what in doing:
+                doing[what]()
+                if what == "resume":
+                    saw_halt = [False, False]
+            elif what == "lose":
+                world.lose(int(number))
+            else:
+                who = int(number)
+                watch = world.watches[who]
+                keys = world.redis.keys
+                halted_in_redis = halt_reason(keys.get(TRADING), keys.get(HALT)) is not None
+                lost = world.beat() < known[who]
+                if what == "order":
+                    reason = await watch.reason()
+                    if lost:
+                        known[who] = 0
+                else:
+                    await watch.look()
+                    reason = watch.fault.message if watch.fault else None
+                    known[who] = world.beat()
+                saw_halt[who] |= halted_in_redis or lost
+                assert not saw_halt[who] or reason is not None, step
+
+    asyncio.run(play())
