@@ -28,6 +28,8 @@ EVERY = 1.0
 # An answer that takes longer may be older than a halt.
 READ_WITHIN = 1.0
 FULL_FOR = 5.0
+# Beats: more than another instance may be ahead.
+AFTER_LOSS = 1_000_000
 
 
 def _nothing() -> None:
@@ -57,6 +59,7 @@ class HaltWatch:
         self._latch = HaltLatch()
         self._beat_key = beat_key(connector)
         self._acknowledged = 0  # the last beat that is known to have been in Redis
+        self._rise = 1  # of the next beat
         self._refused_since: float | None = None
         self._said: str | None = None
 
@@ -123,7 +126,7 @@ class HaltWatch:
         acknowledged = self._acknowledged  # as it is before Redis is asked
         trading, halt, beat = await self._values()
         if _number(beat) < acknowledged:
-            self._halt("Redis lost data")
+            self._lost_data(acknowledged - _number(beat))
         self._latch.see(trading, halt)
         self._tell()
         return trading, halt
@@ -141,10 +144,18 @@ class HaltWatch:
             raise TransientError(explain(e)) from e
         return found
 
+    def _lost_data(self, behind: int) -> None:
+        """The beat is *behind* the one that was acknowledged.
+
+        The next one is above all that there ever were, another instance's too: a copy of any time
+        before it, put back later, is recognised.
+        """
+        self._acknowledged, self._rise = 0, 1 + behind + AFTER_LOSS
+        self._halt("Redis lost data")
+
     def _halt(self, why: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         reason = f"{why} (noticed at {at} by {self._connector}); look, then `tradectl resume`"
-        self._acknowledged = 0
         self._latch.halt(reason)
         log.error("halted_by_connector", reason=reason)
         self._tell()
@@ -192,7 +203,7 @@ class HaltWatch:
     async def _beat(self) -> None:
         acknowledged = self._acknowledged
         try:
-            beat = await self._redis.incr(self._beat_key)
+            beat = await self._redis.incrby(self._beat_key, self._rise)
         except OutOfMemoryError as e:
             self._refused(e)
             return
@@ -200,9 +211,9 @@ class HaltWatch:
             raise TransientError(explain(e)) from e
         self._refused_since = None
         if beat <= acknowledged:  # lost since it was read
-            self._halt("Redis lost data")
+            self._lost_data(acknowledged - beat)
         else:
-            self._acknowledged = beat
+            self._acknowledged, self._rise = beat, 1
 
     def _refused(self, error: Exception) -> None:
         """Redis is full: a write was refused."""
