@@ -43,6 +43,12 @@ LIMITS: tuple[Mutant, ...] = (
         'return Refused("halt_unreadable", f"the halt switch can\'t be read: {e}")',
         "reason = None",
     ),
+    mutant(
+        "a halt that comes while an order is counted is not seen",
+        "gate.py",
+        "return refusal or await self._halt()",
+        "return refusal",
+    ),
     mutant("a halted symbol is traded", "gate.py", "if not instrument.trading:", "if False:"),
     mutant("no book, no limits", "gate.py", "return _out_of_sync(command.symbol)", "return None"),
     mutant(

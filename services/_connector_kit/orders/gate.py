@@ -91,17 +91,24 @@ class OrderGate:
             return Refused("trading_disabled", f"want LIVE_TRADING={LIVE} for orders of real money")
         if (fault := self._fault() or self._account_fault()) is not None:
             return fault
+        if (halt := await self._halt()) is not None:
+            return halt  # before it is counted
+        command = record.order
+        instrument = self._instruments[command.symbol]
+        if not instrument.trading:
+            return Refused("symbol_not_trading", f"the exchange has halted {command.symbol}")
+        refusal = self._limits(command, instrument, record) or await self._count(record)
+        # Counting takes a while: the switch is what is read last before the POST.
+        return refusal or await self._halt()
+
+    async def _halt(self) -> Refused | None:
         try:
             reason = await self._halted()
         except TransientError as e:
             return Refused("halt_unreadable", f"the halt switch can't be read: {e}")
         if reason is not None:
             return Refused("halted", f"trading is halted: {reason}")
-        command = record.order
-        instrument = self._instruments[command.symbol]
-        if not instrument.trading:
-            return Refused("symbol_not_trading", f"the exchange has halted {command.symbol}")
-        return self._limits(command, instrument, record) or await self._count(record)
+        return None
 
     async def _count(self, record: Record) -> Refused | None:
         try:

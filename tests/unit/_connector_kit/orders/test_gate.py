@@ -391,24 +391,35 @@ async def test_nothing_is_given_away_into_a_book_without_the_other_side(attempt:
                 assert reason == "price_collar"
 
 
-def test_nothing_is_waited_for_between_reading_the_switch_and_the_answer() -> None:
-    """A halt that comes later than the reading meets the POST itself."""
+@pytest.mark.parametrize("halt", [None, "why"])
+def test_the_switch_is_what_is_read_last(halt: str | None) -> None:
+    """A halt that comes while the order is counted stops it; after the reading nothing waits."""
 
-    class Reading:
-        """A reading of the switch that takes a while."""
+    class Waiting:
+        """Something that takes a while."""
+
+        def __init__(self, what: str) -> None:
+            self.what = what
 
         def __await__(self) -> Generator[str, None, None]:
-            yield "reading"
-
-    async def halted() -> str | None:
-        await Reading()
-        return None
+            yield self.what
 
     now = Situation()
+
+    async def halted() -> str | None:
+        await Waiting("switch")
+        return now.halted
+
+    async def reserve(_: Record) -> Refused | None:
+        await Waiting("count")
+        now.halted = halt
+        return None
+
     gate = now.gate()
-    gate._halted = halted
+    gate._halted, gate._reserve = halted, reserve
     checking: Any = gate.check(record(command(symbol="BTC/USDT")))
-    assert checking.send(None) == "reading"
+    assert [checking.send(None) for _ in range(3)] == ["switch", "count", "switch"]
     with pytest.raises(StopIteration) as done:
         checking.send(None)
-    assert done.value.value is None
+    refusal = done.value.value
+    assert (refusal and refusal.reason_code) == (halt and "halted")
