@@ -14,7 +14,7 @@ import pytest
 
 from tests.mutation.mutant import ROOT, Mutant
 
-COPIED = ("common_models", "services", "tests", "pyproject.toml")
+COPIED = ("common_models", "services", "tests", "pyproject.toml", "SECURITY.md")
 UNIT = (
     "tests/unit/_connector_kit/orders",
     "tests/unit/binance_connector",
