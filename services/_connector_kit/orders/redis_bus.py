@@ -74,7 +74,10 @@ class RedisBus:
         made = False
         for stream in self._streams:
             try:
-                await self._redis.xgroup_create(stream, self._connector, id="0", mkstream=True)
+                # Without a count to begin with, Redis couldn't say what is deleted unread at first.
+                await self._redis.xgroup_create(
+                    stream, self._connector, id="0", mkstream=True, entries_read=0
+                )
                 made = True
             except ResponseError as e:
                 if not str(e).startswith("BUSYGROUP"):

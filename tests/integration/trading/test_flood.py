@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.tradectl.hand import TRADECTL, Ended, ended, started
+from tests.support.attempts import Attempts
 from tests.support.eventually import eventually, eventually_async
 from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk
 from tests.support.venues import LUNO
@@ -74,7 +75,7 @@ async def halted(desk: TradingDesk, tmp_path: Path) -> tuple[Ended, float]:
 @pytest.mark.parametrize("number", [150, 3000])
 @pytest.mark.parametrize("market", MARKETS, ids=lambda market: market.venue.name)
 async def test_a_flood_of_unknown_cancels_delays_no_halt(
-    tmp_path: Path, market: Market, number: int
+    tmp_path: Path, market: Market, number: int, attempt: Attempts
 ) -> None:
     """All orders are cancelled within seconds, each is published so, and the operator is told."""
     async with trading_desk(market, tmp_path, **FAST) as desk, desk.connector():
@@ -82,6 +83,7 @@ async def test_a_flood_of_unknown_cancels_delays_no_halt(
         await flood(desk, number)
         end, took = await halted(desk, tmp_path)
         assert (end.code, took < WITHIN) == (0, True), (took, end)
+        attempt("bot", f"delay a halt by {number} cancels of unknown ids", took >= WITHIN)
         for order in orders:
             assert [event.status for event in await desk.statuses(order)] == ["open", "canceled"]
 

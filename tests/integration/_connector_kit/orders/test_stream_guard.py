@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 from common_models.stream_names import CommandStream, OperatorStream
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.ports import Entry
+from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.orders.redis_journal import MOST_KEPT, RedisJournal
 from services._connector_kit.orders.stream_guard import AHEAD_MS, Stream, StreamGuard
 from services._connector_kit.orders.wing import SystemClock
@@ -30,8 +31,11 @@ class Streams:
     async def begin(self) -> "Streams":
         """Empty, with a group each."""
         await self.redis.flushall()
-        for stream in (CANCELS, OPERATORS):
-            await self.redis.xgroup_create(str(stream), NAME, id="0", mkstream=True)
+        each: tuple[Stream, ...] = (CANCELS, OPERATORS)
+        for stream in each:
+            operator = isinstance(stream, OperatorStream)
+            bus = RedisBus(self.redis, NAME, [stream.command], "one", operator=operator)
+            await bus.prepare()
         return self
 
     def guard(self, keep: int = 10) -> StreamGuard:
@@ -173,6 +177,14 @@ async def test_a_large_command_of_the_future_is_not_deleted_by_its_answer(stream
         assert await streams.read() == [b"after"]
         await streams.guard().look()
     assert streams.tampered == {("cancel_order", "future_id"): 1}
+
+
+async def test_what_is_deleted_before_anything_was_read_is_noticed(streams: Streams) -> None:
+    """On a stream that is new."""
+    await streams.add("never read")
+    await streams.add("the vandal's", maxlen=0, approximate=False)
+    await streams.guard().look()
+    assert streams.tampered == {("cancel_order", "deleted"): 2}
 
 
 async def test_our_own_trimming_is_no_deletion(streams: Streams) -> None:
