@@ -18,7 +18,7 @@ from tests.support.venues import LUNO
 
 pytestmark = pytest.mark.timeout(360)
 
-FAST = {"RISK_ORDERS_PER_MINUTE": "100000", "ORDER_COMMAND_MAX_AGE": "120"}
+FAST = {"RISK_ORDERS_PER_MINUTE": "100000", "RISK_MAX_OPEN_ORDERS": "1000"}
 # From the halt command to the last cancelled order, in seconds; tradectl's start is among them.
 WITHIN = 8.0
 # At which a buy rests.
