@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from common_models import ConnectorStatusEvent
+from common_models import CancelAllProgress, ConnectorStatusEvent
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.status_board import TELL_EVERY, StatusBoard
 from services._runtime.health import Readiness
@@ -107,5 +107,27 @@ def test_a_part_that_stops_for_good_is_told_at_once_with_its_reason() -> None:
         await asyncio.sleep(0)
         assert told.events[-1].stopped == {"account": "the key is no good"}
         assert told.events[-1].entries_dropped == 5
+
+    with_board(scenario)
+
+
+def test_how_far_a_cancel_all_is_is_told_while_it_lasts() -> None:
+    """Of two lanes the one that ends last; nothing is told where nothing was said."""
+
+    async def scenario(told: Told) -> None:
+        bots, operators = (CancelAllProgress(left=9, done=1, seconds_left=s) for s in (4.0, 3.0))
+        told.board.cancelling("operator", None)
+        await asyncio.sleep(0)
+        assert told.events == []
+        for lane, progress in (
+            ("cancel_all", bots),
+            ("operator", operators),
+            ("cancel_all", None),
+            ("operator", None),
+        ):
+            told.board.cancelling(lane, progress)
+            await asyncio.sleep(0)
+        said = [event.cancel_all for event in told.events]
+        assert said == [bots, bots, operators, None]
 
     with_board(scenario)

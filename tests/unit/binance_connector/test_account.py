@@ -22,6 +22,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.request_ports import OpenOrder
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.traffic import SocketTraffic
 from services.binance_connector.account import BinanceAccount, _Session, ban_seconds
@@ -251,6 +252,11 @@ class Counted:
         """Cancel, whatever it is."""
         self.canceled.append(params)
         return {"orderId": params.get("orderId", 28)}
+
+    async def cancel_all_open_orders(self, symbol: str) -> list[dict[str, Any]]:
+        """Cancel those of a symbol."""
+        self.canceled.append({"symbol": symbol})
+        return [{"orderId": 28}]
 
     def rest(self, *instruments: Instrument) -> SignedRest:
         """Its signed REST for those symbols."""
@@ -523,3 +529,38 @@ async def test_an_archived_order_is_another_no_than_an_unknown_one(
     with pytest.raises(error) as found:
         await binance.rest(ETH).report(ETH, order_id="28", client_order_id=None)
     assert type(found.value) is error
+
+
+def test_all_orders_of_a_symbol_are_cancelled_by_one_request() -> None:
+    """And a single one that is known by one as well, which lets it keep its client order id."""
+    binance = Counted()
+
+    async def stop() -> None:
+        account = binance.account(1)
+        assert await account.stop_all("A0/BTC")
+        await account.stop(OpenOrder("A0/BTC", "28", "ours"))
+
+    run_virtually(stop())
+    single = {"symbol": "A0BTC", "orderId": 28, "newClientOrderId": "ours"}
+    assert binance.canceled == [{"symbol": "A0BTC"}, single]
+    assert [weight for _, weight in binance.spent] == [1, 1]
+
+
+def test_what_became_of_cancelled_orders_is_asked_for_by_one_listing() -> None:
+    """Page by page up to the last of them; the fills of those that have some, besides."""
+    binance = Counted()
+    binance.orders = [
+        {**QUERIED, "symbol": "A0BTC", "orderId": n, "executedQty": "3" if n == 1500 else "0"}
+        for n in range(1, 3000)
+    ]
+    trade: Any = {**MY_TRADE, "symbol": "A0BTC", "orderId": 1500, "qty": "3"}
+    binance.trades["A0BTC"] = [trade]
+    wanted = [OpenOrder("A0/BTC", str(n), None) for n in (700, 1500, 1701, 5000)]
+
+    async def ask() -> None:
+        found = await binance.account(1).became(wanted)
+        assert [report.order_id for report in found] == ["700", "1500", "1701"]
+        assert [len(report.fills) for report in found] == [0, 1, 0]
+
+    run_virtually(ask())
+    assert [weight for _, weight in binance.spent] == [20, 5, 20, 20]

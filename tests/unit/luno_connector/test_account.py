@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -15,9 +15,10 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account import Listener
 from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.request_ports import OpenOrder
 from services._connector_kit.rate_limit import Priority
 from services._connector_kit.traffic import SocketTraffic
-from services.luno_connector.account import LunoAccount
+from services.luno_connector.account import LISTED_FOR_MS, LunoAccount
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from tests.support.account_venue import LoopClock, order
@@ -36,6 +37,8 @@ class Rest:
         self.canceled: list[str] = []
         self.faults: list[Exception] = []
         self.found = order("BX1", symbol="XBT/ZAR")
+        self.over: list[Report] = []
+        self.listed: list[tuple[set[str], int]] = []
 
     async def report(
         self,
@@ -53,6 +56,11 @@ class Rest:
     async def cancel(self, order_id: str) -> None:
         """Take its word for it."""
         self.canceled.append(order_id)
+
+    async def closed(self, symbols: Collection[str], since: int) -> list[Report]:
+        """The listing of closed orders."""
+        self.listed.append((set(symbols), since))
+        return [report for report in self.over if report.created >= since]
 
 
 def account(rest: Rest) -> LunoAccount:
@@ -198,3 +206,36 @@ async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_serv
     assert list(luno._changed) == ["BX1"]
     with pytest.raises(RejectedError, match="doesn't list 'DOGE/ZAR'"):
         await luno.report("DOGE/ZAR", order_id="BX1", client_order_id=None)
+
+
+async def test_an_order_that_is_known_is_cancelled_by_one_request() -> None:
+    """It isn't looked at before; and Luno has no request for all of a pair."""
+    rest = Rest()
+    await account(rest).stop(OpenOrder("XBT/ZAR", "BX1", "ours"))
+    assert not await account(rest).stop_all("XBT/ZAR")
+    assert (rest.canceled, rest.asked) == (["BX1"], [])
+
+
+async def test_what_became_of_cancelled_orders_is_asked_for_by_one_listing() -> None:
+    """One that is older than a day by itself; none of them is asked for again for its frames."""
+    rest, listener = Rest(), Listener(AccountHealth(LoopClock()))
+    luno = account(rest)
+    now = luno.milliseconds()
+    young = [order(f"BX{n}", "canceled", symbol="XBT/ZAR", created=now - n) for n in range(3)]
+    rest.over = [*young, order("BX9", "canceled", symbol="XBT/ZAR", created=now)]
+    for name in ("BX1", "BX7"):
+        luno._on_text(json.dumps(status(name)).encode(), listener)
+    wanted = [OpenOrder(r.symbol, r.order_id, None, r.created) for r in young]
+    old = OpenOrder("XBT/ZAR", "BX8", None, now - 2 * LISTED_FOR_MS)
+    found = await luno.became([*wanted, old])
+    assert {report.order_id for report in found} == {"BX0", "BX1", "BX2", "BX8"}
+    assert rest.listed == [({"XBT/ZAR"}, now - 2)]
+    assert rest.asked == ["BX8"]
+    assert list(luno._changed) == ["BX7"]
+
+
+async def test_an_order_that_luno_doesnt_show_is_left_out() -> None:
+    """Its cancel was taken; the next comparison publishes it."""
+    rest = Rest()
+    rest.faults = [RejectedError("no such order")]
+    assert await account(rest).became([OpenOrder("XBT/ZAR", "BX1", None)]) == []
