@@ -237,7 +237,8 @@ class _Run:
 
     def _wait_again(self, seconds: float = GIVE_UP_AFTER) -> None:
         """Something happened: the venue has so many seconds for what comes next."""
-        self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
+        if not self._limit.expired():  # else it is too late, and this is about to be cancelled
+            self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
     async def _publish(self, orders: Sequence[OpenOrder]) -> list[str]:
         """Publish what became of *orders*; those that couldn't be cancelled, and why.

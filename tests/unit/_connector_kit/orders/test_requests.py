@@ -520,6 +520,20 @@ def test_cancel_all_says_what_is_left_when_the_venue_falls_silent() -> None:
     assert 60.0 < served.streams.answered_at["1-0"] < 65.0
 
 
+@pytest.mark.parametrize("took", [20.0, 30.0, 60.0])
+def test_an_answer_in_the_very_moment_of_giving_up_ends_nothing_else(took: float) -> None:
+    """Whichever of the two is first, the command is answered, and so is the next one."""
+    venue = AccountInMemory(order("1"), order("2"))
+    venue.took = took
+
+    def more(streams: Streams) -> None:
+        streams._new.append(cancel(2, order_id="1"))
+
+    served = Served(venue, entry("cancel_all_orders"), happens=[(70.0, more)], seconds=400.0)
+    assert served.outcome()[0] in {"done", "unknown"}
+    assert served.outcome(2)[0] in {"done", "rejected", "unknown"}
+
+
 def test_one_order_that_fails_for_a_moment_doesnt_begin_all_anew() -> None:
     """It is tried again by itself."""
     venue = AccountInMemory(*(order(str(number)) for number in range(6)))
