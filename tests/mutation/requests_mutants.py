@@ -100,8 +100,8 @@ REQUESTS: tuple[Mutant, ...] = (
     mutant(
         "unknown ids cost as many requests as there are",
         "cancels.py",
-        "if not await self._its_turn():",
-        "if False:",
+        "elif not await self._its_turn():",
+        "elif False:",
     ),
     mutant(
         "everything counts as known",

@@ -117,7 +117,9 @@ class Cancels:
 
         *again*: an earlier try was sent, and not answered.
         """
-        if not await self._its_turn():
+        if again:  # it may have been carried out: nothing but its outcome is an answer
+            await self._unknown.spend(1, Priority.CANCEL)
+        elif not await self._its_turn():
             return Outcome(
                 "rejected",
                 "rate_limited",

@@ -425,6 +425,18 @@ def test_a_flood_of_unknown_ids_costs_few_requests_and_delays_no_known_order(
     assert requests_at_the_venue(venue) <= UNKNOWN_A_MINUTE + asked_for_the_known
 
 
+def test_a_cancel_that_was_sent_is_not_refused_for_the_sake_of_requests() -> None:
+    """It may have been carried out: until the venue says so, the answer is that nobody knows."""
+    venue = AccountInMemory(*(order(str(number)) for number in range(1, 40)))
+    venue.refuses["cancel"] = TransientError("silence")
+    served = Served(venue, *(cancel(number, order_id=str(number)) for number in range(1, 40)))
+    outcomes = Counter(served.outcome(number) for number in range(1, 40))
+    assert outcomes.keys() == {("unknown", "no_answer"), ("rejected", "rate_limited")}
+    sent = UNKNOWN_A_MINUTE // 2
+    assert outcomes["unknown", "no_answer"] >= sent
+    assert venue.calls.count("cancel") <= UNKNOWN_A_MINUTE + sent
+
+
 def test_an_order_placed_elsewhere_is_cancelled_by_its_id() -> None:
     """Though nobody here knows it; and at the operator's wish before all others."""
     for operator in (False, True):
