@@ -35,6 +35,7 @@ def copy_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, flaky: bool = Fa
         "services/_connector_kit/orders/__init__.py": "",
         "services/_connector_kit/orders/larger.py": CODE,
         "tests/unit/_connector_kit/orders/test_larger.py": f"FLAKY = {flaky}\n{TESTS}",
+        "SECURITY.md": "",
         "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['.']\n",
     }
     for name, text in files.items():

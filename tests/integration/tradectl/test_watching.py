@@ -199,8 +199,8 @@ async def test_the_doctor_says_what_a_redis_user_may_not_do_and_does_nothing_its
     await play_connector(redis)
     before = await redis.keys()
     client: Any = redis
-    rules = ["on", ">pw", "~*", "+@all", "-set", "-info", "(~*:commands:cancel_order", "-@all)"]
-    rules = ["on", ">pw", "%R~*", "%RW~*:commands:cancel_order", "+@all", "-info"]
+    may_write = ["%RW~*:commands:cancel_order", "%RW~*:operator:cancel_order"]
+    rules = ["on", ">pw", "%R~*", *may_write, "+@all", "-info"]
     await client.execute_command("ACL", "SETUSER", "guest", *rules)
     guest = redis_server.url.replace("//", "//guest:pw@")
     examined = await tradectl(guest, "doctor", "--json")

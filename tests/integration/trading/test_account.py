@@ -93,7 +93,7 @@ async def test_an_order_sent_before_the_connector_is_connected_waits_and_is_acce
     async with desk.connector():
         price = await desk.far_below()
     orders = [asyncio.create_task(_orders_for(desk, price, seconds=8.0))]
-    async with desk.connector():
+    async with desk.connector(RISK_MAX_OPEN_ORDERS="100"):
         await asyncio.gather(*orders)
         for client_order_id in orders[0].result():
             answer = await desk.response(client_order_id)

@@ -145,7 +145,11 @@ async def test_an_order_with_more_fills_than_a_page_has_is_published_with_all(
     """More than a thousand; the stream is silent, so that they are fetched."""
     async with (
         venue(desk, SIMULATOR_BOOK_ORDERS="3000", SIMULATOR_FUNDS="USDT:1000000000"),
-        desk.connector(RECONCILE_INTERVAL="2", RISK_MAX_NOTIONAL="USDT:100000000"),
+        desk.connector(
+            RECONCILE_INTERVAL="2",
+            RISK_MAX_NOTIONAL="USDT:100000000",
+            RISK_MAX_QUANTITY="ETH:1000",
+        ),
     ):
         await desk.fault("", endpoint="user_stream", action="drop", count=None)
         price = desk.on_tick((await desk.book(ETH)).asks[0].price * 1.05)
