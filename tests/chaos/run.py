@@ -102,6 +102,8 @@ async def _play(stage: Stage) -> tuple[bool, list[str]]:
         wrong += await _end(alive, None if struck else first)
     if ghosts:
         await _let_ghosts_appear(stage)
+    # What was frozen may carry out a cancel while it is stopped: the next process publishes that.
+    if ghosts or await _look(stage):
         async with instance(stage, "one") as last:
             await _settle(stage, [last], ghosts_too=True)
             wrong += await _end([last])

@@ -81,7 +81,7 @@ class Bot:
             return bool(found)
 
         try:
-            await eventually_async(there)
+            await eventually_async(there, within=40.0)  # the market may have to go there first
         except AssertionError as e:
             told = [each.model_dump_json(exclude_none=True) for each in await self.decisions()]
             raise AssertionError(f"no such decision among {told[-5:]}") from e
