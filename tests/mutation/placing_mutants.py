@@ -189,7 +189,7 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "the deadline is ignored",
         "placing.py",
-        "if self._past_deadline(record) and evidence.missed(",
+        "if is_late and evidence.missed(",
         "if evidence.missed(",
     ),
     mutant(

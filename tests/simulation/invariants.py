@@ -184,7 +184,8 @@ def _corrected(view: View, entry: _Asked, order_id: str) -> bool:
 
 def _looked_for(venue: FaultyVenue, entry: _Asked, answer: OrderResponseEvent) -> bool:
     """Whether the venue denied the order in every way, when it could no longer come about."""
-    given_up_at = answer.timestamp.timestamp() * 1000 + CLOCK_ERROR_MS
+    # The answer's time is cut to whole milliseconds.
+    given_up_at = answer.timestamp.timestamp() * 1000 + CLOCK_ERROR_MS + 1
     sent = [post.timestamp for post in venue.posts if post.entry_id == entry.entry_id]
     too_late = max(sent, default=0) + VALIDITY_MS + LONGEST_IN_ENGINE * 1000
     found = venue.misses[entry.client_order_id]

@@ -205,12 +205,14 @@ class Placing:
 
         Returns the order, or somebody else's with that id.
         """
+        # A question that was asked before the deadline proves nothing, however late its answer is.
+        is_late = self._past_deadline(record)
         reach("before_query")
         order = await self._query(record)
         reach("after_query")
         if order is not None and is_ours(order, record):
             return order
-        if self._past_deadline(record) and evidence.missed(self.clock.monotonic()):
+        if is_late and evidence.missed(self.clock.monotonic()):
             order = await self.venue.search(record) or order
             evidence.complete = True
         return order
