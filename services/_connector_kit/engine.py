@@ -172,9 +172,13 @@ class Engine:
             self._exchange.world,
             self._settings,
             listing.configured,
-            self._halt.reason,
             book,
-            OrderLimits(self._redis, connector(self._exchange.name), self._settings).reserve,
+            OrderLimits(
+                self._redis,
+                connector(self._exchange.name),
+                self._settings,
+                self._halt.reason_after,
+            ).reserve,
             lambda: self._redis_check.fault,
             lambda: self._account.fault,
         )

@@ -29,7 +29,6 @@ GATE = frozenset(
         "percent_price",
         "max_notional",
         "price_collar",
-        "limits_unreadable",
         "max_quantity",
         "max_open_orders",
         "orders_per_minute",

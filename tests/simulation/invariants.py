@@ -15,7 +15,6 @@ LOCAL_REFUSALS = {
     "unknown_symbol",
     "halted",
     "halt_unreadable",
-    "limits_unreadable",
     "expired",
     "clock",
     "rate_limited",

@@ -22,7 +22,8 @@ from services._connector_kit.orders.wing import Trading, serve_orders
 from services._runtime import supervise
 from services._runtime.halt import halt_reason
 from services._runtime.health import Readiness
-from services._runtime.redis_transaction import reading
+from services._runtime.redis_line import Command
+from services._runtime.redis_transaction import at_once
 from tests.simulation import loop as virtual
 from tests.simulation.account_book import Account
 from tests.simulation.account_port import WholePort
@@ -97,9 +98,10 @@ def _instrument(symbol: str, settings: RunSettings) -> Instrument:
     return Instrument(symbol, symbol.replace("/", ""), base, quote, trading=True, rules=rules)
 
 
-async def _halted(client: Any) -> str | None:
-    """The halt switch, where an operator has resumed after each loss of data."""
-    return halt_reason(b"an operator", await reading(client.get(HALT)))
+async def _halted_after(client: Any, *commands: Command) -> tuple[list[Any], str | None]:
+    """The replies, and the halt switch where an operator has resumed after each loss of data."""
+    *replies, halt = await at_once(client, *commands, ("GET", HALT))
+    return replies, halt_reason(b"an operator", halt)
 
 
 class WholeConnector:
@@ -136,9 +138,10 @@ class WholeConnector:
             "simulator",
             settings,
             configured,
-            partial(_halted, client),
             self._book,
-            OrderLimits(client, connector(EXCHANGE), settings).reserve,
+            OrderLimits(
+                client, connector(EXCHANGE), settings, partial(_halted_after, client)
+            ).reserve,
             lambda: None,
             lambda: health.fault,
         )

@@ -45,11 +45,11 @@ class LiveBook(Protocol):
 class OrderGate:
     """Refuses orders that must not leave.
 
-    `halted` reads the halt switch: its reason, or None; raises TransientError where it can't be
-    read. `book` gives a symbol's live book, None while it is out of sync. `reserve` counts an order
-    among those of the last minute and the open ones, and says why it may not be one of them; raises
-    TransientError where it can't be counted. `fault` says why nothing may be sent at all,
-    `account_fault` why nothing may while the account isn't followed; None where it may.
+    `book` gives a symbol's live book, None while it is out of sync. `reserve` reads the halt switch
+    and counts an order among those of the last minute and the open ones; it says why the order may
+    not be sent, and raises TransientError where it can't be counted. `fault` says why nothing may
+    be sent at all, `account_fault` why nothing may while the account isn't followed; None where it
+    may.
     """
 
     def __init__(
@@ -57,7 +57,6 @@ class OrderGate:
         world: World,
         settings: TradingSettings,
         instruments: Mapping[str, Instrument],
-        halted: Callable[[], Awaitable[str | None]],
         book: Callable[[str], LiveBook | None],
         reserve: Callable[[Record], Awaitable[Refused | None]],
         fault: Callable[[], Refused | None],
@@ -66,7 +65,6 @@ class OrderGate:
         self._world = world
         self._settings = settings
         self._instruments = instruments
-        self._halted = halted
         self._book = book
         self._reserve = reserve
         self._fault = fault
@@ -91,30 +89,18 @@ class OrderGate:
             return Refused("trading_disabled", f"want LIVE_TRADING={LIVE} for orders of real money")
         if (fault := self._fault() or self._account_fault()) is not None:
             return fault
-        if (halt := await self._halt()) is not None:
-            return halt  # before it is counted
         command = record.order
         instrument = self._instruments[command.symbol]
         if not instrument.trading:
             return Refused("symbol_not_trading", f"the exchange has halted {command.symbol}")
-        refusal = self._limits(command, instrument, record) or await self._count(record)
-        # Counting takes a while: the switch is what is read last before the POST.
-        return refusal or await self._halt()
-
-    async def _halt(self) -> Refused | None:
-        try:
-            reason = await self._halted()
-        except TransientError as e:
-            return Refused("halt_unreadable", f"the halt switch can't be read: {e}")
-        if reason is not None:
-            return Refused("halted", f"trading is halted: {reason}")
-        return None
+        # The switch is read last before the POST.
+        return self._limits(command, instrument, record) or await self._count(record)
 
     async def _count(self, record: Record) -> Refused | None:
         try:
             return await self._reserve(record)
         except TransientError as e:
-            return Refused("limits_unreadable", f"orders can't be counted: {e}")
+            return Refused("halt_unreadable", f"the halt switch can't be read: {e}")
 
     def _limits(
         self, command: PlaceOrderCommand, instrument: Instrument, record: Record

@@ -18,7 +18,8 @@ from services._connector_kit.orders.ports import Clock, Refused, Remembered
 from services._connector_kit.world import World
 from services._runtime.halt import permission
 from services._runtime.redis_client import explain, server_identity
-from services._runtime.redis_transaction import Change, reading, transact
+from services._runtime.redis_line import Command
+from services._runtime.redis_transaction import Change, at_once, reading, transact
 from services._runtime.supervise import Trouble
 
 log = structlog.get_logger()
@@ -69,14 +70,17 @@ class HaltWatch:
         reason = self._latch.reason
         return None if reason is None else Refused("halted", f"trading is halted: {reason}")
 
-    async def reason(self) -> str | None:
-        """Read the switch: why trading is halted; None where it isn't.
+    async def reason_after(self, *commands: Command) -> tuple[list[Any], str | None]:
+        """Carry out *commands* and read the switch, as one MULTI.
+
+        Their replies, and why trading is halted; None where it isn't.
 
         Raises:
-            TransientError: Redis is in trouble, or slow.
+            TransientError: Redis is in trouble, or slow; it isn't known whether they were carried
+                out.
         """
-        await self._read()
-        return self._latch.reason
+        replies, _ = await self._read(*commands)
+        return replies, self._latch.reason
 
     async def begin(self) -> None:
         """The start of the process: nothing is known yet of what Redis may have lost.
@@ -87,7 +91,7 @@ class HaltWatch:
         Raises:
             TransientError: Redis is in trouble.
         """
-        trading, halt, _ = await self._values()
+        _, (trading, halt, _) = await self._values()
         if self._world() != "live":
             if trading is None and halt is None:
                 await self._allow()
@@ -101,7 +105,7 @@ class HaltWatch:
         Raises:
             TransientError: Redis is in trouble.
         """
-        trading, halt = await self._read()
+        _, (trading, halt, _) = await self._read()
         await self._write_halt()
         if halt is not None:
             await reading(self._redis.persist(HALT))
@@ -122,27 +126,28 @@ class HaltWatch:
             else:
                 trouble.over()
 
-    async def _read(self) -> tuple[bytes | None, bytes | None]:
+    async def _read(self, *commands: Command) -> tuple[list[Any], list[bytes | None]]:
         acknowledged = self._acknowledged  # as it is before Redis is asked
-        trading, halt, beat = await self._values()
+        replies, values = await self._values(*commands)
+        trading, halt, beat = values
         if _number(beat) < acknowledged:
             self._lost_data(acknowledged - _number(beat))
         self._latch.see(trading, halt)
         self._tell()
-        return trading, halt
+        return replies, values
 
-    async def _values(self) -> list[bytes | None]:
-        """Not by MGET, which says of a key of another type that it isn't there."""
+    async def _values(self, *commands: Command) -> tuple[list[Any], list[bytes | None]]:
+        """The replies to *commands*, then the values of `control:trading`, `control:halt`, beat.
+
+        Not by MGET, which says of a key of another type that it isn't there.
+        """
+        reads = [("GET", key) for key in (TRADING, HALT, self._beat_key)]
         try:
-            async with asyncio.timeout(READ_WITHIN), self._redis.pipeline(transaction=False) as ask:
-                for key in (TRADING, HALT, self._beat_key):
-                    ask.get(key)
-                found: list[bytes | None] = await ask.execute()
+            async with asyncio.timeout(READ_WITHIN):
+                replies = await at_once(self._redis, *commands, *reads)
         except TimeoutError:
             raise TransientError(f"no answer within {READ_WITHIN:g} s") from None
-        except (RedisError, OSError) as e:
-            raise TransientError(explain(e)) from e
-        return found
+        return replies[: len(commands)], replies[len(commands) :]
 
     def _lost_data(self, behind: int) -> None:
         """The beat is *behind* the one that was acknowledged.

@@ -1,7 +1,7 @@
 """Limits that are counted in Redis, over restarts and instances: pace, and open orders."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -34,15 +34,38 @@ def writer(client_order_id: str) -> str:
     return BOT if client_order_id.startswith(BOT_ORDERS) else OTHERS
 
 
+class Counted(NamedTuple):
+    """What counts at the moment when an order was counted too.
+
+    Orders of the last minute, by the bot and by others; at most how many are open; those that
+    passed until now and aren't answered.
+    """
+
+    by_bot: int
+    by_others: int
+    most_open: int
+    passed: set[bytes]
+
+
 class OrderLimits:
     """Counts an order before it is sent, and says whether it may be.
 
     An order is written first and counted with all others in the same MULTI: of several at once, in
     one process or two, those beyond a limit see that they are. What is refused is taken out again.
+
+    The halt switch is read in that MULTI too, so that nothing but it lies between an order and its
+    POST: `halted_after` carries out commands and reads the switch (`HaltWatch.reason_after`).
     """
 
-    def __init__(self, redis: Redis, connector: str, settings: TradingSettings) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        connector: str,
+        settings: TradingSettings,
+        halted_after: Callable[..., Awaitable[tuple[list[Any], str | None]]],
+    ) -> None:
         self._redis: Any = redis
+        self._halted_after = halted_after
         self._connector = connector
         self._each = settings.risk_orders_per_minute
         self._all = settings.risk_orders_per_minute_total or self._each
@@ -58,24 +81,16 @@ class OrderLimits:
         Raises:
             TransientError: Redis is in trouble: it must not be sent, and may have been counted.
         """
-        by_bot, by_others, open_orders, passed = await self._count(record)
-        refusal = self._pace(record, by_bot, by_others)
-        if refusal is None and open_orders > self._most_open:
-            # Some may be somebody else's, or stand in two places: those are looked at.
-            open_orders = len(await self._open_orders(passed) | {record.client_order_id})
-            if open_orders > self._most_open:
-                refusal = Refused(
-                    "max_open_orders",
-                    f"{open_orders - 1} are open; RISK_MAX_OPEN_ORDERS allows {self._most_open}",
-                )
+        counted, halt = await self._count(record)
+        refusal = (
+            _halted(halt) or self._pace(record, counted) or await self._too_many(record, counted)
+        )
         if refusal is not None:
             await self._take_back(record)
         return refusal
 
-    async def _count(self, record: Record) -> tuple[int, int, int, set[bytes]]:
-        """Orders of the last minute, by the bot and by others, and at most how many are open.
-
-        At last those that passed until now and aren't answered.
+    async def _count(self, record: Record) -> tuple[Counted, str | None]:
+        """Count it; what is counted now, and why trading is halted.
 
         A minute of the venue's clock: it is the same for all instances, and nobody sets it. What
         lies more than a minute ahead was written before the venue's clock was set back.
@@ -83,8 +98,7 @@ class OrderLimits:
         name, now = record.client_order_id, record.timestamp
         own = self._sent(record)
         lately = (f"({now - MINUTE_MS}", now + MINUTE_MS)
-        replies = await at_once(
-            self._redis,
+        replies, halt = await self._halted_after(
             ("ZADD", self._sending, now, name),
             ("ZADD", own, now, name),
             ("ZREMRANGEBYSCORE", own, "-inf", now - MINUTE_MS),
@@ -96,10 +110,10 @@ class OrderLimits:
             ("SCARD", self._open),
             ("ZRANGE", self._sending, 0, -1),
         )
-        return replies[4], replies[5], sum(replies[6:9]), set(replies[9])
+        return Counted(replies[4], replies[5], sum(replies[6:9]), set(replies[9])), halt
 
-    def _pace(self, record: Record, by_bot: int, by_others: int) -> Refused | None:
-        who = writer(record.client_order_id)
+    def _pace(self, record: Record, counted: Counted) -> Refused | None:
+        who, by_bot, by_others = writer(record.client_order_id), counted.by_bot, counted.by_others
         if (by_bot if who == BOT else by_others) > self._each:
             message = f"RISK_ORDERS_PER_MINUTE allows {self._each} by {who}; wait a little"
         elif by_bot + by_others > self._all:
@@ -108,6 +122,16 @@ class OrderLimits:
         else:
             return None
         return Refused("orders_per_minute", message)
+
+    async def _too_many(self, record: Record, counted: Counted) -> Refused | None:
+        if counted.most_open <= self._most_open:
+            return None
+        # Some may be somebody else's, or stand in two places: those are looked at.
+        others = await self._open_orders(counted.passed) - {record.client_order_id}
+        if len(others) < self._most_open:
+            return _halted((await self._halted_after())[1])  # looking took a while
+        allowed = f"RISK_MAX_OPEN_ORDERS allows {self._most_open}"
+        return Refused("max_open_orders", f"{len(others)} are open; {allowed}")
 
     async def _open_orders(self, passed: set[bytes]) -> set[str]:
         """The client order ids of our orders that are open, or may be.
@@ -160,3 +184,7 @@ class OrderLimits:
         await at_once(
             self._redis, ("ZREM", self._sending, name), ("ZREM", self._sent(record), name)
         )
+
+
+def _halted(reason: str | None) -> Refused | None:
+    return None if reason is None else Refused("halted", f"trading is halted: {reason}")

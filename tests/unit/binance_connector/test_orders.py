@@ -101,14 +101,10 @@ class opened:  # noqa: N801 - reads as a function
         binance = await self.client.__aenter__()
         clock = VenueClock()
 
-        async def halted() -> None:
-            return None
-
         gate = OrderGate(
             "simulator",
             TradingSettings.model_construct(),
             {BTC.symbol: BTC},
-            halted,
             lambda _: None,
             uncounted,
             lambda: None,

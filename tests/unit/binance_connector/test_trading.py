@@ -24,14 +24,10 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
     listed = listing(LISTED)
     instruments = listed.configured
 
-    async def halted() -> None:
-        return None
-
     gate = OrderGate(
         "simulator",
         settings,
         instruments,
-        halted,
         lambda _: None,
         uncounted,
         lambda: None,

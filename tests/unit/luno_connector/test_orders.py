@@ -99,15 +99,11 @@ async def opened(server: RawServer) -> AsyncIterator[Trading]:
     books: dict[str, LiveBook] = {}
     clock = VenueClock()
 
-    async def halted() -> None:
-        return None
-
     async with open_luno(settings) as luno:
         gate = OrderGate(
             "simulator",
             TradingSettings.model_construct(),
             {XBT.symbol: XBT},
-            halted,
             books.get,
             uncounted,
             lambda: None,

@@ -22,6 +22,8 @@ from services._connector_kit.orders.redis_journal import RedisJournal
 from services._connector_kit.orders.settings import TradingSettings
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
+from services._runtime.redis_line import Command
+from services._runtime.redis_transaction import at_once
 from tests.support.fault_proxy import FaultProxy
 from tests.support.orders import command, record
 
@@ -37,10 +39,20 @@ class Stage:
     def __init__(self, redis: Redis, **limits: object) -> None:
         self.redis: Any = redis
         fields = {"risk_orders_per_minute": 1000, "risk_max_open_orders": 1000, **limits}
-        self.limits = OrderLimits(redis, NAME, TradingSettings.model_validate(fields))
+        self.limits = OrderLimits(
+            redis, NAME, TradingSettings.model_validate(fields), self.halted_after
+        )
+        self.halt_at_reading: int | None = None  # the first, the second, ...
+        self.readings = 0
         self.journal = RedisJournal(redis, NAME, 1000)
         self.ledger = Ledger(redis, NAME, "binance", 1000)
         self.numbers: dict[str, int] = {}
+
+    async def halted_after(self, *commands: Command) -> tuple[list[Any], str | None]:
+        """As the watch of the halt switch does it."""
+        replies = await at_once(self.redis, *commands) if commands else []
+        self.readings += 1
+        return replies, "why" if self.readings == self.halt_at_reading else None
 
     async def claim(self, name: str, at: float = 0.0) -> Record:
         """Take an id, as the bus does."""
@@ -185,6 +197,28 @@ async def test_what_passed_is_remembered_until_it_is_answered(stage: Stage) -> N
     assert await stage.send("d") == PACE
     assert await stage.redis.zrange(sending, 0, -1) == [b"b", b"c"]
     assert 60_000 < await stage.redis.pttl(f"{NAME}:state:sent:others") <= 120_000
+
+
+async def test_an_order_that_finds_trading_halted_is_refused_and_counts_no_longer(
+    stage: Stage,
+) -> None:
+    """The switch is read in the transaction that counts the order."""
+    stage.halt_at_reading = 1
+    assert await stage.send("a") == "halted"
+    assert await stage.redis.zcard(sending_key(NAME)) == 0
+    assert [await stage.send(f"next-{n}") for n in range(EACH)] == [None] * EACH
+
+
+@pytest.mark.parametrize("halt_at_reading", [None, 2])
+async def test_the_switch_is_read_again_after_a_closer_look(
+    stage: Stage, halt_at_reading: int | None
+) -> None:
+    """Whose the open orders are takes round trips: a halt that comes meanwhile counts."""
+    stage = Stage(stage.redis, risk_max_open_orders=1)
+    await stage.publish("theirs", "open", 1000)
+    stage.halt_at_reading = halt_at_reading
+    assert await stage.send("a") == (halt_at_reading and "halted")
+    assert stage.readings == 2
 
 
 async def test_without_redis_no_order_passes(proxy: FaultProxy) -> None:

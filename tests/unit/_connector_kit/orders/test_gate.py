@@ -1,9 +1,7 @@
 """What an order must pass before it is sent: every refusal has its reason, in order."""
 
-from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -51,8 +49,6 @@ class Situation:
     world: World = "simulator"
     settings: TradingSettings = field(default_factory=settings)
     instrument: Instrument = BTC
-    halted: str | None = None
-    readable: bool = True
     book: LiveBook | None = field(default_factory=book)
     limit: Refused | None = None
     countable: bool = True
@@ -62,18 +58,10 @@ class Situation:
 
     def gate(self) -> OrderGate:
         """The gate in this situation."""
-
-        async def halted() -> str | None:
-            if not self.readable:
-                raise TransientError("no Redis")
-            return self.halted
-
-        read: Callable[[], Awaitable[str | None]] = halted
         return OrderGate(
             self.world,
             self.settings,
             {self.instrument.symbol: self.instrument},
-            read,
             lambda _: self.book,
             self.reserve,
             lambda: self.fault,
@@ -100,13 +88,13 @@ async def test_an_order_that_offends_nobody_may_leave() -> None:
 
 
 async def test_the_first_reason_counts() -> None:
-    """Each that is put right uncovers the next, from the live switch to the pace."""
+    """Each that is put right uncovers the next, from the live switch to the halt switch."""
     halted_symbol = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=False)
     now = Situation(
         world="live",
         settings=settings(risk_max_notional="USDT:10"),
-        readable=False,
-        halted="for a reason",
+        countable=False,
+        limit=Refused("halted", "for a reason"),
         instrument=halted_symbol,
         book=None,
     )
@@ -114,24 +102,22 @@ async def test_the_first_reason_counts() -> None:
     reasons = [await now.reason(**order)]
     now.settings = settings(risk_max_notional="USDT:10", live_trading=LIVE)
     reasons.append(await now.reason(**order))
-    now.readable = True
-    reasons.append(await now.reason(**order))
-    now.halted = None
-    reasons.append(await now.reason(**order))
     now.instrument = BTC
     reasons.append(await now.reason(**order))
     now.book = book()
     reasons.append(await now.reason(**order))
     now.settings = settings(live_trading=LIVE)
-    reasons.append(await now.reason(**order))
+    reasons += [await now.reason(**order), await now.reason()]
+    now.countable = True
+    reasons.append(await now.reason())
     assert reasons == [
         "trading_disabled",
-        "halt_unreadable",
-        "halted",
         "symbol_not_trading",
         "book_out_of_sync",
         "max_notional",
         "price_collar",
+        "halt_unreadable",
+        "halted",
     ]
 
 
@@ -287,7 +273,7 @@ async def test_orders_are_counted_where_they_leave() -> None:
     now.limit = Refused("orders_per_minute", "wait a little")
     assert await now.reason() == "orders_per_minute"
     now.countable = False
-    assert await now.reason() == "limits_unreadable"
+    assert await now.reason() == "halt_unreadable"
 
 
 async def test_no_quantity_above_the_limit_leaves() -> None:
@@ -389,37 +375,3 @@ async def test_nothing_is_given_away_into_a_book_without_the_other_side(attempt:
                 what = f"{side} far off the market where nobody stands on the other side"
                 attempt("bot", what, succeeded=reason is None)
                 assert reason == "price_collar"
-
-
-@pytest.mark.parametrize("halt", [None, "why"])
-def test_the_switch_is_what_is_read_last(halt: str | None) -> None:
-    """A halt that comes while the order is counted stops it; after the reading nothing waits."""
-
-    class Waiting:
-        """Something that takes a while."""
-
-        def __init__(self, what: str) -> None:
-            self.what = what
-
-        def __await__(self) -> Generator[str, None, None]:
-            yield self.what
-
-    now = Situation()
-
-    async def halted() -> str | None:
-        await Waiting("switch")
-        return now.halted
-
-    async def reserve(_: Record) -> Refused | None:
-        await Waiting("count")
-        now.halted = halt
-        return None
-
-    gate = now.gate()
-    gate._halted, gate._reserve = halted, reserve
-    checking: Any = gate.check(record(command(symbol="BTC/USDT")))
-    assert [checking.send(None) for _ in range(3)] == ["switch", "count", "switch"]
-    with pytest.raises(StopIteration) as done:
-        checking.send(None)
-    refusal = done.value.value
-    assert (refusal and refusal.reason_code) == (halt and "halted")

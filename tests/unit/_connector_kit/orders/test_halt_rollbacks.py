@@ -1,9 +1,11 @@
 """Whatever Redis loses, and whoever halts meanwhile: no loss that is seen lets orders go."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
+import hiredis
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -17,30 +19,35 @@ Keys = dict[str, bytes]
 
 
 class MemoryRedis:
-    """As much of a client, and of a server, as the watch needs; `keys` may be put back."""
+    """As much of a client, its pool, a connection and a server as the watch needs.
+
+    `keys` may be put back.
+    """
 
     def __init__(self) -> None:
         self.keys: Keys = {}
-        self._asked: list[str] = []
+        self.connection_pool = self
+        self._replies: deque[Any] = deque()
 
-    def pipeline(self, *, transaction: bool) -> "MemoryRedis":
-        """Reads that are asked for at once."""
-        assert not transaction
-        self._asked = []
+    async def get_connection(self) -> Self:
+        """There is one."""
         return self
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def release(self, _connection: Self) -> None: ...
 
-    async def __aexit__(self, *_: object) -> None: ...
+    async def send_packed_command(self, packed: bytes) -> None:
+        """Reads of values, as one MULTI."""
+        reader: Any = hiredis.Reader()
+        reader.feed(packed)
+        commands = list(iter(reader.gets, False))
+        assert (commands[0], commands[-1]) == ([b"MULTI"], [b"EXEC"])
+        assert {command[0] for command in commands[1:-1]} == {b"GET"}
+        values = [self.keys.get(key.decode()) for _, key in commands[1:-1]]
+        self._replies.extend([b"OK", *[b"QUEUED"] * len(values), values])
 
-    def get(self, key: str) -> None:
-        """One of them."""
-        self._asked.append(key)
-
-    async def execute(self) -> list[bytes | None]:
-        """All of them."""
-        return [self.keys.get(key) for key in self._asked]
+    async def read_response(self) -> Any:
+        """The next reply."""
+        return self._replies.popleft()
 
     async def set(self, key: str, value: str, *, nx: bool) -> bool:
         """Where it isn't there."""
@@ -144,7 +151,7 @@ def test_what_a_process_saw_halted_or_lost_is_ended_by_nothing_but_a_resume(
                 halted_in_redis = halt_reason(keys.get(TRADING), keys.get(HALT)) is not None
                 lost = world.beat() < known[who]
                 if what == "order":
-                    reason = await watch.reason()
+                    reason = (await watch.reason_after())[1]
                     if lost:
                         known[who] = 0
                 else:

@@ -55,7 +55,7 @@ async def watch(redis: Redis) -> HaltWatch:
     """Of a process that has begun: trading is allowed."""
     watch, _ = watch_of(redis)
     await watch.begin()
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
     return watch
 
 
@@ -90,7 +90,7 @@ async def test_without_real_money_a_start_allows_trading(redis: Any, world: Worl
     watch, _ = watch_of(redis, world)
     with capture_logs() as logs:
         await watch.begin()
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
     assert b'"by": "test_connector"' in await redis.get(TRADING)
     assert [log["world"] for log in logs if log["event"] == "trading_allowed"] == [world]
 
@@ -101,7 +101,7 @@ async def test_a_start_ends_no_halt(redis: Any, world: World) -> None:
     await redis.set(HALT, "why")
     watch, _ = watch_of(redis, world)
     await watch.begin()
-    assert await watch.reason() == "why"
+    assert (await watch.reason_after())[1] == "why"
     assert await redis.get(TRADING) is None
 
 
@@ -110,7 +110,7 @@ async def test_a_start_changes_no_permission_that_is_there(redis: Any) -> None:
     await redis.set(TRADING, "ann")
     watch, _ = watch_of(redis)
     await watch.begin()
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
     assert await redis.get(TRADING) == b"ann"
 
 
@@ -118,9 +118,9 @@ async def test_real_money_waits_for_an_operator_on_a_new_redis(redis: Any) -> No
     """Nothing is said of lost data: nobody has resumed yet."""
     watch, _ = watch_of(redis, "live")
     await watch.begin()
-    assert await watch.reason() == NOBODY_RESUMED
+    assert (await watch.reason_after())[1] == NOBODY_RESUMED
     await resume(redis)
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
 
 
 async def test_real_money_goes_on_after_a_restart_of_the_connector_alone(redis: Any) -> None:
@@ -129,7 +129,7 @@ async def test_real_money_goes_on_after_a_restart_of_the_connector_alone(redis: 
     await remember(redis)
     watch, _ = watch_of(redis, "live")
     await watch.begin()
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
 
 
 @pytest.mark.parametrize("remembered", [None, b"not JSON", b'{"identity":"another run"}'])
@@ -142,11 +142,11 @@ async def test_real_money_waits_for_an_operator_where_redis_is_not_the_one_remem
         await redis.set(redis_key(NAME), remembered)
     watch, _ = watch_of(redis, "live")
     await watch.begin()
-    assert "started anew or restored" in (await watch.reason() or "")
+    assert "started anew or restored" in ((await watch.reason_after())[1] or "")
     assert await redis.get(TRADING) is None
     assert b"started anew or restored" in await redis.get(HALT)
     await resume(redis)
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
 
 
 async def test_a_full_redis_does_not_keep_a_connector_from_starting(redis: Any) -> None:
@@ -154,7 +154,7 @@ async def test_a_full_redis_does_not_keep_a_connector_from_starting(redis: Any) 
     await redis.config_set("maxmemory", "1")
     watch, _ = watch_of(redis)
     await watch.begin()
-    assert await watch.reason() == NOBODY_RESUMED
+    assert (await watch.reason_after())[1] == NOBODY_RESUMED
 
 
 # --- a halt by hand
@@ -170,7 +170,7 @@ async def test_a_halt_by_hand_never_expires_and_takes_the_permission_with_it(
     assert await redis.get(TRADING) is None
     await redis.delete(HALT)
     await watch.look()
-    assert await watch.reason() == "why"
+    assert (await watch.reason_after())[1] == "why"
     assert await is_halted(redis)
 
 
@@ -180,9 +180,9 @@ async def test_a_halt_that_expires_before_it_is_made_to_last_holds_where_an_orde
     """What was read for an order counts."""
     await redis.set(HALT, "why", px=1)
     await redis.set(HALT, "why")
-    assert await watch.reason() == "why"
+    assert (await watch.reason_after())[1] == "why"
     await redis.delete(HALT)
-    assert await watch.reason() == "why"
+    assert (await watch.reason_after())[1] == "why"
 
 
 async def test_who_resumes_while_a_halt_is_completed_is_not_undone(
@@ -190,7 +190,7 @@ async def test_who_resumes_while_a_halt_is_completed_is_not_undone(
 ) -> None:
     """The permission is deleted only while the halt is there."""
     await redis.set(HALT, "why")
-    trading, halt = await watch._read()
+    _, (trading, halt, _) = await watch._read()
     assert (trading is None, halt) == (False, b"why")
     await resume(redis)
     await watch._complete_halt()
@@ -201,7 +201,7 @@ async def test_a_halt_of_another_type_is_no_permission(redis: Any, watch: HaltWa
     """It can't be read: nothing leaves."""
     await redis.rpush(HALT, "a list")
     with pytest.raises(TransientError, match="WRONGTYPE"):
-        await watch.reason()
+        (await watch.reason_after())[1]
 
 
 async def test_each_change_is_told_once(redis: Any, watch: HaltWatch) -> None:
@@ -228,14 +228,14 @@ async def test_an_emptied_redis_is_halted_for_everybody(redis: Any, watch: HaltW
     await redis.flushall()
     with capture_logs() as logs:
         await watch.look()
-    reason = await watch.reason() or ""
+    reason = (await watch.reason_after())[1] or ""
     assert reason.startswith("Redis lost data (noticed at 20")
     assert (await redis.get(HALT)).decode() == reason
     assert [log["reason"] for log in logs if log["event"] == "halted_by_connector"] == [reason]
     await resume(redis)
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
     await watch.look()
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
 
 
 async def test_an_order_notices_lost_data_before_the_next_look(
@@ -243,13 +243,13 @@ async def test_an_order_notices_lost_data_before_the_next_look(
 ) -> None:
     """Where the permission is still there, or there again, it counts for nothing."""
     await redis.delete(beat_key(NAME))
-    assert (await watch.reason() or "").startswith("Redis lost data")
+    assert ((await watch.reason_after())[1] or "").startswith("Redis lost data")
     await resume(redis)
-    assert await watch.reason() is not None  # not in Redis yet
+    assert (await watch.reason_after())[1] is not None  # not in Redis yet
     await watch.look()
     assert await is_halted(redis)
     await resume(redis)
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
 
 
 @pytest.mark.parametrize("beats", [1, 3])
@@ -260,11 +260,11 @@ async def test_an_older_copy_of_redis_is_halted_though_it_allows_trading(
     copy = await copy_of(redis_server, tmp_path / "copy")
     for _ in range(beats):
         await watch.look()
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
     await put_back(redis_server, copy)
     assert not await is_halted(redis)
     await watch.look()
-    assert (await watch.reason() or "").startswith("Redis lost data")
+    assert ((await watch.reason_after())[1] or "").startswith("Redis lost data")
     assert await is_halted(redis)
 
 
@@ -277,10 +277,10 @@ async def test_a_redis_that_restarts_with_all_it_had_is_not_halted(
     with pytest.raises(TransientError):
         await watch.look()
     with pytest.raises(TransientError):
-        await watch.reason()
+        (await watch.reason_after())[1]
     await redis_server.start()
     await watch.look()
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
 
 
 async def test_data_that_is_lost_between_reading_and_the_next_beat_halts(
@@ -299,7 +299,7 @@ async def test_a_beat_that_another_instance_raised_is_no_loss(redis: Any, watch:
     await other.begin()
     for each in (watch, other, other, watch, watch, other):
         await each.look()
-        assert await each.reason() is None
+        assert (await each.reason_after())[1] is None
 
 
 async def test_a_reading_that_was_asked_for_before_a_beat_is_no_loss(
@@ -307,8 +307,8 @@ async def test_a_reading_that_was_asked_for_before_a_beat_is_no_loss(
 ) -> None:
     """Orders read while the beat rises."""
     for _ in range(50):
-        found = await asyncio.gather(*(watch.reason() for _ in range(5)), watch.look())
-        assert found == [None] * 6
+        found = await asyncio.gather(*(watch.reason_after() for _ in range(5)), watch.look())
+        assert found == [([], None)] * 5 + [None]
 
 
 # --- a full Redis
@@ -324,12 +324,12 @@ async def test_a_redis_that_is_full_for_long_enough_is_halted_and_says_so_once(
     await watch.look()
     clock.now += FULL_FOR - 0.1
     await watch.look()
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
     assert not watch.full.is_set()
     clock.now += 0.1
     await watch.look()
     assert watch.full.is_set()
-    assert (await watch.reason() or "").startswith("Redis is full")
+    assert ((await watch.reason_after())[1] or "").startswith("Redis is full")
     assert await redis.exists(TRADING, HALT) == 0
     watch.full.clear()
     clock.now += 100.0
@@ -337,9 +337,9 @@ async def test_a_redis_that_is_full_for_long_enough_is_halted_and_says_so_once(
     assert not watch.full.is_set()
     await redis.config_set("maxmemory", "0")
     await watch.look()
-    assert (await watch.reason() or "").startswith("Redis is full")
+    assert ((await watch.reason_after())[1] or "").startswith("Redis is full")
     await resume(redis)
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
     await redis.config_set("maxmemory", "1")
     for _ in range(2):
         await watch.look()
@@ -355,7 +355,7 @@ async def test_a_redis_that_is_full_for_a_moment_goes_on(redis: Any) -> None:
         await redis.config_set("maxmemory", full)
         await watch.look()
         clock.now += FULL_FOR - 1
-    assert await watch.reason() is None
+    assert (await watch.reason_after())[1] is None
 
 
 # --- a Redis in trouble
@@ -393,4 +393,4 @@ async def test_an_answer_that_takes_long_is_none(redis_server: RedisServer) -> N
         client: Any = other
         await client.client_pause(round(READ_WITHIN * 2000), all=True)
         with pytest.raises(TransientError, match="no answer within 1 s"):
-            await watch.reason()
+            (await watch.reason_after())[1]
