@@ -1,9 +1,12 @@
 """Commands and replies on one redis-py connection, several of them in one write."""
 
+import asyncio
+import math
 from typing import Any
 
 import hiredis
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Word = str | bytes | int
 Command = tuple[Word, ...]
@@ -24,20 +27,27 @@ async def ask(connection: Any, *command: Word) -> Any:
 async def ask_all(connection: Any, *commands: Command) -> list[Any]:
     """The replies to *commands*, which Redis carries out in this order.
 
-    The client's own pipeline costs two to three times as much, and takes another connection.
+    The client's own pipeline costs two to three times as much, and takes another connection. One
+    timeout stands for all replies: the client sets one for each, which costs more than parsing it.
 
     Raises:
         RedisError: a reply is missing; or the first error among the replies.
     """
     packed: Any = b"".join(map(_pack, commands))
     await connection.send_packed_command(packed)
-    replies = []
-    for _ in commands:
-        try:
-            replies.append(await connection.read_response())
-        except ResponseError as e:  # the others' replies are on their way
-            replies.append(e)
+    try:
+        async with asyncio.timeout(connection.socket_timeout):
+            replies = [await _reply(connection) for _ in commands]
+    except TimeoutError:
+        raise RedisTimeoutError("Timeout reading from socket") from None
     for reply in replies:
         if isinstance(reply, ResponseError):
             raise reply
     return replies
+
+
+async def _reply(connection: Any) -> Any:
+    try:
+        return await connection.read_response(timeout=math.inf)
+    except ResponseError as e:  # the others' replies are on their way
+        return e

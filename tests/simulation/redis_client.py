@@ -23,6 +23,8 @@ _KEY = {b"XGROUP": 2, b"XINFO": 2, b"INFO": 0, b"TIME": 0, b"UNWATCH": 0, b"MULT
 class Connection:
     """One connection of one process; it passes three points for each write of commands."""
 
+    socket_timeout: float | None = None
+
     def __init__(self, process: Process, redis: FaultyRedis) -> None:
         self._process = process
         self._redis = redis
@@ -51,7 +53,7 @@ class Connection:
         self._request = self._redis.request(self._epoch, self._session, commands)
         await self._process.reach(f"{self._label}.sent")
 
-    async def read_response(self) -> Any:
+    async def read_response(self, *, timeout: float | None = None) -> Any:
         """The next reply.
 
         Raises:

@@ -1,12 +1,14 @@
 """Read, decide and write on a real server: as if nobody else were there."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
-from services._runtime.redis_transaction import Change, reading, transact
+from services._runtime.redis_client import open_redis
+from services._runtime.redis_transaction import Change, at_once, reading, transact
 from services._runtime.supervise import TransientError
 
 
@@ -112,3 +114,19 @@ async def test_trouble_is_told_in_one_line(redis: Redis, redis_server: RedisServ
         await transact(redis, ["number"], [], decide)
     with pytest.raises(TransientError, match="can't be reached"):
         await reading(redis.get("number"))
+
+
+async def test_a_server_that_does_not_answer_is_trouble_and_its_late_replies_are_nobodys(
+    redis: Redis, redis_server: RedisServer
+) -> None:
+    """One timeout stands for all replies; the connection isn't used again."""
+    await redis.set("number", 1)
+    server: Any = redis
+    async with open_redis(redis_server.url, "test") as impatient:
+        pool: Any = impatient.connection_pool
+        pool.connection_kwargs["socket_timeout"] = 0.2
+        await server.execute_command("CLIENT", "PAUSE", 500)
+        with pytest.raises(TransientError, match="Timeout"):
+            await at_once(impatient, ("GET", "other"), ("GET", "number"))
+        await server.execute_command("CLIENT", "UNPAUSE")
+        assert await at_once(impatient, ("GET", "number")) == [b"1"]

@@ -24,6 +24,8 @@ class MemoryRedis:
     `keys` may be put back.
     """
 
+    socket_timeout: float | None = None
+
     def __init__(self) -> None:
         self.keys: Keys = {}
         self.connection_pool = self
@@ -45,7 +47,7 @@ class MemoryRedis:
         values = [self.keys.get(key.decode()) for _, key in commands[1:-1]]
         self._replies.extend([b"OK", *[b"QUEUED"] * len(values), values])
 
-    async def read_response(self) -> Any:
+    async def read_response(self, *, timeout: float | None = None) -> Any:
         """The next reply."""
         return self._replies.popleft()
 
