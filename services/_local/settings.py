@@ -3,10 +3,9 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from services._runtime.settings import ServiceSettings, Symbols
 
@@ -25,7 +24,7 @@ REAL_MONEY = ("BINANCE_API_", "LUNO_API_", "LIVE_TRADING")
 class RunSettings(ServiceSettings):
     """From the environment alone: `make run` never reads `.env`."""
 
-    model_config = SettingsConfigDict(env_file=None, env_ignore_empty=True, extra="ignore")
+    dotenv: ClassVar[Path | None] = None
 
     # Stop after so many seconds of being ready; None: run until asked to stop.
     run_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 
 # Of a reason that is longer, this much is shown: it stands in every refusal.
 MOST_SHOWN = 200
+NO_REASON = "no reason given"
 NOBODY_RESUMED = "nobody has resumed trading on this Redis; `tradectl resume` does"
 
 
 def halt_reason(trading: bytes | None, halt: bytes | None) -> str | None:
     """Why trading is halted, by the two keys' values, any bytes; None where it isn't."""
     if halt is not None:
-        return halt[:MOST_SHOWN].decode("utf-8", "replace") or "no reason given"
+        return halt[:MOST_SHOWN].decode("utf-8", "replace") or NO_REASON
     return NOBODY_RESUMED if trading is None else None
 
 

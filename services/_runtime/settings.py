@@ -4,17 +4,21 @@ Each service has one class that inherits `ServiceSettings`; a field's name in ca
 variable. `load` turns what pydantic finds into lines a person can act on.
 """
 
+import io
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -27,9 +31,10 @@ from pydantic_settings import (
 from redis.asyncio.connection import parse_url
 
 from services._runtime import failpoints
+from services._runtime.text import is_text
 from services._runtime.urls import hidden, venue_url
 
-S = TypeVar("S", bound="ServiceSettings")
+S = TypeVar("S", bound="Settings")
 
 
 class SettingsError(Exception):
@@ -114,7 +119,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
         if path is None or not _is_secret(field_name, field):
             return None, field_name, False
         try:
-            return Path(path).read_text(encoding="utf-8").strip() or None, field_name, False
+            return Path(path).read_text(encoding="utf-8-sig").strip() or None, field_name, False
         except (OSError, UnicodeDecodeError) as e:
             raise SettingsError(
                 f"{field_name.upper()}_FILE={path!r}: can't be read ({e.__class__.__name__}); "
@@ -127,23 +132,45 @@ class _SecretFiles(PydanticBaseSettingsSource):
         return {name: value for name, value in values.items() if value is not None}
 
 
-class ServiceSettings(BaseSettings):
-    """What every service is told."""
+class _DotEnv(EnvSettingsSource):
+    """`.env`: of bytes that are no text only those in a value that is used do harm."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        path: Path | None = getattr(self.settings_cls, "dotenv", None)
+        if path is None:
+            return {}
+        try:
+            text = _text(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except OSError as e:
+            raise SettingsError(f"{path}: can't be read ({e.__class__.__name__})") from None
+        found = dotenv_values(stream=io.StringIO(text))
+        return {name.lower(): value for name, value in found.items() if value}
+
+
+def _text(content: bytes) -> str:
+    """A file's text, without the byte order mark that some editors put before it."""
+    return content.decode("utf-8-sig", "surrogateescape")
+
+
+class Settings(BaseSettings):
+    """Where Redis is, and where settings come from."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    dotenv: ClassVar[Path | None] = Path(".env")
 
     redis_url: Annotated[str, AfterValidator(_redis_url), Field(repr=False)] = (
         "redis://127.0.0.1:6379/0"
     )
-    health_host: str = "127.0.0.1"
-    health_port: Port = 8000
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
-        "info"
-    )
-    # Where tests kill a process; see `failpoints`.
-    failpoint: Annotated[str, AfterValidator(_failpoint)] = ""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def text(cls, value: object) -> object:
+        """Bytes of another encoding are no text, and no part of any other can be used."""
+        if isinstance(value, str) and not is_text(value):
+            raise ValueError("isn't text in UTF-8; write it anew in an editor that saves UTF-8")
+        return value
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -159,13 +186,25 @@ class ServiceSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the hook's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the hook's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment first, then secret files, then `.env`."""
-        variables = [s for s in (env_settings, dotenv_settings) if isinstance(s, EnvSettingsSource)]
-        files = _SecretFiles(settings_cls, *variables)
-        return init_settings, env_settings, files, dotenv_settings
+        dotenv = _DotEnv(settings_cls)
+        variables = [s for s in (env_settings, dotenv) if isinstance(s, EnvSettingsSource)]
+        return init_settings, env_settings, _SecretFiles(settings_cls, *variables), dotenv
+
+
+class ServiceSettings(Settings):
+    """What every service is told."""
+
+    health_host: str = "127.0.0.1"
+    health_port: Port = 8000
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
+        "info"
+    )
+    # Where tests kill a process; see `failpoints`.
+    failpoint: Annotated[str, AfterValidator(_failpoint)] = ""
 
 
 def load(settings_type: type[S]) -> S:
@@ -179,11 +218,9 @@ def load(settings_type: type[S]) -> S:
     except ValidationError as e:
         lines = [_line(settings_type, error) for error in e.errors()]
         raise SettingsError("\n".join(lines)) from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise SettingsError(f".env: can't be read ({e.__class__.__name__})") from None
 
 
-def _line(settings_type: type[ServiceSettings], error: Any) -> str:
+def _line(settings_type: type[Settings], error: Any) -> str:
     field = str(error["loc"][0]) if error["loc"] else ""
     message: str = error["msg"].removeprefix("Value error, ")
     info = settings_type.model_fields.get(field)

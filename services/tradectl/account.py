@@ -1,6 +1,7 @@
 """`tradectl orders` and `balances`: what the connectors have told of the accounts."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from redis.asyncio import Redis
 
 from common_models.stream_names import EventStream, joined
 from services.tradectl import show
-from services.tradectl.ending import Ending, tell
+from services.tradectl.ending import Ending, after, tell
 from services.tradectl.reading import Entry, connectors, entries, moment, redis_time
 from services.tradectl.requests import refresh_balances
 from services.tradectl.sending import connector_of
@@ -157,6 +158,19 @@ async def balances(
     ending = Ending.DONE
     if refresh:
         ending = await refresh_balances(redis, exchange, assets, seconds)
+    with after("the exchanges were asked") if refresh else nullcontext():
+        rows = await _balances(redis, exchange, assets, zero=zero)
+    if as_json:
+        show.as_json(rows)
+    else:
+        columns = ("exchange", "asset", "free", "locked", "total", "told")
+        show.table("balances", columns, [[row.get(column) for column in columns] for row in rows])
+    return ending
+
+
+async def _balances(
+    redis: Redis, exchange: str | None, assets: list[str], *, zero: bool
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name in await _named(redis, exchange):
         latest: dict[str, Entry] = {}
@@ -167,12 +181,7 @@ async def balances(
             for asset, entry in sorted(latest.items())
             if (not assets or asset in assets) and (zero or assets or entry.fields.get("total"))
         ]
-    if as_json:
-        show.as_json(rows)
-    else:
-        columns = ("exchange", "asset", "free", "locked", "total", "told")
-        show.table("balances", columns, [[row.get(column) for column in columns] for row in rows])
-    return ending
+    return rows
 
 
 async def _named(redis: Redis, exchange: str | None) -> list[str]:

@@ -18,7 +18,10 @@ from services.tradectl import (
     tailing,
     why,
 )
-from services.tradectl.ending import Ending, run, tell
+from services.tradectl.arguments import Commands
+from services.tradectl.ending import Ending, run, tell, told
+from services.tradectl.output import guard
+from services.tradectl.settings import TradectlSettings
 
 # The longest that a connector may take to be sure of an order's outcome, and a little more.
 PATIENCE = 75.0
@@ -50,6 +53,7 @@ Exit codes, the same for all commands:
 
 app = typer.Typer(
     name="tradectl",
+    cls=Commands,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
@@ -71,6 +75,7 @@ Timeout = Annotated[
 
 def main() -> None:
     """The console script."""
+    guard()
     app(prog_name="tradectl")
 
 
@@ -109,9 +114,10 @@ def tail(
     """
     wanted = tailing.Filter(symbol, order)
     run(
-        lambda redis, _: tailing.tail(
+        lambda redis: tailing.tail(
             redis, patterns, start, wanted, count=count, follow=follow, as_json=json
-        )
+        ),
+        shows=True,
     )
 
 
@@ -126,7 +132,7 @@ def show_status(json: AsJson = False) -> None:
         tradectl status
         tradectl status --json | jq '.feeds[] | select(.state != "live")'
     """
-    run(lambda redis, settings: status.status(redis, settings.health_urls, as_json=json))
+    run(lambda redis: status.status(redis, told(TradectlSettings).health_urls, as_json=json))
 
 
 @app.command("place")
@@ -178,7 +184,7 @@ def place(  # noqa: PLR0913, PLR0917 - each is an option of the command
     }
     command = _order(given)
     run(
-        lambda redis, _: placing.place(
+        lambda redis: placing.place(
             redis, exchange, command, wait_for_end=wait, seconds=timeout, as_json=json
         )
     )
@@ -223,13 +229,9 @@ def cancel(
         raise typer.Exit(Ending.USAGE)
     pair = None if symbol is None else symbol.upper()
     if order is None:
-        run(
-            lambda redis, _: requests.cancel_all(
-                redis, exchange, pair, seconds=timeout, as_json=json
-            )
-        )
+        run(lambda redis: requests.cancel_all(redis, exchange, pair, seconds=timeout, as_json=json))
     run(
-        lambda redis, _: requests.cancel(
+        lambda redis: requests.cancel(
             redis, order, exchange, pair, by_order_id=by_order_id, seconds=timeout, as_json=json
         )
     )
@@ -250,7 +252,10 @@ def show_orders(
         tradectl orders
         tradectl orders --all --symbol BTC/USDT --json
     """
-    run(lambda redis, _: account.orders(redis, exchange, symbol, closed=closed, as_json=json))
+    run(
+        lambda redis: account.orders(redis, exchange, symbol, closed=closed, as_json=json),
+        shows=True,
+    )
 
 
 @app.command("balances")
@@ -276,9 +281,10 @@ def show_balances(
     """
     wanted = [asset.upper() for asset in assets or ()]
     run(
-        lambda redis, _: account.balances(
+        lambda redis: account.balances(
             redis, exchange, wanted, zero=zero, refresh=refresh, seconds=timeout, as_json=json
-        )
+        ),
+        shows=True,
     )
 
 
@@ -297,13 +303,15 @@ def show_why(
         tradectl why my-order-1
         tradectl why my-order-1 --json | jq -c '.stories[].hops[] | [.hop, .time, .after_ms]'
     """
-    run(lambda redis, _: why.why(redis, order, exchange, as_json=json))
+    run(lambda redis: why.why(redis, order, exchange, as_json=json), shows=True)
 
 
-@app.command("halt")
+# A reason may begin with a dash: "-5% in a minute".
+@app.command("halt", context_settings={"ignore_unknown_options": True})
 def halt(
-    reason: Annotated[
-        str, typer.Argument(metavar="REASON", help="A few words for those who find it halted.")
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="REASON...", help="A few words for those who find it halted."),
     ],
     keep_orders: Annotated[
         bool, typer.Option("--keep-orders", help="Leave the open orders alone.")
@@ -314,16 +322,16 @@ def halt(
     """Stop all new orders at once, then cancel all open ones.
 
     The switch outlives restarts of everything, until `tradectl resume`. Exit code 0: halted, and
-    every connector has cancelled all it had; 1, 4 or 5: halted, but not every order is known to be
-    cancelled; 3: it isn't known to be halted.
+    every connector has cancelled all it had, or will by itself, where Redis is full; 1, 4 or 5:
+    halted, but not every order is known to be cancelled; 3: it isn't known to be halted.
 
     \b
         tradectl halt "prices look wrong"
         tradectl halt "maintenance" --keep-orders
     """
     run(
-        lambda redis, _: halting.halt(
-            redis, reason, keep_orders=keep_orders, seconds=timeout, as_json=json
+        lambda redis: halting.halt(
+            redis, words, keep_orders=keep_orders, seconds=timeout, as_json=json
         )
     )
 
@@ -341,7 +349,7 @@ def resume(
     halted until somebody has looked. `redis-cli GET control:trading` says who resumed, and when.
     """
     name = by.strip() or halting.whoever_runs_this()
-    run(lambda redis, _: halting.resume(redis, name, as_json=json))
+    run(lambda redis: halting.resume(redis, name, as_json=json))
 
 
 @dead_letters.command("list")
@@ -356,7 +364,7 @@ def list_dead_letters(
     \b
         tradectl dead-letters list
     """
-    run(lambda redis, _: letters.list_letters(redis, count, as_json=json))
+    run(lambda redis: letters.list_letters(redis, count, as_json=json), shows=True)
 
 
 @dead_letters.command("show")
@@ -369,7 +377,7 @@ def show_dead_letter(
     \b
         tradectl dead-letters show 1700000000000-0
     """
-    run(lambda redis, _: letters.show_letter(redis, entry, as_json=json))
+    run(lambda redis: letters.show_letter(redis, entry, as_json=json), shows=True)
 
 
 @app.command("doctor")
@@ -384,4 +392,4 @@ def see_doctor(json: AsJson = False) -> None:
         tradectl doctor
         tradectl doctor --json | jq '.[] | select(.state != "ok")'
     """
-    run(lambda redis, settings: doctor.doctor(redis, settings, as_json=json))
+    run(lambda redis: doctor.doctor(redis, told(TradectlSettings), as_json=json))

@@ -1,19 +1,21 @@
 """How a command ends: its exit code, and how errors become one clear line."""
 
 import asyncio
-import os
 import sys
-from collections.abc import Awaitable, Callable
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import typer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain, open_redis
-from services._runtime.settings import SettingsError, load
-from services.tradectl.settings import TradectlSettings
+from services._runtime.settings import Settings, SettingsError, load
+from services.tradectl import show
+from services.tradectl.output import lost
 
 
 class Ending(IntEnum):
@@ -37,17 +39,49 @@ class StopError(Exception):
 
 
 def tell(message: str) -> None:
-    """One line to the person: on stderr, so that stdout holds results only."""
-    sys.stderr.write(message + "\n")
+    """Say something to the person: on stderr, so that stdout holds results only."""
+    for line in message.split("\n"):
+        sys.stderr.write(show.clean(line) + "\n")
     sys.stderr.flush()
 
 
-Work = Callable[[Redis, TradectlSettings], Awaitable[Ending]]
+@contextmanager
+def after(what: str) -> Iterator[None]:
+    """What fails in here fails after *what*: it can't end as "nothing was sent"."""
+    try:
+        yield
+    except (RedisError, OSError) as e:
+        raise StopError(Ending.UNKNOWN, f"{what}, but {explain(e)}") from None
 
 
-def run(work: Work) -> NoReturn:
-    """Load the settings, open Redis, do *work*, and exit by how it ended."""
-    raise typer.Exit(_ending(work))
+Work = Callable[[Redis], Awaitable[Ending]]
+S = TypeVar("S", bound=Settings)
+
+
+def told(settings_type: type[S]) -> S:
+    """What the environment says.
+
+    Raises:
+        StopError: something in it can't be used.
+    """
+    try:
+        return load(settings_type)
+    except SettingsError as e:
+        raise StopError(Ending.USAGE, f"settings: {e}") from None
+
+
+def run(work: Work, *, shows: bool = False) -> NoReturn:
+    """Open Redis, do *work*, and exit by how it ended.
+
+    Where all that it does is to show (*shows*), it isn't done if that couldn't be written. A
+    reader that has seen enough is no fault: `tradectl tail | head`.
+    """
+    ending = _ending(work)
+    if (fault := lost()) is not None and not isinstance(fault, BrokenPipeError):
+        tell(f"tradectl: stdout can't be written: {fault.strerror}")
+        if shows and ending is Ending.DONE:
+            ending = Ending.UNKNOWN
+    raise typer.Exit(ending)
 
 
 def _ending(work: Work) -> Ending:
@@ -56,20 +90,25 @@ def _ending(work: Work) -> Ending:
     except StopError as e:
         tell(f"tradectl: {e}")
         return e.ending
-    except BrokenPipeError:  # the reader of our output has seen enough: `tradectl tail | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Ending.DONE
     except (RedisError, OSError) as e:
         tell(f"tradectl: {explain(e)}")
         return Ending.REDIS
     except KeyboardInterrupt:
         return Ending.INTERRUPTED
+    except Exception:  # noqa: BLE001 - told whole; Python's own exit code for it would say "no"
+        tell(traceback.format_exc())
+        return Ending.UNKNOWN
 
 
 async def _with_redis(work: Work) -> Ending:
+    # Of the settings only where Redis is: what is wrong with another keeps nobody from halting.
+    url = told(Settings).redis_url
+    ending: Ending | None = None
     try:
-        settings = load(TradectlSettings)
-    except SettingsError as e:
-        raise StopError(Ending.USAGE, f"settings: {e}") from None
-    async with open_redis(settings.redis_url, "tradectl") as redis:
-        return await work(redis, settings)
+        async with open_redis(url, "tradectl") as redis:
+            ending = await work(redis)
+    except (RedisError, OSError):
+        if ending is None:
+            raise
+        # The work was done; that the connection couldn't be closed changes nothing.
+    return ending

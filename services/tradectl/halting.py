@@ -1,23 +1,30 @@
 """`tradectl halt` and `resume`: the switch that stops all new orders."""
 
 import getpass
+import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from common_models import CancelAllOrdersCommand
 from common_models.stream_names import HALT, TRADING
-from services._runtime.halt import halt_reason, permission
+from services._runtime.halt import NO_REASON, halt_reason, permission
 from services._runtime.redis_client import explain
+from services._runtime.text import spelled
 from services.tradectl import show
-from services.tradectl.ending import Ending, StopError, tell
+from services.tradectl.ending import Ending, StopError, after, tell
 from services.tradectl.reading import connectors
 from services.tradectl.requests import REDIS_FULL, Answer, all_at_once, ending_of, tell_answers
 
 # A connector without a key has no orders to cancel.
 NOTHING_OPEN = "no_credentials"
+CANCELS_BY_ITSELF = (
+    "Redis is full and takes no command: once it has been full for 5 s the connector cancels all "
+    "that is open by itself, which isn't confirmed here"
+)
 
 
 async def halted(redis: Redis) -> str | None:
@@ -29,31 +36,39 @@ async def halted(redis: Redis) -> str | None:
 
 
 async def halt(
-    redis: Redis, reason: str, *, keep_orders: bool, seconds: float, as_json: bool
+    redis: Redis, words: Sequence[str], *, keep_orders: bool, seconds: float, as_json: bool
 ) -> Ending:
     """Set the switch, then have every connector cancel all open orders."""
-    if not reason.strip():
-        raise StopError(Ending.USAGE, "REASON is empty; want a few words for those who find it")
+    reason = reason_of(words)
     before = await _set(redis, reason)
     tell("Halted: no connector sends new orders." + (f" It was: {before}" if before else ""))
     answers: list[Answer] = []
     if not keep_orders:
-        contents: dict[str, BaseModel] = {
-            name: CancelAllOrdersCommand() for name in await connectors(redis)
-        }
-        answers = await all_at_once(redis, contents, seconds)
+        with after("trading is halted; what is open may not be cancelled"):
+            names = await connectors(redis)
+        contents: dict[str, BaseModel] = {name: CancelAllOrdersCommand() for name in names}
+        answers = [_left(answer) for answer in await all_at_once(redis, contents, seconds)]
     if as_json:
         show.as_json({"halted": reason, "before": before, "canceled": answers})
     else:
         tell_answers(answers, as_json=False)
     if any(answer["status"] != "done" and not _had_none(answer) for answer in answers):
         tell("Not all open orders are known to be cancelled: look at `tradectl orders`.")
-    if any(answer.get("reason_code") == REDIS_FULL for answer in answers):
-        tell(
-            "Redis is full and takes no command: a connector that finds it full for 5 s cancels "
-            "all that is open by itself. Its log says so; look at the exchange's own page too."
-        )
-    return ending_of([answer for answer in answers if not _had_none(answer)])
+    if any(_is_left(answer) for answer in answers):
+        tell("The connectors' logs say what they cancelled; look at the exchange's own page too.")
+    return ending_of([each for each in answers if not _had_none(each) and not _is_left(each)])
+
+
+def reason_of(words: Sequence[str]) -> str:
+    """Any words will do, or none, but for what looks like a mistyped option.
+
+    Raises:
+        StopError: it does; `--keep-order` must not cancel what somebody wanted to keep.
+    """
+    for word in words:
+        if re.fullmatch(r"--\S+", word):
+            raise StopError(Ending.USAGE, f"NOT halted: no such option: {word}")
+    return " ".join(words).strip() or NO_REASON
 
 
 async def resume(redis: Redis, by: str, *, as_json: bool) -> Ending:
@@ -62,7 +77,12 @@ async def resume(redis: Redis, by: str, *, as_json: bool) -> Ending:
     async with redis.pipeline(transaction=True) as both:
         both.set(TRADING, permission(by))
         both.delete(HALT)
-        await both.execute()
+        try:
+            await both.execute()
+        except ResponseError:
+            raise
+        except (RedisError, OSError) as e:
+            raise StopError(Ending.UNKNOWN, f"{explain(e)}. It may have been resumed") from None
     if as_json:
         show.as_json({"halted": None, "before": before, "by": by})
     else:
@@ -73,7 +93,7 @@ async def resume(redis: Redis, by: str, *, as_json: bool) -> Ending:
 def whoever_runs_this() -> str:
     """The name of the user at this machine."""
     try:
-        return getpass.getuser()
+        return spelled(getpass.getuser())
     except (OSError, KeyError):  # a container's user may have none
         return "operator"
 
@@ -81,24 +101,43 @@ def whoever_runs_this() -> str:
 async def _set(redis: Redis, reason: str) -> str | None:
     """Set the switch before anything else is done; the reason that it had before.
 
-    Deleting `control:trading` halts, and needs no memory. The reason comes after it.
+    Deleting `control:trading` halts, and needs no memory. The reason, which comes after it, halts
+    too.
     """
-    async with redis.pipeline(transaction=False) as both:
-        both.delete(TRADING)
-        both.set(HALT, reason, get=True)
+    try:
+        deleted, before = await _switch(redis, reason)
+    except (RedisError, OSError):
+        # It may have been done. Once more does no harm: the connection is a new one.
         try:
-            found: list[Any] = await both.execute(raise_on_error=False)
+            deleted, before = await _switch(redis, reason)
         except (RedisError, OSError) as e:
             raise StopError(Ending.REDIS, f"NOT halted, as far as is known: {explain(e)}") from None
-    deleted, before = found
-    if isinstance(deleted, Exception):
+    if isinstance(deleted, Exception) and isinstance(before, Exception):
         hint = "; halt at its primary" if isinstance(deleted, ReadOnlyError) else ""
         raise StopError(Ending.REDIS, f"NOT halted, as far as is known: {explain(deleted)}{hint}")
     if isinstance(before, Exception):
         tell(f"The reason can't be kept, trading is halted all the same: {explain(before)}")
         return None
-    return None if before is None else before.decode("utf-8", "replace")
+    found = None if before is None else before.decode("utf-8", "replace")
+    return None if found == reason else found
+
+
+async def _switch(redis: Redis, reason: str) -> list[Any]:
+    """Redis's answers to both: each what it is, or an error."""
+    async with redis.pipeline(transaction=False) as both:
+        both.delete(TRADING)
+        both.set(HALT, reason, get=True)
+        return await both.execute(raise_on_error=False)
 
 
 def _had_none(answer: Answer) -> bool:
     return bool(answer.get("reason_code") == NOTHING_OPEN)
+
+
+def _is_left(answer: Answer) -> bool:
+    return bool(answer.get("reason_code") == REDIS_FULL)
+
+
+def _left(answer: Answer) -> Answer:
+    """A full Redis takes no command, and needs none: the halt holds, and connectors notice it."""
+    return {**answer, "error_message": CANCELS_BY_ITSELF} if _is_left(answer) else answer

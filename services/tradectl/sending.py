@@ -124,8 +124,8 @@ async def send(redis: Redis, name: str, command: str, content: BaseModel, again:
     """
     data = content.model_dump_json(exclude_none=True)
     client: Any = redis
+    stream = await stream_for(redis, name, command)
     try:
-        stream = await stream_for(redis, name, command)
         entry_id: bytes = await client.xadd(stream, {"data": data})
     except ResponseError:
         raise

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from services._runtime.settings import ServiceSettings
+from services._runtime.settings import Settings
 
 # Where `make run` and `docker compose up` have them, seen from this machine.
 SERVICES = {
@@ -41,7 +41,7 @@ def _http(urls: dict[str, str]) -> dict[str, str]:
 HealthUrls = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs), AfterValidator(_http)]
 
 
-class TradectlSettings(ServiceSettings):
+class TradectlSettings(Settings):
     """Of the keys it only looks whether they are there: it never talks to an exchange."""
 
     health_urls: HealthUrls = Field(default_factory=lambda: dict(SERVICES))

@@ -13,6 +13,7 @@ from common_models.stream_names import IndicatorStream, MarketStream, joined
 from services._runtime.redis_client import BLOCK_MS
 from services.tradectl import show
 from services.tradectl.ending import Ending, StopError
+from services.tradectl.output import lost
 from services.tradectl.reading import Entry, ends, moment, name_of, read_on, redis_time, streams
 
 GLOB = re.compile(r"[*?\[]")
@@ -119,7 +120,7 @@ async def tail(
             if wanted.wants(entry):
                 _show(entry, as_json=as_json)
                 shown += 1
-                if shown == count:
+                if shown == count or lost():
                     return Ending.DONE
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import services
-from services._runtime.settings import ServiceSettings, load
+from services._runtime.settings import Settings, load
 
 ROOT = Path(services.__file__).parents[1]
 SERVICES = ROOT / "services"
@@ -20,13 +20,13 @@ def folders() -> list[Path]:
     return sorted(path for path in SERVICES.iterdir() if any(path.glob("*.py")))
 
 
-def settings_classes() -> dict[str, type[ServiceSettings]]:
+def settings_classes() -> dict[str, type[Settings]]:
     """Every class of settings, by where it is: found by walking, not by a list."""
     found = {}
     for module in pkgutil.walk_packages(services.__path__, "services."):
         if module.name.endswith(".settings"):
             for name, value in vars(importlib.import_module(module.name)).items():
-                if isinstance(value, type) and issubclass(value, ServiceSettings):
+                if isinstance(value, type) and issubclass(value, Settings):
                     found[f"{module.name}.{name}"] = value
     return found
 

@@ -142,7 +142,7 @@ async def test_status_says_what_is_not_ready_not_there_and_not_spoken_of_any_mor
     redis_server: RedisServer, redis: Redis
 ) -> None:
     """Exit code 1, and why, for each part of it."""
-    settings = ServiceSettings(health_port=0, _env_file=None)
+    settings = ServiceSettings(health_port=0)
     await play_connector(redis)
     async with health_server("bot", settings, Readiness("redis"), Metrics("bot")) as port:
         urls = f"bot=http://127.0.0.1:{port},indicators=http://127.0.0.1:{quiet_port()}"

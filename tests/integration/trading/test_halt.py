@@ -142,9 +142,12 @@ async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels
         prevented = bool(await redis.exists(TRADING))
         attempt("full Redis", "keep `tradectl halt` from halting", prevented)
         assert not prevented
-        full = await tradectl(desk.redis_url, "halt", "full")
-        assert full.code == 4, full
-        assert "cancels all that is open by itself" in full.err
+        full = await tradectl(desk.redis_url, "halt", "full", "--json")
+        assert full.code == 0, full
+        (left,) = full.json["canceled"]
+        assert (left["status"], left["reason_code"]) == ("unknown", "redis_full")
+        assert "cancels all that is open by itself, which isn't confirmed" in left["error_message"]
+        assert "Not all open orders are known to be cancelled" in full.err
         examined = await tradectl(desk.redis_url, "doctor", "--json")
         (permissions,) = [each for each in examined.json if each["check"] == "permissions"]
         assert permissions["state"] == "ok"

@@ -1,5 +1,6 @@
 """Settings: where each comes from, and what is said about those that can't be used."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -138,9 +139,46 @@ def test_a_secret_file_that_cant_be_read_is_one_clear_line(
 
 def test_a_dotenv_that_cant_be_read_is_one_clear_line(bare_environment: Path) -> None:
     """No traceback out of a library."""
-    (bare_environment / ".env").write_bytes(b"HEALTH_PORT=\xff\n")
-    with pytest.raises(SettingsError, match=r"^\.env: can't be read \(UnicodeDecodeError\)$"):
+    (bare_environment / ".env").mkdir()
+    with pytest.raises(SettingsError, match=r"^\.env: can't be read \(IsADirectoryError\)$"):
         load(Sample)
+
+
+LATIN_1 = "prix \xe9lev\xe9".encode("latin-1")
+
+
+def test_of_a_dotenv_in_another_encoding_only_what_is_used_must_be_text(
+    bare_environment: Path,
+) -> None:
+    """A comment and somebody else's variable do no harm; a value that is read is named."""
+    dotenv = bare_environment / ".env"
+    others = b"# " + LATIN_1 + b"\nSOMEONE_ELSES=" + LATIN_1 + b"\nHEALTH_PORT=81\n"
+    dotenv.write_bytes(others)
+    assert load(Sample).health_port == 81
+    dotenv.write_bytes(others + b"SAMPLE_SECRET=" + LATIN_1 + b"\nLOG_LEVEL=" + LATIN_1)
+    with pytest.raises(SettingsError) as caught:
+        load(Sample)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("LOG_LEVEL='prix \\udce9lev\\udce9': isn't text in UTF-8")
+    assert second.startswith("SAMPLE_SECRET: isn't text in UTF-8")
+
+
+def test_a_dotenv_may_begin_with_a_byte_order_mark(bare_environment: Path) -> None:
+    """Windows editors write one; it is no part of the first variable's name."""
+    (bare_environment / ".env").write_bytes(b"\xef\xbb\xbfHEALTH_PORT=81\r\nLOG_LEVEL=debug\r\n")
+    settings = load(Sample)
+    assert (settings.health_port, settings.log_level) == (81, "debug")
+
+
+@pytest.mark.parametrize("name", Sample.model_fields)
+def test_a_variable_in_another_encoding_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is for."""
+    message = refused(monkeypatch, name.upper(), os.fsdecode(LATIN_1))
+    assert message.startswith(name.upper())
+    assert "isn't text in UTF-8" in message
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Asked:
             each.sent_at = SENT_AT
             self.portfolio.add(each)
         self.connectors = ConnectorWatch(["binance"])
-        self.resync = Resync(BotSettings(_env_file=None), self.portfolio, self.connectors)
+        self.resync = Resync(BotSettings.model_construct(), self.portfolio, self.connectors)
         self.portfolio.on_step = lambda found, _: self.resync.received(found, self.now)
         self.portfolio.on_doubt = self.resync.doubt
         self.now = SENT_AT

@@ -73,3 +73,37 @@ def test_arguments_that_cannot_be_used_are_named_and_nothing_is_sent(
     result = CliRunner().invoke(app, arguments.split(), env={"REDIS_URL": "redis://127.0.0.1:1"})
     assert result.exit_code == Ending.USAGE
     assert said in result.stderr
+
+
+NO_TEXT = "\udce9"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("place", "binance", "buy", "BTC/USDT", "1", "--id", NO_TEXT),
+        ("place", "binance", "buy", NO_TEXT, "1"),
+        ("cancel", NO_TEXT),
+        ("orders", "--symbol", NO_TEXT),
+        ("balances", "--asset", NO_TEXT),
+        ("tail", NO_TEXT),
+        ("why", NO_TEXT),
+        ("resume", "--by", NO_TEXT),
+        ("dead-letters", "show", NO_TEXT),
+        (NO_TEXT,),
+    ],
+    ids=" ".join,
+)
+def test_an_argument_in_another_encoding_is_one_clear_line(arguments: tuple[str, ...]) -> None:
+    """A Latin-1 terminal's letter is spelled out; nothing is asked of Redis: none runs there."""
+    result = CliRunner().invoke(app, arguments, env={"REDIS_URL": "redis://127.0.0.1:1"})
+    assert result.exit_code == Ending.USAGE
+    assert result.stderr == "tradectl: argument '\\xe9': isn't text in UTF-8\n"
+
+
+def test_a_mistyped_option_of_halt_is_no_reason() -> None:
+    """`--keep-order` must not cancel what somebody wanted to keep."""
+    arguments = ("halt", "maintenance", "--keep-order")
+    result = CliRunner().invoke(app, arguments, env={"REDIS_URL": "redis://127.0.0.1:1"})
+    assert result.exit_code == Ending.USAGE
+    assert result.stderr == "tradectl: NOT halted: no such option: --keep-order\n"

@@ -1,0 +1,23 @@
+"""Texts from outside: arguments, the environment and files may hold bytes that are no UTF-8.
+
+Python hands such bytes on as lone surrogates, which can be written neither to Redis nor to JSON.
+"""
+
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def is_text(text: str) -> bool:
+    """Whether *text* can be written as UTF-8."""
+    return _SURROGATE.search(text) is None
+
+
+def spelled(text: str) -> str:
+    r"""*text* with each byte that is no UTF-8 spelled out: a Latin-1 "é" becomes `\xe9`."""
+    return _SURROGATE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
