@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
-from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError
+from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError, patience
 from services._connector_kit.instruments import Instrument, choose
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
@@ -44,9 +44,6 @@ from services._runtime.writer_metrics import writer_metrics
 T = TypeVar("T")
 log = structlog.get_logger()
 
-# An answer of no at the start isn't likely to change soon, but a delisting or a key may be mended.
-AFTER_A_NO = 30.0
-
 
 async def serve(
     exchange_open: AbstractAsyncContextManager[Exchange],
@@ -69,10 +66,6 @@ async def serve(
         ):
             engine = Engine(exchange, redis, settings, readiness, metrics)
             await engine.run(symbols, symbols_setting)
-
-
-def _patience(error: Exception) -> float:
-    return error.retry_after if isinstance(error, TransientError) else AFTER_A_NO
 
 
 def _report(readiness: Readiness, part: str, fault: Refused | None) -> None:
@@ -237,7 +230,7 @@ class Engine:
                 say = log.warning if failures == 1 else log.debug
                 say("start_waits", part=part, error=str(e), failures=failures)
                 self._readiness.waiting(part, str(e))
-                await asyncio.sleep(max(next(waits), _patience(e)))
+                await asyncio.sleep(max(next(waits), patience(e)))
             else:
                 if part == "exchange":
                     self._readiness.ok(part)

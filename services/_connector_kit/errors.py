@@ -4,7 +4,7 @@
     * RateLimitedError    wait at least `retry_after` seconds
 * RejectedError           the exchange said no: asking again won't help
     * ArchivedError       an order that ended long ago without a fill
-* FeedStoppedError        this part can't go on (bad key, account disabled): stop it and say so
+* FeedStoppedError        the key was refused: say so, and ask again after `AFTER_A_NO`
 * FatalError              the service can't go on: stop it
 
 They carry the exchange's words into logs, pages and streams: without our secrets, which it may have
@@ -16,13 +16,18 @@ from services._runtime.redaction import redact
 from services._runtime.supervise import TransientError
 
 __all__ = [
+    "AFTER_A_NO",
     "ArchivedError",
     "FatalError",
     "FeedStoppedError",
     "RateLimitedError",
     "RejectedError",
     "TransientError",
+    "patience",
 ]
+
+# What the exchange said no to may pass all the same: it is asked again after so many seconds.
+AFTER_A_NO = 30.0
 
 
 class RateLimitedError(TransientError):
@@ -46,3 +51,8 @@ class FeedStoppedError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(redact(message))
+
+
+def patience(error: Exception) -> float:
+    """How many seconds pass at least before the exchange is asked again."""
+    return error.retry_after if isinstance(error, TransientError) else AFTER_A_NO

@@ -105,19 +105,20 @@ async def while_fine(work: Awaitable[T], *watches: Awaitable[None]) -> T:
 class Trouble:
     """Something that fails again and again: told once, and once that it is over."""
 
-    def __init__(self, event: str) -> None:
+    def __init__(self, event: str, **about: str) -> None:
         self._event = event
         self._over_event = f"{event}_no_more"
+        self._log = log.bind(**about)
         self._failures = 0
 
     def seen(self, error: Exception) -> None:
         """It failed: a warning the first time, then only at debug."""
         self._failures += 1
-        say = log.warning if self._failures == 1 else log.debug
+        say = self._log.warning if self._failures == 1 else self._log.debug
         say(self._event, error=str(error), failures=self._failures)
 
     def over(self) -> None:
         """It worked."""
         if self._failures:
-            log.info(self._over_event, failures=self._failures)
+            self._log.info(self._over_event, failures=self._failures)
             self._failures = 0

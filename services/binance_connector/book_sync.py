@@ -11,7 +11,12 @@ from contextlib import suppress
 
 import structlog
 
-from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.errors import (
+    FeedStoppedError,
+    RejectedError,
+    TransientError,
+    patience,
+)
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import Gap, LevelBook, Outcome, crossed
 from services._runtime.supervise import full_jitter
@@ -25,8 +30,6 @@ MOST_BUFFERED = 10_000
 SETTLE = 1.0
 # A book that is lost sooner than this is joined again with growing waits.
 STEADY_AFTER = 30.0
-# The venue refuses the snapshot: the symbol may be off its list, or the key no good.
-AFTER_A_NO = 30.0
 
 
 class BookSync:
@@ -100,8 +103,7 @@ class BookSync:
             except (TransientError, RejectedError, FeedStoppedError) as e:
                 failures += 1
                 self._failed(e, failures)
-                patience = e.retry_after if isinstance(e, TransientError) else AFTER_A_NO
-                await asyncio.sleep(max(next(waits), patience))
+                await asyncio.sleep(max(next(waits), patience(e)))
             else:
                 if await self._lost_at_once():
                     await asyncio.sleep(next(waits))

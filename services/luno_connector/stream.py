@@ -8,7 +8,12 @@ from time import monotonic
 import msgspec
 import structlog
 
-from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.errors import (
+    AFTER_A_NO,
+    FeedStoppedError,
+    RejectedError,
+    TransientError,
+)
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import (
@@ -22,7 +27,7 @@ from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import open_socket
 from services._runtime.redaction import excerpt
-from services._runtime.supervise import first_fault, keep_alive
+from services._runtime.supervise import Trouble, first_fault, keep_alive
 from services.luno_connector import translate
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.rest import LunoRest
@@ -41,7 +46,8 @@ TICKERS_INTERVAL = 10.0
 TRADES_INTERVAL = 2.0
 # How far the stream may lag behind the REST side before it counts as silent, in milliseconds.
 SILENT_BEHIND = 15_000
-# Errors that asking again won't mend, https://www.luno.com/en/developers/api#tag/Streaming-API.
+# Errors that only pass if somebody mends something, or were said by mistake:
+# https://www.luno.com/en/developers/api#tag/Streaming-API.
 BAD_KEY = ("invalid_credentials", "unauthorised", "ErrUnauthorised", "ErrApiKeyRevoked")
 UNKNOWN_PAIR = "invalid_market"
 
@@ -61,7 +67,7 @@ class PairFeed:
         self._book: OrderByOrderBook | None = None
         self._synced = asyncio.Event()
         self._silent = asyncio.Event()
-        self._stopped = False
+        self._refused = Trouble("stream_refused", pair=self.pair)
         self._traffic = traffic
         self._bad_frames = BadFrames(f"luno {self.pair}", traffic)
         self._quote: tuple[float, float, float, float | None] | None = None
@@ -79,8 +85,8 @@ class PairFeed:
 
     @property
     def down(self) -> bool:
-        """True while no stream tells what happens, but one will again."""
-        return self._book is None and not self._stopped
+        """True while no stream tells what happens."""
+        return self._book is None
 
     @property
     def sequence(self) -> int | None:
@@ -88,14 +94,10 @@ class PairFeed:
         return None if self._book is None else self._book.sequence
 
     async def run(self) -> None:
-        """Keep the socket alive until cancelled, or until the venue refuses us for good."""
-        try:
-            await keep_alive(
-                self._session, name=f"luno_stream_{self.pair}", on_down=self._desk.status.stale
-            )
-        except FeedStoppedError as e:
-            self._stopped = True
-            self._desk.status.stopped(str(e))
+        """Keep the socket alive until cancelled; a refusal is tried again with patience."""
+        await keep_alive(
+            self._session, name=f"luno_stream_{self.pair}", on_down=self._desk.status.stale
+        )
 
     async def _session(self) -> None:
         self._silent.clear()
@@ -104,6 +106,9 @@ class PairFeed:
                 socket.send(self._credentials)
                 self._desk.status.syncing("waiting for the snapshot")
                 await first_fault(socket.closed(), self._snapshot_in_time(), self._until_silent())
+        except FeedStoppedError as e:
+            self._refused.seen(e)
+            raise TransientError(str(e), retry_after=AFTER_A_NO) from e
         finally:
             self._out_of_sync()
             self._desk.status.stale("the socket is gone")
@@ -163,6 +168,7 @@ class PairFeed:
         self.milliseconds = snapshot.timestamp
         self._synced.set()
         self._desk.status.live()
+        self._refused.over()
         self._desk.publisher.book(book, snapshot.timestamp)
         self.trades.reconnected()
         self._publish_ticker(book, snapshot.timestamp)

@@ -9,7 +9,7 @@ from typing import Literal
 import structlog
 
 from common_models import SymbolStatus
-from services._runtime.health import STOPPED, Readiness
+from services._runtime.health import Readiness
 
 log = structlog.get_logger()
 
@@ -72,12 +72,6 @@ class FeedStatus:
     def stale(self, reason: str) -> None:
         """Nothing comes: the connection is gone, or silent."""
         self._leave_live("stale", reason)
-
-    def stopped(self, reason: str) -> None:
-        """This feed can't go on."""
-        log.error("feed_stopped", symbol=self.symbol, reason=reason)
-        self._readiness.waiting(self._part, f"{STOPPED}{reason}")
-        self._become("stale", reason)
 
     def note(self, reason: str) -> None:
         """Something that readers should know: it is the reason while the feed is live."""

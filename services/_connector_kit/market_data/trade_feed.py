@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from common_models.fields import Side
-from services._connector_kit.errors import FeedStoppedError, RejectedError
+from services._connector_kit.errors import FeedStoppedError, RejectedError, patience
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import TradeCounts
 from services._runtime.supervise import TransientError, full_jitter
@@ -22,6 +22,8 @@ MOST_REFILLED = 20_000
 MOST_MISSES = 5
 MISSES_WHEN_QUIET = 2
 AFTER_A_MISS = 1.0
+# So often the key may be refused before a hole is given up: live trades wait behind it meanwhile.
+MOST_REFUSALS = 3
 # A trade that was made this much later than the last one, in milliseconds, isn't the repetition of
 # an older one, although its id is smaller: the venue's ids may have begun anew.
 ANEW_AFTER = 5_000
@@ -200,18 +202,19 @@ class TradeFeed:
     async def _page(self, first_id: int) -> list[Tick] | None:
         """A page of history; None where the venue refuses it. Trouble is waited out."""
         waits = full_jitter(first=0.2)
-        failures = 0
+        failures = refusals = 0
         while True:
             try:
                 return sorted(await self._fetch(first_id))
-            except TransientError as e:
+            except (TransientError, RejectedError, FeedStoppedError) as e:
                 failures += 1
+                refusals += isinstance(e, FeedStoppedError)
+                if isinstance(e, RejectedError) or refusals == MOST_REFUSALS:
+                    self._give_up(str(e))
+                    return None
                 say = self._log.warning if failures == 1 else self._log.debug
                 say("trades_refill_failed", error=str(e), failures=failures)
-                await asyncio.sleep(max(next(waits), e.retry_after))
-            except (RejectedError, FeedStoppedError) as e:
-                self._give_up(str(e))
-                return None
+                await asyncio.sleep(max(next(waits), patience(e)))
 
     def _publish_page(self, page: Sequence[Tick]) -> int:
         """Publish what is new of a page; how many that were."""

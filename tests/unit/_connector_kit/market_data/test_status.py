@@ -33,15 +33,6 @@ def test_only_a_change_of_state_moves_since_and_is_told() -> None:
     assert told == ["stale", "syncing", "live"]
 
 
-def test_a_feed_that_stopped_for_good_is_stale_and_its_part_is_named() -> None:
-    """For readers it is stale; that it won't come back stands among the stopped parts."""
-    readiness = Readiness()
-    status = FeedStatus("XBT/ZAR", readiness)
-    status.stopped("bad key")
-    assert (status.report().state, status.report().reason) == ("stale", "bad key")
-    assert readiness.stopped == {"feed XBT/ZAR": "bad key"}
-
-
 def test_sequence_age_and_losses_are_asked_of_the_feed() -> None:
     """Before the first frame there is no age."""
     status = FeedStatus("BTC/USDT", Readiness())

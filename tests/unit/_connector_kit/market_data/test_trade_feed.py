@@ -2,13 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services._connector_kit.errors import FeedStoppedError, RateLimitedError, RejectedError
+from services._connector_kit.errors import (
+    AFTER_A_NO,
+    FeedStoppedError,
+    RateLimitedError,
+    RejectedError,
+)
 from services._connector_kit.market_data import trade_feed
 from services._connector_kit.market_data.trade_feed import LastTrade, Tick, TradeFeed
 from services._runtime.supervise import TransientError
@@ -227,14 +233,36 @@ def test_trouble_with_the_history_is_waited_out() -> None:
     binance_like(scenario)
 
 
-@pytest.mark.parametrize("refusal", [RejectedError("no", code="-1"), FeedStoppedError("bad key")])
+@pytest.mark.parametrize("count", range(1, trade_feed.MOST_REFUSALS))
+def test_a_key_that_was_refused_by_mistake_loses_no_trade(count: int) -> None:
+    """The history is asked again after a while; Luno's holes show in no id."""
+
+    async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
+        venue.ids = list(range(1, 4))
+        venue.faults = [FeedStoppedError("bad key") for _ in range(count)]
+        feed.reconnected()
+        feed.add(tick(4))
+        venue.ids.append(4)
+        await asyncio.sleep(LONG_ENOUGH)
+        assert streams.trade_ids == [2, 3, 4]
+        assert all(b - a >= AFTER_A_NO for a, b in pairwise(venue.calls[: count + 1]))
+
+    binance_like(scenario, last_id=1)
+    luno_like(scenario, last_id=1)
+
+
+@pytest.mark.parametrize(
+    "refusals",
+    [[RejectedError("no", code="-1")], [FeedStoppedError("bad key")] * trade_feed.MOST_REFUSALS],
+    ids=["a no", "a key that is no good"],
+)
 def test_a_history_that_refuses_gives_the_hole_up_and_counts_what_is_lost(
-    refusal: Exception,
+    refusals: list[Exception],
 ) -> None:
     """The feed goes on with what comes after."""
 
     async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
-        venue.faults = [refusal]
+        venue.faults = list(refusals)
         feed.add(tick(1))
         feed.add(tick(5))
         await asyncio.sleep(LONG_ENOUGH)
