@@ -234,10 +234,9 @@ class ConnectorStatusEvent(BaseModel):
     """What a connector says of itself: at once when something changes, and every 10 seconds.
 
     `world` is `live`, `testnet` or `simulator`. Where `trading` is false, new orders are refused
-    for that `reason_code`. `stopped` names the parts that won't come back by themselves (bad key,
-    account disabled), each with its reason. `entries_dropped` counts what Redis never got because
-    it was away for too long, since the connector started. `cancel_all` is there while a
-    `cancel_all_orders` is being carried out.
+    for that `reason_code`. `stopped` is empty: each part is tried again for ever. `entries_dropped`
+    counts what Redis never got because it was away for too long, since the connector started.
+    `cancel_all` is there while a `cancel_all_orders` is being carried out.
     """
 
     model_config = ConfigDict(frozen=True)

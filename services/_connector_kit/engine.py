@@ -108,7 +108,6 @@ class Engine:
             exchange.name,
             lambda: exchange.world,
             self._writer.stream(str(status), settings.events_maxlen, keep_all=False),
-            readiness,
             lambda: self._writer.dropped,
         )
         metrics.watch(partial(writer_metrics, self._writer))

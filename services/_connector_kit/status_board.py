@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from common_models import CancelAllProgress, ConnectorStatusEvent
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.world import World
-from services._runtime.health import Readiness
 from services._runtime.stream_writer import OutStream
 
 # The whole is told this often even where nothing changed, in seconds.
@@ -25,20 +24,17 @@ class StatusBoard:
         exchange: str,
         world: Callable[[], World],
         stream: OutStream,
-        readiness: Readiness,
         dropped: Callable[[], int],
     ) -> None:
         self.reason_code: str | None = "starting"
         self._exchange = exchange
         self._world = world
         self._stream = stream
-        self._readiness = readiness
         self._dropped = dropped
         self._feeds: Sequence[FeedStatus] = ()
         self._cancelling: dict[str, CancelAllProgress] = {}
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
-        readiness.watch_stops(self.changed)
 
     def watch(self, feeds: Sequence[FeedStatus]) -> None:
         """These are the connector's feeds."""
@@ -84,7 +80,6 @@ class StatusBoard:
             trading=self.reason_code is None,
             symbols=[feed.report() for feed in self._feeds],
             reason_code=self.reason_code,
-            stopped=self._readiness.stopped,
             entries_dropped=self._dropped(),
             cancel_all=self._cancel_all(),
         )

@@ -27,13 +27,6 @@ LONGEST_CONNECTION = 60.0
 # descriptors from the service's own sockets.
 MOST_CONNECTIONS = 50
 
-# How the reason of a part begins that won't come back by itself.
-STOPPED = "stopped: "
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""
-
 
 class Readiness:
     """What a service still waits for, by name; ready when it waits for nothing.
@@ -44,7 +37,6 @@ class Readiness:
 
     def __init__(self, *parts: str) -> None:
         self._reasons: dict[str, str | None] = dict.fromkeys(parts, "starting")
-        self._on_stopped: Callable[[], None] = _nothing
 
     def ok(self, part: str) -> None:
         """*part* works."""
@@ -57,21 +49,6 @@ class Readiness:
         if self._reasons.get(part, "") is None:
             log.warning("part_not_ready", part=part, reason=reason)
         self._reasons[part] = reason
-        if reason.startswith(STOPPED):
-            self._on_stopped()
-
-    def watch_stops(self, on_stopped: Callable[[], None]) -> None:
-        """Call *on_stopped* whenever a part stops for good."""
-        self._on_stopped = on_stopped
-
-    @property
-    def stopped(self) -> dict[str, str]:
-        """The parts that won't come back by themselves, and why."""
-        return {
-            part: reason.removeprefix(STOPPED)
-            for part, reason in self._reasons.items()
-            if reason is not None and reason.startswith(STOPPED)
-        }
 
     @property
     def ready(self) -> bool:
@@ -91,12 +68,6 @@ class Readiness:
             "1 where this part works.",
             ["part"],
             {part: float(reason is None) for part, reason in self._reasons.items()},
-        )
-        yield gauges(
-            "part_stopped",
-            "1 where this part has stopped for good.",
-            ["part"],
-            {part: float(part in self.stopped) for part in self._reasons},
         )
 
 

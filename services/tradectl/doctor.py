@@ -232,9 +232,6 @@ async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]
         if each.gone or each.event is None:
             found = f"silent for {show.span(each.age)}" if each.gone else "its status is unreadable"
             yield Check(each.name, "fail", found, "start it, or look at its log")
-        elif each.event.stopped:
-            stopped = "; ".join(f"{part}: {why}" for part, why in each.event.stopped.items())
-            yield Check(each.name, "fail", f"stopped: {stopped}", "mend that, then restart it")
         elif not each.event.trading:
             found = f"{each.event.world}, takes no orders: {each.event.reason_code}"
             fix = REMEDIES.get(each.event.reason_code or "", "look at its /ready")

@@ -98,9 +98,9 @@ def _show(
     )
     show.table(
         "connectors" if said else "no connector has spoken on this Redis",
-        ("connector", "state", "silent for", "world", "trading", "stopped", "dropped"),
+        ("connector", "state", "silent for", "world", "trading", "dropped"),
         [
-            _values(_connector(each), "connector state silent_s world trading stopped dropped")
+            _values(_connector(each), "connector state silent_s world trading dropped")
             for each in said
         ],
     )
@@ -154,12 +154,11 @@ def _connector(said: Heard) -> dict[str, Any]:
         "silent_s": round(said.age, 3),
     }
     if event is None:
-        return {**found, "world": None, "trading": None, "stopped": None, "dropped": None}
+        return {**found, "world": None, "trading": None, "dropped": None}
     return {
         **found,
         "world": event.world,
         "trading": "yes" if event.trading else f"no: {event.reason_code}",
-        "stopped": "; ".join(f"{part}: {why}" for part, why in event.stopped.items()),
         "dropped": event.entries_dropped,
     }
 

@@ -18,16 +18,15 @@ class Told:
 
     def __init__(self) -> None:
         self.stream = KeptStream(maxlen=10, keep_all=False)
-        self.readiness = Readiness()
+        readiness = Readiness()
         self.dropped = 0
         self.board = StatusBoard(
             "binance",
             lambda: "simulator",
             cast(OutStream, self.stream),
-            self.readiness,
             lambda: self.dropped,
         )
-        self.feeds = [FeedStatus(symbol, self.readiness) for symbol in ("BTC/USDT", "ETH/USDT")]
+        self.feeds = [FeedStatus(symbol, readiness) for symbol in ("BTC/USDT", "ETH/USDT")]
 
     @property
     def events(self) -> list[ConnectorStatusEvent]:
@@ -94,18 +93,13 @@ def test_it_trades_once_nothing_speaks_against_it() -> None:
     with_board(scenario)
 
 
-def test_a_part_that_stops_for_good_is_told_at_once_with_its_reason() -> None:
-    """A bad key doesn't wait for the next ten seconds; what only waits isn't listed."""
+def test_it_says_how_many_entries_redis_never_got() -> None:
+    """At the next telling."""
 
     async def scenario(told: Told) -> None:
-        told.board.watch(told.feeds)
-        told.readiness.waiting("redis", "away")
-        await asyncio.sleep(0)
-        assert told.events[-1].stopped == {}
-        told.readiness.waiting("account", "stopped: the key is no good")
         told.dropped = 5
+        told.board.changed()
         await asyncio.sleep(0)
-        assert told.events[-1].stopped == {"account": "the key is no good"}
         assert told.events[-1].entries_dropped == 5
 
     with_board(scenario)

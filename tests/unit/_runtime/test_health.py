@@ -15,7 +15,6 @@ from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
 from services._runtime.metrics import Metrics
 from services._runtime.settings import ServiceSettings
-from tests.support.metrics import numbers
 
 
 def any_port() -> ServiceSettings:
@@ -124,22 +123,10 @@ async def test_metrics_say_what_runs_and_which_part_does_not_work() -> None:
     assert found["ready", ()] == 0
     assert found["part_ready", (("part", "redis"),)] == 1
     assert found["part_ready", (("part", "feed"),)] == 0
-    assert found["part_stopped", (("part", "feed"),)] == 0
     assert found["process_resident_memory_bytes", ()] > 1_000_000
     [build] = [dict(labels) for name, labels in found if name == "build_info"]
     assert build["service"] == "bot"
     assert build["version"] == __version__
-
-
-def test_a_part_that_has_stopped_for_good_is_told_apart_from_one_that_waits() -> None:
-    """Only one of them comes back by itself."""
-    readiness = Readiness("orders", "feed")
-    readiness.waiting("orders", "stopped: the key was refused")
-    readiness.waiting("feed", "no snapshot")
-    found = numbers(readiness.metrics())
-    assert found["part_stopped", "orders"] == 1
-    assert found["part_stopped", "feed"] == 0
-    assert found["part_ready", "orders"] == found["part_ready", "feed"] == 0
 
 
 async def test_metrics_are_read_when_they_are_asked_for() -> None:
