@@ -28,7 +28,7 @@ from services._connector_kit.orders.halt_watch import HaltWatch
 from services._connector_kit.orders.in_use import symbols_in_use
 from services._connector_kit.orders.order_limits import OrderLimits
 from services._connector_kit.orders.ports import Refused
-from services._connector_kit.orders.redis_check import RedisCheck
+from services._connector_kit.orders.redis_check import NOT_LOOKED_AT, RedisCheck
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.orders.wing import SystemClock, Trading, serve_orders
 from services._connector_kit.protocol import Exchange
@@ -213,7 +213,10 @@ class Engine:
         if self._exchange.world == "live" and self._settings.live_trading != LIVE:
             self._board.trading("trading_disabled")
             return
-        _report(self._readiness, "redis_settings", redis)
+        if redis is None:
+            self._readiness.ok("redis_settings")
+        else:
+            self._readiness.waiting("redis_settings", redis.message, blocked=redis != NOT_LOOKED_AT)
         fault = redis or account or self._halt.fault
         self._board.trading(fault.reason_code if fault else None)
 

@@ -19,6 +19,8 @@ STOP_WITHIN = 6.0
 ASK_TIMEOUT = 2.0
 ASK_EVERY = 0.1
 LAST_LINES = 5
+# What a user's own code may stop; everything else goes on without it.
+PLUGINS = frozenset({"strategies", "indicators"})
 
 
 class PartError(Exception):
@@ -72,10 +74,11 @@ class Part:
             await watch_process(self.name, self._process, self.log)
 
     async def until_ready(self, http: aiohttp.ClientSession, within: float) -> None:
-        """Ask until it says that it is ready.
+        """Ask until it says that it is ready, but for plugins that have failed.
 
         Raises:
-            PartError: it didn't in *within* seconds; with what it waits for.
+            PartError: it didn't in *within* seconds, or won't until somebody changes something;
+                with what it waits for.
         """
         reason = "it was never asked"
         try:
@@ -89,7 +92,11 @@ class Part:
             raise PartError(f"{self.name} isn't ready after {within:.0f} s: {reason}") from None
 
     async def _why_not_ready(self, http: aiohttp.ClientSession) -> str:
-        """Empty when it is ready."""
+        """Empty when it is ready.
+
+        Raises:
+            PartError: it won't be, until somebody changes something.
+        """
         try:
             async with http.get(
                 self.ready_url, timeout=aiohttp.ClientTimeout(total=ASK_TIMEOUT)
@@ -99,8 +106,13 @@ class Part:
             return f"{self.ready_url} gives no answer ({e.__class__.__name__})"
         if not isinstance(report, dict) or report.get("service") != self.name:
             return f"{self.ready_url} is answered by something else"
-        waiting = [f"{part}: {why}" for part, why in report["parts"].items() if why != "ok"]
-        return "" if report["ready"] else "; ".join(waiting)
+        failed = PLUGINS.intersection(report["blocked"])
+        waiting = {p: why for p, why in report["parts"].items() if why != "ok" and p not in failed}
+        for part in waiting.keys() & set(report["blocked"]):
+            raise PartError(
+                f"{self.name} can't work: {part}: {waiting[part]}\n  Its log: {self.log}"
+            )
+        return "; ".join(f"{part}: {why}" for part, why in waiting.items())
 
     async def stop(self) -> None:
         """Ask it and whatever it started to stop; after six seconds, make it."""

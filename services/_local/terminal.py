@@ -41,7 +41,15 @@ class LogTail:
             if self._stopping and record.get("level") == "warning":
                 continue
             if text := shown(self._part, line):
-                say(text)
+                say(text + self._where(record))
+
+    def _where(self, record: dict[str, Any]) -> str:
+        """What was raised by which line of code, and the log that has the rest."""
+        match record.get("exception"):
+            case [{"exc_type": kind, "exc_value": text, "frames": [*_, innermost]}, *_]:
+                at = f"{innermost['filename']}:{innermost['lineno']}"
+                return f"\n  {kind}: {_short(text)}, at {at}; all of it: {self._log}"
+        return ""
 
 
 def how_to_look(

@@ -37,18 +37,24 @@ class Readiness:
 
     def __init__(self, *parts: str) -> None:
         self._reasons: dict[str, str | None] = dict.fromkeys(parts, "starting")
+        self._blocked: set[str] = set()
 
     def ok(self, part: str) -> None:
         """*part* works."""
         if self._reasons.get(part, "") is not None:
             log.info("part_ready", part=part)
         self._reasons[part] = None
+        self._blocked.discard(part)
 
-    def waiting(self, part: str, reason: str) -> None:
-        """*part* doesn't work, for this reason."""
+    def waiting(self, part: str, reason: str, *, blocked: bool = False) -> None:
+        """*part* doesn't work, for this reason; *blocked*: until somebody changes something."""
         if self._reasons.get(part, "") is None:
             log.warning("part_not_ready", part=part, reason=reason)
         self._reasons[part] = reason
+        if blocked:
+            self._blocked.add(part)
+        else:
+            self._blocked.discard(part)
 
     @property
     def ready(self) -> bool:
@@ -56,9 +62,12 @@ class Readiness:
         return all(reason is None for reason in self._reasons.values())
 
     def report(self) -> dict[str, Any]:
-        """`{"ready": bool, "parts": {name: "ok" or why not}}`."""
+        """`{"ready": bool, "parts": {name: "ok" or why not}, "blocked": [name]}`.
+
+        `blocked` names the parts that won't work until somebody changes something.
+        """
         parts = {name: "ok" if reason is None else reason for name, reason in self._reasons.items()}
-        return {"ready": self.ready, "parts": parts}
+        return {"ready": self.ready, "parts": parts, "blocked": sorted(self._blocked)}
 
     def metrics(self) -> Iterator[Metric]:
         """The same for Prometheus: 1 where it works, 0 where it doesn't."""

@@ -145,7 +145,7 @@ async def _keep_judging(host: StrategyHost, readiness: Readiness) -> None:
     while True:
         stopped = "; ".join(f"{key}: {why}" for key, why in host.stopped.items())
         if stopped:
-            readiness.waiting("strategies", f"stopped: {stopped}")
+            readiness.waiting("strategies", f"stopped: {stopped}", blocked=True)
         else:
             readiness.ok("strategies")
         await asyncio.sleep(LOAD_AGAIN_EVERY)

@@ -107,7 +107,8 @@ class Host:
         """Tell the readiness which indicators have failed."""
         stopped = [f"{r.wanted.streams[0]}: {r.stopped}" for r in self.running if r.stopped]
         if stopped:
-            self._readiness.waiting("indicators", f"stopped: {'; '.join(stopped)}")
+            reason = f"stopped: {'; '.join(stopped)}"
+            self._readiness.waiting("indicators", reason, blocked=True)
         else:
             self._readiness.ok("indicators")
 

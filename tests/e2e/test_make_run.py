@@ -25,6 +25,14 @@ MARKETS = ("binance:BTCUSDT", "binance:ETHUSDT", "luno:XBTZAR", "luno:ETHZAR")
 STREAMS = [f"{market}:{data_type}" for market in MARKETS for data_type in MARKET_DATA_TYPES]
 PARTS = {"bot", "indicators", "binance_connector", "luno_connector", "exchange_simulator"}
 
+BROKEN = """from services.bot.strategy import Strategy
+
+
+class Broken(Strategy):
+    def __init__(self, market):
+        raise ValueError("no such luck")
+"""
+
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -115,6 +123,28 @@ async def test_a_part_that_cannot_start_says_why_in_its_own_words(tmp_path: Path
         assert await run.end() == 1
     assert "binance_connector ended with exit code 1: BINANCE_SYMBOLS" in run.err
     assert "BTC/USTD" in run.err
+
+
+async def test_one_plugins_bug_stops_nothing_else(tmp_path: Path) -> None:
+    """A strategy that can't be made: the terminal says where, and the run begins."""
+    (tmp_path / "broken.py").write_text(BROKEN)
+    strategies = "broken.Broken:binance:BTC/USDT:0.001,do_nothing:binance:BTC/USDT:0.001"
+    async with launched(tmp_path, PYTHONPATH=str(tmp_path), STRATEGIES=strategies) as run:
+        await run.until_ready()
+        assert await run.end(signal.SIGINT) == 0
+    assert "bot: error: strategy_stopped strategy=broken.Broken:binance:BTC/USDT" in run.out
+    assert f"ValueError: no such luck, at {tmp_path / 'broken.py'}:6; all of it: " in run.out
+
+
+async def test_a_redis_that_is_unfit_ends_the_run_at_once_with_the_remedy(
+    tmp_path: Path, redis_server: RedisServer, redis: Redis
+) -> None:
+    """It doesn't become fit by waiting."""
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    async with launched(tmp_path, REDIS_URL=redis_server.url) as run:
+        assert await run.end() == 1
+    assert "can't work: redis_settings: a full Redis may throw orders away" in run.err
+    assert "CONFIG SET maxmemory-policy noeviction" in run.err
 
 
 async def test_nothing_outlives_a_killed_launcher(tmp_path: Path) -> None:

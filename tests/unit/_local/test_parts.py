@@ -46,6 +46,12 @@ async def test_the_end_of_a_process_is_an_error_that_names_it(tmp_path: Path) ->
     assert str(failure.value) == f"bot ended with exit code 3: no such luck\n  Its log: {log}"
 
 
+def not_ready(*blocked: str, **parts: str) -> dict[str, object]:
+    """A `/ready` of the bot; *parts* say "ok" or why not."""
+    ready = all(why == "ok" for why in parts.values())
+    return {"service": "bot", "ready": ready, "parts": parts, "blocked": list(blocked)}
+
+
 class Endpoint:
     """A `/ready` that answers what it is told to."""
 
@@ -74,12 +80,12 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 async def test_it_waits_until_a_part_is_ready(endpoint: Endpoint, tmp_path: Path) -> None:
     """Not a moment longer."""
     part = Part("bot", endpoint.port, tmp_path)
-    endpoint.answer = {"service": "bot", "ready": False, "parts": {"redis": "away"}}
+    endpoint.answer = not_ready(redis="away")
     async with aiohttp.ClientSession() as http:
         waiting = asyncio.create_task(part.until_ready(http, within=20.0))
         await asyncio.wait([waiting], timeout=0.3)
         assert not waiting.done()
-        endpoint.answer = {"service": "bot", "ready": True, "parts": {"redis": "ok"}}
+        endpoint.answer = not_ready(redis="ok")
         await waiting
 
 
@@ -87,10 +93,15 @@ async def test_it_waits_until_a_part_is_ready(endpoint: Endpoint, tmp_path: Path
     ("answer", "reason"),
     [
         (
-            {"service": "bot", "ready": False, "parts": {"redis": "away", "x": "ok", "y": "no"}},
+            {
+                "service": "bot",
+                "ready": False,
+                "parts": {"redis": "away", "x": "ok", "y": "no"},
+                "blocked": [],
+            },
             "redis: away; y: no",
         ),
-        ({"service": "another", "ready": True, "parts": {}}, "is answered by something else"),
+        (not_ready() | {"service": "another"}, "is answered by something else"),
         ("nonsense", "is answered by something else"),
     ],
 )
@@ -103,6 +114,26 @@ async def test_what_a_part_waits_for_is_told_when_patience_ends(
     async with aiohttp.ClientSession() as http:
         with pytest.raises(PartError, match=f"^bot isn't ready after 0 s: .*{reason}"):
             await part.until_ready(http, within=0.3)
+
+
+async def test_what_waits_for_a_person_is_told_at_once(endpoint: Endpoint, tmp_path: Path) -> None:
+    """A Redis with wrong settings doesn't mend itself."""
+    endpoint.answer = not_ready("redis_settings", redis_settings="want noeviction", feed="starting")
+    part = Part("bot", endpoint.port, tmp_path)
+    async with aiohttp.ClientSession() as http, asyncio.timeout(5):
+        with pytest.raises(PartError, match="can't work: redis_settings: want noeviction\n"):
+            await part.until_ready(http, within=60.0)
+
+
+@pytest.mark.parametrize("plugins", ["strategies", "indicators"])
+async def test_a_plugin_that_failed_holds_nothing_up(
+    endpoint: Endpoint, tmp_path: Path, plugins: str
+) -> None:
+    """The others go on without it."""
+    endpoint.answer = not_ready(plugins, **{plugins: "stopped: mine: ValueError", "redis": "ok"})
+    part = Part("bot", endpoint.port, tmp_path)
+    async with aiohttp.ClientSession() as http:
+        await part.until_ready(http, within=5.0)
 
 
 async def test_a_part_that_does_not_answer_is_told_apart(tmp_path: Path) -> None:

@@ -82,6 +82,24 @@ def test_the_tail_shows_whole_lines_once(
     assert capsys.readouterr().out.splitlines() == ["bot: one", "bot: two"]
 
 
+def test_the_line_of_code_that_failed_and_the_log_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a plugin's exception the innermost line; the log has the rest."""
+    log = tmp_path / "bot.log"
+    frames = [
+        {"filename": "/host.py", "lineno": 31, "name": "tell"},
+        {"filename": "/home/me/plugins/dip.py", "lineno": 7, "name": "on_trade"},
+    ]
+    raised = {"exc_type": "KeyError", "exc_value": "'price'", "frames": frames}
+    log.write_text(line("strategy_stopped", "error", where="on_trade", exception=[raised]) + "\n")
+    LogTail("bot", log).show()
+    assert capsys.readouterr().out.splitlines() == [
+        "bot: error: strategy_stopped where=on_trade",
+        f"  KeyError: 'price', at /home/me/plugins/dip.py:7; all of it: {log}",
+    ]
+
+
 def test_what_a_stopping_part_warns_of_is_not_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,7 +73,19 @@ def test_a_part_that_waits_for_no_stated_reason_is_not_called_ok() -> None:
     """The report never says "ok" of what isn't."""
     readiness = Readiness("redis")
     readiness.waiting("redis", "")
-    assert readiness.report() == {"ready": False, "parts": {"redis": ""}}
+    assert readiness.report() == {"ready": False, "parts": {"redis": ""}, "blocked": []}
+
+
+def test_what_waits_for_a_person_is_named() -> None:
+    """Until it works, or waits for something that passes."""
+    readiness = Readiness("redis", "feed")
+    readiness.waiting("redis", "want noeviction", blocked=True)
+    readiness.waiting("feed", "key refused", blocked=True)
+    assert readiness.report()["blocked"] == ["feed", "redis"]
+    readiness.waiting("redis", "connection refused")
+    assert readiness.report()["blocked"] == ["feed"]
+    readiness.ok("feed")
+    assert readiness.report()["blocked"] == []
 
 
 def test_a_part_named_late_counts_too() -> None:

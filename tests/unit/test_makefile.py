@@ -1,0 +1,39 @@
+"""What `make setup` would do."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A folder that is set up, with a Python that says what `.venv/version` holds."""
+    for name in ("Makefile", "requirements.lock", "requirements-dev.lock"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\ncat "$(dirname "$0")/../version"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".ready").touch()
+    return tmp_path
+
+
+def planned(folder: Path, version: str, *arguments: str) -> str:
+    """The commands of `make setup` where the environment's Python is *version*."""
+    (folder / ".venv" / "version").write_text(version)
+    command = ["make", "--dry-run", "--no-print-directory", *arguments, "setup"]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_an_environment_of_another_python_is_made_anew(environment: Path) -> None:
+    """Where a Python is asked for; else the one that is there will do."""
+    ours = f"Python {sys.version.split()[0]}"
+    asked = f"PYTHON={sys.executable}"
+    assert "rm -rf .venv" in planned(environment, "Python 3.10.1", asked)
+    assert "rm -rf .venv" not in planned(environment, ours, asked)
+    assert "rm -rf .venv" not in planned(environment, "Python 3.10.1")
