@@ -1,20 +1,32 @@
-"""The indicators that come with the suite; the arithmetic is talipp's.
+"""The indicators that come with the suite.
 
-talipp keeps all it was ever given, and is never asked to forget: the host makes each indicator anew
-now and then, from as many candles as `memory` says.
+An average of a window is a function of that window alone, to the last bit. One that is smoothed
+depends on all there was: the host makes it anew now and then from its last `memory` candles, and
+what is older weighs too little to be seen.
 """
 
-from math import ceil, log
-
-from talipp.indicators import ATR, BB, EMA, MACD, RSI, SMA
-from talipp.ohlcv import OHLCV
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain, repeat
+from math import ceil, fsum, log, sqrt
 
 from services.indicators.candles import Candle
 
 LONGEST_PERIOD = 1000
-# A share of the past that a float can't hold: what weighs less is forgotten.
-FADED = 1e-15
+# Shares of the price. Of what is older than its memory a smoothed value holds less than FADED; a
+# difference of averages that is less than NOTHING is none: its sign would be chance.
+NOTHING = 1e-15
+FADED = 1e-18
+# The same for RSI, which is a ratio and so shows moves of any size.
+RSI_NOTHING = 1e-24
+RSI_FADED = 1e-33
 NEUTRAL_RSI = 50.0
+
+
+def mean(values: Sequence[float]) -> float:
+    """The float that is next to the true average, so that equal prices have that price."""
+    near = fsum(values) / len(values)
+    return near + fsum(chain(values, repeat(-near, len(values)))) / len(values)
 
 
 def _checked(shortest: int = 1, **periods: int) -> None:
@@ -23,13 +35,63 @@ def _checked(shortest: int = 1, **periods: int) -> None:
             raise ValueError(f"{name} {period}: want {shortest} to {LONGEST_PERIOD}")
 
 
-def _fading(weight: float) -> int:
+def _fading(weight: float, faded: float = FADED) -> int:
     """After how many candles the past is forgotten, if each new one has this *weight*."""
-    return ceil(log(FADED) / log(1.0 - weight)) if weight < 1.0 else 0
+    return ceil(log(faded) / log(1.0 - weight)) if weight < 1.0 else 0
 
 
-def _ema_memory(period: int) -> int:
-    return period + _fading(2.0 / (period + 1))
+class Window:
+    """The last values, once there are `period` of them."""
+
+    def __init__(self, period: int) -> None:
+        self._values: deque[float] = deque(maxlen=period)
+
+    def add(self, value: float) -> deque[float] | None:
+        """The values, this one the last; None while there are too few."""
+        self._values.append(value)
+        return self._values if len(self._values) == self._values.maxlen else None
+
+
+class Smoothed:
+    """An exponential average, begun with the simple average of the first values.
+
+    It is kept as its distance from the last value, which only shrinks while values are equal: it
+    comes to be that value, and never changes sides by rounding.
+    """
+
+    def __init__(self, period: int) -> None:
+        weight = 2.0 / (period + 1)
+        self.memory = period + _fading(weight)
+        self._kept = 1.0 - weight
+        self._first = Window(period)
+        self._distance: float | None = None
+        self._last = 0.0
+
+    def add(self, value: float) -> float | None:
+        """How far the average is above *value*; None while there are too few."""
+        if self._distance is not None:
+            self._distance = (self._distance + (self._last - value)) * self._kept
+        elif (first := self._first.add(value)) is not None:
+            self._distance = mean(first) - value
+        self._last = value
+        return self._distance
+
+
+class Wilder:
+    """Wilder's average, begun with the simple average of the first values."""
+
+    def __init__(self, period: int) -> None:
+        self._period = period
+        self._first = Window(period)
+        self._average: float | None = None
+
+    def add(self, value: float) -> float | None:
+        """The average; None while there are too few."""
+        if self._average is not None:
+            self._average = (self._average * (self._period - 1) + value) / self._period
+        elif (first := self._first.add(value)) is not None:
+            self._average = mean(first)
+        return self._average
 
 
 class Sma:
@@ -41,13 +103,12 @@ class Sma:
     def __init__(self, period: int) -> None:
         _checked(period=period)
         self.memory = period
-        self._sma = SMA(period)
+        self._closes = Window(period)
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
         """The average, once there are `period` candles."""
-        self._sma.add(candle.close)
-        value = self._sma[-1]
-        return None if value is None else (value,)
+        closes = self._closes.add(candle.close)
+        return None if closes is None else (mean(closes),)
 
 
 class Ema:
@@ -58,20 +119,20 @@ class Ema:
 
     def __init__(self, period: int) -> None:
         _checked(period=period)
-        self.memory = _ema_memory(period)
-        self._ema = EMA(period)
+        self._closes = Smoothed(period)
+        self.memory = self._closes.memory
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
         """The average, once there are `period` candles."""
-        self._ema.add(candle.close)
-        value = self._ema[-1]
-        return None if value is None else (value,)
+        distance = self._closes.add(candle.close)
+        return None if distance is None else (candle.close + distance,)
 
 
 class Rsi:
     """Relative strength index of closes, 0 to 100, smoothed as its inventor Wilder did.
 
-    50 where no price has moved: a market that stands still is neither overbought nor oversold.
+    A market that stands still is neither overbought nor oversold: it comes to be 50, when its moves
+    have faded.
     """
 
     name = "rsi"
@@ -79,18 +140,21 @@ class Rsi:
 
     def __init__(self, period: int) -> None:
         _checked(2, period=period)
-        self.memory = period + 1 + _fading(1.0 / period)
-        self._rsi = RSI(period)
+        self.memory = period + 1 + _fading(1.0 / period, RSI_FADED)
+        self._gains, self._losses = Wilder(period), Wilder(period)
+        self._last: float | None = None
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
         """The index, once there are `period` + 1 candles."""
-        self._rsi.add(candle.close)
-        value = self._rsi[-1]
-        if value is None:
+        last, self._last = self._last, candle.close
+        if last is None:
             return None
-        if self._rsi.avg_gain[-1] == self._rsi.avg_loss[-1] == 0.0:
-            return (NEUTRAL_RSI,)
-        return (value,)
+        gain = self._gains.add(max(candle.close - last, 0.0))
+        loss = self._losses.add(max(last - candle.close, 0.0))
+        if gain is None or loss is None:
+            return None
+        moves = gain + loss + candle.close * RSI_NOTHING
+        return (NEUTRAL_RSI + 50.0 * (gain - loss) / moves if moves else NEUTRAL_RSI,)
 
 
 class Macd:
@@ -103,16 +167,25 @@ class Macd:
         _checked(fast=fast, slow=slow, signal=signal)
         if fast >= slow:
             raise ValueError(f"fast {fast} and slow {slow}: want fast below slow")
-        self.memory = _ema_memory(slow) + _ema_memory(signal)
-        self._macd = MACD(fast, slow, signal)
+        self._fast, self._slow, self._lines = Smoothed(fast), Smoothed(slow), Smoothed(signal)
+        self.memory = self._slow.memory + self._lines.memory
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
         """All three, once there are `slow` + `signal` - 1 candles."""
-        self._macd.add(candle.close)
-        value = self._macd[-1]
-        if value is None or value.signal is None:
+        fast, slow = self._fast.add(candle.close), self._slow.add(candle.close)
+        if fast is None or slow is None:
             return None
-        return value.macd, value.signal, value.histogram
+        distance = self._lines.add(fast - slow)
+        if distance is None:
+            return None
+        nothing = candle.close * NOTHING
+        line = _unless(fast - slow, nothing)
+        hist = _unless(-distance, nothing)
+        return line, line - hist, hist
+
+
+def _unless(difference: float, nothing: float) -> float:
+    return difference if abs(difference) > nothing else 0.0
 
 
 class BollingerBands:
@@ -126,13 +199,18 @@ class BollingerBands:
         if not 0.0 < deviations <= 100.0:
             raise ValueError(f"deviations {deviations:g}: want more than 0, at most 100")
         self.memory = period
-        self._bands = BB(period, deviations)
+        self._deviations = deviations
+        self._closes = Window(period)
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
         """Middle, upper and lower band, once there are `period` candles."""
-        self._bands.add(candle.close)
-        value = self._bands[-1]
-        return None if value is None else (value.cb, value.ub, value.lb)
+        closes = self._closes.add(candle.close)
+        if closes is None:
+            return None
+        middle = mean(closes)
+        variance = fsum((close - middle) ** 2 for close in closes) / len(closes)
+        width = self._deviations * sqrt(variance)
+        return middle, middle + width, middle - width
 
 
 class Atr:
@@ -144,13 +222,17 @@ class Atr:
     def __init__(self, period: int) -> None:
         _checked(period=period)
         self.memory = period + _fading(1.0 / period)
-        self._atr = ATR(period)
+        self._ranges = Wilder(period)
+        self._last: float | None = None
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
         """The range in the quote asset, once there are `period` candles."""
-        self._atr.add(OHLCV(candle.open, candle.high, candle.low, candle.close))
-        value = self._atr[-1]
-        return None if value is None else (value,)
+        last, self._last = self._last, candle.close
+        high, low = candle.high, candle.low
+        if last is not None:
+            high, low = max(high, last), min(low, last)
+        average = self._ranges.add(high - low)
+        return None if average is None else (average,)
 
 
 OURS = (Sma, Ema, Rsi, Macd, BollingerBands, Atr)

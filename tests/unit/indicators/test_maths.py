@@ -7,6 +7,8 @@ for such numbers, so that what is compared is ours and not its rounding.
 import random
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.indicators.candles import EPOCH, Candle
-from services.indicators.maths import Atr, BollingerBands, Ema, Macd, Rsi, Sma
+from services.indicators.maths import Atr, BollingerBands, Ema, Macd, Rsi, Sma, mean
 from services.indicators.plugins import Indicator
 
 CLOSE_TO = 1e-9
@@ -140,6 +142,75 @@ def test_a_market_that_stands_still_is_neither_overbought_nor_oversold() -> None
     rising = [candle._replace(close=100.0 + n) for n, candle in enumerate(still)]
     assert ours(Rsi(14), rising)[0][-1] == 100.0
     assert ours(Rsi(14), rising[::-1])[0][-1] == 0.0
+
+
+# As exchanges quote them: of any size, with up to eight places behind the point.
+prices = st.decimals("0.00000001", "10000000", places=8).map(float)
+windows = st.lists(prices, min_size=2, max_size=60)
+
+
+def closes(values: list[float]) -> list[Candle]:
+    """Candles of one price each, as trades are."""
+    return [Candle(EPOCH, value, value, value, value, Decimal(1)) for value in values]
+
+
+@given(windows)
+def test_a_mean_is_the_float_next_to_the_true_one(values: list[float]) -> None:
+    """So windows of equal prices, however long, have equal averages, and so have others."""
+    assert mean(values) == float(sum(map(Fraction, values)) / len(values))
+
+
+@given(windows, windows, st.sampled_from([Sma, lambda n: BollingerBands(n, 2.0)]))
+def test_a_windows_values_are_a_function_of_the_window(
+    past: list[float], window: list[float], make: Callable[[int], Indicator]
+) -> None:
+    """To the last bit, whatever came before it."""
+    old, new = make(len(window)), make(len(window))
+    last_of_old = [old.add(candle) for candle in closes(past + window)][-1]
+    assert last_of_old == [new.add(candle) for candle in closes(window)][-1]
+
+
+@given(windows, prices, st.integers(2, 50))
+def test_equal_prices_have_equal_averages_and_lie_within_their_bands(
+    past: list[float], price: float, period: int
+) -> None:
+    """Whatever moved before, and however often."""
+    still = closes(past + [price] * period)
+    for indicator in (Sma(period), BollingerBands(period, 2.0)):
+        said = [indicator.add(candle) for candle in still][-1]
+        assert said is not None
+        assert set(said) == {price}
+
+
+@given(windows, prices)
+def test_smoothed_averages_come_to_the_price_of_a_market_that_stands_still(
+    past: list[float], price: float
+) -> None:
+    """From one side: what was above stays above until it is there; MACD comes to be nothing."""
+    fast, slow, macd = Ema(12), Ema(26), Macd(12, 26, 9)
+    for candle in closes(past):
+        fast.add(candle), slow.add(candle), macd.add(candle)
+    sides, hists = [], []
+    for candle in closes([price] * 1000):
+        of_fast, of_slow, of_macd = fast.add(candle), slow.add(candle), macd.add(candle)
+        if of_fast and of_slow and of_macd:
+            sides.append(_side(of_fast[0] - of_slow[0]))
+            hists.append(_side(of_macd[2]))
+            assert _side(of_macd[0] - of_macd[1]) == _side(of_macd[2])
+    assert of_fast == of_slow == (price,)
+    assert of_macd == (0.0, 0.0, 0.0)
+    # Averages that lag cross once at most, and their difference's twice, as in exact arithmetic.
+    assert _changes(sides) <= 1
+    assert _changes(hists) <= 2
+
+
+def _side(difference: float) -> int:
+    return (difference > 0) - (difference < 0)
+
+
+def _changes(sides: list[int]) -> int:
+    told = [side for side in sides if side]
+    return sum(one != other for one, other in pairwise(told))
 
 
 MAKERS: list[Callable[[], Indicator]] = [

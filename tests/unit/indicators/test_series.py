@@ -1,5 +1,6 @@
 """A series: what it says after a restart is what it would have said, however long it has run."""
 
+import random
 from collections.abc import Iterable
 
 import pytest
@@ -8,11 +9,11 @@ from hypothesis import strategies as st
 
 from services.indicators.candles import Candle
 from services.indicators.configuration import Wanted
-from services.indicators.maths import Ema
+from services.indicators.maths import Ema, Rsi
 from services.indicators.plugins import Plugins
 from services.indicators.series import FRESH_EVERY, LEAST_KEPT, Series
 from tests.unit.indicators.configured import OURS, wanted
-from tests.unit.indicators.test_maths import walk
+from tests.unit.indicators.test_maths import closes, walk
 
 NAMES = ("rsi_14", "sma_50", "ema_20", "macd_12_26_9", "bb_20_2", "atr_14")
 CANDLES = walk(11, 2600)
@@ -60,6 +61,39 @@ def test_being_made_anew_changes_no_value() -> None:
     for values, reference in zip(found[199:], expected[199:], strict=True):
         assert reference is not None
         assert values[0][1] == pytest.approx(reference, rel=1e-12)
+
+
+STILL = ("sma_20", "sma_50", "ema_12", "ema_26", "bb_20_2", "rsi_14", "macd_12_26_9")
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32), st.integers(60, 700), st.sampled_from([0.01, 0.5, 10.0]))
+def test_a_market_that_stands_still_gives_no_signal(seed: int, moving: int, step: float) -> None:
+    """Not by rounding, and not where the indicators are made anew from a part of what was."""
+    rng = random.Random(seed)
+    price, prices = 64250.33, []
+    for _ in range(moving):
+        price = round(price + rng.choice((-3, -1, 0, 1, 3)) * step, 2)
+        prices.append(price)
+    one, never_anew = series(*STILL), Rsi(14)
+    before: dict[str, float] = {}
+    for n, candle in enumerate(closes(prices + [price] * 1300)):
+        told = [dict(zip(w.names, v, strict=True)) for w, _, v in one.add(candle)]
+        values = {name: value for each in told for name, value in each.items()}
+        expected = never_anew.add(candle)
+        if n >= moving + 50:
+            assert values["sma_20"] == values["sma_50"] == price
+            assert values["bb_20_2_lower"] == values["bb_20_2_upper"] == price
+            assert expected is not None
+            assert values["rsi_14"] == pytest.approx(expected[0], abs=1e-6)
+            assert abs(values["rsi_14"] - before["rsi_14"]) < 1.0
+        if n >= moving + 100:  # what lags has crossed by now
+            for fast, slow in (("ema_12", "ema_26"), ("macd_12_26_9", "macd_12_26_9_signal")):
+                was, now = before[fast] - before[slow], values[fast] - values[slow]
+                assert was * now >= 0
+                assert was or not now
+        before = values
+    assert values["rsi_14"] == pytest.approx(50.0, abs=1e-3)
 
 
 def test_at_least_a_thousand_candles_are_kept() -> None:
