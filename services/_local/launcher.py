@@ -19,6 +19,7 @@ from services._local.redis_server import RedisServer
 from services._local.run_folder import fresh_run_folder
 from services._local.settings import RunSettings, environment
 from services._local.terminal import LogTail, how_to_look, say
+from services._runtime.runs import Run, note
 from services._runtime.settings import SettingsError, load
 
 # From the start of a part until it must be ready.
@@ -91,6 +92,8 @@ async def _run(settings: RunSettings, given: Mapping[str, str], ports: Ports, fo
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start((simulator,), variables)
         await _start((binance, luno, indicators, bot), variables)
+        noted = redis.url if redis.server else None  # one that was given may hold a password
+        note(folder, Run(noted, {part.name: part.url for part in parts}))
         stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")
         say(how_to_look(redis.cli, str(stream), parts, folder, time.monotonic() - started))
         await _pass(settings.run_seconds)

@@ -45,9 +45,14 @@ class Part:
         self._started = asyncio.Event()
 
     @property
+    def url(self) -> str:
+        """Where it says how it is."""
+        return f"http://{HOST}:{self.health_port}"
+
+    @property
     def ready_url(self) -> str:
         """Where it says whether it is ready."""
-        return f"http://{HOST}:{self.health_port}/ready"
+        return f"{self.url}/ready"
 
     async def start(self, environment: Mapping[str, str]) -> None:
         """Run `python -m services.<name>` where no `.env` lies."""

@@ -66,6 +66,8 @@ Ready after {seconds:.1f} s: two simulated exchanges, their connectors, indicato
     {redis_cli} --scan --type stream
   Ask how they are:
 {health}
+  Stop all new orders, and cancel what is open:
+    make halt REASON="a trial"
   Logs, one file each:
     {folder}
 """

@@ -19,9 +19,11 @@ from services.tradectl import (
     why,
 )
 from services.tradectl.arguments import Commands
-from services.tradectl.ending import Ending, run, tell, told
+from services.tradectl.ending import Ending, tell, told
 from services.tradectl.output import guard
+from services.tradectl.running import run
 from services.tradectl.settings import TradectlSettings
+from services.tradectl.where import health_urls
 
 # The longest that a connector may take to be sure of an order's outcome, and a little more.
 PATIENCE = 75.0
@@ -29,8 +31,9 @@ PATIENCE = 75.0
 HELP = """
 Watch, trade and look after the suite by hand.
 
-It reads and writes the Redis that REDIS_URL names (default redis://127.0.0.1:6379/0) and never
-talks to an exchange: an order is a command in a stream, as any bot's.
+It reads and writes the Redis that REDIS_URL names, else that of the `make run` in this folder,
+else redis://127.0.0.1:6379/0. It never talks to an exchange: an order is a command in a stream,
+as any bot's.
 
 \b
     tradectl doctor                                       is everything as it should be?
@@ -132,7 +135,7 @@ def show_status(json: AsJson = False) -> None:
         tradectl status
         tradectl status --json | jq '.feeds[] | select(.state != "live")'
     """
-    run(lambda redis: status.status(redis, told(TradectlSettings).health_urls, as_json=json))
+    run(lambda redis: status.status(redis, health_urls(), as_json=json))
 
 
 @app.command("place")
@@ -323,7 +326,8 @@ def halt(
 
     The switch outlives restarts of everything, until `tradectl resume`. Exit code 0: halted, and
     every connector has cancelled all it had, or will by itself, where Redis is full; 1, 4 or 5:
-    halted, but not every order is known to be cancelled; 3: it isn't known to be halted.
+    halted, but not every order is known to be cancelled, or no connector was ever on this Redis;
+    3: it isn't known to be halted.
 
     \b
         tradectl halt "prices look wrong"

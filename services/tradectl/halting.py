@@ -15,9 +15,11 @@ from services._runtime.halt import NO_REASON, halt_reason, permission
 from services._runtime.redis_client import explain
 from services._runtime.text import spelled
 from services.tradectl import show
-from services.tradectl.ending import Ending, StopError, after, tell
+from services.tradectl.ending import Ending, StopError, tell
 from services.tradectl.reading import connectors
 from services.tradectl.requests import REDIS_FULL, Answer, all_at_once, ending_of, tell_answers
+from services.tradectl.sending import ever_spoke
+from services.tradectl.where import nobody_at
 
 # A connector without a key has no orders to cancel.
 NOTHING_OPEN = "no_credentials"
@@ -41,11 +43,20 @@ async def halt(
     """Set the switch, then have every connector cancel all open orders."""
     reason = reason_of(words)
     before = await _set(redis, reason)
+    names: list[str] = []
+    trouble: Exception | None = None
+    try:
+        names = await _here(redis)
+    except (RedisError, OSError) as e:
+        trouble = e
+    if not names and trouble is None:
+        return _nobody_halted(redis, reason, before, as_json=as_json)
     tell("Halted: no connector sends new orders." + (f" It was: {before}" if before else ""))
     answers: list[Answer] = []
     if not keep_orders:
-        with after("trading is halted; what is open may not be cancelled"):
-            names = await connectors(redis)
+        if trouble is not None:
+            message = f"what is open may not be cancelled: {explain(trouble)}"
+            raise StopError(Ending.UNKNOWN, message)
         contents: dict[str, BaseModel] = {name: CancelAllOrdersCommand() for name in names}
         answers = [_left(answer) for answer in await all_at_once(redis, contents, seconds)]
     if as_json:
@@ -57,6 +68,20 @@ async def halt(
     if any(_is_left(answer) for answer in answers):
         tell("The connectors' logs say what they cancelled; look at the exchange's own page too.")
     return ending_of([each for each in answers if not _had_none(each) and not _is_left(each)])
+
+
+async def _here(redis: Redis) -> list[str]:
+    """The connectors of this Redis; none where none ever said anything."""
+    names = await connectors(redis)
+    return names if await ever_spoke(redis, names) else []
+
+
+def _nobody_halted(redis: Redis, reason: str, before: str | None, *, as_json: bool) -> Ending:
+    """The switch is set where no connector reads it: nothing was stopped."""
+    tell(f"NOTHING was halted: {nobody_at(redis)}. The switch is set there all the same.")
+    if as_json:
+        show.as_json({"halted": reason, "before": before, "canceled": []})
+    return Ending.NO
 
 
 def reason_of(words: Sequence[str]) -> str:
@@ -73,6 +98,8 @@ def reason_of(words: Sequence[str]) -> str:
 
 async def resume(redis: Redis, by: str, *, as_json: bool) -> Ending:
     """Let orders go again, in the name of *by*."""
+    if not await _here(redis):
+        raise StopError(Ending.NO, f"nothing was resumed: {nobody_at(redis)}")
     before = await halted(redis)
     async with redis.pipeline(transaction=True) as both:
         both.set(TRADING, permission(by))

@@ -19,7 +19,15 @@ from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.ending import Ending, StopError, tell
 from services.tradectl.reading import COMMANDS, Entry, connectors, mentions
-from services.tradectl.sending import GONE_AFTER, Conversation, connector_of, send, silent_for
+from services.tradectl.sending import (
+    GONE_AFTER,
+    Conversation,
+    connector_of,
+    ever_spoke,
+    send,
+    silent_for,
+)
+from services.tradectl.where import nobody_at
 
 Answer = dict[str, Any]
 # Of a command that Redis refused for want of memory.
@@ -128,6 +136,8 @@ async def cancel(
         name, symbol = await _where(redis, field, order, exchange, symbol)
     else:
         name = connector_of(exchange)
+    if not await ever_spoke(redis, [name]):
+        raise StopError(Ending.NO, f"not sent: {nobody_at(redis)}")
     content = CancelOrderCommand.model_validate({"symbol": symbol, field: order})
     answers = [await request(redis, name, content, seconds)]
     tell_answers(answers, as_json=as_json)
@@ -139,8 +149,8 @@ async def cancel_all(
 ) -> Ending:
     """Cancel all open orders: of one exchange or all, of one symbol or all."""
     names = await connectors(redis) if exchange is None else [connector_of(exchange)]
-    if not names:
-        raise StopError(Ending.NO, "no connector was ever on this Redis")
+    if not await ever_spoke(redis, names):
+        raise StopError(Ending.NO, f"nothing was cancelled: {nobody_at(redis)}")
     contents: dict[str, BaseModel] = {name: CancelAllOrdersCommand(symbol=symbol) for name in names}
     answers = await all_at_once(redis, contents, seconds)
     tell_answers(answers, as_json=as_json)

@@ -47,6 +47,11 @@ async def silent_for(redis: Redis, name: str) -> float | None:
     return (await redis_time(redis) - last.milliseconds) / 1000
 
 
+async def ever_spoke(redis: Redis, names: Iterable[str]) -> bool:
+    """Whether one of these connectors was ever on this Redis."""
+    return any([await silent_for(redis, name) is not None for name in names])
+
+
 async def must_be_there(redis: Redis, name: str) -> None:
     """An order that nobody reads would only expire.
 

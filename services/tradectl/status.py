@@ -16,6 +16,7 @@ from services.tradectl.ending import Ending
 from services.tradectl.halting import halted
 from services.tradectl.reading import Entry, connectors, moment, newest, redis_time
 from services.tradectl.sending import GONE_AFTER
+from services.tradectl.where import nobody_at
 
 ASK_WITHIN = 3.0
 SIMULATOR = "exchange_simulator"
@@ -73,7 +74,7 @@ async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> Ending
         }
         show.as_json(found)
     else:
-        _show(services, said, feeds, streams)
+        _show(services, said, feeds, streams, nobody_at(redis))
         if reason is not None:
             show.line(f"HALTED: {reason}")
     well = (
@@ -90,6 +91,7 @@ def _show(
     said: list[Heard],
     feeds: list[dict[str, Any]],
     streams: list[dict[str, Any]],
+    nobody: str,
 ) -> None:
     show.table(
         "services",
@@ -97,7 +99,7 @@ def _show(
         [_values(row, "service state why") for row in services],
     )
     show.table(
-        "connectors" if said else "no connector has spoken on this Redis",
+        "connectors" if said else nobody,
         ("connector", "state", "silent for", "world", "trading", "dropped"),
         [
             _values(_connector(each), "connector state silent_s world trading dropped")

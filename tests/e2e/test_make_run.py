@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from common_models import IndicatorValue, OrderBook, Ticker, Trade
 from common_models.stream_names import MARKET_DATA_TYPES
 from services._local.redis_server import RedisServer
+from services._runtime.runs import going_on
 from tests.e2e.conftest import environment_of, launched
 from tests.support.eventually import eventually, eventually_async
 
@@ -56,6 +57,9 @@ async def test_all_market_streams_fill_and_ctrl_c_stops_everything(tmp_path: Pat
             given = environment_of(run.children[part])
             assert given["BINANCE_API_KEY"] == given["LUNO_API_KEY_ID"] == "simulator-key"
             assert "LIVE_TRADING" not in given
+        (noted,) = going_on(tmp_path / ".data")
+        assert noted.redis_url == f"redis://127.0.0.1:{run.redis_port}/0"
+        assert noted.health_urls.keys() == PARTS
         async with Redis(port=run.redis_port) as redis:
 
             async def all_flow() -> bool:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from common_models.stream_names import HALT, TRADING
 from services._local.redis_server import RedisServer
-from tests.integration.tradectl.hand import ended, started, tradectl
+from tests.integration.tradectl.hand import ended, play_connector, started, tradectl
 
 # A process takes its time to start where the machine has other work.
 pytestmark = pytest.mark.timeout(240)
@@ -31,14 +31,15 @@ async def test_a_halt_holds_whatever_its_reason_is_spelled_in(
     tmp_path: Path, redis_server: RedisServer, redis: Redis, typed: str, kept: str
 ) -> None:
     """Latin-1, a part of a letter, what a terminal obeys, words, a dash, nothing."""
+    await play_connector(redis)
     await redis.set(TRADING, "allowed")
-    script = f'"$0" -m services.tradectl halt {typed} --json'
+    script = f'"$0" -m services.tradectl halt --keep-orders --json {typed}'
     async with started(tmp_path, redis_server.url, "bash", "-c", script, sys.executable) as process:
         halted = await ended(process)
     assert (halted.code, halted.json["halted"]) == (0, kept), halted
     assert await redis.get(HALT) == kept.encode()
     assert not await redis.exists(TRADING)
-    again = await tradectl(redis_server.url, "halt", "again")
+    again = await tradectl(redis_server.url, "halt", "again", "--keep-orders")
     assert "\x1b" not in again.err
 
 
@@ -56,7 +57,8 @@ async def test_a_halt_needs_no_setting_but_where_redis_is(
 ) -> None:
     """`.env` is read as far as it is needed."""
     (tmp_path / ".env").write_bytes(dotenv % redis_server.url.encode())
-    halted = await tradectl("", "halt", "x")
+    await play_connector(redis)
+    halted = await tradectl("", "halt", "x", "--keep-orders")
     assert halted.code == 0, halted
     assert await redis.get(HALT) == b"x"
 
@@ -76,6 +78,27 @@ async def test_whoever_resumes_may_have_any_name(
 ) -> None:
     """The user's name comes from the environment."""
     client: Any = redis
+    await play_connector(redis)
     resumed = await tradectl(redis_server.url, "resume", LOGNAME="Ren\udce9")
     assert resumed.code == 0, resumed
     assert b"Ren\\\\xe9" in await client.get(TRADING)
+
+
+async def test_a_redis_without_a_connector_is_not_called_halted(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    """The suite is on another: nothing was stopped there, nothing is resumed or cancelled here."""
+    for arguments, said in (
+        (("halt", "x"), "NOTHING was halted"),
+        (("halt", "x", "--keep-orders"), "NOTHING was halted"),
+        (("resume",), "nothing was resumed"),
+        (("cancel", "--all"), "nothing was cancelled"),
+        (("cancel", "mine", "-x", "binance", "-s", "BTC/USDT"), "not sent"),
+    ):
+        found = await tradectl(redis_server.url, *arguments)
+        assert found.code == 1, (arguments, found)
+        assert f"{said}: no connector was ever on the Redis at 127.0.0.1:" in found.err
+        assert "set REDIS_URL" in found.err
+    assert (await redis.get(HALT), await redis.get(TRADING)) == (b"x", None)
+    status = await tradectl(redis_server.url, "status", HEALTH_URLS=",")
+    assert (status.code, "no connector was ever on the Redis at" in status.out) == (1, True)

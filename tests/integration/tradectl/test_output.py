@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from common_models import OrderResponseEvent
 from common_models.stream_names import HALT, TRADING
 from services._local.redis_server import RedisServer
+from services.tradectl import halting
 from tests.integration.tradectl.hand import (
     Ended,
     commands,
@@ -109,11 +110,12 @@ async def test_a_halt_and_a_resume_hold_whatever_becomes_of_the_output(
 ) -> None:
     """Code 0, because they were done; what can only be shown and wasn't is unknown."""
     lost = output in ("> /dev/full", ">&-")
+    await play_connector(redis)
     for arguments, code in (
-        (("halt", "x", "--json"), 0),
+        (("halt", "x", "--keep-orders", "--json"), 0),
         (("orders",), 4 if lost else 0),
         (("dead-letters", "list", "--json"), 4 if lost else 0),
-        (("tail", "*", "--from", "all", "--no-follow"), 1),
+        (("tail", "nosuch:*", "--from", "all", "--no-follow"), 1),
         (("status",), 1),
         (("place", "binance", "byu", "BTC/USDT", "1"), 2),
     ):
@@ -130,6 +132,7 @@ async def test_a_text_that_the_terminal_has_no_letters_for_is_spelled_out(
     tmp_path: Path, redis_server: RedisServer, redis: Redis
 ) -> None:
     """A Cyrillic reason on an ASCII terminal: no traceback, which would read as "no"."""
+    await play_connector(redis)
     await redis.set(HALT, "цена")
     script = 'PYTHONIOENCODING=ascii "$0" -m services.tradectl "$@"'
     shell = ("bash", "-c", script, sys.executable, "resume")
@@ -143,9 +146,10 @@ async def test_a_halt_whose_acknowledgement_is_lost_is_made_again(
     redis_server: RedisServer, redis: Redis
 ) -> None:
     """It does no harm twice, and nobody is told that trading may go on."""
+    await play_connector(redis)
     async with fault_proxy(redis_server.port) as proxy:
         proxy.cut_replies_after = len("+OK\r\n") + 1  # after CLIENT SETNAME
-        halted = await tradectl(proxy.url, "halt", "x")
+        halted = await tradectl(proxy.url, "halt", "x", "--keep-orders")
     assert (halted.code, proxy.cuts) == (0, 1), halted
     assert "It was" not in halted.err
     assert await redis.get(HALT) == b"x"
@@ -165,9 +169,14 @@ async def test_what_fails_after_a_halt_is_never_called_not_halted(
 
 
 async def test_a_resume_whose_acknowledgement_is_lost_may_have_been_made(
-    redis_server: RedisServer, redis: Redis
+    redis_server: RedisServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Code 4, and not the 3 that says that nothing was sent."""
+
+    async def known(*_: object) -> list[str]:
+        return ["binance_connector"]
+
+    monkeypatch.setattr(halting, "_here", known)
     async with fault_proxy(redis_server.port) as proxy:
         proxy.cut_replies_after = len("+OK\r\n$-1\r\n$-1\r\n") + 1
         resumed = await tradectl(proxy.url, "resume")
@@ -193,6 +202,7 @@ async def test_a_user_who_may_only_set_the_reason_halts_by_it(
 ) -> None:
     """Either of the two keys halts: this isn't "not halted"."""
     client: Any = redis
+    await play_connector(redis)
     rules = ["on", ">pw", "~control:halt", "+@all"]
     await client.execute_command("ACL", "SETUSER", "guest", *rules)
     guest = redis_server.url.replace("//", "//guest:pw@")

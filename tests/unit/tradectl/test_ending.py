@@ -6,7 +6,8 @@ import pytest
 import typer
 from redis.asyncio import Redis
 
-from services.tradectl.ending import Ending, run, tell
+from services.tradectl.ending import Ending, tell
+from services.tradectl.running import run
 
 
 def test_a_fault_of_its_own_is_neither_yes_nor_no(capsys: pytest.CaptureFixture[str]) -> None:
