@@ -38,7 +38,7 @@ from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
 from services._runtime.redis_transaction import reading
 from services._runtime.stream_writer import StreamWriter
-from services._runtime.supervise import TransientError, full_jitter
+from services._runtime.supervise import TransientError, Trouble, full_jitter
 from services._runtime.writer_metrics import writer_metrics
 
 T = TypeVar("T")
@@ -223,17 +223,16 @@ class Engine:
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""
         waits = full_jitter()
-        failures = 0
+        trouble = Trouble("start_waits", part=part)
         while True:
             try:
                 result = await call()
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                failures += 1
-                say = log.warning if failures == 1 else log.debug
-                say("start_waits", part=part, error=str(e), failures=failures)
+                trouble.seen(e)
                 self._readiness.waiting(part, str(e))
                 await asyncio.sleep(max(next(waits), patience(e)))
             else:
+                trouble.over()
                 if part == "exchange":
                     self._readiness.ok(part)
                 return result

@@ -16,6 +16,8 @@ log = structlog.get_logger()
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 5.0
 HEALTHY_AFTER = 30.0
+# Trouble that goes on is told again after so many seconds: nobody reads the log from its start.
+TELL_AGAIN = 300.0
 
 
 class TransientError(Exception):
@@ -51,10 +53,10 @@ async def keep_alive(
 
     A session that returns has been hung up on politely: that is a drop too. The waits start
     over only after a session that lasted *healthy_after* seconds. The first drop is logged as
-    a warning, those that follow without a healthy session between them at debug.
+    a warning, and again while no healthy session follows: see `Trouble`.
     """
     wait = waits()
-    drops = 0
+    trouble = Trouble("session_dropped", clock, session=name)
     while True:
         started = clock()
         try:
@@ -64,13 +66,9 @@ async def keep_alive(
             error = e
         if clock() - started >= healthy_after:
             wait = waits()
-            drops = 0
-        drops += 1
+            trouble = Trouble("session_dropped", clock, session=name)
         pause = max(next(wait), error.retry_after)
-        say = log.warning if drops == 1 else log.debug
-        say(
-            "session_dropped", session=name, error=str(error), again_in=round(pause, 3), drops=drops
-        )
+        trouble.seen(error, again_in=round(pause, 3))
         if on_down:
             on_down(str(error))
         await sleep(pause)
@@ -103,22 +101,30 @@ async def while_fine(work: Awaitable[T], *watches: Awaitable[None]) -> T:
 
 
 class Trouble:
-    """Something that fails again and again: told once, and once that it is over."""
+    """Something that fails again and again: told at first, now and then, and when it is over."""
 
-    def __init__(self, event: str, **about: str) -> None:
+    def __init__(
+        self, event: str, clock: Callable[[], float] = time.monotonic, **about: str
+    ) -> None:
         self._event = event
         self._over_event = f"{event}_no_more"
         self._log = log.bind(**about)
+        self._clock = clock
         self._failures = 0
+        self._told_at = float("-inf")
 
-    def seen(self, error: Exception) -> None:
-        """It failed: a warning the first time, then only at debug."""
+    def seen(self, error: Exception, **about: object) -> None:
+        """It failed: a warning at first and every `TELL_AGAIN` seconds, at debug in between."""
         self._failures += 1
-        say = self._log.warning if self._failures == 1 else self._log.debug
-        say(self._event, error=str(error), failures=self._failures)
+        say = self._log.debug
+        if self._clock() - self._told_at >= TELL_AGAIN:
+            self._told_at = self._clock()
+            say = self._log.warning
+        say(self._event, **about, error=str(error), failures=self._failures)
 
     def over(self) -> None:
         """It worked."""
         if self._failures:
             self._log.info(self._over_event, failures=self._failures)
             self._failures = 0
+            self._told_at = float("-inf")

@@ -9,8 +9,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import structlog
-
 from services._connector_kit.errors import (
     FeedStoppedError,
     RejectedError,
@@ -19,10 +17,8 @@ from services._connector_kit.errors import (
 )
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import Gap, LevelBook, Outcome, crossed
-from services._runtime.supervise import full_jitter
+from services._runtime.supervise import Trouble, full_jitter
 from services.binance_connector.translate import DepthUpdate, Snapshot
-
-log = structlog.get_logger()
 
 # Updates that wait for a snapshot; beyond this the oldest go, and the snapshot must be newer.
 MOST_BUFFERED = 10_000
@@ -95,26 +91,23 @@ class BookSync:
 
     async def keep_joined(self) -> None:
         """Join the book to a snapshot whenever it isn't; runs until cancelled."""
-        waits, failures = full_jitter(first=0.2), 0
+        waits = full_jitter(first=0.2)
+        trouble = Trouble("book_not_joined", symbol=self._desk.status.symbol)
         while True:
             await self._wanted.wait()
             try:
                 await self._join()
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                failures += 1
-                self._failed(e, failures)
+                trouble.seen(e)
+                if self._wanted.is_set():
+                    self._desk.status.syncing(str(e))
                 await asyncio.sleep(max(next(waits), patience(e)))
             else:
                 if await self._lost_at_once():
                     await asyncio.sleep(next(waits))
                 else:
-                    waits, failures = full_jitter(first=0.2), 0
-
-    def _failed(self, error: Exception, failures: int) -> None:
-        say = log.warning if failures == 1 else log.debug
-        say("book_not_joined", symbol=self._desk.status.symbol, error=str(error), failures=failures)
-        if self._wanted.is_set():
-            self._desk.status.syncing(str(error))
+                    waits = full_jitter(first=0.2)
+                    trouble.over()
 
     async def _lost_at_once(self) -> bool:
         """True when the book is out of sync again within `STEADY_AFTER`."""

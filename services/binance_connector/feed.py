@@ -17,7 +17,7 @@ from services._connector_kit.market_data.status import IDS_RESTARTED
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import WebSocket, connect
-from services._runtime.supervise import keep_alive, while_fine
+from services._runtime.supervise import Trouble, keep_alive, while_fine
 from services.binance_connector.book_sync import BookSync
 from services.binance_connector.heir import REST, Heir, a_life, raise_heir
 from services.binance_connector.settings import BinanceSettings
@@ -115,7 +115,7 @@ class StreamSocket:
         self._shutdown = asyncio.Event()  # the venue announced it
         self._traffic = traffic
         self._bad_frames = BadFrames("binance", traffic)
-        self._audit_failing = False
+        self._audit_trouble = Trouble("audit_failed")
 
     async def run(self) -> None:
         """Keep a socket alive until cancelled."""
@@ -217,11 +217,9 @@ class StreamSocket:
         try:
             snapshot = await self._fetch_depth(name, AUDIT_LEVELS)
         except (TransientError, RejectedError, FeedStoppedError) as e:
-            say = log.debug if self._audit_failing else log.warning
-            say("audit_failed", symbol=name, error=str(e))
-            self._audit_failing = True
+            self._audit_trouble.seen(e, symbol=name)
             return 0
-        self._audit_failing = False
+        self._audit_trouble.over()
         return snapshot.update_id
 
 

@@ -11,7 +11,7 @@ from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import crossed
 from services._connector_kit.market_data.status import IDS_RESTARTED
 from services._connector_kit.market_data.trade_feed import LastTrade, Tick
-from services._runtime.supervise import full_jitter
+from services._runtime.supervise import Trouble, full_jitter
 from services.luno_connector.rest import LunoRest
 from services.luno_connector.translate import TickerRow
 
@@ -39,10 +39,10 @@ class PolledPair:
         self._asked_trades_at = float("-inf")
         self._ticker: TickerRow | None = None
         self._book_at = 0  # milliseconds
-        self._failures = 0
+        self._trouble = Trouble("poll_failed", pair=self.pair)
 
     async def poll(self, ticker: TickerRow | None, turns: "Turns") -> bool:
-        """Publish what is new; False where that failed, which is said once."""
+        """Publish what is new; False where that failed."""
         if ticker is not None and ticker != self._ticker:
             self._ticker = ticker
             self.desk.publisher.ticker(
@@ -56,12 +56,12 @@ class PolledPair:
         except NO_ANSWER as e:
             self.failed(e)
             return False
-        self._failures = 0
+        self._trouble.over()
         self.desk.status.live()
         return True
 
     async def poll_trades(self) -> None:
-        """Publish new trades; trouble is said once."""
+        """Publish new trades."""
         try:
             await self._poll_trades()
         except NO_ANSWER as e:
@@ -69,9 +69,7 @@ class PolledPair:
 
     def failed(self, error: Exception) -> None:
         """Nothing new could be had."""
-        self._failures += 1
-        say = log.warning if self._failures == 1 else log.debug
-        say("poll_failed", pair=self.pair, error=str(error), failures=self._failures)
+        self._trouble.seen(error)
         self.desk.status.stale(str(error))
 
     async def _poll_book(self) -> None:

@@ -270,18 +270,14 @@ async def _poll_trades_of_the_down(feeds: Collection[PairFeed]) -> None:
 
 async def _poll_tickers(rest: LunoRest, feeds: dict[str, PairFeed], settings: LunoSettings) -> None:
     interval = min(TICKERS_INTERVAL, settings.book_audit_interval)
-    failures = 0
+    trouble = Trouble("tickers_failed")
     while True:
         try:
             rows = await rest.tickers(list(feeds))
         except (TransientError, RejectedError, FeedStoppedError) as e:
-            failures += 1
-            say = log.warning if failures == 1 else log.debug
-            say("tickers_failed", error=str(e), failures=failures)
+            trouble.seen(e)
         else:
-            if failures:
-                log.info("tickers_work_again", failures=failures)
-            failures = 0
+            trouble.over()
             for row in rows:
                 if row.pair in feeds:
                     feeds[row.pair].compare(row)

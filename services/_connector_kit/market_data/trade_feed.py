@@ -12,7 +12,7 @@ from common_models.fields import Side
 from services._connector_kit.errors import FeedStoppedError, RejectedError, patience
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import TradeCounts
-from services._runtime.supervise import TransientError, full_jitter
+from services._runtime.supervise import TransientError, Trouble, full_jitter
 
 # Trades that arrive while a hole is refilled wait here; more than this, and the hole is given up.
 MOST_HELD = 100_000
@@ -202,18 +202,16 @@ class TradeFeed:
     async def _page(self, first_id: int) -> list[Tick] | None:
         """A page of history; None where the venue refuses it. Trouble is waited out."""
         waits = full_jitter(first=0.2)
-        failures = refusals = 0
+        trouble, refusals = Trouble("trades_refill_failed", symbol=self._publisher.symbol), 0
         while True:
             try:
                 return sorted(await self._fetch(first_id))
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                failures += 1
                 refusals += isinstance(e, FeedStoppedError)
                 if isinstance(e, RejectedError) or refusals == MOST_REFUSALS:
                     self._give_up(str(e))
                     return None
-                say = self._log.warning if failures == 1 else self._log.debug
-                say("trades_refill_failed", error=str(e), failures=failures)
+                trouble.seen(e)
                 await asyncio.sleep(max(next(waits), patience(e)))
 
     def _publish_page(self, page: Sequence[Tick]) -> int:

@@ -165,6 +165,29 @@ def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
     ]
 
 
+def test_trouble_that_goes_on_is_told_again_now_and_then() -> None:
+    """Once in five minutes, however often it fails; whoever reads only today's log sees it."""
+    now = 0.0
+    trouble = Trouble("reading_delayed", lambda: now, part="exchange")
+    with capture_logs() as logs:
+        for second in range(0, 901, 10):
+            now = float(second)
+            trouble.seen(TransientError("451"))
+    told = [line for line in logs if line["log_level"] == "warning"]
+    assert [line["failures"] for line in told] == [1, 31, 61, 91]
+    assert {(line["error"], line["part"]) for line in told} == {("451", "exchange")}
+
+
+async def test_a_session_that_drops_for_hours_is_told_again_now_and_then() -> None:
+    """And at once again where a healthy one came between."""
+    drops = [TransientError("refused")] * 601
+    world = World(*drops, 30.0, TransientError("gone"))
+    with capture_logs() as logs:
+        await world.run()
+    told = [line["error"] for line in logs if line["log_level"] == "warning"]
+    assert told == ["refused"] * 3 + ["the other side ended the session"]
+
+
 async def for_ever(ended: list[str], name: str) -> None:
     """Wait for nothing, and say when that ends."""
     try:
