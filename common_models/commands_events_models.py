@@ -234,9 +234,11 @@ class ConnectorStatusEvent(BaseModel):
     """What a connector says of itself: at once when something changes, and every 10 seconds.
 
     `world` is `live`, `testnet` or `simulator`. Where `trading` is false, new orders are refused
-    for that `reason_code`. `stopped` is empty: each part is tried again for ever. `entries_dropped`
-    counts what Redis never got because it was away for too long, since the connector started.
-    `cancel_all` is there while a `cancel_all_orders` is being carried out.
+    for that `reason_code`; `reason` says the same in words, where there is more to say.
+    `not_ready` names the parts but the feeds that don't work now, as `/ready` does, and why;
+    `stopped` is empty: each part is tried again for ever. `entries_dropped` counts what Redis never
+    got because it was away for too long, since the connector started. `cancel_all` is there while
+    a `cancel_all_orders` is being carried out.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -246,7 +248,9 @@ class ConnectorStatusEvent(BaseModel):
     trading: bool
     symbols: list[SymbolStatus]
     reason_code: str | None = None
+    reason: str | None = None
     stopped: dict[str, str] = Field(default_factory=dict)
+    not_ready: dict[str, str] = Field(default_factory=dict)
     entries_dropped: int = 0
     cancel_all: CancelAllProgress | None = None
     timestamp: Timestamp = Field(default_factory=utc_now)

@@ -23,6 +23,8 @@ TRUSTED_FOR = 900.0
 SLOWEST_ANSWER_MS = 2000
 # NTP slews by far less between two looks.
 STEP_MS = 250
+# The least that is told of this machine's clock: Luno's time is known to the second only.
+OFF_MS = 2000
 
 
 def wall_ms() -> int:
@@ -97,7 +99,7 @@ class VenueClock:
 
     async def keep_measured(self, fetch: Callable[[], Awaitable[int]]) -> None:
         """Measure again and again; runs until cancelled."""
-        trouble = Trouble("clock_not_measured")
+        trouble, off = Trouble("clock_not_measured"), Trouble("wall_clock_off")
         while True:
             try:
                 await self.measure(fetch)
@@ -108,6 +110,12 @@ class VenueClock:
             trouble.over()
             ahead = self.milliseconds() - self._wall()
             log.debug("clock_measured", ahead_of_wall_clock_ms=ahead)
+            if abs(ahead) >= OFF_MS:
+                way = "behind" if ahead > 0 else "ahead of"
+                seconds = f"{abs(ahead) / 1000:.1f} s {way} the exchange's"
+                off.seen(TransientError(f"this machine's clock is {seconds}; let it follow NTP"))
+            else:
+                off.over()
             self._doubted.clear()
             await self._until_due()
 

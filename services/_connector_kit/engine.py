@@ -109,6 +109,7 @@ class Engine:
             lambda: exchange.world,
             self._writer.stream(str(status), settings.events_maxlen, keep_all=False),
             lambda: self._writer.dropped,
+            lambda: readiness.waits,
         )
         metrics.watch(partial(writer_metrics, self._writer))
         metrics.watch(partial(venue_metrics, exchange.traffic))
@@ -218,7 +219,10 @@ class Engine:
         else:
             self._readiness.waiting("redis_settings", redis.message, blocked=redis != NOT_LOOKED_AT)
         fault = redis or account or self._halt.fault
-        self._board.trading(fault.reason_code if fault else None)
+        if fault is None:
+            self._board.trading(None)
+        else:
+            self._board.trading(fault.reason_code, fault.message)
 
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""
@@ -230,6 +234,7 @@ class Engine:
             except (TransientError, RejectedError, FeedStoppedError) as e:
                 trouble.seen(e)
                 self._readiness.waiting(part, str(e))
+                self._board.changed()
                 await asyncio.sleep(max(next(waits), patience(e)))
             else:
                 trouble.over()

@@ -1,10 +1,10 @@
 """Tells what a connector says of itself, on `<connector>:events:connector_status`."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from common_models import CancelAllProgress, ConnectorStatusEvent
-from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.market_data.status import FEED, FeedStatus
 from services._connector_kit.world import World
 from services._runtime.stream_writer import OutStream
 
@@ -16,7 +16,7 @@ class StatusBoard:
     """One connector's status: each change at once, the whole again and again.
 
     While Redis is away only the latest waits: *stream* conflates. `reason_code` says why new
-    orders are refused; None: they aren't.
+    orders are refused, `reason` the same in words; None: they aren't.
     """
 
     def __init__(
@@ -25,12 +25,15 @@ class StatusBoard:
         world: Callable[[], World],
         stream: OutStream,
         dropped: Callable[[], int],
+        waits: Callable[[], Mapping[str, str]],
     ) -> None:
         self.reason_code: str | None = "starting"
+        self.reason: str | None = None
         self._exchange = exchange
         self._world = world
         self._stream = stream
         self._dropped = dropped
+        self._waits = waits
         self._feeds: Sequence[FeedStatus] = ()
         self._cancelling: dict[str, CancelAllProgress] = {}
         self._loop = asyncio.get_running_loop()
@@ -43,9 +46,9 @@ class StatusBoard:
             feed.on_change = self.changed
         self.changed()
 
-    def trading(self, reason_code: str | None) -> None:
+    def trading(self, reason_code: str | None, reason: str | None = None) -> None:
         """Whether new orders are taken."""
-        self.reason_code = reason_code
+        self.reason_code, self.reason = reason_code, reason
         self.changed()
 
     def cancelling(self, lane: str, progress: CancelAllProgress | None) -> None:
@@ -59,6 +62,10 @@ class StatusBoard:
     def _cancel_all(self) -> CancelAllProgress | None:
         """The one that ends last; they cancel the same orders."""
         return max(self._cancelling.values(), key=lambda p: p.seconds_left, default=None)
+
+    def _not_ready(self) -> dict[str, str]:
+        """The parts that don't work, but for the feeds: each of them tells for itself."""
+        return {part: why for part, why in self._waits().items() if not part.startswith(FEED)}
 
     def changed(self) -> None:
         """Something changed: tell it, once for all that changes in this pass of the loop."""
@@ -80,6 +87,8 @@ class StatusBoard:
             trading=self.reason_code is None,
             symbols=[feed.report() for feed in self._feeds],
             reason_code=self.reason_code,
+            reason=self.reason,
+            not_ready=self._not_ready(),
             entries_dropped=self._dropped(),
             cancel_all=self._cancel_all(),
         )

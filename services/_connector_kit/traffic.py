@@ -15,9 +15,10 @@ from services._connector_kit.limits import VenueLimits
 
 @dataclass(slots=True)
 class SocketTraffic:
-    """What came in over the sockets of one kind, and the limits that opening them obeys."""
+    """The sockets of one kind: the limits and the proxy they are opened by, and what came in."""
 
     limits: VenueLimits | None = None
+    proxy: str | None = None
     connections: int = 0
     messages: int = 0
     bytes: int = 0
@@ -31,10 +32,16 @@ OUTCOMES = ("ok", "transient", "rate_limited", "rejected", "key_refused")
 class Traffic:
     """One venue's: its sockets by kind, its requests by outcome, and its limits."""
 
-    def __init__(self, limits: VenueLimits) -> None:
+    def __init__(
+        self,
+        limits: VenueLimits,
+        *,
+        market_proxy: str | None = None,
+        account_proxy: str | None = None,
+    ) -> None:
         self.limits = limits
-        self.market = SocketTraffic(limits)
-        self.account = SocketTraffic(limits)
+        self.market = SocketTraffic(limits, market_proxy)
+        self.account = SocketTraffic(limits, account_proxy)
         self.requests = dict.fromkeys(OUTCOMES, 0)
 
     @contextmanager

@@ -13,10 +13,12 @@ from picows import (
     WSTransport,
     ws_connect,
 )
+from python_socks import ProxyError
 
 from services._connector_kit.errors import RateLimitedError
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_answers import by_status, no_answer, with_meaning
 from services._runtime.redaction import excerpt
 from services._runtime.supervise import TransientError
 
@@ -134,14 +136,14 @@ async def connect(
 ) -> WebSocket:
     """Connect to *url*; *on_open* is called before any text comes. Whoever asked must `end` it.
 
-    What comes in is counted in *traffic*; its limits are obeyed.
+    What comes in is counted in *traffic*; its limits are obeyed, its proxy is the way.
 
     Raises:
         RateLimitedError: the venue bans us, or there were too many attempts.
         TransientError: it can't be reached, or refuses.
     """
     socket = WebSocket(on_text, on_open, traffic)
-    limits = traffic.limits if traffic else None
+    limits, proxy = (traffic.limits, traffic.proxy) if traffic else (None, None)
     if limits:
         await limits.connect()
     try:
@@ -155,11 +157,13 @@ async def connect(
                 auto_ping_reply_timeout=PONG_WITHIN,
                 max_frame_size=MOST_BYTES,
                 max_redirects=0,  # Luno's key is the first frame
+                proxy=proxy,
             )
     except WSHandshakeError as e:
         raise _refused(e, limits) from e
-    except (OSError, TimeoutError, WSError) as e:
-        raise TransientError(f"the socket can't be opened: {_one_line(e)}") from e
+    except (OSError, TimeoutError, WSError, ProxyError) as e:
+        said = no_answer("the venue", e, proxied=proxy is not None)
+        raise TransientError(f"the socket can't be opened: {said}") from e
     return socket
 
 
@@ -182,9 +186,11 @@ def _refused(error: WSHandshakeError, limits: VenueLimits | None) -> TransientEr
     response = error.response
     if limits and response and response.status in (418, 429):
         wait = limits.obey(response.headers.get("Retry-After"))
-        message = f"the venue refused the socket with {response.status:d}: not before {wait:g} s"
+        said = f"the venue refused the socket with {response.status:d}: not before {wait:g} s"
+        message = with_meaning(said, by_status(response.status))
         return RateLimitedError(message, retry_after=wait)
-    return TransientError(f"the socket can't be opened: {_one_line(error)}")
+    said = f"the socket can't be opened: {_one_line(error)}"
+    return TransientError(with_meaning(said, by_status(response.status) if response else None))
 
 
 def _one_line(error: Exception) -> str:

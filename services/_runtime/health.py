@@ -57,6 +57,11 @@ class Readiness:
             self._blocked.discard(part)
 
     @property
+    def waits(self) -> dict[str, str]:
+        """The parts that don't work, and why."""
+        return {part: reason for part, reason in self._reasons.items() if reason is not None}
+
+    @property
     def ready(self) -> bool:
         """True when every part works."""
         return all(reason is None for reason in self._reasons.values())

@@ -43,6 +43,7 @@ class SettingsError(Exception):
 
 # What a Redis URL may ask for behind its "?"; the rest is set by `redis_client`.
 _REDIS_OPTIONS = ("db", "ssl_")
+_URLS_WITH_PASSWORD = ("redis_url", "https_proxy")
 
 
 def _redis_url(url: str) -> str:
@@ -98,11 +99,10 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 def _is_secret(name: str, info: FieldInfo) -> bool:
-    # A Redis URL may hold a password.
     return (
         info.annotation is SecretStr
         or SecretStr in get_args(info.annotation)
-        or (name == "redis_url")
+        or name in _URLS_WITH_PASSWORD
     )
 
 
@@ -177,8 +177,9 @@ class Settings(BaseSettings):
         """Every value here that nobody may see."""
         values = (getattr(self, name) for name in type(self).model_fields)
         own = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-        in_url = urlsplit(self.redis_url).password or ""
-        return tuple(filter(None, [*own, in_url, unquote(in_url)]))
+        urls = (getattr(self, name, "") for name in _URLS_WITH_PASSWORD)
+        in_urls = [urlsplit(url).password or "" for url in urls]
+        return tuple(filter(None, [*own, *in_urls, *map(unquote, in_urls)]))
 
     @classmethod
     def settings_customise_sources(

@@ -15,6 +15,12 @@ _URL = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
+# What HTTPS_PROXY may be: its user and password are nobody's to see.
+_PROXY_URL = re.compile(
+    r"http://(?:[^\s/?#@]+@)?(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?",
+    re.ASCII,
+)
+
 
 def venue_url(url: str, schemes: Collection[str] = ("https", "http", "wss", "ws")) -> str:
     """*url* in its one form: lower case, without a trailing slash.
@@ -51,6 +57,37 @@ def host_of(url: str) -> str:
 def origin_of(url: str) -> str:
     """What `venue_url` returned, without its path."""
     return "/".join(url.split("/", 3)[:3])
+
+
+def proxy_url(url: str) -> str:
+    """*url*, which names a proxy, or nothing.
+
+    Raises:
+        ValueError: it is none; the message doesn't repeat it, since it may hold a password.
+    """
+    if url and ((found := _PROXY_URL.fullmatch(url)) is None):
+        raise ValueError(
+            "is no proxy's URL; want http://host:port, perhaps http://user:password@host:port "
+            "with special characters as %XX"
+        )
+    if url and found and found["port"]:
+        _port(found["port"])
+    return url
+
+
+def proxy_for(url: str, proxy: str, no_proxy: str) -> str | None:
+    """The proxy by which what `venue_url` returned is reached; None where by none.
+
+    *no_proxy* lists hosts and domains that are reached without it. Nothing in the clear goes
+    through a proxy, nor what is for this machine.
+    """
+    found = _URL.fullmatch(url)
+    if not proxy or found is None or found["scheme"] not in SECURE:
+        return None
+    host = found["host"].strip("[]")
+    names = [name.strip().lower().removeprefix("*.").strip(".") for name in no_proxy.split(",")]
+    bypassed = any(name == "*" or f".{host}".endswith(f".{name}") for name in names if name)
+    return None if host in LOOPBACK or bypassed else proxy
 
 
 def hidden(text: str) -> str:

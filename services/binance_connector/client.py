@@ -14,6 +14,7 @@ import aiohttp
 from binance import AsyncClient
 from binance.exceptions import BinanceAPIException, BinanceRequestException
 
+from services._connector_kit import venue_answers
 from services._connector_kit.errors import (
     FeedStoppedError,
     RateLimitedError,
@@ -52,6 +53,11 @@ AGG_TRADES_PAGE = 1000
 # https://developers.binance.com/docs/binance-spot-api-docs/errors: about the server, where asking
 # again will help.
 TRANSIENT = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016, -1034})
+MEANINGS = {
+    **dict.fromkeys((-1001, -1008, -1016), venue_answers.DOWN),
+    -1003: venue_answers.LIMITED,
+    -1021: venue_answers.TIME,
+}
 
 
 def depth_weight(limit: int) -> int:
@@ -71,7 +77,11 @@ class Binance:
         self.world: World = "live"
         self.limits = limits
         self.order_limits: Mapping[int, int] = order_count.USUAL_LIMITS
-        self.traffic = Traffic(limits)
+        self.traffic = Traffic(
+            limits,
+            market_proxy=settings.proxy_for(settings.binance_stream_url),
+            account_proxy=settings.proxy_for(settings.binance_ws_api_url),
+        )
         self.sdk = sdk
         self._settings = settings
 
@@ -154,30 +164,36 @@ class Binance:
             answer = await request()
         except BinanceAPIException as e:
             raise self._sorted(e) from e
+        except aiohttp.ContentTypeError as e:  # with a status of 2xx
+            raise TransientError(f"Binance answered no JSON; {venue_answers.PAGE}") from e
         except (aiohttp.ClientError, OSError, TimeoutError) as e:
-            raise TransientError(excerpt(f"no answer from Binance: {e!r}")) from e
+            raise TransientError(venue_answers.no_answer("Binance", e)) from e
         except (BinanceRequestException, ValueError, RecursionError, AttributeError) as e:
             # No JSON, no text, too large, nested too deeply, or (AttributeError) an error answer
             # that is JSON but no object.
             raise TransientError(excerpt(f"an answer of Binance can't be read: {e!r}")) from e
         if isinstance(answer, dict) and "code" in answer:  # nothing that we ask for has one
-            raise _refusal(200, answer["code"], answer.get("msg"))
+            raise _refusal(200, answer["code"], str(answer.get("msg")))
         return answer
 
     def _sorted(self, error: BinanceAPIException) -> Exception:
-        refusal = _refusal(error.status_code, error.code, error.message)
+        said = venue_answers.words(error.response.body)
+        refusal = _refusal(error.status_code, error.code, said)
         if error.status_code not in (418, 429):
             return refusal
         wait = self.limits.obey(error.response.headers.get("Retry-After"))
-        return RateLimitedError(str(refusal), retry_after=wait)
+        return RateLimitedError(f"{refusal}; not before {wait:.0f} s", retry_after=wait)
 
 
-def _refusal(status: int, code: Any, said: Any) -> Exception:
+def _refusal(status: int, code: Any, said: str) -> Exception:
     """Binance's `{"code", "msg"}`, sorted by what is done about it, whatever the status."""
     # Without a code it isn't Binance that answers, but something in front of it.
     known = type(code) is int and code < 0
-    text = excerpt(f"{code} {said}") if known else "nothing it documents"
-    message = f"Binance answered {status}: {text}"
+    meaning = MEANINGS.get(code) if known else None
+    if not known or status in (418, 429):
+        meaning = venue_answers.by_status(status)
+    text = f"{code} {said}" if known else said or "nothing"
+    message = venue_answers.with_meaning(f"Binance answered {status}: {text}", meaning)
     if known and code in BAD_KEY:
         return FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
     if status >= 500 or not known or code in TRANSIENT:
@@ -219,7 +235,11 @@ async def open_binance(settings: BinanceSettings) -> AsyncIterator[Binance]:
     sdk = sdk_type(
         key.get_secret_value() if key else None,
         secret.get_secret_value() if secret else None,
-        session_params={"trace_configs": [trace], **http_session.SESSION},
+        session_params={
+            "trace_configs": [trace],
+            "proxy": settings.proxy_for(settings.binance_rest_url),
+            **http_session.SESSION,
+        },
         # A redirect is not followed: it would carry the key to another host.
         requests_params={"allow_redirects": False},
     )

@@ -21,6 +21,11 @@ class LimitedResponse(aiohttp.ClientResponse):
                 raise
         return self._body
 
+    @property
+    def body(self) -> bytes:
+        """What was read of it."""
+        return self._body or b""
+
 
 SESSION = {"response_class": LimitedResponse, "auto_decompress": False}
 

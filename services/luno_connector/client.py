@@ -6,6 +6,7 @@ to all three.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import requests
 from luno_python.client import Client
 from luno_python.error import APIError
 
+from services._connector_kit import venue_answers
 from services._connector_kit.bodies import ACCEPT_ENCODING, Body, BodyError
 from services._connector_kit.errors import (
     FeedStoppedError,
@@ -65,6 +67,11 @@ BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked"})
 TRANSIENT = frozenset(
     {"ErrTooManyRequests", "ErrInternal", "ErrDeadlineExceeded", "ErrUnderMaintenance"}
 )
+MEANINGS = {
+    "ErrDeadlineExceeded": venue_answers.TIME,
+    "ErrTooManyRequests": venue_answers.LIMITED,
+    "ErrUnderMaintenance": venue_answers.DOWN,
+}
 
 
 class _HTTPStatusError(Exception):
@@ -74,7 +81,11 @@ class _HTTPStatusError(Exception):
         self.status = response.status_code
         self.empty = not response.content
         self.retry_after = response.headers.get("Retry-After", "")
-        super().__init__(f"HTTP {self.status} {excerpt(response.text)!r}")
+        said = f"{self.status}: {venue_answers.words(response.content) or 'nothing'}"
+        meaning = venue_answers.by_status(self.status)
+        if self.status == 200 and venue_answers.is_page(response.content):
+            meaning = venue_answers.PAGE
+        super().__init__(venue_answers.with_meaning(said, meaning))
 
     def posted(self) -> Exception:
         """What it says about an order: nothing, but where Luno didn't look at it at all."""
@@ -104,6 +115,8 @@ def _look_at_status(response: requests.Response, *_: object, **__: object) -> No
     status = response.status_code
     # A redirect is not followed: that would send an order a second time.
     if status == 401 or status in BANNED or status >= 500 or 300 <= status < 400:
+        raise _HTTPStatusError(response)
+    if venue_answers.is_page(response.content):
         raise _HTTPStatusError(response)
     says_no = b'"error_code"' in response.content
     if status >= 400 and not says_no:  # the SDK would take it for yes
@@ -157,7 +170,8 @@ class Luno:
     ) -> None:
         self.world: World = "live"
         self.limits = limits
-        self.traffic = Traffic(limits)
+        proxy = settings.proxy_for(settings.luno_stream_url)
+        self.traffic = Traffic(limits, market_proxy=proxy, account_proxy=proxy)
         self.sdk = sdk
         self._threads = threads
         self._settings = settings
@@ -267,7 +281,8 @@ class Luno:
             raise TransientError(f"no answer from Luno within {CALL_TIMEOUT:g} s") from e
         except _HTTPStatusError as e:
             wait = self.limits.obey(e.retry_after)
-            raise RateLimitedError(f"Luno wants fewer requests: {e}", retry_after=wait) from e
+            said = f"Luno answered {e}; not before {wait:.0f} s"
+            raise RateLimitedError(said, retry_after=wait) from e
 
 
 def _sorted_errors(request: Callable[[], Any]) -> Any:
@@ -284,9 +299,9 @@ def _sorted_errors(request: Callable[[], Any]) -> Any:
         sort = EmptyNotFoundError if e.status == 404 and e.empty else TransientError
         raise sort(f"Luno answered {e}") from e
     except requests.RequestException as e:
-        raise TransientError(f"no answer from Luno: {e.__class__.__name__}") from e
+        raise TransientError(venue_answers.no_answer("Luno", e)) from e
     except APIError as e:
-        said = excerpt(f"{e.code}: {e.message}")
+        said = venue_answers.with_meaning(f"{e.code}: {e.message}", MEANINGS.get(e.code))
         if e.code in BAD_KEY:
             raise FeedStoppedError(f"Luno refused the key: {said}") from e
         if not e.code or e.code in TRANSIENT:
@@ -313,7 +328,13 @@ async def open_luno(settings: LunoSettings) -> AsyncIterator[Luno]:
         api_key_id=key_id.get_secret_value() if key_id else "",
         api_key_secret=secret.get_secret_value() if secret else "",
     )
-    sdk.session.trust_env = False  # a proxy for everything else is none for orders
+    # Neither a .netrc nor what requests makes of the environment: the settings name the proxy.
+    sdk.session.trust_env = False
+    if proxy := settings.proxy_for(settings.luno_rest_url):
+        sdk.session.proxies["https"] = proxy
+    # Luno's certificate is trusted by what all other connections trust, SSL_CERT_FILE too.
+    trusted = ssl.get_default_verify_paths()
+    sdk.session.verify = trusted.cafile or trusted.capath or True
     sdk.session.headers["Accept-Encoding"] = ACCEPT_ENCODING
     sdk.session.hooks["response"] += [_read_body, _look_at_status]
     threads = Threads(

@@ -3,7 +3,7 @@
 import asyncio
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
+from common_models import ConnectorStatusEvent
 from common_models.stream_names import HALT, TRADING, CommandStream, OperatorStream, state_key
 from services._runtime.redis_client import explain
 from services.tradectl import show
@@ -233,15 +234,29 @@ async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]
             found = f"silent for {show.span(each.age)}" if each.gone else "its status is unreadable"
             yield Check(each.name, "fail", found, "start it, or look at its log")
         elif not each.event.trading:
-            found = f"{each.event.world}, takes no orders: {each.event.reason_code}"
+            why = ": ".join(filter(None, (each.event.reason_code, each.event.reason)))
+            found = f"{each.event.world}, takes no orders: {why}"
             fix = REMEDIES.get(each.event.reason_code or "", "look at its /ready")
             yield Check(each.name, "warn", found, fix)
         else:
             yield Check(each.name, "ok", f"{each.event.world}, takes orders")
+        if each.event and not each.gone:
+            for check in not_ready_checks(each.event):
+                yield check
     if not said:
         yield Check("connectors", "warn", "none has spoken on this Redis", "start one")
         return
     yield world_check(worlds)
+
+
+def not_ready_checks(event: ConnectorStatusEvent) -> Iterator[Check]:
+    """What of a connector doesn't work now; what has stopped for good is told before."""
+    waits = {f"feed {s.symbol}": s.reason or s.state for s in event.symbols if s.state != "live"}
+    for part, why in (event.not_ready | waits).items():
+        if why == "starting":
+            continue
+        name = f"{event.exchange}_connector {part}"
+        yield Check(name, "warn", why, "docs/troubleshooting.md says what it may be")
 
 
 def world_check(worlds: dict[str, str]) -> Check:

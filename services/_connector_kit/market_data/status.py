@@ -14,6 +14,8 @@ from services._runtime.health import Readiness
 log = structlog.get_logger()
 
 IDS_RESTARTED = "venue_ids_restarted"
+# How the names of the feeds' parts begin, for readiness.
+FEED = "feed "
 
 State = Literal["syncing", "live", "stale"]
 
@@ -54,7 +56,7 @@ class FeedStatus:
         self._note: str | None = None
         self._since = datetime.now(UTC)
         self._not_live_since = time.monotonic()
-        self._part = f"feed {symbol}"
+        self._part = f"{FEED}{symbol}"
         self._readiness = readiness
         readiness.waiting(self._part, f"syncing: {self._reason}")
 

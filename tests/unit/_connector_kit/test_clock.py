@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from services._connector_kit.clock import (
     AFTER_FAILURE,
@@ -232,6 +233,33 @@ def test_whatever_goes_wrong_it_is_tried_again_soon() -> None:
     pause = AFTER_FAILURE
     errors = TransientError("silence"), RejectedError("no"), FeedStoppedError("bad key")
     assert kept(*errors, until=20.0).asked == [0.0, pause, 2 * pause, 3 * pause]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(30, "30.0 s ahead of"), (-30, "30.0 s behind"), (1, None), (0, None)]
+)
+def test_a_wall_clock_that_is_wrong_is_told(seconds: int, words: str | None) -> None:
+    """Orders go by the venue's clock; but ages and lags that are shown are wrong by as much."""
+
+    async def main() -> None:
+        machine = Machine()
+        venue = machine.clock()
+        machine.stepped = seconds * 1000
+
+        async def fetch() -> int:
+            return BEGAN + machine.passed
+
+        keeping = asyncio.create_task(venue.keep_measured(fetch))
+        assert await venue.known(1.0)
+        keeping.cancel()
+        await asyncio.wait([keeping])
+
+    with capture_logs() as logs:
+        run_virtually(main())
+    lines = [line for line in logs if line["event"] == "wall_clock_off"]
+    told = [line["error"] for line in lines if line["log_level"] == "warning"]
+    assert len(told) == (words is not None)
+    assert not told or f"this machine's clock is {words} the exchange's" in told[0]
 
 
 def test_the_machines_steady_clock_counts_a_suspend_where_it_can(

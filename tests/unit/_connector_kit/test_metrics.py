@@ -52,7 +52,7 @@ def test_sockets_and_requests_have_their_labels_and_the_budget_shows_what_is_lef
 async def test_trading_is_enabled_or_refused_for_one_reason() -> None:
     """The reason is gone once it doesn't hold."""
     stream = cast(Any, KeptStream(10, keep_all=False))
-    board = StatusBoard("binance", lambda: "simulator", stream, lambda: 0)
+    board = StatusBoard("binance", lambda: "simulator", stream, lambda: 0, dict)
     assert numbers(trading_metrics(board)) == {
         ("trading_enabled",): 0,
         ("trading_refused", "starting"): 1,

@@ -20,11 +20,13 @@ class Told:
         self.stream = KeptStream(maxlen=10, keep_all=False)
         readiness = Readiness()
         self.dropped = 0
+        self.waits: dict[str, str] = {}
         self.board = StatusBoard(
             "binance",
             lambda: "simulator",
             cast(OutStream, self.stream),
             lambda: self.dropped,
+            lambda: self.waits,
         )
         self.feeds = [FeedStatus(symbol, readiness) for symbol in ("BTC/USDT", "ETH/USDT")]
 
@@ -101,6 +103,25 @@ def test_it_says_how_many_entries_redis_never_got() -> None:
         told.board.changed()
         await asyncio.sleep(0)
         assert told.events[-1].entries_dropped == 5
+
+    with_board(scenario)
+
+
+def test_what_does_not_work_is_told_with_its_reason_and_feeds_tell_for_themselves() -> None:
+    """As `/ready` names it; and in words why no order is taken."""
+
+    async def scenario(told: Told) -> None:
+        told.board.watch(told.feeds)
+        told.waits = {"exchange": "451", "feed BTC/USDT": "stale: silence"}
+        told.board.trading("key_refused", "comparison: Binance answered 401")
+        await asyncio.sleep(0)
+        assert told.events[-1].not_ready == {"exchange": "451"}
+        assert told.events[-1].reason == "comparison: Binance answered 401"
+        told.waits = {}
+        told.board.trading(None)
+        await asyncio.sleep(0)
+        assert told.events[-1].not_ready == {}
+        assert told.events[-1].reason is None
 
     with_board(scenario)
 

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from picows.url import parse_url
 from yarl import URL
 
-from services._runtime.urls import LOOPBACK, SECURE, hidden, host_of, origin_of, venue_url
+from services._runtime.urls import (
+    LOOPBACK,
+    SECURE,
+    hidden,
+    host_of,
+    origin_of,
+    proxy_for,
+    proxy_url,
+    venue_url,
+)
 from tests.support.attempts import Attempts
 
 
@@ -152,3 +161,66 @@ def test_all_parsers_agree_on_the_host_of_a_url_that_is_taken(text: str) -> None
 def test_a_message_shows_no_password_of_a_url(text: str, shown: str) -> None:
     """Nothing of what comes before the last @."""
     assert hidden(text) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://proxy",
+        "http://proxy.example.com:3128",
+        "http://10.0.0.1:3128/",
+        "http://ann:p%40ss@[fd00::1]:3128",
+    ],
+)
+def test_a_proxy_is_named_by_an_http_url(url: str) -> None:
+    """Or by nothing."""
+    assert proxy_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "proxy:3128",
+        "https://proxy:3128",
+        "socks5://proxy:1080",
+        "http://",
+        "http://ann:s3cret@",
+        "http://ann:s3/cret@proxy:3128",
+        "http://ann:s3cret@proxy:99999",
+        "http://ann:s3cret@proxy:3128/path",
+        "http://ann:s3cret@proxy:3128?x",
+        "http://pro xy:3128",
+        "http://ann:s3cret@proxy:3128\n",
+    ],
+)
+def test_anything_else_is_refused_without_a_word_of_it(url: str) -> None:
+    """A part of it may be a password."""
+    with pytest.raises(ValueError, match="port") as caught:
+        proxy_url(url)
+    assert "s3" not in str(caught.value)
+
+
+PROXY = "http://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "proxied"),
+    [
+        ("https://api.binance.com/api", "", True),
+        ("wss://stream.binance.com:9443", "", True),
+        ("https://api.binance.com/api", "binance.com", False),
+        ("https://api.binance.com/api", ".binance.com", False),
+        ("https://api.binance.com/api", "*.binance.com", False),
+        ("https://api.binance.com/api", "luno.com, API.Binance.COM", False),
+        ("https://api.binance.com/api", "*", False),
+        ("https://api.binance.com/api", "nance.com,binance.co,,", True),
+        ("https://127.0.0.1:8900/api", "", False),
+        ("http://127.0.0.1:8900/api", "", False),
+        ("ws://exchange_simulator:8900", "", False),
+    ],
+)
+def test_what_goes_through_a_proxy(url: str, no_proxy: str, *, proxied: bool) -> None:
+    """Only what is in TLS, and neither for this machine nor excepted."""
+    assert proxy_for(url, PROXY, no_proxy) == (PROXY if proxied else None)
+    assert proxy_for(url, "", no_proxy) is None

@@ -146,10 +146,10 @@ async def test_a_connection_closed_without_an_answer_is_transient(
             await nobody.tickers(["XBTZAR"])
 
 
-async def test_a_proxy_of_the_environment_is_not_used(
+async def test_an_exchange_on_this_machine_is_reached_without_a_proxy(
     server: CannedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Orders would go through it."""
+    """Whatever the environment names."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{quiet_port()}")
     server.answers(200, TICKERS)
     async with open_luno(LunoSettings.model_construct(luno_rest_url=server.url)) as client:
