@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 from common_models.stream_names import EventStream, joined
 from services.tradectl import show
 from services.tradectl.ending import Ending, after, tell
-from services.tradectl.reading import Entry, connectors, entries, moment, redis_time
+from services.tradectl.reading import Entry, entries, moment, redis_time
 from services.tradectl.requests import refresh_balances
-from services.tradectl.sending import connector_of
+from services.tradectl.sending import meant
 
 OPEN = frozenset({"open", "partially_filled", "accepted", "unknown"})
 
@@ -111,7 +111,7 @@ async def orders(
 ) -> Ending:
     """The open orders; with *closed* those that have ended too."""
     found: list[OrderLine] = []
-    for name in await _named(redis, exchange):
+    for name in await meant(redis, exchange):
         streams = [str(EventStream(name, event)) for event in ("order_response", "order_status")]
         responses, statuses = [[entry async for entry in entries(redis, s)] for s in streams]
         await _warn_of_trimmed(redis, streams[1])
@@ -172,7 +172,7 @@ async def _balances(
     redis: Redis, exchange: str | None, assets: list[str], *, zero: bool
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for name in await _named(redis, exchange):
+    for name in await meant(redis, exchange):
         latest: dict[str, Entry] = {}
         async for entry in entries(redis, str(EventStream(name, "account_balance"))):
             latest[str(entry.fields.get("asset"))] = entry
@@ -182,10 +182,6 @@ async def _balances(
             if (not assets or asset in assets) and (zero or assets or entry.fields.get("total"))
         ]
     return rows
-
-
-async def _named(redis: Redis, exchange: str | None) -> list[str]:
-    return await connectors(redis) if exchange is None else [connector_of(exchange)]
 
 
 async def _warn_of_trimmed(redis: Redis, stream: str) -> None:

@@ -18,12 +18,13 @@ from common_models.stream_names import CommandStream, EventStream
 from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.ending import Ending, StopError, tell
-from services.tradectl.reading import COMMANDS, Entry, connectors, mentions
+from services.tradectl.reading import COMMANDS, Entry, mentions
 from services.tradectl.sending import (
     GONE_AFTER,
     Conversation,
     connector_of,
     ever_spoke,
+    meant,
     send,
     silent_for,
 )
@@ -148,7 +149,7 @@ async def cancel_all(
     redis: Redis, exchange: str | None, symbol: str | None, *, seconds: float, as_json: bool
 ) -> Ending:
     """Cancel all open orders: of one exchange or all, of one symbol or all."""
-    names = await connectors(redis) if exchange is None else [connector_of(exchange)]
+    names = await meant(redis, exchange)
     if not await ever_spoke(redis, names):
         raise StopError(Ending.NO, f"nothing was cancelled: {nobody_at(redis)}")
     contents: dict[str, BaseModel] = {name: CancelAllOrdersCommand(symbol=symbol) for name in names}
@@ -161,7 +162,7 @@ async def refresh_balances(
     redis: Redis, exchange: str | None, assets: list[str], seconds: float
 ) -> Ending:
     """Have balances told anew; what goes wrong is said on stderr."""
-    names = await connectors(redis) if exchange is None else [connector_of(exchange)]
+    names = await meant(redis, exchange)
     contents: dict[str, BaseModel] = {
         name: RequestBalanceCommand(exchange=name.removesuffix("_connector"), assets=assets or None)
         for name in names
@@ -182,7 +183,7 @@ async def _where(
     Raises:
         StopError: no such order was heard of, or more than one.
     """
-    names = await connectors(redis) if exchange is None else [connector_of(exchange)]
+    names = await meant(redis, exchange)
     found: set[tuple[str, str]] = set()
     for name in names:
         told = [str(EventStream(name, event)) for event in ("order_status", "order_response")]

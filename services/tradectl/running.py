@@ -53,8 +53,15 @@ async def _with_redis(work: Work) -> Ending:
     try:
         async with open_redis(url, "tradectl") as redis:
             ending = await work(redis)
-    except (RedisError, OSError):
+    except (RedisError, OSError) as e:
         if ending is None:
-            raise
+            raise StopError(Ending.REDIS, explain(e) + _hint(url, e)) from None
         # The work was done; that the connection couldn't be closed changes nothing.
     return ending
+
+
+def _hint(url: str, error: Exception) -> str:
+    """What may help where a server says nothing that is of use."""
+    if url.startswith("redis://") and "closed" in str(error).lower():
+        return "; a server that takes TLS only closes such a connection: is it rediss://?"
+    return ""

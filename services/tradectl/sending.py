@@ -18,7 +18,7 @@ from common_models.stream_names import (
 )
 from services._runtime.redis_client import BLOCK_MS, explain
 from services.tradectl.ending import Ending, StopError, tell
-from services.tradectl.reading import Entry, ends, newest, read_on, redis_time
+from services.tradectl.reading import Entry, connectors, ends, newest, read_on, redis_time
 
 # What connectors read from the operator's streams too.
 OPERATORS = frozenset({"cancel_order", "cancel_all_orders"})
@@ -45,6 +45,22 @@ async def silent_for(redis: Redis, name: str) -> float | None:
     if last is None:
         return None
     return (await redis_time(redis) - last.milliseconds) / 1000
+
+
+async def meant(redis: Redis, exchange: str | None) -> list[str]:
+    """The connectors that are meant: that of *exchange*, or all that are on this Redis.
+
+    Raises:
+        StopError: that one was never here.
+    """
+    names = await connectors(redis)
+    if exchange is None:
+        return names
+    name = connector_of(exchange)
+    if name not in names:
+        there = f"; there: {', '.join(names)}" if names else ""
+        raise StopError(Ending.NO, f"{name} was never on this Redis{there}")
+    return [name]
 
 
 async def ever_spoke(redis: Redis, names: Iterable[str]) -> bool:

@@ -14,8 +14,8 @@ from common_models.stream_names import (
     OperatorStream,
     state_key,
 )
-from services.tradectl.reading import Entry, connectors, entries, entry_at, mentions
-from services.tradectl.sending import connector_of
+from services.tradectl.reading import Entry, entries, entry_at, mentions
+from services.tradectl.sending import meant
 
 DECISIONS = str(EventStream("bot", "decision"))
 CAUSE = re.compile(r"(\S+) (\d+-\d+)")
@@ -46,7 +46,7 @@ async def gather(redis: Redis, order: str, exchange: str | None) -> list[Found]:
     An id means one order at one exchange; the same id at another is another order.
     """
     decisions = await mentions(redis, DECISIONS, "decision_id", order)
-    names = await connectors(redis) if exchange is None else [connector_of(exchange)]
+    names = await meant(redis, exchange)
     at = {name: [d for d in decisions if _connector(d) == name] for name in names}
     found = [await _at(redis, name, order, at[name]) for name in names]
     return [each for each in found if not each.nothing]

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from services._local.access_list import ADMIN, USERS
 from services._local.secure import CERTIFICATES, EXCHANGE_KEYS, SecretsError, make, renew
 from services._runtime.redis_client import explain, open_redis
+from tests.integration.tradectl.hand import tradectl
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
@@ -163,6 +164,13 @@ async def test_a_server_that_nobody_vouches_for_is_not_talked_to(
                     said = explain(e)
                 attempt("server with an unknown certificate", "be taken for Redis", not said)
                 assert "reached" in said
+
+
+async def test_the_hand_tool_says_so_where_tls_is_wanted(made: Path, redis_server: Any) -> None:
+    """The server says nothing: it closes what comes without."""
+    async with tls_in_front(redis_server.port, made) as port:
+        found = await tradectl(f"redis://localhost:{port}/0", "orders")
+    assert (found.code, "is it rediss://?" in found.err) == (3, True), found
 
 
 def test_renewed_certificates_fit_together_and_nothing_else_changes(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ async def test_what_is_there_is_shown_decoded_and_in_order(url: str) -> None:
     assert status["fault"] == "order_id: Field required"
 
 
+async def test_an_exchange_that_was_never_here_is_said_to_be_none(url: str) -> None:
+    """An empty table would read as "no orders"."""
+    for command in (("orders",), ("balances",), ("why", "x"), ("cancel", "--all")):
+        found = await tradectl(url, *command, "--exchange", "kraken")
+        assert (found.code, found.out) == (1, ""), (command, found)
+        assert "kraken_connector was never on this Redis; there: " in found.err
+
+
 async def test_a_terminal_never_obeys_what_lies_in_redis(url: str) -> None:
     """Escape sequences are spelled out, in text and in JSON."""
     arguments = ("tail", "luno*", "--from", "all", "--no-follow")

@@ -55,6 +55,8 @@ def test_every_command_teaches_by_example(command: str) -> None:
     [
         ("place binance byu BTC/USDT 1", "side='byu'"),
         ("place binance buy BTC/USDT 0", "quantity=0.0"),
+        ("place binance buy BTC/USDT -1", "quantity=-1: want a number above 0"),
+        ("place binance buy BTC/USDT -.5 --price 1", "quantity=-.5: want a number above 0"),
         ("place binance buy BTC/USDT nan", "quantity=nan"),
         ("place binance buy BTC/USDT 1 --price -5", "price=-5.0"),
         ("place binance buy BTC/USDT 1 --time-in-force gtx", "time_in_force='gtx'"),
