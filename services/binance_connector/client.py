@@ -35,7 +35,7 @@ from services._runtime.redaction import excerpt
 from services.binance_connector import http_session, order_count, translate
 from services.binance_connector.feed import stream_market_data
 from services.binance_connector.rest import BAD_KEY
-from services.binance_connector.settings import TESTNETS, BinanceSettings
+from services.binance_connector.settings import KEY_HELP, TESTNETS, BinanceSettings
 from services.binance_connector.trading import assemble
 
 T = TypeVar("T")
@@ -195,7 +195,7 @@ def _refusal(status: int, code: Any, said: str) -> Exception:
     text = f"{code} {said}" if known else said or "nothing"
     message = venue_answers.with_meaning(f"Binance answered {status}: {text}", meaning)
     if known and code in BAD_KEY:
-        return FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
+        return FeedStoppedError(f"{message}; {KEY_HELP}")
     if status >= 500 or not known or code in TRANSIENT:
         return TransientError(message)
     return RejectedError(message, code=str(code))

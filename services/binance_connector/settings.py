@@ -13,6 +13,12 @@ TESTNETS = frozenset(
     {"testnet.binance.vision", "api1.testnet.binance.vision", "demo-api.binance.com"}
 )
 
+# What to look at where the key is refused: -2014, -2015 and -1022 don't tell one from the other.
+KEY_HELP = (
+    "check BINANCE_API_KEY and BINANCE_API_SECRET: both whole, of an HMAC key of the exchange that "
+    "BINANCE_REST_URL names, with this machine's address on its IP list, allowed to read and trade"
+)
+
 
 class BinanceSettings(TradingSettings):
     """Live, testnet and simulator differ in the three URLs only."""

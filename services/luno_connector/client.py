@@ -41,7 +41,7 @@ from services._runtime.redaction import excerpt
 from services.luno_connector import translate
 from services.luno_connector.orders import EmptyNotFoundError, PostError
 from services.luno_connector.polling import poll_market_data
-from services.luno_connector.settings import LunoSettings
+from services.luno_connector.settings import KEY_HELP, LunoSettings
 from services.luno_connector.stream import stream_market_data
 from services.luno_connector.trading import assemble
 
@@ -63,7 +63,7 @@ PIECE = 1 << 16
 # Luno names no time after a 429; its limit is one of a minute.
 USUAL_BAN = 10.0
 BANNED = (418, 429)
-BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked"})
+BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"})
 TRANSIENT = frozenset(
     {"ErrTooManyRequests", "ErrInternal", "ErrDeadlineExceeded", "ErrUnderMaintenance"}
 )
@@ -293,9 +293,7 @@ def _sorted_errors(request: Callable[[], Any]) -> Any:
         if e.status in BANNED:
             raise
         if e.status == 401:
-            raise FeedStoppedError(
-                "Luno refused the key (401); check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY"
-            ) from e
+            raise FeedStoppedError(f"Luno refused the key (401); {KEY_HELP}") from e
         sort = EmptyNotFoundError if e.status == 404 and e.empty else TransientError
         raise sort(f"Luno answered {e}") from e
     except requests.RequestException as e:
@@ -303,7 +301,7 @@ def _sorted_errors(request: Callable[[], Any]) -> Any:
     except APIError as e:
         said = venue_answers.with_meaning(f"{e.code}: {e.message}", MEANINGS.get(e.code))
         if e.code in BAD_KEY:
-            raise FeedStoppedError(f"Luno refused the key: {said}") from e
+            raise FeedStoppedError(f"Luno refused the key: {said}; {KEY_HELP}") from e
         if not e.code or e.code in TRANSIENT:
             raise TransientError(f"Luno answered {said}") from e
         raise RejectedError(f"Luno answered {said}", code=str(e.code)) from e

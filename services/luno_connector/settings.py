@@ -12,6 +12,11 @@ from services._connector_kit.settings import SomeSymbols
 from services._runtime.settings import HttpUrl, Port, WebSocketUrl
 
 CONFIG_FILE = Path("config.cfg")
+# What to look at where the key is refused: Luno's 401 says no more.
+KEY_HELP = (
+    "check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY: both whole, of a key that isn't revoked, with "
+    "this machine's address on its IP list, and Perm_R_Balance, Perm_R_Orders and Perm_W_Orders"
+)
 
 
 class LunoSettings(TradingSettings):

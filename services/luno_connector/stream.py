@@ -31,7 +31,7 @@ from services._runtime.supervise import Trouble, first_fault, keep_alive
 from services.luno_connector import translate
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.rest import LunoRest
-from services.luno_connector.settings import LunoSettings
+from services.luno_connector.settings import KEY_HELP, LunoSettings
 
 log = structlog.get_logger()
 
@@ -48,7 +48,10 @@ TRADES_INTERVAL = 2.0
 SILENT_BEHIND = 15_000
 # Errors that only pass if somebody mends something, or were said by mistake:
 # https://www.luno.com/en/developers/api#tag/Streaming-API.
-BAD_KEY = ("invalid_credentials", "unauthorised", "ErrUnauthorised", "ErrApiKeyRevoked")
+BAD_KEY = (
+    *("invalid_credentials", "unauthorised"),
+    *("ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"),
+)
 UNKNOWN_PAIR = "invalid_market"
 
 
@@ -227,7 +230,7 @@ def refusal(code: str, message: str) -> TransientError | FeedStoppedError:
     """What an error frame means: some pass, some don't."""
     text = f"Luno refused the stream: {excerpt(f'{code} {message}')}"
     if code.startswith(BAD_KEY):
-        return FeedStoppedError(f"{text}; check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY")
+        return FeedStoppedError(f"{text}; {KEY_HELP}")
     return FeedStoppedError(text) if code == UNKNOWN_PAIR else TransientError(text)
 
 

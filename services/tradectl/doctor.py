@@ -28,7 +28,7 @@ REMEDIES = {
     "no_credentials": "set its keys to trade",
     "trading_disabled": "set LIVE_TRADING to trade",
     "halted": "`tradectl resume`, once what it was halted for is over",
-    "key_refused": "mend the key at the exchange; it is tried again by itself",
+    "key_refused": "mend the key (docs/troubleshooting.md); it is tried again by itself",
     "account_unavailable": "look at its /ready; it is tried again by itself",
 }
 # Redis's clock decides how old an order is; a bot's own clock only stamps its messages.

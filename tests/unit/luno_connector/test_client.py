@@ -54,6 +54,7 @@ async def test_an_answer_is_translated(server: CannedServer, luno: Luno) -> None
         (400, b'{"error":"no","error_code":"ErrMarketUnavailable"}', RejectedError),
         (409, b'{"error":"no","error_code":"ErrDuplicateClientOrderID"}', RejectedError),
         (400, b'{"error":"no","error_code":"ErrApiKeyRevoked"}', FeedStoppedError),
+        (403, b'{"error":"no","error_code":"ErrInsufficientPerms"}', FeedStoppedError),
         (400, b'{"error":"no","error_code":"ErrInternal"}', TransientError),
         (401, b"", FeedStoppedError),
         (401, b'{"error":"no","error_code":"ErrUnauthorised"}', FeedStoppedError),
