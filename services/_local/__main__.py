@@ -1,5 +1,12 @@
 """Start everything on this machine: `python -m services._local`, or `make run`."""
 
-from services._local.launcher import main
+INTERRUPTED = 130
 
-raise SystemExit(main())
+try:
+    from services._local.launcher import main
+
+    code = main()
+except KeyboardInterrupt:  # before the launcher listens to signals
+    code = INTERRUPTED
+
+raise SystemExit(code)

@@ -35,7 +35,7 @@ def main() -> int:
         folder = fresh_run_folder(Path.cwd() / ".data")
         with Ports() as ports:
             return asyncio.run(_until_asked_to_stop(settings, given, ports, folder))
-    except (SettingsError, NoPortError, PartError) as e:
+    except (SettingsError, NoPortError, PartError, OSError) as e:
         sys.stderr.write(f"make run: {e}\n")
         return 1
 

@@ -151,6 +151,16 @@ async def test_a_redis_that_is_unfit_ends_the_run_at_once_with_the_remedy(
     assert "CONFIG SET maxmemory-policy noeviction" in run.err
 
 
+async def test_a_folder_that_cant_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    """A file stands where the run's data shall lie."""
+    (tmp_path / ".data").write_text("mine")
+    async with launched(tmp_path) as run:
+        assert await run.end() == 1
+    assert run.err.startswith("make run: ")
+    assert ".data" in run.err
+    assert len(run.err.splitlines()) == 1
+
+
 async def test_nothing_outlives_a_killed_launcher(tmp_path: Path) -> None:
     """Not even when it had no chance to stop anything."""
     async with launched(tmp_path) as run:

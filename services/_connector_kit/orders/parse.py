@@ -41,6 +41,10 @@ def parse(model: type[M], data: bytes, defaults: Mapping[str, str]) -> M:
     Raises:
         UnreadableError: it is no JSON object of the model's form; the message names each fault.
     """
+    if not data:
+        raise UnreadableError(
+            f"no JSON: the entry has no field data, or an empty one; {WANT_OBJECT}"
+        )
     fields = {**defaults, **_object(data)}
     try:
         return model.model_validate(fields)

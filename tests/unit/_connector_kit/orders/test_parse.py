@@ -128,7 +128,7 @@ def test_many_faults_make_a_short_message() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "no JSON: "),
+        (b"", "no JSON: the entry has no field data"),
         (b"\xff\xfe", "no JSON: 'utf-8'"),
         (b"{", "no JSON: "),
         (b"[1, 2]", "[1.0, 2.0] is no JSON object"),
