@@ -1,11 +1,13 @@
-"""Start everything on this machine: `python -m services._local`, or `make run`."""
+"""Start everything on this machine: `make run`, and with the argument `live` `make live`."""
+
+import sys
 
 INTERRUPTED = 130
 
 try:
     from services._local.launcher import main
 
-    code = main()
+    code = main(live=sys.argv[1:] == ["live"])
 except KeyboardInterrupt:  # before the launcher listens to signals
     code = INTERRUPTED
 

@@ -1,14 +1,15 @@
-"""`make run`: everything on this machine, on simulated markets, until asked to stop."""
+"""`make run` and `make live`: everything on this machine, until asked to stop."""
 
 import asyncio
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -24,27 +25,34 @@ from services._runtime.settings import SettingsError, load
 
 # From the start of a part until it must be ready.
 READY_WITHIN = 60.0
+SIMULATED = "two simulated exchanges, their connectors, indicators, and the bot."
+LIVE = (
+    "public market data of Binance and Luno, indicators, and the bot, which only observes: "
+    "there are no keys here, and no order is sent."
+)
 SHOW_LOGS_EVERY = 0.2
 
 
-def main() -> int:
-    """Run until RUN_SECONDS have passed or a signal comes (0), or until a part fails (1)."""
+def main(*, live: bool) -> int:
+    """Run until RUN_SECONDS have passed or a signal comes (0), or until a part fails (1).
+
+    On simulated markets; with *live* on the exchanges' own, without keys and without an order.
+    """
     given = dict(os.environ)  # noqa: TID251 - the parts get what we were given
     try:
         settings = load(RunSettings)
         folder = fresh_run_folder(Path.cwd() / ".data")
         with Ports() as ports:
-            return asyncio.run(_until_asked_to_stop(settings, given, ports, folder))
+            run = _run(settings, given, ports, folder, live=live)
+            return asyncio.run(_until_asked_to_stop(run))
     except (SettingsError, NoPortError, PartError, OSError) as e:
-        sys.stderr.write(f"make run: {e}\n")
+        sys.stderr.write(f"make {'live' if live else 'run'}: {e}\n")
         return 1
 
 
-async def _until_asked_to_stop(
-    settings: RunSettings, given: Mapping[str, str], ports: Ports, folder: Path
-) -> int:
+async def _until_asked_to_stop(run: Coroutine[Any, Any, None]) -> int:
     asked_to_stop = False
-    task = asyncio.ensure_future(_run(settings, given, ports, folder))
+    task = asyncio.ensure_future(run)
 
     def stop() -> None:
         nonlocal asked_to_stop
@@ -68,34 +76,40 @@ async def _until_asked_to_stop(
     return 0
 
 
-async def _run(settings: RunSettings, given: Mapping[str, str], ports: Ports, folder: Path) -> None:
+async def _run(
+    settings: RunSettings, given: Mapping[str, str], ports: Ports, folder: Path, *, live: bool
+) -> None:
     started = time.monotonic()
-    simulator = Part("exchange_simulator", _port(ports, 8010, "the simulator's health"), folder)
+    venues: tuple[Part, ...] = ()
+    if not live:
+        health_port = _port(ports, 8010, "the simulator's health")
+        venues = (Part("exchange_simulator", health_port, folder),)
     binance = Part("binance_connector", _port(ports, 8001, "the Binance connector"), folder)
     luno = Part("luno_connector", _port(ports, 8002, "the Luno connector"), folder)
     indicators = Part("indicators", _port(ports, 8003, "the indicator host"), folder)
     bot = Part("bot", _port(ports, 8000, "the bot"), folder)
-    parts = [bot, indicators, binance, luno, simulator]
+    parts = [bot, indicators, binance, luno, *venues]
     logs = [LogTail(part.name, part.log) for part in parts]
     async with (
         _shown_to_the_end(logs),
         _redis(settings, ports, folder) as redis,
-        _stopped_in_turn((bot, indicators), (binance, luno), (simulator,)),
+        _stopped_in_turn((bot, indicators), (binance, luno), venues),
         asyncio.TaskGroup() as tasks,
     ):
         watching = (redis.watch(), *(part.watch() for part in parts))
         watches = [tasks.create_task(watch) for watch in (*watching, _keep_showing(logs))]
-        simulator_port = _port(ports, 8900, "the simulator")
+        simulator_port = None if live else _port(ports, 8900, "the simulator")
         variables = environment(
             given, redis.url, simulator_port, settings.indicators, settings.strategies
         )
         # Without a venue the connectors would wait, and then wait before they look again.
-        await _start((simulator,), variables)
+        await _start(venues, variables)
         await _start((binance, luno, indicators, bot), variables)
         noted = redis.url if redis.server else None  # one that was given may hold a password
         note(folder, Run(noted, {part.name: part.url for part in parts}))
         stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")
-        say(how_to_look(redis.cli, str(stream), parts, folder, time.monotonic() - started))
+        ready = f"Ready after {time.monotonic() - started:.1f} s: {LIVE if live else SIMULATED}"
+        say(how_to_look(ready, redis.cli, str(stream), parts, folder))
         await _pass(settings.run_seconds)
         for watch in watches:
             watch.cancel()

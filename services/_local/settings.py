@@ -57,27 +57,36 @@ class RunSettings(ServiceSettings):
 def environment(
     given: Mapping[str, str],
     redis_url: str,
-    simulator_port: int,
+    simulator_port: int | None,
     indicators: str,
     strategies: str = "",
 ) -> dict[str, str]:
     """What all parts are given: what we were, but for keys and addresses, which are simulated.
 
-    *indicators* are computed, and *strategies* trade on paper, where we were given none.
+    Without a simulator the addresses are the exchanges' own; there are no keys, and the bot only
+    observes. *indicators* are computed, and *strategies* decide, where we were given none.
     """
-    http, ws = f"http://{HOST}:{simulator_port}", f"ws://{HOST}:{simulator_port}"
     kept = {name: value for name, value in given.items() if not name.startswith(REAL_MONEY)}
+    observe = simulator_port is None or given.get("BOT_MODE", "").lower() == "observe"
     return {
         **kept,
         "INDICATORS": given.get("INDICATORS") or indicators,
         "STRATEGIES": given.get("STRATEGIES") or strategies,
-        "BOT_MODE": "observe" if given.get("BOT_MODE", "").lower() == "observe" else "paper",
+        "BOT_MODE": "observe" if observe else "paper",
         # Behind us, where a user's own indicators may lie.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), given.get("PYTHONPATH")))),
         "REDIS_URL": redis_url,
         "HEALTH_HOST": HOST,
+        **({} if simulator_port is None else _simulated(simulator_port)),
+    }
+
+
+def _simulated(port: int) -> dict[str, str]:
+    """Where the simulator is, and the keys that it takes."""
+    http, ws = f"http://{HOST}:{port}", f"ws://{HOST}:{port}"
+    return {
         "SIMULATOR_HOST": HOST,
-        "SIMULATOR_PORT": str(simulator_port),
+        "SIMULATOR_PORT": str(port),
         "SIMULATOR_BINANCE_API_KEY": KEY,
         "SIMULATOR_BINANCE_API_SECRET": SECRET,
         "SIMULATOR_LUNO_API_KEY_ID": KEY,

@@ -52,13 +52,11 @@ class LogTail:
         return ""
 
 
-def how_to_look(
-    redis_cli: str, stream: str, parts: list[Part], folder: Path, seconds: float
-) -> str:
-    """Printed once everything is ready, after *seconds*."""
+def how_to_look(ready: str, redis_cli: str, stream: str, parts: list[Part], folder: Path) -> str:
+    """Printed once everything is ready."""
     health = "\n".join(f"    {part.ready_url}  {part.name}" for part in parts)
     return f"""
-Ready after {seconds:.1f} s: two simulated exchanges, their connectors, indicators, and the bot.
+{ready}
 
   Watch trades arrive:
     {redis_cli} XREAD COUNT 5 BLOCK 5000 STREAMS {stream} '$'

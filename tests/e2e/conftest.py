@@ -65,14 +65,14 @@ class Run:
 
 
 @asynccontextmanager
-async def launched(folder: Path, **environment: str) -> AsyncIterator[Run]:
+async def launched(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Run]:
     """Start the launcher in *folder*, where a `.env` lies; the end of the block stops it."""
     (folder / ".env").write_text(REAL_SECRETS)
     (folder / "config.cfg").write_text("[luno]\napi_key_id = real\napi_secret_key = real\n")
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services._local"),
+            *(sys.executable, "-m", "services._local", *arguments),
             cwd=folder,
             env={**inherited, "PYTHONPATH": str(ROOT), **environment},
             stdout=out,

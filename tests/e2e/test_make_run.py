@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -15,6 +16,8 @@ from services._local.redis_server import RedisServer
 from services._runtime.runs import going_on
 from tests.e2e.conftest import environment_of, launched
 from tests.support.eventually import eventually, eventually_async
+from tests.support.ports import quiet_port
+from tests.support.venues import BINANCE, simulator
 
 MODELS: dict[str, type[BaseModel]] = {"ticker": Ticker, "orderbook": OrderBook, "trades": Trade}
 INDICATORS = [
@@ -108,6 +111,39 @@ def take_if_free(s: socket.socket, port: int) -> None:
         s.listen()
     except OSError:
         return
+
+
+async def test_on_real_markets_it_has_no_keys_and_sends_no_order(tmp_path: Path) -> None:
+    """`make live`: the exchanges are where the settings say, and here that is a simulator."""
+    port = quiet_port()
+    urls = BINANCE.environment(port, "", 0).items()
+    given = {name: url for name, url in urls if name.endswith("_URL") and url}
+    async with (
+        simulator(port, tmp_path / "venue"),
+        launched(tmp_path, "live", BINANCE_API_KEY="real", LIVE_TRADING="yes", **given) as run,
+    ):
+        await run.until_ready()
+        parts = PARTS - {"exchange_simulator"}
+        assert run.children.keys() & PARTS == parts
+        for part in parts:
+            told = environment_of(run.children[part])
+            assert "real" not in told.values()
+            assert "LIVE_TRADING" not in told
+            assert told["BOT_MODE"] == "observe"
+        async with Redis(port=run.redis_port) as client:
+            redis: Any = client
+
+            async def all_flow() -> bool:
+                return all([await redis.exists(stream) for stream in STREAMS])
+
+            await eventually_async(all_flow, within=60)
+            for connector in ("binance_connector", "luno_connector"):
+                stream = f"{connector}:events:connector_status"
+                ((_, status),) = await redis.xrevrange(stream, count=1)
+                assert b'"reason_code":"no_credentials"' in status[b"data"]
+        assert await run.end(signal.SIGINT) == 0
+    assert "which only observes" in run.out
+    assert run.err == ""
 
 
 async def test_a_part_that_dies_is_named_and_stops_the_rest(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 def test_ctrl_c_while_it_starts_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exit code of an interrupted command."""
 
-    def main() -> int:
+    def main(*, live: bool) -> int:
         raise KeyboardInterrupt
 
     launcher = ModuleType("services._local.launcher")

@@ -37,6 +37,16 @@ def test_every_address_is_the_simulators() -> None:
     assert handed["SIMULATOR_PORT"] == "8905"
 
 
+def test_on_real_markets_there_are_no_keys_and_the_bot_only_observes() -> None:
+    """The addresses stay as they were given, or the exchanges' own."""
+    given = dict.fromkeys((*KEYS, "LIVE_TRADING", "BINANCE_REST_URL"), "real")
+    handed = environment({**given, "BOT_MODE": "live"}, REDIS, None, "", "x")
+    assert {*KEYS, "LIVE_TRADING"}.isdisjoint(handed)
+    assert handed["BINANCE_REST_URL"] == "real"
+    assert not [name for name in handed if name.startswith("SIMULATOR")]
+    assert (handed["BOT_MODE"], handed["STRATEGIES"]) == ("observe", "x")
+
+
 @given(st.dictionaries(st.sampled_from(["MARKET_DATA_MAXLEN", "PATH", "LOG_LEVEL"]), st.text()))
 def test_everything_else_is_passed_through(given_variables: dict[str, str]) -> None:
     """MARKET_DATA_MAXLEN=… make run works, and so does any other variable."""
