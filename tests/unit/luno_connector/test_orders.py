@@ -456,10 +456,14 @@ async def test_an_empty_404_elsewhere_says_nothing_about_the_order(trading: Trad
 
 
 async def test_what_luno_will_not_answer_is_no_outcome(trading: Trading) -> None:
-    """Asking again at once won't help."""
-    trading.server.answers(400, error("ErrInsufficientPerms"))
+    """Asking again at once won't help; of a refused key it says nothing about the order."""
+    trading.server.answers(400, error("ErrLimitOutOfRange"))
     for look in (trading.orders.find, trading.orders.search):
-        with pytest.raises(RejectedError, match="ErrInsufficientPerms"):
+        with pytest.raises(RejectedError, match="ErrLimitOutOfRange"):
+            await look(order())
+    trading.server.answers(403, error("ErrInsufficientPerms"))
+    for look in (trading.orders.find, trading.orders.search):
+        with pytest.raises(TransientError, match="ErrInsufficientPerms"):
             await look(order())
 
 
