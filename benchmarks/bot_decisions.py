@@ -27,6 +27,7 @@ from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.decision_maker import DecisionMaker
 from services.bot.dispatcher import Dispatcher
+from services.bot.instrument_watch import InstrumentWatch
 from services.bot.market_watch import MarketWatch
 from services.bot.naming import Wanted
 from services.bot.portfolio import Portfolio
@@ -71,12 +72,14 @@ def bot_without_redis() -> Dispatcher:
         connectors=ConnectorWatch(settings.markets),
         indicators={},
         balances=Balances(),
+        instruments=InstrumentWatch(settings.markets),
         portfolio=Portfolio(),
         indicator_max_age=10.0,
         clock=time.monotonic,
     )
     watch = MarketWatch(sources.provider, sources.connectors, Readiness("market_data"))
-    maker = DecisionMaker(settings, sources, Risk(settings, sources.portfolio), time.time)
+    risk = Risk(settings, sources.portfolio, sources.instruments.lots)
+    maker = DecisionMaker(settings, sources, risk, time.time)
     tally = Tally(CollectorRegistry(), ["threshold:binance:BTC/USDT"], settings.markets)
     host = StrategyHost(wanted, sources, maker)
     resync = Resync(settings, sources.portfolio, sources.connectors)

@@ -16,6 +16,7 @@ from common_models.commands_events_models import (
     SymbolStatus,
 )
 from common_models.indicator_models import IndicatorValue
+from common_models.instrument_models import Instrument
 from common_models.market_data_models import OrderBook, OrderBookLevel, Ticker, Trade
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ConnectorStatusEvent",
     "DecisionEvent",
     "IndicatorValue",
+    "Instrument",
     "OpenOrder",
     "OrderBook",
     "OrderBookLevel",

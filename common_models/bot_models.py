@@ -48,11 +48,12 @@ class DecisionEvent(BaseModel):
 
 
 class StrategyPosition(BaseModel):
-    """What one strategy has bought and sold on one market, at the market's price.
+    """What one strategy holds on one market, at the market's price.
 
-    `quantity` is in the base asset, less than zero where it sold more than it bought; all money is
-    in the quote asset. `profit` is what it would have won by now, fees included; `profit_today`
-    since midnight UTC. Without a price yet, both are null.
+    `quantity` is in the base asset: bought less sold, less the fees taken in it; less than zero
+    where it sold more than it bought. `dust` is how much of it is less than the exchange takes as
+    an order. All money is in the quote asset. `profit` is what it would have won by now, fees
+    included; `profit_today` since midnight UTC. Without a price yet, both are null.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,6 +62,7 @@ class StrategyPosition(BaseModel):
     exchange: str
     symbol: str
     quantity: Finite
+    dust: Finite = 0.0
     price: NotNegative | None = None
     profit: Finite | None = None
     profit_today: Finite | None = None

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError, patience
+from services._connector_kit.instrument_board import InstrumentBoard
 from services._connector_kit.instruments import Instrument, choose
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
@@ -147,12 +148,16 @@ class Engine:
             )
             for instrument in listing.configured.values()
         ]
+        board = InstrumentBoard(
+            self._exchange.name, self._redis, listing.configured, self._claim_world
+        )
         self._board.watch([desk.status for desk in desks])
         self._metrics.watch(partial(feed_metrics, desks))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._exchange.stream_market_data(desks))
             tasks.create_task(self._orders(desks, listing))
             tasks.create_task(listing.keep_fresh(in_use))
+            tasks.create_task(board.keep_telling())
 
     async def _orders(self, desks: Sequence[MarketDesk], listing: Listing) -> None:
         """The order wing; it sees the market-data wing's live books."""

@@ -72,7 +72,9 @@ def _bot() -> list[str]:
     """Reads all that is told, sends commands, writes events of its own; can't lift a halt."""
     connectors = " ".join(f"%R~{exchange}_connector:events:*" for exchange in EXCHANGES)
     commands = " ".join(f"%W~{exchange}_connector:commands:*" for exchange in EXCHANGES)
+    instruments = " ".join(f"%R~{exchange}_connector:state:instruments" for exchange in EXCHANGES)
     return [
+        f"({instruments} +hget)",
         # One XREAD covers all of them.
         f"({_markets()} {connectors} %R~indicators:* {READ_STREAM})",
         f"({commands} +xadd)",

@@ -26,7 +26,7 @@ from services.bot.view import MarketView, Sources
 log = structlog.get_logger()
 
 PAPER_WORLDS = ("simulator", "testnet")
-# What an exchange keeps of a buy as its fee makes a later sell fall short: at most this share.
+# A sell that falls short of what there is by a fee sells what there is: at most this share of it.
 SHORT_OF = Decimal("0.01")
 # A cancel of which nothing came is asked for again after this many seconds, where it is still
 # wanted: the connector may have found no answer.
@@ -80,10 +80,11 @@ class DecisionMaker:
     def consider(self, wanted: Wanted, intent: Intent, cause: Cause) -> None:
         """Decide what becomes of an intent."""
         proposal = Proposal(
+            wanted.key,
             wanted.exchange,
             wanted.symbol,
             intent.side,
-            self._sellable(wanted, intent),
+            self._quantity(wanted, intent),
             intent.price,
         )
         order = Order(
@@ -167,15 +168,17 @@ class DecisionMaker:
             return Refusal("connector_not_trading", reason)
         return None
 
-    def _sellable(self, wanted: Wanted, intent: Intent) -> Decimal:
-        """The quantity; a sell that falls a fee short of what there is sells what there is."""
+    def _quantity(self, wanted: Wanted, intent: Intent) -> Decimal:
+        """In whole lots; a sell that falls a fee short of what there is sells what there is."""
         quantity = intent.quantity or wanted.quantity
-        if intent.side == "buy":
-            return quantity
-        free = self._sources.balances.free(wanted.exchange, wanted.symbol.partition("/")[0])
-        if free is None or not quantity * (1 - SHORT_OF) <= free < quantity:
-            return quantity
-        return free
+        if intent.side == "sell":
+            holding = self._sources.portfolio.held(wanted.key)
+            free = self._sources.balances.free(wanted.exchange, wanted.symbol.partition("/")[0])
+            for there_is in (holding.quantity if holding else None, free):
+                if there_is is not None and quantity * (1 - SHORT_OF) <= there_is < quantity:
+                    quantity = there_is
+        whole = self._sources.instruments.lots(wanted.exchange, wanted.symbol).whole(quantity)
+        return whole or quantity  # less than a lot is refused, and told as it was wanted
 
     def sift(self, moment: Moment) -> tuple[list[Outgoing], list[DecisionEvent], set[str]]:
         """What of the outbox goes out at this moment.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -41,6 +42,12 @@ class Saved(msgspec.Struct):
     holdings: dict[str, Holding]
     balances: list[SavedBalance]
     strategies: dict[str, msgspec.Raw]
+
+
+class FeesAsMoney(msgspec.Struct):
+    """What an earlier release saved of an order's fees: all of them as money."""
+
+    fees: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +98,7 @@ def decode(fields: Mapping[str, bytes]) -> Known:
     try:
         saved = msgspec.json.decode(fields[REST], type=Saved)
         found = [
-            msgspec.json.decode(data, type=Order)
-            for name, data in fields.items()
-            if name.startswith(ORDER)
+            _order(data, saved.holdings) for name, data in fields.items() if name.startswith(ORDER)
         ]
         balances = [AccountBalanceEvent.model_validate_json(b.event) for b in saved.balances]
     except (KeyError, msgspec.DecodeError, ValueError) as e:
@@ -103,6 +108,22 @@ def decode(fields: Mapping[str, bytes]) -> Known:
         ) from e
     orders = {order.id: order for order in sorted(found, key=lambda order: order.sent_at)}
     return Known(Books(orders, saved.sent, saved.holdings), balances, saved.strategies)
+
+
+def _order(data: bytes, holdings: Mapping[str, Holding]) -> Order:
+    order = msgspec.json.decode(data, type=Order)
+    money = msgspec.json.decode(data, type=FeesAsMoney).fees
+    holding = holdings.get(order.strategy)
+    if not money or holding is None:
+        return order
+    if order.side == "sell" or not order.spent:
+        order.fees_paid[holding.quote] = money
+        return order
+    # A buy's fee was taken of what it bought.
+    amount = round(money * order.filled / order.spent, 10)
+    order.fees_paid[holding.base] = amount
+    holding.trade(-amount, money)
+    return order
 
 
 async def recall(redis: Redis, sources: Sources) -> None:

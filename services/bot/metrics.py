@@ -118,7 +118,7 @@ class BotMetrics:
         holdings = self._sources.portfolio.books.holdings.items()
         yield gauges(
             "bot_position",
-            "What a strategy bought less what it sold, in the base asset.",
+            "What a strategy holds, in the base asset.",
             ["strategy", "exchange", "symbol"],
             {(key, each.exchange, each.symbol): float(each.quantity) for key, each in holdings},
         )

@@ -4,6 +4,7 @@ Filled quantities are cumulative and never fall, so only what is beyond the know
 event that comes twice changes nothing.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ import structlog
 from common_models import OpenOrder, OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.fields import OrderType, Side
 from common_models.stream_names import BOT_ORDERS
+from services._runtime.position import NOTHING, Position, lost_today
 
 log = structlog.get_logger()
 
@@ -23,7 +25,6 @@ ENDED = frozenset({"filled", "canceled", "rejected", "expired", LOST})
 PROVISIONAL_END = frozenset({"rejected", LOST})
 # So many orders that have ended are kept, or twice as many: a late event may still concern one.
 KEEP_ENDED = 100
-NOTHING = Decimal(0)
 
 
 class Order(msgspec.Struct):
@@ -49,7 +50,7 @@ class Order(msgspec.Struct):
     order_id: str | None = None
     filled: Decimal = NOTHING
     spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
-    fees: Decimal = NOTHING  # quote asset
+    fees_paid: dict[str, Decimal] = msgspec.field(default_factory=dict)  # by asset
     cancel_asked_at: float = 0.0  # our clock, in seconds; 0: never
     command_id: str | None = None
     unresolved: str | None = None
@@ -70,34 +71,33 @@ class Order(msgspec.Struct):
         return left if self.side == "buy" else -left
 
 
-class Holding(msgspec.Struct):
-    """What one strategy bought and sold on one market; see `StrategyPosition`."""
+class Holding(Position, kw_only=True):
+    """What one strategy holds of one market: what the account has more, or less, because of it."""
 
     exchange: str
     symbol: str
-    quantity: Decimal = NOTHING
-    cash: Decimal = NOTHING  # quote asset: received less spent, fees included
-    price: Decimal | None = None  # the market's, or the last fill's
-    day: str = ""
-    profit_at_midnight: Decimal = NOTHING
 
     @property
-    def profit(self) -> Decimal | None:
-        """At the market's price, in the quote asset; None where that isn't known."""
-        if self.price is None:
-            return None if self.quantity else self.cash
-        return self.cash + self.quantity * self.price
-
-    @property
-    def profit_today(self) -> Decimal | None:
-        """Since midnight UTC."""
-        profit = self.profit
-        return None if profit is None else profit - self.profit_at_midnight
+    def base(self) -> str:
+        """The asset that is bought and sold."""
+        return self.symbol.partition("/")[0]
 
     @property
     def quote(self) -> str:
         """The asset its money is in."""
         return self.symbol.partition("/")[2]
+
+    def trade(self, quantity: Decimal, cash: Decimal) -> None:
+        """A fill changed the base asset by *quantity*, and the quote asset by *cash*."""
+        self.quantity += quantity
+        self.cash += cash
+
+    def pay(self, asset: str, amount: Decimal) -> None:
+        """A fee was taken."""
+        if asset == self.base:
+            self.quantity -= amount
+        elif asset == self.quote:
+            self.cash -= amount
 
 
 class Books(msgspec.Struct):
@@ -128,7 +128,7 @@ class Portfolio:
         """What a strategy holds."""
         found = self.books.holdings.get(strategy)
         if found is None:
-            found = Holding(exchange, symbol, day=self.today)
+            found = Holding(exchange=exchange, symbol=symbol, day=self.today)
             self.books.holdings[strategy] = found
         return found
 
@@ -162,9 +162,7 @@ class Portfolio:
         """*day* is today: what was won before it isn't today's."""
         self.today = day
         for holding in self.books.holdings.values():
-            if holding.day != day and holding.profit is not None:
-                holding.profit_at_midnight = holding.profit
-                holding.day = day
+            holding.roll(day)
 
     def take_response(self, exchange: str, event: OrderResponseEvent) -> None:
         """The answer to a command of ours; others' are ignored."""
@@ -229,16 +227,14 @@ class Portfolio:
             spent = _spent(order, event, filled, holding.price)
             more, cost = filled - order.filled, spent - order.spent
             sign = 1 if order.side == "buy" else -1
-            holding.quantity += sign * more
-            holding.cash -= sign * cost
+            holding.trade(sign * more, -sign * cost)
             order.filled, order.spent = filled, spent
             holding.price = holding.price or spent / filled
-        base, _, quote = order.symbol.partition("/")
-        price = order.spent / order.filled if order.filled else NOTHING
-        fees = _fees(event, base, quote, price)
-        if fees > order.fees:
-            holding.cash -= fees - order.fees
-            order.fees = fees
+        for asset, amount in _fees(event).items():
+            paid = order.fees_paid.get(asset, NOTHING)
+            if amount > paid:
+                holding.pay(asset, amount - paid)
+                order.fees_paid[asset] = amount
 
     def _note_stranger(self, client_order_id: str, *, replay: bool) -> None:
         if client_order_id.startswith(BOT_ORDERS) and not replay:
@@ -246,8 +242,11 @@ class Portfolio:
 
     def lost_today(self, quote: str) -> Decimal:
         """What all strategies together have lost of an asset since midnight; gains are negative."""
-        profits = (h.profit_today for h in self.books.holdings.values() if h.quote == quote)
-        return -sum((profit for profit in profits if profit is not None), NOTHING)
+        return lost_today(h for h in self.books.holdings.values() if h.quote == quote)
+
+    def held(self, strategy: str) -> Holding | None:
+        """What a strategy holds; None where it never traded."""
+        return self.books.holdings.get(strategy)
 
     def net(self, exchange: str, symbol: str) -> Decimal:
         """What all strategies together hold of a market, in the base asset."""
@@ -317,14 +316,13 @@ def _spent(
     return filled * (order.price or price or NOTHING)
 
 
-def _fees(event: OrderStatusUpdateEvent, base: str, quote: str, price: Decimal) -> Decimal:
-    """In the quote asset, as far as they are in the base or the quote asset."""
-    total = NOTHING
-    for asset, amount in (event.fee or {}).items():
-        if isinstance(amount, int | float):
-            worth = {quote: Decimal(1), base: price}.get(asset, NOTHING)
-            total += _decimal(amount) * worth
-    return total
+def _fees(event: OrderStatusUpdateEvent) -> dict[str, Decimal]:
+    """What the order has paid so far, by asset."""
+    return {
+        asset: _decimal(amount)
+        for asset, amount in (event.fee or {}).items()
+        if isinstance(amount, int | float) and math.isfinite(amount)
+    }
 
 
 def open_orders(orders: Iterable[Order]) -> list[OpenOrder]:

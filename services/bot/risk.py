@@ -1,11 +1,12 @@
 """The limits that an order must keep; each refusal names its limit. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from common_models import OrderBook, OrderBookLevel
 from common_models.fields import Side
+from services.bot.lots import Lots
 from services.bot.portfolio import Portfolio
 from services.bot.settings import BotSettings
 
@@ -24,6 +25,7 @@ class Refusal:
 class Proposal:
     """An order that is to be judged. `price` is None for a market order."""
 
+    strategy: str
     exchange: str
     symbol: str
     side: Side
@@ -49,13 +51,17 @@ class Proposal:
 class Risk:
     """Judges orders by the limits, the books, and what the bot holds already."""
 
-    def __init__(self, settings: BotSettings, portfolio: Portfolio) -> None:
+    def __init__(
+        self, settings: BotSettings, portfolio: Portfolio, lots: Callable[[str, str], Lots]
+    ) -> None:
+        """*lots* knows what an exchange takes of a slash symbol."""
         self._settings = settings
         self._portfolio = portfolio
+        self._lots = lots
 
     def check(self, order: Proposal, book: OrderBook, now: float) -> Refusal | None:
         """Why *order* must not be sent; None where it may. *now* is the time of day in seconds."""
-        refusal = self._quantity(order)
+        refusal = self._dust(order, book) or self._quantity(order)
         if refusal is not None:
             return refusal
         price = order.price
@@ -70,6 +76,26 @@ class Risk:
             or self._pace(now)
             or self._position(order, price)
             or self._daily_loss(order)
+        )
+
+    def _dust(self, order: Proposal, book: OrderBook) -> Refusal | None:
+        """Less than the exchange takes; or a buy of which it would not take back what is left."""
+        lots = self._lots(order.exchange, order.symbol)
+        bid = Decimal(str(book.bids[0].price)) if book.bids else None
+        if not lots.tradable(order.quantity, order.price or bid):
+            return Refusal(
+                "dust",
+                f"{order.quantity:f} {order.base} is too little; {order.exchange} wants {lots}",
+            )
+        holding = self._portfolio.held(order.strategy)
+        held = holding.quantity if holding else Decimal(0)
+        left = held + order.quantity * (1 - lots.fee)
+        if order.side == "sell" or held < 0 or lots.tradable(left, bid):
+            return None
+        return Refusal(
+            "dust",
+            f"after its fee {left:f} {order.base} would be left, too little to be sold; "
+            f"{order.exchange} wants {lots}",
         )
 
     def _quantity(self, order: Proposal) -> Refusal | None:

@@ -23,7 +23,7 @@ from services.bot.risk import MINUTE
 from services.bot.settings import Mode
 from services.bot.strategy_host import StrategyHost
 from services.bot.tally import Tally
-from services.bot.view import Sources
+from services.bot.view import Sources, dust
 
 log = structlog.get_logger()
 
@@ -208,6 +208,7 @@ class Scribe:
                 exchange=holding.exchange,
                 symbol=holding.symbol,
                 quantity=float(holding.quantity),
+                dust=float(dust(holding, self._sources.instruments)),
                 price=_number(holding.price),
                 profit=_number(holding.profit),
                 profit_today=_number(holding.profit_today),

@@ -20,6 +20,7 @@ from services.bot.data_provider import DataProvider
 from services.bot.decision_maker import DecisionMaker
 from services.bot.dispatcher import Dispatcher
 from services.bot.indicator_feed import IndicatorFeed
+from services.bot.instrument_watch import InstrumentWatch
 from services.bot.journal import POSITIONS, Journal
 from services.bot.market_watch import MarketWatch
 from services.bot.metrics import BotMetrics
@@ -53,7 +54,8 @@ async def serve(settings: BotSettings) -> None:
     metrics = Metrics("bot")
     sources = _sources(settings, wanted)
     watch = MarketWatch(sources.provider, sources.connectors, readiness)
-    maker = DecisionMaker(settings, sources, Risk(settings, sources.portfolio), time.time)
+    risk = Risk(settings, sources.portfolio, sources.instruments.lots)
+    maker = DecisionMaker(settings, sources, risk, time.time)
     host = StrategyHost(wanted, sources, maker)
     tally = Tally(metrics.registry, host.running, settings.markets)
     resync = Resync(settings, sources.portfolio, sources.connectors)
@@ -92,6 +94,7 @@ async def serve(settings: BotSettings) -> None:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(reader.run(handle))
                 tasks.create_task(scribe.run())
+                tasks.create_task(sources.instruments.keep_reading(redis))
                 tasks.create_task(_keep_judging(host, readiness))
                 tasks.create_task(watch.keep_judging())
                 tasks.create_task(watch.keep_summing_up())
@@ -108,6 +111,7 @@ def _sources(settings: BotSettings, wanted: list[Wanted]) -> Sources:
         connectors=ConnectorWatch(settings.markets),
         indicators=indicators,
         balances=Balances(),
+        instruments=InstrumentWatch(settings.markets),
         portfolio=Portfolio(),
         indicator_max_age=settings.bot_indicator_max_age,
         clock=asyncio.get_running_loop().time,
@@ -123,6 +127,7 @@ async def _restore(
         try:
             fields = await journal.load()
             await memory.recall(redis, sources)
+            await sources.instruments.load(redis)
             break
         except TransientError as e:
             trouble.seen(e)

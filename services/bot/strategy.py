@@ -100,7 +100,10 @@ class Market(Protocol):
 
     @property
     def position(self) -> Decimal:
-        """What this strategy has bought less what it has sold, in the base asset."""
+        """What this strategy holds: bought less sold, less the fees taken in the base asset.
+
+        0 where the exchange takes no order of so little: that is dust.
+        """
 
     @property
     def pending(self) -> bool:

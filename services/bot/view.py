@@ -8,8 +8,9 @@ from common_models import AccountBalanceEvent, IndicatorValue, OrderBook, Ticker
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.indicator_feed import IndicatorFeed
+from services.bot.instrument_watch import InstrumentWatch
 from services.bot.naming import Wanted
-from services.bot.portfolio import Portfolio
+from services.bot.portfolio import Holding, Portfolio
 from services.bot.strategy import StaleDataError
 
 
@@ -26,6 +27,14 @@ class Balances(dict[tuple[str, str], AccountBalanceEvent]):
         return None if found is None else Decimal(str(found.free))
 
 
+def dust(holding: Holding, instruments: InstrumentWatch) -> Decimal:
+    """How much of a holding the exchange takes in no order, at the market's price."""
+    quantity = abs(holding.quantity)
+    lots = instruments.lots(holding.exchange, holding.symbol)
+    left = quantity - lots.tradable(quantity, holding.price)
+    return left.copy_sign(holding.quantity)
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where all that the bot knows comes together. Indicators by stream; `clock` in seconds."""
@@ -34,6 +43,7 @@ class Sources:
     connectors: ConnectorWatch
     indicators: Mapping[str, IndicatorFeed]
     balances: Balances
+    instruments: InstrumentWatch
     portfolio: Portfolio
     indicator_max_age: float
     clock: Callable[[], float]
@@ -52,9 +62,11 @@ class MarketView:
 
     @property
     def position(self) -> Decimal:
-        """What this strategy has bought less what it has sold."""
-        holding = self._sources.portfolio.books.holdings.get(self._key)
-        return holding.quantity if holding else Decimal(0)
+        """What this strategy holds; 0 where all of that is dust."""
+        holding = self._sources.portfolio.held(self._key)
+        if holding is None or dust(holding, self._sources.instruments) == holding.quantity:
+            return Decimal(0)
+        return holding.quantity
 
     @property
     def pending(self) -> bool:

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from common_models import ConnectorStatusEvent, OrderBook
+from common_models import ConnectorStatusEvent, Instrument, OrderBook
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually, eventually_async
@@ -283,6 +283,30 @@ async def test_a_redis_of_another_world_is_left_alone(
     assert "this Redis holds live data and this connector is for simulator" in last
     assert await redis.get(key) == b"live"
     assert await newest(redis, venue.streams) == {}
+    assert await redis.keys(f"{venue.module}:state:*") == [key.encode()]
+
+
+# Lot, smallest quantity and smallest order of the first symbol, as the simulator demands them.
+BOUNDS = {"binance": (0.00001, 0.00001, 5.0), "luno": (0.000001, 0.0001, 0.0)}
+
+
+@every_venue
+async def test_the_lots_and_bounds_of_each_symbol_can_be_read(
+    venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """In a hash, with a key or without."""
+    key = state_key(connector(venue.exchange), "instruments")
+    port = quiet_port()
+    async with (
+        simulator(port, tmp_path / "simulator"),
+        connected(venue, redis_server.url, tmp_path, port),
+    ):
+        await eventually_async(lambda: redis.exists(key))
+        told: Any = await redis.hgetall(key)
+    assert {name.decode() for name in told} == set(venue.symbols)
+    first = Instrument.model_validate_json(told[venue.symbols[0].encode()])
+    assert (first.lot, first.min_quantity, first.min_notional) == BOUNDS[venue.exchange]
+    assert first.trading
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -119,7 +119,7 @@ async def differences(desk: TradingDesk, ever: Collection[str] = ()) -> list[str
             faults.append(f"{order.id} is {order.state}")
         if filled != order.filled:
             faults.append(f"{order.id}: filled {order.filled}, at the exchange {filled}")
-    held = sum((_signed(order) for order in at_venue.values()), Decimal(0))
+    held = sum((_signed(desk, order) for order in at_venue.values()), Decimal(0))
     told = sum((each.quantity for each in books.holdings.values()), Decimal(0))
     if held != told:
         faults.append(f"position {told}, at the exchange {held}")
@@ -153,6 +153,8 @@ async def _some_are_sent(bot: Bot, more: int) -> None:
     await eventually_async(enough, within=90)  # what was lost is given up first
 
 
-def _signed(order: dict[str, Any]) -> Decimal:
+def _signed(desk: TradingDesk, order: dict[str, Any]) -> Decimal:
+    """What the account has more of the base asset, because of this order."""
     filled = Decimal(order["filled_quantity"])
-    return filled if order["side"].lower() in ("buy", "bid") else -filled
+    fee = Decimal(order["fees"].get(desk.market.base, 0))
+    return (filled if order["side"].lower() in ("buy", "bid") else -filled) - fee

@@ -14,12 +14,19 @@ from common_models import (
     CancelOrderCommand,
     CommandResponseEvent,
     IndicatorValue,
+    Instrument,
     OrderResponseEvent,
     OrderStatusUpdateEvent,
     PlaceOrderCommand,
     QueryOrderCommand,
 )
-from common_models.stream_names import CommandStream, EventStream, IndicatorStream, MarketStream
+from common_models.stream_names import (
+    CommandStream,
+    EventStream,
+    IndicatorStream,
+    MarketStream,
+    state_key,
+)
 from tests.support.eventually import eventually_async
 from tests.support.halt import resume
 from tests.support.market_data import connector_status, order_book, ticker, trade
@@ -159,9 +166,14 @@ class Stage:
         await self.put(stream, event.model_copy(update=changes))
 
     async def became(
-        self, command: PlaceOrderCommand, status: str, filled: float = 0.0, price: float = 100.0
+        self,
+        command: PlaceOrderCommand,
+        status: str,
+        filled: float = 0.0,
+        price: float = 100.0,
+        fee: dict[str, float] | None = None,
     ) -> None:
-        """What became of an order."""
+        """What became of an order; its fee is a thousandth in USDT unless *fee* is given."""
         event = OrderStatusUpdateEvent(
             order_id="4711",
             client_order_id=command.client_order_id,
@@ -170,15 +182,30 @@ class Stage:
             filled_quantity=filled,
             remaining_quantity=command.quantity - filled,
             average_price=price if filled else None,
-            fee={"USDT": filled * price * 0.001},
+            fee={"USDT": filled * price * 0.001} if fee is None else fee,
             exchange="binance",
         )
         await self.put(EventStream("binance_connector", "order_status"), event)
 
-    async def fill(self, command: PlaceOrderCommand, price: float = 100.0) -> None:
+    async def fill(
+        self, command: PlaceOrderCommand, price: float = 100.0, fee: dict[str, float] | None = None
+    ) -> None:
         """The order is taken, and filled."""
         await self.answer(command, "accepted")
-        await self.became(command, "filled", command.quantity, price)
+        await self.became(command, "filled", command.quantity, price, fee)
+
+    async def instrument(self, **bounds: float) -> None:
+        """What Binance takes of BTC/USDT."""
+        told = Instrument(
+            symbol="BTC/USDT",
+            exchange="binance",
+            base="BTC",
+            quote="USDT",
+            trading=True,
+            **bounds,
+        )
+        key = state_key("binance_connector", "instruments")
+        await self.redis.hset(key, told.symbol, told.model_dump_json())
 
     async def balance(self, asset: str, free: float) -> None:
         """A balance on Binance."""

@@ -29,6 +29,17 @@ class Restless(Strategy):
         return Intent("buy", "holds nothing", None, price)
 
 
+class Flip(Strategy):
+    """Sells all that it holds, and buys where it holds nothing, at each ticker."""
+
+    def on_ticker(self, ticker: Ticker) -> Intent | None:
+        """One, or the other, unless an order is on its way."""
+        if self.market.pending:
+            return None
+        held = self.market.position
+        return Intent("sell", "holds something", held) if held else Intent("buy", "holds nothing")
+
+
 class Insistent(Strategy):
     """Wants to buy at every ticker, whatever is on its way."""
 

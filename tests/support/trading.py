@@ -355,18 +355,21 @@ class TradingDesk:
 
 @asynccontextmanager
 async def trading_desk(market: Market, folder: Path, **settings: str) -> AsyncIterator[TradingDesk]:
-    """A Redis and a simulator while the block runs; connectors are up to the test."""
+    """A Redis and a simulator while the block runs; connectors are up to the test.
+
+    Of the *settings* those of the simulator are the simulator's, all others the connectors'.
+    """
+    simulated = {
+        "SIMULATOR_SYMBOLS": ",".join(market.venue.symbols),
+        "SIMULATOR_RATE": "10",
+        **{name: settings.pop(name) for name in list(settings) if name.startswith("SIMULATOR_")},
+    }
     server = RedisServer(folder / "redis", quiet_port())
     port = quiet_port()
     await server.start()
     try:
         async with (
-            simulator(
-                port,
-                folder,
-                SIMULATOR_SYMBOLS=",".join(market.venue.symbols),
-                SIMULATOR_RATE="10",
-            ),
+            simulator(port, folder, **simulated),
             open_redis(server.url, "test") as redis,
         ):
             yield TradingDesk(market, redis, server.url, port, folder, settings, server=server)

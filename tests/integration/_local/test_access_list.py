@@ -58,6 +58,7 @@ ALLOWED = [
     ("indicators", "LTRIM indicator_host:state:binance:BTCUSDT:trades:1m -5 -1"),
     ("bot", "XADD binance_connector:commands:cancel_order * data x"),
     ("bot", "WATCH bot:state:books control:trading control:halt"),
+    *[("bot", f"HGET {name}_connector:state:instruments BTC/USDT") for name in EXCHANGES],
     *[
         (f"{name}_connector", command)
         for name in EXCHANGES
@@ -112,6 +113,7 @@ FORBIDDEN = [
     ("bot", "XGROUP SETID binance_connector:commands:cancel_order binance_connector 1-0"),
     # Nor to another's memory.
     ("bot", "SET binance_connector:state:order:x x"),
+    ("bot", "HSET binance_connector:state:instruments x x"),
     ("bot", "GET binance_connector:state:order:x"),
     ("luno_connector", "GET binance_connector:state:order:x"),
     ("indicators", "SET bot:state:books x"),

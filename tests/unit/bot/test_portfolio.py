@@ -93,7 +93,7 @@ def test_a_fill_is_booked_once_however_often_it_is_told(
 
 
 def test_what_was_bought_and_sold_is_profit() -> None:
-    """At the market's price; fees in either asset are money; sells bring it back."""
+    """At the market's price; a fee in the base asset is gone from the position, and so is dear."""
     books = portfolio(order(), order(2, "sell"))
     books.roll("2026-01-01")
     books.take_status("binance", status("filled", 2.0, 100.0, fee=0.5))
@@ -107,8 +107,21 @@ def test_what_was_bought_and_sold_is_profit() -> None:
     assert books.lost_today("USDT") == 10
     in_base = status("filled", 2.0, 105.0, 2).model_copy(update={"fee": {"BTC": 0.01}})
     books.take_status("binance", in_base)
-    assert holding.quantity == 0
+    assert holding.quantity == Decimal("-0.01")
     assert holding.profit == Decimal("19.5") - 10 - Decimal("1.05")
+
+
+def test_a_fee_is_booked_once_in_each_asset_it_is_taken_in() -> None:
+    """Cumulative, as it is told; what is no amount counts as nothing."""
+    books = portfolio(order())
+    for fee in ({"BTC": 0.001}, {"BTC": 0.002, "USDT": 1}, {"USDT": 1}, {"BTC": 0.002}, None):
+        event = status("filled", 2.0, 100.0).model_copy(update={"fee": fee})
+        books.take_status("binance", event)
+    for nonsense in (float("nan"), float("inf"), "1", None):
+        event = status("filled", 2.0, 100.0).model_copy(update={"fee": {"BTC": nonsense}})
+        books.take_status("binance", event)
+    holding = books.books.holdings[KEY]
+    assert (holding.quantity, holding.cash) == numbers("1.998", "-201")
 
 
 def test_an_order_is_pending_until_it_has_ended() -> None:
@@ -303,15 +316,42 @@ def test_fills_without_an_id_count_where_the_order_has_grown() -> None:
     assert (holding.quantity, holding.cash) == numbers(2, -200)
 
 
+def saved_before(fees: str, side: str = "buy") -> bytes:
+    """An order as the release before saved it."""
+    return (
+        f'{{"id":"bot-1","strategy":"{KEY}","exchange":"binance","symbol":"BTC/USDT",'
+        f'"side":"{side}","type":"market","quantity":"2","price":null,"reason":"so",'
+        '"caused_by":[],"sent_at":1.0,"state":"partially_filled","order_id":"4711","filled":"1",'
+        f'"spent":"90","fees":"{fees}","cancel_asked_at":0.0}}'
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("side", "fee", "left"),
+    [("buy", {"BTC": 0.002}, ("1.998", "-190")), ("sell", {"USDT": 0.18}, ("-2", "189.82"))],
+)
+def test_fees_that_the_release_before_took_for_money_are_what_they_were(
+    side: str, fee: dict[str, float], left: tuple[str, str]
+) -> None:
+    """Of a buy they are gone from the position, and what is told next is no second fee."""
+    sign = 1 if side == "buy" else -1
+    rest = (
+        f'{{"sent":[],"holdings":{{"{KEY}":{{"exchange":"binance","symbol":"BTC/USDT",'
+        f'"quantity":"{sign}","cash":"{-90 * sign - Decimal("0.09")}","price":"90","day":"",'
+        '"profit_at_midnight":"0"}},"balances":[],"strategies":{}}'
+    )
+    fields = {"order:bot-1": saved_before("0.09", side), "rest": rest.encode()}
+    books = Portfolio()
+    books.books = memory.decode(fields).books
+    event = status("filled", 2.0, 95.0).model_copy(update={"fee": fee})
+    books.take_status("binance", event)
+    holding = books.books.holdings[KEY]
+    assert (holding.quantity, holding.cash) == numbers(*left)
+
+
 def test_an_order_of_the_release_before_goes_on() -> None:
     """Its state has no entry of its command, and no fills that were told one by one."""
-    saved = (
-        b'{"id":"bot-1","strategy":"x:binance:BTC/USDT","exchange":"binance","symbol":"BTC/USDT",'
-        b'"side":"buy","type":"market","quantity":"2","price":null,"reason":"so","caused_by":[],'
-        b'"sent_at":1.0,"state":"partially_filled","order_id":"4711","filled":"1","spent":"90",'
-        b'"fees":"0","cancel_asked_at":0.0}'
-    )
-    old = msgspec.json.decode(saved, type=Order)
+    old = msgspec.json.decode(saved_before("0"), type=Order)
     books = portfolio(old)
     books.take_response("binance", response("accepted", order_id="4711", command_id=OURS))
     event = status("filled", 2.0, 95.0).model_copy(update={"trades": [fill(2, 1.0, 100.0)]})

@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common_models import OrderBook, OrderBookLevel
+from services.bot.lots import Lots
 from services.bot.portfolio import Order, Portfolio
-from services.bot.risk import Proposal, Risk
+from services.bot.risk import Proposal, Refusal, Risk
 from services.bot.settings import BotSettings
 from tests.support.market_data import order_book
 
 NOW = 1_000_000.0
 BOOK = order_book(middle=100.5)  # bid 100 for 1, ask 101 for 2
+ANYTHING = Lots()
+# Lots of 0.1, at least 0.2 of them, worth at least 30; a fee of 1 %.
+COARSE = Lots(Decimal("0.1"), Decimal("0.2"), Decimal(30), Decimal("0.01"))
 
 
 def settings(**limits: Any) -> BotSettings:
@@ -31,6 +35,7 @@ def settings(**limits: Any) -> BotSettings:
 def proposal(side: str = "buy", quantity: str = "1", price: str | None = None) -> Proposal:
     """An order that is to be judged."""
     return Proposal(
+        "x",
         "binance",
         "BTC/USDT",
         "buy" if side == "buy" else "sell",
@@ -57,11 +62,23 @@ def order(number: int, side: str = "buy", state: str = "open", sent_at: float = 
     )
 
 
+def judged(
+    what: Proposal,
+    portfolio: Portfolio | None = None,
+    book: OrderBook = BOOK,
+    lots: Lots = ANYTHING,
+    **limits: Any,
+) -> Refusal | None:
+    """What refuses it."""
+    risk = Risk(settings(**limits), portfolio or Portfolio(), lambda *_: lots)
+    return risk.check(what, book, NOW)
+
+
 def verdict(
     what: Proposal, portfolio: Portfolio | None = None, book: OrderBook = BOOK, **limits: Any
 ) -> str | None:
     """The name of the limit that refuses it."""
-    refusal = Risk(settings(**limits), portfolio or Portfolio()).check(what, book, NOW)
+    refusal = judged(what, portfolio, book, **limits)
     return refusal.reason_code if refusal else None
 
 
@@ -103,8 +120,7 @@ def test_each_limit_refuses_beyond_it_and_not_on_it(
 
 def test_a_refusal_names_the_variable() -> None:
     """So that a person knows what to change."""
-    risk = Risk(settings(risk_max_notional={"ZAR": Decimal(1)}), Portfolio())
-    refusal = risk.check(proposal(), BOOK, NOW)
+    refusal = judged(proposal(), risk_max_notional={"ZAR": Decimal(1)})
     assert refusal is not None
     assert refusal.message == "RISK_MAX_NOTIONAL has no limit for USDT; name one"
 
@@ -185,3 +201,36 @@ def test_where_the_other_side_is_empty_an_order_must_rest_behind_its_own_side(
     assert verdict(proposal(side, "0.5", price), None, one_sided, **limits) == reason
     empty = BOOK.model_copy(update={"asks": [], "bids": []})
     assert verdict(proposal(side, "0.5", price), None, empty, **limits) == "price_collar"
+
+
+@pytest.mark.parametrize(
+    ("what", "held", "reason"),
+    [
+        (proposal("sell", "0.3"), "0.3", None),
+        (proposal("sell", "0.29"), "0.29", "dust"),  # two lots are worth 20
+        (proposal("sell", "0.1", "400"), "0.1", "dust"),  # one lot is worth enough, and too few
+        (proposal("sell", "0.2", "150"), "0.2", None),
+        (proposal("sell", "0.09"), "0.09", "dust"),
+        (proposal("buy", "0.3"), "0", "dust"),  # 0.297 would be left: two lots
+        (proposal("buy", "0.3"), "0.003", None),  # three lots with what is there
+        (proposal("buy", "0.31"), "0", None),
+        (proposal("buy", "0.3"), "-0.3", None),  # it is the way out
+        (proposal("buy", "0.2"), "5", "dust"),  # it is too little by itself
+    ],
+)
+def test_dust_is_neither_sold_nor_bought(what: Proposal, held: str, reason: str | None) -> None:
+    """What the exchange doesn't take, and a buy of which too little is left after its fee."""
+    refusal = judged(what, holding(held), lots=COARSE)
+    assert (refusal and refusal.reason_code) == reason
+    if refusal is not None:
+        wanted = "binance wants lots of 0.1, at least 0.2, worth at least 30"
+        assert refusal.message.endswith(wanted)
+
+
+def test_a_rest_is_judged_by_what_the_strategy_itself_holds() -> None:
+    """Another's position is another's to sell."""
+    others = holding("5")
+    others.books.holdings["y"] = others.books.holdings.pop("x")
+    refusal = judged(proposal("buy", "0.3"), others, lots=COARSE)
+    assert refusal is not None
+    assert refusal.message.startswith("after its fee 0.297 BTC would be left, too little to be")

@@ -1,0 +1,68 @@
+"""What the connectors say of each symbol's lots and bounds: read again and again."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import structlog
+from redis.asyncio import Redis
+
+from common_models import Instrument
+from common_models.stream_names import connector, state_key
+from services._runtime.redis_transaction import snapshot
+from services._runtime.supervise import TransientError
+from services.bot.lots import Lots
+from services.bot.validation import MessageError, read
+
+log = structlog.get_logger()
+
+READ_EVERY = 30.0
+# Where a symbol isn't known yet: the connector may only just have started.
+READ_AGAIN_AFTER = 1.0
+UNKNOWN = Lots()
+
+
+class InstrumentWatch:
+    """The lots of every market the bot watches; of one that isn't told anything is taken."""
+
+    def __init__(self, markets: Mapping[str, Iterable[str]]) -> None:
+        self._markets = [(name, symbol) for name, found in markets.items() for symbol in found]
+        self._known: dict[tuple[str, str], Lots] = {}
+        self._faults: dict[tuple[str, str], str] = {}
+
+    def lots(self, exchange: str, symbol: str) -> Lots:
+        """What the exchange takes of a slash symbol."""
+        return self._known.get((exchange, symbol), UNKNOWN)
+
+    async def load(self, redis: Redis) -> None:
+        """Read them all.
+
+        Raises:
+            TransientError: Redis is in trouble; what was known stays.
+        """
+        reads = [
+            ("HGET", state_key(connector(name), "instruments"), symbol)
+            for name, symbol in self._markets
+        ]
+        for market, data in zip(self._markets, await snapshot(redis, reads), strict=True):
+            if isinstance(data, bytes):
+                self._take(market, data)
+
+    def _take(self, market: tuple[str, str], data: bytes) -> None:
+        try:
+            self._known[market] = Lots.of(read(Instrument, data))
+        except MessageError as e:
+            if self._faults.get(market) != str(e):
+                self._faults[market] = str(e)
+                log.warning(
+                    "instrument_unreadable", exchange=market[0], symbol=market[1], error=str(e)
+                )
+
+    async def keep_reading(self, redis: Redis) -> None:
+        """Read them until cancelled."""
+        while True:
+            known = all(market in self._known for market in self._markets)
+            await asyncio.sleep(READ_EVERY if known else READ_AGAIN_AFTER)
+            try:
+                await self.load(redis)
+            except TransientError:  # the journal, on the same Redis, tells of it
+                continue

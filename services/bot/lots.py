@@ -1,0 +1,55 @@
+"""What an exchange takes as an order of one symbol, and what is dust there. Pure."""
+
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+
+from common_models import Instrument
+from services._runtime.fees import full_fee
+
+
+@dataclass(frozen=True, slots=True)
+class Lots:
+    """The least that can be traded; 0 is no bound. `fee` is the share that a fill costs."""
+
+    lot: Decimal = Decimal(0)
+    min_quantity: Decimal = Decimal(0)
+    min_notional: Decimal = Decimal(0)
+    fee: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, instrument: Instrument) -> "Lots":
+        """As the connector tells them."""
+        fee = instrument.taker_fee
+        return cls(
+            _decimal(instrument.lot),
+            _decimal(instrument.min_quantity),
+            _decimal(instrument.min_notional),
+            full_fee(instrument.exchange) if fee is None else _decimal(fee),
+        )
+
+    def whole(self, quantity: Decimal) -> Decimal:
+        """*quantity* rounded down to the lot."""
+        if not self.lot:
+            return quantity
+        return (quantity / self.lot).to_integral_value(ROUND_FLOOR) * self.lot
+
+    def tradable(self, quantity: Decimal, price: Decimal | None) -> Decimal:
+        """How much of *quantity* the exchange takes as one order; 0: it is dust.
+
+        Without a price only the quantity is judged.
+        """
+        whole = self.whole(quantity)
+        least = self.min_notional if price is not None else Decimal(0)
+        if whole < self.min_quantity or whole * (price or Decimal(0)) < least:
+            return Decimal(0)
+        return whole
+
+    def __str__(self) -> str:
+        return (
+            f"lots of {self.lot:f}, at least {self.min_quantity:f}, "
+            f"worth at least {self.min_notional:f}"
+        )
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(str(number))

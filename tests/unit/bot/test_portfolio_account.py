@@ -1,0 +1,132 @@
+"""A position is what the account holds: the bot's books beside the simulator's own accounting."""
+
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common_models import OrderStatusUpdateEvent
+from services.bot.lots import Lots
+from services.bot.portfolio import Holding, Order, Portfolio
+from services.exchange_simulator.account import Fees
+from services.exchange_simulator.account_order import AccountOrder, Fill, NewOrder
+from services.exchange_simulator.instruments import Venue, fixed, whole
+from services.exchange_simulator.matching import Side
+from tests.unit.exchange_simulator.desks import BTC, XBT, Floor
+
+KEY = "flip"
+ONE = Decimal(10**8)
+LOTS = {
+    BTC: Lots(Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("0.001")),
+    XBT: Lots(Decimal("0.000001"), Decimal("0.0001"), Decimal(0), Decimal("0.0025")),
+}
+PRICES = {BTC: "60000.00", XBT: "1400000"}
+FEES = {
+    BTC: Fees(maker=90_000, taker=100_000),
+    XBT: Fees(maker=100_000, taker=250_000),
+}
+MARKETS = pytest.mark.parametrize(("exchange", "symbol"), [("binance", BTC), ("luno", XBT)])
+
+
+class Trader:
+    """Trades on an account without coins, and books what it is told of its orders."""
+
+    def __init__(self, exchange: Venue, symbol: str, fees: Fees) -> None:
+        self.exchange, self.symbol = exchange, symbol
+        self.base, _, self.quote = symbol.partition("/")
+        self.floor = Floor(symbol, funds={self.base: "0"})
+        self.floor.account.fees = fees
+        self.scale = self.floor.markets[symbol].instrument.quantity_scale
+        self.money = self._total(self.quote)
+        self.books = Portfolio()
+        self.orders = 0
+
+    def _total(self, asset: str) -> Decimal:
+        return self.floor.account.balances[asset].total / ONE
+
+    @property
+    def held(self) -> Holding:
+        """What the books say."""
+        return self.books.holding(KEY, self.exchange, self.symbol)
+
+    def trade(self, side: Side, quantity: Decimal, parts: int = 1) -> None:
+        """A market order that several orders of others fill, one after the other."""
+        lots = whole(f"{quantity:f}", self.scale)
+        parts = min(parts, lots)
+        self.orders += 1
+        name = f"bot-{self.orders}"
+        market = (KEY, self.exchange, self.symbol, side)
+        self.books.add(Order(name, *market, "market", quantity, None, "so", [], 1.0))
+        for part in [lots // parts] * (parts - 1) + [lots - lots // parts * (parts - 1)]:
+            self.floor.others(
+                self.symbol,
+                "sell" if side == "buy" else "buy",
+                PRICES[self.symbol],
+                fixed(part, self.scale),
+            )
+        order = self.floor.account.place(NewOrder(self.symbol, name, "market", side, lots))
+        assert order.state == "filled"
+        for known in range(1, len(order.fills) + 1):
+            self.books.take_status(self.exchange, self._told(order, order.fills[:known]))
+
+    def _told(self, order: AccountOrder, fills: list[Fill]) -> OrderStatusUpdateEvent:
+        """What a connector publishes once these fills are known."""
+        filled = sum(fill.quantity for fill in fills)
+        paid: Counter[str] = Counter()
+        for fill in fills:
+            paid[fill.fee_asset] += fill.fee
+        return OrderStatusUpdateEvent(
+            order_id=str(order.order_id),
+            client_order_id=order.asked.client_id,
+            symbol=self.symbol,
+            status="filled" if filled == order.asked.quantity else "partially_filled",
+            filled_quantity=float(fixed(filled, self.scale)),
+            remaining_quantity=float(fixed(order.asked.quantity - filled, self.scale)),
+            average_price=float(PRICES[self.symbol]),
+            fee={asset: float(amount / ONE) for asset, amount in paid.items()},
+            exchange=self.exchange,
+        )
+
+    def assert_is_the_account(self) -> None:
+        """The books say what the account has more than at the beginning."""
+        assert self.held.quantity == self._total(self.base)
+        assert self.held.cash == self._total(self.quote) - self.money
+
+
+@MARKETS
+@settings(max_examples=50, deadline=None)
+@given(
+    fees=st.builds(Fees, st.integers(0, 2_000_000), st.integers(0, 2_000_000)),
+    trips=st.lists(
+        st.tuples(st.integers(100, 200_000), st.integers(1, 4), st.integers(1, 100)), max_size=40
+    ),
+)
+def test_a_position_is_what_the_account_has_more(
+    exchange: Venue, symbol: str, fees: Fees, trips: list[tuple[int, int, int]]
+) -> None:
+    """Whatever the fees, the fills of an order, and how much of a position is sold at a time."""
+    trader = Trader(exchange, symbol, fees)
+    lots = LOTS[symbol]
+    for bought, parts, percent in trips:
+        trader.trade("buy", bought * lots.lot, parts)
+        trader.assert_is_the_account()
+        selling = lots.whole(trader.held.quantity * percent / 100)
+        if selling:
+            trader.trade("sell", selling, parts)
+        trader.assert_is_the_account()
+
+
+@MARKETS
+def test_after_a_thousand_trips_all_that_is_held_can_still_be_sold(
+    exchange: Venue, symbol: str
+) -> None:
+    """And what is left is less than the exchange takes, however often: it doesn't add up."""
+    trader = Trader(exchange, symbol, FEES[symbol])
+    lots, price = LOTS[symbol], Decimal(PRICES[symbol])
+    for _ in range(1000):
+        trader.trade("buy", Decimal("0.001"))
+        trader.trade("sell", lots.tradable(trader.held.quantity, price))
+        trader.assert_is_the_account()
+        assert 0 <= trader.held.quantity < lots.lot
