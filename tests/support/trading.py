@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -353,23 +353,27 @@ class TradingDesk:
             return found
 
 
+def market_simulator(
+    market: Market, port: int, folder: Path, settings: dict[str, str]
+) -> AbstractAsyncContextManager[Service]:
+    """The venue of *market*, lively, as a process; its settings are taken out of *settings*."""
+    own = {name: settings.pop(name) for name in list(settings) if name.startswith("SIMULATOR_")}
+    usual = {"SIMULATOR_SYMBOLS": ",".join(market.venue.symbols), "SIMULATOR_RATE": "10"}
+    return simulator(port, folder, **{**usual, **own})
+
+
 @asynccontextmanager
 async def trading_desk(market: Market, folder: Path, **settings: str) -> AsyncIterator[TradingDesk]:
     """A Redis and a simulator while the block runs; connectors are up to the test.
 
     Of the *settings* those of the simulator are the simulator's, all others the connectors'.
     """
-    simulated = {
-        "SIMULATOR_SYMBOLS": ",".join(market.venue.symbols),
-        "SIMULATOR_RATE": "10",
-        **{name: settings.pop(name) for name in list(settings) if name.startswith("SIMULATOR_")},
-    }
     server = RedisServer(folder / "redis", quiet_port())
     port = quiet_port()
     await server.start()
     try:
         async with (
-            simulator(port, folder, **simulated),
+            market_simulator(market, port, folder, settings),
             open_redis(server.url, "test") as redis,
         ):
             yield TradingDesk(market, redis, server.url, port, folder, settings, server=server)

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,17 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from common_models.stream_names import HALT, TRADING
-from services._local.access_list import ADMIN, EXCHANGES, OPERATOR, USERS, access_list
-from services._local.redis_server import RedisServer
+from services._local.access_list import ADMIN, EXCHANGES, OPERATOR, USERS
 from services._runtime.redis_client import open_redis
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, running
+from tests.support.secure import Guarded, guarded_redis
 from tests.support.trading import MARKETS, TradingDesk
 from tests.support.venues import BINANCE, LUNO, all_move_on, is_ready, newest, simulator
 
 pytestmark = pytest.mark.timeout(240)
-
-PASSWORDS = {user: f"password-of-{user}" for user in (*USERS, ADMIN)}
-OPEN = "user default on nopass ~* &* +@all\n"
 
 # What services do only now and then, and so may not happen in the run below.
 ALLOWED = [
@@ -176,40 +172,11 @@ TRIM = "trim a command stream by adding to it"
 CLOSE = "close other clients' connections"
 
 
-@dataclass
-class Guarded:
-    """A server with the access list in force."""
-
-    server: RedisServer
-    admin: Any  # a client of that user
-
-    def url(self, user: str) -> str:
-        """How that user reaches it."""
-        return f"redis://{user}:{PASSWORDS[user]}@127.0.0.1:{self.server.port}/0"
-
-    async def judged(self, user: str, command: str) -> bool:
-        """Whether the server would let that user do that."""
-        answer: bytes = await self.admin.execute_command("ACL", "DRYRUN", user, *command.split())
-        assert answer == b"OK" or b"permission" in answer, answer
-        return bool(answer == b"OK")
-
-
 @pytest.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
-    """It starts open, as the server's starter knows no password."""
-    rules = tmp_path / "users.acl"
-    rules.write_text(OPEN)
-    server = RedisServer(tmp_path / "redis", quiet_port(), "--aclfile", str(rules))
-    await server.start()
-    try:
-        async with open_redis(server.url, "test") as everybody:
-            rules.write_text(access_list(PASSWORDS))
-            await everybody.acl_load()
-        url = f"redis://{ADMIN}:{PASSWORDS[ADMIN]}@127.0.0.1:{server.port}/0"
-        async with open_redis(url, "test") as admin:
-            yield Guarded(server, admin)
-    finally:
-        await server.stop()
+    """A server with the list in force."""
+    async with guarded_redis(tmp_path) as guarded:
+        yield guarded
 
 
 async def test_the_server_judges_as_the_list_means_it(guarded: Guarded, attempt: Attempts) -> None:

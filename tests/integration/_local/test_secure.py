@@ -1,13 +1,11 @@
 """`make secrets`: what it makes is closed to others, fits together, and carries real traffic."""
 
-import asyncio
 import shutil
 import ssl
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +20,10 @@ from services._runtime.redis_client import explain, open_redis
 from tests.integration.tradectl.hand import tradectl
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
-from tests.support.ports import quiet_port
 from tests.support.processes import ROOT
+from tests.support.secure import tls_in_front
 from tests.support.trading import MARKETS, trading_desk
 from tests.support.venues import all_move_on, newest
-
-# One of them is none of the names in the certificate.
-LISTENS = ("127.0.0.1", "127.0.0.2")
 
 
 @pytest.fixture(scope="module")
@@ -37,42 +32,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "secrets"
     make(folder)
     return folder
-
-
-@asynccontextmanager
-async def tls_in_front(port: int, secrets: Path) -> AsyncIterator[int]:
-    """The server on *port* behind TLS, with the certificate that was made; yields TLS's port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(secrets / "redis.crt", secrets / "redis.key")
-    tls_port = quiet_port()
-    open_now: set[asyncio.Task[None]] = set()
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        open_now.add(task)
-        there = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(copy(reader, there[1]), copy(there[0], writer))
-        there[1].close()
-        writer.close()
-        open_now.discard(task)
-
-    server = await asyncio.start_server(serve, LISTENS, tls_port, ssl=context)
-    try:
-        yield tls_port
-    finally:
-        server.close()
-        for task in list(open_now):
-            task.cancel()
-        await asyncio.gather(*open_now, return_exceptions=True)
 
 
 def test_the_folder_is_closed_and_complete(made: Path) -> None:

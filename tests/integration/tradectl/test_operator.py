@@ -4,37 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from services._local.access_list import ADMIN, OPERATOR, USERS, access_list
-from services._local.redis_server import RedisServer
-from services._runtime.redis_client import open_redis
+from services._local.access_list import OPERATOR
 from tests.integration.tradectl.hand import Ended, play_connector, tradectl
-from tests.support.ports import quiet_port
+from tests.support.secure import guarded_redis
 
-PASSWORDS = {user: f"password-of-{user}" for user in (*USERS, ADMIN)}
 SOON = ("--timeout", "0.5")
 
 
 @pytest.mark.timeout(120)
 async def test_every_command_works_for_the_operator(tmp_path: Path) -> None:
     """No connector runs: what is asked of one gets no answer, and everything else is done."""
-    rules = tmp_path / "users.acl"
-    rules.write_text("user default on nopass ~* &* +@all\n")
-    server = RedisServer(tmp_path / "redis", quiet_port(), "--aclfile", str(rules))
-    await server.start()
+    async with guarded_redis(tmp_path) as guarded:
 
-    async def by_hand(*arguments: str) -> Ended:
-        url = f"redis://{OPERATOR}:{PASSWORDS[OPERATOR]}@127.0.0.1:{server.port}/0"
-        return await tradectl(url, *arguments, HEALTH_URLS=",")
+        async def by_hand(*arguments: str) -> Ended:
+            return await tradectl(guarded.url(OPERATOR), *arguments, HEALTH_URLS=",")
 
-    try:
-        async with open_redis(server.url, "test") as everybody:
-            for exchange in ("binance", "luno"):
-                await play_connector(everybody, exchange)
-                await everybody.set(f"{exchange}_connector:state:world", "simulator")
-                status = f"{exchange}_connector:events:order_status"
-                await everybody.xadd(status, {"data": '{"client_order_id":"mine"}'})
-            rules.write_text(access_list(PASSWORDS))
-            await everybody.acl_load()
+        for exchange in ("binance", "luno"):
+            await play_connector(guarded.admin, exchange)
+            await guarded.admin.set(f"{exchange}_connector:state:world", "simulator")
+            status = f"{exchange}_connector:events:order_status"
+            await guarded.admin.xadd(status, {"data": '{"client_order_id":"mine"}'})
         for arguments, code in (
             (("status",), 0),
             (("orders", "--all"), 0),
@@ -52,8 +41,6 @@ async def test_every_command_works_for_the_operator(tmp_path: Path) -> None:
             assert found.code == code, (arguments, found)
             assert "permission" not in found.err, (arguments, found)
         examined = await by_hand("doctor", "--json")
-    finally:
-        await server.stop()
     checks = {check["check"]: check for check in examined.json}
     assert checks["permissions"]["state"] == "ok", checks["permissions"]
     # The groups are the connectors' to make.
