@@ -24,7 +24,7 @@ CONSUME = (
 KEEP_STATE = (
     "+watch +get +mget +set +incrby +exists +pexpire +persist +hget +hmget +hset +hdel +hgetall "
     "+hincrby +hlen +sadd +srem +smembers +scard "
-    "+zadd +zrem +zrange +zremrangebyscore +zcount +zintercard"
+    "+zadd +zrem +zrange +zremrangebyscore +zcount +zintercard +zscore"
 )
 READ_ANYTHING = (
     "+xinfo|groups +xinfo|consumers +xpending +type +ttl +exists "

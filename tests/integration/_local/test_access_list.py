@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, running
-from tests.support.secure import Guarded, guarded_redis
+from tests.support.secure import Guarded
 from tests.support.trading import MARKETS, TradingDesk
 from tests.support.venues import BINANCE, LUNO, all_move_on, is_ready, newest, simulator
 
@@ -43,6 +42,7 @@ ALLOWED = [
             f"HSET {name}_connector:state:deleted_commands stream 1",
             f"ZADD {name}_connector:state:ghosts 1 id",
             f"ZREM {name}_connector:state:ghosts id",
+            f"ZSCORE {name}_connector:state:unanswered id",
             f"ZRANGE {name}_connector:state:ghosts 0 -1",
             f"ZREMRANGEBYSCORE {name}_connector:state:ghosts -inf 1",
             f"SREM {name}_connector:state:open_orders id",
@@ -170,13 +170,6 @@ FORBIDDEN = [
 # What Redis can't refuse.
 TRIM = "trim a command stream by adding to it"
 CLOSE = "close other clients' connections"
-
-
-@pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
-    """A server with the list in force."""
-    async with guarded_redis(tmp_path) as guarded:
-        yield guarded
 
 
 async def test_the_server_judges_as_the_list_means_it(guarded: Guarded, attempt: Attempts) -> None:
