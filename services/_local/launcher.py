@@ -8,13 +8,15 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from common_models.stream_names import MarketStream
-from services._local.parts import Part, PartError, watch_process
+from services._local.keeping import keep_running
+from services._local.parts import Part, PartError
 from services._local.ports import NoPortError, Ports
 from services._local.redis_server import RedisServer
 from services._local.run_folder import fresh_run_folder
@@ -96,7 +98,10 @@ async def _run(
         _stopped_in_turn((bot, indicators), (binance, luno), venues),
         asyncio.TaskGroup() as tasks,
     ):
-        watching = (redis.watch(), *(part.watch() for part in parts))
+        watching = (
+            redis.watch(),
+            *(keep_running(p.name, p.log, p.ended, p.start_again) for p in parts),
+        )
         watches = [tasks.create_task(watch) for watch in (*watching, _keep_showing(logs))]
         simulator_port = None if live else _port(ports, 8900, "the simulator")
         variables = environment(
@@ -145,14 +150,19 @@ class _Bus:
     server: RedisServer | None
 
     async def watch(self) -> None:
-        """Wait until our own server ends, which it should not.
+        """Start our own server again, with its data, whenever a signal kills it.
 
         Raises:
-            PartError: it did.
+            PartError: it ended by itself, or can't be started again.
         """
-        if self.server is not None and self.server.process is not None:
-            log = self.server.data_dir / "valkey.log"
-            await watch_process("Redis", self.server.process, log)
+        if (server := self.server) is None:
+            return
+
+        async def ended() -> int:
+            return -1 if server.process is None else await server.process.wait()
+
+        log = server.data_dir / "valkey.log"
+        await keep_running("Redis", log, ended, partial(_started, server))
 
 
 @asynccontextmanager
@@ -164,13 +174,17 @@ async def _redis(settings: RunSettings, ports: Ports, folder: Path) -> AsyncIter
     port = _port(ports, 6379, "Redis")
     server = RedisServer(folder / "redis", port)
     try:
-        try:
-            await server.start()
-        except RuntimeError as e:
-            raise PartError(str(e)) from None
+        await _started(server)
         yield _Bus(server.url, f"redis-cli -p {port}", server)
     finally:
         await server.stop()
+
+
+async def _started(server: RedisServer) -> None:
+    try:
+        await server.start()
+    except RuntimeError as e:
+        raise PartError(str(e)) from None
 
 
 @asynccontextmanager

@@ -42,6 +42,7 @@ class Part:
         self.health_port = health_port
         self.log = folder / f"{name}.log"
         self._process: asyncio.subprocess.Process | None = None
+        self._environment: Mapping[str, str] = {}
         self._started = asyncio.Event()
 
     @property
@@ -56,6 +57,7 @@ class Part:
 
     async def start(self, environment: Mapping[str, str]) -> None:
         """Run `python -m services.<name>` where no `.env` lies."""
+        self._environment = environment
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(*dying_with_parent(), sys.executable, "-m", f"services.{self.name}"),
@@ -68,15 +70,14 @@ class Part:
             )
         self._started.set()
 
-    async def watch(self) -> None:
-        """Wait until it ends by itself, which it should not.
-
-        Raises:
-            PartError: it ended; with how, and its last words.
-        """
+    async def ended(self) -> int:
+        """Wait until it was started and has ended; its exit code."""
         await self._started.wait()
-        if self._process is not None:
-            await watch_process(self.name, self._process, self.log)
+        return -1 if self._process is None else await self._process.wait()
+
+    async def start_again(self) -> None:
+        """Run it as it was run before."""
+        await self.start(self._environment)
 
     async def until_ready(self, http: aiohttp.ClientSession, within: float) -> None:
         """Ask until it says that it is ready, but for plugins that have failed.
@@ -131,16 +132,6 @@ class Part:
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-
-
-async def watch_process(name: str, process: asyncio.subprocess.Process, log: Path) -> None:
-    """Wait until *process* ends, which nobody asked it to.
-
-    Raises:
-        PartError: always; with how it ended, and the last words in *log*.
-    """
-    code = await process.wait()
-    raise PartError(f"{name} {ending(code)}: {last_words(log)}\n  Its log: {log}")
 
 
 def last_words(log: Path) -> str:

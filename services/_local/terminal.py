@@ -66,6 +66,8 @@ def how_to_look(ready: str, redis_cli: str, stream: str, parts: list[Part], fold
 {health}
   Stop all new orders, and cancel what is open:
     make halt REASON="a trial"
+  Kill any part, and see it come back:
+    pkill -9 -f services.luno_connector
   Logs, one file each:
     {folder}
 """

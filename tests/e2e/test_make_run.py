@@ -3,21 +3,24 @@
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from common_models import IndicatorValue, OrderBook, Ticker, Trade
 from common_models.stream_names import MARKET_DATA_TYPES
 from services._local.redis_server import RedisServer
+from services._runtime.redis_client import open_redis
 from services._runtime.runs import going_on
-from tests.e2e.conftest import environment_of, launched
+from tests.e2e.conftest import children_of, environment_of, launched
 from tests.support.eventually import eventually, eventually_async
 from tests.support.ports import quiet_port
-from tests.support.venues import BINANCE, simulator
+from tests.support.venues import BINANCE, LUNO, all_move_on, newest, simulator
 
 MODELS: dict[str, type[BaseModel]] = {"ticker": Ticker, "orderbook": OrderBook, "trades": Trade}
 INDICATORS = [
@@ -146,15 +149,34 @@ async def test_on_real_markets_it_has_no_keys_and_sends_no_order(tmp_path: Path)
     assert run.err == ""
 
 
-async def test_a_part_that_dies_is_named_and_stops_the_rest(tmp_path: Path) -> None:
-    """The exit code says that something failed."""
+@pytest.mark.parametrize("part", ["luno_connector", "bot", "valkey-server"])
+async def test_whatever_is_killed_is_started_again(tmp_path: Path, part: str) -> None:
+    """Prices go on; nothing else ends."""
     async with launched(tmp_path) as run:
         await run.until_ready()
-        os.kill(run.children["luno_connector"], signal.SIGKILL)
-        assert await run.end() == 1
+        before = run.children
+        (part,) = [name for name in before if name.startswith(part)]  # a server's has its port
+        os.kill(before[part], signal.SIGKILL)
+        name = "Redis" if part.startswith("valkey") else part
+        await eventually(lambda: f"{name} was killed by SIGKILL: it is started again" in run.out)
+        await eventually(
+            lambda: children_of(run.process.pid).get(part, before[part]) != before[part]
+        )
+        async with open_redis(f"redis://127.0.0.1:{run.redis_port}/0", "test") as redis:
+            since: dict[str, bytes] = {}
+
+            async def seen() -> bool:
+                with suppress(RedisError, OSError):
+                    since.update(await newest(redis, LUNO.streams))
+                return len(since) == len(LUNO.streams)
+
+            await eventually_async(seen, within=60)
+            await eventually_async(lambda: all_move_on(redis, LUNO, since), within=60)
+        after = children_of(run.process.pid)
+        assert {n for n in before if after.get(n) != before[n]} == {part}
+        run.children = after
+        assert await run.end(signal.SIGINT) == 0
         assert run.left == {}
-    assert run.err.startswith("make run: luno_connector was killed by SIGKILL: ")
-    assert "luno_connector.log" in run.err
 
 
 async def test_a_part_that_cannot_start_says_why_in_its_own_words(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import sys
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from services._local.parts import Part, PartError, ending, last_words, watch_process
+from services._local.parts import Part, PartError, ending, last_words
 from tests.support.eventually import eventually
 
 
@@ -34,16 +34,6 @@ def test_without_a_clear_error_the_last_lines_are_shown(tmp_path: Path) -> None:
     assert last_words(log) == "it left no log"
     log.write_text("\n".join(f"line {n}" for n in range(9)))
     assert last_words(log) == "\n  ".join(f"line {n}" for n in range(4, 9))
-
-
-async def test_the_end_of_a_process_is_an_error_that_names_it(tmp_path: Path) -> None:
-    """With how it ended, why, and where its log is."""
-    log = tmp_path / "bot.log"
-    log.write_text("no such luck")
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "raise SystemExit(3)")
-    with pytest.raises(PartError) as failure:
-        await watch_process("bot", process, log)
-    assert str(failure.value) == f"bot ended with exit code 3: no such luck\n  Its log: {log}"
 
 
 def not_ready(*blocked: str, **parts: str) -> dict[str, object]:
@@ -161,9 +151,8 @@ async def test_a_part_that_hangs_is_made_to_stop(
     )
     part = Part("deaf", 1, tmp_path)
     await part.start({"PYTHONPATH": str(tmp_path)})
-    watch = asyncio.create_task(part.watch())
+    ended = asyncio.create_task(part.ended())
     await eventually(lambda: "deaf" in part.log.read_text())
     await part.stop()
-    with pytest.raises(PartError, match="deaf was killed by SIGKILL"):
-        await watch
+    assert await ended == -signal.SIGKILL
     await part.stop()

@@ -1,0 +1,51 @@
+"""What a signal kills is started again; what ends by itself is an error."""
+
+from pathlib import Path
+
+import pytest
+
+from services._local import keeping
+from services._local.keeping import keep_running
+from services._local.parts import PartError
+
+
+class Killed:
+    """A process that ends with these codes, one after the other."""
+
+    def __init__(self, *codes: int) -> None:
+        self._codes = iter(codes)
+        self.starts = 0
+
+    async def ended(self) -> int:
+        """Its next end."""
+        return next(self._codes)
+
+    async def start_again(self) -> None:
+        """One more time."""
+        self.starts += 1
+
+
+async def test_it_is_started_again_until_it_ends_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error says how it ended, why, and where its log is."""
+    monkeypatch.setattr(keeping, "LIVES_AT_LEAST", 0.0)
+    log = tmp_path / "bot.log"
+    log.write_text("no such luck")
+    bot = Killed(-9, -15, 3)
+    with pytest.raises(PartError) as failure:
+        await keep_running("bot", log, bot.ended, bot.start_again)
+    assert str(failure.value) == f"bot ended with exit code 3: no such luck\n  Its log: {log}"
+    assert bot.starts == 2
+    assert capsys.readouterr().out.splitlines() == [
+        "bot was killed by SIGKILL: it is started again.",
+        "bot was killed by SIGTERM: it is started again.",
+    ]
+
+
+async def test_what_is_killed_as_soon_as_it_starts_is_not_started_for_ever(tmp_path: Path) -> None:
+    """As on a machine without memory."""
+    bot = Killed(-9, -9)
+    with pytest.raises(PartError, match="bot was killed by SIGKILL"):
+        await keep_running("bot", tmp_path / "bot.log", bot.ended, bot.start_again)
+    assert bot.starts == 0
