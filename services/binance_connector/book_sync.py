@@ -6,7 +6,7 @@ The recipe with its step numbers is in `market_data/order_book.py`.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from services._connector_kit.errors import (
@@ -16,7 +16,13 @@ from services._connector_kit.errors import (
     patience,
 )
 from services._connector_kit.market_data.desk import MarketDesk
-from services._connector_kit.market_data.order_book import Gap, LevelBook, Outcome, crossed
+from services._connector_kit.market_data.order_book import (
+    Gap,
+    LevelBook,
+    Outcome,
+    crossed,
+    difference,
+)
 from services._runtime.supervise import Trouble, full_jitter
 from services.binance_connector.translate import DepthUpdate, Snapshot
 
@@ -26,6 +32,9 @@ MOST_BUFFERED = 10_000
 SETTLE = 1.0
 # A book that is lost sooner than this is joined again with growing waits.
 STEADY_AFTER = 30.0
+# A comparison with REST: the levels it asks for, and how long the stream may be behind, in seconds.
+COMPARED_LIMIT = 100
+COMPARED_WITHIN = 5.0
 
 
 class BookSync:
@@ -44,6 +53,8 @@ class BookSync:
         self._buffer: deque[DepthUpdate] = deque(maxlen=MOST_BUFFERED)
         self._arrived = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._followed: deque[DepthUpdate] | None = None  # kept while a comparison is going on
+        self._moved = asyncio.Event()
 
     @property
     def sequence(self) -> int | None:
@@ -63,6 +74,9 @@ class BookSync:
 
     def apply(self, update: DepthUpdate) -> None:
         """An update came in."""
+        if self._followed is not None:
+            self._followed.append(update)
+            self._moved.set()
         book = self.book
         if book is None:
             self._buffer.append(update)
@@ -77,6 +91,38 @@ class BookSync:
                 self._resync("too few levels are left of the snapshot")
             else:
                 self._desk.publisher.book(book, update.E)
+
+    async def compare(self) -> None:
+        """Compare the book's levels with REST's, and join it anew where they differ.
+
+        The snapshot is brought to the book's update by the same updates that the book got. Where
+        that can't be done now, nothing is said.
+
+        Raises what the kit's `errors` lists.
+        """
+        if self.sequence is None or self._followed is not None:
+            return
+        followed = self._followed = deque(maxlen=MOST_BUFFERED)
+        try:
+            snapshot = await self._fetch(COMPARED_LIMIT)
+            await self._come_to(snapshot.update_id)
+            theirs = _brought_on(snapshot, followed)
+        finally:
+            self._followed = None
+        if self.book is None or theirs is None or theirs.update_id != self.book.update_id:
+            return
+        found = difference(self.book, theirs, min(self._depth, COMPARED_LIMIT))
+        self._desk.status.book_compared(found)
+        if found is not None:
+            self._resync("the book's levels aren't those of REST")
+
+    async def _come_to(self, update_id: int) -> None:
+        """Wait a while until the book has that update: REST may be ahead of the stream."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMPARED_WITHIN):
+                while (self.sequence or update_id) < update_id:
+                    self._moved.clear()
+                    await self._moved.wait()
 
     def _resync(self, reason: str) -> None:
         self._start_again()
@@ -144,3 +190,15 @@ class BookSync:
         self._wanted.clear()
         self._desk.status.live()
         self._desk.publisher.book(book, milliseconds)
+
+
+def _brought_on(snapshot: Snapshot, updates: Iterable[DepthUpdate]) -> LevelBook | None:
+    """The book of a snapshot after *updates*; None where they don't join it."""
+    try:
+        book = LevelBook(snapshot.update_id, snapshot.bids, snapshot.asks, limit=COMPARED_LIMIT)
+    except ValueError as e:
+        raise TransientError(f"the snapshot can't be read: {e}") from e
+    for update in updates:
+        if isinstance(book.apply(update.U, update.u, update.b, update.a), Gap):
+            return None
+    return book

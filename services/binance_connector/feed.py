@@ -1,6 +1,7 @@
 """Binance's streams: one socket for up to 100 symbols."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -37,6 +38,8 @@ STREAMS = ("aggTrade", "depth@100ms", "ticker")
 # How far the stream may lag behind the REST side before it counts as silent.
 AUDIT_GRACE = 3.0
 AUDIT_LEVELS = 5
+# Books of a socket whose levels are compared in a round: two of a hundred cost REST's price twice.
+COMPARED_A_ROUND = 2
 
 FetchDepth = Callable[[str, int], Awaitable[Snapshot]]
 FetchTrades = Callable[[str, int], Awaitable[list[Tick]]]
@@ -115,6 +118,7 @@ class StreamSocket:
         self._shutdown = asyncio.Event()  # the venue announced it
         self._traffic = traffic
         self._bad_frames = BadFrames("binance", traffic)
+        self._turn = deque(names)  # whose levels are compared next
         self._audit_trouble = Trouble("audit_failed")
 
     async def run(self) -> None:
@@ -185,10 +189,10 @@ class StreamSocket:
                 assert_never(found)
 
     async def _audit(self) -> None:
-        """Notice a stream that is silent though alive: the REST side knows later updates.
+        """Notice a stream that is silent though alive, and books that aren't REST's.
 
         Raises:
-            TransientError: it is.
+            TransientError: it is silent: the REST side knows later updates.
         """
         while True:
             await asyncio.sleep(self._audit_interval)
@@ -198,6 +202,17 @@ class StreamSocket:
             for name, book in (await self._standing_still(still)).items():
                 if book.update_id < latest[name]:
                     raise TransientError(f"the stream of {name} is silent, though REST moves on")
+            await self._compare_some()
+
+    async def _compare_some(self) -> None:
+        """Compare the levels of the next books in turn with REST's."""
+        for _ in range(min(COMPARED_A_ROUND, len(self._turn))):
+            name = self._turn[0]
+            self._turn.rotate(-1)
+            try:
+                await self._feeds[name].book.compare()
+            except (TransientError, RejectedError, FeedStoppedError) as e:
+                self._audit_trouble.seen(e, symbol=name)
 
     def _books(self) -> dict[str, LevelBook]:
         return {name: book for name, feed in self._feeds.items() if (book := feed.book.book)}

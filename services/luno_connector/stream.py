@@ -29,6 +29,7 @@ from services._connector_kit.web_socket import open_socket
 from services._runtime.redaction import excerpt
 from services._runtime.supervise import Trouble, first_fault, keep_alive
 from services.luno_connector import translate
+from services.luno_connector.book_comparison import BookComparison
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.rest import LunoRest
 from services.luno_connector.settings import KEY_HELP, LunoSettings
@@ -69,7 +70,9 @@ class PairFeed:
         self._credentials = credentials(settings)
         self._book: OrderByOrderBook | None = None
         self._synced = asyncio.Event()
-        self._silent = asyncio.Event()
+        self._doubted = asyncio.Event()
+        self._doubt = ""  # why
+        self._comparison = BookComparison(self.pair, rest)
         self._refused = Trouble("stream_refused", pair=self.pair)
         self._traffic = traffic
         self._bad_frames = BadFrames(f"luno {self.pair}", traffic)
@@ -103,12 +106,12 @@ class PairFeed:
         )
 
     async def _session(self) -> None:
-        self._silent.clear()
+        self._doubted.clear()
         try:
             async with open_socket(self._url, self._on_frame, traffic=self._traffic) as socket:
                 socket.send(self._credentials)
                 self._desk.status.syncing("waiting for the snapshot")
-                await first_fault(socket.closed(), self._snapshot_in_time(), self._until_silent())
+                await first_fault(socket.closed(), self._snapshot_in_time(), self._until_doubted())
         except FeedStoppedError as e:
             self._refused.seen(e)
             raise TransientError(str(e), retry_after=AFTER_A_NO) from e
@@ -123,9 +126,28 @@ class PairFeed:
         except TimeoutError:
             raise TransientError(f"no snapshot within {SNAPSHOT_TIMEOUT:g} s") from None
 
-    async def _until_silent(self) -> None:
-        await self._silent.wait()
-        raise TransientError("the stream is silent, though REST moves on")
+    async def _until_doubted(self) -> None:
+        await self._doubted.wait()
+        raise TransientError(self._doubt)
+
+    def _start_anew(self, doubt: str) -> None:
+        """The book may not be the venue's: only a new connection brings a new snapshot."""
+        self._doubt = doubt
+        self._doubted.set()
+
+    async def compare_levels(self) -> None:
+        """Compare the book's best levels with REST's; start anew where they differ.
+
+        Raises what the kit's `errors` lists.
+        """
+        book = self._book
+        if book is None:
+            return
+        found = await self._comparison.difference(book)
+        if self._book is book:  # it wasn't joined anew meanwhile
+            self._desk.status.book_compared(found)
+            if found is not None:
+                self._start_anew("the book's levels aren't those of REST")
 
     def compare(self, row: translate.TickerRow) -> None:
         """REST's view of this pair: its volume, and whether our stream still moves with it."""
@@ -134,7 +156,7 @@ class PairFeed:
             self._last_price = row.last
         if self._book is not None:
             if row.milliseconds > self.milliseconds + SILENT_BEHIND:
-                self._silent.set()
+                self._start_anew("the stream is silent, though REST moves on")
             self._publish_ticker(self._book, self.milliseconds)
 
     def _out_of_sync(self) -> None:
@@ -191,6 +213,7 @@ class PairFeed:
             )
             self._check_price(told, trade)
         if update.trade_updates or update.create_update or update.delete_update:
+            self._comparison.note(book)
             self._desk.publisher.book(book, update.timestamp)
             self._publish_ticker(book, update.timestamp)
 
@@ -258,6 +281,7 @@ async def stream_market_data(
             tasks.create_task(poll_market_data(rest, polled))
         tasks.create_task(_poll_tickers(rest, feeds, settings))
         tasks.create_task(_poll_trades_of_the_down(feeds.values()))
+        tasks.create_task(_compare_books(feeds.values(), settings.book_audit_interval))
         for feed in feeds.values():
             tasks.create_task(feed.run())
             tasks.create_task(feed.trades.refill_holes())
@@ -269,6 +293,20 @@ async def _poll_trades_of_the_down(feeds: Collection[PairFeed]) -> None:
         for feed in feeds:
             if feed.down:
                 feed.trades.reconnected()
+
+
+async def _compare_books(feeds: Collection[PairFeed], interval: float) -> None:
+    """Compare the levels of one book a round with REST's, in turn."""
+    trouble = Trouble("book_not_compared")
+    while True:
+        for feed in feeds:
+            await asyncio.sleep(interval)
+            try:
+                await feed.compare_levels()
+            except (TransientError, RejectedError, FeedStoppedError) as e:
+                trouble.seen(e, pair=feed.pair)
+            else:
+                trouble.over()
 
 
 async def _poll_tickers(rest: LunoRest, feeds: dict[str, PairFeed], settings: LunoSettings) -> None:

@@ -48,6 +48,18 @@ def feed_metrics(desks: Sequence[MarketDesk]) -> Iterator[Metric]:
         each(lambda desk: desk.status.resyncs),
     )
     yield counters(
+        "feed_books_compared",
+        "Times that the book's levels were compared with those of the venue's REST.",
+        SYMBOL,
+        each(lambda desk: desk.status.compared),
+    )
+    yield counters(
+        "feed_books_differed",
+        "Times that they weren't the same, and the book was joined anew.",
+        SYMBOL,
+        each(lambda desk: desk.status.differed),
+    )
+    yield counters(
         "feed_messages_refused",
         "Messages of the venue that are none by the contract, and weren't published.",
         SYMBOL,

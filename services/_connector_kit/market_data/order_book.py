@@ -29,6 +29,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from itertools import zip_longest
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -157,6 +158,26 @@ def crossed(book: Book) -> Gap | None:
     if bid is not None and ask is not None and bid >= ask:
         return Gap(f"crossed: bid {bid!r} at or above ask {ask!r}")
     return None
+
+
+def difference(ours: Book, theirs: Book, depth: int) -> str | None:
+    """The first of the best *depth* levels in which two books differ; None where they are equal.
+
+    Of *theirs* no more may be known than a snapshot covered.
+    """
+    for name, our_side, their_side in (
+        ("bid", ours.bids, theirs.bids),
+        ("ask", ours.asks, theirs.asks),
+    ):
+        known = depth if their_side.complete else min(depth, len(their_side))
+        for our, their in zip_longest(our_side.top(known), their_side.top(known)):
+            if our != their:
+                return f"{name} {_shown(our)}, the venue's is {_shown(their)}"
+    return None
+
+
+def _shown(level: tuple[float, float] | None) -> str:
+    return "none" if level is None else f"{level[0]!r} x {level[1]!r}"
 
 
 class LevelBook:

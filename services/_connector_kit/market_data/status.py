@@ -39,7 +39,8 @@ class FeedStatus:
     Its feed sets `heard_at` with each frame (`time.monotonic`), and with each event of the venue
     `event_at` (its own time in milliseconds) and `event_heard_at`. It says where to look for the
     book's `sequence` and for what is counted of the `trades`. `resyncs` counts how often the feed
-    stopped being live.
+    stopped being live, `compared` how often the book's levels were compared with REST's, and
+    `differed` how often they weren't the same.
     """
 
     def __init__(self, symbol: str, readiness: Readiness) -> None:
@@ -50,7 +51,7 @@ class FeedStatus:
         self.event_heard_at: float | None = None
         self.sequence: Callable[[], int | None] = lambda: None
         self.trades = TradeCounts()
-        self.resyncs = 0
+        self.resyncs = self.compared = self.differed = 0
         self.on_change: Callable[[], None] = _nothing
         self._reason: str | None = "waiting for the first book"
         self._note: str | None = None
@@ -74,6 +75,13 @@ class FeedStatus:
     def stale(self, reason: str) -> None:
         """Nothing comes: the connection is gone, or silent."""
         self._leave_live("stale", reason)
+
+    def book_compared(self, difference: str | None) -> None:
+        """The book's levels were compared with REST's."""
+        self.compared += 1
+        if difference is not None:
+            self.differed += 1
+            log.error("book_differs", symbol=self.symbol, difference=difference)
 
     def note(self, reason: str) -> None:
         """Something that readers should know: it is the reason while the feed is live."""

@@ -8,6 +8,7 @@ import pytest
 from services.binance_connector import feed as binance_feed
 from services.exchange_simulator.service import Simulator, running_simulator
 from services.exchange_simulator.settings import SimulatorSettings
+from services.luno_connector import book_comparison
 from services.luno_connector import stream as luno_stream
 from tests.support.eventually import eventually
 from tests.support.market_truth import consuming
@@ -68,6 +69,31 @@ async def test_a_silent_stream_is_found_by_comparing_with_rest(
         await eventually(lambda: "stale" in consumer.changes[changes:])
         await consumer.no_more_faults()
         await consumer.flows()
+        consumer.assert_true()
+
+
+@every_venue
+async def test_books_are_compared_with_rest_level_by_level(
+    venue: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a market that moves a true one never differs; one that was harmed is joined anew."""
+    monkeypatch.setattr(binance_feed, "AUDIT_GRACE", 0.1)
+    monkeypatch.setattr(book_comparison, "AROUND", 0.3)
+    async with consuming(simulator, venue, book_audit_interval=0.2) as consumer:
+        changes = len(consumer.changes)
+        await eventually(lambda: consumer.status.compared >= 5)
+        assert consumer.status.differed == 0
+        assert consumer.changes[changes:] == []
+        consumer.assert_true()
+        book: Any = consumer.desk.publisher.live_book
+        (price, quantity) = book.bids.top(15)[-1]
+        book.bids.set(price, quantity * 2)
+        await eventually(lambda: consumer.status.differed == 1 or consumer.status.resyncs)
+        assert consumer.status.differed == 1
+        await consumer.flows()
+        seen = len(consumer.streams.numbered.added)
+        await consumer.flows()
+        del consumer.streams.numbered.added[:seen], consumer.streams.numbered.numbers[:seen]
         consumer.assert_true()
 
 

@@ -252,3 +252,65 @@ def test_whatever_happens_only_books_of_the_venue_are_published(steps: list[str]
         assert told[-1] == venue.update_id
 
     synced(scenario)
+
+
+@given(
+    before=st.integers(0, 3),
+    during=st.integers(0, 3),
+    after=st.integers(0, 3),
+    ahead=st.integers(0, 2),
+    wrong=st.booleans(),
+)
+def test_a_book_is_compared_with_rests_at_the_very_same_update(
+    before: int, during: int, after: int, ahead: int, *, wrong: bool
+) -> None:
+    """Whatever comes while the snapshot is under way: only a wrong book differs, and is lost."""
+
+    async def scenario(sync: BookSync, venue: Venue, _: FakeStreams, __: Readiness) -> None:
+        sync.connected()
+        await asyncio.sleep(5.0)
+        for _step in range(before):
+            sync.apply(venue.update())
+        if wrong:
+            assert sync.book is not None
+            sync.book.asks.set(1e6, 2.0)
+        late = [venue.update() for _step in range(ahead)]  # REST knows them already
+        comparing = asyncio.create_task(sync.compare())
+        await asyncio.sleep(venue.delay / 2)
+        for update in [*late, *(venue.update() for _step in range(during))]:
+            sync.apply(update)
+        await asyncio.sleep(venue.delay)
+        for _step in range(after):
+            sync.apply(venue.update())
+        await comparing
+        status = sync._desk.status
+        assert status.compared == 1
+        assert status.differed == wrong
+        await asyncio.sleep(LONG_ENOUGH)
+        assert sync.sequence == venue.update_id
+
+    synced(scenario)
+
+
+def test_where_rest_can_not_be_compared_with_nothing_is_said() -> None:
+    """A snapshot from before the book's own updates, and one that the stream never reaches."""
+
+    async def scenario(sync: BookSync, venue: Venue, _: FakeStreams, __: Readiness) -> None:
+        await sync.compare()  # no book yet
+        sync.connected()
+        await asyncio.sleep(5.0)
+        earlier = Snapshot(venue.update_id, [(1.0, 9.0)], [(1e6, 1.0)])
+        sync.apply(venue.update())
+        venue.update_id += 2
+        later = Snapshot(venue.update_id, [(1.0, 9.0)], [(1e6, 1.0)])
+        for snapshot in (earlier, later):
+
+            async def depth(_: int, found: Snapshot = snapshot) -> Snapshot:
+                return found
+
+            sync._fetch = depth
+            await sync.compare()
+        assert sync._desk.status.compared == 0
+        assert sync._desk.status.state == "live"
+
+    synced(scenario)

@@ -15,7 +15,12 @@ from services._connector_kit.market_data.trade_feed import Tick
 from services._connector_kit.traffic import SocketTraffic
 from services._runtime.health import Readiness
 from services._runtime.supervise import TransientError
-from services.binance_connector.feed import StreamSocket, SymbolFeed
+from services.binance_connector.feed import (
+    AUDIT_LEVELS,
+    COMPARED_A_ROUND,
+    StreamSocket,
+    SymbolFeed,
+)
 from services.binance_connector.translate import Snapshot
 from tests.support.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
@@ -31,12 +36,12 @@ class Venue:
         self.update_id = 100
         self.fault: Exception | None = None
 
-    async def depth(self, _: str, __: int) -> Snapshot:
+    async def depth(self, _: str, levels: int) -> Snapshot:
         """The latest update id, or the fault."""
-        self.asked += 1
+        self.asked += levels == AUDIT_LEVELS
         if self.fault:
             raise self.fault
-        return Snapshot(self.update_id, [], [])
+        return Snapshot(self.update_id, [(1.0, 1.0)], [(2.0, 1.0)])
 
     async def trades(self, _: str, __: int) -> list[Tick]:
         """None."""
@@ -164,7 +169,7 @@ def test_an_audit_that_finds_nothing_or_fails_lets_the_socket_live(
     with_socket(scenario)
 
 
-def test_a_book_that_moves_costs_the_audit_no_request() -> None:
+def test_a_book_that_moves_is_not_asked_whether_its_stream_is_silent() -> None:
     """With hundreds of symbols the rate limit is for snapshots."""
 
     async def scenario(
@@ -189,3 +194,32 @@ def test_a_book_that_moves_costs_the_audit_no_request() -> None:
         assert venue.asked == 1
 
     with_socket(scenario)
+
+
+def test_the_levels_of_all_books_are_compared_with_rests_some_a_round_in_turn() -> None:
+    """One that isn't the venue's is joined anew; the others stay as they are."""
+
+    async def main() -> None:
+        venue, readiness = Venue(), Readiness()
+        names = [f"C{number}" for number in range(2 * COMPARED_A_ROUND + 1)]
+        feeds = []
+        for name in names:
+            desk = MarketDesk(
+                Instrument(f"{name}/USDT", f"{name}USDT", name, "USDT", trading=True),
+                FakeStreams().publisher(),
+                FeedStatus(f"{name}/USDT", readiness),
+                None,
+            )
+            feeds.append(SymbolFeed(desk, 20, venue.depth, venue.trades))
+            feeds[-1].book.book = LevelBook(100, [(1.0, 1.0)], [(2.0, 1.0)], limit=1000)
+        wrong = feeds[-1]
+        assert wrong.book.book is not None
+        wrong.book.book.asks.set(2.0, 1.5)
+        socket = StreamSocket("ws://nowhere", feeds, venue.depth, AUDIT, SocketTraffic())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(socket._audit(), 4 * AUDIT)
+        assert all(feed.status.compared for feed in feeds)
+        assert [feed.status.differed for feed in feeds] == [0] * (len(feeds) - 1) + [1]
+        assert [feed.depth_id for feed in feeds] == [100] * (len(feeds) - 1) + [None]
+
+    run_virtually(main())

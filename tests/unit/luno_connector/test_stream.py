@@ -218,8 +218,9 @@ def test_a_stream_that_rest_has_left_behind_is_silent() -> None:
 
     def scenario(feed: PairFeed, _: FakeStreams) -> None:
         feed.compare(TickerRow("XBTZAR", 1_528_884_331_021 + 15_000, 99.0, 101.0, 100.0, 1.0))
-        assert not feed._silent.is_set()
+        assert not feed._doubted.is_set()
         feed.compare(TickerRow("XBTZAR", 1_528_884_331_021 + 15_001, 99.0, 101.0, 100.0, 1.0))
-        assert feed._silent.is_set()
+        assert feed._doubted.is_set()
+        assert "silent" in feed._doubt
 
     with_feed(scenario)
