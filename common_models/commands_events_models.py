@@ -198,10 +198,12 @@ class SymbolStatus(BaseModel):
     """Where one symbol's market data stands.
 
     `state` is `syncing` (the book isn't the exchange's yet, nothing of it is published), `live`
-    (what was published last is what the exchange has, however quiet it is) or `stale` (nothing
-    comes; `reason` says why; on a live one it is `venue_ids_restarted` where trade ids began
-    anew). `sequence` is the exchange's number of the last update in the book, `last_message_age`
-    how many seconds ago the exchange sent anything about this symbol.
+    (what was published last is what the exchange has, however quiet it is), `polled` (the exchange
+    is asked again and again; what was published last is as old as `last_message_age` says, and
+    `reason` says how old it becomes) or `stale` (nothing comes; `reason` says why). On one that is
+    live or polled the `reason` has `venue_ids_restarted` where trade ids began anew. `sequence` is
+    the exchange's number of the last update in the book, `last_message_age` how many seconds ago
+    the exchange sent anything about this symbol.
     `trades_lost` counts trades that couldn't be had, since the connector started; where the
     exchange's numbers may have holes, it is the most that there can have been.
     """
@@ -215,6 +217,11 @@ class SymbolStatus(BaseModel):
     last_message_age: NotNegative | None = None
     reason: str | None = None
     trades_lost: int = 0
+
+    @property
+    def works(self) -> bool:
+        """True while what the exchange has is published, at once or when it is asked."""
+        return self.state in ("live", "polled")
 
 
 class CancelAllProgress(BaseModel):

@@ -66,5 +66,5 @@ class ConnectorWatch:
             return silent
         for status in self._latest[exchange].event.symbols:
             if status.symbol == symbol:
-                return None if status.state == "live" else f"{status.state}: {status.reason}"
+                return None if status.works else f"{status.state}: {status.reason}"
         return f"{connector(exchange)} doesn't name {symbol}"

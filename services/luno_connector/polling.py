@@ -57,7 +57,7 @@ class PolledPair:
             self.failed(e)
             return False
         self._trouble.over()
-        self.desk.status.live()
+        self.desk.status.polled(turns.round)
         return True
 
     async def poll_trades(self) -> None:
@@ -70,6 +70,7 @@ class PolledPair:
     def failed(self, error: Exception) -> None:
         """Nothing new could be had."""
         self._trouble.seen(error)
+        self.desk.publisher.hold_book()
         self.desk.status.stale(str(error))
 
     async def _poll_book(self) -> None:
@@ -137,14 +138,23 @@ class Turns:
 
     def __init__(self, pairs: Sequence[PolledPair]) -> None:
         self._pairs = pairs
-        # So long a round takes that asks everything once.
-        self._round = (1 + 2 * len(pairs)) / CALLS_A_SECOND
+        # So long a round takes, in seconds: at least what it takes to ask everything once.
+        self.round = self._shortest = (1 + 2 * len(pairs)) / CALLS_A_SECOND
+        self._began = float("-inf")
         self._next = 0.0
+
+    async def begin_round(self) -> None:
+        """Wait for the first turn of a round."""
+        now = asyncio.get_running_loop().time()
+        if self._began >= 0:
+            self.round = max(self._shortest, now - self._began)
+        self._began = now
+        await self.take()
 
     async def take(self) -> None:
         """Wait for the next turn."""
         for pair in self._pairs:
-            if pair.trades_a_second * self._round >= BUSY_SHARE * TRADES_PAGE:
+            if pair.trades_a_second * self._shortest >= BUSY_SHARE * TRADES_PAGE:
                 await self._pace()
                 await pair.poll_trades()
         await self._pace()
@@ -171,7 +181,7 @@ async def poll_market_data(rest: LunoRest, desks: Sequence[MarketDesk]) -> None:
 
 async def _round(rest: LunoRest, pairs: Sequence[PolledPair], turns: Turns) -> bool:
     """One look at everything; False where none of it worked. One pair's trouble is its own."""
-    await turns.take()
+    await turns.begin_round()
     try:
         rows = {row.pair: row for row in await rest.tickers([pair.pair for pair in pairs])}
     except NO_ANSWER as e:

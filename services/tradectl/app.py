@@ -133,7 +133,7 @@ def show_status(json: AsJson = False) -> None:
 
     \b
         tradectl status
-        tradectl status --json | jq '.feeds[] | select(.state != "live")'
+        tradectl status --json | jq '.feeds[] | select(.state == "stale")'
     """
     run(lambda redis: status.status(redis, health_urls(), as_json=json))
 

@@ -251,7 +251,7 @@ async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]
 
 def not_ready_checks(event: ConnectorStatusEvent) -> Iterator[Check]:
     """What of a connector doesn't work now; what has stopped for good is told before."""
-    waits = {f"feed {s.symbol}": s.reason or s.state for s in event.symbols if s.state != "live"}
+    waits = {f"feed {s.symbol}": s.reason or s.state for s in event.symbols if not s.works}
     for part, why in (event.not_ready | waits).items():
         if why == "starting":
             continue

@@ -80,7 +80,7 @@ async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> Ending
     well = (
         bool(said)
         and all(service["state"] == "ready" for service in services)
-        and all(feed["state"] == "live" for feed in feeds)
+        and all(feed["state"] in ("live", "polled") for feed in feeds)
         and not any(each.gone or each.event is None for each in said)
     )
     return Ending.DONE if well else Ending.NO

@@ -125,8 +125,8 @@ class Consumer:
 
     @property
     def live(self) -> bool:
-        """True while the feed says so."""
-        return self.status.state == "live"
+        """True while the feed says so, or that it polls."""
+        return self.status.works
 
     @property
     def books(self) -> int:

@@ -19,9 +19,9 @@ def feed_metrics(desks: Sequence[MarketDesk]) -> Iterator[Metric]:
 
     yield gauges(
         "feed_live",
-        "1 while the book is the venue's, and published.",
+        "1 while the venue's book is published, as it is streamed or when it is asked for.",
         SYMBOL,
-        each(lambda desk: float(desk.status.state == "live")),
+        each(lambda desk: float(desk.status.works)),
     )
     yield gauges(
         "feed_stale_seconds",

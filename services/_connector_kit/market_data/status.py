@@ -17,7 +17,7 @@ IDS_RESTARTED = "venue_ids_restarted"
 # How the names of the feeds' parts begin, for readiness.
 FEED = "feed "
 
-State = Literal["syncing", "live", "stale"]
+State = Literal["syncing", "live", "polled", "stale"]
 
 
 def _nothing() -> None:
@@ -36,11 +36,12 @@ class TradeCounts:
 class FeedStatus:
     """One symbol's feed: `live` while its book is the venue's, `stale` while nothing comes.
 
-    Its feed sets `heard_at` with each frame (`time.monotonic`), and with each event of the venue
-    `event_at` (its own time in milliseconds) and `event_heard_at`. It says where to look for the
-    book's `sequence` and for what is counted of the `trades`. `resyncs` counts how often the feed
-    stopped being live, `compared` how often the book's levels were compared with REST's, and
-    `differed` how often they weren't the same.
+    `polled` is one whose book is asked for again and again. Its feed sets `heard_at` with each
+    frame (`time.monotonic`), and with each event of the venue `event_at` (its own time in
+    milliseconds) and `event_heard_at`. It says where to look for the book's `sequence` and for what
+    is counted of the `trades`. `resyncs` counts how often the feed stopped working, `compared` how
+    often the book's levels were compared with REST's, and `differed` how often they weren't the
+    same.
     """
 
     def __init__(self, symbol: str, readiness: Readiness) -> None:
@@ -61,12 +62,25 @@ class FeedStatus:
         self._readiness = readiness
         readiness.waiting(self._part, f"syncing: {self._reason}")
 
+    @property
+    def works(self) -> bool:
+        """True while what the venue has is published, at once or when it is asked."""
+        return self.state in ("live", "polled")
+
     def live(self) -> None:
         """The book is the venue's."""
         if self.state != "live":
+            self._work("live", None)
+
+    def polled(self, age: float) -> None:
+        """The book was the venue's when it was asked; it is asked again within *age* seconds."""
+        self._work("polled", f"asked for by REST, up to {age:.0f} s old")
+
+    def _work(self, state: State, reason: str | None) -> None:
+        if not self.works:
             log.info("feed_live", symbol=self.symbol)
             self._readiness.ok(self._part)
-            self._become("live", None)
+        self._become(state, reason)
 
     def syncing(self, reason: str) -> None:
         """The book is not the venue's (yet), and nothing of it is published."""
@@ -84,12 +98,12 @@ class FeedStatus:
             log.error("book_differs", symbol=self.symbol, difference=difference)
 
     def note(self, reason: str) -> None:
-        """Something that readers should know: it is the reason while the feed is live."""
+        """Something that readers should know: it is told while the feed works."""
         self._note = reason
         self.on_change()
 
     def _leave_live(self, state: State, reason: str) -> None:
-        if self.state == "live":
+        if self.works:
             self._note = None
             log.info("feed_not_live", symbol=self.symbol, state=state, reason=reason)
         self._readiness.waiting(self._part, f"{state}: {reason}")
@@ -98,10 +112,10 @@ class FeedStatus:
     def _become(self, state: State, reason: str | None) -> None:
         self._reason = reason
         if state != self.state:
-            if self.state == "live":
+            worked, self.state = self.works, state
+            if worked and not self.works:
                 self.resyncs += 1
                 self._not_live_since = time.monotonic()
-            self.state = state
             self._since = datetime.now(UTC)
             self.on_change()
 
@@ -119,18 +133,19 @@ class FeedStatus:
 
     @property
     def not_live_for(self) -> float:
-        """Seconds; 0 while it is live."""
-        return 0.0 if self.state == "live" else time.monotonic() - self._not_live_since
+        """Seconds; 0 while it works."""
+        return 0.0 if self.works else time.monotonic() - self._not_live_since
 
     def report(self) -> SymbolStatus:
         """All that is known of it."""
         age = self.age
+        said = [self._reason, self._note if self.works else None]
         return SymbolStatus(
             symbol=self.symbol,
             state=self.state,
             since=self._since,
             sequence=self.sequence(),
             last_message_age=None if age is None else round(age, 3),
-            reason=self._reason or self._note,
+            reason="; ".join(filter(None, said)) or None,
             trades_lost=self.trades.lost,
         )

@@ -46,6 +46,24 @@ def test_sequence_age_and_losses_are_asked_of_the_feed() -> None:
     assert report.last_message_age > 0
 
 
+def test_a_feed_that_is_polled_works_and_says_how_old_it_becomes() -> None:
+    """It is as ready as a live one; losing it counts as losing a live one does."""
+    readiness = Readiness()
+    status = FeedStatus("XBT/ZAR", readiness)
+    status.polled(16.4)
+    report = status.report()
+    assert (report.state, report.reason) == ("polled", "asked for by REST, up to 16 s old")
+    assert report.works
+    assert readiness.ready
+    assert status.not_live_for == 0.0
+    status.note("venue_ids_restarted")
+    assert status.report().reason == "asked for by REST, up to 16 s old; venue_ids_restarted"
+    status.polled(20.0)
+    status.stale("no answer")
+    assert not status.report().works
+    assert status.resyncs == 1
+
+
 def test_a_note_is_the_reason_while_the_feed_is_live() -> None:
     """It may come before the feed is live, is told at once, and ends with that life."""
     status, told = FeedStatus("BTC/USDT", Readiness()), []
