@@ -5,7 +5,7 @@ Unknown fields are ignored when read, so a newer writer never breaks an older re
 where it gives one.
 """
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from common_models.fields import NotNegative, Positive, Side, Timestamp
 
@@ -48,8 +48,17 @@ class OrderBook(BaseModel):
     exchange: str
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Trade(BaseModel):
-    """One trade. `side` is the taker's; `trade_id` is the exchange's, null where it gives none."""
+    """One trade. `side` is the taker's; `trade_id` is the exchange's, null where it gives none.
+
+    On Binance's market streams it is an aggregate trade: what one order took at one price in one
+    moment. `trade_id` is the aggregate's, `first_trade_id` and `last_trade_id` are those of the
+    trades it is made of.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -60,3 +69,6 @@ class Trade(BaseModel):
     side: Side
     trade_id: str | None = None
     exchange: str
+    # Beyond the contract, all optional, and left out where the exchange doesn't tell:
+    first_trade_id: str | None = Field(default=None, exclude_if=_is_none)
+    last_trade_id: str | None = Field(default=None, exclude_if=_is_none)

@@ -86,7 +86,7 @@ class SymbolFeed:
 
     def add_trade(self, trade: AggTrade) -> None:
         """`@aggTrade`."""
-        self.trades.add(Tick(trade.a, trade.T, trade.p, trade.q, trade.side))
+        self.trades.add(Tick(trade.a, trade.T, trade.p, trade.q, trade.side, trade.f, trade.l))
 
     def add_ticker(self, ticker: DayTicker) -> None:
         """`@ticker`."""

@@ -18,7 +18,10 @@ Levels = list[tuple[float, float]]
 
 
 class AggTrade(msgspec.Struct, tag_field="e", tag="aggTrade", gc=False):
-    """`@aggTrade`: one taker order's fills at one price. `m`: the buyer is the maker."""
+    """`@aggTrade`: one taker order's fills at one price, the trades `f` to `l`.
+
+    `m`: the buyer is the maker.
+    """
 
     s: str
     a: int
@@ -26,6 +29,8 @@ class AggTrade(msgspec.Struct, tag_field="e", tag="aggTrade", gc=False):
     q: float
     T: int
     m: bool
+    f: int | None = None
+    l: int | None = None  # noqa: E741 - Binance's name
 
     @property
     def side(self) -> Side:
@@ -119,6 +124,8 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
                 float(trade["p"]),
                 float(trade["q"]),
                 "sell" if trade["m"] else "buy",
+                int(trade["f"]),
+                int(trade["l"]),
             )
             for trade in _list(answer)  # the SDK makes {} of an empty body
         ]

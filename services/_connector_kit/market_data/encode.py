@@ -32,11 +32,12 @@ def _second(epoch: int) -> bytes | None:
 class Encoder:
     """Writes the messages of one symbol of one exchange."""
 
-    __slots__ = ("_epoch", "_head", "_start", "_tail")
+    __slots__ = ("_epoch", "_exchange", "_head", "_start", "_tail")
 
     def __init__(self, exchange: str, symbol: str) -> None:
         self._head = b'{"symbol":%b,"timestamp":"' % msgspec.json.encode(symbol)
-        self._tail = b',"exchange":%b}' % msgspec.json.encode(exchange)
+        self._exchange = b',"exchange":%b' % msgspec.json.encode(exchange)
+        self._tail = self._exchange + b"}"
         self._epoch: int | None = None  # the second that `_start` ends with
         self._start: bytes | None = None
 
@@ -48,7 +49,14 @@ class Encoder:
         return self._start
 
     def trade(
-        self, milliseconds: int, price: float, quantity: float, side: Side, trade_id: int
+        self,
+        milliseconds: int,
+        price: float,
+        quantity: float,
+        side: Side,
+        trade_id: int,
+        first_id: int | None = None,
+        last_id: int | None = None,
     ) -> bytes | None:
         """A Trade, or None where price, quantity or time isn't one."""
         epoch, milli = divmod(milliseconds, 1000)
@@ -65,7 +73,10 @@ class Encoder:
                 _number(quantity),
                 _SIDES[side],
                 b',"trade_id":"%d"' % trade_id,
-                self._tail,
+                self._exchange,
+                b"}"
+                if first_id is None or last_id is None
+                else b',"first_trade_id":"%d","last_trade_id":"%d"}' % (first_id, last_id),
             )
         )
 

@@ -43,10 +43,17 @@ class Publisher:
         self._book_published = float("-inf")
 
     def trade(
-        self, milliseconds: int, price: float, quantity: float, side: Side, trade_id: int
+        self,
+        milliseconds: int,
+        price: float,
+        quantity: float,
+        side: Side,
+        trade_id: int,
+        first_id: int | None = None,
+        last_id: int | None = None,
     ) -> None:
-        """Publish a trade; `side` is the taker's."""
-        data = self._encoder.trade(milliseconds, price, quantity, side, trade_id)
+        """Publish a trade; `side` is the taker's, the last two are of an aggregate's trades."""
+        data = self._encoder.trade(milliseconds, price, quantity, side, trade_id, first_id, last_id)
         if data is None:
             self._refuse("trade")
         else:

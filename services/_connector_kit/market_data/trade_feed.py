@@ -30,13 +30,18 @@ ANEW_AFTER = 5_000
 
 
 class Tick(msgspec.Struct, frozen=True, order=True, gc=False):
-    """One trade of a venue. `side` is the taker's. A struct is made faster than a tuple."""
+    """One trade of a venue. `side` is the taker's. A struct is made faster than a tuple.
+
+    `first_id` and `last_id` are of the trades that an aggregate is made of.
+    """
 
     trade_id: int
     milliseconds: int
     price: float
     quantity: float
     side: Side
+    first_id: int | None = None
+    last_id: int | None = None
 
 
 class LastTrade(NamedTuple):
@@ -148,7 +153,13 @@ class TradeFeed:
     def _publish(self, tick: Tick) -> None:
         self.last_id, self._last_at = tick.trade_id, tick.milliseconds
         self._publisher.trade(
-            tick.milliseconds, tick.price, tick.quantity, tick.side, tick.trade_id
+            tick.milliseconds,
+            tick.price,
+            tick.quantity,
+            tick.side,
+            tick.trade_id,
+            tick.first_id,
+            tick.last_id,
         )
 
     async def _settle_doubt(self) -> None:

@@ -53,7 +53,8 @@ TICKER = {
 def test_an_aggregate_trade_is_read_and_its_taker_is_known() -> None:
     """`m` says that the buyer was the maker: the taker sold."""
     trade = translate.event(frame(AGG_TRADE))
-    assert trade == AggTrade(s="BNBBTC", a=12345, p=0.001, q=100.0, T=1672515782135, m=True)
+    terms = {"s": "BNBBTC", "a": 12345, "p": 0.001, "q": 100.0, "T": 1672515782135, "m": True}
+    assert trade == AggTrade(**terms, f=100, l=105)  # type: ignore[arg-type]
     assert isinstance(trade, AggTrade)
     assert trade.side == "sell"
     bought = translate.event(frame({**AGG_TRADE, "m": False}))
@@ -121,7 +122,7 @@ def test_a_frame_nested_absurdly_deep_is_an_error_and_no_crash() -> None:
 def test_aggregate_trades_of_rest_are_read() -> None:
     """`GET /api/v3/aggTrades`."""
     row = {"a": 26129, "p": "0.01", "q": "4.7", "f": 1, "l": 2, "T": 1498793709153, "m": True}
-    assert translate.agg_trades([row]) == [Tick(26129, 1498793709153, 0.01, 4.7, "sell")]
+    assert translate.agg_trades([row]) == [Tick(26129, 1498793709153, 0.01, 4.7, "sell", 1, 2)]
     assert translate.agg_trades([]) == []
 
 

@@ -51,13 +51,24 @@ def read(data: bytes | None) -> dict[str, Any] | None:
     return None if data is None else as_instant(json.loads(data))
 
 
-@given(symbols, moments, any_float, any_float, sides, st.integers(0, 2**64))
-@example("BTC/USDT", 1_790_127_197_639, 5e-324, 1.7976931348623157e308, "buy", 0)
+ids = st.integers(0, 2**64)
+
+
+@given(symbols, moments, any_float, any_float, sides, ids, st.none() | st.tuples(ids, ids))
+@example("BTC/USDT", 1_790_127_197_639, 5e-324, 1.7976931348623157e308, "buy", 0, (0, 1))
 def test_a_trade_is_what_its_model_would_write(
-    symbol: str, milliseconds: int, price: float, quantity: float, side: Side, trade_id: int
+    symbol: str,
+    milliseconds: int,
+    price: float,
+    quantity: float,
+    side: Side,
+    trade_id: int,
+    made_of: tuple[int, int] | None,
 ) -> None:
-    """For any numbers and any moment, refused ones included."""
-    data = Encoder("binance", symbol).trade(milliseconds, price, quantity, side, trade_id)
+    """For any numbers and any moment, refused ones included; an aggregate with what it is of."""
+    first, last = made_of or (None, None)
+    encoder = Encoder("binance", symbol)
+    data = encoder.trade(milliseconds, price, quantity, side, trade_id, first, last)
     assert read(data) == model_says(
         Trade,
         milliseconds,
@@ -67,6 +78,8 @@ def test_a_trade_is_what_its_model_would_write(
         side=side,
         trade_id=str(trade_id),
         exchange="binance",
+        first_trade_id=None if first is None else str(first),
+        last_trade_id=None if last is None else str(last),
     )
 
 
