@@ -214,3 +214,22 @@ def _worst_price(levels: Sequence[OrderBookLevel], quantity: Decimal) -> Decimal
 
 def _unnamed(reason_code: str, variable: str, asset: str) -> Refusal:
     return Refusal(reason_code, f"{variable} has no limit for {asset}; name one")
+
+
+def limits_against(settings: BotSettings, symbol: str, quantity: Decimal) -> list[str]:
+    """Why orders of that quantity will be refused, whatever the market does."""
+    base, _, quote = symbol.partition("/")
+    found = [
+        _unnamed("", name, asset).message
+        for name, asset, limits in (
+            ("RISK_MAX_QUANTITY", base, settings.risk_max_quantity),
+            ("RISK_MAX_NOTIONAL", quote, settings.risk_max_notional),
+            ("RISK_MAX_POSITION", quote, settings.risk_max_position),
+            ("RISK_MAX_DAILY_LOSS", quote, settings.risk_max_daily_loss),
+        )
+        if asset not in limits
+    ]
+    most = settings.risk_max_quantity.get(base, quantity)
+    if quantity > most:
+        found.append(f"quantity is {quantity} {base}; RISK_MAX_QUANTITY allows {most}")
+    return found

@@ -27,7 +27,7 @@ from services.bot.metrics import BotMetrics
 from services.bot.naming import StrategyError, Wanted, read
 from services.bot.portfolio import Portfolio
 from services.bot.resync import Resync
-from services.bot.risk import Risk
+from services.bot.risk import Risk, limits_against
 from services.bot.scribe import Scribe
 from services.bot.settings import BotSettings
 from services.bot.strategy_host import StrategyHost
@@ -50,6 +50,9 @@ async def serve(settings: BotSettings) -> None:
     except StrategyError as e:
         raise FatalError(f"STRATEGIES: {e}") from e
     log.info("bot_mode", mode=settings.bot_mode, strategies=[each.key for each in wanted])
+    for each in wanted:
+        for why in limits_against(settings, each.symbol, each.quantity):
+            log.warning("strategy_against_limits", strategy=each.key, reason=why)
     readiness = Readiness("redis", "market_data", "strategies")
     metrics = Metrics("bot")
     sources = _sources(settings, wanted)

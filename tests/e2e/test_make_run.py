@@ -188,13 +188,17 @@ async def test_a_part_that_cannot_start_says_why_in_its_own_words(tmp_path: Path
 
 
 async def test_one_plugins_bug_stops_nothing_else(tmp_path: Path) -> None:
-    """A strategy that can't be made: the terminal says where, and the run begins."""
+    """A strategy that can't be made: the terminal says where, and the run begins.
+
+    One that asks for more than the limits allow is warned of.
+    """
     (tmp_path / "broken.py").write_text(BROKEN)
-    strategies = "broken.Broken:binance:BTC/USDT:0.001,do_nothing:binance:BTC/USDT:0.001"
+    strategies = "broken.Broken:binance:BTC/USDT:0.001,do_nothing:binance:BTC/USDT:5"
     async with launched(tmp_path, PYTHONPATH=str(tmp_path), STRATEGIES=strategies) as run:
         await run.until_ready()
         assert await run.end(signal.SIGINT) == 0
     assert "bot: error: strategy_stopped strategy=broken.Broken:binance:BTC/USDT" in run.out
+    assert "strategy_against_limits strategy=do_nothing:binance:BTC/USDT" in run.out
     assert f"ValueError: no such luck, at {tmp_path / 'broken.py'}:6; all of it: " in run.out
 
 

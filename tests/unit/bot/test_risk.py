@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from common_models import OrderBook, OrderBookLevel
 from services.bot.lots import Lots
 from services.bot.portfolio import Order, Portfolio
-from services.bot.risk import Proposal, Refusal, Risk
+from services.bot.risk import Proposal, Refusal, Risk, limits_against
 from services.bot.settings import BotSettings
 from tests.support.market_data import order_book
 
@@ -234,3 +234,18 @@ def test_a_rest_is_judged_by_what_the_strategy_itself_holds() -> None:
     refusal = judged(proposal("buy", "0.3"), others, lots=COARSE)
     assert refusal is not None
     assert refusal.message.startswith("after its fee 0.297 BTC would be left, too little to be")
+
+
+def test_what_will_be_refused_whatever_the_market_does_is_known_at_the_start() -> None:
+    """A quantity over its limit, and an asset that a limit doesn't name."""
+    within = settings(risk_max_quantity={"BTC": Decimal(1)})
+    assert limits_against(within, "BTC/USDT", Decimal(1)) == []
+    assert limits_against(within, "BTC/USDT", Decimal("1.1")) == [
+        "quantity is 1.1 BTC; RISK_MAX_QUANTITY allows 1"
+    ]
+    assert limits_against(within, "DOGE/EUR", Decimal(1)) == [
+        "RISK_MAX_QUANTITY has no limit for DOGE; name one",
+        "RISK_MAX_NOTIONAL has no limit for EUR; name one",
+        "RISK_MAX_POSITION has no limit for EUR; name one",
+        "RISK_MAX_DAILY_LOSS has no limit for EUR; name one",
+    ]
