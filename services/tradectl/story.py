@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from common_models.stream_names import (
+    BOT_ORDERS,
     CommandStream,
     EventStream,
     IndicatorStream,
     MarketStream,
     OperatorStream,
 )
-from services.tradectl.reading import Entry, name_of
+from services.tradectl.reading import Entry, moment, name_of
 from services.tradectl.show import number, summary
 from services.tradectl.traces import Found, order_of
 
@@ -34,6 +35,8 @@ GATE = frozenset(
         "orders_per_minute",
     }
 )
+# What a record's states mean: they are those of the answer, not of the order.
+STATES = {"taken": "not answered yet", "unknown": "answered: unknown", "closed": "answered"}
 # The bot's own words for having heard of an answer or a fill.
 TOLD = frozenset({"answered", "updated"})
 HEARD = TOLD | {"cancel_sent", "cancel_dropped", "lost"}
@@ -41,7 +44,7 @@ HEARD = TOLD | {"cancel_sent", "cancel_dropped", "lost"}
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One step; without an `entry` it is missing, and `text` says why.
+    """One step; without an `entry` it is missing, or there was `none`, and `text` says why.
 
     `aside`: its time is none of the story's: the exchange's, or that of a hop that comes later.
     """
@@ -50,11 +53,12 @@ class Hop:
     text: str
     entry: Entry | None = None
     aside: bool = False
+    none: bool = False
 
     @property
     def missing(self) -> bool:
-        """True where there is nothing to show."""
-        return self.entry is None
+        """True where there should be something to show."""
+        return self.entry is None and not self.none
 
 
 def story(found: Found) -> list[Hop]:
@@ -71,8 +75,9 @@ def story(found: Found) -> list[Hop]:
 
 def _causes(found: Found) -> Iterator[Hop]:
     if not found.decisions:
-        for name in ("tick", "indicator"):
-            yield Hop(name, "without a decision nothing says what led to the order")
+        if not _placed_elsewhere(found):
+            for name in ("tick", "indicator"):
+                yield Hop(name, "without a decision nothing says what led to the order")
         return
     names = [_cause_name(entry) for entry in found.causes]
     for name in ("tick", "indicator"):
@@ -105,9 +110,11 @@ def _why_no_cause(name: str, found: Found) -> str:
 
 def _decision(found: Found) -> Iterator[Hop]:
     if not found.decisions:
-        why = "not the bot's order, or its stream no longer reaches back so far"
-        yield Hop("decision", f"none in bot:events:decision: {why}")
-        yield Hop("risk (bot)", "without a decision there was none")
+        if _placed_elsewhere(found):
+            yield Hop("decision", "none: the bot didn't place this order", none=True)
+        else:
+            yield Hop("decision", "bot:events:decision no longer reaches back so far")
+            yield Hop("risk (bot)", "without a decision nothing says what was checked")
         return
     first = found.decisions[0]
     fields = first.fields
@@ -127,10 +134,22 @@ def _decision(found: Found) -> Iterator[Hop]:
     yield Hop("risk (bot)", text, first)
 
 
-def _command(found: Found) -> Iterator[Hop]:
+def _placed_elsewhere(found: Found) -> bool:
+    """True where the order's id isn't one that the bot gives."""
+    named = [*found.commands, *found.records, *found.letters, *found.after]
+    ids = [str(entry.fields.get("client_order_id", "")) for entry in named]
+    return not any(each.startswith(BOT_ORDERS) for each in ids)
+
+
+def _not_sent(found: Found) -> bool:
+    """True where the bot decided, and sent nothing."""
     outcome = found.decisions[0].fields.get("outcome") if found.decisions else None
-    if not found.commands and outcome in ("observed", "refused"):
-        yield Hop("command", "none was sent")
+    return not found.commands and outcome in ("observed", "refused")
+
+
+def _command(found: Found) -> Iterator[Hop]:
+    if _not_sent(found):
+        yield Hop("command", "none was sent", none=True)
     elif not found.commands and not found.letters:
         yield Hop("command", "none with this id is in a place_order stream (any more)")
     for entry in found.commands[:1]:  # those that ask again come in their time
@@ -159,15 +178,16 @@ def _connector_risk(found: Found) -> Iterator[Hop]:
 
 
 def _journal(found: Found) -> Iterator[Hop]:
-    if not found.records:
-        yield Hop("journal", "no record: never claimed, or closed more than 7 days ago")
+    if not found.records and not _not_sent(found):
+        yield Hop("journal", "no record: never claimed, or answered more than 7 days ago")
     for entry in found.records:
         fields = entry.fields
-        names = ("state", "entry_id", "sent_quantity", "sent_price", "provisional", "validity")
+        names = ("entry_id", "sent_quantity", "sent_price", "provisional", "validity")
         shown = summary({name: fields.get(name) for name in names})
-        yield Hop(
-            "journal", f"{shown} (the time is the request's, by the exchange's clock)", entry, True
-        )
+        state = STATES.get(str(fields.get("state")), str(fields.get("state")))
+        signed = moment(entry.milliseconds).time().isoformat("milliseconds")
+        text = f"{state} {shown}; the request is of {signed} by the exchange's clock"
+        yield Hop("journal", text, entry, aside=True)
 
 
 def _after(found: Found) -> Iterator[Hop]:

@@ -54,7 +54,7 @@ def _rows(hops: list[Hop]) -> list[dict[str, Any]]:
             {
                 "hop": hop.name,
                 "missing": hop.missing,
-                "time": None if at is None else moment(at).isoformat(),
+                "time": None if at is None or hop.aside else moment(at).isoformat(),
                 "after_ms": None if at is None or before is None or hop.aside else at - before,
                 "own_time": None if hop.aside else fields.get("timestamp"),
                 "stream": None if hop.entry is None else hop.entry.stream,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from common_models.stream_names import BOT_ORDERS
 from services.tradectl.reading import Entry
 from services.tradectl.story import Hop, story
 from services.tradectl.traces import Found
@@ -82,19 +83,37 @@ def test_the_whole_chain_is_told_from_the_tick_to_the_fill() -> None:
     assert text(hops, "risk (bot)") == "passed the bot's limits, and sent"
 
 
-def test_an_order_by_hand_has_no_decision_and_each_hop_says_so() -> None:
-    """Nothing is passed over in silence."""
+def test_of_an_order_by_hand_no_decision_is_missing() -> None:
+    """The bot didn't place it."""
     hops = story(Found(NAME, commands=[command(1)]))
-    assert there(hops) == ["command"]
-    assert missing(hops).keys() == {
-        "tick",
-        "indicator",
-        "decision",
-        "risk (bot)",
-        "journal",
-        "response",
-    }
+    assert there(hops) == ["decision", "command"]
+    assert text(hops, "decision") == "none: the bot didn't place this order"
+    assert missing(hops).keys() == {"journal", "response"}
     assert "no connector has answered" in missing(hops)["response"]
+
+
+def test_a_decision_that_was_trimmed_is_missing() -> None:
+    """The bot's order has a command, and nothing says what led to it."""
+    by_bot = entry(f"{NAME}:commands:place_order", 1, client_order_id=f"{BOT_ORDERS}1")
+    hops = story(Found(NAME, commands=[by_bot]))
+    assert {"tick", "indicator", "decision", "risk (bot)"} <= missing(hops).keys()
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("taken", "not answered yet"),
+        ("unknown", "answered: unknown"),
+        ("closed", "answered"),
+        ("new", "new"),
+    ],
+)
+def test_the_journals_state_is_that_of_the_answer(state: str, said: str) -> None:
+    """An order that is open isn't "closed"."""
+    record = entry(f"{NAME}:state:order:x", 1_234, state=state, sent_quantity="0.001")
+    hops = story(Found(NAME, commands=[command(1)], records=[record]))
+    assert text(hops, "journal").startswith(f"{said} sent_quantity=0.001")
+    assert "the request is of 00:00:01.234 by the exchange's clock" in text(hops, "journal")
 
 
 def test_causes_that_were_trimmed_are_named() -> None:
@@ -116,7 +135,8 @@ def test_a_decision_that_was_not_sent_says_why(outcome: str, risk: str) -> None:
     fields = {"reason_code": "max_notional", "refusal": "too much"} if outcome == "refused" else {}
     hops = story(Found(NAME, decisions=[decision(1, outcome, **fields)]))
     assert text(hops, "risk (bot)") == risk
-    assert missing(hops)["command"] == "none was sent"
+    assert text(hops, "command") == "none was sent"
+    assert missing(hops).keys() == {"tick", "indicator"}
 
 
 @pytest.mark.parametrize(
@@ -139,5 +159,5 @@ def test_the_connectors_own_check_is_told_from_its_answer(
 def test_an_order_that_was_asked_for_again_keeps_its_first_command() -> None:
     """Later ones come in their time."""
     hops = story(Found(NAME, commands=[command(1), command(5)], after=[answered(2, "accepted")]))
-    assert there(hops) == ["command", "risk (connector)", "response", "command again"]
+    assert there(hops)[1:] == ["command", "risk (connector)", "response", "command again"]
     assert missing(hops)["status"] == "accepted, but no status was told (yet, or any more)"
