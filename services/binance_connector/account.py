@@ -40,7 +40,7 @@ from services.binance_connector.rest import (
     TradeRow,
     signature,
 )
-from services.binance_connector.settings import BinanceSettings
+from services.binance_connector.settings import KEY_HELP, BinanceSettings
 
 log = structlog.get_logger()
 
@@ -353,5 +353,5 @@ class _Session:
         if status in (418, 429):
             raise RateLimitedError(message, retry_after=self._ban(error))
         if error.get("code") in BAD_KEY:
-            raise FeedStoppedError(f"{message}; check BINANCE_API_KEY and BINANCE_API_SECRET")
+            raise FeedStoppedError(f"{message}; {KEY_HELP}")
         raise TransientError(message)

@@ -44,7 +44,8 @@ class KeyCheck:
 
         Raises:
             FatalError: the key may withdraw or transfer.
-            TransientError, RejectedError, FeedStoppedError: no answer that tells; ask again.
+            FeedStoppedError: it may not read and trade, or is refused; ask again.
+            TransientError, RejectedError: no answer that tells; ask again.
         """
         if self._world == "testnet":
             log.warning("key_not_checked", reason="Binance's testnet can't say what a key may do")
@@ -53,7 +54,7 @@ class KeyCheck:
             try:
                 self._judge(await self._rest.permissions())
             except FeedStoppedError:
-                self._known.set()  # a key that is refused moves nothing; nor will it place orders
+                self._known.set()  # such a key moves nothing; nor will it place orders
                 raise
         self._known.set()
 
@@ -65,6 +66,9 @@ class KeyCheck:
                 "want one that may read and trade, and nothing else"
             )
         if not permissions[READS] or not permissions[TRADES]:
-            log.warning("key_may_not_trade", want="Enable Reading, Enable Spot & Margin Trading")
+            raise FeedStoppedError(
+                "BINANCE_API_KEY: the key may not read and trade; at Binance, "
+                'tick "Enable Reading" and "Enable Spot & Margin Trading"'
+            )
         if self._world == "live" and not permissions[FROM_KNOWN_ADDRESSES_ONLY]:
             log.warning("key_from_any_address", want="restrict it to this machine's address")

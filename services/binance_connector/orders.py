@@ -30,7 +30,8 @@ from services._connector_kit.orders.rules import size
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.binance_connector import translate_orders
-from services.binance_connector.rest import BAD_TIME, SignedRest
+from services.binance_connector.rest import BAD_KEY, BAD_TIME, SignedRest
+from services.binance_connector.settings import KEY_HELP
 
 POST_TIMEOUT = 10.0
 ORDER_WEIGHT = 1
@@ -196,6 +197,12 @@ def _outcome(status: int, answer: Any, record: Record) -> PlaceOutcome:
     definitive = type(code) is int and code in DEFINITIVE and not message.startswith(DUPLICATE)
     refused = status == 200 or 400 <= status < 500  # some proxies make a 200 of everything
     if refused and definitive and "orderId" not in answer:
-        reason = "rate_limited" if code in (-1003, -1015) else "exchange_rejected"
-        return Refused(reason, f"Binance: {code} {message}")
+        return _refusal(code, message)
     return Unclear(f"HTTP {status}: {excerpt(code, 20)} {message}")
+
+
+def _refusal(code: Any, message: str) -> Refused:
+    said = f"Binance: {code} {message}"
+    if code in BAD_KEY:
+        return Refused("exchange_rejected", f"{said}; {KEY_HELP}", about_key=True)
+    return Refused("rate_limited" if code in (-1003, -1015) else "exchange_rejected", said)

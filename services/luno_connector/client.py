@@ -39,7 +39,7 @@ from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World, world_of
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate
-from services.luno_connector.orders import EmptyNotFoundError, PostError
+from services.luno_connector.orders import BAD_KEY, EmptyNotFoundError, PostError
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.settings import KEY_HELP, LunoSettings
 from services.luno_connector.stream import stream_market_data
@@ -63,7 +63,6 @@ PIECE = 1 << 16
 # Luno names no time after a 429; its limit is one of a minute.
 USUAL_BAN = 10.0
 BANNED = (418, 429)
-BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"})
 TRANSIENT = frozenset(
     {"ErrTooManyRequests", "ErrInternal", "ErrDeadlineExceeded", "ErrUnderMaintenance"}
 )

@@ -25,6 +25,7 @@ from services._connector_kit.orders.rules import rounded, size, text
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate_orders
+from services.luno_connector.settings import KEY_HELP
 
 UNKNOWN_ORDER = "ErrOrderNotFound"
 NOT_FOUND = frozenset({UNKNOWN_ORDER, "ErrNotFound"})
@@ -71,6 +72,8 @@ DEFINITIVE = frozenset(
         "ErrVolumeTooLow",
     }
 )
+# Of them those about the key, where the next order fares no better.
+BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"})
 
 
 class PostError(Exception):
@@ -201,6 +204,9 @@ class LunoOrders:
         except PostError as e:
             if e.code not in DEFINITIVE:
                 return Unclear(excerpt(f"{e.code}: {e}"))
+            if e.code in BAD_KEY:
+                said = f"Luno: {e.code} {excerpt(e)}; {KEY_HELP}"
+                return Refused("exchange_rejected", said, about_key=True)
             reason = "rate_limited" if e.code == "ErrTooManyRequests" else "exchange_rejected"
             return Refused(reason, f"Luno: {excerpt(e.code, 50)} {excerpt(e)}")
         except OSError as e:

@@ -31,6 +31,8 @@ class AccountHealth:
         self.on_change: Callable[[], None] = _nothing
         self._clock = clock
         self._refused: dict[str, str] = {}
+        self._order_refused: str | None = None
+        self._order_refused_until = float("-inf")
         self._down = dict.fromkeys(("stream", "comparison"), "not yet")
         self._since = float("-inf")  # no grace at the start
         self._said: str | None = "account_unavailable"
@@ -57,6 +59,12 @@ class AccountHealth:
         self._refused[part] = reason
         self._changed.set()
 
+    def order_refused(self, reason: str) -> None:
+        """The venue refused our key to an order; the next is sent after `RETRY_REFUSED`."""
+        self._order_refused = reason
+        self._order_refused_until = self._clock.monotonic() + RETRY_REFUSED
+        self._changed.set()
+
     def up(self, part: str) -> None:
         """*part* works."""
         self._refused.pop(part, None)
@@ -72,6 +80,8 @@ class AccountHealth:
         """Why no new order may leave; None where nothing is wrong with the account."""
         for part, reason in self._refused.items():
             return Refused("key_refused", f"{part}: {reason}")
+        if self._clock.monotonic() < self._order_refused_until:
+            return Refused("key_refused", f"an order: {self._order_refused}")
         if self._down and self._clock.monotonic() - self._since >= GRACE:
             parts = ", ".join(f"{part}: {reason}" for part, reason in self._down.items())
             return Refused("account_unavailable", f"the account can't be followed: {parts}")
@@ -82,11 +92,17 @@ class AccountHealth:
         while True:
             self._changed.clear()
             self._tell()
-            waits = self._down and self.fault is None
-            until = self._since + GRACE - self._clock.monotonic() if waits else None
             with suppress(TimeoutError):
-                async with asyncio.timeout(until):
+                async with asyncio.timeout(self._passes_in()):
                     await self._changed.wait()
+
+    def _passes_in(self) -> float | None:
+        """Seconds until time alone changes the fault; None where it doesn't."""
+        now = self._clock.monotonic()
+        moments = [self._order_refused_until]
+        if self._down:
+            moments.append(self._since + GRACE)
+        return min((moment - now for moment in moments if moment > now), default=None)
 
     def _tell(self) -> None:
         fault = self.fault

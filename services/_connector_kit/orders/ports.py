@@ -110,11 +110,13 @@ class Refused:
     """There is no order: refused before it was sent, or by the venue in so many words.
 
     Only a code on the list of definitive refusals counts. "Duplicate" is not on it: it says that
-    an order with that id is there.
+    an order with that id is there. `about_key`: the venue refused the key, so it will refuse the
+    next order too.
     """
 
     reason_code: str
     message: str
+    about_key: bool = False
 
 
 # The venue can't carry the client order id: there can't be, and never was, an order with it.

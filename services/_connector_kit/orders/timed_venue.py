@@ -1,6 +1,7 @@
 """A venue's orders, with each POST timed and counted."""
 
 import time
+from collections.abc import Callable
 
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.ports import Placed, PlaceOutcome, Refused, Venue
@@ -8,9 +9,18 @@ from services._connector_kit.orders.record import Record
 
 
 class TimedVenue:
-    """The port `Venue`, carried out by *venue*; *requests* counts the POSTs by their outcome."""
+    """The port `Venue`, carried out by *venue*; *requests* counts the POSTs by their outcome.
 
-    def __init__(self, venue: Venue, counts: OrderCounts, requests: dict[str, int]) -> None:
+    *on_key_refused* is told what the venue says where it refuses the key to an order.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        counts: OrderCounts,
+        requests: dict[str, int],
+        on_key_refused: Callable[[str], None],
+    ) -> None:
         self.validity = venue.validity
         self.milliseconds = venue.milliseconds
         self.knows_time = venue.knows_time
@@ -23,6 +33,7 @@ class TimedVenue:
         self._venue = venue
         self._counts = counts
         self._requests = requests
+        self._on_key_refused = on_key_refused
 
     async def place(self, record: Record) -> PlaceOutcome:
         """Send the one POST."""
@@ -30,6 +41,8 @@ class TimedVenue:
         outcome = await self._venue.place(record)
         self._counts.venue_answered(record, time.monotonic() - sent)
         self._requests[_kind(outcome)] += 1
+        if isinstance(outcome, Refused) and outcome.about_key:
+            self._on_key_refused(outcome.message)
         return outcome
 
 
@@ -39,6 +52,8 @@ def _kind(outcome: PlaceOutcome) -> str:
             return "ok"
         case Refused(reason_code="rate_limited"):
             return "rate_limited"
+        case Refused(about_key=True):
+            return "key_refused"
         case Refused():
             return "rejected"
         case _:

@@ -108,7 +108,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
     orders = trading.orders if trading else NoCredentials()
     counts = OrderCounts(orders.milliseconds)
     metrics.watch(counts.metrics)
-    venue = TimedVenue(orders, counts, traffic.requests)
+    venue = TimedVenue(orders, counts, traffic.requests, health.order_refused)
     ledger = Ledger(redis, name, exchange, settings.events_maxlen, counts)
     account: AccountDesk | None = None
     if trading is None:

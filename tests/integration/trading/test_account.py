@@ -64,6 +64,21 @@ async def test_one_stray_refusal_of_the_key_stops_orders_for_half_a_minute_and_n
         await desk.status(filled, "filled")
 
 
+async def test_a_key_that_is_refused_to_an_order_alone_is_said_and_stops_the_next_ones(
+    desk: TradingDesk,
+) -> None:
+    """It may read, so the account is followed; the first order finds out."""
+    async with desk.connector():
+        await says(desk, None, within=20.0)
+        await desk.trouble("place", answer="error", status=401, body=desk.market.refusal_body)
+        first = await desk.response(await desk.order(price=await desk.far_below()))
+        assert (first.status, first.reason_code) == ("rejected", "exchange_rejected")
+        await says(desk, "key_refused", within=10.0)
+        second = await desk.response(await desk.order(price=await desk.far_below()))
+        assert (second.status, second.reason_code) == ("rejected", "key_refused")
+        assert await desk.arrivals(second.client_order_id) == 0
+
+
 async def test_no_order_leaves_while_the_account_cant_be_followed_for_long(
     desk: TradingDesk,
 ) -> None:

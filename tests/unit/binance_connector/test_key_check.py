@@ -126,14 +126,25 @@ async def test_on_the_testnet_it_is_skipped_and_said(
     assert "key_not_checked" in "".join(capsys.readouterr())
 
 
-async def test_a_key_from_any_address_and_one_that_cant_trade_are_warned_about(
+@pytest.mark.parametrize("permission", ["enableReading", "enableSpotAndMarginTrading"])
+async def test_a_key_that_may_not_trade_is_refused_until_it_may(
+    server: CannedServer, permission: str
+) -> None:
+    """Every order would be refused; the permission may be given while the connector runs."""
+    server.answers(200, json.dumps(READ_AND_TRADE | {permission: False}).encode())
+    async with key_check(server) as key:
+        with pytest.raises(FeedStoppedError, match="Enable Spot & Margin Trading"):
+            await key.check()
+        assert await key.known(0.0)
+        server.answers(200, json.dumps(READ_AND_TRADE).encode())
+        await key.check()
+
+
+async def test_a_key_from_any_address_is_warned_about(
     server: CannedServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both are taken all the same."""
-    told = READ_AND_TRADE | {"ipRestrict": False, "enableSpotAndMarginTrading": False}
-    server.answers(200, json.dumps(told).encode())
+    """It is taken all the same."""
+    server.answers(200, json.dumps(READ_AND_TRADE | {"ipRestrict": False}).encode())
     async with key_check(server) as key:
         await key.check()
-    said = "".join(capsys.readouterr())
-    assert "key_from_any_address" in said
-    assert "key_may_not_trade" in said
+    assert "key_from_any_address" in "".join(capsys.readouterr())

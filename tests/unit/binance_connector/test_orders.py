@@ -28,8 +28,8 @@ from services._connector_kit.orders.settings import TradingSettings
 from services.binance_connector import orders
 from services.binance_connector.client import Binance, open_binance
 from services.binance_connector.orders import DEFINITIVE, BinanceOrders
-from services.binance_connector.rest import SignedRest
-from services.binance_connector.settings import BinanceSettings
+from services.binance_connector.rest import BAD_KEY, SignedRest
+from services.binance_connector.settings import KEY_HELP, BinanceSettings
 from tests.support.eventually import eventually
 from tests.support.listings import listing
 from tests.support.orders import command, record, uncounted
@@ -194,6 +194,8 @@ async def test_only_a_definitive_refusal_means_that_there_is_no_order(
     assert isinstance(outcome, Refused)
     assert outcome.reason_code == reason
     assert "Binance: -" in outcome.message
+    assert outcome.about_key == (json.loads(body)["code"] in BAD_KEY)
+    assert outcome.about_key == (KEY_HELP in outcome.message)
     assert len(trading.server.requests) == 1
 
 

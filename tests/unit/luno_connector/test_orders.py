@@ -29,9 +29,9 @@ from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.settings import TradingSettings
 from services.luno_connector import client as luno_client
 from services.luno_connector.client import Luno, open_luno
-from services.luno_connector.orders import DEFINITIVE, LunoOrders
+from services.luno_connector.orders import BAD_KEY, DEFINITIVE, LunoOrders
 from services.luno_connector.rest_orders import OrderRest
-from services.luno_connector.settings import LunoSettings
+from services.luno_connector.settings import KEY_HELP, LunoSettings
 from tests.support.eventually import eventually
 from tests.support.listings import listing
 from tests.support.orders import command, record, uncounted
@@ -222,6 +222,7 @@ async def test_only_a_definitive_refusal_means_that_there_is_no_order(
     wanted = "rate_limited" if code == "ErrTooManyRequests" else "exchange_rejected"
     assert outcome.reason_code == wanted
     assert f"Luno: {code} because" in outcome.message
+    assert outcome.about_key == (code in BAD_KEY) == (KEY_HELP in outcome.message)
     assert len(trading.server.requests) == 1
 
 
@@ -241,6 +242,7 @@ async def test_a_refused_key_and_a_full_budget_are_definitive(
     outcome = await trading.place()
     assert isinstance(outcome, Refused)
     assert outcome.reason_code == reason
+    assert outcome.about_key == (status == 401)
 
 
 @pytest.mark.parametrize(

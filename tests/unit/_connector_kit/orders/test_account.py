@@ -503,6 +503,27 @@ def test_a_key_that_stays_refused_is_tried_for_ever_and_said_once() -> None:
     run(AccountInMemory(), story)
 
 
+def test_a_key_that_is_refused_to_an_order_stops_new_orders_for_half_a_minute() -> None:
+    """One that may read, but not trade: only an order can tell, so the next one tries again."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        assert code(now.health) is None
+        now.health.order_refused("Luno: ErrInsufficientPerms")
+        await asyncio.sleep(20.0)
+        now.health.order_refused("Luno: ErrInsufficientPerms")
+        await asyncio.sleep(29.0)
+        fault = now.health.fault
+        assert fault is not None
+        assert fault.reason_code == "key_refused"
+        assert "ErrInsufficientPerms" in fault.message
+        await asyncio.sleep(2.0)
+        assert code(now.health) is None
+        assert now.changes == [None, "key_refused", None]
+
+    run(AccountInMemory(), story)
+
+
 def test_no_order_leaves_before_the_account_was_connected_and_compared() -> None:
     """A comparison that began before the connection proves nothing."""
 

@@ -38,6 +38,7 @@ class OneAnswer(NoCredentials):
     [
         (Placed(VenueOrder("28", "order-1", "0")), "ok"),
         (Refused("exchange_rejected", "no money"), "rejected"),
+        (Refused("exchange_rejected", "the key", about_key=True), "key_refused"),
         (Refused("rate_limited", "too many"), "rate_limited"),
         (Unclear("no answer"), "transient"),
     ],
@@ -47,16 +48,18 @@ async def test_each_post_counts_by_its_outcome_and_is_timed(
 ) -> None:
     """The answer goes on as it is."""
     counts, requests = OrderCounts(), dict.fromkeys(("ok", "rejected", outcome), 0)
-    timed = TimedVenue(OneAnswer(answer), counts, requests)
+    refusals: list[str] = []
+    timed = TimedVenue(OneAnswer(answer), counts, requests, refusals.append)
     assert await timed.place(record()) is answer
     assert {name: n for name, n in requests.items() if n} == {outcome: 1}
+    assert refusals == (["the key"] if outcome == "key_refused" else [])
     assert numbers(counts.metrics())["order_hop_seconds_count", "venue"] == 1
 
 
 async def test_all_else_is_the_venues_own() -> None:
     """Nothing is asked twice, or judged anew."""
     venue = OneAnswer(Unclear(""))
-    timed: Venue = TimedVenue(venue, OrderCounts(), {})
+    timed: Venue = TimedVenue(venue, OrderCounts(), {}, lambda _: None)
     assert timed.validity == 4321
     assert timed.size(command()) == venue.size(command())
     for name in ("milliseconds", "ready", "check", "find", "search"):
