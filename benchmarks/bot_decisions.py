@@ -79,7 +79,7 @@ def bot_without_redis() -> Dispatcher:
     )
     watch = MarketWatch(sources.provider, sources.connectors, Readiness("market_data"))
     risk = Risk(settings, sources.portfolio, sources.instruments.lots)
-    maker = DecisionMaker(settings, sources, risk, time.time)
+    maker = DecisionMaker(settings, sources, risk)
     tally = Tally(CollectorRegistry(), ["threshold:binance:BTC/USDT"], settings.markets)
     host = StrategyHost(wanted, sources, maker)
     resync = Resync(settings, sources.portfolio, sources.connectors)

@@ -1,7 +1,6 @@
 """Turns intents into orders, or refuses them with a reason; either way it is told."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -14,10 +13,12 @@ from common_models import (
     OrderResponseEvent,
     PlaceOrderCommand,
 )
+from common_models.fields import Side
 from common_models.stream_names import BOT_ORDERS, CommandStream, connector
+from services.bot.books import LOST, Order
 from services.bot.journal import Moment, Outgoing
 from services.bot.naming import Wanted
-from services.bot.portfolio import LOST, Order, Told
+from services.bot.portfolio import Told
 from services.bot.risk import Proposal, Refusal, Risk
 from services.bot.settings import BotSettings
 from services.bot.strategy import Cancel, Intent, StaleDataError
@@ -28,9 +29,16 @@ log = structlog.get_logger()
 PAPER_WORLDS = ("simulator", "testnet")
 # A sell that falls short of what there is by a fee sells what there is: at most this share of it.
 SHORT_OF = Decimal("0.01")
+# The same refusal of a strategy is told again after so many seconds, where it still holds.
+TELL_AGAIN_AFTER = 10.0
 # A cancel of which nothing came is asked for again after this many seconds, where it is still
 # wanted: the connector may have found no answer.
 CANCEL_AGAIN_AFTER = 5.0
+
+
+def written_at(entry_id: str) -> float:
+    """When Redis took an entry, by its clock, in seconds."""
+    return int(entry_id.partition("-")[0]) / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Cause:
     @property
     def written_at(self) -> float:
         """When Redis took the entry, by its clock, in seconds."""
-        return int(self.entry_id.partition("-")[0]) / 1000
+        return written_at(self.entry_id)
 
 
 @dataclass(slots=True)
@@ -68,17 +76,19 @@ class DecisionMaker:
         settings: BotSettings,
         sources: Sources,
         risk: Risk,
-        wall: Callable[[], float],
     ) -> None:
         self.outbox: list[Note] = []
         self.halted: str | None = None  # as the last cut found it
         self._settings = settings
         self._sources = sources
         self._risk = risk
-        self._wall = wall
+        # Redis's clock at the last cut, and ours; no clock of this machine is relied on.
+        self._read_at: tuple[float, float] | None = None
+        # What each strategy was refused last, why, and when it was told.
+        self._refused: dict[str, tuple[tuple[Side, str] | None, float]] = {}
 
-    def consider(self, wanted: Wanted, intent: Intent, cause: Cause) -> None:
-        """Decide what becomes of an intent."""
+    def consider(self, wanted: Wanted, intent: Intent, cause: Cause) -> Refusal | None:
+        """Decide what becomes of an intent; why nothing does, None where there is an order."""
         proposal = Proposal(
             wanted.key,
             wanted.exchange,
@@ -100,14 +110,26 @@ class DecisionMaker:
             caused_by=list(cause.chain),
             sent_at=0.0,
         )
-        refusal = self._why_not(wanted, proposal, order.id)
+        refusal = self._why_not(wanted, proposal, order.id, self._now(cause))
         if refusal is not None:
-            self._add(Note(self._event(order, "refused", refusal), caused_at=cause.written_at))
-        elif self._settings.bot_mode == "observe":
+            self._refuse(order, refusal, cause)
+            return None if order.id in self._sources.portfolio.books.orders else refusal
+        self._refused.pop(wanted.key, None)
+        if self._settings.bot_mode == "observe":
             self._add(Note(self._event(order, "observed"), caused_at=cause.written_at))
         else:
             self._sources.portfolio.add(order)
             self._add(Note(self._event(order, "sent"), order, caused_at=cause.written_at))
+        return None
+
+    def _refuse(self, order: Order, refusal: Refusal, cause: Cause) -> None:
+        """Tell a refusal: at once where it is another than before, else now and then."""
+        what, now = (order.side, refusal.reason_code), self._sources.clock()
+        before, told_at = self._refused.get(order.strategy, (None, 0.0))
+        if what == before and now - told_at < TELL_AGAIN_AFTER:
+            return
+        self._refused[order.strategy] = (what, now)
+        self._add(Note(self._event(order, "refused", refusal), caused_at=cause.written_at))
 
     def cancel(self, wanted: Wanted, wish: Cancel, cause: Cause) -> None:
         """Ask for the end of a strategy's open order, halted or not; who observes only tells it."""
@@ -115,7 +137,7 @@ class DecisionMaker:
         if order is None:
             log.info("nothing_to_cancel", strategy=wanted.key, reason=wish.reason)
             return
-        now = self._wall()
+        now = self._now(cause)
         if 0 <= now - order.cancel_asked_at < CANCEL_AGAIN_AFTER:  # a clock may be set back
             return
         order.cancel_asked_at = now
@@ -130,7 +152,16 @@ class DecisionMaker:
         )
         self._add(Note(event, to_cancel=order, caused_at=cause.written_at))
 
-    def _why_not(self, wanted: Wanted, proposal: Proposal, order_id: str) -> Refusal | None:
+    def _now(self, cause: Cause) -> float:
+        """Redis's clock, in seconds; before the first cut that of what is decided on."""
+        if self._read_at is None:
+            return cause.written_at
+        redis, ours = self._read_at
+        return redis + self._sources.clock() - ours
+
+    def _why_not(
+        self, wanted: Wanted, proposal: Proposal, order_id: str, now: float
+    ) -> Refusal | None:
         portfolio = self._sources.portfolio
         if order_id in portfolio.books.orders:
             return Refusal("already_decided", "this entry was decided on before")
@@ -149,7 +180,7 @@ class DecisionMaker:
                 view.indicator(name)
         except StaleDataError as e:
             return Refusal("stale_indicator", str(e))
-        return self._mode(wanted.exchange) or self._risk.check(proposal, book, self._wall())
+        return self._mode(wanted.exchange) or self._risk.check(proposal, book, now)
 
     def _mode(self, exchange: str) -> Refusal | None:
         """What the connector says of itself must fit the mode."""
@@ -186,6 +217,7 @@ class DecisionMaker:
         The commands; the event of each note; and the ids of the orders that are refused
         after all: because of the halt switch, or because Redis got what caused them too long ago.
         """
+        self._read_at = (moment.now, self._sources.clock())
         commands: list[Outgoing] = []
         events: list[DecisionEvent] = []
         refused: set[str] = set()

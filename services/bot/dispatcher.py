@@ -16,10 +16,11 @@ from common_models import (
 from common_models.stream_names import EventStream, MarketDataType, connector
 from services._runtime.stream_position import Gap
 from services._runtime.stream_reader import Batch
+from services.bot.books import LOST, Order
 from services.bot.data_provider import Hear, MarketData
-from services.bot.decision_maker import Cause, DecisionMaker
+from services.bot.decision_maker import Cause, DecisionMaker, written_at
 from services.bot.market_watch import MarketWatch
-from services.bot.portfolio import LOST, Order, Told
+from services.bot.portfolio import Told, why_ended
 from services.bot.resync import Resync
 from services.bot.strategy_host import Method, Running, StrategyHost
 from services.bot.tally import Tally
@@ -140,14 +141,14 @@ class Dispatcher:
                 self._watch.tell_malformed(batch, str(e))
                 continue
             self._told_by = (batch.stream, entry_id)
-            self._book(exchange, event)
+            self._book(exchange, event, written_at(entry_id))
 
-    def _book(self, exchange: str, event: BaseModel) -> None:
+    def _book(self, exchange: str, event: BaseModel, at: float) -> None:
         portfolio = self._sources.portfolio
         if isinstance(event, OrderResponseEvent):
-            portfolio.take_response(exchange, event)
+            portfolio.take_response(exchange, event, at)
         elif isinstance(event, OrderStatusUpdateEvent):
-            portfolio.take_status(exchange, event)
+            portfolio.take_status(exchange, event, at)
         elif isinstance(event, AccountBalanceEvent) and event.exchange == exchange:
             self._sources.balances.take(event)
         elif isinstance(event, CommandResponseEvent):
@@ -164,6 +165,7 @@ class Dispatcher:
         order.state, order.unresolved = LOST, None
         self._maker.lost(order, why, cause.chain[0])
         self._host.tell_of_order(order, LOST, cause)
+        self._note_end(order, "order_lost", why)
 
     def on_step(self, order: Order, told: Told) -> None:
         """The portfolio has booked an event of this order."""
@@ -173,6 +175,15 @@ class Dispatcher:
         self._tally.told(order, told, cause.written_at)
         self._maker.step(order, told, cause.chain[0])
         self._host.tell_of_order(order, told.status, cause)
+
+    def on_end(self, order: Order, told: Told) -> None:
+        """With this event an order has ended."""
+        self._note_end(order, *why_ended(told))
+
+    def _note_end(self, order: Order, reason_code: str, message: str) -> None:
+        """Of an order that ended without a fill nothing came, unless that was what was wanted."""
+        if not order.filled and not order.cancel_asked_at:
+            self._host.tell_refused(order, reason_code, message)
 
 
 def cause_of(stream: str, entry_id: str, before: Sequence[str] = ()) -> Cause:

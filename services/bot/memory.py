@@ -15,9 +15,10 @@ from services._runtime.lifecycle import FatalError
 from services._runtime.redis_client import explain
 from services._runtime.stream_position import Position, entry_data
 from services._runtime.supervise import TransientError
+from services.bot.books import Books, Holding, Order
 from services.bot.data_provider import RECENT_TRADES
 from services.bot.journal import BOOKS, POSITIONS
-from services.bot.portfolio import Books, Holding, Order
+from services.bot.rejections import Rejections
 from services.bot.view import Sources
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Saved(msgspec.Struct):
     holdings: dict[str, Holding]
     balances: list[SavedBalance]
     strategies: dict[str, msgspec.Raw]
+    rejections: dict[str, Rejections] = msgspec.field(default_factory=dict)
 
 
 class FeesAsMoney(msgspec.Struct):
@@ -73,7 +75,7 @@ class Encoder:
     ) -> dict[str, bytes]:
         """One field for each order, and one for all else."""
         saved = [SavedBalance(b.exchange, b.asset, b.model_dump_json()) for b in balances]
-        rest = Saved(books.sent, books.holdings, saved, states)
+        rest = Saved(books.sent, books.holdings, saved, states, books.rejections)
         fields = {f"{ORDER}{order.id}": self._order(order) for order in books.orders.values()}
         self._ended = {i: known for i, known in self._ended.items() if i in books.orders}
         return {**fields, REST: msgspec.json.encode(rest)}
@@ -107,7 +109,8 @@ def decode(fields: Mapping[str, bytes]) -> Known:
             f"stop trading, and delete {BOOKS} and {POSITIONS}"
         ) from e
     orders = {order.id: order for order in sorted(found, key=lambda order: order.sent_at)}
-    return Known(Books(orders, saved.sent, saved.holdings), balances, saved.strategies)
+    books = Books(orders, saved.sent, saved.holdings, saved.rejections)
+    return Known(books, balances, saved.strategies)
 
 
 def _order(data: bytes, holdings: Mapping[str, Holding]) -> Order:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services._runtime.metrics import counters, gauges
+from services.bot.books import Order
 from services.bot.decision_maker import DecisionMaker
 from services.bot.market_watch import MarketWatch
-from services.bot.portfolio import Order
 from services.bot.scribe import Scribe
 from services.bot.settings import BotSettings
 from services.bot.strategy_host import StrategyHost

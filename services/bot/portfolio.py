@@ -8,105 +8,19 @@ import math
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
-import msgspec
 import structlog
 
-from common_models import OpenOrder, OrderResponseEvent, OrderStatusUpdateEvent
-from common_models.fields import OrderType, Side
+from common_models import OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.stream_names import BOT_ORDERS
-from services._runtime.position import NOTHING, Position, lost_today
+from services._runtime.position import NOTHING, lost_today
+from services.bot.books import ENDED, PROVISIONAL_END, Books, Holding, Order
+from services.bot.rejections import about, after
 
 log = structlog.get_logger()
 
-# An order that is `lost` is closed in the books alone: no connector knows it, and it can't come any
-# more. Should it be heard of all the same, that holds, as it does for one that was rejected.
-LOST = "lost"
-ENDED = frozenset({"filled", "canceled", "rejected", "expired", LOST})
-PROVISIONAL_END = frozenset({"rejected", LOST})
 # So many orders that have ended are kept, or twice as many: a late event may still concern one.
 KEEP_ENDED = 100
-
-
-class Order(msgspec.Struct):
-    """One order from its decision on; its id is the decision's, and the client order id.
-
-    `state`: `deciding` (not in Redis yet), `sent`, `unknown`, `lost`, or as in `order_status`.
-    `command_id` is its command's stream entry; None where the reply to the XADD was lost, or an
-    earlier release wrote it. `unresolved` says why nobody can tell what became of it.
-    """
-
-    id: str
-    strategy: str
-    exchange: str
-    symbol: str
-    side: Side
-    type: OrderType
-    quantity: Decimal
-    price: Decimal | None
-    reason: str
-    caused_by: list[str]
-    sent_at: float  # Redis's clock, in seconds; 0: not yet
-    state: str = "deciding"
-    order_id: str | None = None
-    filled: Decimal = NOTHING
-    spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
-    fees_paid: dict[str, Decimal] = msgspec.field(default_factory=dict)  # by asset
-    cancel_asked_at: float = 0.0  # our clock, in seconds; 0: never
-    command_id: str | None = None
-    unresolved: str | None = None
-    # The fills whose price was told: their ids, quantity and money.
-    fill_ids: list[str] = msgspec.field(default_factory=list)
-    fill_quantity: Decimal = NOTHING
-    fill_spent: Decimal = NOTHING
-
-    @property
-    def ended(self) -> bool:
-        """True where nothing more can come of it."""
-        return self.state in ENDED
-
-    @property
-    def open_quantity(self) -> Decimal:
-        """What may still trade, in the base asset; sells are negative."""
-        left = NOTHING if self.ended else max(self.quantity - self.filled, NOTHING)
-        return left if self.side == "buy" else -left
-
-
-class Holding(Position, kw_only=True):
-    """What one strategy holds of one market: what the account has more, or less, because of it."""
-
-    exchange: str
-    symbol: str
-
-    @property
-    def base(self) -> str:
-        """The asset that is bought and sold."""
-        return self.symbol.partition("/")[0]
-
-    @property
-    def quote(self) -> str:
-        """The asset its money is in."""
-        return self.symbol.partition("/")[2]
-
-    def trade(self, quantity: Decimal, cash: Decimal) -> None:
-        """A fill changed the base asset by *quantity*, and the quote asset by *cash*."""
-        self.quantity += quantity
-        self.cash += cash
-
-    def pay(self, asset: str, amount: Decimal) -> None:
-        """A fee was taken."""
-        if asset == self.base:
-            self.quantity -= amount
-        elif asset == self.quote:
-            self.cash -= amount
-
-
-class Books(msgspec.Struct):
-    """All of it, as it is saved."""
-
-    orders: dict[str, Order] = msgspec.field(default_factory=dict)
-    sent: list[float] = msgspec.field(default_factory=list)  # when, those of the last minute
-    holdings: dict[str, Holding] = msgspec.field(default_factory=dict)
-
+MINUTE = 60.0
 
 Told = OrderResponseEvent | OrderStatusUpdateEvent
 
@@ -114,13 +28,15 @@ Told = OrderResponseEvent | OrderStatusUpdateEvent
 class Portfolio:
     """Keeps the books; `on_step` is told of each event of an order, once it is booked.
 
-    `on_doubt` is told of an open order whose id is in the answer to another command.
+    `on_end` is told of the one with which an order ended, then; `on_doubt` of an open order whose
+    id is in the answer to another command.
     """
 
     def __init__(self) -> None:
         self.books = Books()
         self.today = ""
         self.on_step: Callable[[Order, Told], None] = _nothing
+        self.on_end: Callable[[Order, Told], None] = _nothing
         self.on_doubt: Callable[[Order], None] = _no_doubt
         self.strangers = 0  # events of orders that look like ours, and that we don't know
 
@@ -154,18 +70,14 @@ class Portfolio:
         """An order that wasn't sent."""
         self.books.orders.pop(order.id, None)
 
-    def forget_sent_before(self, moment: float) -> None:
-        """What was sent earlier counts for no limit any more."""
-        self.books.sent = [at for at in self.books.sent if at > moment]
-
     def roll(self, day: str) -> None:
         """*day* is today: what was won before it isn't today's."""
         self.today = day
         for holding in self.books.holdings.values():
             holding.roll(day)
 
-    def take_response(self, exchange: str, event: OrderResponseEvent) -> None:
-        """The answer to a command of ours; others' are ignored."""
+    def take_response(self, exchange: str, event: OrderResponseEvent, at: float = math.inf) -> None:
+        """The answer to a command of ours, which Redis took *at*; others' are ignored."""
         order = self.books.orders.get(event.client_order_id)
         if order is None or order.exchange != exchange:
             self._note_stranger(event.client_order_id, replay=event.replay)
@@ -181,6 +93,7 @@ class Portfolio:
             if not order.ended:
                 self.on_doubt(order)
             return
+        ended = order.ended
         order.order_id = event.order_id or order.order_id
         if event.status == "rejected" and not order.filled:
             order.state = "rejected"
@@ -193,10 +106,12 @@ class Portfolio:
             *PROVISIONAL_END,
         ):
             order.state = "open"
-        self.on_step(order, event)
+        self._tell(order, event, at, ended=ended)
 
-    def take_status(self, exchange: str, event: OrderStatusUpdateEvent) -> None:
-        """What became of an order of ours; others' are ignored."""
+    def take_status(
+        self, exchange: str, event: OrderStatusUpdateEvent, at: float = math.inf
+    ) -> None:
+        """What became of an order of ours, which Redis took *at*; others' are ignored."""
         order = self.books.orders.get(event.client_order_id or "")
         if order is None or order.exchange != exchange:
             self._note_stranger(event.client_order_id or "", replay=False)
@@ -211,12 +126,32 @@ class Portfolio:
             )
             self._note_stranger(order.id, replay=False)
             return
+        ended = order.ended
         order.order_id = event.order_id
-        over = order.ended and order.state not in PROVISIONAL_END  # a ghost may rise from these
+        over = ended and order.state not in PROVISIONAL_END  # a ghost may rise from these
         if event.status != "unknown" and not (over and event.status not in ENDED):
             order.state = event.status
         self._book(order, event)
-        self.on_step(order, event)
+        self._tell(order, event, at, ended=ended)
+
+    def _tell(self, order: Order, told: Told, at: float, *, ended: bool) -> None:
+        """*told* is booked; *ended*: the order was over before it."""
+        name = about(order.strategy, order.side)
+        if order.state in ("open", "partially_filled", "filled"):
+            self.books.rejections.pop(name, None)
+        elif order.state == "rejected" and not ended:
+            self._take_back(order, told, at)
+        self.on_step(order, told)
+        if order.ended and not ended:
+            self.on_end(order, told)
+
+    def _take_back(self, order: Order, told: Told, at: float) -> None:
+        """A rejected order counts for no limit, and the next of its kind waits."""
+        if order.sent_at in self.books.sent:
+            self.books.sent.remove(order.sent_at)
+        code, message = why_ended(told)
+        name = about(order.strategy, order.side)
+        self.books.rejections[name] = after(self.books.rejections.get(name), at, code, message)
 
     def _book(self, order: Order, event: OrderStatusUpdateEvent) -> None:
         filled = _decimal(event.filled_quantity)
@@ -253,6 +188,18 @@ class Portfolio:
         holdings = self.books.holdings.values()
         found = (h.quantity for h in holdings if h.symbol == symbol and h.exchange == exchange)
         return sum(found, NOTHING)
+
+
+def lately(sent: Iterable[float], now: float) -> list[float]:
+    """Those of the last minute; what lies further ahead was sent before the clock was set back."""
+    return [at for at in sent if now - MINUTE < at <= now + MINUTE]
+
+
+def why_ended(told: Told) -> tuple[str, str]:
+    """Why an order ended: for programs, and for people."""
+    if isinstance(told, OrderResponseEvent):
+        return told.reason_code or told.status, told.error_message or "it gives no reason"
+    return told.status, told.venue_status or f"the order is {told.status}"
 
 
 def _nothing(_: Order, __: Told) -> None:
@@ -323,23 +270,3 @@ def _fees(event: OrderStatusUpdateEvent) -> dict[str, Decimal]:
         for asset, amount in (event.fee or {}).items()
         if isinstance(amount, int | float) and math.isfinite(amount)
     }
-
-
-def open_orders(orders: Iterable[Order]) -> list[OpenOrder]:
-    """As they are told."""
-    return [
-        OpenOrder(
-            client_order_id=order.id,
-            order_id=order.order_id,
-            strategy=order.strategy,
-            exchange=order.exchange,
-            symbol=order.symbol,
-            side=order.side,
-            type=order.type,
-            quantity=float(order.quantity),
-            price=None if order.price is None else float(order.price),
-            filled_quantity=float(order.filled),
-            state=order.state,
-        )
-        for order in orders
-    ]

@@ -15,8 +15,9 @@ import structlog
 
 from common_models import CommandResponseEvent, QueryOrderCommand
 from common_models.stream_names import CommandStream, connector
+from services.bot.books import Order
 from services.bot.connector_watch import ConnectorWatch
-from services.bot.portfolio import Order, Portfolio
+from services.bot.portfolio import Portfolio
 from services.bot.settings import BotSettings
 
 log = structlog.get_logger()

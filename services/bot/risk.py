@@ -7,10 +7,9 @@ from decimal import Decimal
 from common_models import OrderBook, OrderBookLevel
 from common_models.fields import Side
 from services.bot.lots import Lots
-from services.bot.portfolio import Portfolio
+from services.bot.portfolio import Portfolio, lately
+from services.bot.rejections import about
 from services.bot.settings import BotSettings
-
-MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,8 @@ class Risk:
         self._lots = lots
 
     def check(self, order: Proposal, book: OrderBook, now: float) -> Refusal | None:
-        """Why *order* must not be sent; None where it may. *now* is the time of day in seconds."""
-        refusal = self._dust(order, book) or self._quantity(order)
+        """Why *order* must not be sent; None where it may. *now* is Redis's clock, in seconds."""
+        refusal = self._backing_off(order, now) or self._dust(order, book) or self._quantity(order)
         if refusal is not None:
             return refusal
         price = order.price
@@ -73,9 +72,21 @@ class Risk:
             self._notional(order, price)
             or self._collar(order, book, price)
             or self._open_orders()
-            or self._pace(now)
+            or self._pace(order, now)
             or self._position(order, price)
             or self._daily_loss(order)
+        )
+
+    def _backing_off(self, order: Proposal, now: float) -> Refusal | None:
+        """The last of its kind was rejected: the same at once would be, too."""
+        last = self._portfolio.books.rejections.get(about(order.strategy, order.side))
+        left = last.left(now) if last else 0.0
+        if last is None or not left:
+            return None
+        return Refusal(
+            "backing_off",
+            f"the last {order.side} was rejected ({last.reason_code}: {last.message}); the next "
+            f"may go in {left:.0f} s",
         )
 
     def _dust(self, order: Proposal, book: OrderBook) -> Refusal | None:
@@ -150,11 +161,12 @@ class Risk:
             return None
         return Refusal("max_open_orders", f"{now} are open; RISK_MAX_OPEN_ORDERS allows {most}")
 
-    def _pace(self, now: float) -> Refusal | None:
+    def _pace(self, order: Proposal, now: float) -> Refusal | None:
+        """Of all orders but those that were rejected; what makes a position smaller may go."""
         most = self._settings.risk_orders_per_minute
-        lately = sum(sent_at > now - MINUTE for sent_at in self._portfolio.books.sent)
-        lately += sum(order.state == "deciding" for order in self._portfolio.open)
-        if lately < most:
+        count = len(lately(self._portfolio.books.sent, now))
+        count += sum(each.state == "deciding" for each in self._portfolio.open)
+        if count < most or self._reduces(order):
             return None
         return Refusal("orders_per_minute", f"RISK_ORDERS_PER_MINUTE allows {most}; wait a little")
 

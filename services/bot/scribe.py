@@ -15,11 +15,11 @@ from services._runtime.failpoints import reach
 from services._runtime.stream_position import Position
 from services._runtime.supervise import TransientError, Trouble, full_jitter
 from services.bot import memory
+from services.bot.books import REFUSED, Books, Order, open_orders
 from services.bot.decision_maker import DecisionMaker, Note, tell
 from services.bot.journal import Cut, Journal, Moment, Written
-from services.bot.portfolio import Books, open_orders
+from services.bot.portfolio import lately
 from services.bot.resync import Resync
-from services.bot.risk import MINUTE
 from services.bot.settings import Mode
 from services.bot.strategy_host import StrategyHost
 from services.bot.tally import Tally
@@ -136,37 +136,43 @@ class Scribe:
         )
 
     def _books_after(self, moment: Moment, refused: set[str]) -> Books:
-        """The books as they are once the cut is written: what is decided is sent, or gone."""
+        """The books as they are once the cut is written: what is decided is sent, or refused."""
+
+        def settled(order: Order) -> Order:
+            if order.id in refused:
+                return msgspec.structs.replace(order, state=REFUSED)
+            if order.state == "deciding":
+                return msgspec.structs.replace(order, state="sent", sent_at=moment.now)
+            return order
+
         books = self._sources.portfolio.books
-        orders = {
-            order.id: msgspec.structs.replace(order, state="sent", sent_at=moment.now)
-            if order.state == "deciding"
-            else order
-            for order in books.orders.values()
-            if order.id not in refused
-        }
+        orders = {order.id: settled(order) for order in books.orders.values()}
         sent = [moment.now for note in self._maker.outbox if _goes_out(note, refused)]
-        lately = [at for at in books.sent if at > moment.now - MINUTE]
-        return Books(orders, [*lately, *sent], books.holdings)
+        sent = [*lately(books.sent, moment.now), *sent]
+        return Books(orders, sent, books.holdings, books.rejections)
 
     def _settle(self, written: Written) -> None:
         """It is written: now it is so in memory, too."""
         cut = written.cut
         outbox, portfolio = self._maker.outbox, self._sources.portfolio
+        if cut.refused:
+            reach("before_refusal")
         notes = outbox[: len(cut.decisions)]
         del outbox[: len(cut.decisions)]
         self._settle_commands(written)
         for note, event in zip(notes, cut.decisions, strict=True):
             if note.order is not None and note.order.id in cut.refused:
                 portfolio.drop(note.order)
+                self._host.tell_refused(note.order, str(event.reason_code), str(event.refusal))
             elif note.order is not None:
                 note.order.sent_at = cut.moment.now
-                portfolio.books.sent.append(cut.moment.now)
+                if note.order.state != "rejected":  # its answer may be here already
+                    portfolio.books.sent.append(cut.moment.now)
                 if note.order.state == "deciding":
                     note.order.state = "sent"
             self._tally.decided(event, note.caused_at, cut.moment.now)
             tell(event)
-        portfolio.forget_sent_before(cut.moment.now - MINUTE)
+        portfolio.books.sent = lately(portfolio.books.sent, cut.moment.now)
         if any(stream == PORTFOLIO for stream, _ in cut.events):
             self._portfolio_told_at = cut.moment.now
             self._changed = False

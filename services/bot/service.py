@@ -1,7 +1,6 @@
 """The bot: what it is made of."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from services._runtime.redis_client import open_redis
 from services._runtime.stream_reader import Batch, StreamReader
 from services._runtime.supervise import TransientError, Trouble
 from services.bot import memory
+from services.bot.books import REFUSED
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.decision_maker import DecisionMaker
@@ -58,12 +58,13 @@ async def serve(settings: BotSettings) -> None:
     sources = _sources(settings, wanted)
     watch = MarketWatch(sources.provider, sources.connectors, readiness)
     risk = Risk(settings, sources.portfolio, sources.instruments.lots)
-    maker = DecisionMaker(settings, sources, risk, time.time)
+    maker = DecisionMaker(settings, sources, risk)
     host = StrategyHost(wanted, sources, maker)
     tally = Tally(metrics.registry, host.running, settings.markets)
     resync = Resync(settings, sources.portfolio, sources.connectors)
     dispatcher = Dispatcher(sources, watch, host, maker, resync, tally)
     sources.portfolio.on_step = dispatcher.on_step
+    sources.portfolio.on_end = dispatcher.on_end
     sources.portfolio.on_doubt = resync.doubt
     async with open_redis(settings.redis_url, "bot") as redis:
         journal = Journal(redis, settings.events_maxlen, resync.doubt_all)
@@ -145,6 +146,9 @@ async def _restore(
     for balance in known.balances:
         sources.balances.take(balance)
     host.restore(known.states)
+    for order in [each for each in known.books.orders.values() if each.state == REFUSED]:
+        sources.portfolio.drop(order)
+        host.tell_refused(order, REFUSED, "it was refused before the bot ended")
     log.info("books_restored", orders=len(known.books.orders), open=len(sources.portfolio.open))
 
 

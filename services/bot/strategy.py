@@ -87,6 +87,20 @@ class OrderUpdate:
     average_price: Decimal | None
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An intent of which nothing came, and why.
+
+    `reason_code` is that of the bot's refusal, or of the answer to the order; where the order ended
+    without a fill it is its status.
+    """
+
+    side: Side
+    quantity: Decimal
+    reason_code: str
+    message: str
+
+
 class Market(Protocol):
     """The one market that a strategy works on, as far as the bot knows it.
 
@@ -130,7 +144,8 @@ class Strategy:
 
     `indicators` are the names of the values that it wants, as in their streams: `("rsi_14",)`.
     What must outlive a restart is kept in `state`, which holds what JSON can: it is saved together
-    with how far the streams were read, so nothing is seen twice and nothing is left out.
+    with how far the streams were read, so nothing is seen twice and nothing is left out. An intent
+    may come to nothing: what happened is `position` and `on_order`, not what was wanted.
     """
 
     indicators: ClassVar[tuple[str, ...]] = ()
@@ -158,3 +173,6 @@ class Strategy:
     def on_order(self, order: OrderUpdate) -> Wish | None:  # noqa: ARG002 - does nothing
         """An order of this strategy was answered, traded, or ended."""
         return None
+
+    def on_refused(self, refused: Refused) -> None:
+        """Nothing came of an intent: what was noted of it in `state` is to be taken back."""

@@ -6,15 +6,22 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
+from services.bot.books import Order
 from services.bot.decision_maker import Cause, DecisionMaker
 from services.bot.naming import Wanted
-from services.bot.portfolio import Order
-from services.bot.strategy import Cancel, Intent, OrderUpdate, StaleDataError, Strategy, Wish
+from services.bot.strategy import (
+    Cancel,
+    OrderUpdate,
+    Refused,
+    StaleDataError,
+    Strategy,
+    Wish,
+)
 from services.bot.view import MarketView, Sources
 
 log = structlog.get_logger()
 
-Method = Literal["on_ticker", "on_order_book", "on_trade", "on_indicator", "on_order"]
+Method = Literal["on_ticker", "on_order_book", "on_trade", "on_indicator", "on_order", "on_refused"]
 
 
 class Running:
@@ -41,8 +48,9 @@ class Running:
             return None
         try:
             wish: object = getattr(self.strategy, method)(message)
-            if wish is not None and not isinstance(wish, Intent | Cancel):
-                raise TypeError(f"{method} returned {wish!r}: want an Intent, a Cancel, or None")
+            if wish is not None and (method == "on_refused" or not isinstance(wish, Wish)):
+                want = "None" if method == "on_refused" else "an Intent, a Cancel, or None"
+                raise TypeError(f"{method} returned {wish!r}: want {want}")
         except StaleDataError as e:
             self._note_blind(str(e))
             return None
@@ -104,8 +112,12 @@ class StrategyHost:
         """What a strategy wants is considered at once."""
         if isinstance(wish, Cancel):
             self._maker.cancel(running.wanted, wish, cause)
-        else:
-            self._maker.consider(running.wanted, wish, cause)
+            return
+        refusal = self._maker.consider(running.wanted, wish, cause)
+        if refusal is not None:
+            quantity = wish.quantity or running.wanted.quantity
+            why = (refusal.reason_code, refusal.message)
+            running.tell("on_refused", Refused(wish.side, quantity, *why))
 
     def tell_of_order(self, order: Order, status: str, cause: Cause) -> None:
         """Tell the strategy whose order it is."""
@@ -115,6 +127,12 @@ class StrategyHost:
         average = order.spent / order.filled if order.filled else None
         update = OrderUpdate(order.side, order.quantity, status, order.filled, average)
         self.tell(running, "on_order", update, cause)
+
+    def tell_refused(self, order: Order, reason_code: str, message: str) -> None:
+        """Tell the strategy whose order it was that nothing came of it."""
+        running = self.running.get(order.strategy)
+        if running is not None:
+            running.tell("on_refused", Refused(order.side, order.quantity, reason_code, message))
 
     def saved(self) -> dict[str, msgspec.Raw]:
         """The state of each, as JSON."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Histogram
 
 from common_models import DecisionEvent, OrderResponseEvent
-from services.bot.portfolio import Order, Told
+from services.bot.books import Order
+from services.bot.portfolio import Told
 
 OUTCOMES = ("sent", "refused", "observed", "cancel_sent", "lost")
 ANSWERS = ("accepted", "rejected", "unknown")

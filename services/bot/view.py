@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from common_models import AccountBalanceEvent, IndicatorValue, OrderBook, Ticker, Trade
+from services.bot.books import Holding
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.indicator_feed import IndicatorFeed
 from services.bot.instrument_watch import InstrumentWatch
 from services.bot.naming import Wanted
-from services.bot.portfolio import Holding, Portfolio
+from services.bot.portfolio import Portfolio
 from services.bot.strategy import StaleDataError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common_models.stream_names import HALT, CommandStream
-from services.bot.portfolio import Books
+from services.bot.books import Books
 from tests.support.bot import Bot, known, running_bot
 from tests.support.bot_memory_loss import BEFORE_COMMAND, Loss, lose
 from tests.support.eventually import eventually, eventually_async

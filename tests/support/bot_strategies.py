@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from common_models import IndicatorValue, Ticker, Trade
-from services.bot.strategy import Cancel, Intent, OrderUpdate, Strategy, Wish
+from services.bot.strategy import Cancel, Intent, OrderUpdate, Refused, Strategy, Wish
 
 
 class Restless(Strategy):
@@ -103,6 +103,18 @@ class Mumbling(Strategy):
     def on_ticker(self, ticker: Ticker) -> Intent:
         """A word."""
         return "buy"  # type: ignore[return-value]
+
+
+class Answering(Strategy):
+    """Wants something else where nothing came of what it wanted."""
+
+    def on_ticker(self, ticker: Ticker) -> Intent:
+        """More than any limit allows."""
+        return Intent("buy", "much", Decimal(1000))
+
+    def on_refused(self, refused: Refused) -> None:
+        """A word."""
+        return Intent("buy", "then so much", Decimal(1))  # type: ignore[return-value]
 
 
 class Unborn(Strategy):

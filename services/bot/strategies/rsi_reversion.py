@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from common_models import IndicatorValue
-from services.bot.strategy import Intent, Strategy
+from services.bot.strategy import Intent, Refused, Strategy
 
 OVERSOLD = 30.0
 OVERBOUGHT = 70.0
@@ -12,28 +12,26 @@ OVERBOUGHT = 70.0
 class RsiReversion(Strategy):
     """Mean reversion on the 14-period RSI: buys below 30, sells what it bought above 70.
 
-    It acts once each time the RSI enters such a zone, and holds one buy at most. Less than half of
-    its quantity, which fees and lots may leave over, counts as nothing.
+    It buys once each time the RSI falls below 30, and holds one buy at most; it sells as long as
+    the RSI is above 70. Less than half of its quantity, which may be left over, counts as nothing.
     """
 
     indicators: ClassVar[tuple[str, ...]] = ("rsi_14",)
 
     def on_indicator(self, value: IndicatorValue) -> Intent | None:
-        """Act where the RSI has just entered a zone."""
-        zone = _zone(value.value)
-        before = self.state.get("zone")
-        self.state["zone"] = zone
-        if zone == before:
+        """Act where the RSI is in a zone."""
+        if self.market.pending:
             return None
-        held = self.market.position
-        if zone == "oversold" and held < self.market.quantity / 2:
-            return Intent("buy", f"rsi_14 is {value.value:.2f}, below {OVERSOLD:g}")
-        if zone == "overbought" and held >= self.market.quantity / 2:
-            return Intent("sell", f"rsi_14 is {value.value:.2f}, above {OVERBOUGHT:g}", held)
+        rsi, held = value.value, self.market.position
+        entered = rsi < OVERSOLD and not self.state.get("oversold")
+        self.state["oversold"] = rsi < OVERSOLD
+        if entered and held < self.market.quantity / 2:
+            return Intent("buy", f"rsi_14 is {rsi:.2f}, below {OVERSOLD:g}")
+        if rsi > OVERBOUGHT and held >= self.market.quantity / 2:
+            return Intent("sell", f"rsi_14 is {rsi:.2f}, above {OVERBOUGHT:g}", held)
         return None
 
-
-def _zone(rsi: float) -> str:
-    if rsi < OVERSOLD:
-        return "oversold"
-    return "overbought" if rsi > OVERBOUGHT else "middle"
+    def on_refused(self, refused: Refused) -> None:
+        """It hasn't bought: the next value below 30 counts as the first."""
+        if refused.side == "buy":
+            self.state["oversold"] = False

@@ -91,18 +91,44 @@ async def test_a_decision_that_is_too_old_is_dropped_with_a_reason(
         await bot.until_ready()
         await eventually_async(lambda: stage.redis.exists(POSITIONS))
         await bot.service.end()
-    entry_id = await stage.ticker()
-
-    async def old_enough() -> bool:
-        seconds, microseconds = await stage.redis.time()
-        milliseconds = seconds * 1000 + microseconds // 1000
-        return bool(milliseconds > int(entry_id.partition("-")[0]) + 500)
-
-    await eventually_async(old_enough)
+    await old_enough(stage, await stage.ticker())
     async with bots(INSISTENT, BOT_DECISION_MAX_AGE="0.5") as bot:
         refused = await bot.refusal("stale_decision")
         assert "BOT_DECISION_MAX_AGE allows 0.5 s" in str(refused.refusal)
         assert await stage.commands() == []
+
+
+async def test_a_decision_that_was_dropped_as_the_bot_was_killed_is_no_signal_used(
+    stage: Stage, bots: StartBot
+) -> None:
+    """Its strategy is told by the next run, and acts on the next value."""
+    rsi = "rsi_reversion:binance:BTC/USDT:0.002"
+    async with bots(rsi) as bot:
+        await bot.until_ready()
+        await eventually_async(lambda: stage.redis.exists(POSITIONS))
+        await bot.service.end()
+    await old_enough(stage, await stage.indicator(20))
+    late = {"BOT_DECISION_MAX_AGE": "0.5", "FAILPOINT": "before_refusal"}
+    async with bots(rsi, **late) as bot:
+        await eventually(lambda: bot.service.exited, within=40)
+    (kept,) = (await known(stage.redis)).books.orders.values()
+    assert kept.state == "refused"
+    async with bots(rsi) as bot:
+        await bot.until_ready()
+        await stage.indicator(20)
+        assert (await stage.command()).side == "buy"
+        assert [each.outcome for each in await bot.decisions()] == ["refused", "sent"]
+
+
+async def old_enough(stage: Stage, entry_id: str) -> None:
+    """Wait until an entry is more than half a second old."""
+
+    async def is_old() -> bool:
+        seconds, microseconds = await stage.redis.time()
+        milliseconds = seconds * 1000 + microseconds // 1000
+        return bool(milliseconds > int(entry_id.partition("-")[0]) + 500)
+
+    await eventually_async(is_old)
 
 
 async def test_what_came_while_it_was_away_is_counted_once(stage: Stage, bots: StartBot) -> None:

@@ -15,7 +15,9 @@ from common_models import (
     Trade,
 )
 from services.bot import memory
-from services.bot.portfolio import KEEP_ENDED, Order, Portfolio, Told
+from services.bot.books import Order
+from services.bot.portfolio import KEEP_ENDED, Portfolio, Told
+from services.bot.rejections import Rejections
 
 KEY = "x:binance:BTC/USDT"
 
@@ -151,6 +153,35 @@ def test_others_orders_change_nothing() -> None:
     books.take_status("binance", by_hand)
     assert (heard, books.books.holdings, books.strangers) == ([], {}, 2)
     assert books.books.orders["bot-1"].state == "sent"
+
+
+def test_a_rejected_order_uses_up_no_pace_and_is_remembered() -> None:
+    """Once, however often it is told; until an order of its kind is taken."""
+    books = portfolio(order(), order(2), order(3))
+    books.books.sent = [1.0, 1.0, 5.0]
+    no = response("rejected", reason_code="-2010", error_message="no money")
+    for _ in range(2):
+        books.take_response("binance", no, 7.0)
+    books.take_status("binance", status("rejected", number=2), 8.0)
+    assert books.books.sent == [5.0]
+    name = f"{KEY} buy"
+    assert books.books.rejections == {name: Rejections(8.0, "rejected", "the order is rejected", 2)}
+    books.take_response("binance", response("accepted", client_order_id="bot-3"), 9.0)
+    assert books.books.rejections == {}
+
+
+def test_the_end_of_an_order_is_told_once() -> None:
+    """With the event that ended it; that one which was taken for over has filled is no end."""
+    ends: list[str] = []
+    books = portfolio(order(), order(2))
+    books.on_end = lambda ended, told: ends.append(f"{ended.id} {told.status}")
+    for event in (status("open"), status("canceled"), status("canceled")):
+        books.take_status("binance", event)
+    rejected = response("rejected", client_order_id="bot-2", provisional=True)
+    for _ in range(2):
+        books.take_response("binance", rejected)
+    books.take_status("binance", status("filled", 2.0, 100.0, number=2))
+    assert ends == ["bot-1 canceled", "bot-2 rejected"]
 
 
 OURS = "1700000000000-1"
@@ -373,8 +404,9 @@ def test_orders_that_ended_long_ago_are_forgotten_and_open_ones_never() -> None:
 
 def test_the_books_survive_being_saved() -> None:
     """All of them, and the balances beside them."""
-    books = portfolio(order())
+    books = portfolio(order(), order(2))
     books.take_status("binance", status("partially_filled", 0.5, 100.0, fee=0.1))
+    books.take_response("binance", response("rejected", client_order_id="bot-2"), 7.0)
     balance = AccountBalanceEvent(exchange="luno", asset="ZAR", free=1, locked=2, total=3)
     known = memory.decode(memory.Encoder().encode(books.books, [balance], {}))
     assert known.books == books.books

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common_models import OrderStatusUpdateEvent
+from services.bot.books import Holding, Order
 from services.bot.lots import Lots
-from services.bot.portfolio import Holding, Order, Portfolio
+from services.bot.portfolio import Portfolio
 from services.exchange_simulator.account import Fees
 from services.exchange_simulator.account_order import AccountOrder, Fill, NewOrder
 from services.exchange_simulator.instruments import Venue, fixed, whole

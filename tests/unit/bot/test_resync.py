@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common_models import CommandResponseEvent, OrderStatusUpdateEvent, QueryOrderCommand
+from services.bot.books import Order
 from services.bot.connector_watch import SILENT_AFTER, ConnectorWatch
-from services.bot.portfolio import Order, Portfolio
+from services.bot.portfolio import Portfolio
 from services.bot.resync import ANSWERED_WITHIN, MISSES, OPEN_SILENT_FOR, Question, Resync
 from services.bot.settings import BotSettings
 from tests.support.market_data import connector_status

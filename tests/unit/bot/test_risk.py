@@ -1,5 +1,6 @@
 """The limits: each refuses what is beyond it, by its name, and nothing within it."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common_models import OrderBook, OrderBookLevel
+from services.bot.books import Order
 from services.bot.lots import Lots
-from services.bot.portfolio import Order, Portfolio
+from services.bot.portfolio import Portfolio
+from services.bot.rejections import Rejections
 from services.bot.risk import Proposal, Refusal, Risk, limits_against
 from services.bot.settings import BotSettings
 from tests.support.market_data import order_book
@@ -132,10 +135,38 @@ def test_open_orders_and_orders_a_minute_are_counted() -> None:
         books.add(order(number))
     assert verdict(proposal(), books, risk_max_open_orders=3) == "max_open_orders"
     assert verdict(proposal(), books, risk_max_open_orders=4) is None
-    books.books.sent = [NOW - 61, NOW - 59, NOW - 1]
+    # One was sent before the clock was set back.
+    books.books.sent = [NOW - 61, NOW - 59, NOW - 1, NOW + 3600]
     books.add(order(9, state="deciding"))
     assert verdict(proposal(), books, risk_orders_per_minute=3) == "orders_per_minute"
     assert verdict(proposal(), books, risk_orders_per_minute=4) is None
+
+
+def test_what_makes_a_position_smaller_passes_the_pace() -> None:
+    """Whoever has used it up: the way out is open."""
+    held = holding("1")
+    held.books.sent = [NOW - 1]
+    assert verdict(proposal("sell"), held, risk_orders_per_minute=1) is None
+    assert verdict(proposal("buy"), held, risk_orders_per_minute=1) == "orders_per_minute"
+    short = holding("-1")
+    short.books.sent = [NOW - 1]
+    assert verdict(proposal("buy"), short, risk_orders_per_minute=1) is None
+
+
+def test_after_a_rejection_the_next_order_of_its_kind_waits() -> None:
+    """Of that strategy and side; what was said and how long is told."""
+    books = holding("5")
+    books.books.rejections["x buy"] = Rejections(NOW - 1, "-2010", "insufficient balance", 3)
+    refusal = judged(proposal("buy"), books)
+    assert refusal == Refusal(
+        "backing_off",
+        "the last buy was rejected (-2010: insufficient balance); the next may go in 19 s",
+    )
+    assert verdict(proposal("sell"), books) is None
+    another = proposal("buy")
+    assert verdict(replace(another, strategy="y"), books) is None
+    books.books.rejections["x buy"] = Rejections(NOW - 20, "-2010", "insufficient balance", 3)
+    assert verdict(proposal("buy"), books) is None
 
 
 def test_what_is_on_its_way_counts_as_held() -> None:

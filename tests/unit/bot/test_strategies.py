@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from common_models import IndicatorValue
 from services.bot.strategies import DoNothing, RsiReversion, SmaCrossover
-from services.bot.strategy import Intent, Market
+from services.bot.strategy import Intent, Market, Refused
 from tests.support.market_data import WHEN, trade
 
 
@@ -21,6 +20,7 @@ class FakeMarket:
     """A market of which a test says what is held, and what the indicators are."""
 
     position: Decimal = Decimal(0)
+    pending: bool = False
     quantity: Decimal = Decimal("0.001")
     values: dict[str, IndicatorValue] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ def side(intent: Intent | None) -> str | None:
 
 
 def test_rsi_buys_below_30_once_and_sells_what_it_holds_above_70() -> None:
-    """It acts where the RSI enters a zone; on the bound it hasn't."""
+    """It buys where the RSI enters the zone, and sells until nothing is left; not on the bound."""
     market = FakeMarket()
     strategy = RsiReversion(cast(Market, market))
     assert [side(strategy.on_indicator(value(n))) for n in (50, 30, 29.9, 20, 29)] == [
@@ -57,27 +57,67 @@ def test_rsi_buys_below_30_once_and_sells_what_it_holds_above_70() -> None:
     market.position = Decimal("0.001")
     assert [side(strategy.on_indicator(value(n))) for n in (35, 25, 70, 70.1, 90)] == [
         *(None, None, None),
-        *("sell", None),
+        *("sell", "sell"),
     ]
     market.position = Decimal(0)
-    assert side(strategy.on_indicator(value(10))) == "buy"
-    assert strategy.state == {"zone": "oversold"}
+    assert [side(strategy.on_indicator(value(n))) for n in (90, 10, 5)] == [None, "buy", None]
 
 
-@given(st.lists(st.floats(0, 100), max_size=50))
-def test_rsi_never_buys_twice_without_leaving_the_zone(numbers: list[float]) -> None:
-    """However the values jump, between two buys there was one that isn't below 30."""
-    strategy = RsiReversion(cast(Market, FakeMarket()))
-    acted = [side(strategy.on_indicator(value(number))) for number in numbers]
-    assert "sell" not in acted  # nothing is held
-    buys = [i for i, each in enumerate(acted) if each]
-    for one, other in pairwise(buys):
-        assert any(number >= 30 for number in numbers[one:other])
+# Whether a value is in the zone, whether an order is pending, and whether an intent is refused.
+STEPS = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), max_size=50)
+
+
+def assert_each_edge_is_used_once(
+    steps: list[tuple[bool, bool, bool]], wanted: list[str | None]
+) -> None:
+    """From its first value on an edge is open, until an intent isn't refused."""
+    still_open = False
+    before = False
+    for (inside, pending, refused), intent in zip(steps, wanted, strict=True):
+        if pending:
+            assert intent is None
+            continue
+        still_open = inside and (still_open or not before)
+        assert intent == ("buy" if still_open else None)
+        still_open = still_open and refused
+        before = inside
+
+
+@given(STEPS)
+def test_rsi_uses_each_edge_once_whatever_is_refused(steps: list[tuple[bool, bool, bool]]) -> None:
+    """The first value in the zone that isn't refused buys, and none after it in the same zone."""
+    market = FakeMarket()
+    strategy = RsiReversion(cast(Market, market))
+    wanted = []
+    for inside, market.pending, refused in steps:
+        intent = strategy.on_indicator(value(20 if inside else 50))
+        wanted.append(side(intent))
+        if intent and refused:
+            strategy.on_refused(Refused(intent.side, market.quantity, "halted", "lunch"))
+    assert_each_edge_is_used_once(steps, wanted)
+
+
+@given(STEPS)
+def test_crossover_uses_each_cross_once_whatever_is_refused(
+    steps: list[tuple[bool, bool, bool]],
+) -> None:
+    """As above; the first comparison, here below, is no cross."""
+    market = FakeMarket()
+    strategy = SmaCrossover(cast(Market, market))
+    wanted = []
+    for minute, (above, market.pending, refused) in enumerate([(False, False, False), *steps]):
+        for name, number in (("sma_20", 11 if above else 9), ("sma_50", 10)):
+            market.values[name] = value(number, name, minute)
+        intent = strategy.on_indicator(market.values["sma_50"])
+        wanted.append(side(intent))
+        if intent and refused:
+            strategy.on_refused(Refused(intent.side, market.quantity, "halted", "lunch"))
+    assert_each_edge_is_used_once(steps, wanted[1:])
 
 
 @pytest.mark.parametrize("by", ["timestamp", "cause"])
 def test_crossover_buys_at_the_golden_cross_and_sells_at_the_death_cross(by: str) -> None:
-    """Once a cross; the first comparison is none, and what isn't of the same candle is none."""
+    """The first comparison is no cross, and what isn't of the same candle is none."""
     market = FakeMarket()
     strategy = SmaCrossover(cast(Market, market))
     acted = []
@@ -93,7 +133,7 @@ def test_crossover_buys_at_the_golden_cross_and_sells_at_the_death_cross(by: str
             market.position = Decimal("0.001")
     assert [each for each in acted if each] == ["buy", "sell"]
     assert acted.index("buy") == 2  # not before the slower average is of the same candle
-    assert strategy.state == {"above": False}
+    assert side(strategy.on_indicator(new)) == "sell"  # as long as it is below
 
 
 def test_doing_nothing_counts_and_wants_nothing() -> None:

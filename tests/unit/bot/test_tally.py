@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common_models import DecisionEvent, OrderResponseEvent, OrderStatusUpdateEvent
-from services.bot.portfolio import Order
+from services.bot.books import Order
 from services.bot.tally import OUTCOMES, Tally
 from tests.support.metrics import Numbers, numbers
 

@@ -1,0 +1,123 @@
+"""The bot's orders and positions, as they are saved."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+
+from common_models import OpenOrder
+from common_models.fields import OrderType, Side
+from services._runtime.position import NOTHING, Position
+from services.bot.rejections import Rejections
+
+# An order that is `lost` is closed in the books alone: no connector knows it, and it can't come any
+# more. Should it be heard of all the same, that holds, as it does for one that was rejected.
+LOST = "lost"
+# Decided, and refused before it was sent: it is saved until its strategy was told.
+REFUSED = "refused"
+ENDED = frozenset({"filled", "canceled", "rejected", "expired", LOST, REFUSED})
+PROVISIONAL_END = frozenset({"rejected", LOST})
+
+
+class Order(msgspec.Struct):
+    """One order from its decision on; its id is the decision's, and the client order id.
+
+    `state`: `deciding` (not in Redis yet), `sent`, `unknown`, `lost`, `refused`, or as in
+    `order_status`.
+    `command_id` is its command's stream entry; None where the reply to the XADD was lost, or an
+    earlier release wrote it. `unresolved` says why nobody can tell what became of it.
+    """
+
+    id: str
+    strategy: str
+    exchange: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    reason: str
+    caused_by: list[str]
+    sent_at: float  # Redis's clock, in seconds; 0: not yet
+    state: str = "deciding"
+    order_id: str | None = None
+    filled: Decimal = NOTHING
+    spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
+    fees_paid: dict[str, Decimal] = msgspec.field(default_factory=dict)  # by asset
+    cancel_asked_at: float = 0.0  # Redis's clock, in seconds; 0: never
+    command_id: str | None = None
+    unresolved: str | None = None
+    # The fills whose price was told: their ids, quantity and money.
+    fill_ids: list[str] = msgspec.field(default_factory=list)
+    fill_quantity: Decimal = NOTHING
+    fill_spent: Decimal = NOTHING
+
+    @property
+    def ended(self) -> bool:
+        """True where nothing more can come of it."""
+        return self.state in ENDED
+
+    @property
+    def open_quantity(self) -> Decimal:
+        """What may still trade, in the base asset; sells are negative."""
+        left = NOTHING if self.ended else max(self.quantity - self.filled, NOTHING)
+        return left if self.side == "buy" else -left
+
+
+class Holding(Position, kw_only=True):
+    """What one strategy holds of one market: what the account has more, or less, because of it."""
+
+    exchange: str
+    symbol: str
+
+    @property
+    def base(self) -> str:
+        """The asset that is bought and sold."""
+        return self.symbol.partition("/")[0]
+
+    @property
+    def quote(self) -> str:
+        """The asset its money is in."""
+        return self.symbol.partition("/")[2]
+
+    def trade(self, quantity: Decimal, cash: Decimal) -> None:
+        """A fill changed the base asset by *quantity*, and the quote asset by *cash*."""
+        self.quantity += quantity
+        self.cash += cash
+
+    def pay(self, asset: str, amount: Decimal) -> None:
+        """A fee was taken."""
+        if asset == self.base:
+            self.quantity -= amount
+        elif asset == self.quote:
+            self.cash -= amount
+
+
+class Books(msgspec.Struct):
+    """All of it, as it is saved."""
+
+    orders: dict[str, Order] = msgspec.field(default_factory=dict)
+    # When, of the last minute; those that were rejected count no longer.
+    sent: list[float] = msgspec.field(default_factory=list)
+    holdings: dict[str, Holding] = msgspec.field(default_factory=dict)
+    rejections: dict[str, Rejections] = msgspec.field(default_factory=dict)
+
+
+def open_orders(orders: Iterable[Order]) -> list[OpenOrder]:
+    """As they are told."""
+    return [
+        OpenOrder(
+            client_order_id=order.id,
+            order_id=order.order_id,
+            strategy=order.strategy,
+            exchange=order.exchange,
+            symbol=order.symbol,
+            side=order.side,
+            type=order.type,
+            quantity=float(order.quantity),
+            price=None if order.price is None else float(order.price),
+            filled_quantity=float(order.filled),
+            state=order.state,
+        )
+        for order in orders
+    ]

@@ -1,0 +1,45 @@
+"""How long an order waits whose like was just rejected. Pure."""
+
+from typing import Literal
+
+import msgspec
+
+# Reasons that pass by themselves: the same order may be taken a moment later.
+PASSING = frozenset(
+    {
+        *("account_unavailable", "book_out_of_sync", "clock", "expired", "halt_unreadable"),
+        *("halted", "max_open_orders", "no_liquidity", "not_found", "orders_per_minute"),
+        *("rate_limited", "redis_unfit"),
+    }
+)
+# In seconds. After a reason that doesn't pass the wait doubles with each rejection in a row.
+PASSING_WAIT = 2.0
+FIRST_WAIT = 5.0
+LONGEST_WAIT = 300.0
+
+
+class Rejections(msgspec.Struct, frozen=True):
+    """The rejections in a row of one strategy's orders on one side; `at` is when, in seconds."""
+
+    at: float
+    reason_code: str
+    message: str
+    lasting: int  # how many of them were for a reason that doesn't pass
+
+    def left(self, now: float) -> float:
+        """How long the next order waits yet, in seconds; 0 where the clock was set back."""
+        wait = PASSING_WAIT
+        if self.reason_code not in PASSING:
+            wait = min(FIRST_WAIT * 2.0 ** min(self.lasting - 1, 30), LONGEST_WAIT)
+        return max(0.0, self.at + wait - now) if now >= self.at else 0.0
+
+
+def after(before: Rejections | None, at: float, reason_code: str, message: str) -> Rejections:
+    """One more rejection."""
+    lasting = (before.lasting if before else 0) + (reason_code not in PASSING)
+    return Rejections(at, reason_code, message, lasting)
+
+
+def about(strategy: str, side: Literal["buy", "sell"]) -> str:
+    """Under which name they are kept."""
+    return f"{strategy} {side}"
