@@ -19,7 +19,8 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     """Nothing is sent to a live exchange, and little is risked."""
     settings = of(monkeypatch)
     assert settings.live_trading == ""
-    assert settings.risk_max_notional == {"USDT": Decimal(1000), "ZAR": Decimal(20000)}
+    assert settings.risk_max_notional["USDT"] == Decimal(1000)
+    assert settings.risk_max_notional["ZAR"] == Decimal(20000)
     assert settings.risk_price_collar == Decimal("0.05")
     assert settings.risk_orders_per_minute == 60
     assert (settings.order_command_max_age, settings.order_validity) == (10.0, 5.0)
