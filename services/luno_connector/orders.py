@@ -29,8 +29,6 @@ from services.luno_connector.settings import KEY_HELP
 
 UNKNOWN_ORDER = "ErrOrderNotFound"
 NOT_FOUND = frozenset({UNKNOWN_ORDER, "ErrNotFound"})
-# How far beyond the price that the book asks for a market buy may go, as a share of it.
-SLIPPAGE = Decimal("0.01")
 # How far back an order is searched: it may have been sent for an earlier entry that Redis forgot.
 SEARCH_BEFORE_MS = 3_600_000
 
@@ -120,6 +118,7 @@ class LunoOrders:
         listing: Listing,
         book: Callable[[str], LiveBook | None],
         validity: int,
+        slippage: Decimal,
     ) -> None:
         # `ttl` in milliseconds: how long after `timestamp` Luno may still carry a request out.
         self.validity = validity
@@ -129,6 +128,7 @@ class LunoOrders:
         self._gate = gate
         self._listing = listing
         self._book = book
+        self._slippage = slippage
 
     def milliseconds(self) -> int:
         """Luno's clock, as we know it."""
@@ -179,7 +179,7 @@ class LunoOrders:
         for price, quantity in book.asks.top(len(book.asks)):
             left -= Decimal(str(quantity))
             if left <= 0:
-                cap = Decimal(str(price)) * (1 + SLIPPAGE)
+                cap = Decimal(str(price)) * (1 + self._slippage)
                 return Sized(
                     sized.quantity, text(rounded(cap, instrument.rules.price.step, up=True))
                 )

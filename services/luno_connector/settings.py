@@ -2,10 +2,11 @@
 
 from configparser import ConfigParser
 from configparser import Error as ConfigError
+from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
@@ -28,6 +29,8 @@ class LunoSettings(TradingSettings):
     luno_api_secret_key: SecretStr | None = None
     luno_rest_url: HttpUrl = "https://api.luno.com"
     luno_stream_url: WebSocketUrl = "wss://ws.luno.com"
+    # How far beyond the price that the book asks for a market buy may go, as a share of it.
+    luno_market_buy_slippage: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.01")
 
     @model_validator(mode="before")
     @classmethod

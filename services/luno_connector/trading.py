@@ -26,8 +26,8 @@ def assemble(
         return None
     clock = VenueClock()
     rest = OrderRest(luno, listing)
-    orders = LunoOrders(
-        rest, luno.limits, clock, gate, listing, book, round(settings.order_validity * 1000)
-    )
+    validity = round(settings.order_validity * 1000)
+    slippage = settings.luno_market_buy_slippage
+    orders = LunoOrders(rest, luno.limits, clock, gate, listing, book, validity, slippage)
     account = LunoAccount(rest, clock, settings, listing, traffic.account)
     return Trading(orders, account, clock, luno.milliseconds)

@@ -152,7 +152,12 @@ VENUES: tuple[Mutant, ...] = (
         'command.type == "market" and command.side == "buy":',
         'command.type == "nothing":',
     ),
-    mutant("a market buy's cap is below the price", LUNO, "(1 + SLIPPAGE)", "(1 - SLIPPAGE)"),
+    mutant(
+        "a market buy's cap is below the price",
+        LUNO,
+        "(1 + self._slippage)",
+        "(1 - self._slippage)",
+    ),
     mutant("a market buy's cap is the best price", LUNO, "if left <= 0:", "if True:"),
     mutant(
         "a market buy without a book goes out",

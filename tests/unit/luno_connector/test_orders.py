@@ -89,9 +89,10 @@ class Trading:
 
 
 @asynccontextmanager
-async def opened(server: RawServer) -> AsyncIterator[Trading]:
+async def opened(server: RawServer, **more: Any) -> AsyncIterator[Trading]:
     """The client and what places orders through it, at that server."""
     settings = LunoSettings.model_construct(
+        **more,
         luno_rest_url=server.url,
         luno_api_key_id=SecretStr("key"),
         luno_api_secret_key=SecretStr("secret"),
@@ -110,9 +111,8 @@ async def opened(server: RawServer) -> AsyncIterator[Trading]:
             lambda: None,
         )
         listed = listing(XBT)
-        placing = LunoOrders(
-            OrderRest(luno, listed), luno.limits, clock, gate, listed, books.get, 5000
-        )
+        rest, slippage = OrderRest(luno, listed), settings.luno_market_buy_slippage
+        placing = LunoOrders(rest, luno.limits, clock, gate, listed, books.get, 5000, slippage)
         yield Trading(server, luno, placing, clock, books)
 
 
@@ -209,6 +209,16 @@ def test_a_market_buy_needs_a_book(trading: Trading) -> None:
     assert isinstance(blind, Refused)
     assert isinstance(thin, Refused)
     assert (blind.reason_code, thin.reason_code) == ("book_out_of_sync", "no_liquidity")
+
+
+@pytest.mark.parametrize(("slippage", "price"), [("0.001", "102"), ("0.05", "107")])
+async def test_how_far_a_market_buy_may_go_is_a_setting(slippage: str, price: str) -> None:
+    """A share of the price that the book asks for."""
+    given = {"luno_market_buy_slippage": Decimal(slippage)}
+    async with raw_server() as server, opened(server, **given) as trading:
+        trading.books["XBT/ZAR"] = LevelBook(1, [(99.0, 1.0)], [(101.0, 9.0)], limit=10)
+        sized = trading.orders.size(command(symbol="XBT/ZAR", type="market", quantity=0.4))
+        assert sized == Sized("0.4", price)
 
 
 @pytest.mark.parametrize("code", sorted(DEFINITIVE))
