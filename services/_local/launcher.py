@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from services._local.parts import Part, PartError
 from services._local.ports import NoPortError, Ports
 from services._local.redis_server import RedisServer
 from services._local.run_folder import fresh_run_folder
+from services._local.screen import screen
 from services._local.settings import RunSettings, environment
 from services._local.terminal import LogTail, how_to_look, say
 from services._runtime.runs import Run, note
@@ -91,7 +92,8 @@ async def _run(
     indicators = Part("indicators", _port(ports, 8003, "the indicator host"), folder)
     bot = Part("bot", _port(ports, 8000, "the bot"), folder)
     parts = [bot, indicators, binance, luno, *venues]
-    logs = [LogTail(part.name, part.log) for part in parts]
+    has_screen = sys.stdout.isatty()
+    logs = [LogTail(part.name, part.log, has_screen=has_screen) for part in parts]
     async with (
         _shown_to_the_end(logs),
         _redis(settings, ports, folder) as redis,
@@ -115,7 +117,8 @@ async def _run(
         stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")
         ready = f"Ready after {time.monotonic() - started:.1f} s: {LIVE if live else SIMULATED}"
         say(how_to_look(ready, redis.cli, str(stream), parts, folder))
-        await _pass(settings.run_seconds)
+        async with _screen(redis.url, settings):
+            await _pass(settings.run_seconds)
         for watch in watches:
             watch.cancel()
 
@@ -125,6 +128,14 @@ async def _start(parts: Sequence[Part], variables: Mapping[str, str]) -> None:
         await part.start(variables)
     async with aiohttp.ClientSession() as http:
         await asyncio.gather(*(part.until_ready(http, READY_WITHIN) for part in parts))
+
+
+def _screen(redis_url: str, settings: RunSettings) -> AbstractAsyncContextManager[None]:
+    """Tables on a terminal; elsewhere the log lines say it all."""
+    if not sys.stdout.isatty():
+        return nullcontext()
+    markets = {"binance": settings.binance_symbols, "luno": settings.luno_symbols}
+    return screen(redis_url, markets)
 
 
 async def _pass(seconds: float | None) -> None:

@@ -9,6 +9,7 @@ from services._local.parts import Part, parsed
 LOUD = frozenset({"warning", "error", "critical"})
 NOT_SHOWN = frozenset({"event", "level", "timestamp", "service", "exception"})
 VALUE_SHOWN = 120
+ON_SCREEN = frozenset({"market_summary", "decision"})
 
 
 def say(text: str) -> None:
@@ -18,9 +19,13 @@ def say(text: str) -> None:
 
 
 class LogTail:
-    """Shows what is added to a part's log, line by line."""
+    """Shows what is added to a part's log, line by line.
 
-    def __init__(self, part: str, log: Path) -> None:
+    With a screen, what stands there isn't said once more.
+    """
+
+    def __init__(self, part: str, log: Path, *, has_screen: bool = False) -> None:
+        self._on_screen = ON_SCREEN if has_screen else frozenset()
         self._part = part
         self._log = log
         self._read = 0
@@ -39,6 +44,8 @@ class LogTail:
             # What a part that was asked to stop warns of is the stop itself.
             self._stopping = self._stopping or record.get("event") == "service_stopping"
             if self._stopping and record.get("level") == "warning":
+                continue
+            if record.get("event") in self._on_screen:
                 continue
             if text := shown(self._part, line):
                 say(text + self._where(record))

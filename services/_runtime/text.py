@@ -1,4 +1,6 @@
-"""Texts from outside: arguments, the environment and files may hold bytes that are no UTF-8.
+"""Texts from outside: bytes that are no UTF-8, and what a terminal would obey.
+
+Arguments, the environment and files may hold bytes that are no UTF-8.
 
 Python hands such bytes on as lone surrogates, which can be written neither to Redis nor to JSON.
 """
@@ -16,6 +18,13 @@ def is_text(text: str) -> bool:
 def spelled(text: str) -> str:
     r"""*text* with each byte that is no UTF-8 spelled out: a Latin-1 "é" becomes `\xe9`."""
     return _SURROGATE.sub(_escape, text)
+
+
+def clean(text: str) -> str:
+    """*text* without anything that a terminal would obey."""
+    if text.isprintable():  # nearly always, and a text may have megabytes
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _escape(found: re.Match[str]) -> str:

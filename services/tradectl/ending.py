@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain
 from services._runtime.settings import Settings, SettingsError, load
-from services.tradectl import show
+from services._runtime.text import clean
 
 
 class Ending(IntEnum):
@@ -36,7 +36,7 @@ class StopError(Exception):
 def tell(message: str) -> None:
     """Say something to the person: on stderr, so that stdout holds results only."""
     for line in message.split("\n"):
-        sys.stderr.write(show.clean(line) + "\n")
+        sys.stderr.write(clean(line) + "\n")
     sys.stderr.flush()
 
 

@@ -11,18 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services._runtime.text import clean
+
 # Wide enough for any table where no terminal says how wide it is.
 PIPED_WIDTH = 240
 GOOD = frozenset({"ok", "ready", "live", "polled", "done", "accepted", "filled"})
 BAD = frozenset({"fail", "not ready", "stale", "rejected", "no answer", "gone"})
 DOUBTFUL = frozenset({"warn", "unknown", "syncing", "partially_filled"})
-
-
-def clean(text: str) -> str:
-    """*text* without anything that a terminal would obey."""
-    if text.isprintable():  # nearly always, and a text may have megabytes
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def number(value: object) -> str:

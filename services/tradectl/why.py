@@ -5,6 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from services._runtime.text import clean
 from services.tradectl import show
 from services.tradectl.ending import Ending, tell
 from services.tradectl.reading import moment
@@ -25,7 +26,7 @@ async def why(redis: Redis, order: str, exchange: str | None, *, as_json: bool) 
         return Ending.DONE
     for name, rows in stories.items():
         show.table(
-            f"why {show.clean(order)} at {name} (times in UTC, by Redis's clock)",
+            f"why {clean(order)} at {name} (times in UTC, by Redis's clock)",
             ("hop", "time", "after", "its own time", "what", "entry"),
             [_shown(row) for row in rows],
         )

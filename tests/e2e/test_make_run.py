@@ -1,8 +1,10 @@
 """`make run`, end to end: real processes, a real Redis, both simulated exchanges."""
 
+import asyncio
 import os
 import signal
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from services._runtime.runs import going_on
 from tests.e2e.conftest import children_of, environment_of, launched
 from tests.support.eventually import eventually, eventually_async
 from tests.support.ports import quiet_port
+from tests.support.processes import ROOT
 from tests.support.venues import BINANCE, LUNO, all_move_on, newest, simulator
 
 MODELS: dict[str, type[BaseModel]] = {"ticker": Ticker, "orderbook": OrderBook, "trades": Trade}
@@ -211,6 +214,45 @@ async def test_a_redis_that_is_unfit_ends_the_run_at_once_with_the_remedy(
         assert await run.end() == 1
     assert "can't work: redis_settings: a full Redis may throw orders away" in run.err
     assert "CONFIG SET maxmemory-policy noeviction" in run.err
+
+
+async def test_on_a_terminal_it_shows_tables_and_sums_up_at_the_end(
+    tmp_path: Path,
+) -> None:
+    """Markets with their state and the time; Ctrl-C ends it."""
+    master, terminal = os.openpty()
+    variables = {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services._local"),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **variables},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    os.set_blocking(master, False)
+    seen = b""
+
+    def reads(*wanted: bytes) -> bool:
+        nonlocal seen
+        with suppress(BlockingIOError, OSError):  # nothing is there, or everybody has gone
+            seen += os.read(master, 1 << 20)
+        return all(each in seen for each in wanted)
+
+    try:
+        await eventually(lambda: reads(b"Ready after", b"luno XBT/ZAR", b"live", b" UTC"), 90.0)
+        process.send_signal(signal.SIGINT)
+        await eventually(lambda: reads(b"Stopping.", b"Ran for "))
+        await eventually(lambda: reads() and process.returncode is not None, 30.0)
+        assert process.returncode == 0
+        assert b"Traceback" not in seen
+        assert b"market streams are fresh" not in seen
+    finally:
+        os.close(master)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_a_folder_that_cant_be_written_is_one_clear_line(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tradectl.show import clean, number, span, summary
+from services._runtime.text import clean
+from services.tradectl.show import number, span, summary
 
 
 @given(st.text())

@@ -1,0 +1,232 @@
+"""`make run` on a terminal: one table of what goes on, kept up to date, below what is said."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from common_models import ConnectorStatusEvent, DecisionEvent, PortfolioEvent, Ticker
+from common_models.stream_names import EventStream, MarketStream
+from services._runtime.redis_client import open_redis
+from services._runtime.text import clean
+
+READ_EVERY = 0.5
+DECISIONS_SHOWN = 6
+# A price that is older is marked; in seconds.
+OLD = 5.0
+
+M = TypeVar("M", bound=BaseModel)
+Markets = Mapping[str, Sequence[str]]  # by exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What Redis says at a moment; what it doesn't hold is None or empty."""
+
+    tickers: dict[tuple[str, str], tuple[Ticker, float]] = field(default_factory=dict)  # and age
+    statuses: dict[str, ConnectorStatusEvent] = field(default_factory=dict)
+    portfolio: PortfolioEvent | None = None
+    decisions: list[DecisionEvent] = field(default_factory=list)
+
+
+async def read(redis: Redis, markets: Markets) -> Snapshot:
+    """The newest of all that is shown, in one round trip.
+
+    Raises:
+        RedisError, OSError: Redis can't be read.
+    """
+    pairs = [(exchange, symbol) for exchange, symbols in markets.items() for symbol in symbols]
+    async with redis.pipeline(transaction=False) as ask:
+        ask.time()
+        for exchange, symbol in pairs:
+            ask.xrevrange(str(MarketStream.of(exchange, symbol, "ticker")), count=1)
+        for exchange in markets:
+            ask.xrevrange(str(EventStream(f"{exchange}_connector", "connector_status")), count=1)
+        ask.xrevrange(str(EventStream("bot", "portfolio")), count=1)
+        ask.xrevrange(str(EventStream("bot", "decision")), count=DECISIONS_SHOWN)
+        (seconds, micro), *found = await ask.execute()
+    now, replies = seconds + micro / 1e6, iter(found)
+    tickers = {
+        pair: (ticker, max(0.0, now - at))
+        for pair in pairs
+        for at, ticker in _entries(Ticker, next(replies))
+    }
+    statuses = {
+        exchange: status
+        for exchange in markets
+        for _, status in _entries(ConnectorStatusEvent, next(replies))
+    }
+    portfolio = next((event for _, event in _entries(PortfolioEvent, next(replies))), None)
+    decisions = [event for _, event in _entries(DecisionEvent, next(replies))]
+    return Snapshot(tickers, statuses, portfolio, decisions[::-1])
+
+
+def _entries(model: type[M], entries: Any) -> Iterator[tuple[float, M]]:
+    """The messages in *entries* and when Redis took them; what isn't one is left out."""
+    for entry_id, fields in entries:
+        with suppress(ValidationError):
+            message = model.model_validate_json(fields.get(b"data", b""))
+            yield int(entry_id.partition(b"-")[0]) / 1000, message
+
+
+def shown(snapshot: Snapshot, now: datetime) -> RenderableType:
+    """All of it as tables."""
+    parts: list[RenderableType] = [Text(_clock(now), style="bold"), _markets(snapshot)]
+    if snapshot.portfolio is not None:
+        if snapshot.portfolio.halted is not None:
+            parts.append(_text(f"HALTED: {snapshot.portfolio.halted}", "bold red"))
+        parts += [_positions(snapshot.portfolio), _orders(snapshot.portfolio)]
+    if snapshot.decisions:
+        parts.append(_decisions(snapshot.decisions))
+    return Group(*parts)
+
+
+def _clock(now: datetime) -> str:
+    local = now.astimezone()
+    return f"{now:%H:%M:%S} UTC, here {local:%H:%M:%S %Z}"
+
+
+def _markets(snapshot: Snapshot) -> Table:
+    table = _table("market", "last", "bid", "ask", "age", "state", right=("last", "bid", "ask"))
+    for (exchange, symbol), (ticker, age) in snapshot.tickers.items():
+        old = "red" if age > OLD else ""
+        prices = (ticker.last_price, ticker.bid_price, ticker.ask_price)
+        table.add_row(
+            _text(f"{exchange} {symbol}"),
+            *(_number(price) for price in prices),
+            _text(f"{age:.1f} s", old),
+            _state(snapshot.statuses.get(exchange), symbol),
+        )
+    return table
+
+
+def _state(status: ConnectorStatusEvent | None, symbol: str) -> Text:
+    """Where a symbol's data stands, and why its orders would be refused."""
+    if status is None:
+        return Text("unknown", style="yellow")
+    state = next((each.state for each in status.symbols if each.symbol == symbol), "unknown")
+    found = _text(state, "green" if state in ("live", "polled") else "red")
+    if not status.trading:
+        found.append_text(_text(f", no orders: {status.reason_code}", "yellow"))
+    return found
+
+
+def _positions(portfolio: PortfolioEvent) -> Table:
+    right = ("position", "price", "profit", "today")
+    table = _table("strategy", *right, right=right)
+    for each in portfolio.positions:
+        quote = each.symbol.partition("/")[2]
+        stopped = f" (stopped: {each.stopped})" if each.stopped else ""
+        table.add_row(
+            _text(each.strategy + stopped, "red" if stopped else ""),
+            _number(each.quantity),
+            _number(each.price),
+            _money(each.profit, quote),
+            _money(each.profit_today, quote),
+        )
+    return table
+
+
+def _orders(portfolio: PortfolioEvent) -> RenderableType:
+    if not portfolio.open_orders:
+        return Text("no open orders", style="dim")
+    table = _table("open order", "price", "filled", "state", right=("price", "filled"))
+    for each in portfolio.open_orders:
+        table.add_row(
+            _text(f"{each.exchange} {each.side} {_number(each.quantity)} {each.symbol}"),
+            _number(each.price),
+            _number(each.filled_quantity),
+            _text(each.state),
+        )
+    return table
+
+
+def _decisions(decisions: Sequence[DecisionEvent]) -> Table:
+    table = _table("decided", "what", "came of it")
+    for each in decisions:
+        what = f"{each.strategy}: {each.side} {_number(each.quantity)}"
+        table.add_row(f"{each.timestamp:%H:%M:%S}", _text(what), _text(_outcome(each)))
+    return table
+
+
+def _outcome(decision: DecisionEvent) -> str:
+    match decision.outcome:
+        case "refused" | "lost" as outcome:
+            return f"{outcome}: {decision.refusal or decision.reason_code}"
+        case "answered" | "updated" if decision.average_price is not None:
+            return f"{decision.order_status} at {_number(decision.average_price)}"
+        case "answered" | "updated":
+            return str(decision.order_status)
+        case outcome:
+            return f"{outcome}: {decision.reason}"
+
+
+def summary(snapshot: Snapshot, seconds: float) -> str:
+    """Said at the end: for how long it ran, and what came of it."""
+    lines = [f"Ran for {seconds:.0f} s."]
+    for each in snapshot.portfolio.positions if snapshot.portfolio else ():
+        quote = each.symbol.partition("/")[2]
+        held = f"holds {_number(each.quantity)}, profit {_money(each.profit, quote)}"
+        lines.append(f"  {each.strategy}: {held}")
+    return "\n".join(lines)
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def _text(text: str, style: str = "") -> Text:
+    """What may come from anybody: neither markup nor anything that a terminal obeys."""
+    return Text(clean(text), style=style)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.10g}"
+
+
+def _money(value: float | None, quote: str) -> str:
+    return "-" if value is None else f"{value:+,.2f} {quote}"
+
+
+@asynccontextmanager
+async def screen(redis_url: str, markets: Markets) -> AsyncIterator[None]:
+    """Keep the tables up to date while the block runs, then say what came of it."""
+    loop = asyncio.get_running_loop()
+    began, last = loop.time(), Snapshot()
+    try:
+        with Live(console=Console(), auto_refresh=False, transient=True) as live:
+            async with open_redis(redis_url, "make_run_screen") as redis:
+
+                async def keep_showing() -> None:
+                    nonlocal last
+                    while True:
+                        with suppress(RedisError, OSError):  # what is away is said elsewhere
+                            last = await read(redis, markets)
+                        live.update(shown(last, datetime.now(UTC)), refresh=True)
+                        await asyncio.sleep(READ_EVERY)
+
+                showing = asyncio.create_task(keep_showing())
+                try:
+                    yield
+                finally:
+                    showing.cancel()
+                    await asyncio.wait([showing])
+                    if not showing.cancelled():
+                        showing.result()  # it failed: that is ours to know
+    finally:
+        sys.stdout.write(summary(last, loop.time() - began) + "\n")
+        sys.stdout.flush()
