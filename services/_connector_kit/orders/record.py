@@ -1,5 +1,6 @@
 """The journal's record of one order: written before anything is decided or sent."""
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -9,7 +10,7 @@ from common_models import OrderResponseEvent, PlaceOrderCommand
 State = Literal["taken", "unknown", "closed"]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One client order id, taken for one stream entry.
 
     `timestamp` (venue milliseconds) is the one the request is signed with: what lies in a slow
@@ -35,9 +36,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     unsent: bool = False
     created: int = 0
 
-    @property
+    @cached_property
     def order(self) -> PlaceOrderCommand:
-        """The command that was journaled."""
+        """The command that was journaled: read once, though ten places look at it."""
         return PlaceOrderCommand.model_validate_json(self.command)
 
     def closed(
