@@ -15,6 +15,7 @@ from services.exchange_simulator.faults import RequestFault, StreamFault
 from services.exchange_simulator.gate import Gate
 from services.exchange_simulator.instruments import Venue, fixed, whole
 from services.exchange_simulator.ledger import ledger
+from services.exchange_simulator.market import MarketStatus
 from services.exchange_simulator.stream_gate import SessionAction, StreamGates
 from services.exchange_simulator.traders import Traders
 from services.exchange_simulator.venue_clock import VenueClock
@@ -47,6 +48,13 @@ class DelistingOrder(_Order):
     """Which symbol its venue is to list no longer."""
 
     symbol: str
+
+
+class StatusOrder(_Order):
+    """Whether a symbol's market is open."""
+
+    symbol: str
+    status: MarketStatus
 
 
 class PriceOrder(_Order):
@@ -100,6 +108,7 @@ def routes(controls: Controls) -> list[web.AbstractRouteDef]:
         web.post("/simulator/sessions", call(act_on_sessions)),
         web.post("/simulator/clock", call(set_clock)),
         web.post("/simulator/price", call(move_price)),
+        web.post("/simulator/status", call(set_status)),
         web.post("/simulator/delisting", call(delist)),
         web.get("/simulator/hello", call(hello)),
         web.get("/simulator/ledger", call(show_ledger)),
@@ -172,6 +181,17 @@ def move_price(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[st
         raise OrderError(f"price={order.price}: want {bounds}")
     crowd.move(ticks)
     return {"symbol": order.symbol, "price": order.price}
+
+
+def set_status(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
+    """Open a symbol's market, or shut it, half or wholly."""
+    order = StatusOrder.model_validate_json(body)
+    instrument = BY_SYMBOL.get(order.symbol)
+    listed = controls.listed[instrument.venue] if instrument else {}
+    if instrument is None or instrument.pair not in listed:
+        raise OrderError(f"symbol={order.symbol!r}: no venue lists it")
+    listed[instrument.pair].market.set_status(order.status)
+    return {"symbol": order.symbol, "status": order.status}
 
 
 def delist(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ and is told of each step, in order, before the step's caller goes on.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from services.exchange_simulator.day_stats import DayStats
 from services.exchange_simulator.instruments import Instrument
@@ -26,6 +26,8 @@ class Step(NamedTuple):
 
 
 Listener = Callable[[Step], None]
+# `post_only`: only orders that would rest are taken, as by Luno's circuit breaker.
+MarketStatus = Literal["active", "post_only", "halted"]
 
 
 class Market:
@@ -53,6 +55,19 @@ class Market:
         self.trades = Tape(self.first_id, 4, KEEP_TRADES)
         self.day = DayStats()
         self._listeners: list[Listener] = []
+        self.status: MarketStatus = "active"
+        self._status_listeners: list[Callable[[], None]] = []
+
+    def set_status(self, status: MarketStatus) -> None:
+        """From now on the market is open, half open or shut; its own traders rest meanwhile."""
+        self.status = status
+        self.changed_at = self.now()
+        for listener in self._status_listeners:
+            listener()
+
+    def on_status(self, listener: Callable[[], None]) -> None:
+        """Call *listener* whenever the status is set."""
+        self._status_listeners.append(listener)
 
     def subscribe(self, listener: Listener) -> None:
         """Call *listener* with every step from now on."""

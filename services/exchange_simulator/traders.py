@@ -113,7 +113,9 @@ class Traders:
             self._market.cancel(order_id)
 
     def act(self) -> None:
-        """One action: an order or a cancel."""
+        """One action: an order or a cancel; none where the market isn't wholly open."""
+        if self._market.status != "active":
+            return
         rng = self._rng
         start = self._centre
         self._believed += rng.gauss(0.0, STEP_SIZE) * start

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.exchange_simulator.instruments import Instrument, fixed
+from services.exchange_simulator.market import MarketStatus
 
 WEIGHT_LIMIT = 6000
 ORDERS_PER_10_SECONDS = 100
@@ -89,11 +90,11 @@ def filters(instrument: Instrument) -> list[dict[str, Any]]:
     ]
 
 
-def symbol(instrument: Instrument) -> dict[str, Any]:
+def symbol(instrument: Instrument, status: MarketStatus = "active") -> dict[str, Any]:
     """One entry of `symbols`. What the simulator can't do is listed as not allowed."""
     return {
         "symbol": instrument.pair,
-        "status": "TRADING",
+        "status": "TRADING" if status == "active" else "HALT",
         "baseAsset": instrument.base,
         "baseAssetPrecision": 8,
         "quoteAsset": instrument.quote,

@@ -174,7 +174,9 @@ def exchange_information(venue: BinanceVenue, query: Query) -> Answer:
         "serverTime": venue.clock(),
         "rateLimits": exchange_info.RATE_LIMITS,
         "exchangeFilters": [],
-        "symbols": [exchange_info.symbol(feed.instrument) | left_out for feed in feeds],
+        "symbols": [
+            exchange_info.symbol(feed.instrument, feed.market.status) | left_out for feed in feeds
+        ],
     }
 
 

@@ -63,6 +63,8 @@ def _checked(desk: Desk, query: Query) -> tuple[NewOrder, str]:
     """A new order that passes all checks before the matching engine's, and its response type."""
     market = _market(desk, query)
     order = order_checks.new_order(desk.account, market, query)
+    if market.status != "active":
+        raise errors.rejected("Market is closed.")
     response_type = _response_type(query, order)
     query.done()
     return order, response_type

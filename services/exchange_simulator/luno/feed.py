@@ -1,14 +1,19 @@
 """One Luno pair's public face: the numbered updates of its market stream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from services.exchange_simulator.luno.wire import snapshot_order, update
-from services.exchange_simulator.market import Market, Step
+from services.exchange_simulator.market import Market, MarketStatus, Step
 
-STATUS = "ACTIVE"
+# As the stream and the ticker spell it.
+STATUS: Mapping[MarketStatus, str] = {
+    "active": "ACTIVE",
+    "post_only": "POSTONLY",
+    "halted": "DISABLED",
+}
 
 
 class LunoFeed:
@@ -20,6 +25,7 @@ class LunoFeed:
         self.sequence = market.first_id
         self._listeners: set[Callable[[bytes], None]] = set()
         market.subscribe(self._see)
+        market.on_status(self._tell_status)
 
     def join(self, push: Callable[[bytes], None]) -> None:
         """Send the snapshot to *push*, and every update after it until `leave`."""
@@ -37,13 +43,25 @@ class LunoFeed:
             "sequence": str(self.sequence),
             "asks": [snapshot_order(order, self.instrument) for order in engine.asks.orders()],
             "bids": [snapshot_order(order, self.instrument) for order in engine.bids.orders()],
-            "status": STATUS,
+            "status": self.status,
             "timestamp": self.market.changed_at,
         }
 
+    @property
+    def status(self) -> str:
+        """The market's, as Luno spells it."""
+        return STATUS[self.market.status]
+
     def _see(self, step: Step) -> None:
+        self._push(step)
+
+    def _tell_status(self) -> None:
+        self._push(Step(self.market.changed_at, []), {"status": self.status})
+
+    def _push(self, step: Step, status: Mapping[str, str] | None = None) -> None:
         self.sequence += 1
         if self._listeners:
-            frame = msgspec.json.encode(update(step, self.sequence, self.instrument))
+            content = update(step, self.sequence, self.instrument) | {"status_update": status}
+            frame = msgspec.json.encode(content)
             for push in list(self._listeners):
                 push(frame)

@@ -12,15 +12,22 @@ from aiohttp import web
 
 from services.exchange_simulator.budget import MinuteBudget
 from services.exchange_simulator.instruments import fixed, trimmed
-from services.exchange_simulator.luno.feed import STATUS, LunoFeed
+from services.exchange_simulator.luno.feed import LunoFeed
 from services.exchange_simulator.luno.stream import ApiKey
 from services.exchange_simulator.luno.wire import LunoError
+from services.exchange_simulator.market import MarketStatus
 from services.exchange_simulator.matching import BookSide
 
 CALLS_PER_MINUTE = 300
 TOP_LEVELS = 100
 MOST_TRADES = 100
 DAY_MS = 24 * 3600 * 1000
+# As `markets` spells it; the stream and the ticker have other words.
+TRADING_STATUS: Mapping[MarketStatus, str] = {
+    "active": "ACTIVE",
+    "post_only": "POST_ONLY",
+    "halted": "SUSPENDED",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ def _ticker(feed: LunoFeed) -> dict[str, Any]:
         "ask": trimmed(engine.asks.best() or 0, instrument.price_scale),
         "last_trade": trimmed(day.close if day else 0, instrument.price_scale),
         "rolling_24_hour_volume": trimmed(day.volume if day else 0, instrument.quantity_scale),
-        "status": STATUS,
+        "status": feed.status,
     }
 
 
@@ -192,7 +199,7 @@ def _market(feed: LunoFeed) -> dict[str, Any]:
     instrument = feed.instrument
     return {
         "market_id": instrument.pair,
-        "trading_status": STATUS,
+        "trading_status": TRADING_STATUS[feed.market.status],
         "base_currency": instrument.base,
         "counter_currency": instrument.quote,
         "min_volume": trimmed(instrument.min_quantity, instrument.quantity_scale),

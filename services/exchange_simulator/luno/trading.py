@@ -80,7 +80,12 @@ def _place(
     desk: Desk, params: Params, read: Callable[[Market, Params], NewOrder]
 ) -> dict[str, str]:
     order_checks.check_deadline(params, desk.venue.clock())
-    asked = read(_market(desk, params), params)
+    market = _market(desk, params)
+    asked = read(market, params)
+    if market.status == "halted":
+        raise LunoError(400, "ErrMarketUnavailable", "Market not available")
+    if market.status == "post_only" and asked.kind != "post_only":
+        raise LunoError(400, "ErrPostOnlyMode", "Only post-only orders are accepted now.")
     for name in ("base_account_id", "counter_account_id"):
         asset = asked.instrument.base if name.startswith("base") else asked.instrument.quote
         if params.number(name) not in (None, order_wire.account_id(asset)):

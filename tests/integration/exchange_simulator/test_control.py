@@ -46,6 +46,8 @@ async def test_a_price_can_be_pushed_through_an_order(venues: Venues) -> None:
         ("price", {"symbol": "BTC/USDT", "price": "1.001"}, "at most 2"),
         ("price", {"symbol": "BTC/USDT", "price": "0"}, "want 0.01000000 to 1000000.00000000"),
         ("delisting", {"symbol": "DOGE/USDT"}, "no venue lists it"),
+        ("status", {"symbol": "DOGE/USDT", "status": "halted"}, "no venue lists it"),
+        ("status", {"symbol": "XBT/ZAR", "status": "shut"}, "status"),
         ("clock", {"venue": "binance"}, "offset_ms"),
         ("clock", {"venue": "binance", "offset_ms": 10**9}, "less than or equal to 86400000"),
         ("sessions", {"venue": "binance", "endpoint": "place", "action": "cut"}, "endpoint"),
@@ -106,3 +108,35 @@ async def test_the_ledger_is_what_the_venues_say(venues: Venues) -> None:
         known = (await venues.ledger("luno"))["balances"][balance["asset"]]
         assert known["locked"] == balance["reserved"]
         assert Decimal(known["free"]) == Decimal(balance["balance"]) - Decimal(balance["reserved"])
+
+
+@pytest.mark.parametrize(
+    ("status", "ticker", "market", "binance", "refusal"),
+    [
+        ("post_only", "POSTONLY", "POST_ONLY", "HALT", "ErrPostOnlyMode"),
+        ("halted", "DISABLED", "SUSPENDED", "HALT", "ErrMarketUnavailable"),
+        ("active", "ACTIVE", "ACTIVE", "TRADING", None),
+    ],
+)
+async def test_a_market_can_be_shut_half_or_wholly_and_opened(
+    venues: Venues, status: str, ticker: str, market: str, binance: str, refusal: str | None
+) -> None:
+    """Each call has its own word for it; what can't be taken is refused."""
+    for symbol in ("XBT/ZAR", "BTC/USDT"):
+        await venues.control("POST", "status", {"symbol": symbol, "status": status})
+    root = venues.simulator.http_url
+
+    async def get(path: str) -> Any:
+        async with venues.http.get(f"{root}{path}") as response:
+            return await response.json()
+
+    assert (await get("/api/1/tickers?pair=XBTZAR"))["tickers"][0]["status"] == ticker
+    markets = (await get("/api/exchange/1/markets?pair=XBTZAR"))["markets"]
+    assert markets[0]["trading_status"] == market
+    assert (await get("/api/v3/exchangeInfo?symbol=BTCUSDT"))["symbols"][0]["status"] == binance
+    assert venues.simulator.luno["XBTZAR"].snapshot()["status"] == ticker
+    _, placed = await venues.place("luno", "limit")
+    assert placed.get("error_code") == refusal
+    code, placed = await venues.place("binance", "limit")
+    refused = (400, {"code": -2010, "msg": "Market is closed."})
+    assert ((code, placed) == refused) == (status != "active")
