@@ -205,7 +205,8 @@ class SymbolStatus(BaseModel):
     the exchange's number of the last update in the book, `last_message_age` how many seconds ago
     the exchange sent anything about this symbol.
     `trades_lost` counts trades that couldn't be had, since the connector started; where the
-    exchange's numbers may have holes, it is the most that there can have been.
+    exchange's numbers may have holes, it is the most that there can have been. `market_status` is
+    `trading`, `post_only` (the exchange takes only orders that rest) or `halted` (none).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -217,6 +218,7 @@ class SymbolStatus(BaseModel):
     last_message_age: NotNegative | None = None
     reason: str | None = None
     trades_lost: int = 0
+    market_status: str = "trading"
 
     @property
     def works(self) -> bool:

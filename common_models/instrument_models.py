@@ -11,6 +11,7 @@ class Instrument(BaseModel):
     `lot` and the quantities are in the base asset, `tick` and the notionals in the quote asset.
     They hold for a limit and a market order alike: where the exchange has bounds of its own for
     each, the narrower. A fee is a share of what is traded, null where the exchange doesn't tell.
+    `post_only`: of what is `trading`, it takes only orders that rest.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,4 +29,5 @@ class Instrument(BaseModel):
     max_notional: NotNegative = 0.0
     maker_fee: NotNegative | None = None
     taker_fee: NotNegative | None = None
+    post_only: bool = False
     timestamp: Timestamp = Field(default_factory=utc_now)

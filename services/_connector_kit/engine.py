@@ -14,7 +14,7 @@ from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError, patience
 from services._connector_kit.instrument_board import InstrumentBoard
-from services._connector_kit.instruments import Instrument, choose
+from services._connector_kit.instruments import Instrument, MarketStatus, choose
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.metrics import feed_metrics
@@ -74,6 +74,10 @@ def _report(readiness: Readiness, part: str, fault: Refused | None) -> None:
         readiness.ok(part)
     else:
         readiness.waiting(part, fault.message)
+
+
+def _market_of(listing: Listing, symbol: str) -> MarketStatus:
+    return listing.configured[symbol].market
 
 
 class Engine:
@@ -148,6 +152,11 @@ class Engine:
             )
             for instrument in listing.configured.values()
         ]
+        for desk in desks:
+            symbol = desk.instrument.symbol
+            desk.status.market = partial(_market_of, listing, symbol)
+            desk.status.on_market = partial(listing.market_says, symbol)
+        listing.on_change = self._board.changed
         board = InstrumentBoard(
             self._exchange.name, self._redis, listing.configured, self._claim_world
         )

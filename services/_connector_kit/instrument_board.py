@@ -74,6 +74,7 @@ def told(exchange: str, instrument: Instrument) -> common_models.Instrument:
         max_quantity=float(_narrower(rules.quantity.most, rules.market_quantity.most)),
         min_notional=float(max(rules.least_notional, rules.least_market_notional)),
         max_notional=float(rules.most_notional),
+        post_only=instrument.post_only,
     )
 
 

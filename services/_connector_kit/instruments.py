@@ -4,10 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import Literal
 
 from services._runtime.lifecycle import FatalError
 
 ZERO = Decimal(0)
+
+# `post_only`: only orders that rest are taken (Luno's circuit breaker); `halted`: none is.
+MarketStatus = Literal["trading", "post_only", "halted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class Instrument:
     """One symbol of an exchange.
 
     `symbol` is ours ("BTC/USDT"), `venue_symbol` the exchange's own name ("BTCUSDT"); the split
-    into `base` and `quote` is the exchange's.
+    into `base` and `quote` is the exchange's. `post_only`: of those that are `trading`, it takes
+    only orders that rest.
     """
 
     symbol: str
@@ -50,6 +55,14 @@ class Instrument:
     quote: str
     trading: bool
     rules: TradingRules = TradingRules()
+    post_only: bool = False
+
+    @property
+    def market(self) -> MarketStatus:
+        """Which orders are taken."""
+        if not self.trading:
+            return "halted"
+        return "post_only" if self.post_only else "trading"
 
 
 def choose(

@@ -8,13 +8,13 @@ from dataclasses import replace
 import structlog
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
-from services._connector_kit.instruments import Instrument
+from services._connector_kit.instruments import Instrument, MarketStatus
 from services._runtime.supervise import Trouble
 
 log = structlog.get_logger()
 
 # In between the exchange itself refuses what it no longer takes.
-EVERY = 180.0
+EVERY = 60.0
 # What a symbol may look like at all: nothing else is asked for.
 _SYMBOL = re.compile(r"[\w.-]{1,20}/[\w.-]{1,20}")
 
@@ -22,6 +22,10 @@ _SYMBOL = re.compile(r"[\w.-]{1,20}/[\w.-]{1,20}")
 Ask = Callable[[Sequence[str]], Awaitable[Sequence[Instrument]]]
 # The symbols of orders that aren't over; TransientError where that can't be read now.
 InUse = Callable[[], Awaitable[Collection[str]]]
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 class UnlistedError(RejectedError):
@@ -36,13 +40,18 @@ class Listing:
 
     `configured` are those of the settings: they take new orders and have market data. `served` are
     these and those with an order that isn't over, whose symbol was taken out of the settings: its
-    status, its fills and its cancel go on. Both are kept up to date in place.
+    status, its fills and its cancel go on. Both are kept up to date in place; `on_change` is called
+    after that.
     """
 
     def __init__(self, ask: Ask, configured: Iterable[Instrument]) -> None:
         self.configured = {instrument.symbol: instrument for instrument in configured}
         self.served = dict(self.configured)
+        self.on_change: Callable[[], None] = _nothing
         self._ask = ask
+        # As the exchange lists them, and what their own streams say since.
+        self._listed = dict(self.configured)
+        self._said: dict[str, MarketStatus] = {}
         # Of other symbols, what was answered since the last refresh; `_has_all`: all there are.
         self._others: dict[str, Instrument] = {}
         self._has_all = False
@@ -110,10 +119,31 @@ class Listing:
 
     def _refresh(self, listed: dict[str, Instrument]) -> None:
         self._others, self._has_all = {}, False
-        for symbol, known in self.served.items():
-            now = listed.get(symbol) or replace(known, trading=False)
-            if now != known:
-                log.warning("instrument_changed", symbol=symbol, trading=now.trading)
-                self.served[symbol] = now
-                if symbol in self.configured:
-                    self.configured[symbol] = now
+        for symbol, known in list(self.served.items()):
+            self._listed[symbol] = listed.get(symbol) or replace(known, trading=False)
+            self._update(symbol)
+
+    def market_says(self, symbol: str, market: MarketStatus | None) -> None:
+        """What the stream of a configured symbol says of its market; None: there is no stream.
+
+        It is newer than the list, which is asked for now and then: where either says that nothing
+        trades, nothing does.
+        """
+        if self._said.get(symbol) != market:
+            if market is None:
+                del self._said[symbol]
+            else:
+                self._said[symbol] = market
+            self._update(symbol)
+
+    def _update(self, symbol: str) -> None:
+        now, said = self._listed[symbol], self._said.get(symbol)
+        if said is not None:
+            trading = now.trading and said != "halted"
+            now = replace(now, trading=trading, post_only=said == "post_only")
+        if now != self.served[symbol]:
+            log.warning("instrument_changed", symbol=symbol, market=now.market)
+            self.served[symbol] = now
+            if symbol in self.configured:
+                self.configured[symbol] = now
+            self.on_change()

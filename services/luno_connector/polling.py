@@ -43,6 +43,8 @@ class PolledPair:
 
     async def poll(self, ticker: TickerRow | None, turns: "Turns") -> bool:
         """Publish what is new; False where that failed."""
+        if ticker is not None:
+            self.desk.status.on_market(ticker.market)
         if ticker is not None and ticker != self._ticker:
             self._ticker = ticker
             self.desk.publisher.ticker(
@@ -71,6 +73,7 @@ class PolledPair:
         """Nothing new could be had."""
         self._trouble.seen(error)
         self.desk.publisher.hold_book()
+        self.desk.status.on_market(None)
         self.desk.status.stale(str(error))
 
     async def _poll_book(self) -> None:

@@ -161,6 +161,7 @@ class PairFeed:
 
     def _out_of_sync(self) -> None:
         self._book = None
+        self._desk.status.on_market(None)
         self._synced.clear()
         self._desk.publisher.hold_book()
 
@@ -193,6 +194,8 @@ class PairFeed:
         self.milliseconds = snapshot.timestamp
         self._synced.set()
         self._desk.status.live()
+        if snapshot.status is not None:
+            self._desk.status.on_market(translate.market_status(snapshot.status))
         self._refused.over()
         self._desk.publisher.book(book, snapshot.timestamp)
         self.trades.reconnected()
@@ -205,6 +208,8 @@ class PairFeed:
         if isinstance(outcome, Gap):
             raise self._misfit(outcome)
         self.milliseconds = update.timestamp
+        if update.status_update is not None:
+            self._desk.status.on_market(translate.market_status(update.status_update.status))
         for told, trade in zip(update.trade_updates or (), outcome, strict=True):
             price = float(trade.price)
             self._last_price = price

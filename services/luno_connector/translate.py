@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import msgspec
 
 from common_models.fields import Side
-from services._connector_kit.instruments import Instrument, Range, TradingRules
+from services._connector_kit.instruments import Instrument, MarketStatus, Range, TradingRules
 from services._connector_kit.market_data.order_book import (
     LevelBook,
     MakerFill,
@@ -24,8 +24,17 @@ T = TypeVar("T")
 
 KEEP_ALIVE = b'""'
 
-# /markets spells it one way, the stream and the ticker another.
-_TRADING = frozenset({"ACTIVE", "POST_ONLY", "POSTONLY"})
+# /markets spells it one way, the stream and the ticker another. Whatever else it is, it isn't open.
+_MARKET: Mapping[str, MarketStatus] = {
+    "ACTIVE": "trading",
+    "POST_ONLY": "post_only",
+    "POSTONLY": "post_only",
+}
+
+
+def market_status(word: str) -> MarketStatus:
+    """Which orders are taken, by Luno's word for it."""
+    return _MARKET.get(word, "halted")
 
 
 class Order(msgspec.Struct, gc=False):
@@ -144,6 +153,7 @@ class TickerRow(NamedTuple):
     ask: float
     last: float
     volume: float
+    market: MarketStatus | None = None
 
 
 def tickers(answer: Mapping[str, Any]) -> list[TickerRow]:
@@ -162,6 +172,7 @@ def tickers(answer: Mapping[str, Any]) -> list[TickerRow]:
                 float(row["ask"]),
                 float(row["last_trade"]),
                 float(row["rolling_24_hour_volume"]),
+                market_status(str(row["status"])) if "status" in row else None,
             )
 
     return _read("tickers", lambda: list(rows()))
@@ -242,8 +253,9 @@ def instruments(answer: Mapping[str, Any]) -> list[Instrument]:
                 venue_symbol=row["market_id"],
                 base=base,
                 quote=quote,
-                trading=row["trading_status"] in _TRADING,
+                trading=market_status(row["trading_status"]) != "halted",
                 rules=_rules(row),
+                post_only=market_status(row["trading_status"]) == "post_only",
             )
 
     return _read("markets", lambda: list(rows()))

@@ -257,6 +257,11 @@ def not_ready_checks(event: ConnectorStatusEvent) -> Iterator[Check]:
             continue
         name = f"{event.exchange}_connector {part}"
         yield Check(name, "warn", why, "docs/troubleshooting.md says what it may be")
+    for symbol in event.symbols:
+        if symbol.market_status != "trading":
+            name = f"{event.exchange}_connector {symbol.symbol}"
+            said = f"its market is {symbol.market_status}"
+            yield Check(name, "warn", said, "the exchange says so; orders go again when it opens")
 
 
 def world_check(worlds: dict[str, str]) -> Check:

@@ -15,7 +15,7 @@ from services._runtime.text import clean
 
 # Wide enough for any table where no terminal says how wide it is.
 PIPED_WIDTH = 240
-GOOD = frozenset({"ok", "ready", "live", "polled", "done", "accepted", "filled"})
+GOOD = frozenset({"ok", "ready", "live", "polled", "trading", "done", "accepted", "filled"})
 BAD = frozenset({"fail", "not ready", "stale", "rejected", "no answer", "gone"})
 DOUBTFUL = frozenset({"warn", "unknown", "syncing", "partially_filled"})
 

@@ -20,6 +20,7 @@ from services.tradectl.where import nobody_at
 
 ASK_WITHIN = 3.0
 SIMULATOR = "exchange_simulator"
+FEED = "exchange symbol state market since silent_s trades_lost why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,8 @@ def _show(
     )
     show.table(
         "feeds",
-        ("exchange", "symbol", "state", "since", "silent at most", "trades lost", "why"),
-        [_values(row, "exchange symbol state since silent_s trades_lost why") for row in feeds],
+        ("exchange", "symbol", "state", "market", "since", "silent at most", "trades lost", "why"),
+        [_values(row, FEED) for row in feeds],
     )
     show.table(
         "market streams (lag: from the exchange's own time until it was in Redis)",
@@ -175,6 +176,7 @@ def _feed(said: Heard, symbol: SymbolStatus) -> dict[str, Any]:
         "since": symbol.since.isoformat(timespec="seconds"),
         "silent_s": None if age is None else round(age + said.age, 3),
         "trades_lost": symbol.trades_lost,
+        "market": symbol.market_status,
         "why": symbol.reason or "",
     }
 

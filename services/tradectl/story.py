@@ -25,6 +25,7 @@ GATE = frozenset(
         "account_unavailable",
         "key_refused",
         "symbol_not_trading",
+        "post_only_mode",
         "book_out_of_sync",
         "no_liquidity",
         "percent_price",

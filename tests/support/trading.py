@@ -327,6 +327,10 @@ class TradingDesk:
             # The SDK has no method for it.
             await sdk._request_api("put", "order/amend/keepPriority", True, data=wanted)
 
+    async def set_market(self, status: str) -> None:
+        """Let the venue open its market, or shut it: `active`, `post_only`, `halted`."""
+        await self._control("POST", "status", {"symbol": self.market.symbol, "status": status})
+
     async def delist(self, symbol: str) -> None:
         """Let the venue list a symbol no longer."""
         await self._control("POST", "delisting", {"symbol": symbol})

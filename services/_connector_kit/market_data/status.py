@@ -9,6 +9,7 @@ from typing import Literal
 import structlog
 
 from common_models import SymbolStatus
+from services._connector_kit.instruments import MarketStatus
 from services._runtime.health import Readiness
 
 log = structlog.get_logger()
@@ -22,6 +23,14 @@ State = Literal["syncing", "live", "polled", "stale"]
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+def _ignore(_: object) -> None:
+    """Nobody wants to know."""
+
+
+def _trading() -> MarketStatus:
+    return "trading"
 
 
 @dataclass(slots=True)
@@ -41,7 +50,8 @@ class FeedStatus:
     milliseconds) and `event_heard_at`. It says where to look for the book's `sequence` and for what
     is counted of the `trades`. `resyncs` counts how often the feed stopped working, `compared` how
     often the book's levels were compared with REST's, and `differed` how often they weren't the
-    same.
+    same. What the feed hears of the market's status it tells `on_market` (None: no more); `market`
+    says which orders are taken.
     """
 
     def __init__(self, symbol: str, readiness: Readiness) -> None:
@@ -54,6 +64,8 @@ class FeedStatus:
         self.trades = TradeCounts()
         self.resyncs = self.compared = self.differed = 0
         self.on_change: Callable[[], None] = _nothing
+        self.on_market: Callable[[MarketStatus | None], None] = _ignore
+        self.market: Callable[[], MarketStatus] = _trading
         self._reason: str | None = "waiting for the first book"
         self._note: str | None = None
         self._since = datetime.now(UTC)
@@ -147,5 +159,6 @@ class FeedStatus:
             sequence=self.sequence(),
             last_message_age=None if age is None else round(age, 3),
             reason="; ".join(filter(None, said)) or None,
+            market_status=self.market(),
             trades_lost=self.trades.lost,
         )

@@ -93,6 +93,9 @@ class OrderGate:
         instrument = self._instruments[command.symbol]
         if not instrument.trading:
             return Refused("symbol_not_trading", f"the exchange has halted {command.symbol}")
+        if instrument.post_only and not command.post_only:
+            said = f"{command.symbol} takes post_only orders alone now, as its exchange says"
+            return Refused("post_only_mode", said)
         # The switch is read last before the POST.
         return self._limits(command, instrument, record) or await self._count(record)
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
-from services._connector_kit.instruments import Instrument, Range, TradingRules
+from services._connector_kit.instruments import Instrument, MarketStatus, Range, TradingRules
 from services._connector_kit.listing import EVERY, Listing, UnlistedError
 from tests.support.virtual_time import run_virtually
 
@@ -199,3 +199,43 @@ async def test_where_the_exchange_does_not_answer_nothing_is_said_of_a_symbol() 
             await venue.listing.look_up("XRP/USDT")
     venue.fault, venue.listed = None, [XRP]
     assert await venue.listing.look_up("XRP/USDT") == XRP
+
+
+def test_what_a_markets_stream_says_is_newer_than_the_list() -> None:
+    """Half shut, open again, and gone: then the list holds. Who wants to know hears of each."""
+    venue, told = Venue(), []
+    listing = venue.listing
+    listing.on_change = lambda: told.append(listing.configured["BTC/USDT"].market)
+    words: tuple[MarketStatus | None, ...]
+    words = "trading", "post_only", "post_only", "halted", "trading", "halted", None
+    for said in words:
+        listing.market_says("BTC/USDT", said)
+    assert told == ["post_only", "halted", "trading", "halted", "trading"]
+    assert listing.configured == listing.served == {"BTC/USDT": BTC, "ETH/USDT": ETH}
+
+
+def test_where_either_says_that_nothing_trades_nothing_does() -> None:
+    """The list, once it is asked again, and the stream; what isn't shut follows the stream."""
+    venue = Venue()
+    listing = venue.listing
+
+    async def looks() -> None:
+        markets = []
+        for listed, said in (
+            (replace(BTC, trading=False), "trading"),
+            (replace(BTC, post_only=True), "trading"),
+            (replace(BTC, post_only=True), None),
+            (BTC, "post_only"),
+            (BTC, "halted"),
+            (BTC, "trading"),
+        ):
+            venue.listed = [listed, ETH]
+            await a_while()
+            listing.market_says("BTC/USDT", said)  # type: ignore[arg-type]
+            markets.append(listing.configured["BTC/USDT"].market)
+            await a_while()
+            assert listing.configured["BTC/USDT"].market == markets[-1]
+        assert markets == ["halted", "trading", "post_only", "post_only", "halted", "trading"]
+        assert listing.configured["ETH/USDT"] == ETH
+
+    kept(venue, looks)

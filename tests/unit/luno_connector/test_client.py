@@ -17,6 +17,7 @@ from services.luno_connector import client as luno_client
 from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import EmptyNotFoundError
 from services.luno_connector.settings import LunoSettings
+from services.luno_connector.translate import TickerRow
 from tests.support.canned_http import CannedServer, canned_server
 from tests.support.ports import quiet_port
 
@@ -44,7 +45,7 @@ async def test_an_answer_is_translated(server: CannedServer, luno: Luno) -> None
     """The happy path, and what went over the wire for it."""
     server.answers(200, TICKERS)
     (row,) = await luno.tickers(["XBTZAR"])
-    assert row == ("XBTZAR", 1790127197639, 99.0, 101.0, 100.0, 12.5)
+    assert row == TickerRow("XBTZAR", 1790127197639, 99.0, 101.0, 100.0, 12.5, "trading")
     assert server.requests == ["/api/1/tickers?pair=XBTZAR"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services._connector_kit.errors import RateLimitedError, RejectedError, TransientError
-from services._connector_kit.instruments import Instrument
+from services._connector_kit.instruments import Instrument, MarketStatus
 from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.market_data.status import FeedStatus
@@ -32,6 +32,7 @@ class Rest:
         self.made_before = 0  # trades of such a pair
         self.made_later = 0  # milliseconds, than the first trades
         self.bid = 99.0
+        self.market: MarketStatus = "trading"
         self.milliseconds = 1000
 
     def _call(self, what: str) -> None:
@@ -42,7 +43,8 @@ class Rest:
     async def tickers(self, pairs: Sequence[str]) -> list[TickerRow]:
         """One row each."""
         self._call("tickers")
-        return [TickerRow(pair, self.milliseconds, self.bid, 101.0, 100.0, 5.0) for pair in pairs]
+        row = self.milliseconds, self.bid, 101.0, 100.0, 5.0, self.market
+        return [TickerRow(pair, *row) for pair in pairs]
 
     async def top_of_book(self, pair: str) -> TopOfBook:
         """One level a side."""
@@ -253,6 +255,24 @@ def test_a_crossed_book_is_not_published() -> None:
         assert not readiness.ready
 
     polled(scenario)
+
+
+def test_the_markets_status_is_followed_by_the_ticker() -> None:
+    """Of each pair, until it can't be asked any more."""
+    statuses: list[FeedStatus] = []
+
+    async def scenario(rest: Rest, _: FakeStreams, __: Readiness) -> None:
+        told: list[str | None] = []
+        statuses[0].on_market = told.append
+        for market in ("trading", "post_only", "halted"):
+            rest.market = market
+            await asyncio.sleep(10.0)
+        rest.faults["tickers"] = TransientError("down")
+        await asyncio.sleep(10.0)
+        changes = [now for before, now in pairwise(["", *told]) if now != before]
+        assert changes == ["trading", "post_only", "halted", None]
+
+    polled(scenario, statuses=statuses)
 
 
 def test_an_older_book_than_the_last_is_not_published() -> None:

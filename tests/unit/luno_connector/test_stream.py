@@ -213,6 +213,23 @@ def test_the_rolling_volume_of_rest_is_in_the_ticker() -> None:
     with_feed(scenario)
 
 
+def test_the_markets_status_is_followed_from_the_snapshot_on() -> None:
+    """And it isn't known any more once the socket is gone."""
+
+    async def main() -> None:
+        feed = luno_feed(FakeStreams())
+        told: list[str | None] = []
+        feed._desk.status.on_market = told.append
+        send(feed, {**SNAPSHOT, "status": "POSTONLY"})
+        send(feed, update(11))
+        send(feed, update(12, status_update={"status": "ACTIVE"}))
+        send(feed, update(13, status_update={"status": "DISABLED"}))
+        feed._out_of_sync()
+        assert told == ["post_only", "trading", "halted", None]
+
+    run_virtually(main())
+
+
 def test_a_stream_that_rest_has_left_behind_is_silent() -> None:
     """Pongs prove nothing: the ticker's time moved on, the stream's didn't."""
 

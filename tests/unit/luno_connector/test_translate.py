@@ -41,7 +41,25 @@ MARKET = {
 def test_tickers_are_read() -> None:
     """A side that is empty has the price 0."""
     rows = translate.tickers({"tickers": [{**TICKER, "bid": "0.00"}]})
-    assert rows == [("XBTZAR", 1366224386716, 0.0, 1060.0, 1055.0, 12.52)]
+    assert rows == [
+        translate.TickerRow("XBTZAR", 1366224386716, 0.0, 1060.0, 1055.0, 12.52, "trading")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "market"),
+    [
+        *[("ACTIVE", "trading"), ("POSTONLY", "post_only"), ("POST_ONLY", "post_only")],
+        *[("DISABLED", "halted"), ("SUSPENDED", "halted"), ("UNKNOWN", "halted"), ("?", "halted")],
+    ],
+)
+def test_a_markets_status_is_known_by_all_of_lunos_spellings(word: str, market: str) -> None:
+    """The stream's and the ticker's, and that of the list of markets. What isn't known is shut."""
+    assert translate.market_status(word) == market
+    (row,) = translate.tickers({"tickers": [{**TICKER, "status": word}]})
+    assert row.market == market
+    (found,) = translate.instruments({"markets": [{**MARKET, "trading_status": word}]})
+    assert found.market == market
 
 
 def test_trades_come_oldest_first() -> None:

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from services.tradectl.doctor import group_check, memory_check, version_check, world_check
+from common_models import ConnectorStatusEvent, SymbolStatus
+from common_models.fields import utc_now
+from services.tradectl.doctor import (
+    group_check,
+    memory_check,
+    not_ready_checks,
+    version_check,
+    world_check,
+)
 
 MIB = 2**20
 
@@ -62,3 +70,24 @@ def test_commands_that_wait_are_told(
 ) -> None:
     """Unread, under way for too many, or read by nobody."""
     assert group_check("binance_connector", missing, pending, waiting).state == state
+
+
+def test_what_of_a_connector_does_not_work_is_told_part_by_part() -> None:
+    """Parts, feeds, and markets that their exchange has shut; what only starts isn't."""
+    rows = (("BTC", "live", "trading"), ("ETH", "stale", "trading"), ("XRP", "polled", "post_only"))
+    event = ConnectorStatusEvent(
+        exchange="luno",
+        world="live",
+        trading=False,
+        symbols=[
+            SymbolStatus(symbol=name, state=state, since=utc_now(), market_status=market)
+            for name, state, market in rows
+        ],
+        not_ready={"exchange": "451", "orders": "starting"},
+    )
+    told = [(check.check, check.what) for check in not_ready_checks(event)]
+    assert told == [
+        ("luno_connector exchange", "451"),
+        ("luno_connector feed ETH", "stale"),
+        ("luno_connector XRP", "its market is post_only"),
+    ]

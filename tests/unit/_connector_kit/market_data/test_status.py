@@ -64,6 +64,14 @@ def test_a_feed_that_is_polled_works_and_says_how_old_it_becomes() -> None:
     assert status.resyncs == 1
 
 
+def test_what_the_market_takes_is_asked_where_it_is_known() -> None:
+    """Until somebody knows better it trades."""
+    status = FeedStatus("XBT/ZAR", Readiness())
+    assert status.report().market_status == "trading"
+    status.market = lambda: "post_only"
+    assert status.report().market_status == "post_only"
+
+
 def test_a_note_is_the_reason_while_the_feed_is_live() -> None:
     """It may come before the feed is live, is told at once, and ends with that life."""
     status, told = FeedStatus("BTC/USDT", Readiness()), []

@@ -121,6 +121,16 @@ async def test_the_first_reason_counts() -> None:
     ]
 
 
+async def test_a_half_shut_market_takes_orders_that_rest_and_no_others() -> None:
+    """Luno's circuit breaker: even a limit order that would rest must say so."""
+    half_shut = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True, post_only=True)
+    now = Situation(instrument=half_shut)
+    order = {"type": "limit", "price": 98.0}
+    assert await now.reason(**order) == "post_only_mode"
+    assert await now.reason(type="market") == "post_only_mode"
+    assert await now.reason(**order, post_only=True) is None
+
+
 @pytest.mark.parametrize("switch", ["", "yes", "YES-I-MEAN-IT", "true", LIVE + " "])
 async def test_real_money_takes_the_very_words(switch: str) -> None:
     """Anything but them is off; a testnet and the simulator don't need them."""
