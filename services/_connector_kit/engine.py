@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -24,11 +25,12 @@ from services._connector_kit.market_data.trade_feed import LastTrade
 from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
 from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.cancel_open import cancel_when_full
-from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.gate import LiveBook, OrderGate, middle
 from services._connector_kit.orders.halt_watch import HaltWatch
 from services._connector_kit.orders.in_use import symbols_in_use
 from services._connector_kit.orders.order_limits import OrderLimits
 from services._connector_kit.orders.ports import Refused
+from services._connector_kit.orders.positions import DayRoll
 from services._connector_kit.orders.redis_check import NOT_LOOKED_AT, RedisCheck
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.orders.wing import SystemClock, Trading, serve_orders
@@ -175,6 +177,10 @@ class Engine:
         def book(symbol: str) -> LiveBook | None:
             return publishers[symbol].live_book
 
+        def mark(symbol: str) -> Decimal | None:
+            live = book(symbol) if symbol in publishers else None
+            return None if live is None else middle(live)
+
         gate = OrderGate(
             self._exchange.world,
             self._settings,
@@ -185,6 +191,7 @@ class Engine:
                 connector(self._exchange.name),
                 self._settings,
                 self._halt.reason_after,
+                mark,
             ).reserve,
             lambda: self._redis_check.fault,
             lambda: self._account.fault,
@@ -200,6 +207,8 @@ class Engine:
             tasks.create_task(self._redis_check.keep_looking(SystemClock()))
             if self._trading is not None:
                 tasks.create_task(self._halt.keep_looking())
+                roll = DayRoll(self._redis, connector(self._exchange.name), mark, publishers)
+                tasks.create_task(roll.keep_rolling(SystemClock()))
                 cancelling = cancel_when_full(self._halt.full, self._trading.account, SystemClock())
                 tasks.create_task(cancelling)
             await serve_orders(

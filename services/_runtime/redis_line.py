@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -51,3 +52,8 @@ async def _reply(connection: Any) -> Any:
         return await connection.read_response(timeout=math.inf)
     except ResponseError as e:  # the others' replies are on their way
         return e
+
+
+def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """The fields of a hash, which comes as a flat list on a plain connection."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

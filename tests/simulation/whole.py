@@ -53,6 +53,7 @@ class _Side:
         return 1
 
 
+PRICE = Decimal(100)
 BOOK: Any = SimpleNamespace(bids=_Side(99.0), asks=_Side(101.0))
 
 
@@ -88,6 +89,8 @@ def _settings(plan: Plan, consumer: str) -> Any:
         risk_price_collar=Decimal(1),
         risk_orders_per_minute=1000,
         risk_max_open_orders=1000,
+        risk_max_position=LIMITS,
+        risk_max_daily_loss=LIMITS,
         risk_max_quantity={symbol.partition("/")[0]: Decimal(1_000_000) for symbol in SYMBOLS},
     )
 
@@ -140,7 +143,11 @@ class WholeConnector:
             configured,
             self._book,
             OrderLimits(
-                client, connector(EXCHANGE), settings, partial(_halted_after, client)
+                client,
+                connector(EXCHANGE),
+                settings,
+                partial(_halted_after, client),
+                lambda _: PRICE,
             ).reserve,
             lambda: None,
             lambda: health.fault,

@@ -1,5 +1,6 @@
 """Orders, records and books for tests of the order wing."""
 
+from decimal import Decimal
 from typing import Any
 
 from common_models import PlaceOrderCommand
@@ -42,6 +43,6 @@ def record(
     )
 
 
-async def uncounted(_: Record) -> Refused | None:
+async def uncounted(_: Record, __: Decimal) -> Refused | None:
     """Limits of a gate that count nothing."""
     return None

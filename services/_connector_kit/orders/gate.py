@@ -46,8 +46,9 @@ class OrderGate:
     """Refuses orders that must not leave.
 
     `book` gives a symbol's live book, None while it is out of sync. `reserve` reads the halt switch
-    and counts an order among those of the last minute and the open ones; it says why the order may
-    not be sent, and raises TransientError where it can't be counted. `fault` says why nothing may
+    and counts an order, at its limit or the worst price that it would pay, among those of the last
+    minute, the open ones and what is held; it says why the order may not be sent, and raises
+    TransientError where it can't be counted. `fault` says why nothing may
     be sent at all, `account_fault` why nothing may while the account isn't followed; None where it
     may.
     """
@@ -58,7 +59,7 @@ class OrderGate:
         settings: TradingSettings,
         instruments: Mapping[str, Instrument],
         book: Callable[[str], LiveBook | None],
-        reserve: Callable[[Record], Awaitable[Refused | None]],
+        reserve: Callable[[Record, Decimal], Awaitable[Refused | None]],
         fault: Callable[[], Refused | None],
         account_fault: Callable[[], Refused | None],
     ) -> None:
@@ -96,44 +97,41 @@ class OrderGate:
         if instrument.post_only and not command.post_only:
             said = f"{command.symbol} takes post_only orders alone now, as its exchange says"
             return Refused("post_only_mode", said)
+        book = self._book(command.symbol)
+        if book is None:
+            return _out_of_sync(command.symbol)
+        price = _price(record, book)
+        if price is None:
+            return Refused("no_liquidity", "the book hasn't got that much on the other side")
         # The switch is read last before the POST.
-        return self._limits(command, instrument, record) or await self._count(record)
+        return self._limits(record, instrument, book, price) or await self._count(record, price)
 
-    async def _count(self, record: Record) -> Refused | None:
+    async def _count(self, record: Record, price: Decimal) -> Refused | None:
         try:
-            return await self._reserve(record)
+            return await self._reserve(record, price)
         except TransientError as e:
             return Refused("halt_unreadable", f"the halt switch can't be read: {e}")
 
     def _limits(
-        self, command: PlaceOrderCommand, instrument: Instrument, record: Record
+        self, record: Record, instrument: Instrument, book: LiveBook, price: Decimal
     ) -> Refused | None:
-        quantity = Decimal(record.sent_quantity or "0")
-        book = self._book(command.symbol)
-        if book is None:
-            return _out_of_sync(command.symbol)
+        command, quantity = record.order, Decimal(record.sent_quantity or "0")
         if record.sent_price is not None:
-            price = Decimal(record.sent_price)
             refusal = _share(command, instrument, book, price)
         else:
-            worst = _worst_price(book, command, quantity)
-            if worst is None:
-                return Refused("no_liquidity", "the book hasn't got that much on the other side")
-            price = worst
             refusal = _too_little(instrument, book, quantity)
         return (
             self._quantity(instrument, quantity)
             or refusal
             or self._notional(instrument, quantity * price)
             or self._collar(command, book, price)
+            or self._position(instrument)
         )
 
     def _quantity(self, instrument: Instrument, quantity: Decimal) -> Refused | None:
         most = self._settings.risk_max_quantity.get(instrument.base)
         if most is None:
-            return Refused(
-                "max_quantity", f"RISK_MAX_QUANTITY has no limit for {instrument.base}; name one"
-            )
+            return _unnamed("max_quantity", instrument.base)
         if quantity > most:
             return Refused(
                 "max_quantity",
@@ -145,15 +143,21 @@ class OrderGate:
     def _notional(self, instrument: Instrument, notional: Decimal) -> Refused | None:
         most = self._settings.risk_max_notional.get(instrument.quote)
         if most is None:
-            return Refused(
-                "max_notional", f"RISK_MAX_NOTIONAL has no limit for {instrument.quote}; name one"
-            )
+            return _unnamed("max_notional", instrument.quote)
         if notional > most:
             return Refused(
                 "max_notional",
                 f"quantity x price is {text(notional)} {instrument.quote}; "
                 f"RISK_MAX_NOTIONAL allows {text(most)}",
             )
+        return None
+
+    def _position(self, instrument: Instrument) -> Refused | None:
+        """What is held and was lost is counted where there is a limit for it."""
+        if instrument.quote not in self._settings.risk_max_position:
+            return _unnamed("max_position", instrument.quote)
+        if instrument.quote not in self._settings.risk_max_daily_loss:
+            return _unnamed("max_daily_loss", instrument.quote)
         return None
 
     def _collar(self, command: PlaceOrderCommand, book: LiveBook, price: Decimal) -> Refused | None:
@@ -176,6 +180,17 @@ def _out_of_sync(symbol: str) -> Refused:
     return Refused("book_out_of_sync", f"the book of {symbol} is not in sync")
 
 
+def _unnamed(reason_code: str, asset: str) -> Refused:
+    return Refused(reason_code, f"RISK_{reason_code.upper()} has no limit for {asset}; name one")
+
+
+def _price(record: Record, book: LiveBook) -> Decimal | None:
+    """An order's limit, or the worst price that it would pay; None for more than the book has."""
+    if record.sent_price is not None:
+        return Decimal(record.sent_price)
+    return _worst_price(book, record.order, Decimal(record.sent_quantity or "0"))
+
+
 def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) -> Decimal | None:
     """The price of the last level that an order of that quantity would reach."""
     other_side = book.asks if command.side == "buy" else book.bids
@@ -196,14 +211,14 @@ def _too_little(instrument: Instrument, book: LiveBook, quantity: Decimal) -> Re
     the middle of the book. Where the two may differ the venue judges.
     """
     least = instrument.rules.least_market_notional
-    notional = quantity * (_middle(book) or Decimal(0))
+    notional = quantity * (middle(book) or Decimal(0))
     if notional * (1 + AVERAGE_DIFFERS_BY) >= least:
         return None
     message = f"quantity x price is about {text(notional)}; want at least {text(least)}"
     return Refused("notional_out_of_bounds", message)
 
 
-def _middle(book: LiveBook) -> Decimal | None:
+def middle(book: LiveBook) -> Decimal | None:
     """The price between the best two; where one side is empty the other's, None without any."""
     bests = [Decimal(str(best)) for best in (book.bids.best, book.asks.best) if best is not None]
     return sum(bests, Decimal(0)) / len(bests) if bests else None
@@ -219,11 +234,11 @@ def _share(
     """
     rules = instrument.rules
     allowed = rules.buy_share if command.side == "buy" else rules.sell_share
-    middle = _middle(book)
-    if middle is None:
+    between = middle(book)
+    if between is None:
         return None
-    least = rounded(middle * allowed.least, rules.price.step, up=True)
-    most = rounded(middle * allowed.most, rules.price.step, up=False)
+    least = rounded(between * allowed.least, rules.price.step, up=True)
+    most = rounded(between * allowed.most, rules.price.step, up=False)
     if price < least:
         want = f"about {text(least)} or more"
     elif allowed.most and price > most:

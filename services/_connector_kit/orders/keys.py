@@ -98,6 +98,11 @@ def balances_key(connector: str) -> str:
     return state_key(connector, "balances")
 
 
+def positions_key(connector: str) -> str:
+    """A hash: what is held of each market by our own orders, by symbol."""
+    return state_key(connector, "positions")
+
+
 def redis_key(connector: str) -> str:
     """Which Redis this was, and up to when its word is doubted."""
     return state_key(connector, "redis")

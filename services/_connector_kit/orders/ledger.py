@@ -28,6 +28,7 @@ from services._connector_kit.orders.keys import (
     fills_missing_key,
     first_told_key,
     open_key,
+    positions_key,
     told_as_key,
     told_key,
     trades_mark_key,
@@ -107,6 +108,7 @@ class Ledger:
         self._mark = trades_mark_key(connector)
         self._accepted = accepted_key(connector)
         self._fills_missing = fills_missing_key(connector)
+        self._positions = positions_key(connector)
         self._life_began = 0  # the venue's, as far as was noticed
 
     async def tell(self, report: Report, *, again: bool = False) -> bool:
@@ -201,7 +203,7 @@ class Ledger:
         client_order_id: str | None,
         decide: Callable[[Change], Awaitable[_Done]],
     ) -> _Done:
-        keys = told_keys(self._connector, order)
+        keys = [*told_keys(self._connector, order), self._positions]
         reads = OrderState.reads(self._connector, order, client_order_id)
         reach("before_tell")
         done = await transact(self._redis, keys, reads, decide)

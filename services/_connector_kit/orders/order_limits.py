@@ -1,29 +1,28 @@
-"""Limits that are counted in Redis, over restarts and instances: pace, and open orders."""
+"""Limits that are counted in Redis, over restarts and instances: pace, open orders, positions."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-import msgspec
 from redis.asyncio import Redis
 
 from common_models.stream_names import BOT_ORDERS
-from services._connector_kit.orders.bookkeeping import Told
 from services._connector_kit.orders.keys import (
-    OrderRef,
     accepted_key,
-    first_told_key,
     open_key,
-    order_key,
+    positions_key,
     sending_key,
     sent_key,
-    told_key,
     unanswered_key,
 )
-from services._connector_kit.orders.order_state import Accepted
+from services._connector_kit.orders.open_orders import HaltedAfter, OpenOrders
 from services._connector_kit.orders.ports import Refused
-from services._connector_kit.orders.record import Record, load
+from services._connector_kit.orders.position_limits import PositionLimits, Proposal
+from services._connector_kit.orders.positions import read_positions
+from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.settings import TradingSettings
-from services._runtime.redis_transaction import at_once, reading
+from services._runtime.position import Position
+from services._runtime.redis_transaction import at_once
 
 MINUTE_MS = 60_000
 BOT, OTHERS = "bot", "others"
@@ -38,13 +37,14 @@ class Counted(NamedTuple):
     """What counts at the moment when an order was counted too.
 
     Orders of the last minute, by the bot and by others; at most how many are open; those that
-    passed until now and aren't answered.
+    passed until now and aren't answered; what is held, by symbol.
     """
 
     by_bot: int
     by_others: int
-    most_open: int
+    open: int
     passed: set[bytes]
+    positions: dict[str, Position]
 
 
 class OrderLimits:
@@ -54,7 +54,7 @@ class OrderLimits:
     one process or two, those beyond a limit see that they are. What is refused is taken out again.
 
     The halt switch is read in that MULTI too, so that nothing but it lies between an order and its
-    POST: `halted_after` carries out commands and reads the switch (`HaltWatch.reason_after`).
+    POST. `mark` gives the price at which a market is valued now, None without a live book.
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class OrderLimits:
         redis: Redis,
         connector: str,
         settings: TradingSettings,
-        halted_after: Callable[..., Awaitable[tuple[list[Any], str | None]]],
+        halted_after: HaltedAfter,
+        mark: Callable[[str], Decimal | None],
     ) -> None:
         self._redis: Any = redis
         self._halted_after = halted_after
@@ -74,16 +75,23 @@ class OrderLimits:
         self._sending = sending_key(connector)
         self._accepted = accepted_key(connector)
         self._open = open_key(connector)
+        self._positions = positions_key(connector)
+        self._open_orders = OpenOrders(redis, connector, halted_after)
+        self._held = PositionLimits(settings, mark)
 
-    async def reserve(self, record: Record) -> Refused | None:
-        """Count the order of *record*; why it must not be sent, None where it may.
+    async def reserve(self, record: Record, price: Decimal) -> Refused | None:
+        """Count the order of *record*; why it must not be sent at *price*, None where it may.
 
         Raises:
             TransientError: Redis is in trouble: it must not be sent, and may have been counted.
         """
         counted, halt = await self._count(record)
+        order, quantity = record.order, Decimal(record.sent_quantity or "0")
+        proposal = Proposal(order.symbol, order.side, quantity, price)
         refusal = (
-            _halted(halt) or self._pace(record, counted) or await self._too_many(record, counted)
+            _halted(halt)
+            or self._pace(record, counted)
+            or await self._beside_others(record, proposal, counted)
         )
         if refusal is not None:
             await self._take_back(record)
@@ -109,8 +117,10 @@ class OrderLimits:
             ("HLEN", self._accepted),
             ("SCARD", self._open),
             ("ZRANGE", self._sending, 0, -1),
+            ("HGETALL", self._positions),
         )
-        return Counted(replies[4], replies[5], sum(replies[6:9]), set(replies[9])), halt
+        passed, positions = set(replies[9]), read_positions(replies[10])
+        return Counted(replies[4], replies[5], sum(replies[6:9]), passed, positions), halt
 
     def _pace(self, record: Record, counted: Counted) -> Refused | None:
         who, by_bot, by_others = writer(record.client_order_id), counted.by_bot, counted.by_others
@@ -123,57 +133,20 @@ class OrderLimits:
             return None
         return Refused("orders_per_minute", message)
 
-    async def _too_many(self, record: Record, counted: Counted) -> Refused | None:
-        if counted.most_open <= self._most_open:
+    async def _beside_others(
+        self, record: Record, proposal: Proposal, counted: Counted
+    ) -> Refused | None:
+        """Why it must not be sent beside what is open and held."""
+        others, few = counted.open - 1, counted.open <= self._most_open
+        if few and self._held.surely_kept(proposal, counted.positions, others):
             return None
-        # Some may be somebody else's, or stand in two places: those are looked at.
-        others = await self._open_orders(counted.passed) - {record.client_order_id}
-        if len(others) < self._most_open:
-            return _halted((await self._halted_after())[1])  # looking took a while
-        allowed = f"RISK_MAX_OPEN_ORDERS allows {self._most_open}"
-        return Refused("max_open_orders", f"{len(others)} are open; {allowed}")
-
-    async def _open_orders(self, passed: set[bytes]) -> set[str]:
-        """The client order ids of our orders that are open, or may be.
-
-        Of those without an answer only *passed*: the others came later, and counted this one.
-        """
-        unanswered, sending, accepted, published = await at_once(
-            self._redis,
-            ("ZRANGE", self._unanswered, 0, -1),
-            ("ZRANGE", self._sending, 0, -1),
-            ("HGETALL", self._accepted),
-            ("SMEMBERS", self._open),
-        )
-        names = {name.decode() for name in passed & {*unanswered} & {*sending}}
-        # A hash comes as a flat list on a raw connection: every second is a value.
-        values = accepted.values() if isinstance(accepted, dict) else accepted[1::2]
-        names |= {msgspec.json.decode(data, type=Accepted).client_order_id for data in values}
-        return names | await self._ours([text.decode() for text in published])
-
-    async def _ours(self, published: Sequence[str]) -> set[str]:
-        """Of the orders that were published as open, those that have a record of ours."""
-        if not published:
-            return set()
-        found = await reading(self._redis.mget([self._told_key(text) for text in published]))
-        told = [msgspec.json.decode(data, type=Told) for data in found if data is not None]
-        named = [(t.client_order_id, t.symbol) for t in told if t.client_order_id and not t.closed]
-        if not named:
-            return set()
-        records = await reading(
-            self._redis.mget([order_key(self._connector, name) for name, _ in named])
-        )
-        return {
-            name
-            for (name, symbol), data in zip(named, records, strict=True)
-            if data is not None and load(data).order.symbol == symbol
-        }
-
-    def _told_key(self, text: str) -> str:
-        order = OrderRef.parse(text)
-        if order is None:
-            return first_told_key(self._connector, text)
-        return told_key(self._connector, order)
+        # Some may be somebody else's, stand in two places, or be of other markets: look at them.
+        look = await self._open_orders.beside(record.client_order_id, counted.passed)
+        if len(look.orders) >= self._most_open:
+            allowed = f"RISK_MAX_OPEN_ORDERS allows {self._most_open}"
+            return Refused("max_open_orders", f"{len(look.orders)} are open; {allowed}")
+        refusal = self._held.refusal(proposal, look.positions, look.orders.values())
+        return refusal or _halted(look.halt)
 
     def _sent(self, record: Record) -> str:
         return sent_key(self._connector, writer(record.client_order_id))

@@ -14,10 +14,12 @@ from services._connector_kit.orders.keys import (
     first_told_key,
     open_key,
     order_key,
+    positions_key,
     told_as_key,
     told_key,
 )
 from services._connector_kit.orders.ports import VenueOrder
+from services._connector_kit.orders.positions import booked, day_of
 from services._connector_kit.orders.record import Record, load
 from services._runtime.redis_line import Command
 from services._runtime.redis_transaction import Change
@@ -39,7 +41,7 @@ class OrderState:
     def __init__(
         self, connector: str, order: OrderRef, client_order_id: str | None, change: Change
     ) -> None:
-        kept, noted, self._first_record, seconds_and_micro = change.found
+        kept, noted, self._first_record, seconds_and_micro, self._position = change.found
         self._connector = connector
         self._order = order
         self._change = change
@@ -58,6 +60,7 @@ class OrderState:
             ("HMGET", accepted_key(connector), str(order), order.order_id),
             ("GET", order_key(connector, client_order_id or "")),
             ("TIME",),
+            ("HGET", positions_key(connector), order.symbol),
         ]
 
     async def record(self, client_order_id: str | None) -> Record | None:
@@ -126,7 +129,10 @@ class OrderState:
             self._change.write("SREM", open_key(self._connector), self._order.order_id)
 
     def keep(self, now: Told, record: Record | None) -> None:
-        """Keep what was published of it; once it has ended, all of it for `KEEP_CLOSED`."""
+        """Keep what was published of it; once it has ended, all of it for `KEEP_CLOSED`.
+
+        What is new of an order of ours is added to the position.
+        """
         write, before = self._change.write, self.told
         # An order that is still to be answered is kept until it is: then the journal sets the end.
         ends = now.closed and (record is None or record.state == "closed")
@@ -143,6 +149,9 @@ class OrderState:
         if now.client_order_id is not None:
             write("SET", told_as_key(self._connector, now.client_order_id), str(self._order), *end)
         if record is not None:
+            position = booked(self._position, before, now, day_of(self.milliseconds))
+            if position is not None:
+                write("HSET", positions_key(self._connector), now.symbol, position)
             record_key = order_key(self._connector, record.client_order_id)
             if ends:
                 write("PEXPIRE", record_key, KEEP_CLOSED * 1000)

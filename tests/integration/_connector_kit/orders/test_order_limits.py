@@ -1,7 +1,6 @@
 """What is counted in Redis before an order is sent: pace by writer and in all, and open orders."""
 
 import asyncio
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,93 +10,14 @@ from redis.asyncio import Redis
 
 from common_models.stream_names import BOT_ORDERS
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.answers import accepted, rejected
-from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.keys import order_key, sending_key, unanswered_key
-from services._connector_kit.orders.ledger import Ledger
-from services._connector_kit.orders.order_limits import OrderLimits
-from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
-from services._connector_kit.orders.record import Record, dump
-from services._connector_kit.orders.redis_journal import RedisJournal
-from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.keys import sending_key
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from services._runtime.redis_line import Command
-from services._runtime.redis_transaction import at_once
 from tests.support.fault_proxy import FaultProxy
-from tests.support.orders import command, record
+from tests.support.limits_stage import NAME, Stage
 
-NAME = "binance_connector"
-AT = 1_700_000_000_000
 EACH, ALL, OPEN = 3, 5, 4
 PACE = "orders_per_minute"
-
-
-class Stage:
-    """Orders on their way from the claim to their end, and the limits that count them."""
-
-    def __init__(self, redis: Redis, **limits: object) -> None:
-        self.redis: Any = redis
-        fields = {"risk_orders_per_minute": 1000, "risk_max_open_orders": 1000, **limits}
-        self.limits = OrderLimits(
-            redis, NAME, TradingSettings.model_validate(fields), self.halted_after
-        )
-        self.halt_at_reading: int | None = None  # the first, the second, ...
-        self.readings = 0
-        self.journal = RedisJournal(redis, NAME, 1000)
-        self.ledger = Ledger(redis, NAME, "binance", 1000)
-        self.numbers: dict[str, int] = {}
-
-    async def halted_after(self, *commands: Command) -> tuple[list[Any], str | None]:
-        """As the watch of the halt switch does it."""
-        replies = await at_once(self.redis, *commands) if commands else []
-        self.readings += 1
-        return replies, "why" if self.readings == self.halt_at_reading else None
-
-    async def claim(self, name: str, at: float = 0.0) -> Record:
-        """Take an id, as the bus does."""
-        self.numbers[name] = number = len(self.numbers) + 1
-        moment = AT + round(at * 1000)
-        taken = record(command(client_order_id=name), entry_id=f"{AT}-{number}", timestamp=moment)
-        await self.redis.zadd(unanswered_key(NAME), {name: AT})
-        await self.redis.set(order_key(NAME, name), dump(taken))
-        return taken
-
-    async def send(self, name: str, at: float = 0.0) -> str | None:
-        """Claim an order and have it counted; why it may not be sent, and then it is answered."""
-        taken = await self.claim(name, at)
-        refusal = await self.limits.reserve(taken)
-        if refusal is not None:
-            await self.refuse(taken, refusal)
-        return refusal.reason_code if refusal else None
-
-    async def refuse(self, taken: Record, refusal: Refused) -> None:
-        """Answer it."""
-        answer = rejected(taken.order, entry(taken), refusal, AT, taken)
-        await self.journal.close(taken.closed(answer, unsent=True), entry(taken))
-
-    async def accept(self, name: str) -> None:
-        """The venue has it."""
-        taken = record(command(client_order_id=name), entry_id=f"{AT}-{self.numbers[name]}")
-        order = VenueOrder(f"{self.numbers[name]}", name, "0")
-        await self.journal.close(taken.closed(accepted(taken, order, AT)), entry(taken))
-
-    async def publish(self, name: str | None, status: Any, number: int | None = None) -> None:
-        """Its status comes; *number* is the venue's, of an order that isn't ours."""
-        report = Report(
-            str(number or self.numbers[name or ""]),
-            name,
-            *("BTC/USDT", "buy", status, Decimal("0.5"), Decimal(0), Decimal(0)),
-            milliseconds=AT,
-            created=AT,
-            price=Decimal(100),
-        )
-        await self.ledger.tell(report)
-
-
-def entry(taken: Record) -> Entry:
-    """The entry that it was taken for."""
-    return Entry("place_order", taken.entry_id, b"{}", redelivered=False)
 
 
 @pytest.fixture
@@ -136,8 +56,8 @@ async def test_of_many_orders_at_once_in_two_processes_no_more_than_the_limit_pa
         one = Stage(redis, risk_orders_per_minute=10, risk_max_open_orders=7)
         two = Stage(second, risk_orders_per_minute=10, risk_max_open_orders=7)
         records = [await one.claim(f"bot-{n}") for n in range(16)]
-        limits = [one.limits, two.limits]
-        verdicts = await asyncio.gather(*(limits[n % 2].reserve(r) for n, r in enumerate(records)))
+        stages = [one, two]
+        verdicts = await asyncio.gather(*(stages[n % 2].reserve(r) for n, r in enumerate(records)))
         # One that is refused may stand there while another is counted: never one too many passes.
         assert 1 <= sum(verdict is None for verdict in verdicts) <= 7
         assert {v.reason_code for v in verdicts if v} <= {"max_open_orders", PACE}
@@ -165,8 +85,8 @@ async def test_orders_placed_elsewhere_dont_count_as_ours(stage: Stage) -> None:
     """However many there are; nor does one twice that is published before it is answered."""
     stage = Stage(stage.redis, risk_max_open_orders=2)
     for number in range(1000, 1005):
-        await stage.publish(f"theirs-{number}", "open", number)
-    await stage.publish(None, "open", 2000)
+        await stage.publish_elsewhere(number, f"theirs-{number}")
+    await stage.publish_elsewhere(2000, None)
     assert await stage.send("first") is None
     await stage.publish("first", "open")
     assert await stage.send("second") is None
@@ -179,9 +99,9 @@ async def test_one_that_is_looked_at_closely_isnt_refused_for_those_after_it(
     """Whether others are ours is read after the count: those counted later don't matter."""
     stage = Stage(stage.redis, risk_max_open_orders=3)
     for number in range(1000, 1003):
-        await stage.publish(f"theirs-{number}", "open", number)
+        await stage.publish_elsewhere(number, f"theirs-{number}")
     records = [await stage.claim(f"order-{number}") for number in range(8)]
-    verdicts = await asyncio.gather(*(stage.limits.reserve(taken) for taken in records))
+    verdicts = await asyncio.gather(*(stage.reserve(taken) for taken in records))
     assert sum(verdict is None for verdict in verdicts) == 3
 
 
@@ -215,7 +135,7 @@ async def test_the_switch_is_read_again_after_a_closer_look(
 ) -> None:
     """Whose the open orders are takes round trips: a halt that comes meanwhile counts."""
     stage = Stage(stage.redis, risk_max_open_orders=1)
-    await stage.publish("theirs", "open", 1000)
+    await stage.publish_elsewhere(1000, "theirs")
     stage.halt_at_reading = halt_at_reading
     assert await stage.send("a") == (halt_at_reading and "halted")
     assert stage.readings == 2
@@ -228,8 +148,8 @@ async def test_without_redis_no_order_passes(proxy: FaultProxy) -> None:
         taken = await stage.claim("a")
         proxy.cut_replies_after = 0
         with pytest.raises(TransientError):
-            await stage.limits.reserve(taken)
-        assert await stage.limits.reserve(taken) is None
+            await stage.reserve(taken)
+        assert await stage.reserve(taken) is None
 
 
 STEPS = st.lists(
@@ -279,7 +199,7 @@ async def play(redis: Redis, steps: list[tuple[Any, ...]]) -> None:
             name = f"{prefix}{number}"
             assert await stage.send(name, at=model.now) == model.verdict(name)
         elif what == "elsewhere":
-            await stage.publish("theirs", "open", 1000 + rest[0])
+            await stage.publish_elsewhere(1000 + rest[0], "theirs")
         elif rest[0] < len(model.open):
             name = model.open[rest[0]]
             if what == "accept":

@@ -53,6 +53,7 @@ class Situation:
     limit: Refused | None = None
     countable: bool = True
     reserved: int = 0
+    price: Decimal = Decimal(0)
     fault: Refused | None = None
     account_fault: Refused | None = None
 
@@ -68,8 +69,9 @@ class Situation:
             lambda: self.account_fault,
         )
 
-    async def reserve(self, _: Record) -> Refused | None:
+    async def reserve(self, _: Record, price: Decimal) -> Refused | None:
         """Count it."""
+        self.price = price
         if not self.countable:
             raise TransientError("no Redis")
         self.reserved += 1
@@ -295,6 +297,24 @@ async def test_no_quantity_above_the_limit_leaves() -> None:
     assert await now.reason(quantity=0.6, type="market") == "max_quantity"
     now.settings = settings(risk_max_quantity="ETH:10")
     assert await now.reason(quantity=0.001) == "max_quantity"
+
+
+@pytest.mark.parametrize("code", ["max_position", "max_daily_loss"])
+async def test_money_without_a_limit_of_what_is_held_and_lost_isnt_traded(code: str) -> None:
+    """As with every other limit by asset; nothing is counted then."""
+    now = Situation(settings=settings(**{f"risk_{code}": "ZAR:1000"}))
+    assert await now.reason() == code
+    assert now.reserved == 0
+    now.settings = settings(**{f"risk_{code}": "USDT:0.01"})
+    assert await now.reason() is None
+
+
+async def test_an_order_is_counted_at_the_most_that_it_would_pay() -> None:
+    """Its limit, or the worst price of a market order."""
+    now = Situation()
+    for fields, price in (({"price": 100.5}, "100.5"), ({"type": "market", "quantity": 2}, "102")):
+        assert await now.reason(**fields) is None
+        assert now.price == Decimal(price)
 
 
 async def test_nothing_leaves_while_something_is_wrong_with_all_orders() -> None:
