@@ -2,12 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from decimal import Decimal
 
 from common_models import AccountBalanceEvent, CommandResponseEvent, OrderStatusUpdateEvent
 from services._connector_kit.orders.bookkeeping import TERMINAL
+from services._runtime.position import Position
 from tests.simulation.invariants import Findings
 from tests.simulation.venue_order import Order
 from tests.simulation.whole_world import Rest
+
+Key = tuple[str, str, str | None]  # symbol, order id, client order id
 
 # So long the account may be down, in seconds, before no order leaves any more; and what passes
 # between the last look and the POST.
@@ -21,6 +25,8 @@ def find_account_violations(findings: Findings, rest: Rest) -> list[str]:
     """Every broken promise, as `KIND: what`."""
     return [
         *_statuses(findings),
+        *_positions(findings),
+        *_most_held(findings),
         *_balances(findings, rest),
         *_requests(findings, rest),
         *_canceled_all(findings, rest),
@@ -29,11 +35,11 @@ def find_account_violations(findings: Findings, rest: Rest) -> list[str]:
 
 
 def _statuses(findings: Findings) -> Iterator[str]:
-    told: defaultdict[tuple[str, str, str | None], list[OrderStatusUpdateEvent]] = defaultdict(list)
+    told: defaultdict[Key, list[OrderStatusUpdateEvent]] = defaultdict(list)
     for data in findings.view.events("order_status"):
         event = OrderStatusUpdateEvent.model_validate_json(data)
         told[event.symbol, event.order_id, event.client_order_id].append(event)
-    orders = {(o.symbol, o.order_id, o.client_order_id): o for o in findings.venue.orders}
+    orders = {_key(order): order for order in findings.venue.orders}
     for key, events in told.items():
         if key not in orders:
             yield f"STRANGER: a status of {key}, which the venue never had"
@@ -44,6 +50,10 @@ def _statuses(findings: Findings) -> Iterator[str]:
         followed = not order.external or (key in told and order in living)
         if followed and order in living and not findings.plan.forgets:
             yield from _complete(order, told[key])
+
+
+def _key(order: Order) -> Key:
+    return order.symbol, order.order_id, order.client_order_id
 
 
 def _name(order: Order) -> str:
@@ -90,6 +100,57 @@ def _complete(order: Order, events: list[OrderStatusUpdateEvent]) -> Iterator[st
     quantity = sum(trade.quantity for event in events for trade in event.trades or ())
     if abs(quantity - float(order.filled)) > 1e-9:
         yield f"FILLS: {quantity} of {_name(order)} published, {order.filled} filled"
+
+
+def _positions(findings: Findings) -> Iterator[str]:
+    """What is held is what was published of our own orders, each fill and each fee once."""
+    if findings.plan.forgets:
+        return
+    sums: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    before: dict[Key, tuple[float, float]] = {}
+    sides = {_key(order): order.command.side for order in findings.venue.orders}
+    for data in findings.view.events("order_status"):
+        event = OrderStatusUpdateEvent.model_validate_json(data)
+        key = (event.symbol, event.order_id, event.client_order_id)
+        sign = 1 if sides.get(key) == "buy" else -1
+        fee = sum(float(amount) for amount in (event.fee or {}).values())
+        spent = event.filled_quantity * (event.average_price or 0.0)
+        now = sign * event.filled_quantity, -sign * spent - fee
+        first = before.get(key, (0.0, 0.0))
+        former = key not in before and event.client_order_id == "old-2"
+        if not event.external and not former:  # what the former release published isn't booked
+            for i in (0, 1):
+                sums[event.symbol][i] += now[i] - first[i]
+        before[key] = now
+    held = findings.view.positions()
+    for symbol in sums.keys() | held.keys():
+        kept = held.get(symbol, Position())
+        quantity, cash = sums[symbol]
+        if abs(float(kept.quantity) - quantity) > 1e-6:
+            yield f"POSITION: {quantity} {symbol} published, {kept.quantity} kept"
+        # The former release published no fee, and kept it.
+        if ("old-2" not in {name for _, _, name in before}) and abs(float(kept.cash) - cash) > 1e-3:
+            yield f"POSITION: {symbol} cost {cash} as published, {kept.cash} as kept"
+
+
+def _most_held(findings: Findings) -> Iterator[str]:
+    """No more is held than allowed; of what Redis knew, and wasn't given up before it appeared."""
+    whole = findings.plan.whole
+    most = whole.most_held if whole else None
+    if whole is None or most is None or whole.old_release or whole.reset_at is not None:
+        return
+    ours = [order for order in findings.venue.orders if not order.external]
+    if findings.plan.forgets or any(_given_up(findings, order) for order in ours):
+        return
+    fills = sorted(
+        ((fill.milliseconds, order, fill.quantity) for order in ours for fill in order.fills),
+        key=lambda each: each[0],
+    )
+    held: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for _, order, quantity in fills:
+        held[order.symbol] += quantity if order.command.side == "buy" else -quantity
+        if abs(held[order.symbol]) > most:
+            yield f"HELD: {held[order.symbol]} {order.symbol}, and {most} are allowed"
 
 
 def _balances(findings: Findings, rest: Rest) -> Iterator[str]:

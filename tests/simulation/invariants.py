@@ -21,6 +21,7 @@ LOCAL_REFUSALS = {
     "account_unavailable",
     "key_refused",
     "book_out_of_sync",
+    "max_position",
 }
 # So often a venue must deny an order.
 MISSES = 3

@@ -3,7 +3,10 @@
 from typing import Any
 
 from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
+from services._connector_kit.orders.keys import positions_key
+from services._connector_kit.orders.positions import read_positions
 from services._connector_kit.orders.record import Record, load
+from services._runtime.position import Position
 from tests.simulation.redis import FaultyRedis
 from tests.simulation.redis_streams import FIRST, Stream, show_id
 
@@ -73,6 +76,10 @@ class View:
         ids = self._redis.do("ZRANGE", state_key(CONNECTOR, "ghosts"), 0, -1)
         found = [self.record(client_order_id.decode()) for client_order_id in ids]
         return [record for record in found if record is not None and record.provisional]
+
+    def positions(self) -> dict[str, Position]:
+        """What is held by our own orders, by symbol."""
+        return read_positions(self._redis.do("HGETALL", positions_key(CONNECTOR)))
 
     def followed(self, order_id: str) -> bool:
         """Whether the account knows of an order: it was published, or will be asked for."""

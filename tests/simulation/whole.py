@@ -54,6 +54,7 @@ class _Side:
 
 
 PRICE = Decimal(100)
+LEAST_PRICE = Decimal(99)  # no order is worth less a unit
 BOOK: Any = SimpleNamespace(bids=_Side(99.0), asks=_Side(101.0))
 
 
@@ -80,6 +81,7 @@ class Machine:
 
 
 def _settings(plan: Plan, consumer: str) -> Any:
+    most_held = plan.whole.most_held if plan.whole else None
     return TradingSettings.model_construct(
         redis_url="redis://simulated",
         instance_id=consumer,
@@ -89,7 +91,7 @@ def _settings(plan: Plan, consumer: str) -> Any:
         risk_price_collar=Decimal(1),
         risk_orders_per_minute=1000,
         risk_max_open_orders=1000,
-        risk_max_position=LIMITS,
+        risk_max_position=LIMITS if most_held is None else {"USDT": most_held * LEAST_PRICE},
         risk_max_daily_loss=LIMITS,
         risk_max_quantity={symbol.partition("/")[0]: Decimal(1_000_000) for symbol in SYMBOLS},
     )

@@ -69,6 +69,7 @@ class Whole:
     wall_steps: tuple[WallStep, ...] = ()
     pause_at: float | None = None  # everything is down for `LONG_PAUSE`
     old_release: bool = False  # Redis holds what the release before wrote
+    most_held: int | None = None  # units of each symbol; None: any number
 
 
 ACCOUNT_FAULTS = (
@@ -105,6 +106,7 @@ def draw_whole(seed: int, *, forgets: bool, first_start: bool, commands: int) ->
         ),
         pause_at=rng.uniform(40, 90) if not forgets and rng.random() < 0.15 else None,
         old_release=not forgets and not first_start and rng.random() < 0.25,
+        most_held=rng.choice((None, 30, 60)),
     )
 
 
