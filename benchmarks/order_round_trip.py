@@ -24,6 +24,7 @@ from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import running
+from tests.support.trading import NO_LIMITS
 
 ORDERS = 200
 WARM_UP = 20
@@ -126,8 +127,7 @@ async def main() -> None:
             "BINANCE_REST_URL": f"http://127.0.0.1:{port}/api",
             "BINANCE_STREAM_URL": f"ws://127.0.0.1:{port}",
             "BINANCE_WS_API_URL": f"ws://127.0.0.1:{port}/ws-api/v3",
-            "RISK_ORDERS_PER_MINUTE": "1000000",
-            "RISK_MAX_OPEN_ORDERS": "1000000",
+            **NO_LIMITS,
         }
         client_type = type("Direct", (AsyncClient,), {"API_URL": f"http://127.0.0.1:{port}/api"})
         try:

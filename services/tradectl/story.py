@@ -33,6 +33,8 @@ GATE = frozenset(
         "price_collar",
         "max_quantity",
         "max_open_orders",
+        "max_position",
+        "max_daily_loss",
         "orders_per_minute",
     }
 )

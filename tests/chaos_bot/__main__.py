@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from tests.support.bot_kills import WAITS, carry_out
 from tests.support.bot_memory_loss import LOSSES
-from tests.support.trading import MARKETS, trading_desk
+from tests.support.trading import MARKETS, NO_LIMITS, trading_desk
 
 WITHIN = 400.0
 
@@ -64,9 +64,7 @@ async def _run(seed: int) -> str:
             async with (
                 asyncio.timeout(WITHIN),
                 trading_desk(market, Path(name)) as desk,
-                desk.connector(
-                    RISK_ORDERS_PER_MINUTE="10000", RISK_MAX_OPEN_ORDERS="10000", **WAITS
-                ) as connector,
+                desk.connector(**NO_LIMITS, **WAITS) as connector,
             ):
                 orders = await carry_out(desk, seed, Path(name), connector, loss)
         except (AssertionError, OSError, RuntimeError, TimeoutError, RedisError):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.trading import MARKETS, TradingDesk, trading_desk
+from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
 
 
 @pytest_asyncio.fixture(
@@ -20,8 +20,7 @@ async def desk(
         trading_desk(
             request.param,
             folder,
-            RISK_ORDERS_PER_MINUTE="100000",
-            RISK_MAX_OPEN_ORDERS="100000",
+            **NO_LIMITS,
             RISK_MAX_QUANTITY="BTC:10,XBT:10,ETH:10",
         ) as desk,
         desk.connector(),

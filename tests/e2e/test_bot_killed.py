@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.bot_kills import WAITS, carry_out
 from tests.support.bot_memory_loss import LOSSES, Loss
-from tests.support.trading import MARKETS, trading_desk
+from tests.support.trading import MARKETS, NO_LIMITS, trading_desk
 
 SEEDS = range(10)
 BATCH = 5
@@ -18,7 +18,7 @@ async def test_a_killed_bots_view_is_the_exchanges_in_the_end(first: int, tmp_pa
     """No command twice, no order it doesn't know, and every fill booked once."""
     async with (
         trading_desk(MARKETS[0], tmp_path) as desk,
-        desk.connector(RISK_ORDERS_PER_MINUTE="10000", RISK_MAX_OPEN_ORDERS="10000"),
+        desk.connector(**NO_LIMITS),
     ):
         orders = 0
         for seed in range(first, first + BATCH):
@@ -34,8 +34,6 @@ async def test_what_redis_loses_of_a_bot_leaves_no_order_pending(
     """Just after the bot has written a command: all of them are in `python -m tests.chaos_bot`."""
     async with (
         trading_desk(MARKETS[0], tmp_path) as desk,
-        desk.connector(
-            RISK_ORDERS_PER_MINUTE="10000", RISK_MAX_OPEN_ORDERS="10000", **WAITS
-        ) as connector,
+        desk.connector(**NO_LIMITS, **WAITS) as connector,
     ):
         assert await carry_out(desk, 1, tmp_path, connector, loss) > 0

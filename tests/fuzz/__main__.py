@@ -19,7 +19,7 @@ from tests.fuzz.readers import flood_bot, flood_host
 from tests.fuzz.reading import refusal
 from tests.fuzz.servers import all_servers, give_bodies, give_requests, keep_connections
 from tests.support.ports import quiet_port
-from tests.support.trading import MARKETS, Market, trading_desk
+from tests.support.trading import MARKETS, NO_LIMITS, Market, trading_desk
 
 # One message in so many goes through real processes, in rounds of so many for each stream.
 TO_PROCESSES = 20
@@ -68,9 +68,7 @@ async def _at_processes(examples: int, start: int) -> None:
 async def _commands(folder: Path, market: Market, rounds: int, start: int) -> None:
     began = time.monotonic()
     async with (
-        trading_desk(
-            market, folder, RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
-        ) as desk,
+        trading_desk(market, folder, **NO_LIMITS) as desk,
         desk.connector() as service,
     ):
         await give_corpus(desk, service)

@@ -8,7 +8,7 @@ import pytest
 from tests.fuzz.commands import give_corpus, give_drawn, still_fine
 from tests.integration.tradectl.hand import tradectl
 from tests.support.attempts import Attempts
-from tests.support.trading import MARKETS, TradingDesk, trading_desk
+from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
 
 DRAWN = 60
 # What a person does who wonders: nothing of all that steers the terminal.
@@ -29,9 +29,7 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 async def test_no_bad_command_harms_a_connector(desk: TradingDesk, attempt: Attempts) -> None:
     """Each is answered or a dead letter, once; nothing is ordered, and the next is served."""
-    async with desk.connector(
-        RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
-    ) as service:
+    async with desk.connector(**NO_LIMITS) as service:
         sent = await give_corpus(desk, service)
         await give_drawn(desk, service, DRAWN, start=1)
         ordered = len((await desk.ledger())["orders"])

@@ -51,16 +51,16 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "a halt that comes while open orders are looked at is not seen",
         "order_limits.py",
-        "return _halted((await self._halted_after())[1])",
-        "return None",
+        "return refusal or _halted(look.halt)",
+        "return refusal",
     ),
     mutant("a halted symbol is traded", "gate.py", "if not instrument.trading:", "if False:"),
     mutant("no book, no limits", "gate.py", "return _out_of_sync(command.symbol)", "return None"),
     mutant(
         "a market order is judged at the best price",
         "gate.py",
-        "worst = _worst_price(book, command, quantity)",
-        "worst = Decimal(str(book.asks.best))",
+        'return _worst_price(book, record.order, Decimal(record.sent_quantity or "0"))',
+        "return Decimal(str(book.asks.best))",
     ),
     mutant(
         "a market order beyond the book goes out",
@@ -137,14 +137,26 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "no limit of notional is no limit",
         "gate.py",
-        'f"RISK_MAX_NOTIONAL has no limit for {instrument.quote}; name one"\n            )',
-        'f"RISK_MAX_NOTIONAL has no limit for {instrument.quote}; name one"\n            ) and None',
+        'return _unnamed("max_notional", instrument.quote)',
+        "return None",
     ),
     mutant(
         "no limit of quantity is no limit",
         "gate.py",
-        'f"RISK_MAX_QUANTITY has no limit for {instrument.base}; name one"\n            )',
-        'f"RISK_MAX_QUANTITY has no limit for {instrument.base}; name one"\n            ) and None',
+        'return _unnamed("max_quantity", instrument.base)',
+        "return None",
+    ),
+    mutant(
+        "no limit of what is held is no limit",
+        "gate.py",
+        'return _unnamed("max_position", instrument.quote)',
+        "return None",
+    ),
+    mutant(
+        "no limit of what is lost is no limit",
+        "gate.py",
+        'return _unnamed("max_daily_loss", instrument.quote)',
+        "return None",
     ),
     mutant("any quantity", "gate.py", "if quantity > most:", "if False:"),
     mutant(
@@ -187,8 +199,8 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "any number of open orders",
         "order_limits.py",
-        "if counted.most_open <= self._most_open:",
-        "if True:",
+        "if len(look.orders) >= self._most_open:",
+        "if False:",
     ),
     mutant("what is refused counts", "order_limits.py", "await self._take_back(record)", "pass"),
 )

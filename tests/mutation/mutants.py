@@ -6,6 +6,7 @@ from tests.mutation.ledger_mutants import LEDGER
 from tests.mutation.limits_mutants import LIMITS
 from tests.mutation.mutant import Mutant
 from tests.mutation.placing_mutants import PLACING
+from tests.mutation.position_mutants import POSITIONS
 from tests.mutation.record_mutants import RECORD
 from tests.mutation.redis_mutants import REDIS
 from tests.mutation.requests_mutants import REQUESTS
@@ -13,5 +14,5 @@ from tests.mutation.venue_mutants import VENUES
 
 MUTANTS: tuple[Mutant, ...] = (
     *(*DESK, *PLACING, *RECORD, *REDIS),
-    *(*LEDGER, *ACCOUNT, *REQUESTS, *LIMITS, *VENUES),
+    *(*LEDGER, *ACCOUNT, *REQUESTS, *LIMITS, *POSITIONS, *VENUES),
 )

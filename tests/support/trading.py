@@ -45,6 +45,14 @@ SMALL_WAITS = {
     "RECONCILE_INTERVAL": "10",  # Luno's calls are few: 300 a minute
 }
 
+# What counts over orders, far above what a test gives.
+NO_LIMITS = {
+    "RISK_ORDERS_PER_MINUTE": "1000000",
+    "RISK_MAX_OPEN_ORDERS": "1000000",
+    "RISK_MAX_POSITION": "USDT:1000000000,ZAR:1000000000",
+    "RISK_MAX_DAILY_LOSS": "USDT:1000000000,ZAR:1000000000",
+}
+
 
 @dataclass(frozen=True)
 class Market:

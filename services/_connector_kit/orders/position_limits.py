@@ -91,8 +91,7 @@ class PositionLimits:
             return Refused(
                 "max_daily_loss",
                 f"{text(lost)} {quote} lost since midnight UTC; RISK_MAX_DAILY_LOSS allows "
-                f"{text(most)}; only what makes a position smaller is sent, "
-                f"and that is {text(held)} {base}",
+                f"{text(most)}; only what makes the position ({text(held)} {base}) smaller is sent",
             )
         return None
 

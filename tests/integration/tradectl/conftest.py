@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from services.tradectl.settings import TradectlSettings
-from tests.support.trading import MARKETS, TradingDesk, trading_desk
+from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +24,7 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tradin
     """A connector at work; tradectl knows no difference between exchanges."""
     folder = tmp_path_factory.mktemp("by_hand")
     async with (
-        trading_desk(
-            MARKETS[0], folder, RISK_ORDERS_PER_MINUTE="100000", RISK_MAX_OPEN_ORDERS="100000"
-        ) as desk,
+        trading_desk(MARKETS[0], folder, **NO_LIMITS) as desk,
         desk.connector(),
     ):
         yield desk

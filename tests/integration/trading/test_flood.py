@@ -13,12 +13,11 @@ import pytest
 from tests.integration.tradectl.hand import TRADECTL, Ended, ended, started
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually, eventually_async
-from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk
+from tests.support.trading import MARKETS, NO_LIMITS, Market, TradingDesk, trading_desk
 from tests.support.venues import LUNO
 
 pytestmark = pytest.mark.timeout(360)
 
-FAST = {"RISK_ORDERS_PER_MINUTE": "100000", "RISK_MAX_OPEN_ORDERS": "1000"}
 # From the halt command to the last cancelled order, in seconds; tradectl's start is among them.
 WITHIN = 8.0
 # At which a buy rests.
@@ -78,7 +77,7 @@ async def test_a_flood_of_unknown_cancels_delays_no_halt(
     tmp_path: Path, market: Market, number: int, attempt: Attempts
 ) -> None:
     """All orders are cancelled within seconds, each is published so, and the operator is told."""
-    async with trading_desk(market, tmp_path, **FAST) as desk, desk.connector():
+    async with trading_desk(market, tmp_path, **NO_LIMITS) as desk, desk.connector():
         orders = await place_many(desk, 14)
         await flood(desk, number)
         end, took = await halted(desk, tmp_path)
@@ -115,7 +114,7 @@ async def test_many_orders_are_cancelled_as_fast_as_the_venue_allows(
     tmp_path: Path, market: Market, within: float
 ) -> None:
     """Binance: by one request. Luno: 60 calls at once at least, then 150 a minute."""
-    async with trading_desk(market, tmp_path, **FAST) as desk:
+    async with trading_desk(market, tmp_path, **NO_LIMITS) as desk:
         await place_many_elsewhere(desk, 150)
         async with desk.connector():
             if market.venue is not LUNO:

@@ -14,7 +14,7 @@ from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
-from tests.support.trading import MARKETS, TradingDesk, settled, told_fills
+from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, settled, told_fills
 from tests.support.venues import simulator
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
@@ -149,6 +149,7 @@ async def test_an_order_with_more_fills_than_a_page_has_is_published_with_all(
             RECONCILE_INTERVAL="2",
             RISK_MAX_NOTIONAL="USDT:100000000",
             RISK_MAX_QUANTITY="ETH:1000",
+            **NO_LIMITS,
         ),
     ):
         await desk.fault("", endpoint="user_stream", action="drop", count=None)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -138,3 +139,82 @@ async def test_no_larger_quantity_is_sent_than_allowed(
         answer = await desk.response(order)
         assert (answer.status, answer.reason_code) == ("rejected", "max_quantity")
         assert await desk.arrivals(order) == 0
+
+
+async def worth(desk: TradingDesk, orders: float) -> str:
+    """A limit, in the quote asset, of what so many of the test's orders are worth now."""
+    book = await desk.book()
+    quote = desk.market.symbol.partition("/")[2]
+    return f"{quote}:{book.asks[0].price * desk.market.quantity * orders:.2f}"
+
+
+async def held(desk: TradingDesk) -> float:
+    """What the venue has filled of all orders, less what was sold, in orders of the test."""
+    orders = (await desk.ledger())["orders"]
+    signed = ((1 if o["side"] == "buy" else -1) * float(o["filled_quantity"]) for o in orders)
+    return sum(signed) / desk.market.quantity
+
+
+async def traded(desk: TradingDesk, side: str = "buy", **fields: Any) -> str | None:
+    """Give a market order; None once it is filled, else why it was refused."""
+    name = await desk.order(side=side, **fields)
+    answer = await desk.response(name)
+    if answer.status == "accepted":
+        await desk.status(name, "filled")
+    return answer.reason_code
+
+
+async def test_the_largest_position_holds_over_a_sigkill_and_an_exit_passes(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
+    """Of three orders, one of which is under way when the connector is killed."""
+    async with desk.connector(**PATIENT):
+        limit = await worth(desk, 3.5)
+        assert await traded(desk) is None
+    async with desk.connector(RISK_MAX_POSITION=limit, **PATIENT) as connector:
+        in_flight = uuid4().hex
+        await desk.fault(in_flight, answer="hang")
+        await desk.order(client_order_id=in_flight)
+        await eventually_async(lambda: desk.at_venue(in_flight))
+        await connector.end(signal.SIGKILL)
+    async with desk.connector(RISK_MAX_POSITION=limit, **PATIENT):
+        names = [await desk.order() for _ in range(4)]
+        reasons = [(await desk.response(name)).reason_code for name in names]
+        await desk.status(in_flight, "filled")
+        assert reasons.count("max_position") >= 3
+        attempt(BOT, "hold more than is allowed, over a SIGKILL", await held(desk) > 3.5)
+        assert await held(desk) <= 3
+    async with desk.connector(RISK_MAX_POSITION=await worth(desk, 0.1), **PATIENT):
+        assert await traded(desk, quantity=desk.market.quantity / 2) == "max_position"
+        assert await traded(desk, "sell", quantity=desk.market.quantity / 2) is None
+
+
+async def test_after_a_days_loss_only_exits_pass_over_a_sigkill_too(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
+    """The market falls by a tenth while two and a half orders are held; less may be lost."""
+    half = desk.market.quantity / 2
+    async with desk.connector(**PATIENT) as connector:
+        limit = await worth(desk, 0.1)
+        assert [await traded(desk) for _ in range(2)] == [None, None]
+        await connector.end(signal.SIGKILL)
+    async with desk.connector(RISK_MAX_DAILY_LOSS=limit) as connector:
+        before = (await desk.book()).bids[0].price
+        assert await traded(desk, quantity=half) is None
+        await desk.move_market(before * 0.9)
+
+        async def fallen() -> bool:
+            return (await desk.book()).asks[0].price < before * 0.93
+
+        await eventually_async(fallen)
+        refused = await traded(desk, quantity=half)
+        attempt(BOT, "go on after the largest loss of a day", refused is None)
+        assert refused == "max_daily_loss"
+        assert await traded(desk, "sell", quantity=half) is None
+        await connector.end(signal.SIGKILL)
+    async with desk.connector(RISK_MAX_DAILY_LOSS=limit):
+        refused = await traded(desk, quantity=half)
+        attempt(BOT, "go on after the largest loss of a day", refused is None)
+        assert refused == "max_daily_loss"
+        assert await traded(desk, "sell", quantity=half) is None
+        assert await traded(desk, "sell", quantity=desk.market.quantity * 2) == "max_daily_loss"

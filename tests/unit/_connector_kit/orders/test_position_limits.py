@@ -110,7 +110,7 @@ def test_a_loss_is_valued_at_the_markets_price_and_of_all_markets_with_that_mone
     assert refusal is not None
     assert refusal.message == (
         "50 USDT lost since midnight UTC; RISK_MAX_DAILY_LOSS allows 50; "
-        "only what makes a position smaller is sent, and that is 1 BTC"
+        "only what makes the position (1 BTC) smaller is sent"
     )
 
 
