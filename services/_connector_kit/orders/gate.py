@@ -92,11 +92,8 @@ class OrderGate:
             return fault
         command = record.order
         instrument = self._instruments[command.symbol]
-        if not instrument.trading:
-            return Refused("symbol_not_trading", f"the exchange has halted {command.symbol}")
-        if instrument.post_only and not command.post_only:
-            said = f"{command.symbol} takes post_only orders alone now, as its exchange says"
-            return Refused("post_only_mode", said)
+        if (refusal := _shut(instrument, command)) is not None:
+            return refusal
         book = self._book(command.symbol)
         if book is None:
             return _out_of_sync(command.symbol)
@@ -174,6 +171,16 @@ class OrderGate:
             if price < least:
                 return _off_market("sell", price, f"at least {text(least)}")
         return None
+
+
+def _shut(instrument: Instrument, command: PlaceOrderCommand) -> Refused | None:
+    """Why the exchange takes no such order of this market now; None where it does."""
+    if not instrument.trading:
+        return Refused("symbol_not_trading", f"the exchange has halted {command.symbol}")
+    if instrument.post_only and not command.post_only:
+        said = f"{command.symbol} takes post_only orders alone now, as its exchange says"
+        return Refused("post_only_mode", said)
+    return None
 
 
 def _out_of_sync(symbol: str) -> Refused:
