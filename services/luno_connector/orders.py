@@ -74,6 +74,9 @@ DEFINITIVE = frozenset(
 BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"})
 
 
+Params = Mapping[str, str | int | bool]
+
+
 class PostError(Exception):
     """Luno answered an order with an error of its own; `code` is its `error_code`."""
 
@@ -93,10 +96,10 @@ class OrderRest(Protocol):
     OSError for anything that proves nothing.
     """
 
-    async def post_limit(self, params: Mapping[str, str | int | bool]) -> str:
+    async def post_limit(self, instrument: Instrument, params: Params) -> str:
         """`POST /api/1/postorder`; the order id."""
 
-    async def post_market(self, params: Mapping[str, str | int | bool]) -> str:
+    async def post_market(self, instrument: Instrument, params: Params) -> str:
         """`POST /api/1/marketorder`; the order id."""
 
     async def order(self, client_order_id: str, instrument: Instrument | None) -> VenueOrder:
@@ -195,11 +198,11 @@ class LunoOrders:
         try:
             if record.sent_price is None:
                 order_id = await self._rest.post_market(
-                    translate_orders.market_params(record, instrument)
+                    instrument, translate_orders.market_params(record, instrument)
                 )
             else:
                 order_id = await self._rest.post_limit(
-                    translate_orders.limit_params(record, instrument)
+                    instrument, translate_orders.limit_params(record, instrument)
                 )
         except PostError as e:
             if e.code not in DEFINITIVE:

@@ -14,7 +14,8 @@ from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate, translate_orders
-from services.luno_connector.orders import UNKNOWN_ORDER, EmptyNotFoundError
+from services.luno_connector.accounts import Accounts
+from services.luno_connector.orders import UNKNOWN_ORDER, EmptyNotFoundError, Params
 
 T = TypeVar("T")
 
@@ -48,17 +49,20 @@ class Caller(Protocol):
 class OrderRest:
     """Orders and balances of one account. All but the posts raise what the kit's `errors` lists."""
 
-    def __init__(self, luno: Caller, listing: Listing) -> None:
+    def __init__(self, luno: Caller, listing: Listing, accounts: Accounts) -> None:
         self._luno = luno
         self._listing = listing
+        self._accounts = accounts
 
-    async def post_limit(self, params: Mapping[str, str | int | bool]) -> str:
+    async def post_limit(self, instrument: Instrument, params: Params) -> str:
         """`POST /api/1/postorder`; the order id."""
-        return await self._post(lambda: self._luno.sdk.post_limit_order(**params))
+        both = {**params, **self._accounts.of_order(instrument)}
+        return await self._post(lambda: self._luno.sdk.post_limit_order(**both))
 
-    async def post_market(self, params: Mapping[str, str | int | bool]) -> str:
+    async def post_market(self, instrument: Instrument, params: Params) -> str:
         """`POST /api/1/marketorder`; the order id."""
-        return await self._post(lambda: self._luno.sdk.post_market_order(**params))
+        both = {**params, **self._accounts.of_order(instrument)}
+        return await self._post(lambda: self._luno.sdk.post_market_order(**both))
 
     async def _post(self, request: Callable[[], Any]) -> str:
         answer = await self._luno.send_once(request)
@@ -145,7 +149,7 @@ class OrderRest:
         """The account's balances; Luno gives them no version."""
         answer = await self._luno.call(self._luno.sdk.get_balances, Priority.BALANCES)
         return _read(
-            lambda: Snapshot(translate_orders.balances(translate.rows_of(answer["balance"])))
+            lambda: Snapshot(self._accounts.balances(translate.rows_of(answer["balance"])))
         )
 
     async def _row(

@@ -6,7 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
 
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
@@ -20,6 +21,22 @@ KEY_HELP = (
 )
 
 
+def _accounts(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    accounts: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        asset, _, number = (word.strip() for word in part.partition(":"))
+        if not asset.isalnum() or not (number.isascii() and number.isdecimal()):
+            raise ValueError(
+                f"{part!r} names no account; want ASSET:NUMBER, e.g. XBT:4711,ZAR:4712"
+            )
+        if asset.upper() in accounts:
+            raise ValueError(f"{asset} stands there twice; want one account for each asset")
+        accounts[asset.upper()] = number
+    return accounts
+
+
 class LunoSettings(TradingSettings):
     """Luno has no testnet: live and simulator differ in the two URLs only."""
 
@@ -29,6 +46,10 @@ class LunoSettings(TradingSettings):
     luno_api_secret_key: SecretStr | None = None
     luno_rest_url: HttpUrl = "https://api.luno.com"
     luno_stream_url: WebSocketUrl = "wss://ws.luno.com"
+    # The accounts to trade with, of assets that have several.
+    luno_accounts: Annotated[dict[str, str], NoDecode, BeforeValidator(_accounts)] = Field(
+        default_factory=dict
+    )
     # How far beyond the price that the book asks for a market buy may go, as a share of it.
     luno_market_buy_slippage: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.01")
 

@@ -8,6 +8,7 @@ from services._connector_kit.orders.gate import LiveBook, OrderGate
 from services._connector_kit.orders.wing import Trading
 from services._connector_kit.traffic import Traffic
 from services.luno_connector.account import LunoAccount
+from services.luno_connector.accounts import Accounts
 from services.luno_connector.orders import LunoOrders
 from services.luno_connector.rest_orders import Caller, OrderRest
 from services.luno_connector.settings import LunoSettings
@@ -25,7 +26,7 @@ def assemble(
     if settings.luno_api_key_id is None:
         return None
     clock = VenueClock()
-    rest = OrderRest(luno, listing)
+    rest = OrderRest(luno, listing, Accounts(settings.luno_accounts))
     validity = round(settings.order_validity * 1000)
     slippage = settings.luno_market_buy_slippage
     orders = LunoOrders(rest, luno.limits, clock, gate, listing, book, validity, slippage)

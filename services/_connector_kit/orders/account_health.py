@@ -35,7 +35,7 @@ class AccountHealth:
         self._order_refused_until = float("-inf")
         self._down = dict.fromkeys(("stream", "comparison"), "not yet")
         self._since = float("-inf")  # no grace at the start
-        self._said: str | None = "account_unavailable"
+        self._said: Refused | None = Refused("account_unavailable", "")
         self._changed = asyncio.Event()
         self.connections = 0  # of the account stream
 
@@ -88,7 +88,7 @@ class AccountHealth:
         return None
 
     async def watch(self) -> None:
-        """Log each change of the fault, and call `on_change`; runs until cancelled."""
+        """Call `on_change` with each change of the fault, log that of its code; until cancelled."""
         while True:
             self._changed.clear()
             self._tell()
@@ -105,13 +105,12 @@ class AccountHealth:
         return min((moment - now for moment in moments if moment > now), default=None)
 
     def _tell(self) -> None:
-        fault = self.fault
-        code = fault.reason_code if fault else None
-        if code == self._said:
+        before, fault = self._said, self.fault
+        if fault == before:
             return
-        self._said = code
+        self._said = fault
         if fault is None:
             log.info("account_up")
-        else:
-            log.error("account_down", reason_code=code, reason=fault.message)
+        elif before is None or fault.reason_code != before.reason_code:
+            log.error("account_down", reason_code=fault.reason_code, reason=fault.message)
         self.on_change()

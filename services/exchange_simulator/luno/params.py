@@ -8,7 +8,7 @@ from multidict import MultiDict
 
 from services.exchange_simulator.luno.wire import LunoError
 
-NUMBER = re.compile(r"[0-9]{1,18}")
+NUMBER = re.compile(r"[0-9]{1,19}")  # an account's has 19
 
 
 class Params:

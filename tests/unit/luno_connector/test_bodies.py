@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.balances import Balance
+from services.luno_connector.accounts import Accounts
 from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import PostError
 from services.luno_connector.rest_orders import OrderRest
@@ -48,9 +49,9 @@ REQUESTS: dict[str, Request] = {
 }
 ORDER = {"pair": "XBTZAR", "volume": "1", "client_order_id": "order-1"}
 POSTS: dict[str, Request] = {
-    "postorder": lambda _, rest: rest.post_limit({**ORDER, "price": "1", "type": "BID"}),
+    "postorder": lambda _, rest: rest.post_limit(XBT, {**ORDER, "price": "1", "type": "BID"}),
     "marketorder": lambda _, rest: rest.post_market(
-        {"pair": "XBTZAR", "type": "SELL", "base_volume": "1"}
+        XBT, {"pair": "XBTZAR", "type": "SELL", "base_volume": "1"}
     ),
 }
 
@@ -118,7 +119,7 @@ async def ask(server: CannedServer, request: Request) -> Any:
         luno_api_secret_key=SecretStr("secret"),
     )
     async with open_luno(settings) as luno:
-        return await request(luno, OrderRest(luno, listing(XBT)))
+        return await request(luno, OrderRest(luno, listing(XBT), Accounts({})))
 
 
 @pytest.mark.parametrize("request_name", REQUESTS)

@@ -28,6 +28,7 @@ from services._connector_kit.orders.ports import (
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.settings import TradingSettings
 from services.luno_connector import client as luno_client
+from services.luno_connector.accounts import Accounts
 from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import BAD_KEY, DEFINITIVE, LunoOrders
 from services.luno_connector.rest_orders import OrderRest
@@ -111,7 +112,7 @@ async def opened(server: RawServer, **more: Any) -> AsyncIterator[Trading]:
             lambda: None,
         )
         listed = listing(XBT)
-        rest, slippage = OrderRest(luno, listed), settings.luno_market_buy_slippage
+        rest, slippage = OrderRest(luno, listed, Accounts({})), settings.luno_market_buy_slippage
         placing = LunoOrders(rest, luno.limits, clock, gate, listed, books.get, 5000, slippage)
         yield Trading(server, luno, placing, clock, books)
 

@@ -12,6 +12,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.rate_limit import Priority
 from services._connector_kit.traffic import SocketTraffic
 from services.luno_connector.account import LunoAccount
+from services.luno_connector.accounts import Accounts
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from tests.support.limits import venue_limits
@@ -90,7 +91,7 @@ def history(count: int, apart: int = 1000) -> list[dict[str, Any]]:
 async def test_closed_orders_are_paged_back_to_the_moment_that_matters() -> None:
     """And no page further; the older pages let orders go first."""
     luno = Lists(*history(5000))
-    found = await OrderRest(luno, listing(XBT)).orders(NOW - 2_500_000, XBT)
+    found = await OrderRest(luno, listing(XBT), Accounts({})).orders(NOW - 2_500_000, XBT)
     wanted = {str(n) for n in range(2501)}
     assert wanted <= {row.order_id for row in found}
     asked = [(before, priority) for closed, before, priority in luno.asked if closed]
@@ -101,28 +102,28 @@ async def test_closed_orders_are_paged_back_to_the_moment_that_matters() -> None
 async def test_one_page_is_enough_where_little_happened() -> None:
     """One call for the open orders, one for the closed ones."""
     luno = Lists(*history(1000))
-    assert len(await OrderRest(luno, listing(XBT)).orders(NOW - 500_000, XBT)) == 1000
+    assert len(await OrderRest(luno, listing(XBT), Accounts({})).orders(NOW - 500_000, XBT)) == 1000
     assert luno.asked == [(False, None, PLACED), (True, None, PLACED)]
 
 
 async def test_all_open_orders_are_listed_however_many() -> None:
     """An order beyond the first page isn't taken for a closed one."""
     luno = Lists(still_open=2300)
-    assert len(await OrderRest(luno, listing(XBT)).open_orders()) == 2300
+    assert len(await OrderRest(luno, listing(XBT), Accounts({})).open_orders()) == 2300
 
 
 @pytest.mark.parametrize("at_once", [2, 7, 999])
 async def test_orders_of_one_moment_may_lie_on_two_pages(at_once: int) -> None:
     """None of them is missed, and none told twice."""
     rows = [order(f"{n}", NOW - n // at_once) for n in range(2500)]
-    found = await OrderRest(Lists(*rows), listing(XBT)).orders(0, XBT)
+    found = await OrderRest(Lists(*rows), listing(XBT), Accounts({})).orders(0, XBT)
     assert sorted(int(row.order_id) for row in found) == list(range(2500))
 
 
 async def test_a_page_without_a_new_order_is_the_last() -> None:
     """More of one moment than a page holds can't be told apart: it doesn't ask for ever."""
     luno = Lists(*(order(f"{n}", NOW) for n in range(1500)))
-    assert len(await OrderRest(luno, listing(XBT)).orders(0, XBT)) == 1000
+    assert len(await OrderRest(luno, listing(XBT), Accounts({})).orders(0, XBT)) == 1000
     assert len(luno.asked) == 3
 
 
@@ -136,7 +137,7 @@ async def test_a_comparison_finds_all_that_closed_since_the_last_one() -> None:
         luno_api_secret_key=SecretStr("secret"),
     )
     listed = listing(XBT)
-    rest = OrderRest(luno, listed)
+    rest = OrderRest(luno, listed, Accounts({}))
     account = LunoAccount(rest, VenueClock(), settings, listed, SocketTraffic())
     found, mark = await account.traded_since(str(NOW))
     assert {trace.order_id for trace in found} == {f"{n}" for n in range(3000)}
@@ -147,7 +148,7 @@ async def test_a_pair_that_luno_lists_no_longer_has_no_orders_and_stops_no_compa
     """What is known of there is asked for by its id; a search goes through all pairs."""
     luno = Lists(order("1", NOW), still_open=1)
     luno.unlisted = {"XBTZAR"}
-    rest = OrderRest(luno, listing(XBT))
+    rest = OrderRest(luno, listing(XBT), Accounts({}))
     assert await rest.open_orders() == []
     assert await rest.recently_closed(NOW - MINUTE) == []
     assert {row.order_id for row in await rest.orders(NOW - MINUTE, None)} == {"1", "open-0"}

@@ -107,3 +107,18 @@ def test_a_url_that_would_send_the_key_in_the_clear_is_refused_by_its_name(
     monkeypatch.setenv(name, f"{scheme}://api.luno.com")
     with pytest.raises(SettingsError, match=f"^{name}=.*in the clear; want {scheme}s://"):
         load(LunoSettings)
+
+
+def test_accounts_are_named_by_asset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None, unless some are."""
+    assert load(LunoSettings).luno_accounts == {}
+    monkeypatch.setenv("LUNO_ACCOUNTS", " xbt:4711, ZAR : 4712 ,")
+    assert load(LunoSettings).luno_accounts == {"XBT": "4711", "ZAR": "4712"}
+
+
+@pytest.mark.parametrize("text", ["4711", "XBT:", "XBT:savings", ":4711", "XBT:1,XBT:2", "XBT:-1"])
+def test_what_names_no_account_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what would be right."""
+    monkeypatch.setenv("LUNO_ACCOUNTS", text)
+    with pytest.raises(SettingsError, match=r"LUNO_ACCOUNTS.*want (ASSET:NUMBER|one account)"):
+        load(LunoSettings)

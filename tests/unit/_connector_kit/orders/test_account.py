@@ -9,6 +9,7 @@ from itertools import pairwise, repeat
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders import account, account_health, balance_desk, missing_fills
@@ -57,7 +58,14 @@ async def telling(venue: AccountInMemory, interval: float) -> AsyncIterator[Tell
     balances = BalancesInMemory()
     health = AccountHealth(LoopClock())
     changes: list[str | None] = []
-    health.on_change = lambda: changes.append(code(health))
+    codes = [code(health)]
+
+    def on_change() -> None:
+        if code(health) != codes[-1]:
+            codes.append(code(health))
+            changes.append(code(health))
+
+    health.on_change = on_change
     desk = AccountDesk(
         venue,
         cast("Ledger", ledger),
@@ -520,6 +528,33 @@ def test_a_key_that_is_refused_to_an_order_stops_new_orders_for_half_a_minute() 
         await asyncio.sleep(2.0)
         assert code(now.health) is None
         assert now.changes == [None, "key_refused", None]
+
+    run(AccountInMemory(), story)
+
+
+def test_of_a_fault_that_goes_on_for_another_reason_the_latest_is_told() -> None:
+    """At once, and no second error in the log."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(10.0)
+        told: list[str] = []
+
+        def on_change() -> None:
+            told.append(now.health.fault.message if now.health.fault else "up")
+
+        now.health.on_change = on_change
+        with capture_logs() as logs:
+            now.health.down("balances", "no answer")
+            await asyncio.sleep(6.0)
+            now.health.down("balances", "LUNO_ACCOUNTS names ZAR:1")
+            await asyncio.sleep(1.0)
+            now.health.up("balances")
+            await asyncio.sleep(1.0)
+        assert told[0].endswith("balances: no answer")
+        assert told[1].endswith("balances: LUNO_ACCOUNTS names ZAR:1")
+        assert told[2:] == ["up"]
+        said = [line["event"] for line in logs if line["event"].startswith("account_")]
+        assert said == ["account_down", "account_up"]
 
     run(AccountInMemory(), story)
 
