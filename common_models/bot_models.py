@@ -54,6 +54,8 @@ class StrategyPosition(BaseModel):
     where it sold more than it bought. `dust` is how much of it is less than the exchange takes as
     an order. All money is in the quote asset. `profit` is what it would have won by now, fees
     included; `profit_today` since midnight UTC. Without a price yet, both are null.
+    `fees_unvalued` are fees in assets of which nobody said what they are worth, by asset: until
+    then they count as fees of the exchange's full rate.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +68,7 @@ class StrategyPosition(BaseModel):
     price: NotNegative | None = None
     profit: Finite | None = None
     profit_today: Finite | None = None
+    fees_unvalued: dict[str, NotNegative] = Field(default_factory=dict)
     stopped: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,6 +45,7 @@ class Order(msgspec.Struct):
     filled: Decimal = NOTHING
     spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
     fees_paid: dict[str, Decimal] = msgspec.field(default_factory=dict)  # by asset
+    fees_counted_to: Decimal = NOTHING  # so much of `spent` has fees in a third asset
     cancel_asked_at: float = 0.0  # Redis's clock, in seconds; 0: never
     command_id: str | None = None
     unresolved: str | None = None
@@ -64,11 +66,31 @@ class Order(msgspec.Struct):
         return left if self.side == "buy" else -left
 
 
+class Fee(NamedTuple):
+    """What was taken, and the worth of one in the quote asset, where that is known.
+
+    `at_full_rate` is what a fee of the exchange's full rate would have been, in the quote asset.
+    """
+
+    asset: str
+    amount: Decimal
+    rate: Decimal | None
+    at_full_rate: Decimal
+
+
+class Unvalued(msgspec.Struct, frozen=True):
+    """Fees in an asset of which nobody said what it is worth, and what was counted for them."""
+
+    amount: Decimal = NOTHING
+    counted: Decimal = NOTHING
+
+
 class Holding(Position, kw_only=True):
     """What one strategy holds of one market: what the account has more, or less, because of it."""
 
     exchange: str
     symbol: str
+    fees_unvalued: dict[str, Unvalued] = msgspec.field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -80,17 +102,29 @@ class Holding(Position, kw_only=True):
         """The asset its money is in."""
         return self.symbol.partition("/")[2]
 
-    def trade(self, quantity: Decimal, cash: Decimal) -> None:
-        """A fill changed the base asset by *quantity*, and the quote asset by *cash*."""
-        self.quantity += quantity
-        self.cash += cash
+    def pay(self, fee: Fee, at: float) -> None:
+        """A fee was taken.
 
-    def pay(self, asset: str, amount: Decimal) -> None:
-        """A fee was taken."""
-        if asset == self.base:
-            self.quantity -= amount
-        elif asset == self.quote:
-            self.cash -= amount
+        In a third asset it costs what it is worth; where that isn't known, the full rate until it
+        is.
+        """
+        if fee.asset == self.base:
+            self.trade(-fee.amount, NOTHING, at)
+        elif fee.asset == self.quote:
+            self.trade(NOTHING, -fee.amount, at)
+        elif fee.rate is not None:
+            self.trade(NOTHING, -fee.amount * fee.rate, at)
+        else:
+            self.trade(NOTHING, -fee.at_full_rate, at)
+            known = self.fees_unvalued.get(fee.asset, Unvalued())
+            self.fees_unvalued[fee.asset] = Unvalued(
+                known.amount + fee.amount, known.counted + fee.at_full_rate
+            )
+
+    def value(self, asset: str, rate: Decimal) -> None:
+        """Fees in a third asset are worth *rate* each, in the quote asset."""
+        fee = self.fees_unvalued.pop(asset)
+        self.cash += fee.counted - fee.amount * rate
 
 
 class Books(msgspec.Struct):

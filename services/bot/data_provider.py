@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Generic, TypeVar
 
 from common_models import OrderBook, Ticker, Trade
@@ -135,8 +136,47 @@ class DataProvider:
         feed = self.feeds.get(str(MarketStream.of(exchange, symbol, "orderbook")))
         return feed.latest if feed and isinstance(feed.latest, OrderBook) else None
 
+    def rate(self, exchange: str, asset: str, other: str) -> Decimal | None:
+        """What one of an asset is worth in another there; None where no watched market says it.
+
+        By a market of the two, or by two markets that have a third asset in common.
+        """
+        direct = self._direct(exchange, asset, other)
+        if direct is not None:
+            return direct
+        for feed in self.feeds.values():
+            if feed.exchange != exchange or feed.data_type != "orderbook":
+                continue
+            pair = feed.symbol.split("/")
+            if asset not in pair:
+                continue
+            third = pair[1] if pair[0] == asset else pair[0]
+            first = self._direct(exchange, asset, third)
+            second = self._direct(exchange, third, other)
+            if first is not None and second is not None:
+                return first * second
+        return None
+
+    def _direct(self, exchange: str, asset: str, other: str) -> Decimal | None:
+        price = middle(self.last_book(exchange, f"{asset}/{other}"))
+        if price is not None:
+            return price
+        price = middle(self.last_book(exchange, f"{other}/{asset}"))
+        return None if price is None else 1 / price
+
     def _feed(self, exchange: str, symbol: str, data_type: MarketDataType) -> Feed:
         return self.feeds[str(MarketStream.of(exchange, symbol, data_type))]
+
+
+def middle(quote: MarketData | None) -> Decimal | None:
+    """The price between bid and ask; None where one of them is missing."""
+    if isinstance(quote, Ticker):
+        bid, ask = quote.bid_price, quote.ask_price
+    elif isinstance(quote, OrderBook) and quote.bids and quote.asks:
+        bid, ask = quote.bids[0].price, quote.asks[0].price
+    else:
+        return None
+    return (Decimal(str(bid)) + Decimal(str(ask))) / 2
 
 
 def _aged(feed: Feed, model: type[T], now: float) -> Aged[T] | None:

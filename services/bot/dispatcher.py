@@ -17,7 +17,7 @@ from common_models.stream_names import EventStream, MarketDataType, connector
 from services._runtime.stream_position import Gap
 from services._runtime.stream_reader import Batch
 from services.bot.books import LOST, Order
-from services.bot.data_provider import Hear, MarketData
+from services.bot.data_provider import Hear, MarketData, middle
 from services.bot.decision_maker import Cause, DecisionMaker, written_at
 from services.bot.market_watch import MarketWatch
 from services.bot.portfolio import Told, why_ended
@@ -97,19 +97,31 @@ class Dispatcher:
             self._resync.doubt_all(self._events[gap.stream][0])
 
     def _hear(self, batch: Batch) -> Hear | None:
-        """Tells a batch's messages to the strategies that listen; None where nobody does."""
-        if batch.stream not in self._listeners:
+        """Tells a batch's messages to books and strategies; None where nobody listens."""
+        method, listeners = self._listeners.get(batch.stream, ("on_trade", []))
+        priced = self._is_priced(batch)
+        if not listeners and not priced:
             return None
-        method, listeners = self._listeners[batch.stream]
         stream, entries, host = batch.stream, batch.entries, self._host
 
         def hear(number: int, message: MarketData) -> None:
+            if priced and (price := middle(message)) is not None:
+                at = min(written_at(entries[number][0]), message.timestamp.timestamp())
+                self._sources.portfolio.see(message.exchange, message.symbol, price, at)
             for running in listeners:
                 wish = running.tell(method, message)
                 if wish is not None:
                     host.consider(running, wish, cause_of(stream, entries[number][0]))
 
         return hear
+
+    def _is_priced(self, batch: Batch) -> bool:
+        """Whether the books want the prices of this batch, if it has any."""
+        feed = self._sources.provider.feeds.get(batch.stream)
+        if feed is None or feed.data_type == "trades":
+            return False
+        until = written_at(batch.entries[-1][0])
+        return self._sources.portfolio.wants_price(feed.exchange, feed.symbol, until)
 
     def _take_indicators(self, batch: Batch) -> None:
         feed = self._sources.indicators[batch.stream]

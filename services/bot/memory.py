@@ -125,7 +125,8 @@ def _order(data: bytes, holdings: Mapping[str, Holding]) -> Order:
     # A buy's fee was taken of what it bought.
     amount = round(money * order.filled / order.spent, 10)
     order.fees_paid[holding.base] = amount
-    holding.trade(-amount, money)
+    holding.quantity -= amount
+    holding.cash += money
     return order
 
 

@@ -12,8 +12,9 @@ import structlog
 
 from common_models import OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.stream_names import BOT_ORDERS
-from services._runtime.position import NOTHING, lost_today
-from services.bot.books import ENDED, PROVISIONAL_END, Books, Holding, Order
+from services._runtime.fees import full_fee
+from services._runtime.position import DAY, NOTHING, day_of, lost_today
+from services.bot.books import ENDED, PROVISIONAL_END, Books, Fee, Holding, Order
 from services.bot.rejections import about, after
 
 log = structlog.get_logger()
@@ -21,6 +22,11 @@ log = structlog.get_logger()
 # So many orders that have ended are kept, or twice as many: a late event may still concern one.
 KEEP_ENDED = 100
 MINUTE = 60.0
+
+# The price of a fill is the market's where that isn't known or older by more than this, in seconds.
+FILL_IS_PRICE_AFTER = 60.0
+# An exchange, an asset, and the asset that its worth is asked in.
+Rate = Callable[[str, str, str], Decimal | None]
 
 Told = OrderResponseEvent | OrderStatusUpdateEvent
 
@@ -32,13 +38,22 @@ class Portfolio:
     id is in the answer to another command.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rate: Rate = lambda *_: None) -> None:
+        """*rate* is what one of an asset is worth in another, at an exchange; None: unknown."""
         self.books = Books()
+        self.rate = rate
         self.today = ""
+        self._day_ends = 0.0  # in seconds
+        self._warned: set[tuple[str, str]] = set()
         self.on_step: Callable[[Order, Told], None] = _nothing
         self.on_end: Callable[[Order, Told], None] = _nothing
         self.on_doubt: Callable[[Order], None] = _no_doubt
         self.strangers = 0  # events of orders that look like ours, and that we don't know
+
+    def restore(self, books: Books) -> None:
+        """What was saved is known again."""
+        self.books = books
+        self.today = max((holding.day for holding in books.holdings.values()), default="")
 
     def holding(self, strategy: str, exchange: str, symbol: str) -> Holding:
         """What a strategy holds."""
@@ -70,11 +85,26 @@ class Portfolio:
         """An order that wasn't sent."""
         self.books.orders.pop(order.id, None)
 
-    def roll(self, day: str) -> None:
-        """*day* is today: what was won before it isn't today's."""
-        self.today = day
+    def wants_price(self, exchange: str, symbol: str, at: float) -> bool:
+        """Whether a market's price up to a moment, by Redis, could change anything here."""
+        return at >= self._day_ends or any(
+            holding.symbol == symbol and holding.exchange == exchange
+            for holding in self.books.holdings.values()
+        )
+
+    def see(self, exchange: str, symbol: str, price: Decimal, at: float) -> None:
+        """A market's price was this at a moment, in seconds, by the exchange and by Redis.
+
+        A day begins with the first price of it, whatever the time of day is here.
+        """
+        day = day_of(at) if at >= self._day_ends else self.today
+        if day > self.today:
+            self.today, self._day_ends = day, (at // DAY + 1) * DAY
+            for holding in self.books.holdings.values():
+                holding.roll(day)
         for holding in self.books.holdings.values():
-            holding.roll(day)
+            if holding.symbol == symbol and holding.exchange == exchange:
+                holding.see(price, at)
 
     def take_response(self, exchange: str, event: OrderResponseEvent, at: float = math.inf) -> None:
         """The answer to a command of ours, which Redis took *at*; others' are ignored."""
@@ -131,7 +161,7 @@ class Portfolio:
         over = ended and order.state not in PROVISIONAL_END  # a ghost may rise from these
         if event.status != "unknown" and not (over and event.status not in ENDED):
             order.state = event.status
-        self._book(order, event)
+        self._book(order, event, min(at, event.timestamp.timestamp()))
         self._tell(order, event, at, ended=ended)
 
     def _tell(self, order: Order, told: Told, at: float, *, ended: bool) -> None:
@@ -153,7 +183,7 @@ class Portfolio:
         name = about(order.strategy, order.side)
         self.books.rejections[name] = after(self.books.rejections.get(name), at, code, message)
 
-    def _book(self, order: Order, event: OrderStatusUpdateEvent) -> None:
+    def _book(self, order: Order, event: OrderStatusUpdateEvent, at: float) -> None:
         filled = _decimal(event.filled_quantity)
         holding = self.holding(order.strategy, order.exchange, order.symbol)
         grown = filled > order.filled
@@ -162,14 +192,40 @@ class Portfolio:
             spent = _spent(order, event, filled, holding.price)
             more, cost = filled - order.filled, spent - order.spent
             sign = 1 if order.side == "buy" else -1
-            holding.trade(sign * more, -sign * cost)
+            holding.see(spent / filled, at, newer_by=FILL_IS_PRICE_AFTER)
+            holding.trade(sign * more, -sign * cost, at)
             order.filled, order.spent = filled, spent
-            holding.price = holding.price or spent / filled
         for asset, amount in _fees(event).items():
             paid = order.fees_paid.get(asset, NOTHING)
             if amount > paid:
-                holding.pay(asset, amount - paid)
+                holding.pay(self._fee(order, holding, asset, amount - paid), at)
                 order.fees_paid[asset] = amount
+
+    def _fee(self, order: Order, holding: Holding, asset: str, amount: Decimal) -> Fee:
+        """A fee of an order, which has not yet been counted."""
+        if asset in (holding.base, holding.quote):
+            return Fee(asset, amount, None, NOTHING)
+        money = max(order.spent - order.fees_counted_to, NOTHING)
+        order.fees_counted_to = max(order.spent, order.fees_counted_to)
+        rate = self.rate(order.exchange, asset, holding.quote)
+        return Fee(asset, amount, rate, money * full_fee(order.exchange))
+
+    def value_fees(self) -> None:
+        """Fees of which nobody said what they are worth count as soon as somebody does."""
+        for holding in self.books.holdings.values():
+            for asset in list(holding.fees_unvalued):
+                rate = self.rate(holding.exchange, asset, holding.quote)
+                if rate is not None:
+                    holding.value(asset, rate)
+                elif (holding.exchange, asset) not in self._warned:
+                    self._warned.add((holding.exchange, asset))
+                    log.warning(
+                        "fees_unvalued",
+                        exchange=holding.exchange,
+                        asset=asset,
+                        counted="at the full rate",
+                        want=f"{holding.exchange.upper()}_SYMBOLS has {asset}/{holding.quote}",
+                    )
 
     def _note_stranger(self, client_order_id: str, *, replay: bool) -> None:
         if client_order_id.startswith(BOT_ORDERS) and not replay:

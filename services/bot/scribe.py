@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
 import structlog
 
-from common_models import DecisionEvent, OrderBook, PortfolioEvent, StrategyPosition
+from common_models import DecisionEvent, PortfolioEvent, StrategyPosition
 from common_models.stream_names import EventStream
 from services._runtime.failpoints import reach
 from services._runtime.stream_position import Position
@@ -64,7 +63,6 @@ class Scribe:
         self._wake = asyncio.Event()
         self._trouble = Trouble("journal_not_written")
         self._portfolio_told_at = float("-inf")
-        self._marked_at = float("-inf")
         self._changed = False  # since the portfolio was told
 
     def look(self) -> None:
@@ -94,7 +92,7 @@ class Scribe:
                 async with asyncio.timeout(BEAT):
                     await self._wake.wait()
             self._wake.clear()
-            self._mark()
+            self._sources.portfolio.value_fees()
             try:
                 await self._write()
             except TransientError as e:
@@ -190,20 +188,6 @@ class Scribe:
         for question in written.cut.questions:
             self._resync.asked(question, written.cut.moment.now)
 
-    def _mark(self) -> None:
-        """Take down the markets' prices, and the day; once a second is enough."""
-        portfolio, provider = self._sources.portfolio, self._sources.provider
-        now = self._sources.clock()
-        if now - self._marked_at < BEAT:
-            return
-        self._marked_at = now
-        for holding in portfolio.books.holdings.values():
-            key = (holding.exchange, holding.symbol)
-            price = _middle(provider.last_book(*key))
-            if price is not None:
-                holding.price = price
-        portfolio.roll(datetime.now(UTC).date().isoformat())
-
     def portfolio(self, books: Books | None = None) -> PortfolioEvent:
         """What the bot holds."""
         books = books or self._sources.portfolio.books
@@ -215,6 +199,7 @@ class Scribe:
                 symbol=holding.symbol,
                 quantity=float(holding.quantity),
                 dust=float(dust(holding, self._sources.instruments)),
+                fees_unvalued={a: float(fee.amount) for a, fee in holding.fees_unvalued.items()},
                 price=_number(holding.price),
                 profit=_number(holding.profit),
                 profit_today=_number(holding.profit_today),
@@ -236,12 +221,6 @@ def _json(event: DecisionEvent | PortfolioEvent) -> bytes:
 
 def _goes_out(note: Note, refused: set[str]) -> bool:
     return note.order is not None and note.order.id not in refused
-
-
-def _middle(book: OrderBook | None) -> Decimal | None:
-    if book is None or not book.bids or not book.asks:
-        return None
-    return (Decimal(str(book.bids[0].price)) + Decimal(str(book.asks[0].price))) / 2
 
 
 def _number(value: Decimal | None) -> float | None:

@@ -110,13 +110,14 @@ def _sources(settings: BotSettings, wanted: list[Wanted]) -> Sources:
         for each in wanted
         for name, stream in each.indicator_streams.items()
     }
+    provider = DataProvider(settings.markets)
     return Sources(
-        provider=DataProvider(settings.markets),
+        provider=provider,
         connectors=ConnectorWatch(settings.markets),
         indicators=indicators,
         balances=Balances(),
         instruments=InstrumentWatch(settings.markets),
-        portfolio=Portfolio(),
+        portfolio=Portfolio(provider.rate),
         indicator_max_age=settings.bot_indicator_max_age,
         clock=asyncio.get_running_loop().time,
     )
@@ -142,7 +143,7 @@ async def _restore(
         log.info("books_begun")
         return
     known = memory.decode(fields)
-    sources.portfolio.books = known.books
+    sources.portfolio.restore(known.books)
     for balance in known.balances:
         sources.balances.take(balance)
     host.restore(known.states)

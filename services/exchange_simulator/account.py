@@ -18,6 +18,7 @@ from services.exchange_simulator.account_order import (
     base_amount,
     quote_amount,
 )
+from services.exchange_simulator.instruments import Instrument
 from services.exchange_simulator.market import Market, Step
 from services.exchange_simulator.matching import (
     Accepted,
@@ -33,6 +34,7 @@ from services.exchange_simulator.matching import (
 
 OWNER = "account"  # whose orders these are, to the engine
 RATE_UNIT = 10**AMOUNT_SCALE
+DISCOUNTED_PERCENT = 75
 
 
 class InsufficientBalanceError(Exception):
@@ -53,10 +55,15 @@ class Balance:
 
 
 class Fees(NamedTuple):
-    """Shares of what is received, in 1e-8: 100_000 = 0.1 %."""
+    """Shares of what is received, in 1e-8: 100_000 = 0.1 %.
+
+    Where the account has enough of `discount_asset` free, `DISCOUNTED_PERCENT` of that is taken in
+    this asset instead.
+    """
 
     maker: int
     taker: int
+    discount_asset: str = ""
 
 
 class Event(NamedTuple):
@@ -253,7 +260,10 @@ class Account:
         if not buys:
             asset, paid_asset = paid_asset, asset
         fee = received * (self.fees.maker if maker else self.fees.taker) // RATE_UNIT
-        fill = Fill(trade.trade_id, step.time_ms, trade.price, trade.quantity, fee, asset, maker)
+        worth = fee * trade.price // 10**instrument.price_scale if buys else fee
+        fee, fee_asset = self._discounted(instrument, worth) or (fee, asset)
+        at = (trade.trade_id, step.time_ms, trade.price, trade.quantity)
+        fill = Fill(*at, fee, fee_asset, maker)
         order.fills.append(fill)
         order.filled += trade.quantity
         order.spent += trade.price * trade.quantity
@@ -263,10 +273,23 @@ class Account:
         else:
             self._hold(order, order.held - paid)
         self.balances[paid_asset].total -= paid
-        self.balances[asset].total += received - fee
+        self.balances[asset].total += received
+        self.balances[fee_asset].total -= fee
         if not order.remaining:
             self._end(order, "filled")
-        self._tell(Event("trade", step.time_ms, order, fill, (instrument.base, instrument.quote)))
+        assets = dict.fromkeys((instrument.base, instrument.quote, fee_asset))
+        self._tell(Event("trade", step.time_ms, order, fill, tuple(assets)))
+
+    def _discounted(self, instrument: Instrument, worth: int) -> tuple[int, str] | None:
+        """A fee *worth* so much of the quote asset in `discount_asset`; None: not enough of it."""
+        asset = self.fees.discount_asset
+        market = self.markets.get(f"{asset}/{instrument.quote}")
+        if market is None:
+            return None
+        price = market.engine.asks.best() or market.instrument.start_price
+        unit = 10**market.instrument.price_scale
+        fee = worth * DISCOUNTED_PERCENT * unit // (100 * price)
+        return (fee, asset) if fee <= self.balances[asset].free else None
 
     def _reduce(self, market: Market, step: Step, fact: Reduced) -> None:
         instrument = market.instrument

@@ -48,9 +48,9 @@ from services.exchange_simulator.venue_clock import VenueClock
 
 log = structlog.get_logger()
 
-# Maker and taker shares: Binance's first VIP level; Luno's, about.
+# Maker and taker shares: Binance's first VIP level, and less where there is BNB; Luno's, about.
 FEES: Mapping[Venue, Fees] = {
-    "binance": Fees(maker=90_000, taker=100_000),
+    "binance": Fees(maker=90_000, taker=100_000, discount_asset="BNB"),
     "luno": Fees(maker=100_000, taker=250_000),
 }
 

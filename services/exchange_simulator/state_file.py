@@ -135,7 +135,7 @@ class StateFile:
 
 
 def _assets(orders: list[AccountOrder]) -> set[str]:
-    return {a for o in orders for a in (o.instrument.base, o.instrument.quote)}
+    return {a for o in orders for a in (o.instrument.base, o.instrument.quote, *o.fees())}
 
 
 def _line(change: Change) -> bytes:

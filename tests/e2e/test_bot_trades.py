@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from common_models import PortfolioEvent
+from common_models import PortfolioEvent, StrategyPosition
 from common_models.stream_names import HALT, EventStream, MarketStream
 from tests.support.bot import Bot, running_bot
-from tests.support.eventually import eventually_async
+from tests.support.eventually import eventually, eventually_async
 from tests.support.indicator_host import hosting
 from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk
 
@@ -138,6 +138,50 @@ async def test_what_was_bought_can_be_sold_however_often(market: Market, tmp_pat
             return position.quantity == float(owned["free"]) and not float(owned["locked"])
 
         await eventually_async(the_position_is_what_the_account_has)
+
+
+async def test_fees_in_bnb_are_unvalued_until_a_market_of_it_is_watched(tmp_path: Path) -> None:
+    """The exchange takes BNB where there is some: the position says how much, then what it cost."""
+    holder = settings(BINANCE, "tests.support.bot_strategies.Holder")
+    simulated = {
+        "SIMULATOR_SYMBOLS": "BTC/USDT,ETH/USDT,BNB/USDT",
+        "SIMULATOR_FUNDS": "BNB:1,BTC:0",
+    }
+    async with trading_desk(BINANCE, tmp_path, **simulated) as desk:
+
+        async def position(bot: Bot) -> StrategyPosition | None:
+            return next(iter((await bot.portfolio()).positions), None)
+
+        async with (
+            desk.connector(),
+            running_bot(desk.redis, desk.redis_url, tmp_path / "b", **holder) as bot,
+        ):
+            await filled(bot, "buy")
+            (order,) = (await desk.ledger())["orders"]
+            assert list(order["fees"]) == ["BNB"]
+
+            async def unvalued() -> bool:
+                told = await position(bot)
+                return told is not None and told.fees_unvalued == {
+                    "BNB": float(order["fees"]["BNB"])
+                }
+
+            await eventually_async(unvalued)
+            told = await position(bot)
+            assert told is not None
+            assert told.quantity == BINANCE.quantity
+            await eventually(lambda: bot.logged("fees_unvalued"))
+        watched = {"BINANCE_SYMBOLS": "BTC/USDT,BNB/USDT"}
+        async with (
+            desk.connector(**watched),
+            running_bot(desk.redis, desk.redis_url, tmp_path / "c", **holder, **watched) as bot,
+        ):
+
+            async def valued() -> bool:
+                told = await position(bot)
+                return told is not None and told.fees_unvalued == {}
+
+            await eventually_async(valued)
 
 
 async def assert_chained(desk: TradingDesk, bot: Bot, bought: str) -> None:

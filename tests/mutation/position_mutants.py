@@ -39,8 +39,8 @@ POSITIONS: tuple[Mutant, ...] = (
     mutant(
         "a day that goes back begins again",
         "services/_runtime/position.py",
-        "if self.day < day and",
-        "if self.day != day and",
+        "if self.day < day:",
+        "if self.day != day:",
     ),
     mutant(
         "gains count as losses",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
@@ -31,6 +31,7 @@ from tests.support.eventually import eventually_async
 from tests.support.halt import resume
 from tests.support.market_data import connector_status, order_book, ticker, trade
 
+M = TypeVar("M", bound=BaseModel)
 COMMANDS = str(CommandStream("binance_connector", "place_order"))
 CANCELS = str(CommandStream("binance_connector", "cancel_order"))
 QUERIES = str(CommandStream("binance_connector", "query_order"))
@@ -71,12 +72,14 @@ class Stage:
         """Books of both exchanges."""
         for exchange, symbol in (("binance", "BTC/USDT"), ("luno", "XBT/ZAR")):
             stream = MarketStream.of(exchange, symbol, "orderbook")
-            await self.put(stream, order_book(symbol, exchange, middle))
+            await self.put(stream, of_now(order_book(symbol, exchange, middle)))
 
     async def ticker(self, last: float = 100.5) -> str:
         """Tickers of both exchanges; the id of Binance's."""
-        await self.put(MarketStream.of("luno", "XBT/ZAR", "ticker"), ticker("XBT/ZAR", "luno"))
-        return await self.put(MarketStream.of("binance", "BTC/USDT", "ticker"), ticker(last=last))
+        luno = MarketStream.of("luno", "XBT/ZAR", "ticker")
+        await self.put(luno, of_now(ticker("XBT/ZAR", "luno")))
+        binance = MarketStream.of("binance", "BTC/USDT", "ticker")
+        return await self.put(binance, of_now(ticker(last=last)))
 
     async def trade(self, price: float = 100.5) -> str:
         """A trade on Binance."""
@@ -213,6 +216,11 @@ class Stage:
             exchange="binance", asset=asset, free=free, locked=0.0, total=free
         )
         await self.put(EventStream("binance_connector", "account_balance"), event)
+
+
+def of_now(message: M) -> M:
+    """The same, of this moment."""
+    return message.model_copy(update={"timestamp": datetime.now(UTC)})
 
 
 def ago(seconds: float) -> datetime:

@@ -40,6 +40,16 @@ class Flip(Strategy):
         return Intent("sell", "holds something", held) if held else Intent("buy", "holds nothing")
 
 
+class Holder(Strategy):
+    """Buys where it holds nothing, and keeps it."""
+
+    def on_ticker(self, ticker: Ticker) -> Intent | None:
+        """At the first."""
+        if self.market.pending or self.market.position:
+            return None
+        return Intent("buy", "holds nothing")
+
+
 class Insistent(Strategy):
     """Wants to buy at every ticker, whatever is on its way."""
 

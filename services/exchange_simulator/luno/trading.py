@@ -224,7 +224,8 @@ def balances(desk: Desk, params: Params) -> Any:
 def fee_info(desk: Desk, params: Params) -> Any:
     """The fees of a pair, as shares."""
     market = _market(desk, params)
-    maker, taker = (fixed(rate, 8) for rate in desk.account.fees)
+    fees = desk.account.fees
+    maker, taker = fixed(fees.maker, 8), fixed(fees.taker, 8)
     symbol = market.instrument.symbol
     traded = sum(o.filled for o in desk.account.orders.values() if o.asked.symbol == symbol)
     return {

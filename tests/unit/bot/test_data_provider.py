@@ -1,5 +1,7 @@
 """The data provider: the latest of each market, and nothing that can't be read."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +105,22 @@ def test_an_empty_side_of_a_book_is_no_fault(provider: DataProvider) -> None:
     book = order_book().model_copy(update={"asks": []})
     assert provider.feeds[BOOK].take([wire(book)], 1.0) is None
     assert isinstance(provider.feeds[BOOK].latest, OrderBook)
+
+
+def test_what_an_asset_is_worth_is_said_by_the_markets_that_are_watched() -> None:
+    """One of the two, either way round, or two with an asset in common; of that exchange alone."""
+    markets = ("BTC/USDT", "BNB/BTC", "ETH/USDT")
+    provider = DataProvider({"binance": markets, "luno": ("XBT/ZAR",)})
+
+    def rate(asset: str, other: str, exchange: str = "binance") -> Decimal | None:
+        return provider.rate(exchange, asset, other)
+
+    assert rate("BTC", "USDT") is None  # nothing yet
+    for symbol, price in (("BTC/USDT", 50_000), ("BNB/BTC", 0.75)):
+        book = order_book(symbol, middle=price)
+        provider.feeds[f"binance:{symbol.replace('/', '')}:orderbook"].take([wire(book)], 1.0)
+    assert rate("BTC", "USDT") == 50_000
+    assert rate("BTC", "BNB") == 1 / Decimal("0.75")
+    assert rate("USDT", "BTC") == 1 / Decimal(50_000)
+    assert rate("BNB", "USDT") == 37_500
+    assert rate("ETH", "USDT") is rate("BNB", "ZAR") is rate("BTC", "USDT", "luno") is None

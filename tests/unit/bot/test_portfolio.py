@@ -15,11 +15,12 @@ from common_models import (
     Trade,
 )
 from services.bot import memory
-from services.bot.books import Order
+from services.bot.books import Order, Unvalued
 from services.bot.portfolio import KEEP_ENDED, Portfolio, Told
 from services.bot.rejections import Rejections
 
 KEY = "x:binance:BTC/USDT"
+MIDNIGHT = 1_795_910_400.0  # 2026-11-29, 00:00 UTC
 
 
 def order(number: int = 1, side: str = "buy", quantity: str = "2") -> Order:
@@ -55,6 +56,12 @@ def status(
         fee={"USDT": fee} if fee else None,
         exchange="binance",
     )
+
+
+def at(event: OrderStatusUpdateEvent, seconds: float) -> OrderStatusUpdateEvent:
+    """The same, so long after midnight."""
+    when = datetime.fromtimestamp(MIDNIGHT + seconds, UTC)
+    return event.model_copy(update={"timestamp": when})
 
 
 def response(name: str, **more: object) -> OrderResponseEvent:
@@ -97,20 +104,91 @@ def test_a_fill_is_booked_once_however_often_it_is_told(
 def test_what_was_bought_and_sold_is_profit() -> None:
     """At the market's price; a fee in the base asset is gone from the position, and so is dear."""
     books = portfolio(order(), order(2, "sell"))
-    books.roll("2026-01-01")
-    books.take_status("binance", status("filled", 2.0, 100.0, fee=0.5))
+    books.take_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
     holding = books.books.holdings[KEY]
-    holding.price = Decimal(110)
+    books.see("binance", "BTC/USDT", Decimal(110), MIDNIGHT - 1)
     assert holding.profit == Decimal("19.5")
-    books.roll("2026-01-02")
+    books.see("luno", "XBT/ZAR", Decimal(1), MIDNIGHT)  # the day begins, wherever it is seen
     assert holding.profit_today == 0
     assert books.lost_today("USDT") == 0
-    holding.price = Decimal(105)
+    books.see("binance", "BTC/USDT", Decimal(105), MIDNIGHT + 1)
     assert books.lost_today("USDT") == 10
     in_base = status("filled", 2.0, 105.0, 2).model_copy(update={"fee": {"BTC": 0.01}})
-    books.take_status("binance", in_base)
+    books.take_status("binance", at(in_base, 2))
     assert holding.quantity == Decimal("-0.01")
     assert holding.profit == Decimal("19.5") - 10 - Decimal("1.05")
+
+
+def in_bnb(amount: float, number: int = 1) -> OrderStatusUpdateEvent:
+    """An order for 600 USDT, filled, whose fee is in BNB."""
+    event = status("filled", 2.0, 300.0, number)
+    return event.model_copy(update={"fee": {"BNB": amount}})
+
+
+def test_a_fee_in_a_third_asset_costs_what_that_is_worth() -> None:
+    """A round trip with 0.001 BNB an order, at 600: 1.2 USDT are gone, as if paid in USDT."""
+    worth = {("binance", "BNB", "USDT"): Decimal(600)}
+    books = Portfolio(lambda *asked: worth.get(asked))
+    for number, side in enumerate(("buy", "sell"), start=1):
+        books.add(order(number, side))
+        for _ in range(2):
+            books.take_status("binance", in_bnb(0.001, number))
+    assert books.lost_today("USDT") == Decimal("1.2")
+    assert books.books.holdings[KEY].fees_unvalued == {}
+
+
+def test_a_fee_of_unknown_worth_costs_the_full_rate_until_it_is_known() -> None:
+    """Its asset and amount are told; a later valuation leaves what it is worth."""
+    worth: dict[tuple[str, ...], Decimal] = {}
+    books = Portfolio(lambda *asked: worth.get(asked))
+    books.add(order())
+    part = status("partially_filled", 1.0, 300.0).model_copy(update={"fee": {"BNB": 0.0004}})
+    for event in (part, in_bnb(0.001), in_bnb(0.001)):
+        books.take_status("binance", event)
+    holding = books.books.holdings[KEY]
+    assert holding.fees_unvalued == {"BNB": Unvalued(Decimal("0.001"), Decimal("0.6"))}
+    assert books.lost_today("USDT") == Decimal("0.6")  # a thousandth of 600
+    books.value_fees()
+    assert books.lost_today("USDT") == Decimal("0.6")
+    worth["binance", "BNB", "USDT"] = Decimal(500)
+    books.value_fees()
+    assert (holding.fees_unvalued, books.lost_today("USDT")) == ({}, Decimal("0.5"))
+
+
+def test_a_fee_that_is_told_later_than_its_fill_costs_the_rate_of_that_fill() -> None:
+    """Where the exchange shows an order's fills later than its end."""
+    books = portfolio(order())
+    books.take_status("binance", status("filled", 2.0, 300.0))
+    books.take_status("binance", in_bnb(0.001))
+    assert books.lost_today("USDT") == Decimal("0.6")
+
+
+def test_a_loss_while_the_bot_was_away_over_midnight_is_that_of_its_day() -> None:
+    """What is known last before midnight is the mark; a fill of yesterday stays yesterday's."""
+    books = portfolio(order(), order(2))
+    books.take_status("binance", at(status("filled", 2.0, 100.0), -7200))
+    again = Portfolio()
+    again.restore(memory.decode(memory.Encoder().encode(books.books, [], {})).books)
+    again.see("binance", "BTC/USDT", Decimal(80), MIDNIGHT + 28_800)
+    assert again.lost_today("USDT") == 40
+    late = at(status("filled", 2.0, 90.0, number=2), -600)
+    again.take_status("binance", late)  # 90 was the price ten minutes before midnight
+    assert again.lost_today("USDT") == 40
+    assert again.books.holdings[KEY].profit == -60
+
+
+@pytest.mark.parametrize("jump", [-90_000, 90_000])
+def test_a_time_that_jumps_takes_no_loss_back(jump: float) -> None:
+    """An exchange's time that runs ahead is held back by Redis's, and the other way round."""
+    books = portfolio(order(), order(2, "sell"))
+    books.take_status("binance", at(status("filled", 2.0, 100.0), 60), MIDNIGHT + 60)
+    books.see("binance", "BTC/USDT", Decimal(90), MIDNIGHT + 70)
+    assert books.lost_today("USDT") == 20
+    books.see("binance", "BTC/USDT", Decimal(90), MIDNIGHT + 80 + min(jump, 0))
+    jumped = at(status("open", number=2), 90 + jump)
+    books.take_status("binance", jumped, MIDNIGHT + 90)
+    assert books.today == "2026-11-29"
+    assert books.lost_today("USDT") == 20
 
 
 def test_a_fee_is_booked_once_in_each_asset_it_is_taken_in() -> None:

@@ -23,6 +23,7 @@ LOTS = {
     BTC: Lots(Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("0.001")),
     XBT: Lots(Decimal("0.000001"), Decimal("0.0001"), Decimal(0), Decimal("0.0025")),
 }
+BNB = "BNB/USDT"
 PRICES = {BTC: "60000.00", XBT: "1400000"}
 FEES = {
     BTC: Fees(maker=90_000, taker=100_000),
@@ -34,17 +35,19 @@ MARKETS = pytest.mark.parametrize(("exchange", "symbol"), [("binance", BTC), ("l
 class Trader:
     """Trades on an account without coins, and books what it is told of its orders."""
 
-    def __init__(self, exchange: Venue, symbol: str, fees: Fees) -> None:
+    def __init__(self, exchange: Venue, symbol: str, fees: Fees, bnb: str = "0") -> None:
         self.exchange, self.symbol = exchange, symbol
         self.base, _, self.quote = symbol.partition("/")
-        self.floor = Floor(symbol, funds={self.base: "0"})
+        others = [BNB] if fees.discount_asset else []
+        self.floor = Floor(symbol, *others, funds={self.base: "0", "BNB": bnb})
         self.floor.account.fees = fees
         self.scale = self.floor.markets[symbol].instrument.quantity_scale
-        self.money = self._total(self.quote)
+        self.money = self.total(self.quote)
         self.books = Portfolio()
         self.orders = 0
 
-    def _total(self, asset: str) -> Decimal:
+    def total(self, asset: str) -> Decimal:
+        """What the account has of it."""
         return self.floor.account.balances[asset].total / ONE
 
     @property
@@ -92,8 +95,8 @@ class Trader:
 
     def assert_is_the_account(self) -> None:
         """The books say what the account has more than at the beginning."""
-        assert self.held.quantity == self._total(self.base)
-        assert self.held.cash == self._total(self.quote) - self.money
+        assert self.held.quantity == self.total(self.base)
+        assert self.held.cash == self.total(self.quote) - self.money
 
 
 @MARKETS
@@ -131,3 +134,20 @@ def test_after_a_thousand_trips_all_that_is_held_can_still_be_sold(
         trader.trade("sell", lots.tradable(trader.held.quantity, price))
         trader.assert_is_the_account()
         assert 0 <= trader.held.quantity < lots.lot
+
+
+def test_fees_in_bnb_are_told_as_the_account_paid_them_until_there_is_no_more() -> None:
+    """The position is the account's with them, after them, and where both come together."""
+    fees = FEES[BTC]._replace(discount_asset="BNB")
+    trader = Trader("binance", BTC, fees, bnb="0.0099")
+    for _ in range(100):
+        trader.trade("buy", Decimal("0.001"), parts=3)
+        trader.trade("sell", LOTS[BTC].whole(trader.held.quantity), parts=3)
+        assert trader.held.quantity == trader.total("BTC")
+        spent = Decimal("0.0099") - trader.total("BNB")
+        assert trader.held.fees_unvalued["BNB"].amount == spent
+    assert 0 < trader.total("BNB") < Decimal("0.00003")  # less than a fee
+    counted = trader.held.fees_unvalued["BNB"].counted
+    assert trader.held.cash + counted == trader.total("USDT") - trader.money
+    # Without the discount: 0.0099 BNB at about 600 are three quarters of it.
+    assert Decimal("7.5") < counted < Decimal("8.5")

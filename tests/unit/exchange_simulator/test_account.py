@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.exchange_simulator.account import InsufficientBalanceError
+from services.exchange_simulator.account import Fees, InsufficientBalanceError
 from services.exchange_simulator.account_order import AccountOrder, NewOrder, base_amount
 from services.exchange_simulator.account_order import quote_amount as money
 from tests.unit.exchange_simulator.desks import BTC, Floor
@@ -56,6 +56,52 @@ def test_a_maker_pays_less() -> None:
     assert order.fees() == {"USDT": 54 * ONE}  # 0.09 % of 60,000
     assert floor.free("USDT") == (1_060_000 - 54) * ONE
     assert (floor.free("BTC"), floor.held("BTC")) == (9 * ONE, 0)
+
+
+BNB = "BNB/USDT"
+
+
+def floor_with_bnb(amount: str) -> Floor:
+    """Both sides of a market for BTC, BNB at 600, and an account that pays with BNB."""
+    floor = Floor(BTC, BNB, funds={"BNB": amount})
+    floor.account.fees = Fees(maker=90_000, taker=100_000, discount_asset="BNB")
+    floor.others(BNB, "sell", "600.00", "50")
+    floor.others(BTC, "sell", "60000.00", "1")
+    floor.others(BTC, "buy", "59000.00", "1")
+    return floor
+
+
+def test_a_fee_is_taken_in_bnb_for_three_quarters_where_there_is_some() -> None:
+    """Of a buy and of a sell: all that is received is there, and the BNB are told as changed."""
+    floor = floor_with_bnb("1")
+    bought = floor.account.place(NewOrder(BTC, "buy", "market", "buy", 10_000))
+    assert bought.fees() == {"BNB": 750_000}  # 0.1 % of 6,000 USDT is 0.01 BNB
+    assert floor.events[-1].balances == ("BTC", "USDT", "BNB")
+    sold = floor.account.place(NewOrder(BTC, "sell", "market", "sell", 10_000))
+    assert sold.fees() == {"BNB": 737_500}
+    assert floor.free("BNB") == ONE - 750_000 - 737_500
+    assert (floor.free("BTC"), floor.free("USDT")) == (10 * ONE, (1_000_000 - 100) * ONE)
+
+
+def test_without_enough_bnb_a_fee_is_taken_of_what_is_received() -> None:
+    """In full; what an order holds of them isn't there."""
+    floor = floor_with_bnb("0.00749999")
+    assert floor.account.place(NewOrder(BTC, "buy", "market", "buy", 10_000)).fees() == {
+        "BTC": ONE // 10_000
+    }
+    floor = floor_with_bnb("0.008")
+    floor.account.place(NewOrder(BNB, "ask", "limit", "sell", 8, 70_000))
+    assert "BNB" not in floor.account.place(NewOrder(BTC, "buy", "market", "buy", 10_000)).fees()
+    assert floor.free("BNB") == 0
+
+
+def test_a_fee_of_bought_bnb_is_taken_of_it() -> None:
+    """It costs less all the same, where there was some before."""
+    floor = floor_with_bnb("1")
+    assert floor.account.place(NewOrder(BNB, "buy", "market", "buy", 1_000)).fees() == {
+        "BNB": 75_000
+    }
+    assert floor.free("BNB") == 2 * ONE - 75_000
 
 
 def test_more_than_is_free_cant_be_asked_for() -> None:

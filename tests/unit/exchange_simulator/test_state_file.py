@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from services._runtime.lifecycle import FatalError
+from services.exchange_simulator.account import Fees
 from services.exchange_simulator.account_order import NewOrder
 from services.exchange_simulator.state_file import StateFile
 from tests.unit.exchange_simulator.desks import BTC, ETH, Floor
+
+BNB = "BNB/USDT"
 
 
 def opened(path: Path, *symbols: str) -> tuple[Floor, StateFile]:
@@ -31,6 +34,22 @@ def trade(floor: Floor) -> None:
     for name in ("open", "cancelled"):
         buy(floor, name)
     floor.account.cancel(floor.order("cancelled"), "renamed")
+
+
+def test_a_fee_in_a_third_asset_is_written_too(tmp_path: Path) -> None:
+    """Its balance has changed with the order."""
+    path = tmp_path / "state.jsonl"
+    funds = {"BNB": "1"}
+    before = Floor(BTC, BNB, funds=funds)
+    before.account.fees = Fees(maker=90_000, taker=100_000, discount_asset="BNB")
+    file = StateFile(path)
+    file.keep({"binance": before.account})
+    before.others(BTC, "sell", "60000.00", "1")
+    buy(before, "mine", 6_000_000)
+    file.close()
+    again, file = opened(path, BTC, BNB)
+    file.close()
+    assert again.free("BNB") == before.free("BNB") < 10**8
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
