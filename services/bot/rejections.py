@@ -9,7 +9,7 @@ PASSING = frozenset(
     {
         *("account_unavailable", "book_out_of_sync", "clock", "expired", "halt_unreadable"),
         *("halted", "max_open_orders", "no_liquidity", "not_found", "orders_per_minute"),
-        *("rate_limited", "redis_unfit"),
+        *("post_only_mode", "rate_limited", "redis_unfit", "symbol_not_trading"),
     }
 )
 # In seconds. After a reason that doesn't pass the wait doubles with each rejection in a row.
