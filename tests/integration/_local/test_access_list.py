@@ -16,6 +16,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from common_models.stream_names import HALT, TRADING
 from services._local.access_list import ADMIN, EXCHANGES, OPERATOR, USERS
 from services._runtime.redis_client import open_redis
+from tests.integration.tradectl.hand import play_connector
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
@@ -267,8 +268,9 @@ async def _is_refused(nobody: Redis) -> bool:
 
 async def test_the_hand_tool_works_as_the_operator(guarded: Guarded, tmp_path: Path) -> None:
     """It looks at everything, halts and resumes, and nothing of it is refused."""
+    await play_connector(guarded.admin)
     await _by_hand(guarded, tmp_path, "doctor")
-    await _by_hand(guarded, tmp_path, "halt", "a reason")
+    await _by_hand(guarded, tmp_path, "halt", "a reason", "--keep-orders")
     assert await guarded.admin.get(HALT) == b"a reason"
     await _by_hand(guarded, tmp_path, "resume")
     assert await guarded.admin.get(HALT) is None
