@@ -6,8 +6,8 @@ POSITIONS: tuple[Mutant, ...] = (
     mutant(
         "a fill is booked as often as it is told",
         "positions.py",
-        "zip(_sum(now, now), _sum(before, now), strict=True)",
-        "zip(_sum(now, now), _sum(None, now), strict=True)",
+        "_sum(before, now, rate)",
+        "_sum(None, now, rate)",
     ),
     mutant(
         "what is sold is held",
@@ -29,6 +29,12 @@ POSITIONS: tuple[Mutant, ...] = (
         "positions.py",
         "waits = mark is None and symbol in self._configured and position.quantity",
         "waits = False",
+    ),
+    mutant(
+        "orders placed elsewhere are held",
+        "ledger.py",
+        "if record is not None:\n            self._book(",
+        "if True:\n            self._book(",
     ),
     mutant(
         "of two transactions the later one overwrites what is held",

@@ -34,8 +34,10 @@ from services._connector_kit.orders.keys import (
     trades_mark_key,
 )
 from services._connector_kit.orders.order_state import Accepted, OrderState, read_told, told_keys
+from services._connector_kit.orders.positions import booked, day_of
 from services._connector_kit.orders.record import Record
 from services._runtime.failpoints import reach
+from services._runtime.fees import full_fee
 from services._runtime.redis_transaction import Change, reading, transact
 
 log = structlog.get_logger()
@@ -232,7 +234,16 @@ class Ledger:
         if found.event is not None:
             self._publish(change, self._statuses, found.event.model_dump_json())
             done.published.append((found.told, found.event, report))
+        if record is not None:
+            self._book(change, state, found.told)
         state.keep(found.told, record)
+
+    def _book(self, change: Change, state: OrderState, now: Told) -> None:
+        """Add to the position what is new of an order of ours."""
+        day, rate = day_of(state.milliseconds), full_fee(self._exchange)
+        position = booked(state.position, state.told, now, day, rate)
+        if position is not None:
+            change.write("HSET", self._positions, now.symbol, position)
 
     async def open_orders(self) -> list[tuple[str, Told]]:
         """The orders that were told as open, by exchange order id."""

@@ -19,7 +19,6 @@ from services._connector_kit.orders.keys import (
     told_key,
 )
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.orders.positions import booked, day_of
 from services._connector_kit.orders.record import Record, load
 from services._runtime.redis_line import Command
 from services._runtime.redis_transaction import Change
@@ -36,12 +35,15 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class OrderState:
-    """One order: what was published of it (`told`), what was noted of it when it was accepted."""
+    """One order: what was published of it (`told`), what was noted of it when it was accepted.
+
+    `position` is what is held of its symbol, as it is kept.
+    """
 
     def __init__(
         self, connector: str, order: OrderRef, client_order_id: str | None, change: Change
     ) -> None:
-        kept, noted, self._first_record, seconds_and_micro, self._position = change.found
+        kept, noted, self._first_record, seconds_and_micro, self.position = change.found
         self._connector = connector
         self._order = order
         self._change = change
@@ -129,10 +131,7 @@ class OrderState:
             self._change.write("SREM", open_key(self._connector), self._order.order_id)
 
     def keep(self, now: Told, record: Record | None) -> None:
-        """Keep what was published of it; once it has ended, all of it for `KEEP_CLOSED`.
-
-        What is new of an order of ours is added to the position.
-        """
+        """Keep what was published of it; once it has ended, all of it for `KEEP_CLOSED`."""
         write, before = self._change.write, self.told
         # An order that is still to be answered is kept until it is: then the journal sets the end.
         ends = now.closed and (record is None or record.state == "closed")
@@ -149,9 +148,6 @@ class OrderState:
         if now.client_order_id is not None:
             write("SET", told_as_key(self._connector, now.client_order_id), str(self._order), *end)
         if record is not None:
-            position = booked(self._position, before, now, day_of(self.milliseconds))
-            if position is not None:
-                write("HSET", positions_key(self._connector), now.symbol, position)
             record_key = order_key(self._connector, record.client_order_id)
             if ends:
                 write("PEXPIRE", record_key, KEEP_CLOSED * 1000)

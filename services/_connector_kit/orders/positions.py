@@ -16,20 +16,22 @@ from services._runtime.redis_line import pairs
 from services._runtime.redis_transaction import Change, transact
 from services._runtime.supervise import Trouble
 
-# What an order costs whose fee is taken in neither of its assets (BNB), as a share of its money:
-# Binance's full rate, as nothing here says what that asset is worth.
-FULL_FEE = Decimal("0.001")
 # In seconds.
 ROLL_EVERY = 5.0
 
 
-def booked(kept: bytes | None, before: Told | None, now: Told, day: str) -> bytes | None:
+def booked(
+    kept: bytes | None, before: Told | None, now: Told, day: str, rate: Decimal
+) -> bytes | None:
     """The position *kept* with what is new of an order; None where nothing is.
 
     *before* and *now* are what was told of the order and what is told of it now: their difference
-    is booked, so that what comes again adds nothing, and what comes late is added then.
+    is booked, so that what comes again adds nothing, and what comes late is added then. *rate* is
+    what an order costs whose fee is taken in neither of its assets (BNB), as a share of its money:
+    nothing here says what that asset is worth.
     """
-    quantity, cash = (new - old for new, old in zip(_sum(now, now), _sum(before, now), strict=True))
+    after, known = _sum(now, now, rate), _sum(before, now, rate)
+    quantity, cash = (new - old for new, old in zip(after, known, strict=True))
     if not quantity and not cash:
         return None
     position = Position(day=day) if kept is None else msgspec.json.decode(kept, type=Position)
@@ -42,7 +44,7 @@ def booked(kept: bytes | None, before: Told | None, now: Told, day: str) -> byte
     return msgspec.json.encode(position)
 
 
-def _sum(told: Told | None, order: Told) -> tuple[Decimal, Decimal]:
+def _sum(told: Told | None, order: Told, rate: Decimal) -> tuple[Decimal, Decimal]:
     """What *order* added to the position, by what was *told* of it: base asset, and money."""
     if told is None:
         return ZERO, ZERO
@@ -52,7 +54,7 @@ def _sum(told: Told | None, order: Told) -> tuple[Decimal, Decimal]:
     fee = dict(told.fee)
     in_base, in_quote = fee.pop(base, ZERO), fee.pop(quote, ZERO)
     if any(fee.values()):
-        in_quote += spent * FULL_FEE
+        in_quote += spent * rate
     return sign * told.filled - in_base, -sign * spent - in_quote
 
 

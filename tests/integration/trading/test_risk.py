@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from common_models.stream_names import CommandStream
+from services._connector_kit.orders.keys import positions_key
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.trading import MARKETS, TradingDesk, trading_desk
@@ -189,10 +190,21 @@ async def test_the_largest_position_holds_over_a_sigkill_and_an_exit_passes(
         assert await traded(desk, "sell", quantity=desk.market.quantity / 2) is None
 
 
+async def make_it_yesterday(desk: TradingDesk) -> None:
+    """What was lost today was lost the day before."""
+    redis: Any = desk.redis
+    key = positions_key(desk.name)
+    position = json.loads(await redis.hget(key, desk.market.symbol))
+    await redis.hset(key, desk.market.symbol, json.dumps({**position, "day": "2001-01-01"}))
+
+
 async def test_after_a_days_loss_only_exits_pass_over_a_sigkill_too(
     desk: TradingDesk, attempt: Attempts
 ) -> None:
-    """The market falls by a tenth while two and a half orders are held; less may be lost."""
+    """The market falls by a tenth while two and a half orders are held; less may be lost.
+
+    The next day entries are taken again.
+    """
     half = desk.market.quantity / 2
     async with desk.connector(**PATIENT) as connector:
         limit = await worth(desk, 0.1)
@@ -218,3 +230,9 @@ async def test_after_a_days_loss_only_exits_pass_over_a_sigkill_too(
         assert refused == "max_daily_loss"
         assert await traded(desk, "sell", quantity=half) is None
         assert await traded(desk, "sell", quantity=desk.market.quantity * 2) == "max_daily_loss"
+        await make_it_yesterday(desk)
+
+        async def taken() -> bool:
+            return await traded(desk, quantity=half) is None
+
+        await eventually_async(taken)

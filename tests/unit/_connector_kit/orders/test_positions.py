@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services._connector_kit.orders.bookkeeping import Fill, Report, Told, news
-from services._connector_kit.orders.positions import FULL_FEE, booked, day_of
+from services._connector_kit.orders.positions import booked, day_of
 from services._runtime.position import Position
 
 NOW = 1_700_000_000_000
 DAY = "2023-11-14"
+RATE = Decimal("0.001")
 ORDERS = 3
 
 
@@ -31,7 +32,7 @@ class Market:
         if found is None:
             return
         self.told[report.order_id] = found.told
-        changed = booked(self.kept, before, found.told, DAY)
+        changed = booked(self.kept, before, found.told, DAY, RATE)
         if changed is not None:
             self.kept = changed
             self.changes += 1
@@ -149,7 +150,7 @@ def test_a_fee_in_a_third_asset_costs_the_full_rate() -> None:
     """Of the money traded, whatever it is worth; a fee of 0 in it costs nothing."""
     market = Market()
     market.hear(report("sell", (fill(1, "2", "100", fee="0.0003", asset="BNB"),)))
-    assert market.position.cash == 200 - 200 * FULL_FEE
+    assert market.position.cash == 200 - 200 * RATE
     free = Market()
     free.hear(report("sell", (), filled=Decimal(2), quote_filled=Decimal(200), fee={"BNB": 0}))
     assert free.position.cash == 200
