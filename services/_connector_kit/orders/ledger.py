@@ -34,10 +34,11 @@ from services._connector_kit.orders.keys import (
     trades_mark_key,
 )
 from services._connector_kit.orders.order_state import Accepted, OrderState, read_told, told_keys
-from services._connector_kit.orders.positions import booked, day_of
+from services._connector_kit.orders.positions import booked
 from services._connector_kit.orders.record import Record
 from services._runtime.failpoints import reach
 from services._runtime.fees import full_fee
+from services._runtime.position import day_of
 from services._runtime.redis_transaction import Change, reading, transact
 
 log = structlog.get_logger()
@@ -240,7 +241,7 @@ class Ledger:
 
     def _book(self, change: Change, state: OrderState, now: Told) -> None:
         """Add to the position what is new of an order of ours."""
-        day, rate = day_of(state.milliseconds), full_fee(self._exchange)
+        day, rate = day_of(state.milliseconds / 1000), full_fee(self._exchange)
         position = booked(state.position, state.told, now, day, rate)
         if position is not None:
             change.write("HSET", self._positions, now.symbol, position)

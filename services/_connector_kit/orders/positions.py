@@ -1,7 +1,6 @@
 """What is held of each market by our own orders, kept beside what was published of them."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
@@ -11,7 +10,7 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.bookkeeping import ZERO, Told
 from services._connector_kit.orders.keys import positions_key
 from services._connector_kit.orders.ports import Clock
-from services._runtime.position import Position
+from services._runtime.position import Position, day_of
 from services._runtime.redis_line import pairs
 from services._runtime.redis_transaction import Change, transact
 from services._runtime.supervise import Trouble
@@ -66,11 +65,6 @@ def read_positions(flat: Sequence[bytes]) -> dict[str, Position]:
     }
 
 
-def day_of(milliseconds: int) -> str:
-    """The day in UTC of a moment."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).date().isoformat()
-
-
 class DayRoll:
     """Begins a new day for every position at midnight UTC, by Redis's clock.
 
@@ -99,7 +93,7 @@ class DayRoll:
 
         async def decide(change: Change) -> None:
             found, (seconds, _) = change.found
-            today = day_of(int(seconds) * 1000)
+            today = day_of(int(seconds))
             for symbol, position in read_positions(found).items():
                 mark = self._mark(symbol)
                 waits = mark is None and symbol in self._configured and position.quantity

@@ -12,10 +12,10 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.bookkeeping import LOST, Fill, Report
 from services._connector_kit.orders.keys import OrderRef, order_key, positions_key
 from services._connector_kit.orders.ledger import Ledger
-from services._connector_kit.orders.positions import DayRoll, day_of, read_positions
+from services._connector_kit.orders.positions import DayRoll, read_positions
 from services._connector_kit.orders.record import dump
 from services._local.redis_server import RedisServer
-from services._runtime.position import Position
+from services._runtime.position import Position, day_of
 from services._runtime.redis_client import open_redis
 from services._runtime.redis_transaction import at_once
 from tests.support.fault_proxy import FaultProxy
@@ -69,7 +69,13 @@ async def positions(redis: Redis) -> dict[str, Position]:
 async def today(redis: Any) -> str:
     """By Redis's clock."""
     seconds, _ = await redis.time()
-    return day_of(seconds * 1000)
+    return day_of(seconds)
+
+
+def begun(position: Position, day: str) -> Position:
+    """As it is once that day has begun."""
+    position.roll(day)
+    return position
 
 
 async def test_what_is_told_by_many_over_and_over_is_booked_once(
@@ -167,8 +173,8 @@ async def test_a_day_begins_at_the_markets_price_once_for_all_instances(
         for roll in rolls:
             await roll.roll()
     found = await positions(redis)
-    assert found["BTC/USDT"] == Position(Decimal(2), Decimal(-200), Decimal(90), day, Decimal(-20))
+    assert found["BTC/USDT"] == begun(Position(Decimal(2), Decimal(-200), Decimal(90)), day)
     assert found["ETH/USDT"] == before
-    assert found["XRP/USDT"] == Position(Decimal(2), Decimal(-200), Decimal(95), day, Decimal(-10))
-    assert found["SOL/USDT"] == Position(Decimal(0), Decimal(-3), None, day, Decimal(-3))
+    assert found["XRP/USDT"] == begun(Position(Decimal(2), Decimal(-200), Decimal(95)), day)
+    assert found["SOL/USDT"] == begun(Position(Decimal(0), Decimal(-3), None), day)
     assert found["LTC/USDT"] == fresh

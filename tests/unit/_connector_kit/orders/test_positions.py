@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services._connector_kit.orders.bookkeeping import Fill, Report, Told, news
-from services._connector_kit.orders.positions import booked, day_of
+from services._connector_kit.orders.positions import booked
 from services._runtime.position import Position
 
 NOW = 1_700_000_000_000
@@ -164,9 +164,3 @@ def test_where_the_venue_doesnt_know_what_was_spent_it_is_the_limits() -> None:
     assert market.position == Position(Decimal(2), Decimal(-180), None, DAY)
     market.hear(one._replace(quote_filled=Decimal(178)))
     assert market.position.cash == -178
-
-
-def test_a_day_is_that_of_utc() -> None:
-    """From midnight to the last millisecond."""
-    midnight = 1_700_006_400_000
-    assert [day_of(midnight - 1), day_of(midnight)] == ["2023-11-14", "2023-11-15"]
