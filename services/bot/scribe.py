@@ -51,6 +51,8 @@ class Scribe:
         positions: Callable[[], Mapping[str, Position]],
     ) -> None:
         self.written_at = sources.clock()  # the last cut
+        # Why the last one couldn't be written; None: it was.
+        self.fault: str | None = "nothing was written yet"
         self._journal = journal
         self._sources = sources
         self._host = host
@@ -96,10 +98,12 @@ class Scribe:
             try:
                 await self._write()
             except TransientError as e:
+                self.fault = str(e)
                 self._trouble.seen(e)
                 await asyncio.sleep(next(waits))
                 self._wake.set()
             else:
+                self.fault = None
                 self._trouble.over()
                 waits = full_jitter(longest=LONGEST_WAIT)
 

@@ -53,7 +53,7 @@ async def serve(settings: BotSettings) -> None:
     for each in wanted:
         for why in limits_against(settings, each.symbol, each.quantity):
             log.warning("strategy_against_limits", strategy=each.key, reason=why)
-    readiness = Readiness("redis", "market_data", "strategies")
+    readiness = Readiness("redis", "writes", "market_data", "strategies")
     metrics = Metrics("bot")
     sources = _sources(settings, wanted)
     watch = MarketWatch(sources.provider, sources.connectors, readiness)
@@ -99,7 +99,7 @@ async def serve(settings: BotSettings) -> None:
                 tasks.create_task(reader.run(handle))
                 tasks.create_task(scribe.run())
                 tasks.create_task(sources.instruments.keep_reading(redis))
-                tasks.create_task(_keep_judging(host, readiness))
+                tasks.create_task(_keep_judging(host, scribe, readiness))
                 tasks.create_task(watch.keep_judging())
                 tasks.create_task(watch.keep_summing_up())
 
@@ -153,12 +153,16 @@ async def _restore(
     log.info("books_restored", orders=len(known.books.orders), open=len(sources.portfolio.open))
 
 
-async def _keep_judging(host: StrategyHost, readiness: Readiness) -> None:
-    """Tell the readiness which strategies have failed, again and again."""
+async def _keep_judging(host: StrategyHost, scribe: Scribe, readiness: Readiness) -> None:
+    """Tell the readiness, again and again, which strategies have failed and whether it writes."""
     while True:
         stopped = "; ".join(f"{key}: {why}" for key, why in host.stopped.items())
         if stopped:
             readiness.waiting("strategies", f"stopped: {stopped}", blocked=True)
         else:
             readiness.ok("strategies")
+        if scribe.fault is None:
+            readiness.ok("writes")
+        else:
+            readiness.waiting("writes", scribe.fault)
         await asyncio.sleep(LOAD_AGAIN_EVERY)

@@ -62,8 +62,9 @@ class Host:
             self.connections += 1
             for market in self.markets.values():
                 market.restore(await store.load(market))
-            self._readiness.ok("redis")
             while True:
+                await store.beat()
+                self._readiness.ok("redis")
                 await self._advance_all(store, self.markets)
                 look_at_all_at = self._now() + CHECK_EVERY
                 while self._now() < look_at_all_at:

@@ -5,6 +5,7 @@ where the saved position is still the one that was read from. So a value is publ
 is killed or repeated, and even where two hosts run by mistake.
 """
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +33,7 @@ from services.indicators.market import Line, Market, Output, SavedLine, SavedMar
 log = structlog.get_logger()
 
 READ_COUNT = 500
+BEAT = state_key("indicator_host", "beat")
 
 
 def market_key(stream: str) -> str:
@@ -83,6 +85,17 @@ class Store:
         except (msgspec.DecodeError, ValueError) as e:
             log.warning("state_unreadable", key=key, error=str(e), action="begins anew")
             return None
+
+    async def beat(self) -> None:
+        """Write something: in a quiet market nothing else shows that Redis takes what is written.
+
+        Raises:
+            TransientError: it doesn't.
+        """
+        try:
+            await ask(self._connection, "HSET", BEAT, "at", round(time.time() * 1000))
+        except (RedisError, OSError) as e:
+            raise TransientError(explain(e)) from e
 
     async def news(self, positions: Mapping[str, Position | None]) -> list[str]:
         """Which streams have something behind these positions; none, where nothing comes for long.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -22,6 +23,7 @@ from tests.support.market_data import connector_status, order_book, ticker, trad
 from tests.support.memory import MB, forget_peak, peak
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, Service, running
+from tests.support.unwritable import UNWRITABLE
 
 STREAMS = [f"binance:BTCUSDT:{kind}" for kind in ("ticker", "orderbook", "trades")]
 
@@ -145,6 +147,29 @@ async def test_the_bot_lives_through_the_loss_of_redis(
     assert (summary["fresh"], summary["of"], summary["stale"]) == (6, 6, [])
     assert set(summary["streams"]) >= set(STREAMS)
     assert await redis.hlen("bot:state:positions") == 16
+
+
+@pytest.mark.parametrize("trouble", UNWRITABLE)
+async def test_the_bot_says_that_redis_takes_nothing(
+    redis_server: RedisServer, redis: Redis, tmp_path: Path, trouble: str
+) -> None:
+    """It can't decide then, though it reads; and again can once it may write."""
+    harm, mend, says = UNWRITABLE[trouble]
+
+    async with running_bot(redis_server, tmp_path / "bot") as bot:
+
+        async def writes() -> bool:
+            return await bot.part("writes") == "ok"
+
+        async def says_why() -> bool:
+            return says in await bot.part("writes")
+
+        await eventually_async(writes)
+        await harm(redis)
+        await eventually_async(says_why)
+        assert not await bot.is_ready()
+        await mend(redis)
+        await eventually_async(writes)
 
 
 async def test_the_bot_starts_before_redis(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.support.indicator_host import (
     values,
 )
 from tests.support.market_data import ticker, trade, wire
+from tests.support.unwritable import UNWRITABLE
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -215,6 +216,24 @@ async def test_without_indicators_it_waits_for_some(
         await host.until_ready()
         assert await host.service.end() == 0
     assert host.logged("no_indicators")
+
+
+@pytest.mark.parametrize("trouble", UNWRITABLE)
+async def test_it_says_that_redis_takes_nothing_though_nothing_comes(
+    redis_server: RedisServer, redis: Redis, tmp_path: Path, trouble: str
+) -> None:
+    """In a quiet market too; and it is ready again once it may write."""
+    harm, mend, says = UNWRITABLE[trouble]
+    async with hosting(redis_server.url, tmp_path, "binance:BTC/USDT:sma_2@trade") as host:
+        await host.until_ready()
+        await harm(redis)
+
+        async def says_why() -> bool:
+            return says in (await host.ready())["parts"]["redis"]
+
+        await eventually_async(says_why, WITHIN)
+        await mend(redis)
+        await host.until_ready()
 
 
 async def test_a_spoiled_state_is_told_and_begun_anew(
