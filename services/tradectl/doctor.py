@@ -1,15 +1,22 @@
 """`tradectl doctor`: what would keep the suite from working or from being safe, and the fix."""
 
 import asyncio
+import contextlib
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
+from redis.exceptions import (
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+)
 
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import HALT, TRADING, CommandStream, OperatorStream, state_key
@@ -53,9 +60,8 @@ class Check:
 
 async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> Ending:
     """Look at everything; NO where something fails. Nothing is changed."""
-    checks = []
-    for look in (_server, _clock, _permissions, _halt, _keys, _files, _connectors, _groups):
-        checks += [check async for check in look(redis, settings)]
+    await _must_answer(redis)
+    checks = await examine(redis, settings)
     if as_json:
         show.as_json([{name: getattr(check, name) for name in check.__slots__} for check in checks])
     else:
@@ -64,14 +70,40 @@ async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> 
     return Ending.NO if any(check.state == "fail" for check in checks) else Ending.DONE
 
 
+Look = Callable[[Redis, TradectlSettings], AsyncIterator[Check]]
+
+
+async def _must_answer(redis: Redis) -> None:
+    """Without any answer there is nothing to examine; an error is an answer.
+
+    Raises:
+        RedisError, OSError: nothing answers, or the password is refused.
+    """
+    with contextlib.suppress(ResponseError, BusyLoadingError):
+        await redis.ping()
+
+
+async def examine(redis: Redis, settings: TradectlSettings) -> list[Check]:
+    """What every look found; one that Redis refuses is a row that says so."""
+    checks = []
+    for name, look in LOOKS.items():
+        try:
+            async for check in look(redis, settings):
+                checks.append(check)  # noqa: PERF401 - what came before an error is kept
+        except NoPermissionError as e:
+            checks.append(Check(name, "warn", explain(e), "let this user do that"))
+        except BusyLoadingError as e:
+            checks.append(Check(name, "fail", explain(e), "wait until it has read its data"))
+        except (RedisError, OSError) as e:
+            checks.append(Check(name, "fail", explain(e), "look at the server and its log"))
+    return checks
+
+
 async def _server(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
     """Version, and whether what is acknowledged is kept."""
-    try:
-        info: Any = await redis.info()
-    except NoPermissionError as e:
-        yield Check("Redis", "warn", explain(e), "let this user run INFO")
-        return
+    info: Any = await redis.info()
     yield version_check(info)
+    yield role_check(info)
     policy = str(info.get("maxmemory_policy"))
     yield Check(
         "maxmemory-policy",
@@ -108,6 +140,18 @@ def version_check(info: dict[str, Any]) -> Check:
     )
 
 
+def role_check(info: dict[str, Any]) -> Check:
+    """A replica takes nothing, and one that loads answers nothing."""
+    if info.get("loading"):
+        done = info.get("loading_loaded_perc", "?")
+        found = f"it is reading its data: {done} %"
+        return Check("role", "fail", found, "wait until it has read its data")
+    if info.get("role") == "slave":
+        found = f"a replica of {info.get('master_host')}"
+        return Check("role", "fail", found, "let REDIS_URL name its primary")
+    return Check("role", "ok", str(info.get("role", "unknown")))
+
+
 def memory_check(info: dict[str, Any]) -> Check:
     """A full Redis takes no orders."""
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
@@ -137,17 +181,25 @@ async def _clock(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
 
 async def _permissions(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
     """What this user may do, asked without doing it: Redis judges a queued command at once."""
-    names = await connectors(redis) or ["binance_connector"]
     probes: list[tuple[str, tuple[str, ...]]] = [
         ("halt", ("DEL", TRADING)),
         ("halt with a reason, and resume", ("SET", HALT, "x")),
     ]
+    names, unlisted = ["binance_connector"], None
+    try:
+        names = await connectors(redis) or names
+    except NoPermissionError as e:
+        unlisted = e
     for name in names:
         for command in COMMANDS:
             kind = OperatorStream if command in OPERATORS else CommandStream
             stream = str(kind(name, command))
             probes.append((f"send {command} to {name}", ("XADD", stream, "*", "data", "x")))
-    refused = [what for what, probe in probes if not await _may(redis, *probe)]
+    judged = {what: await _judged(redis, *probe) for what, probe in probes}
+    yield writes_check(judged.values())
+    refused = [what for what, error in judged.items() if isinstance(error, NoPermissionError)]
+    if unlisted is not None:
+        refused.append("list the connectors")
     yield Check(
         "permissions",
         "warn" if refused else "ok",
@@ -156,8 +208,20 @@ async def _permissions(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check
     )
 
 
-async def _may(redis: Redis, *command: str) -> bool:
-    """Queue *command* and throw it away again: it is never carried out."""
+def writes_check(judged: Iterable[RedisError | None]) -> Check:
+    """Whether Redis takes what a user who may write would write."""
+    troubles = [each for each in judged if each and not isinstance(each, NoPermissionError)]
+    if not troubles:
+        return Check("writes", "ok", "taken")
+    fix = "raise maxmemory" if isinstance(troubles[0], OutOfMemoryError) else "mend the server"
+    return Check("writes", "fail", explain(troubles[0]), f"{fix}: it takes no orders and no events")
+
+
+async def _judged(redis: Redis, *command: str) -> RedisError | None:
+    """What Redis has against *command*, which is queued and never carried out.
+
+    Only once MULTI is answered: a user who may not queue would carry it out.
+    """
     pool: Any = redis.connection_pool
     connection: Any = await pool.get_connection()
     try:
@@ -166,17 +230,13 @@ async def _may(redis: Redis, *command: str) -> bool:
         await connection.send_command(*command)
         try:
             await connection.read_response()
-        except NoPermissionError:
-            return False
-        except OutOfMemoryError:  # Redis is full; who may do what it judges first
-            return True
-        await connection.send_command("DISCARD")
-        await connection.read_response()
+        except (ResponseError, BusyLoadingError) as e:
+            return e
     finally:
         # Whatever happened above, no half transaction is left behind.
         await connection.disconnect()
         await pool.release(connection)
-    return True
+    return None
 
 
 async def _halt(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
@@ -285,9 +345,8 @@ async def _groups(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
         for stream in streams:
             try:
                 groups = await client.xinfo_groups(stream)
-            except NoPermissionError as e:
-                yield Check(f"{name} groups", "warn", explain(e), "let this user run XINFO GROUPS")
-                return
+            except NoPermissionError:
+                raise
             except ResponseError:  # no such stream
                 groups = []
             if not groups:
@@ -307,3 +366,16 @@ def group_check(name: str, missing: list[str], pending: int, waiting: int) -> Ch
     if waiting > 0 or pending > MOST_PENDING:
         return Check(check, "warn", found, "if that stays so, look at the connector's log")
     return Check(check, "ok", found)
+
+
+# What is looked at, by the name of the row that says that it couldn't be.
+LOOKS: dict[str, Look] = {
+    "Redis": _server,
+    "clocks": _clock,
+    "permissions": _permissions,
+    "halt": _halt,
+    "keys": _keys,
+    ".env": _files,
+    "connectors": _connectors,
+    "commands": _groups,
+}

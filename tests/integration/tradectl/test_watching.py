@@ -15,6 +15,7 @@ from services._runtime.metrics import Metrics
 from services._runtime.settings import ServiceSettings
 from tests.integration.tradectl.hand import TRADECTL, ended, play_connector, started, tradectl
 from tests.support.ports import quiet_port
+from tests.support.unwritable import UNWRITABLE
 
 # A process takes its time to start where the machine has other work.
 pytestmark = pytest.mark.timeout(240)
@@ -221,6 +222,27 @@ async def test_the_doctor_says_what_a_redis_user_may_not_do_and_does_nothing_its
     assert checks["Redis"]["state"] == "warn"
     assert sorted(await redis.keys()) == sorted(before)
     assert "pw" not in examined.out
+
+
+@pytest.mark.parametrize("trouble", UNWRITABLE)
+async def test_the_doctor_shows_every_row_of_a_redis_that_takes_nothing(
+    redis_server: RedisServer, redis: Redis, trouble: str
+) -> None:
+    """That it is the fault is one row of the table, as is each look that it refused."""
+    await play_connector(redis)
+    rows = {each["check"] for each in (await tradectl(redis_server.url, "doctor", "--json")).json}
+    harm, mend, says = UNWRITABLE[trouble]
+    await harm(redis)
+    examined = await tradectl(redis_server.url, "doctor", "--json")
+    await mend(redis)
+    assert examined.code == 1, examined
+    checks = {check["check"]: check for check in examined.json}
+    assert checks.keys() >= rows
+    if trouble == "half-permitted":
+        assert "may not halt" in checks["permissions"]["what"]
+    else:
+        assert checks["writes"]["state"] == "fail"
+        assert says in checks["writes"]["what"]
 
 
 @pytest.mark.parametrize(

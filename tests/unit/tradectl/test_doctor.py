@@ -1,18 +1,33 @@
 """What the doctor makes of what it sees."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import (
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
 
 from common_models import ConnectorStatusEvent, SymbolStatus
 from common_models.fields import utc_now
+from services.tradectl import doctor
 from services.tradectl.doctor import (
+    Check,
+    examine,
     group_check,
     memory_check,
     not_ready_checks,
+    role_check,
     version_check,
     world_check,
+    writes_check,
 )
+from services.tradectl.settings import TradectlSettings
 
 MIB = 2**20
 
@@ -91,3 +106,62 @@ def test_what_of_a_connector_does_not_work_is_told_part_by_part() -> None:
         ("luno_connector feed ETH", "stale"),
         ("luno_connector XRP", "its market is post_only"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (OutOfMemoryError("full"), "fail"),
+        (ReadOnlyError("a replica"), "fail"),
+        (BusyLoadingError("loading"), "fail"),
+        (NoPermissionError("not yours"), "warn"),
+        (TimeoutError("silent"), "fail"),
+    ],
+)
+async def test_a_look_that_fails_is_one_row_and_the_others_are_there(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, state: str
+) -> None:
+    """Also what that look had found before."""
+
+    async def fails(_: Redis, __: TradectlSettings) -> AsyncIterator[Check]:
+        yield Check("before", "ok", "found")
+        raise error
+
+    async def works(_: Redis, __: TradectlSettings) -> AsyncIterator[Check]:
+        yield Check("behind", "ok", "found")
+
+    monkeypatch.setattr(doctor, "LOOKS", {"the look": fails, "another": works})
+    checks = await examine(cast("Redis", None), TradectlSettings.model_construct())
+    assert [(each.check, each.state) for each in checks] == [
+        ("before", "ok"),
+        ("the look", state),
+        ("behind", "ok"),
+    ]
+    assert str(error) in checks[1].what
+
+
+@pytest.mark.parametrize(
+    ("errors", "state"),
+    [
+        ([None, None], "ok"),
+        ([None, NoPermissionError("no")], "ok"),
+        ([None, OutOfMemoryError("used memory > 'maxmemory'")], "fail"),
+        ([NoPermissionError("no"), ReadOnlyError("replica")], "fail"),
+    ],
+)
+def test_a_redis_that_takes_nothing_is_a_fault(errors: list[RedisError | None], state: str) -> None:
+    """What this user may not do is another row's."""
+    assert writes_check(errors).state == state
+
+
+@pytest.mark.parametrize(
+    ("info", "state"),
+    [
+        ({"role": "master", "loading": 0}, "ok"),
+        ({"role": "slave", "master_host": "there"}, "fail"),
+        ({"role": "master", "loading": 1, "loading_loaded_perc": "12.3"}, "fail"),
+    ],
+)
+def test_a_replica_and_a_redis_that_loads_are_named(info: dict[str, Any], state: str) -> None:
+    """Neither takes an order."""
+    assert role_check(info).state == state
