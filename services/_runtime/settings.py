@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic.fields import FieldInfo
@@ -31,7 +32,7 @@ from pydantic_settings import (
 from redis.asyncio.connection import parse_url
 
 from services._runtime import failpoints
-from services._runtime.text import is_text
+from services._runtime.text import bare, is_text
 from services._runtime.urls import hidden, venue_url
 
 S = TypeVar("S", bound="Settings")
@@ -98,6 +99,25 @@ WebSocketUrl = Annotated[str, AfterValidator(partial(venue_url, schemes=("wss", 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
+def api_key(value: object) -> object:
+    """A key of an exchange, as it can be sent in a header and signed with.
+
+    Raises:
+        ValueError: it has a character that no key has; the key itself isn't shown.
+    """
+    for character in value if isinstance(value, str) else "":
+        if not "!" <= character <= "~" or character in "\"'":
+            raise ValueError(
+                f"has a character that no key has (U+{ord(character):04X}); "
+                "want it as the exchange shows it, on one line, without quotes"
+            )
+    return value
+
+
+# A key or a secret of an exchange; None: there is none.
+ApiKey = Annotated[SecretStr | None, BeforeValidator(api_key)]
+
+
 def _is_secret(name: str, info: FieldInfo) -> bool:
     return (
         info.annotation is SecretStr
@@ -119,7 +139,8 @@ class _SecretFiles(PydanticBaseSettingsSource):
         if path is None or not _is_secret(field_name, field):
             return None, field_name, False
         try:
-            return Path(path).read_text(encoding="utf-8-sig").strip() or None, field_name, False
+            text = Path(path).read_bytes().decode("utf-8-sig")
+            return bare(text) or None, field_name, False
         except (OSError, UnicodeDecodeError) as e:
             raise SettingsError(
                 f"{field_name.upper()}_FILE={path!r}: can't be read ({e.__class__.__name__}); "
@@ -166,11 +187,16 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def text(cls, value: object) -> object:
-        """Bytes of another encoding are no text, and no part of any other can be used."""
-        if isinstance(value, str) and not is_text(value):
+    def text(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse bytes of another encoding; take off what a secret was copied with."""
+        if not isinstance(value, str):
+            return value
+        if not is_text(value):
             raise ValueError("isn't text in UTF-8; write it anew in an editor that saves UTF-8")
-        return value
+        name = str(info.field_name)
+        if not _is_secret(name, cls.model_fields[name]):
+            return value
+        return bare(value) or (None if name != "redis_url" else "")
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ Python hands such bytes on as lone surrogates, which can be written neither to R
 
 import re
 
+# What strip() takes, and what is as invisible.
+_AROUND = " \t\r\n\v\f\0\u00a0\u200b\u2028\u2029\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -30,3 +32,11 @@ def clean(text: str) -> str:
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+def bare(text: str) -> str:
+    """A secret without what it was copied with: blanks, line ends, a byte order mark, quotes."""
+    text = text.strip(_AROUND)
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip(_AROUND)
+    return text

@@ -2,11 +2,11 @@
 
 from typing import Self
 
-from pydantic import SecretStr, model_validator
+from pydantic import model_validator
 
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
-from services._runtime.settings import HttpUrl, Port, WebSocketUrl
+from services._runtime.settings import ApiKey, HttpUrl, Port, WebSocketUrl
 
 # https://developers.binance.com/docs/binance-spot-api-docs/testnet and its demo mode.
 TESTNETS = frozenset(
@@ -25,8 +25,8 @@ class BinanceSettings(TradingSettings):
 
     health_port: Port = 8001
     binance_symbols: SomeSymbols = ("BTC/USDT", "ETH/USDT")
-    binance_api_key: SecretStr | None = None
-    binance_api_secret: SecretStr | None = None
+    binance_api_key: ApiKey = None
+    binance_api_secret: ApiKey = None
     binance_rest_url: HttpUrl = "https://api.binance.com/api"
     binance_stream_url: WebSocketUrl = "wss://stream.binance.com:9443"
     binance_ws_api_url: WebSocketUrl = "wss://ws-api.binance.com/ws-api/v3"

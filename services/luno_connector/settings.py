@@ -6,12 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
-from services._runtime.settings import HttpUrl, Port, WebSocketUrl
+from services._runtime.settings import ApiKey, HttpUrl, Port, WebSocketUrl, api_key
+from services._runtime.text import bare
 
 CONFIG_FILE = Path("config.cfg")
 # What to look at where the key is refused: Luno's 401 says no more.
@@ -42,8 +43,8 @@ class LunoSettings(TradingSettings):
 
     health_port: Port = 8002
     luno_symbols: SomeSymbols = ("XBT/ZAR", "ETH/ZAR")
-    luno_api_key_id: SecretStr | None = None
-    luno_api_secret_key: SecretStr | None = None
+    luno_api_key_id: ApiKey = None
+    luno_api_secret_key: ApiKey = None
     luno_rest_url: HttpUrl = "https://api.luno.com"
     luno_stream_url: WebSocketUrl = "wss://ws.luno.com"
     # The accounts to trade with, of assets that have several.
@@ -57,7 +58,8 @@ class LunoSettings(TradingSettings):
     @classmethod
     def key_from_config_file(cls, values: dict[str, object]) -> dict[str, object]:
         """Without a key in the environment, `config.cfg` may have one, under `[luno]`."""
-        if values.get("luno_api_key_id") or values.get("luno_api_secret_key"):
+        given = (values.get("luno_api_key_id"), values.get("luno_api_secret_key"))
+        if any(bare(value) if isinstance(value, str) else value for value in given):
             return values
         return {**values, **_keys_of(CONFIG_FILE)}
 
@@ -74,7 +76,7 @@ class LunoSettings(TradingSettings):
 def _keys_of(path: Path) -> dict[str, object]:
     parser = ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, ConfigError) as e:
@@ -84,9 +86,10 @@ def _keys_of(path: Path) -> dict[str, object]:
         ) from None
     if not parser.has_section("luno"):
         return {}
-    section = parser["luno"]
-    found = {
-        "luno_api_key_id": section.get("api_key_id"),
-        "luno_api_secret_key": section.get("api_secret_key"),
-    }
-    return {name: value for name, value in found.items() if value}
+    found = {name: bare(parser["luno"].get(name, "")) for name in ("api_key_id", "api_secret_key")}
+    for name, value in found.items():
+        try:
+            api_key(value)
+        except ValueError as e:
+            raise ValueError(f"{path}: {name} {e}") from None
+    return {f"luno_{name}": value for name, value in found.items() if value}

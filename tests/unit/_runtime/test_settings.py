@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
-from services._runtime.settings import ServiceSettings, SettingsError, Symbols, WebSocketUrl, load
+from services._runtime.settings import (
+    ApiKey,
+    ServiceSettings,
+    SettingsError,
+    Symbols,
+    WebSocketUrl,
+    load,
+)
 
 SECRET = "hunter2-canary"
 
@@ -19,6 +26,7 @@ class Sample(ServiceSettings):
 
     sample_symbols: Symbols = ("BTC/USDT",)
     sample_secret: SecretStr | None = None
+    sample_key: ApiKey = None
     sample_url: WebSocketUrl = "wss://example.com"
 
 
@@ -314,3 +322,63 @@ def test_any_text_gives_slash_symbols_or_is_refused(text: str) -> None:
         base, quote = symbol.split("/")
         assert base.isalnum()
         assert quote.isalnum()
+
+
+# How a key comes to be copied: from a Windows file, out of an editor, with an assignment's quotes.
+COPIED = {
+    "CR": "{}\r",
+    "newline": "{}\n",
+    "CRLF": "{}\r\n",
+    "blanks": " {}\t ",
+    "byte order mark": "\ufeff{}",
+    "double quotes": '"{}"',
+    "single quotes": "'{}'\n",
+    "all of it": '\ufeff" {} "\r\n',
+}
+SOURCES = ("environment", "file", "dotenv")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("copied", COPIED)
+@pytest.mark.parametrize("name", ["SAMPLE_KEY", "SAMPLE_SECRET", "REDIS_URL"])
+def test_a_secret_works_whatever_it_was_copied_with(
+    bare_environment: Path, monkeypatch: pytest.MonkeyPatch, name: str, copied: str, source: str
+) -> None:
+    """From the environment, a file and `.env`."""
+    secret = "redis://there:6379/0" if name == "REDIS_URL" else SECRET
+    text = COPIED[copied].format(secret)
+    if source == "environment":
+        monkeypatch.setenv(name, text)
+    elif source == "file":
+        (bare_environment / "secret").write_bytes(text.encode())
+        monkeypatch.setenv(f"{name}_FILE", "secret")
+    else:
+        (bare_environment / ".env").write_bytes(f"{name}={text}".encode())
+    found = getattr(load(Sample), name.lower())
+    assert (found if name == "REDIS_URL" else found.get_secret_value()) == secret
+
+
+@pytest.mark.parametrize(
+    "inside", ["\r", "\n", " ", "\x00", "\ufeff", "\u00a0", '"', "\u00e9", "\x7f"]
+)
+def test_a_key_that_no_header_could_carry_is_refused_by_name(
+    bare_environment: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    """At the start, in one line that doesn't show it."""
+    (bare_environment / "secret").write_bytes(f"{SECRET}{inside}{SECRET}".encode())
+    monkeypatch.setenv("SAMPLE_KEY_FILE", "secret")
+    with pytest.raises(SettingsError) as caught:
+        load(Sample)
+    said = str(caught.value)
+    assert said.startswith(f"SAMPLE_KEY: has a character that no key has (U+{ord(inside):04X})")
+    assert len(said.splitlines()) == 1
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize("nothing", [" ", "\r\n", '""', "\ufeff"])
+def test_a_key_of_which_nothing_is_left_is_none(
+    monkeypatch: pytest.MonkeyPatch, nothing: str
+) -> None:
+    """As an empty variable is."""
+    monkeypatch.setenv("SAMPLE_KEY", nothing)
+    assert load(Sample).sample_key is None

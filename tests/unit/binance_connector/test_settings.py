@@ -53,6 +53,21 @@ def test_half_a_key_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, name: str)
     )
 
 
+@pytest.mark.parametrize("name", ["BINANCE_API_KEY", "BINANCE_API_SECRET"])
+def test_a_key_that_no_header_could_carry_ends_the_start_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A line end behind it does no harm; one within it would keep market data waiting."""
+    for each in ("BINANCE_API_KEY", "BINANCE_API_SECRET"):
+        monkeypatch.setenv(each, "hidden\r\n")
+    key = load(BinanceSettings).binance_api_key
+    assert key is not None
+    assert key.get_secret_value() == "hidden"
+    monkeypatch.setenv(name, "hid\rden")
+    with pytest.raises(SettingsError, match=rf"^{name}: has a character .*U\+000D"):
+        load(BinanceSettings)
+
+
 def test_a_whole_key_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even by repr."""
     monkeypatch.setenv("BINANCE_API_KEY", "hidden")

@@ -95,6 +95,33 @@ def test_a_config_cfg_that_cannot_be_read_is_a_clear_error(folder: Path, content
         load(LunoSettings)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf[luno]\r\napi_key_id = file-id\r\napi_secret_key = file%secret\r\n",
+        b"[luno]\napi_key_id = 'file-id'\napi_secret_key = \"file%secret\" \n",
+    ],
+    ids=["Windows", "quotes"],
+)
+def test_a_key_in_config_cfg_works_whatever_it_was_copied_with(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    """And though the environment has a blank for it."""
+    (folder / "config.cfg").write_bytes(content)
+    monkeypatch.setenv("LUNO_API_KEY_ID", " ")
+    assert key_of(load(LunoSettings)) == ("file-id", "file%secret")
+
+
+def test_a_key_in_config_cfg_that_no_header_could_carry_is_refused_by_name(folder: Path) -> None:
+    """It isn't shown."""
+    (folder / "config.cfg").write_text(CONFIG.replace("file%secret", "file secret"))
+    with pytest.raises(
+        SettingsError, match=r"^config\.cfg: api_secret_key has .*U\+0020"
+    ) as caught:
+        load(LunoSettings)
+    assert "file secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["LUNO_REST_URL", "LUNO_STREAM_URL"])
 def test_a_url_that_would_send_the_key_in_the_clear_is_refused_by_its_name(
     monkeypatch: pytest.MonkeyPatch, name: str
