@@ -84,8 +84,17 @@ def test_every_port_is_this_machines_own_and_nothing_of_it_is_mounted_to_write(
     files: tuple[str, ...],
 ) -> None:
     """Only Redis writes to a volume; the engine's socket is mounted nowhere."""
-    volumes = {"redis": ["paper-redis-data:/data" if PAPER in files else "redis-data:/data"]}
-    volumes["bot"] = ["./plugins:/plugins:ro"]
+    data = "paper-redis-data:/data" if PAPER in files else "redis-data:/data"
+    # One that the engine made would belong to root: it is in the repository.
+    plugins = {
+        "type": "bind",
+        "source": "./plugins",
+        "target": "/plugins",
+        "read_only": True,
+        "bind": {"create_host_path": False},
+    }
+    assert (ROOT / "plugins" / ".gitkeep").is_file()
+    volumes: dict[str, list[Any]] = {"redis": [data], "bot": [plugins], "indicators": [plugins]}
     for name, service in services(files).items():
         ports = service.get("ports", [])
         assert [port for port in ports if not port.startswith("127.0.0.1:")] == [], name

@@ -23,6 +23,8 @@ from tests.support.processes import ROOT
         ("backup/x", True),
         ("redis-backup.tar", True),
         ("sbom.json", True),
+        ("plugins/my_strategies.py", True),
+        ("plugins/.gitkeep", False),
         ("services/_runtime/settings.py", False),
     ],
 )
