@@ -196,7 +196,7 @@ class Settings(BaseSettings):
         name = str(info.field_name)
         if not _is_secret(name, cls.model_fields[name]):
             return value
-        return bare(value) or (None if name != "redis_url" else "")
+        return bare(value) or ("" if name in _URLS_WITH_PASSWORD else None)
 
     @property
     def secrets(self) -> tuple[str, ...]:
