@@ -116,7 +116,7 @@ async def test_a_halt_and_a_resume_hold_whatever_becomes_of_the_output(
         (("orders",), 4 if lost else 0),
         (("dead-letters", "list", "--json"), 4 if lost else 0),
         (("tail", "nosuch:*", "--from", "all", "--no-follow"), 1),
-        (("status",), 1),
+        (("orders", "--exchange", "kraken"), 1),
         (("place", "binance", "byu", "BTC/USDT", "1"), 2),
     ):
         found = await in_a_shell(tmp_path, redis_server.url, output, *arguments)
