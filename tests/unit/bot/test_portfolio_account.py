@@ -100,7 +100,8 @@ class Trader:
 
 
 @MARKETS
-@settings(max_examples=50, deadline=None)
+@pytest.mark.timeout(300)
+@settings(max_examples=15, deadline=None)
 @given(
     fees=st.builds(Fees, st.integers(0, 2_000_000), st.integers(0, 2_000_000)),
     trips=st.lists(
