@@ -54,8 +54,8 @@ class StrategyPosition(BaseModel):
     where it sold more than it bought. `dust` is how much of it is less than the exchange takes as
     an order. All money is in the quote asset. `profit` is what it would have won by now, fees
     included; `profit_today` since midnight UTC. Without a price yet, both are null.
-    `fees_unvalued` are fees in assets of which nobody said what they are worth, by asset: until
-    then they count as fees of the exchange's full rate.
+    `fees_unvalued` are fees, by asset, that have no price in the quote asset yet: until they have
+    one, they count as fees of the exchange's full rate.
     """
 
     model_config = ConfigDict(frozen=True)

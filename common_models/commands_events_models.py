@@ -124,7 +124,7 @@ class OrderResponseEvent(BaseModel):
     `reason_code` says why, for programs. `command_id` is the command's stream entry.
     `sent_quantity` and `sent_price` are what went out, on the venue's lot and tick. `replay` marks
     the stored answer of an order that was asked for again; `provisional` a "not found" that is
-    watched for a day: an order that appears late is told by its `order_status`, not by an answer.
+    checked for a day: an order that appears late gets an `order_status`, not a second answer.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -4,7 +4,7 @@
     * RateLimitedError    wait at least `retry_after` seconds
 * RejectedError           the exchange said no: asking again won't help
     * ArchivedError       an order that ended long ago without a fill
-* FeedStoppedError        the key was refused: say so, and ask again after `AFTER_A_NO`
+* FeedStoppedError        the key was refused: say so, and ask again after `RETRY_REFUSED`
 * FatalError              the service can't go on: stop it
 
 They carry the exchange's words into logs, pages and streams: without our secrets, which it may have
@@ -16,7 +16,7 @@ from services._runtime.redaction import redact
 from services._runtime.supervise import TransientError
 
 __all__ = [
-    "AFTER_A_NO",
+    "RETRY_REFUSED",
     "ArchivedError",
     "FatalError",
     "FeedStoppedError",
@@ -26,8 +26,8 @@ __all__ = [
     "patience",
 ]
 
-# What the exchange said no to may pass all the same: it is asked again after so many seconds.
-AFTER_A_NO = 30.0
+# A request that the exchange refused is sent again after so many seconds: it may pass then.
+RETRY_REFUSED = 30.0
 
 
 class RateLimitedError(TransientError):
@@ -55,4 +55,4 @@ class FeedStoppedError(Exception):
 
 def patience(error: Exception) -> float:
     """How many seconds pass at least before the exchange is asked again."""
-    return error.retry_after if isinstance(error, TransientError) else AFTER_A_NO
+    return error.retry_after if isinstance(error, TransientError) else RETRY_REFUSED

@@ -25,7 +25,7 @@ InUse = Callable[[], Awaitable[Collection[str]]]
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 class UnlistedError(RejectedError):

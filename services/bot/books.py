@@ -79,7 +79,7 @@ class Fee(NamedTuple):
 
 
 class Unvalued(msgspec.Struct, frozen=True):
-    """Fees in an asset of which nobody said what it is worth, and what was counted for them."""
+    """Fees in an asset without a known price, and what is counted for them meanwhile."""
 
     amount: Decimal = NOTHING
     counted: Decimal = NOTHING

@@ -211,7 +211,7 @@ class Portfolio:
         return Fee(asset, amount, rate, money * full_fee(order.exchange))
 
     def value_fees(self) -> None:
-        """Fees of which nobody said what they are worth count as soon as somebody does."""
+        """Value the fees in third assets whose price is known by now."""
         for holding in self.books.holdings.values():
             for asset in list(holding.fees_unvalued):
                 rate = self.rate(holding.exchange, asset, holding.quote)
@@ -259,11 +259,11 @@ def why_ended(told: Told) -> tuple[str, str]:
 
 
 def _nothing(_: Order, __: Told) -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 def _no_doubt(_: Order) -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 def _decimal(number: float) -> Decimal:

@@ -39,9 +39,9 @@ from services._connector_kit.traffic import Traffic
 from services._connector_kit.world import World, world_of
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate
-from services.luno_connector.orders import BAD_KEY, EmptyNotFoundError, PostError
+from services.luno_connector.orders import EmptyNotFoundError, PostError
 from services.luno_connector.polling import poll_market_data
-from services.luno_connector.settings import KEY_HELP, LunoSettings
+from services.luno_connector.settings import KEY_HELP, KEY_REFUSED, LunoSettings
 from services.luno_connector.stream import stream_market_data
 from services.luno_connector.trading import assemble
 
@@ -299,7 +299,7 @@ def _sorted_errors(request: Callable[[], Any]) -> Any:
         raise TransientError(venue_answers.no_answer("Luno", e)) from e
     except APIError as e:
         said = venue_answers.with_meaning(f"{e.code}: {e.message}", MEANINGS.get(e.code))
-        if e.code in BAD_KEY:
+        if e.code in KEY_REFUSED:
             raise FeedStoppedError(f"Luno refused the key: {said}; {KEY_HELP}") from e
         if not e.code or e.code in TRANSIENT:
             raise TransientError(f"Luno answered {said}") from e

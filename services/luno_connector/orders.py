@@ -25,7 +25,7 @@ from services._connector_kit.orders.rules import rounded, size, text
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate_orders
-from services.luno_connector.settings import KEY_HELP
+from services.luno_connector.settings import KEY_HELP, KEY_REFUSED
 
 UNKNOWN_ORDER = "ErrOrderNotFound"
 NOT_FOUND = frozenset({UNKNOWN_ORDER, "ErrNotFound"})
@@ -70,10 +70,6 @@ DEFINITIVE = frozenset(
         "ErrVolumeTooLow",
     }
 )
-# Of them those about the key, where the next order fares no better.
-BAD_KEY = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"})
-
-
 Params = Mapping[str, str | int | bool]
 
 
@@ -207,7 +203,7 @@ class LunoOrders:
         except PostError as e:
             if e.code not in DEFINITIVE:
                 return Unclear(excerpt(f"{e.code}: {e}"))
-            if e.code in BAD_KEY:
+            if e.code in KEY_REFUSED:  # the next order would be refused too
                 said = f"Luno: {e.code} {excerpt(e)}; {KEY_HELP}"
                 return Refused("exchange_rejected", said, about_key=True)
             reason = "rate_limited" if e.code == "ErrTooManyRequests" else "exchange_rejected"

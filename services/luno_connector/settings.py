@@ -15,7 +15,9 @@ from services._runtime.settings import ApiKey, HttpUrl, Port, WebSocketUrl, api_
 from services._runtime.text import bare
 
 CONFIG_FILE = Path("config.cfg")
-# What to look at where the key is refused: Luno's 401 says no more.
+# Luno's codes of a refused key: https://www.luno.com/en/developers/api.
+KEY_REFUSED = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"})
+# What to look at then: Luno's 401 says no more.
 KEY_HELP = (
     "check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY: both whole, of a key that isn't revoked, with "
     "this machine's address on its IP list, and Perm_R_Balance, Perm_R_Orders and Perm_W_Orders"

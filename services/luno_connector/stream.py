@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from services._connector_kit.errors import (
-    AFTER_A_NO,
+    RETRY_REFUSED,
     FeedStoppedError,
     RejectedError,
     TransientError,
@@ -32,7 +32,7 @@ from services.luno_connector import translate
 from services.luno_connector.book_comparison import BookComparison
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.rest import LunoRest
-from services.luno_connector.settings import KEY_HELP, LunoSettings
+from services.luno_connector.settings import KEY_HELP, KEY_REFUSED, LunoSettings
 
 log = structlog.get_logger()
 
@@ -49,10 +49,7 @@ TRADES_INTERVAL = 2.0
 SILENT_BEHIND = 15_000
 # Errors that only pass if somebody mends something, or were said by mistake:
 # https://www.luno.com/en/developers/api#tag/Streaming-API.
-BAD_KEY = (
-    *("invalid_credentials", "unauthorised"),
-    *("ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"),
-)
+BAD_KEY = (*KEY_REFUSED, "invalid_credentials", "unauthorised")
 UNKNOWN_PAIR = "invalid_market"
 
 
@@ -114,7 +111,7 @@ class PairFeed:
                 await first_fault(socket.closed(), self._snapshot_in_time(), self._until_doubted())
         except FeedStoppedError as e:
             self._refused.seen(e)
-            raise TransientError(str(e), retry_after=AFTER_A_NO) from e
+            raise TransientError(str(e), retry_after=RETRY_REFUSED) from e
         finally:
             self._out_of_sync()
             self._desk.status.stale("the socket is gone")

@@ -42,7 +42,8 @@ def _ending(work: Work) -> Ending:
         return Ending.REDIS
     except KeyboardInterrupt:
         return Ending.INTERRUPTED
-    except Exception:  # noqa: BLE001 - told whole; Python's own exit code for it would say "no"
+    # A bug of ours: the traceback is printed. Python's own exit code for it, 1, means "rejected".
+    except Exception:  # noqa: BLE001
         tell(traceback.format_exc())
         return Ending.UNKNOWN
 
@@ -61,7 +62,7 @@ async def _with_redis(work: Work) -> Ending:
 
 
 def _hint(url: str, error: Exception) -> str:
-    """What may help where a server says nothing that is of use."""
+    """What to try where the server closes the connection without an error message."""
     if url.startswith("redis://") and "closed" in str(error).lower():
         return "; a server that takes TLS only closes such a connection: is it rediss://?"
     return ""

@@ -22,11 +22,11 @@ State = Literal["syncing", "live", "polled", "stale"]
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 def _ignore(_: object) -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 def _trading() -> MarketStatus:

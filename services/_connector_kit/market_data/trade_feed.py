@@ -57,7 +57,7 @@ class LastTrade(NamedTuple):
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 class TradeFeed:

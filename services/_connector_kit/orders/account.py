@@ -9,12 +9,13 @@ import structlog
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from services._connector_kit.errors import (
+    RETRY_REFUSED,
     ArchivedError,
     FeedStoppedError,
     RejectedError,
     TransientError,
 )
-from services._connector_kit.orders.account_health import RETRY_REFUSED, AccountHealth
+from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.balance_desk import BalanceDesk
 from services._connector_kit.orders.balances import Balance, PublishedBalances, Snapshot
 from services._connector_kit.orders.bookkeeping import ARCHIVED, LOST, Report, Told, life

@@ -6,18 +6,17 @@ from contextlib import suppress
 
 import structlog
 
+from services._connector_kit.errors import RETRY_REFUSED
 from services._connector_kit.orders.ports import Clock, Refused
 
 log = structlog.get_logger()
 
 # In seconds: a reconnect of the account stream is usually over by then.
 GRACE = 5.0
-# A key that was refused is tried again after so many seconds.
-RETRY_REFUSED = 30.0
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 class AccountHealth:

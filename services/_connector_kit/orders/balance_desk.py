@@ -5,8 +5,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
-from services._connector_kit.orders.account_health import RETRY_REFUSED, AccountHealth
+from services._connector_kit.errors import (
+    RETRY_REFUSED,
+    FeedStoppedError,
+    RejectedError,
+    TransientError,
+)
+from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.balances import Balance, PublishedBalances, Snapshot, Update
 from services._connector_kit.orders.ports import Clock
 from services._runtime.supervise import Trouble, full_jitter

@@ -34,7 +34,7 @@ AFTER_LOSS = 1_000_000
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 class HaltWatch:

@@ -19,7 +19,7 @@ NOT_LOOKED_AT = Refused("redis_unfit", "it isn't known yet how Redis is set")
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """No callback is set."""
 
 
 class RedisCheck:

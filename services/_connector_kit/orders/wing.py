@@ -13,9 +13,14 @@ from redis.asyncio import Redis
 from common_models import CancelAllProgress
 from common_models.stream_names import CommandStream, OperatorStream, connector
 from services._connector_kit.clock import VenueClock
-from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.errors import (
+    FeedStoppedError,
+    RejectedError,
+    TransientError,
+    patience,
+)
 from services._connector_kit.orders.account import AccountDesk
-from services._connector_kit.orders.account_health import RETRY_REFUSED, AccountHealth
+from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.balances import PublishedBalances
 from services._connector_kit.orders.counts import OrderCounts
 from services._connector_kit.orders.dead_man import watch_bot
@@ -213,18 +218,18 @@ async def _check_key(
         try:
             await check()
         except FeedStoppedError as e:
-            said, patience = str(e), RETRY_REFUSED
+            said, least = str(e), patience(e)
             health.refused("key", said)
         except (TransientError, RejectedError) as e:
             said = f"not known yet what it may do: {e}"
-            patience = e.retry_after if isinstance(e, TransientError) else RETRY_REFUSED
+            least = patience(e)
             health.down("key", said)
         else:
             health.up("key")
             readiness.ok("key")
             return
         readiness.waiting("key", said)
-        await clock.sleep(max(next(waits), patience))
+        await clock.sleep(max(next(waits), least))
 
 
 def _tell(readiness: Readiness, part: str, reason: str | None) -> None:

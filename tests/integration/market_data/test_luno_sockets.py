@@ -43,7 +43,7 @@ async def test_a_key_that_was_refused_once_is_tried_again_with_patience(
 ) -> None:
     """The status says why meanwhile, the log says it once; then all flows again."""
     patience = 1.0
-    monkeypatch.setattr(stream, "AFTER_A_NO", patience)
+    monkeypatch.setattr(stream, "RETRY_REFUSED", patience)
     shown: list[float] = []
     refusals = 2
 

@@ -56,6 +56,7 @@ async def answering(redis: Redis) -> AsyncIterator[None]:
     async def answer() -> None:
         last = "0-0"
         while True:
+            await play_connector(redis)  # again and again, as a connector that lives
             for _, entries in await client.xread({PLACES: last}, block=1000):
                 for entry_id, _ in entries:
                     last = entry_id.decode()

@@ -30,9 +30,9 @@ from services._connector_kit.orders.settings import TradingSettings
 from services.luno_connector import client as luno_client
 from services.luno_connector.accounts import Accounts
 from services.luno_connector.client import Luno, open_luno
-from services.luno_connector.orders import BAD_KEY, DEFINITIVE, LunoOrders
+from services.luno_connector.orders import DEFINITIVE, LunoOrders
 from services.luno_connector.rest_orders import OrderRest
-from services.luno_connector.settings import KEY_HELP, LunoSettings
+from services.luno_connector.settings import KEY_HELP, KEY_REFUSED, LunoSettings
 from tests.support.eventually import eventually
 from tests.support.listings import listing
 from tests.support.orders import command, record, uncounted
@@ -233,7 +233,7 @@ async def test_only_a_definitive_refusal_means_that_there_is_no_order(
     wanted = "rate_limited" if code == "ErrTooManyRequests" else "exchange_rejected"
     assert outcome.reason_code == wanted
     assert f"Luno: {code} because" in outcome.message
-    assert outcome.about_key == (code in BAD_KEY) == (KEY_HELP in outcome.message)
+    assert outcome.about_key == (code in KEY_REFUSED) == (KEY_HELP in outcome.message)
     assert len(trading.server.requests) == 1
 
 

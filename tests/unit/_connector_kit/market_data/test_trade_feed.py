@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from services._connector_kit.errors import (
-    AFTER_A_NO,
+    RETRY_REFUSED,
     FeedStoppedError,
     RateLimitedError,
     RejectedError,
@@ -245,7 +245,7 @@ def test_a_key_that_was_refused_by_mistake_loses_no_trade(count: int) -> None:
         venue.ids.append(4)
         await asyncio.sleep(LONG_ENOUGH)
         assert streams.trade_ids == [2, 3, 4]
-        assert all(b - a >= AFTER_A_NO for a, b in pairwise(venue.calls[: count + 1]))
+        assert all(b - a >= RETRY_REFUSED for a, b in pairwise(venue.calls[: count + 1]))
 
     binance_like(scenario, last_id=1)
     luno_like(scenario, last_id=1)
