@@ -46,7 +46,7 @@ class RequestFault(_Rule):
     retry_after: Annotated[int, Field(ge=0)] | None = None
     # With "place": for so long queries don't find the order.
     invisible_ms: Milliseconds = 0
-    # With "place" on Binance: for so long its fills aren't among the account's trades.
+    # With "place": for so long its fills aren't among the account's trades.
     fills_late_ms: Milliseconds = 0
 
     @model_validator(mode="after")

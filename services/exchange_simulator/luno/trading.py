@@ -195,7 +195,8 @@ def list_trades(desk: Desk, params: Params) -> Any:
     found = [
         (fill.trade_id, order, fill)
         for order in desk.account.orders.values()
-        if order.asked.symbol == market.instrument.symbol and order.hidden_until_ms <= now
+        if order.asked.symbol == market.instrument.symbol
+        if max(order.hidden_until_ms, order.fills_hidden_until_ms) <= now
         for fill in order.fills
         if (since is None or fill.time_ms >= since)
         and (before is None or fill.time_ms < before)

@@ -1,5 +1,6 @@
 """Luno's calls that need a key: the venue's rules, each with the answer it gives."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -269,6 +270,16 @@ def test_an_order_can_be_hidden_from_queries_for_a_while(floor: LunoFloor) -> No
     ask(floor, trading.stop_order, order_id=order_id)
     floor.clock.now += 1000
     assert ask(floor, trading.order_v3, client_order_id="late")["status"] == "COMPLETE"
+
+
+def test_fills_can_be_hidden_for_a_while(floor: LunoFloor) -> None:
+    """The order tells what is filled of it; `listtrades` shows its fills later."""
+    post(floor, client_order_id="late", price="1400000")
+    floor.order("late").fills_hidden_until_ms = floor.clock.now + 1000
+    assert Decimal(ask(floor, trading.order_v3, client_order_id="late")["base"]) > 0
+    assert ask(floor, trading.list_trades, pair="XBTZAR")["trades"] == []
+    floor.clock.now += 1000
+    assert ask(floor, trading.list_trades, pair="XBTZAR")["trades"]
 
 
 def test_balances_hold_what_is_reserved(floor: LunoFloor) -> None:
