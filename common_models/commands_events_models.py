@@ -17,6 +17,7 @@ from common_models.fields import (
     StrictPositive,
     TimeInForce,
     Timestamp,
+    is_none,
     utc_now,
 )
 from common_models.market_data_models import Trade
@@ -152,14 +153,15 @@ class OrderResponseEvent(BaseModel):
 class OrderStatusUpdateEvent(BaseModel):
     """What became of an order.
 
-    `filled_quantity` is cumulative and never falls. `trades` are the fills of this update.
-    `fee` is `{asset: amount}`, cumulative for the order. `status` is `open`, `partially_filled`,
-    `filled`, `canceled`, `rejected`, `expired` or `unknown`; `venue_status` is the exchange's own
-    word where it is none we know; with `expired`, `LOST` says that the exchange has the order no
-    more and doesn't say why, `ARCHIVED` that it ended long ago without a fill. `external` marks an
-    order that was not placed through us. `fills_complete` is false where the fills published so far
-    are less than `filled_quantity`, because the exchange doesn't show the others yet: they come in
-    a further event of the same status.
+    `filled_quantity` is cumulative and never falls. `trades` are the fills of this update, each
+    with its own fee; `fee` is `{asset: amount}`, cumulative for the order. `status` is `open`,
+    `partially_filled`, `filled`, `canceled`, `rejected`, `expired` or `unknown`; `venue_status` is
+    the exchange's own word where it is none we know; with `expired`, `LOST` says that the exchange
+    has the order no more and doesn't say why, `ARCHIVED` that it ended long ago without a fill.
+    `external` marks an order that was not placed through us; `side`, `type` and `price` are the
+    order's own, and tell what it is. `fills_complete` is false where the fills published so far are
+    less than `filled_quantity`, because the exchange doesn't show the others yet: they come in a
+    further event of the same status.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -179,6 +181,9 @@ class OrderStatusUpdateEvent(BaseModel):
     venue_status: str | None = None
     external: bool = False
     fills_complete: bool | None = None
+    side: str | None = Field(default=None, exclude_if=is_none)
+    type: str | None = Field(default=None, exclude_if=is_none)
+    price: NotNegative | None = Field(default=None, exclude_if=is_none)
 
 
 class AccountBalanceEvent(BaseModel):

@@ -25,3 +25,8 @@ StrictPositive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 def utc_now() -> datetime:
     """The contract's default for an event's timestamp."""
     return datetime.now(UTC)
+
+
+def is_none(value: object) -> bool:
+    """True for a field that is left out of the JSON: readers of an earlier release see no null."""
+    return value is None

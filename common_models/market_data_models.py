@@ -7,7 +7,7 @@ where it gives one.
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common_models.fields import NotNegative, Positive, Side, Timestamp
+from common_models.fields import NotNegative, Positive, Side, Timestamp, is_none
 
 
 class Ticker(BaseModel):
@@ -48,12 +48,11 @@ class OrderBook(BaseModel):
     exchange: str
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class Trade(BaseModel):
     """One trade. `side` is the taker's; `trade_id` is the exchange's, null where it gives none.
+
+    As a fill of an order, `side` is the order's; `fee` is what this fill cost, in `fee_asset`, and
+    `is_maker` says whether the order had rested.
 
     On Binance's market streams it is an aggregate trade: what one order took at one price in one
     moment. `trade_id` is the aggregate's, `first_trade_id` and `last_trade_id` are those of the
@@ -70,5 +69,8 @@ class Trade(BaseModel):
     trade_id: str | None = None
     exchange: str
     # Beyond the contract, all optional, and left out where the exchange doesn't tell:
-    first_trade_id: str | None = Field(default=None, exclude_if=_is_none)
-    last_trade_id: str | None = Field(default=None, exclude_if=_is_none)
+    first_trade_id: str | None = Field(default=None, exclude_if=is_none)
+    last_trade_id: str | None = Field(default=None, exclude_if=is_none)
+    fee: NotNegative | None = Field(default=None, exclude_if=is_none)
+    fee_asset: str | None = Field(default=None, exclude_if=is_none)
+    is_maker: bool | None = Field(default=None, exclude_if=is_none)

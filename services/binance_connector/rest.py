@@ -20,7 +20,7 @@ from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.amounts import amount, moment
 from services._connector_kit.orders.balances import Snapshot
-from services._connector_kit.orders.bookkeeping import Fill, Report
+from services._connector_kit.orders.bookkeeping import Fill, Report, first_fills
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
@@ -227,8 +227,8 @@ class SignedRest:
             fills = read(partial(translate_orders.fills, rows_of(page)))
             found += fills
             if len(page) < PAGE:
-                return translate_orders.fills_of(executed, found)
-            first = max(int(fill.trade_id or 0) for fill in fills) + 1
+                return first_fills(executed, found)
+            first = max(int(fill.trade_id) for fill in fills) + 1
 
     async def open_orders(self) -> list[Report]:
         """The account's open orders of the served symbols, without their fills."""

@@ -7,7 +7,6 @@ isn't of that form raises KeyError, TypeError, ValueError or ArithmeticError.
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from common_models.fields import Side
@@ -64,7 +63,6 @@ def order_params(record: Record, instrument: Instrument) -> dict[str, str | int]
 
 def venue_order(answer: Mapping[str, Any], symbol: str) -> VenueOrder:
     """An order as `POST` and `GET /api/v3/order` report it, with its terms."""
-    order_type = str(answer["type"])
     quantity, price = amount(answer["origQty"]), amount(answer["price"])
     return VenueOrder(
         order_id=_id(answer["orderId"]),
@@ -72,7 +70,7 @@ def venue_order(answer: Mapping[str, Any], symbol: str) -> VenueOrder:
         filled_quantity=f"{amount(answer['executedQty']):f}",
         symbol=symbol,
         side=SIDES[answer["side"]],
-        type="limit" if order_type == "LIMIT_MAKER" else order_type.lower()[:50],
+        type=_type(answer["type"]),
         quantity=f"{quantity:f}" if quantity else None,
         price=f"{price:f}" if price else None,
         created=moment(answer.get("time") or answer["transactTime"]),
@@ -99,6 +97,7 @@ def order_report(row: Mapping[str, Any], symbol: str, fills: Sequence[Fill] = ()
         prevented=amount(row.get("preventedQuantity") or "0"),
         created=moment(row["time"]),
         version=moment(row.get("updateTime") or row["time"]),
+        type=_type(row.get("type")),
     )
 
 
@@ -112,23 +111,10 @@ def fills(rows: Sequence[Mapping[str, Any]]) -> tuple[Fill, ...]:
             quantity=positive(row["qty"]),
             fee_asset=str(row["commissionAsset"]),
             fee=amount(row["commission"]),
+            is_maker=_yes_or_no(row.get("isMaker")),
         )
         for row in rows
     )
-
-
-def fills_of(executed: Decimal, found: Sequence[Fill]) -> tuple[Fill, ...]:
-    """The first of the fills *found* of an order, up to what it had *executed* when it was read.
-
-    Those after it came between the two answers; the next report has them.
-    """
-    first, total = [], Decimal(0)
-    for fill in sorted(found, key=lambda fill: int(fill.trade_id or 0)):
-        total += fill.quantity
-        if total > executed:
-            break
-        first.append(fill)
-    return tuple(first)
 
 
 def execution_report(event: Mapping[str, Any], symbol: str) -> Report:
@@ -148,6 +134,7 @@ def execution_report(event: Mapping[str, Any], symbol: str) -> Report:
                 quantity=positive(event["l"]),
                 fee_asset=None if event["N"] is None else str(event["N"]),
                 fee=amount(event["n"]),
+                is_maker=_yes_or_no(event.get("m")),
             ),
         )
     return Report(
@@ -166,6 +153,7 @@ def execution_report(event: Mapping[str, Any], symbol: str) -> Report:
         prevented=amount(event.get("A") or "0"),
         created=moment(event["O"]) if event.get("O") else 0,
         version=moment(event["T"]),
+        type=_type(event.get("o")),
     )
 
 
@@ -181,6 +169,17 @@ def account_position(event: Mapping[str, Any]) -> tuple[int, list[Balance]]:
     """
     at = moment(event["u"])
     return at, [Balance(str(r["a"]), amount(r["f"]), amount(r["l"])) for r in event["B"]]
+
+
+def _type(word: object) -> str | None:
+    """An order's type in our words, or in Binance's."""
+    if word is None:
+        return None
+    return "limit" if word == "LIMIT_MAKER" else str(word).lower()[:50]
+
+
+def _yes_or_no(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _id(value: object) -> str:

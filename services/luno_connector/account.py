@@ -3,7 +3,7 @@
 https://www.luno.com/en/developers/api#tag/Streaming-API: one socket for the whole account; after a
 reconnect Luno sends again what it sent in the last five minutes. Its events carry no price, side or
 trade id, and may be lost in a longer outage: each says only *which* order changed, and the order
-itself is asked for, so that REST's one truth is what gets told.
+itself is asked for, and its fills, so that REST's one truth is what gets told.
 """
 
 import asyncio
@@ -154,14 +154,20 @@ class LunoAccount:
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> Report:
         """What became of one order; RejectedError where there is none."""
-        return await self._report(symbol, order_id, client_order_id, Priority.BALANCES)
+        return await self._report(symbol, order_id, client_order_id)
 
     async def _report(
-        self, symbol: str, order_id: str | None, client_order_id: str | None, priority: Priority
+        self,
+        symbol: str,
+        order_id: str | None,
+        client_order_id: str | None,
+        priority: Priority = Priority.BALANCES,
+        *,
+        fills: bool = True,
     ) -> Report:
         await self._listing.serve(symbol)
         found = await self._rest.report(
-            order_id=order_id, client_order_id=client_order_id, priority=priority
+            order_id=order_id, client_order_id=client_order_id, priority=priority, fills=fills
         )
         if found.symbol != symbol:
             raise RejectedError(f"the order is of {found.symbol}", code=UNKNOWN_ORDER)
@@ -185,7 +191,7 @@ class LunoAccount:
         Raises:
             RejectedError: there is nothing to cancel.
         """
-        found = await self._report(symbol, order_id, client_order_id, Priority.CANCEL)
+        found = await self._report(symbol, order_id, client_order_id, Priority.CANCEL, fills=False)
         if found.closed:
             raise RejectedError("there is nothing left of it to cancel")
         await self._rest.cancel(found.order_id)
@@ -208,7 +214,7 @@ class LunoAccount:
         for report in await self._rest.closed({order.symbol for order in orders}, since):
             if wanted.pop(report.order, None):
                 self._changed.pop(report.order_id, None)  # its caller publishes it
-                found.append(report)
+                found.append(await self._rest.with_fills(report))
         for order in wanted.values():
             with suppress(RejectedError):
                 found.append(

@@ -15,6 +15,7 @@ from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate, translate_orders
 from services.luno_connector.accounts import Accounts
+from services.luno_connector.fills import OrderFills
 from services.luno_connector.orders import UNKNOWN_ORDER, EmptyNotFoundError, Params
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class OrderRest:
         self._luno = luno
         self._listing = listing
         self._accounts = accounts
+        self._fills = OrderFills(luno)
 
     async def post_limit(self, instrument: Instrument, params: Params) -> str:
         """`POST /api/1/postorder`; the order id."""
@@ -93,6 +95,7 @@ class OrderRest:
         order_id: str | None,
         client_order_id: str | None,
         priority: Priority = Priority.BALANCES,
+        fills: bool = True,
     ) -> Report:
         """What became of one order; RejectedError where there is none of our symbols."""
         reference = {"id": order_id} if order_id else {"client_order_id": client_order_id}
@@ -101,20 +104,25 @@ class OrderRest:
         instrument = self._listing.named(str(pair))
         if instrument is None:
             raise RejectedError(f"the order is of {pair!r:.50}", code=UNKNOWN_ORDER)
-        return _read(lambda: translate_orders.order_report(row, instrument))
+        report = _read(lambda: translate_orders.order_report(row, instrument))
+        return await self._fills.complete(report, instrument) if fills else report
 
     async def open_orders(self) -> list[Report]:
-        """The account's open orders of the served symbols."""
+        """The account's open orders of the served symbols, without their fills."""
         return await self._reports(self._listing.served, closed=False)
 
     async def recently_closed(self, since: int) -> list[Report]:
-        """The closed orders of our symbols that were created since *since* (milliseconds)."""
+        """The same of the closed orders that were created since *since* (milliseconds)."""
         return await self._reports(self._listing.configured, closed=True, since=since)
 
     async def closed(self, symbols: Collection[str], since: int) -> list[Report]:
         """The closed orders of *symbols* that were created since *since* (milliseconds)."""
         of = {s: i for s, i in self._listing.served.items() if s in symbols}
         return await self._reports(of, closed=True, since=since)
+
+    async def with_fills(self, report: Report) -> Report:
+        """*report*, of one of the listings, with its order's fills."""
+        return await self._fills.complete(report, self._listing.served[report.symbol])
 
     async def _reports(
         self, of: Mapping[str, Instrument], *, closed: bool, since: int = 0

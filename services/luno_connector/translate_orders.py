@@ -12,9 +12,9 @@ from typing import Any
 
 from common_models.fields import Side
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.amounts import amount, moment
+from services._connector_kit.orders.amounts import amount, moment, positive
 from services._connector_kit.orders.balances import Balance
-from services._connector_kit.orders.bookkeeping import Report, Status
+from services._connector_kit.orders.bookkeeping import Fill, Report, Status
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.orders.record import Record
 
@@ -76,7 +76,7 @@ def venue_order(row: Mapping[str, Any], symbol: str | None) -> VenueOrder:
         filled_quantity=f"{amount(row['base']):f}",
         symbol=symbol,
         side=SIDES[row["side"]],
-        type=str(row["type"]).lower()[:50] if row.get("type") else None,
+        type=_type(row),
         quantity=f"{quantity:f}" if quantity else None,
         price=f"{price:f}" if price else None,
         created=moment(row["creation_timestamp"]),
@@ -84,7 +84,7 @@ def venue_order(row: Mapping[str, Any], symbol: str | None) -> VenueOrder:
 
 
 def order_report(row: Mapping[str, Any], instrument: Instrument) -> Report:
-    """An OrderV2 as a report; Luno gives fills no ids, so its quantities tell what is new."""
+    """An OrderV2 as a report, without its fills, which Luno tells elsewhere."""
     # A market order's limit_volume isn't documented; the simulator's and others' is 0 or missing.
     quantity, filled = amount(row.get("limit_volume") or "0"), amount(row["base"])
     fee = {
@@ -106,7 +106,41 @@ def order_report(row: Mapping[str, Any], instrument: Instrument) -> Report:
         venue_status=unknown,
         price=amount(row.get("limit_price") or "0"),
         created=moment(row["creation_timestamp"]),
+        type=_type(row),
     )
+
+
+def fill(row: Mapping[str, Any], instrument: Instrument) -> tuple[str, Fill]:
+    """One of `GET /api/1/listtrades`, and the id of its order.
+
+    `type` is the order's own side, `is_buy` says whether the taker bought. Luno takes a fee in one
+    of the two assets.
+    """
+    fees = {
+        asset: amount(row.get(name) or "0")
+        for asset, name in ((instrument.base, "fee_base"), (instrument.quote, "fee_counter"))
+    }
+    paid = next((asset for asset in fees if fees[asset]), instrument.quote)
+    bought, taker_bought = row["type"] in ("BID", "BUY"), row["is_buy"]
+    return _id(row["order_id"]), Fill(
+        trade_id=_sequence(row["sequence"]),
+        milliseconds=moment(row["timestamp"]),
+        price=positive(row["price"]),
+        quantity=positive(row["volume"]),
+        fee_asset=paid,
+        fee=fees[paid],
+        is_maker=bought != taker_bought if isinstance(taker_bought, bool) else None,
+    )
+
+
+def _sequence(value: object) -> str:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{str(value)[:40]!r} is no trade's sequence; want a number")
+    return str(value)
+
+
+def _type(row: Mapping[str, Any]) -> str | None:
+    return str(row["type"]).lower()[:50] if row.get("type") else None
 
 
 def _status(status: str, quantity: Decimal, filled: Decimal) -> tuple[Status, str | None]:

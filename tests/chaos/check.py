@@ -164,10 +164,9 @@ def _fills(
     evidence: Evidence, order: dict[str, Any], statuses: list[OrderStatusUpdateEvent], name: str
 ) -> Iterator[str]:
     trades = [trade for status in statuses for trade in status.trades or ()]
-    if evidence.plan.venue == "binance":
-        ids = Counter(trade.trade_id for trade in trades)
-        if ids != Counter(fill["trade_id"] for fill in order["fills"]):
-            yield f"FILLS: {name} has {[f['trade_id'] for f in order['fills']]}, told {ids}"
+    ids = Counter(trade.trade_id for trade in trades)
+    if ids != Counter(fill["trade_id"] for fill in order["fills"]):
+        yield f"FILLS: {name} has {[f['trade_id'] for f in order['fills']]}, told {ids}"
     filled = sum((Decimal(str(trade.quantity)) for trade in trades), Decimal(0))
     if not _same(filled, order["filled_quantity"]):
         yield f"FILLS: {name} has {order['filled_quantity']}, told {filled}"

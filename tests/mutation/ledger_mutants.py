@@ -13,20 +13,26 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "fills that were published are not kept",
         "bookkeeping.py",
-        "if fill.trade_id is not None}",
-        "if False}",
+        "known_as | {fill.trade_id for fill in fills}",
+        "known_as",
     ),
     mutant(
-        "what is new of a cumulative amount is all of it",
+        "fills that were published without an id are published again",
         "bookkeeping.py",
-        "quantity = report.filled - (told.filled if told else ZERO)",
-        "quantity = report.filled",
+        "known = _told_without_ids(told, report.fills)",
+        "pass",
     ),
     mutant(
-        "a fill without a price is published",
+        "all fills count as published without an id",
         "bookkeeping.py",
-        "if quantity <= 0 or quote <= 0:",
-        "if quantity <= 0:",
+        "left, ids = told.filled - told.missing, []",
+        "left, ids = told.filled, []",
+    ),
+    mutant(
+        "a fill's fee is not its own",
+        "bookkeeping.py",
+        "fee=None if fill.fee_asset is None else float(fill.fee),",
+        "fee=None,",
     ),
     mutant(
         "fees are not added up",
@@ -79,13 +85,13 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "an older report changes the terms",
         "bookkeeping.py",
-        "newest = told is None or report.version >= told.version",
+        "newest = told is None or (report.version >= told.version and report.filled >= told.filled)",
         "newest = True",
     ),
     mutant(
         "a newer report doesn't change the terms",
         "bookkeeping.py",
-        "newest = told is None or report.version >= told.version",
+        "newest = told is None or (report.version >= told.version and report.filled >= told.filled)",
         "newest = told is None",
     ),
     mutant(
@@ -115,7 +121,7 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "fills that are missing aren't noticed",
         "bookkeeping.py",
-        "if report.fee is not None or all_of_it:",
+        "if all_of_it:",
         "if True:",
     ),
     mutant(
@@ -304,6 +310,18 @@ LEDGER: tuple[Mutant, ...] = (
     ),
     mutant(
         "a report that is held back is forgotten", "missing_fills.py", "self._wanted.set()", "pass"
+    ),
+    mutant(
+        "an order with a fee of its own waits for its fills",
+        "missing_fills.py",
+        "if report.fee is not None:",
+        "if False:",
+    ),
+    mutant(
+        "the fills of an order that was published are not asked for again",
+        "missing_fills.py",
+        "if not late and told is not None and told.missing:",
+        "if False:",
     ),
     mutant(
         "one order that can't be asked for ends the asking",

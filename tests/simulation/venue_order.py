@@ -61,7 +61,8 @@ class Order:
     def fill_whole(self, milliseconds: int) -> None:
         """Execute all of it at once."""
         if self.open:
-            self.fills.append(Fill(None, milliseconds, self.price, self.quantity - self.filled))
+            number = str(len(self.fills) + 1)
+            self.fills.append(Fill(number, milliseconds, self.price, self.quantity - self.filled))
             self.status = "filled"
 
     def as_told(self) -> VenueOrder:
@@ -79,7 +80,7 @@ class Order:
         )
 
     def report(self, kind: VenueKind, fills: tuple[Fill, ...] | None = None) -> Report:
-        """The order as the account tells it; with these *fills* (None: all) where they have ids."""
+        """The order as the account tells it, with these *fills* (None: all)."""
         shown = tuple(self.fills) if fills is None else fills
         return Report(
             order_id=self.order_id,
@@ -91,7 +92,7 @@ class Order:
             filled=self.filled,
             quote_filled=self.quote_filled,
             milliseconds=max(self.updated, self.created),
-            fills=shown if kind == "binance" else (),
+            fills=shown,
             fee=None if kind == "binance" else {"USDT": self.fee},
             price=self.price if self.command.type == "limit" else ZERO,
             created=self.created,

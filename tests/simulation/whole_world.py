@@ -187,7 +187,7 @@ class _FormerRelease:
         self._account.executed(order)
         self._account.fill(order, Decimal(1))
         report = order.report("binance")
-        # With what the release before this one writes; fills have ids at one kind of venue only.
+        # With what the release before this one writes: of one kind of venue it had no fills' ids.
         told = {
             "client_order_id": "old-2",
             "symbol": symbol,

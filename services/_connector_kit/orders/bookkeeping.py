@@ -6,7 +6,7 @@ status is never followed by another, and each fill is told once. An order's term
 venue: they follow the newest version only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -30,22 +30,22 @@ LIVES_APART_MS = 1000
 
 
 class Fill(NamedTuple):
-    """One fill of an order; where the venue gives it no id, `trade_id` is None."""
+    """One fill of an order. `is_maker`: the order had rested; None where that isn't known."""
 
-    trade_id: str | None
+    trade_id: str
     milliseconds: int
     price: Decimal
     quantity: Decimal
     fee_asset: str | None = None
     fee: Decimal = ZERO
+    is_maker: bool | None = None
 
 
 class Report(NamedTuple):
     """What the venue says of an order at some moment; `filled` is cumulative.
 
-    There are two kinds of venue. One gives every fill an id and a fee of its own: `fee` is None,
-    and `fills` are those that came with this report, some or all. The other gives fills neither:
-    `fee` is the order's by asset, and the cumulative amounts alone tell what is new.
+    `fills` are those that came with this report, some or all. `fee` is the order's own by asset,
+    where the venue tells it apart from its fills; None: it is the sum of theirs.
     `quantity` is 0 where the venue doesn't say what was asked for; `prevented` (cumulative) is what
     the venue took off it to keep the account from trading with itself. `created` is the venue's
     time of the order, `version` that of its last change: milliseconds, 0 where it gives none.
@@ -67,6 +67,7 @@ class Report(NamedTuple):
     prevented: Decimal = ZERO
     created: int = 0
     version: int = 0
+    type: str | None = None
 
     @property
     def order(self) -> OrderRef:
@@ -79,12 +80,26 @@ class Report(NamedTuple):
         return self.status in TERMINAL
 
 
+def first_fills(filled: Decimal, found: Sequence[Fill]) -> tuple[Fill, ...]:
+    """The first of the fills *found* of an order, up to what was *filled* when it was read.
+
+    Those after it came between the two answers; the next report has them.
+    """
+    first, total = [], ZERO
+    for fill in sorted(found, key=lambda fill: int(fill.trade_id)):
+        total += fill.quantity
+        if total > filled:
+            break
+        first.append(fill)
+    return tuple(first)
+
+
 class Told(msgspec.Struct, frozen=True):
     """What was published of one order. Kept in Redis, so a restart tells nothing twice.
 
     `traded` is the quantity of the fills that were published; None where an earlier release wrote
-    it, which published all it knew of. `lost`: its last status only says that the venue hasn't got
-    it any more.
+    it, which published all it knew of. Such a release told Luno's fills without an id: `trade_ids`
+    is empty then. `lost`: its last status only says that the venue hasn't got it any more.
     """
 
     client_order_id: str | None
@@ -102,6 +117,7 @@ class Told(msgspec.Struct, frozen=True):
     version: int = 0
     traded: Decimal | None = None
     lost: bool = False
+    type: str | None = None
 
     @property
     def closed(self) -> bool:
@@ -156,9 +172,10 @@ def news(
     With *again* there is an event, without fills, where nothing is new. *history*: the order ended
     so long ago that its fills were published before, and are kept only.
     """
-    fills = _new_fills(told, report)
+    known_as, fills = _new_fills(told, report)
     filled = max(report.filled, told.filled if told else ZERO)
-    newest = told is None or report.version >= told.version
+    # A venue without versions may answer late with what was before: then less was filled.
+    newest = told is None or (report.version >= told.version and report.filled >= told.filled)
     terms = _terms(told, report, newest=newest)
     now = Told(
         client_order_id=(told and told.client_order_id) or report.client_order_id,
@@ -171,11 +188,11 @@ def news(
         filled=filled,
         quote_filled=max(report.quote_filled, told.quote_filled if told else ZERO),
         fee=_fee(dict(told.fee) if told else {}, report, fills),
-        trade_ids=(told.trade_ids if told else frozenset())
-        | {fill.trade_id for fill in fills if fill.trade_id is not None},
+        trade_ids=known_as | {fill.trade_id for fill in fills},
         created=(told.created if told else 0) or report.created,
         version=max(report.version, told.version if told else 0),
         traded=filled if history else _traded(told, report, fills, filled),
+        type=report.type or (told.type if told else None),
         lost=report.venue_status == LOST and (told is None or told.lost or not told.closed),
     )
     if told and not fills and not again and _shown(now) == _shown(told):
@@ -201,23 +218,32 @@ def ended(order_id: str, told: Told, word: str, milliseconds: int) -> Report:
     )
 
 
-def _new_fills(told: Told | None, report: Report) -> tuple[Fill, ...]:
-    """The fills that were not told yet."""
-    if report.fee is None:
-        known = told.trade_ids if told else frozenset()
-        new = {fill.trade_id: fill for fill in report.fills if fill.trade_id not in known}
-        return tuple(new.values())
-    quantity = report.filled - (told.filled if told else ZERO)
-    quote = report.quote_filled - (told.quote_filled if told else ZERO)
-    if quantity <= 0 or quote <= 0:
-        return ()
-    return (Fill(None, report.milliseconds, quote / quantity, quantity),)
+def _new_fills(told: Told | None, report: Report) -> tuple[frozenset[str], tuple[Fill, ...]]:
+    """The ids that were told, and the fills that were not."""
+    known = told.trade_ids if told else frozenset()
+    if told and not known and told.filled > told.missing:
+        if sum((fill.quantity for fill in report.fills), ZERO) < report.filled:
+            return known, ()  # which of them were told isn't clear until all are shown
+        known = _told_without_ids(told, report.fills)
+    new = {fill.trade_id: fill for fill in report.fills if fill.trade_id not in known}
+    return known, tuple(new.values())
+
+
+def _told_without_ids(told: Told, fills: tuple[Fill, ...]) -> frozenset[str]:
+    """The ids of those *fills* that an earlier release told without: the first ones, as many."""
+    left, ids = told.filled - told.missing, []
+    for fill in fills:
+        if left <= 0:
+            break
+        left -= fill.quantity
+        ids.append(fill.trade_id)
+    return frozenset(ids)
 
 
 def _traded(told: Told | None, report: Report, fills: tuple[Fill, ...], filled: Decimal) -> Decimal:
     """The quantity of all fills that were published, together with the new *fills*."""
     all_of_it = sum((fill.quantity for fill in report.fills), ZERO) == report.filled == filled
-    if report.fee is not None or all_of_it:
+    if all_of_it:
         return filled
     before = ZERO if told is None else told.filled - told.missing
     return min(before + sum((fill.quantity for fill in fills), ZERO), filled)
@@ -281,6 +307,9 @@ def _event(
                 side=report.side,
                 trade_id=fill.trade_id,
                 exchange=exchange,
+                fee=None if fill.fee_asset is None else float(fill.fee),
+                fee_asset=fill.fee_asset,
+                is_maker=fill.is_maker,
             )
             for fill in fills
         ]
@@ -291,6 +320,9 @@ def _event(
         venue_status=report.venue_status,
         external=external,
         fills_complete=False if now.missing else None,
+        side=now.side,
+        type=now.type,
+        price=float(now.price) if now.price and now.type != "market" else None,
     )
 
 

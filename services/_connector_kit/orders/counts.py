@@ -134,15 +134,15 @@ class OrderCounts:
         if since is not None:
             self._hop["answered"].observe(time.monotonic() - since)
 
-    def told(self, event: OrderStatusUpdateEvent, *, closed: bool, timed: bool) -> None:
-        """An order's status is in Redis; *timed* where its fills have the venue's own time."""
+    def told(self, event: OrderStatusUpdateEvent, *, closed: bool) -> None:
+        """An order's status is in Redis."""
         self._symbols.add(event.symbol)
         order = OrderRef(event.symbol, event.order_id)
         if closed:
             self.open.discard(order)
         else:
             self.open.add(order)
-        if event.trades and timed:
+        if event.trades:
             at = max(trade.timestamp for trade in event.trades).timestamp()
             self._fills.observe(max(0.0, self._milliseconds() / 1000 - at))
 

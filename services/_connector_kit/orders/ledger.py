@@ -81,7 +81,7 @@ class _Done:
     other.
     """
 
-    published: list[tuple[Told, OrderStatusUpdateEvent, Report]] = field(default_factory=list)
+    published: list[tuple[Told, OrderStatusUpdateEvent]] = field(default_factory=list)
     held: bool = False
     lives: tuple[int, int] | None = None
 
@@ -156,7 +156,7 @@ class Ledger:
                 done.held = True
                 return done
             state.nothing_to_ask()
-            self._write(change, done, state, found, record, report)
+            self._write(change, done, state, found, record)
             return done
 
         return await self._transact(order, report.client_order_id, decide)
@@ -173,7 +173,7 @@ class Ledger:
             last = ended(report.order_id, told, LOST, report.milliseconds)
             record = await state.record(told.client_order_id)
             found = news(told, last, self._exchange, external=record is None)
-            self._write(change, done, state, found, record, last)
+            self._write(change, done, state, found, record)
         state.begin_anew()
 
     async def end(self, order: OrderRef, word: str, milliseconds: int) -> None:
@@ -195,7 +195,7 @@ class Ledger:
             if told is not None and not told.closed:
                 last = ended(order.order_id, told, word, milliseconds)
                 found = news(told, last, self._exchange, external=record is None)
-                self._write(change, done, state, found, record, last)
+                self._write(change, done, state, found, record)
             return done
 
         await self._transact(order, None, decide)
@@ -214,10 +214,8 @@ class Ledger:
         if done.lives is not None and done.lives[0] >= self._life_began:
             self._life_began = done.lives[1]  # those after it began anew together with it
             log.warning("venue_ids_restarted", **order._asdict())
-        for now, event, report in done.published:
-            # Luno gives a fill no time, and an order one only when it is made and when it closes.
-            timed = bool(report.fills) or report.closed
-            self._counts.told(event, closed=now.closed, timed=timed)
+        for now, event in done.published:
+            self._counts.told(event, closed=now.closed)
         return done
 
     def _write(
@@ -227,14 +225,13 @@ class Ledger:
         state: OrderState,
         found: News | None,
         record: Record | None,
-        report: Report,
     ) -> None:
         """Publish the event, and keep what was published."""
         if found is None:
             return
         if found.event is not None:
             self._publish(change, self._statuses, found.event.model_dump_json())
-            done.published.append((found.told, found.event, report))
+            done.published.append((found.told, found.event))
         if record is not None:
             self._book(change, state, found.told)
         state.keep(found.told, record)

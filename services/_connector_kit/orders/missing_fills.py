@@ -1,4 +1,8 @@
-"""Reports whose fills don't add up: held back for a while, and asked for with all their fills."""
+"""Reports whose fills don't add up: their orders are asked for with all their fills, for a while.
+
+A report that has the order's own fee is published at once, and its fills follow. Another one is
+held back meanwhile: without its fills its fee isn't known.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,7 +36,7 @@ class MissingFills:
         self._wanted = asyncio.Event()
 
     async def publish(self, report: Report) -> None:
-        """Publish *report*, or hold it back where its fills are missing.
+        """Publish *report*, all of it or what is known; ask for the fills that are missing.
 
         Raises:
             TransientError: Redis is in trouble; publishing again is safe.
@@ -40,7 +44,9 @@ class MissingFills:
         if await self._ledger.tell_whole(report):
             return
         _, reports = self._held.setdefault(report.order, (self._clock.monotonic(), []))
-        if report not in reports:
+        if report.fee is not None:
+            await self._ledger.tell(report)
+        elif report not in reports:
             reports.append(report)
         self._wanted.set()
 
@@ -70,6 +76,9 @@ class MissingFills:
                 elif not await self._ledger.tell_whole(report):
                     return
                 reports.remove(report)
+            told = await self._ledger.published(order)
+            if not late and told is not None and told.missing:
+                return
         except TransientError as e:
             log.warning("fills_not_published", **order._asdict(), error=str(e))
             return

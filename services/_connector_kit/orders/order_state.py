@@ -97,7 +97,7 @@ class OrderState:
             return report, None
         if not report.quantity and record.sent_quantity is not None:
             report = report._replace(quantity=Decimal(record.sent_quantity))
-        return report, record
+        return report._replace(type=record.order.type), record
 
     def begin_anew(self) -> None:
         """All that is known is of another order: the venue gave its id to this one."""

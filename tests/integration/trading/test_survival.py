@@ -126,7 +126,7 @@ async def test_a_halt_stops_orders_and_so_does_the_pace_and_cancels_pass(
 
 
 async def test_orders_placed_elsewhere_are_told_as_external(desk: TradingDesk) -> None:
-    """And one of ours is not, whoever cancels it."""
+    """With side, type and price, which no command says; one of ours is not, whoever cancels it."""
     async with desk.connector():
         price = await desk.far_below()
         ours = await desk.order(price=price)
@@ -134,6 +134,7 @@ async def test_orders_placed_elsewhere_are_told_as_external(desk: TradingDesk) -
         await desk.place_elsewhere(theirs, price)
         told = await desk.status(theirs, "open")
         assert told.external
+        assert (told.side, told.type, told.price) == ("buy", "limit", desk.on_tick(price))
         assert (told.order_id,) == tuple(o["order_id"] for o in await desk.at_venue(theirs))
         mine = await desk.status(ours, "open")
         assert not mine.external

@@ -34,7 +34,9 @@ class Rest:
 
     def __init__(self) -> None:
         self.asked: list[str | None] = []
+        self.with_their_fills: list[bool] = []
         self.canceled: list[str] = []
+        self.completed: list[str] = []
         self.faults: list[Exception] = []
         self.found = order("BX1", symbol="XBT/ZAR")
         self.over: list[Report] = []
@@ -46,12 +48,19 @@ class Rest:
         order_id: str | None,
         client_order_id: str | None,
         priority: Priority = Priority.BALANCES,
+        fills: bool = True,
     ) -> Report:
         """An order."""
         self.asked.append(order_id)
+        self.with_their_fills.append(fills)
         if self.faults:
             raise self.faults.pop(0)
         return self.found if order_id is None else self.found._replace(order_id=order_id)
+
+    async def with_fills(self, report: Report) -> Report:
+        """A listed order."""
+        self.completed.append(report.order_id)
+        return report
 
     async def cancel(self, order_id: str) -> None:
         """Take its word for it."""
@@ -190,6 +199,7 @@ async def test_a_cancel_is_for_the_very_order_that_was_named() -> None:
     with pytest.raises(RejectedError, match="nothing left"):
         await luno.cancel("XBT/ZAR", order_id="BX1", client_order_id=None)
     assert rest.canceled == ["BX7", "BX1"]
+    assert not any(rest.with_their_fills)  # no cancel waits for them
 
 
 async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_served() -> None:
@@ -231,6 +241,7 @@ async def test_what_became_of_cancelled_orders_is_asked_for_by_one_listing() -> 
     assert {report.order_id for report in found} == {"BX0", "BX1", "BX2", "BX8"}
     assert rest.listed == [({"XBT/ZAR"}, now - 2)]
     assert rest.asked == ["BX8"]
+    assert (rest.completed, rest.with_their_fills) == (["BX0", "BX1", "BX2"], [True])
     assert list(luno._changed) == ["BX7"]
 
 

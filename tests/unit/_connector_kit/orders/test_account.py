@@ -370,6 +370,53 @@ def test_a_status_waits_for_fills_that_the_venue_shows_late() -> None:
     run(AccountInMemory(order("1", fee=None)), story, interval=10_000.0)
 
 
+def test_an_order_with_a_fee_of_its_own_is_published_before_its_fills() -> None:
+    """They are asked for every second until they are there, and follow by themselves."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        assert now.venue.listener is not None
+        own = {"fee": {"BTC": Decimal("0.01")}}
+        whole = order("1", "filled", 10, **own, fills=fills(*range(10)))
+        now.venue.orders["1"] = whole._replace(fills=fills(1, 2, 3))
+        now.venue.listener.heard(now.venue.orders["1"])
+        await asyncio.sleep(0.5)
+        first = now.ledger.statuses[-1]
+        assert (first.status, first.filled_quantity, first.fee) == ("filled", 10.0, {"BTC": 0.01})
+        assert (first.fills_complete, len(first.trades or ())) == (False, 3)
+        await asyncio.sleep(4.0)
+        now.venue.orders["1"] = whole
+        await asyncio.sleep(2.0)
+        last = now.ledger.statuses[-1]
+        assert (last.fills_complete, len(last.trades or ())) == (None, 7)
+        assert len(now.ledger.statuses) == 3
+        asked = now.venue.calls.count("report")
+        await asyncio.sleep(20.0)
+        assert now.venue.calls.count("report") == asked
+
+    run(AccountInMemory(order("1")), story, interval=10_000.0)
+
+
+def test_fills_of_such_an_order_that_stay_away_are_asked_for_later() -> None:
+    """Not every second for ever; the comparison finds them, for a day."""
+
+    async def story(now: Telling) -> None:
+        await asyncio.sleep(1.0)
+        assert now.venue.listener is not None
+        now.venue.orders["1"] = order("1", "filled", 10)
+        now.venue.listener.heard(now.venue.orders["1"])
+        await asyncio.sleep(missing_fills.SHOWN_WITHIN + 2.0)
+        asked = now.venue.calls.count("report")
+        await asyncio.sleep(60.0)
+        assert now.venue.calls.count("report") <= asked + 3
+        now.venue.orders["1"] = order("1", "filled", 10, fills=fills(*range(10)))
+        await asyncio.sleep(31.0)
+        assert now.ledger.statuses[-1].fills_complete is None
+        assert sum(len(e.trades or ()) for e in now.ledger.statuses) == 10
+
+    run(AccountInMemory(order("1")), story)
+
+
 def test_a_status_whose_fills_stay_away_says_so_and_they_follow() -> None:
     """With the comparison that finds them, under the same status."""
 

@@ -76,6 +76,7 @@ def test_the_first_report_is_always_told() -> None:
         remaining_quantity=10.0,
         timestamp=event.timestamp,
         exchange="binance",
+        side="buy",
     )
     assert event.timestamp.timestamp() * 1000 == NOW
 
@@ -118,19 +119,76 @@ def test_a_lost_fill_is_told_by_its_id_when_it_comes() -> None:
     assert events[-1].fee == {"BNB": 0.002}
 
 
-def test_where_fills_have_no_id_the_quantities_tell_what_is_new() -> None:
-    """All of it as one fill, at the price that it had together."""
+def test_an_orders_own_fee_and_amounts_are_told_and_its_fills_when_they_are_known() -> None:
+    """Luno tells an order's fills elsewhere, a moment later; the fee isn't counted twice."""
+    order: dict[str, Any] = {"filled": 4, "quote_filled": 430, "fee": {"BTC": FEE * 4}}
     events = tell(
-        report(filled=1, quote_filled=100, fee={"BTC": FEE}),
-        report(filled=4, quote_filled=430, fee={"BTC": FEE * 4}),
-        report(filled=4, quote_filled=430, fee={"BTC": FEE * 4}, status="canceled"),
+        report(filled=1, quote_filled=100, fee={"BTC": FEE}, fills=(fill(1, "1"),)),
+        report(**order),
+        report(**order, status="canceled", fills=(fill(1, "1"),)),
+        report(**order, status="canceled", fills=(fill(1, "1"), fill(2, "3", "110"))),
+        report(**order, status="canceled", fills=(fill(1, "1"), fill(2, "3", "110"))),
     )
-    trades = [trade for event in events for trade in event.trades or ()]
-    assert [(t.trade_id, t.quantity, t.price) for t in trades] == [
-        (None, 1.0, 100.0),
-        (None, 3.0, 110.0),
-    ]
-    assert [event.fee for event in events] == [{"BTC": 0.001}, {"BTC": 0.004}, {"BTC": 0.004}]
+    told = [[t.trade_id for t in event.trades or ()] for event in events]
+    assert told == [["1"], [], [], ["2"]]
+    assert [event.fills_complete for event in events] == [None, False, False, None]
+    assert [event.filled_quantity for event in events] == [1.0, 4.0, 4.0, 4.0]
+    assert [event.fee for event in events] == [{"BTC": 0.001}, *[{"BTC": 0.004}] * 3]
+
+
+def test_each_fill_has_its_own_fee_and_says_whether_it_was_the_makers() -> None:
+    """What the venue doesn't say of it is left out."""
+    bare = Fill("1", NOW, Decimal(100), Decimal(1))
+    whole = Fill("2", NOW + 5, Decimal(100), Decimal(1), "BNB", FEE, is_maker=True)
+    (event,) = tell(report(filled=2, quote_filled=200, fills=(bare, whole)))
+    assert event.trades is not None
+    first, second = event.trades
+    assert (first.fee, first.fee_asset, first.is_maker) == (None, None, None)
+    assert (second.fee, second.fee_asset, second.is_maker) == (0.001, "BNB", True)
+    assert (second.timestamp.timestamp() * 1000, second.side) == (NOW + 5, "buy")
+    text = event.model_dump_json()
+    assert text.count('"fee_asset"') == text.count('"is_maker"') == 1
+
+
+def test_fills_that_an_earlier_release_told_without_an_id_are_not_told_again() -> None:
+    """The first ones, as many as it told; those after them are new."""
+    zero = Decimal(0)
+    fills = (fill(4, "1"), fill(7, "2"), fill(9, "3"))
+    for filled, traded, new in (
+        (Decimal(3), Decimal(3), ["9"]),
+        (Decimal(3), None, ["9"]),
+        (Decimal(1), Decimal(1), ["7", "9"]),
+        (zero, zero, ["4", "7", "9"]),
+        (Decimal(6), zero, ["4", "7", "9"]),  # told without fills, by this release
+    ):
+        told = Told(
+            *("mine", "BTC/USDT", "partially_filled", ASKED, filled, filled * 100, {}),
+            traded=traded,
+        )
+        whole = report(filled=6, quote_filled=600, fee={"BTC": FEE}, fills=fills)
+        found = news(told, whole, "luno", external=False)
+        assert found is not None
+        assert found.event is not None
+        assert [t.trade_id for t in found.event.trades or ()] == new
+        assert found.told.trade_ids == {"4", "7", "9"}
+        again = news(found.told, whole, "luno", external=False)
+        assert again is None
+        assert found.told.missing == 0
+
+
+@pytest.mark.parametrize(
+    ("order", "shown"),
+    [
+        ({"type": "limit", "price": Decimal(99)}, ("sell", "limit", 99.0)),
+        ({"type": "market", "price": Decimal(105)}, ("sell", "market", None)),
+        ({"type": "stop_limit", "price": Decimal(99)}, ("sell", "stop_limit", 99.0)),
+        ({}, ("sell", None, None)),
+    ],
+)
+def test_an_order_says_what_it_is(order: dict[str, Any], shown: tuple[object, ...]) -> None:
+    """Whoever placed it; what was known of it once stays known."""
+    events = tell(report(side="sell", **order), report(side="sell", status="canceled"))
+    assert [(event.side, event.type, event.price) for event in events] == [shown] * 2
 
 
 def test_an_amount_without_a_price_is_no_fill_yet() -> None:
@@ -205,6 +263,19 @@ def test_terms_follow_the_newest_version_only() -> None:
     ]
 
 
+def test_a_late_answer_of_a_venue_without_versions_doesnt_bring_old_terms_back() -> None:
+    """Less was filled then: it is older, whatever it says of the quantity."""
+    events = tell(
+        report(),
+        report(quantity=Decimal(7)),
+        report(quantity=Decimal(7), filled=7, quote_filled=700, fee={}, status="filled"),
+        report(),
+    )
+    assert [(e.filled_quantity, e.remaining_quantity) for e in events] == [
+        *[(0.0, 10.0), (0.0, 7.0), (7.0, 0.0)],
+    ]
+
+
 def test_terms_that_a_report_doesnt_know_stay() -> None:
     """Luno says no quantity of a market order, whichever of its reports comes first."""
     events = tell(report(version=2, quantity=Decimal(0)), report(version=1), report(version=3))
@@ -226,14 +297,14 @@ def test_what_self_trade_prevention_took_off_doesnt_remain() -> None:
 
 
 def test_what_is_filled_without_fills_is_said_to_be_incomplete() -> None:
-    """Until they are there; a venue without fill ids has them in its amounts."""
+    """Until they are there; with the order's own fee, too."""
     events = tell(
         report(filled=3, quote_filled=300, fills=(fill(2, "2"),)),
         report(filled=3, quote_filled=300, fills=(fill(1, "1"), fill(2, "2"))),
         report(filled=5, quote_filled=500, status="canceled"),
     )
     assert [e.fills_complete for e in events] == [False, None, False]
-    assert [e.fills_complete for e in tell(report(filled=3, quote_filled=300, fee={}))] == [None]
+    assert [e.fills_complete for e in tell(report(filled=3, quote_filled=300, fee={}))] == [False]
 
 
 def test_all_fills_of_an_older_release_are_taken_for_published() -> None:
@@ -311,7 +382,7 @@ class AnOrderIsTold(RuleBasedStateMachine):
     The order is amended elsewhere, and loses quantity to self-trade prevention.
     """
 
-    with_ids = True
+    own_fee = False  # the venue tells it apart from the fills
 
     def __init__(self) -> None:
         super().__init__()
@@ -336,8 +407,8 @@ class AnOrderIsTold(RuleBasedStateMachine):
             created=NOW,
             filled=filled,
             quote_filled=sum((f.quantity * f.price for f in self.fills), Decimal(0)),
-            fills=fills if self.with_ids else (),
-            fee=None if self.with_ids else {"BNB": FEE * len(self.fills)},
+            fills=fills,
+            fee={"BNB": FEE * len(self.fills)} if self.own_fee else None,
         )
 
     @initialize()
@@ -448,13 +519,9 @@ class AnOrderIsTold(RuleBasedStateMachine):
     def each_fill_is_told_once(self) -> None:
         """And only fills that there were."""
         trades = [trade for event in self.events for trade in event.trades or ()]
-        if self.with_ids:
-            told = Counter(trade.trade_id for trade in trades)
-            assert set(told) <= {f.trade_id for f in self.fills}
-            assert set(told.values()) <= {1}
-        else:
-            most = float(sum(f.quantity for f in self.fills))
-            assert sum(trade.quantity for trade in trades) <= most
+        told = Counter(trade.trade_id for trade in trades)
+        assert set(told) <= {f.trade_id for f in self.fills}
+        assert set(told.values()) <= {1}
 
     def teardown(self) -> None:
         """In the end the order is asked for once more: then everything was told, and rightly."""
@@ -475,13 +542,13 @@ class AnOrderIsTold(RuleBasedStateMachine):
             assert value == pytest.approx(float(truth.quote_filled))
 
 
-class AnOrderWithoutTradeIdsIsTold(AnOrderIsTold):
-    """The same where fills have no ids."""
+class AnOrderWithAFeeOfItsOwnIsTold(AnOrderIsTold):
+    """The same where the order has a fee of its own."""
 
-    with_ids = False
+    own_fee = True
 
 
-TestWithTradeIds = AnOrderIsTold.TestCase
-TestWithoutTradeIds = AnOrderWithoutTradeIdsIsTold.TestCase
-for case in (TestWithTradeIds, TestWithoutTradeIds):
+TestWithTheFillsFees = AnOrderIsTold.TestCase
+TestWithAFeeOfItsOwn = AnOrderWithAFeeOfItsOwnIsTold.TestCase
+for case in (TestWithTheFillsFees, TestWithAFeeOfItsOwn):
     case.settings = settings(max_examples=150, stateful_step_count=25)
