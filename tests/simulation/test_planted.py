@@ -14,7 +14,7 @@ RECORDED = {
     "new id on retry": (52, "POSTS"),
     "resend on timeout": (195, "DOUBLE"),
     "query then resend": (195, "DOUBLE"),
-    "no compare-and-set": (355, "DOUBLE"),
+    "no compare-and-set": (412, "POSTS"),
     "no wait for the validity window": (52, "EVIDENCE"),
     "blind trust after Redis forgot": (10, "DOUBLE"),
     "fresh timestamp at send": (740, "EVIDENCE"),
