@@ -39,7 +39,7 @@ OPERATOR = "operator"
 def _connector(exchange: str) -> list[str]:
     """Reads its own commands, writes its own events and market data.
 
-    It halts where Redis lost data or is full, and lifts nobody's halt.
+    It halts where Redis lost data or is full. SETNX, unlike SET, changes no halt that is there.
     """
     name = f"{exchange}_connector"
     return [
@@ -49,8 +49,8 @@ def _connector(exchange: str) -> list[str]:
         f"(%RW~{name}:events:* %RW~{name}:dead_letter:* %RW~{exchange}:* +xadd +xrevrange)",
         f"(%RW~{name}:state:* {KEEP_STATE})",
         f"(%R~{TRADING} %R~{HALT} +watch +get)",
-        f"(%RW~{TRADING} +set +del)",
-        f"(%RW~{HALT} +set +persist)",
+        f"(%RW~{TRADING} +setnx +del)",
+        f"(%RW~{HALT} +setnx +persist)",
         f"(%R~{BOT_HEARTBEAT} +get)",
     ]
 

@@ -54,6 +54,12 @@ LIMITS: tuple[Mutant, ...] = (
         "return refusal or _halted(look.halt)",
         "return refusal",
     ),
+    mutant(
+        "a connector overwrites the reason of a halt",
+        "halt_watch.py",
+        "self._redis.setnx(HALT, reason)",
+        "self._redis.set(HALT, reason)",
+    ),
     mutant("a halted symbol is traded", "gate.py", "if not instrument.trading:", "if False:"),
     mutant("no book, no limits", "gate.py", "return _out_of_sync(command.symbol)", "return None"),
     mutant(

@@ -173,7 +173,7 @@ class HaltWatch:
         await reading(self._redis.delete(TRADING))
         self._latch.written()
         try:
-            await reading(self._redis.set(HALT, reason, nx=True))
+            await reading(self._redis.setnx(HALT, reason))
         except TransientError as e:
             log.warning(
                 "halt_without_reason", error=str(e), meaning="trading is halted all the same"
@@ -190,7 +190,7 @@ class HaltWatch:
 
     async def _allow(self) -> None:
         try:
-            allowed = await self._redis.set(TRADING, permission(self._connector), nx=True)
+            allowed = await self._redis.setnx(TRADING, permission(self._connector))
         except OutOfMemoryError as e:
             log.warning("trading_not_allowed", error=explain(e))
         except (RedisError, OSError, TimeoutError) as e:

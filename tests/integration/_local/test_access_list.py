@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ ALLOWED = [
         for command in (
             "WATCH control:halt control:trading",
             "DEL control:trading",
-            "SET control:trading x NX",
-            "SET control:halt why NX",
+            "SETNX control:trading x",
+            "SETNX control:halt why",
             "PERSIST control:halt",
             f"INCRBY {name}_connector:state:beat 1",
         )
@@ -121,6 +121,12 @@ FORBIDDEN = [
         for user in USERS
         if user != OPERATOR
         for command in ("DEL", "UNLINK", "GETDEL", "GETEX")
+    ],
+    *[
+        (f"{name}_connector", command)
+        for name in EXCHANGES
+        for key in (HALT, TRADING)
+        for command in (f"SET {key} x", f"SET {key} x NX PX 1", f"GETSET {key} x")
     ],
     *[
         (user, command)
@@ -256,6 +262,43 @@ async def test_a_bot_can_neither_resume_nor_lift_a_halt(
             lifted = found != [b"a reason", None] or await guarded.admin.ttl(HALT) != -1
             attempt("bot", f"lift a halt or resume: {words[0]}", lifted)
             assert not lifted
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+async def test_a_connectors_password_lifts_no_halt(
+    guarded: Guarded, attempt: Attempts, exchange: str
+) -> None:
+    """By no command, whatever came before it: the reason stays, and stays for good."""
+    await guarded.admin.set(HALT, "a reason")
+    name = f"{exchange}_connector"
+    own = f"{name}:state:x"
+    tries = [
+        words.split()
+        for key in (HALT, TRADING)
+        for words in (
+            *(f"SET {key} x{how}" for how in ("", " PX 1", " NX PX 1", " XX EX 1", " GET")),
+            *(f"SETNX {key} x", f"SETEX {key} 1 x", f"PSETEX {key} 1 x", f"GETSET {key} x"),
+            *(f"MSET {key} x", f"MSETNX {key} x", f"APPEND {key} x", f"SETRANGE {key} 0 x"),
+            *(f"INCR {key}", f"SETBIT {key} 0 1", f"BITOP NOT {key} {own}", f"PERSIST {key}"),
+            *(f"DEL {key}", f"UNLINK {key}", f"GETDEL {key}", f"GETEX {key} PX 1"),
+            *(f"EXPIRE {key} 0", f"PEXPIRE {key} 1", f"EXPIREAT {key} 1", f"PEXPIREAT {key} 1"),
+            *(f"RENAME {key} {own}", f"RENAME {own} {key}", f"RENAMENX {key} {own}"),
+            *(f"COPY {own} {key} REPLACE", f"RESTORE {key} 1 x REPLACE", f"MOVE {key} 1"),
+            *(f"SORT {own} STORE {key}", f"SUNIONSTORE {key} {own}", f"ZUNIONSTORE {key} 1 {own}"),
+            *(f"SETNX {TRADING} x", f"DEL {TRADING}", f"SETNX {TRADING} y"),
+        )
+    ]
+    async with guarded.user(name) as connector:
+        await connector.set(own, "x")
+        for words in tries:
+            with suppress(NoPermissionError):
+                await connector.execute_command(*words)
+            lifted = (await guarded.admin.get(HALT), await guarded.admin.ttl(HALT)) != (
+                b"a reason",
+                -1,
+            )
+            attempt(f"{name} (secure mode)", "lift a halt", lifted)
+            assert not lifted, words
 
 
 async def _is_refused(nobody: Redis) -> bool:

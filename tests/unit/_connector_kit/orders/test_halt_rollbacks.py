@@ -51,9 +51,8 @@ class MemoryRedis:
         """The next reply."""
         return self._replies.popleft()
 
-    async def set(self, key: str, value: str, *, nx: bool) -> bool:
+    async def setnx(self, key: str, value: str) -> bool:
         """Where it isn't there."""
-        assert nx
         return self.keys.setdefault(key, value.encode()) == value.encode()
 
     async def delete(self, key: str) -> int:

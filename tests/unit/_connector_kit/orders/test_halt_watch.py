@@ -238,6 +238,17 @@ async def test_an_emptied_redis_is_halted_for_everybody(redis: Any, watch: HaltW
     assert (await watch.reason_after())[1] is None
 
 
+async def test_a_halt_by_the_connector_keeps_the_reason_that_a_person_gave(
+    redis: Any, watch: HaltWatch
+) -> None:
+    """It came in between."""
+    await redis.flushall()
+    assert (await watch.reason_after())[1] is not None
+    await redis.set(HALT, "why")
+    await watch.look()
+    assert await redis.get(HALT) == b"why"
+
+
 async def test_an_order_notices_lost_data_before_the_next_look(
     redis: Any, watch: HaltWatch
 ) -> None:
