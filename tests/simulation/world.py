@@ -188,8 +188,12 @@ class _World:
             or self.view.pending()
             or self.view.undelivered()
             or self.view.unanswered()
-            or (self.rest is not None and self.rest.busy())
+            or (self.rest is not None and (self.rest.busy() or self._frozen()))
         )
+
+    def _frozen(self) -> bool:
+        """A process is frozen: it may not have published yet what the account holds."""
+        return any(process.alive and process.frozen for process in self._running)
 
     def _ghosts(self) -> bool:
         """An order was given up, and is there."""

@@ -68,6 +68,7 @@ async def test_each_symbol_is_told_with_the_bounds_that_hold_for_every_order(red
         "base": "XBT",
         "quote": "ZAR",
         "trading": True,
+        "post_only": False,
         "tick": 0.01,
         "lot": 0.001,
         "min_quantity": 0.02,
