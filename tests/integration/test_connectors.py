@@ -199,7 +199,7 @@ async def test_a_venue_whose_ids_begin_anew_is_followed(
             await until_it_follows(100_000, 5_000_000)
             await eventually_async(lambda: is_ready(run.health_port))
             reasons = await reasons_told(redis, venue)
-            assert "venue_ids_restarted" in reasons[venue.symbols[0]].split("; ")
+            assert "venue_ids_restarted" in (reasons[venue.symbols[0]] or "").split("; ")
             assert await run.service.end() == 0
     assert run.service.log.read_text().count('"venue_ids_restarted"') == len(venue.symbols)
     async with life(3, 1000), connected(venue, redis_server.url, tmp_path / "second", port):
