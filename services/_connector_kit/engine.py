@@ -220,6 +220,7 @@ class Engine:
                 self._metrics,
                 self._exchange.traffic,
                 self._account,
+                halted=self._halt.halted,
                 on_progress=self._board.cancelling,
             )
 

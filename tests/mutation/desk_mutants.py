@@ -3,7 +3,36 @@
 from tests.mutation.mutant import Mutant, mutant
 
 DESK: tuple[Mutant, ...] = (
-    mutant("no settling wait", "desk.py", "if unsettled > 0:", "if False:"),
+    mutant(
+        "no settling wait",
+        "desk.py",
+        "unsettled = max(0.0, self._settled_at - self._clock.monotonic())",
+        "unsettled = 0.0",
+    ),
+    mutant(
+        "an order waits for the budget through a halt",
+        "desk.py",
+        "                if (halt := await self._halted()) is not None:\n                    return halt\n",
+        "                pass\n",
+    ),
+    mutant(
+        "an order waits for its market through a halt",
+        "desk.py",
+        "if (halted or over) and",
+        "if over and",
+    ),
+    mutant(
+        "a halt stops no order before it waits",
+        "desk.py",
+        "        if (halt := await self._halted()) is not None:\n            return halt\n        unsettled",
+        "        unsettled",
+    ),
+    mutant(
+        "a resume counts with the next look only",
+        "halt_watch.py",
+        "if self.fault is not None:",
+        "if False:",
+    ),
     mutant(
         "settling ignores the validity",
         "desk.py",
@@ -124,8 +153,8 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "what is held back is overtaken in _due",
         "desk.py",
-        "if over and waiting.isdisjoint(held.names):",
-        "if over:",
+        "if (halted or over) and waiting.isdisjoint(held.names):",
+        "if halted or over:",
     ),
     mutant(
         "what is held back is overtaken by new ones",
@@ -136,8 +165,8 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "what was held back is sent though something lacks",
         "desk.py",
-        "self._venue.lacks(command.symbol) if was_held else None",
-        "None",
+        "refusal = await self._halted() or self._venue.lacks(command.symbol)",
+        "refusal = await self._halted()",
     ),
     mutant(
         "what is held back isn't read again after an error",

@@ -109,6 +109,10 @@ async def _halted_after(client: Any, *commands: Command) -> tuple[list[Any], str
     return replies, halt_reason(b"an operator", halt)
 
 
+async def _not_known_to_be_halted() -> None:
+    """Each order finds out, right before its POST."""
+
+
 class WholeConnector:
     """One run of a connector, as one consumer."""
 
@@ -169,6 +173,7 @@ class WholeConnector:
             nobody,
             traffic,
             health,
+            halted=_not_known_to_be_halted,
             on_progress=lambda *_: None,
         )
 

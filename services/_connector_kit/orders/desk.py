@@ -1,7 +1,7 @@
 """Reads `place_order` and claims each command in stream order; carrying out runs beside it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 Work = Coroutine[Any, Any, None]
 # No exchange has a longer client order id or symbol; in bytes.
 LONGEST_NAME = 255
+RATE_LIMITED = Refused("rate_limited", "the exchange takes no orders from us just now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class DeskWaits:
     settle: float = 3.0  # after a forgotten request's validity, until the venue shows its order
     recover_every: float = 30.0  # between two walks over the unanswered orders
     held: float = 0.05  # between two looks at what is held back
+    halted: float = 0.2  # between two looks at the halt switch, while the venue takes no order
     careful: float = 600.0  # after forgetting, or a first start: look at the venue before sending
 
 
@@ -54,8 +56,16 @@ class Held:
         return {self.command.symbol, self.command.client_order_id}
 
 
+async def _never() -> None:
+    """Nobody halts."""
+
+
 class OrderDesk:
-    """One connector's `place_order` commands."""
+    """One connector's `place_order` commands.
+
+    `halted` says why no order may leave, None where one may: nothing waits through a halt, so that
+    nothing leaves after it. Whether one may leave after all is judged right before the POST.
+    """
 
     # More orders under way than this, or held back, and reading waits.
     MOST_IN_FLIGHT = 64
@@ -63,13 +73,20 @@ class OrderDesk:
     MOST_RECOVERIES = 8
 
     def __init__(
-        self, bus: Bus, placing: Placing, clock: Clock, waits: DeskWaits | None = None
+        self,
+        bus: Bus,
+        placing: Placing,
+        clock: Clock,
+        waits: DeskWaits | None = None,
+        *,
+        halted: Callable[[], Awaitable[Refused | None]] = _never,
     ) -> None:
         self._bus = bus
         self._placing = placing
         self._venue = placing.venue
         self._clock = clock
         self._waits = waits or DeskWaits()
+        self._halted = halted
         self._memory = Memory(round(self._waits.careful * 1000))
         self._in_flight: set[str] = set()
         self._held: dict[str, Held] = {}  # by entry id, in stream order
@@ -110,7 +127,8 @@ class OrderDesk:
             self._settled_at = await self._settling()
             self._connected = True
             self._looked_at_pending = self._recovered_at = float("-inf")
-        entries = self._due()
+        halted = bool(self._held) and await self._halted() is not None
+        entries = self._due(halted=halted)
         due = {entry.entry_id for entry in entries}
         if not entries:
             if not await self._bus.hold_lease():
@@ -174,13 +192,16 @@ class OrderDesk:
         self._untouched.update(entry.entry_id for entry in new)
         return new
 
-    def _due(self) -> list[Entry]:
-        """Those held back that lack nothing any more, or have waited for as long as they may."""
+    def _due(self, *, halted: bool) -> list[Entry]:
+        """Those held back that lack nothing any more, or have waited for as long as they may.
+
+        All of them once trading is halted.
+        """
         now, due = self._clock.monotonic(), []
         waiting: set[str] = set()
         for held in self._held.values():
             over = now >= held.until or self._venue.lacks(held.command.symbol) is None
-            if over and waiting.isdisjoint(held.names):
+            if (halted or over) and waiting.isdisjoint(held.names):
                 due.append(held.entry)
             else:
                 waiting |= held.names
@@ -244,7 +265,9 @@ class OrderDesk:
     async def _claim(self, entry: Entry, command: PlaceOrderCommand, *, was_held: bool) -> Work:
         """Take the command's id for this entry; what is to be done then."""
         sendable = self._sendable(entry)
-        refusal = self._venue.lacks(command.symbol) if was_held else None
+        refusal = None
+        if was_held:
+            refusal = await self._halted() or self._venue.lacks(command.symbol)
         sized = self._venue.size(command)
         if isinstance(sized, Refused) and sized.reason_code == BAD_CLIENT_ORDER_ID:
             return self._placing.refuse(command, entry, sized)
@@ -291,15 +314,25 @@ class OrderDesk:
 
         The timestamp is journaled after this: a request has its validity yet to come.
         """
-        unsettled = self._settled_at - self._clock.monotonic()
-        if unsettled > 0:
-            await self._clock.sleep(unsettled)
-        if await self._venue.ready(0.0):
+        if (halt := await self._halted()) is not None:
+            return halt
+        unsettled = max(0.0, self._settled_at - self._clock.monotonic())
+        if not unsettled and await self._venue.ready(0.0):
             return None
-        left = await self._left(entry)
-        if left < 0.0 or await self._venue.ready(left):
-            return None
-        return Refused("rate_limited", "the exchange takes no orders from us just now")
+        ready = asyncio.create_task(self._ready(unsettled, await self._left(entry)))
+        try:
+            while not (await asyncio.wait([ready], timeout=self._waits.halted))[0]:
+                if (halt := await self._halted()) is not None:
+                    return halt
+            return None if ready.result() else RATE_LIMITED
+        finally:
+            ready.cancel()
+            await asyncio.gather(ready, return_exceptions=True)
+
+    async def _ready(self, unsettled: float, left: float) -> bool:
+        """Wait until what was sent before is settled, and the venue may be sent an order."""
+        await self._clock.sleep(unsettled)
+        return await self._venue.ready(max(0.0, left - unsettled))
 
     async def _left(self, entry: Entry) -> float:
         """For how many seconds a command is fresh yet, by Redis's clock."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,6 +70,16 @@ class HaltWatch:
         """Why no new order may leave, as it was read last; None where trading isn't halted."""
         reason = self._latch.reason
         return None if reason is None else Refused("halted", f"trading is halted: {reason}")
+
+    async def halted(self) -> Refused | None:
+        """Why no new order may leave; read anew where none might, so that a resume counts at once.
+
+        The order itself needs `reason_after`.
+        """
+        if self.fault is not None:
+            with suppress(TransientError):
+                await self._read()
+        return self.fault
 
     async def reason_after(self, *commands: Command) -> tuple[list[Any], str | None]:
         """Carry out *commands* and read the switch, as one MULTI.

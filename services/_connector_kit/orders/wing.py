@@ -29,7 +29,7 @@ from services._connector_kit.orders.ghosts import watch_ghosts
 from services._connector_kit.orders.keyless import KeylessPlacing, NoCredentials
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.placing import Placing, Waits
-from services._connector_kit.orders.ports import Venue
+from services._connector_kit.orders.ports import Refused, Venue
 from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.orders.redis_journal import RedisJournal
 from services._connector_kit.orders.request_ports import RequestVenue
@@ -105,6 +105,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
     traffic: Traffic,
     health: AccountHealth,
     *,
+    halted: Callable[[], Awaitable[Refused | None]],
     on_progress: Callable[[str, CancelAllProgress | None], None],
 ) -> None:
     """Serve one exchange's commands until cancelled; `trading` is None without credentials."""
@@ -156,6 +157,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
                 settle=settings.order_settle,
                 recover_every=settings.reconcile_interval,
             ),
+            halted=halted,
         )
         tasks.create_task(desk.run())
         for part, (operator, commands) in LANES.items():

@@ -186,13 +186,27 @@ class Carrying:
         )
 
 
-def served(streams: Streams, market: Market, seconds: float = 40.0) -> dict[str, Done]:
-    """What becomes of the commands, by entry id."""
+def served(
+    streams: Streams,
+    market: Market,
+    seconds: float = 40.0,
+    *,
+    halted: tuple[float, float] = (0.0, 0.0),
+) -> dict[str, Done]:
+    """What becomes of the commands, by entry id; trading is *halted* from and until a second."""
     carrying = Carrying(market)
+
+    async def is_halted() -> Refused | None:
+        now = asyncio.get_running_loop().time()
+        return Refused("halted", "why") if halted[0] <= now < halted[1] else None
 
     async def serve() -> None:
         desk = OrderDesk(
-            cast("Bus", streams), cast("Placing", carrying), LoopClock(), DeskWaits(max_age=10.0)
+            cast("Bus", streams),
+            cast("Placing", carrying),
+            LoopClock(),
+            DeskWaits(max_age=10.0),
+            halted=is_halted,
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -354,3 +368,33 @@ def test_a_market_that_is_back_while_the_next_command_is_read_changes_no_order()
     streams.on_read = book_is_back
     served(streams, market)
     assert streams.claimed == [order.entry_id for order in orders]
+
+
+def test_no_order_waits_for_the_budget_through_a_halt_to_leave_after_it() -> None:
+    """Neither the one that waits when the halt comes, nor those behind it."""
+    market = Market()
+    market.ready_from = 8.0
+    orders = [entry(1.0), entry(1.0, number=1), entry(4.0), entry(5.5)]
+    done = served(Streams(*orders), market, halted=(3.0, 5.0))
+    assert [one.reason for one in done.values()] == ["halted"] * 3 + [None]
+    assert [one.second for one in done.values()][2:] == [4.0, 8.0]
+    assert max(one.second for one in list(done.values())[:2]) <= 3.3
+
+
+def test_no_order_waits_for_its_market_through_a_halt_to_leave_after_it() -> None:
+    """They are refused in the order of the stream."""
+    orders = [entry(1.0), entry(1.0, number=1), entry(4.0), entry(5.5)]
+    streams = Streams(*orders)
+    done = served(streams, Market(BTC_USDT=8.0), halted=(3.0, 5.0))
+    assert [one.reason for one in done.values()] == ["halted"] * 3 + [None]
+    assert streams.claimed == [order.entry_id for order in orders]
+    assert [
+        done[order.entry_id].second < limit
+        for order, limit in zip(orders, (3.1, 3.1, 4.1, 9.0), strict=True)
+    ] == [True] * 4
+
+
+def test_a_halt_that_began_and_ended_before_an_order_came_stops_none() -> None:
+    """It leaves at once."""
+    (done,) = served(Streams(entry(5.0)), Market(), halted=(1.0, 4.9)).values()
+    assert (done.reason, done.second) == (None, 5.0)

@@ -14,7 +14,7 @@ from common_models.stream_names import HALT, TRADING
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.halt_watch import EVERY, FULL_FOR, READ_WITHIN, HaltWatch
 from services._connector_kit.orders.keys import beat_key, redis_key
-from services._connector_kit.orders.ports import Remembered
+from services._connector_kit.orders.ports import Refused, Remembered
 from services._connector_kit.orders.redis_bus import RedisBus
 from services._connector_kit.world import World
 from services._local.redis_server import RedisServer
@@ -195,6 +195,21 @@ async def test_who_resumes_while_a_halt_is_completed_is_not_undone(
     await resume(redis)
     await watch._complete_halt()
     assert not await is_halted(redis)
+
+
+async def test_whoever_asks_whether_it_is_halted_sees_a_resume_at_once(
+    redis: Any, redis_server: RedisServer, watch: HaltWatch
+) -> None:
+    """And a halt with the next look; where Redis can't be asked, what was read last counts."""
+    await redis.set(HALT, "why")
+    assert await watch.halted() is None
+    await watch.look()
+    assert await watch.halted() == Refused("halted", "trading is halted: why")
+    await redis_server.stop()
+    assert await watch.halted() is not None
+    await redis_server.start()
+    await resume(redis)
+    assert await watch.halted() is None
 
 
 async def test_a_halt_of_another_type_is_no_permission(redis: Any, watch: HaltWatch) -> None:
