@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 MB = 1 << 20
+# `mem_limit` of each service's container, which a test of the compose files holds it to.
+CONTAINER = 512 * MB
 
 
 def forget_peak(pid: int) -> int:

@@ -1,9 +1,9 @@
 """The real connector follows its account: when it can't, no order leaves, and it tries again."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
-import aiohttp
 import pytest
 from redis.asyncio import Redis
 
@@ -13,6 +13,7 @@ from services._connector_kit.errors import RETRY_REFUSED
 from services._connector_kit.orders.account_health import GRACE
 from tests.support.eventually import eventually_async
 from tests.support.trading import TradingDesk
+from tests.support.venues import is_ready, report
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -35,9 +36,7 @@ async def says(desk: TradingDesk, reason_code: str | None, within: float) -> Non
 
 async def account_is_ready(desk: TradingDesk) -> str:
     """What `/ready` says of the account."""
-    url = f"http://127.0.0.1:{desk.health_port}/ready"
-    async with aiohttp.ClientSession() as http, http.get(url) as answer:
-        return str((await answer.json())["parts"]["account"])
+    return str((await report(desk.health_port))[1]["parts"]["account"])
 
 
 async def test_one_stray_refusal_of_the_key_stops_orders_for_half_a_minute_and_not_for_good(
@@ -108,21 +107,28 @@ async def test_an_order_sent_before_the_connector_is_connected_waits_and_is_acce
     """Nothing is refused for a book or an account that comes a moment later."""
     async with desk.connector():
         price = await desk.far_below()
-    orders = [asyncio.create_task(_orders_for(desk, price, seconds=8.0))]
-    async with desk.connector(RISK_MAX_OPEN_ORDERS="100"):
-        await asyncio.gather(*orders)
-        for client_order_id in orders[0].result():
+    sent = [await desk.order(price=price)]
+    async with desk.starting(RISK_MAX_OPEN_ORDERS="100"):
+        # One at each step of the start: before it answers, and as one part after the other works.
+        for ready in range(1, 20):
+            sent.append(await desk.order(price=price))
+            await eventually_async(partial(_ready_parts, desk, ready), within=40.0)
+            if await is_ready(desk.health_port):
+                break
+        for client_order_id in sent:
             answer = await desk.response(client_order_id)
             assert (answer.status, answer.reason_code) == ("accepted", None)
 
 
-async def _orders_for(desk: TradingDesk, price: float, seconds: float) -> list[str]:
-    until = asyncio.get_running_loop().time() + seconds
-    sent = []
-    while asyncio.get_running_loop().time() < until:
-        sent.append(await desk.order(price=price))
-        await asyncio.sleep(0.5)
-    return sent
+async def _ready_parts(desk: TradingDesk, least: int) -> bool:
+    """Whether so many of its parts work, or all of them."""
+    status, said = await report(desk.health_port)
+    return status == 200 or [*said.get("parts", {}).values()].count("ok") >= least
+
+
+async def _all_struck(desk: TradingDesk) -> bool:
+    """Whether each fault has met its request."""
+    return all((await desk.struck()).values())
 
 
 async def test_a_slow_answer_that_overlaps_a_fill_is_not_published_after_it(
@@ -134,7 +140,7 @@ async def test_a_slow_answer_that_overlaps_a_fill_is_not_published_after_it(
         for _ in range(4):
             await desk.trouble("balances", answer_after_ms=800)
             asked = asyncio.create_task(desk.request("request_balance", assets=[desk.market.base]))
-            await asyncio.sleep(0.2)
+            await eventually_async(lambda: _all_struck(desk))
             filled = await desk.order(price=await desk.marketable())
             await desk.status(filled, "filled")
             assert (await asked).status == "done"

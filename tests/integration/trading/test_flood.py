@@ -1,18 +1,17 @@
 """Halting while a bot floods a connector with cancels of ids that nobody knows."""
 
 import asyncio
-import json
 import re
 import time
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from tests.integration.tradectl.hand import TRADECTL, Ended, ended, started
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually, eventually_async
+from tests.support.flood import pour, unknown_cancels
+from tests.support.halt import open_at_venue
 from tests.support.trading import MARKETS, NO_LIMITS, Market, TradingDesk, trading_desk
 from tests.support.venues import LUNO
 
@@ -22,11 +21,6 @@ pytestmark = pytest.mark.timeout(360)
 WITHIN = 8.0
 # At which a buy rests.
 PRICES = {"binance": 30_000.0, "luno": 600_000.0}
-
-
-async def open_at_venue(desk: TradingDesk) -> int:
-    """How many orders are open, by the venue's own truth."""
-    return sum(order["state"] == "open" for order in (await desk.ledger())["orders"])
 
 
 async def place_many(desk: TradingDesk, number: int) -> list[str]:
@@ -45,17 +39,6 @@ async def published(desk: TradingDesk, status: str, number: int) -> None:
         return len({event.order_id for event in events if event.status == status}) >= number
 
     await eventually_async(there, within=60.0)
-
-
-async def flood(desk: TradingDesk, number: int) -> None:
-    """Cancels of ids that were never used, as fast as Redis takes them."""
-    redis: Any = desk.redis
-    stream = f"{desk.name}:commands:cancel_order"
-    pipeline = redis.pipeline(transaction=False)
-    for _ in range(number):
-        cancel = {"symbol": desk.market.symbol, "client_order_id": uuid4().hex}
-        pipeline.xadd(stream, {"data": json.dumps(cancel)})
-    await pipeline.execute()
 
 
 async def halted(desk: TradingDesk, tmp_path: Path) -> tuple[Ended, float]:
@@ -79,7 +62,8 @@ async def test_a_flood_of_unknown_cancels_delays_no_halt(
     """All orders are cancelled within seconds, each is published so, and the operator is told."""
     async with trading_desk(market, tmp_path, **NO_LIMITS) as desk, desk.connector():
         orders = await place_many(desk, 14)
-        await flood(desk, number)
+        cancels = f"{desk.name}:commands:cancel_order"
+        await pour(desk.redis, cancels, unknown_cancels(desk, number))
         end, took = await halted(desk, tmp_path)
         assert (end.code, took < WITHIN) == (0, True), (took, end)
         attempt("bot", f"delay a halt by {number} cancels of unknown ids", took >= WITHIN)

@@ -4,7 +4,8 @@ import asyncio
 import shutil
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -17,17 +18,17 @@ from services._connector_kit.orders.halt_watch import FULL_FOR
 from tests.integration.tradectl.hand import tradectl
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
-from tests.support.halt import is_halted
-from tests.support.trading import MARKETS, TradingDesk, gather_all
+from tests.support.flood import everything, pour, resting_orders
+from tests.support.halt import is_halted, late, refused_after
+from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, gather_all
 
 pytestmark = pytest.mark.timeout(240)
 
-NO_NEW_ORDER_WITHIN = 2.0
 # Where the venue makes no difference.
 ON_ONE = pytest.mark.parametrize(
     "desk", MARKETS[:1], ids=lambda market: market.venue.name, indirect=True
 )
-FAST = {"RISK_ORDERS_PER_MINUTE": "100000", "RISK_MAX_NOTIONAL": "USDT:100000,ZAR:1000000"}
+FAST = {**NO_LIMITS, "RISK_MAX_NOTIONAL": "USDT:100000,ZAR:1000000"}
 
 
 async def status(desk: TradingDesk) -> ConnectorStatusEvent:
@@ -63,37 +64,55 @@ async def trades_again(desk: TradingDesk, price: float) -> None:
     assert (await desk.response(await desk.order(price=price))).status == "accepted"
 
 
+async def pour_orders(desk: TradingDesk, number: int, price: float) -> list[str]:
+    """Give so many orders that would rest, at once."""
+    orders = resting_orders(desk, number, price)
+    await pour(desk.redis, f"{desk.name}:commands:place_order", orders)
+    return [order["client_order_id"] for order in orders]
+
+
+@asynccontextmanager
+async def orders_coming_in(desk: TradingDesk, price: float) -> AsyncIterator[None]:
+    """While the block runs there is an order, and the next once it was answered."""
+
+    async def keep_sending() -> None:
+        while True:
+            await desk.response(await desk.order(price=price))
+
+    task = asyncio.create_task(keep_sending())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("flood", [0, 500], ids=["quiet", "flooded"])
 async def test_no_order_reaches_the_venue_two_seconds_after_a_halt(
-    desk: TradingDesk, attempt: Attempts
+    desk: TradingDesk, flood: int, attempt: Attempts
 ) -> None:
     """Orders come in all the while; what was open is cancelled, whatever was under way."""
-    async with desk.connector(**FAST):
+    async with desk.connector(**FAST, ORDER_COMMAND_MAX_AGE="10"):
         price = await desk.far_below()
         await desk.status(await desk.order(price=price), "open")
-        sent: list[str] = []
-
-        async def keep_sending() -> None:
-            while True:
-                sent.append(await desk.order(price=price))
-                await asyncio.sleep(0.25)
-
-        sending = asyncio.create_task(keep_sending())
-        await eventually_async(lambda: _accepted(desk, 3))
-        halted_at = time.time()
-        halted = await tradectl(desk.redis_url, "halt", "a trial", "--timeout", "60")
-        assert halted.code == 0, halted
-        await asyncio.sleep(0.5)  # so that some come after it
-        sending.cancel()
-        answers = await gather_all(*(desk.response(each) for each in sent))
-        assert answers[-1].reason_code == "halted"
+        for command, contents in everything(desk, flood, price).items():
+            await pour(desk.redis, f"{desk.name}:commands:{command}", contents)
+        async with orders_coming_in(desk, price):
+            await eventually_async(lambda: _accepted(desk, 3))
+            halted_at = time.time()
+            halted = await tradectl(desk.redis_url, "halt", "a trial", "--timeout", "60")
+            # In a flood it may take longer to find out what became of orders under way.
+            assert halted.code == 0 or (flood and "orders_unresolved" in halted.out), halted
+            await eventually_async(lambda: refused_after(desk, halted_at), within=60.0)
+        too_late = await late(desk, halted_at)
+        actor = "bot that floods" if flood else "bot in a loop"
+        attempt(actor, "have an order reach the venue 2 s after a halt", too_late)
+        assert not too_late
         orders = (await desk.ledger())["orders"]
-        last = max(order["created_ms"] for order in orders) / 1000
-        late = last - halted_at > NO_NEW_ORDER_WITHIN
-        attempt("bot in a loop", "have an order reach the venue 2 s after a halt", late)
-        assert not late
         assert {order["state"] for order in orders} == {"canceled"}
         await says(desk, "halted")
-        await trades_again(desk, price)
+        if not flood:
+            await trades_again(desk, price)
 
 
 async def _accepted(desk: TradingDesk, count: int) -> bool:
@@ -129,13 +148,14 @@ async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels
 ) -> None:
     """Redis takes no command, no reason and no event: the halt needs none of them."""
     redis: Any = desk.redis
-    async with desk.connector() as connector:
+    async with desk.connector(**FAST, ORDER_COMMAND_MAX_AGE="120") as connector:
         price = await desk.far_below()
         resting = [await desk.order(price=price) for _ in range(3)]
         for each in resting:
             await desk.status(each, "open")
+        waiting = await pour_orders(desk, 50, price)
         await redis.config_set("maxmemory", "1")
-        began = time.monotonic()
+        began, halted_at = time.monotonic(), time.time()
         halted = await tradectl(desk.redis_url, "halt", "full", "--keep-orders")
         assert halted.code == 0, halted
         assert "trading is halted all the same" in halted.err
@@ -167,6 +187,11 @@ async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels
         await redis.config_set("maxmemory", "0")
         for each in resting:
             await desk.status(each, "canceled")
+        for each in waiting:
+            await desk.response(each)
+        too_late = await late(desk, halted_at)
+        attempt("full Redis", "have an order reach the venue 2 s after a halt", too_late)
+        assert not too_late
         await says(desk, "halted")
         assert "Redis is full" in await refused(desk, price)
         await trades_again(desk, price)
@@ -258,11 +283,13 @@ LOSSES: dict[str, Callable[[TradingDesk], Awaitable[None]]] = {
 async def test_a_halt_that_redis_lost_and_lost_data_hold_until_somebody_resumes(
     desk: TradingDesk, loss: str, attempt: Attempts
 ) -> None:
-    """For each order that comes after it."""
-    async with desk.connector():
+    """For each order that comes after it, and for those that came just before."""
+    async with desk.connector(**FAST):
         price = await desk.far_below()
         await desk.status(await desk.order(price=price), "open")
+        await pour_orders(desk, 50, price)
         await LOSSES[loss](desk)
+        lost_at = time.time()
         # Of what came before the connector noticed the loss it asks the venue, and sends nothing.
         at_once = await desk.response(await desk.order(price=price))
         assert at_once.reason_code in ("halted", "not_found")
@@ -273,6 +300,11 @@ async def test_a_halt_that_redis_lost_and_lost_data_hold_until_somebody_resumes(
         await refused(desk, price)
         if loss in ("rolled back", "emptied"):
             assert "Redis lost data" in await refused(desk, price)
+        too_late = await late(desk, lost_at)
+        attempt(
+            "Redis that loses data", f"have an order leave 2 s after the loss: {loss}", too_late
+        )
+        assert not too_late
         await trades_again(desk, price)
 
 
