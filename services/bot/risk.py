@@ -71,7 +71,7 @@ class Risk:
         return (
             self._notional(order, price)
             or self._collar(order, book, price)
-            or self._open_orders()
+            or self._open_orders(order)
             or self._pace(order, now)
             or self._position(order, price)
             or self._daily_loss(order)
@@ -155,9 +155,10 @@ class Risk:
             f"RISK_PRICE_COLLAR allows at {word} {bound:f}",
         )
 
-    def _open_orders(self) -> Refusal | None:
+    def _open_orders(self, order: Proposal) -> Refusal | None:
+        """What makes a position smaller may go."""
         most, now = self._settings.risk_max_open_orders, len(self._portfolio.open)
-        if now < most:
+        if now < most or self._reduces(order):
             return None
         return Refusal("max_open_orders", f"{now} are open; RISK_MAX_OPEN_ORDERS allows {most}")
 

@@ -51,8 +51,8 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "a halt that comes while open orders are looked at is not seen",
         "order_limits.py",
-        "return refusal or _halted(look.halt)",
-        "return refusal",
+        "            or _halted(look.halt)\n",
+        "",
     ),
     mutant(
         "a connector overwrites the reason of a halt",
@@ -168,25 +168,25 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "any pace",
         "order_limits.py",
-        "(by_bot if who == BOT else by_others) > self._each:",
+        "(by_bot if who == BOT else by_others) > self._each * times:",
         "False:",
     ),
     mutant(
         "one order more a minute",
         "order_limits.py",
-        "(by_bot if who == BOT else by_others) > self._each:",
-        "(by_bot if who == BOT else by_others) > self._each + 1:",
+        "(by_bot if who == BOT else by_others) > self._each * times:",
+        "(by_bot if who == BOT else by_others) > self._each * times + 1:",
     ),
     mutant(
         "the bot's pace is everybody's",
         "order_limits.py",
-        "(by_bot if who == BOT else by_others) > self._each:",
-        "by_bot + by_others > self._each:",
+        "(by_bot if who == BOT else by_others) > self._each * times:",
+        "by_bot + by_others > self._each * times:",
     ),
     mutant(
         "no limit of all together",
         "order_limits.py",
-        "elif by_bot + by_others > self._all:",
+        "elif by_bot + by_others > self._all * times:",
         "elif False:",
     ),
     mutant(
@@ -205,8 +205,33 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "any number of open orders",
         "order_limits.py",
-        "if len(look.orders) >= self._most_open:",
-        "if False:",
+        "if others < self._most_open * times:",
+        "if True:",
+    ),
+    mutant(
+        "an exit has the pace of an entry",
+        "order_limits.py",
+        "if pace is not None and not self._held.reduces(proposal, counted.positions, ()):",
+        "if pace is not None:",
+    ),
+    mutant(
+        "a loop of exits has any pace",
+        "order_limits.py",
+        "            self._pace(record, counted, times)\n            or self._too_many",
+        "            (self._pace(record, counted, times) if times == 1 else None)\n            or self._too_many",
+    ),
+    mutant(
+        "what is open leaves room for an exit beyond what is held",
+        "order_limits.py",
+        "if self._held.reduces(proposal, look.positions, beside) else 1",
+        "if self._held.reduces(proposal, look.positions, ()) else 1",
+    ),
+    mutant(
+        "every order has the pace of an exit",
+        "order_limits.py",
+        "if self._held.reduces(proposal, look.positions, beside) else 1",
+        "if True else 1",
+        ("if pace is not None and not self._held.reduces(", "if False and ("),
     ),
     mutant("what is refused counts", "order_limits.py", "await self._take_back(record)", "pass"),
 )

@@ -101,14 +101,14 @@ POSITIONS: tuple[Mutant, ...] = (
     mutant(
         "a loss stops what makes a position smaller",
         "position_limits.py",
-        "if held * order.sign < 0 and order.quantity <= abs(held):",
+        "if self.reduces(order, positions, others):",
         "if False:",
     ),
     mutant(
         "an exit may be larger than what is held",
         "position_limits.py",
-        "if held * order.sign < 0 and order.quantity <= abs(held):",
-        "if held * order.sign < 0:",
+        "return held * order.sign < 0 and order.quantity <= abs(held)",
+        "return held * order.sign < 0",
     ),
     mutant(
         "what is open the other way makes room",
@@ -155,7 +155,7 @@ POSITIONS: tuple[Mutant, ...] = (
     mutant(
         "nothing held is looked at",
         "order_limits.py",
-        "if few and self._held.surely_kept(proposal, counted.positions, others):",
-        "if few:",
+        "if pace is None and few and self._held.surely_kept(proposal, counted.positions, others):",
+        "if pace is None and few:",
     ),
 )

@@ -26,6 +26,8 @@ from services._runtime.redis_transaction import at_once
 
 MINUTE_MS = 60_000
 BOT, OTHERS = "bot", "others"
+# Pace and open orders: so many times as much for what makes a position smaller.
+TO_REDUCE = 2
 
 
 def writer(client_order_id: str) -> str:
@@ -88,11 +90,7 @@ class OrderLimits:
         counted, halt = await self._count(record)
         order, quantity = record.order, Decimal(record.sent_quantity or "0")
         proposal = Proposal(order.symbol, order.side, quantity, price)
-        refusal = (
-            _halted(halt)
-            or self._pace(record, counted)
-            or await self._beside_others(record, proposal, counted)
-        )
+        refusal = _halted(halt) or await self._beyond(record, proposal, counted)
         if refusal is not None:
             await self._take_back(record)
         return refusal
@@ -122,31 +120,41 @@ class OrderLimits:
         passed, positions = set(replies[9]), read_positions(replies[10])
         return Counted(replies[4], replies[5], sum(replies[6:9]), passed, positions), halt
 
-    def _pace(self, record: Record, counted: Counted) -> Refused | None:
-        who, by_bot, by_others = writer(record.client_order_id), counted.by_bot, counted.by_others
-        if (by_bot if who == BOT else by_others) > self._each:
-            message = f"RISK_ORDERS_PER_MINUTE allows {self._each} by {who}; wait a little"
-        elif by_bot + by_others > self._all:
-            variable = "RISK_ORDERS_PER_MINUTE_TOTAL"
-            message = f"{variable} allows {self._all} by bot and others; wait a little"
-        else:
-            return None
-        return Refused("orders_per_minute", message)
-
-    async def _beside_others(
-        self, record: Record, proposal: Proposal, counted: Counted
-    ) -> Refused | None:
-        """Why it must not be sent beside what is open and held."""
+    async def _beyond(self, record: Record, proposal: Proposal, counted: Counted) -> Refused | None:
+        """Why it must not be sent beside what was sent, is open and is held."""
+        pace = self._pace(record, counted, 1)
         others, few = counted.open - 1, counted.open <= self._most_open
-        if few and self._held.surely_kept(proposal, counted.positions, others):
+        if pace is None and few and self._held.surely_kept(proposal, counted.positions, others):
             return None
+        # The others only leave less of it to be made smaller.
+        if pace is not None and not self._held.reduces(proposal, counted.positions, ()):
+            return pace
         # Some may be somebody else's, stand in two places, or be of other markets: look at them.
         look = await self._open_orders.beside(record.client_order_id, counted.passed)
-        if len(look.orders) >= self._most_open:
-            allowed = f"RISK_MAX_OPEN_ORDERS allows {self._most_open}"
-            return Refused("max_open_orders", f"{len(look.orders)} are open; {allowed}")
-        refusal = self._held.refusal(proposal, look.positions, look.orders.values())
-        return refusal or _halted(look.halt)
+        beside = look.orders.values()
+        times = TO_REDUCE if self._held.reduces(proposal, look.positions, beside) else 1
+        return (
+            self._pace(record, counted, times)
+            or self._too_many(len(beside), times)
+            or self._held.refusal(proposal, look.positions, beside)
+            or _halted(look.halt)
+        )
+
+    def _pace(self, record: Record, counted: Counted, times: int) -> Refused | None:
+        who, by_bot, by_others = writer(record.client_order_id), counted.by_bot, counted.by_others
+        if (by_bot if who == BOT else by_others) > self._each * times:
+            allowed = f"RISK_ORDERS_PER_MINUTE allows {self._each} by {who}"
+        elif by_bot + by_others > self._all * times:
+            allowed = f"RISK_ORDERS_PER_MINUTE_TOTAL allows {self._all} by bot and others"
+        else:
+            return None
+        return Refused("orders_per_minute", f"{allowed}{_more(times)}; wait a little")
+
+    def _too_many(self, others: int, times: int) -> Refused | None:
+        if others < self._most_open * times:
+            return None
+        allowed = f"RISK_MAX_OPEN_ORDERS allows {self._most_open}{_more(times)}"
+        return Refused("max_open_orders", f"{others} are open; {allowed}")
 
     def _sent(self, record: Record) -> str:
         return sent_key(self._connector, writer(record.client_order_id))
@@ -157,6 +165,10 @@ class OrderLimits:
         await at_once(
             self._redis, ("ZREM", self._sending, name), ("ZREM", self._sent(record), name)
         )
+
+
+def _more(times: int) -> str:
+    return f" ({times} times that to make a position smaller)" if times > 1 else ""
 
 
 def _halted(reason: str | None) -> Refused | None:

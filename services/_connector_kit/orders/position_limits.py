@@ -62,6 +62,16 @@ class PositionLimits:
             and self._lost(positions, quote) < settings.risk_max_daily_loss[quote]
         )
 
+    def reduces(
+        self, order: Proposal, positions: Mapping[str, Position], others: Iterable[OpenOrder]
+    ) -> bool:
+        """Whether *order* surely makes a position smaller.
+
+        Together with the *others* of its side it is no larger than what is held.
+        """
+        held = _after(order, positions, others)
+        return held * order.sign < 0 and order.quantity <= abs(held)
+
     def refusal(
         self, order: Proposal, positions: Mapping[str, Position], others: Iterable[OpenOrder]
     ) -> Refused | None:
@@ -71,12 +81,9 @@ class PositionLimits:
             other.left <= self._settings.risk_max_quantity.get(_base(other.symbol), ZERO)
             for other in others
         )
-        on_the_way = sum(
-            (each.left for each in others if each[:2] == (order.symbol, order.side)), ZERO
-        )
-        held = _net(positions, order.symbol) + order.sign * on_the_way
-        if held * order.sign < 0 and order.quantity <= abs(held):
+        if self.reduces(order, positions, others):
             return None
+        held = _after(order, positions, others)
         after = held + order.sign * order.quantity
         base, _, quote = order.symbol.partition("/")
         most = self._settings.risk_max_position[quote]
@@ -101,6 +108,14 @@ class PositionLimits:
         for symbol, held in found:
             held.price = self._mark(symbol) or held.price
         return lost_today(held for _, held in found)
+
+
+def _after(
+    order: Proposal, positions: Mapping[str, Position], others: Iterable[OpenOrder]
+) -> Decimal:
+    """What is held once the *others* of the order's side have traded."""
+    on_the_way = sum((each.left for each in others if each[:2] == (order.symbol, order.side)), ZERO)
+    return _net(positions, order.symbol) + order.sign * on_the_way
 
 
 def _net(positions: Mapping[str, Position], symbol: str) -> Decimal:

@@ -142,9 +142,15 @@ def test_open_orders_and_orders_a_minute_are_counted() -> None:
     assert verdict(proposal(), books, risk_orders_per_minute=4) is None
 
 
-def test_what_makes_a_position_smaller_passes_the_pace() -> None:
-    """Whoever has used it up: the way out is open."""
-    held = holding("1")
+def test_what_makes_a_position_smaller_passes_the_pace_and_the_open_orders() -> None:
+    """Whoever has used them up: the way out is open."""
+    held = holding("2")
+    held.add(order(0, "sell"))
+    assert verdict(proposal("sell"), held, risk_max_open_orders=1) is None
+    assert verdict(proposal("buy"), held, risk_max_open_orders=1) == "max_open_orders"
+    assert (
+        verdict(proposal("sell", "1.001", "100"), held, risk_max_open_orders=1) == "max_open_orders"
+    )
     held.books.sent = [NOW - 1]
     assert verdict(proposal("sell"), held, risk_orders_per_minute=1) is None
     assert verdict(proposal("buy"), held, risk_orders_per_minute=1) == "orders_per_minute"

@@ -119,6 +119,43 @@ async def test_what_passed_is_remembered_until_it_is_answered(stage: Stage) -> N
     assert 60_000 < await stage.redis.pttl(f"{NAME}:state:sent:others") <= 120_000
 
 
+async def test_what_makes_a_position_smaller_has_twice_the_pace_and_no_more(stage: Stage) -> None:
+    """So a loop that uses up the pace leaves an exit, and a loop of exits is bounded."""
+    assert [await stage.send(name) for name in ("a", "b", "c")] == [None] * 3  # buys of 0.5
+    for name in ("a", "b", "c"):
+        await stage.accept(name)
+        await stage.publish(name, "filled", filled="0.5")
+    assert await stage.send("more") == PACE
+    assert await stage.send("too large", side="sell", quantity=1.501) == PACE
+    assert await stage.send("another market", side="sell", symbol="ETH/USDT") == PACE
+    for number in range(EACH):
+        name = f"exit {number}"
+        assert await stage.send(name, side="sell", quantity=1.5) is None
+        assert await stage.send(f"together too large {number}", side="sell", quantity=0.001) == PACE
+        await stage.accept(name)
+        await stage.publish(name, "canceled")
+    assert await stage.send("one exit too many", side="sell") == PACE
+    assert await stage.send("bot-exit", side="sell") is None  # 7 of the 10 of all together
+
+
+async def test_what_makes_a_position_smaller_may_be_open_twice_as_often(redis: Redis) -> None:
+    """No more of it than is held, so that all of it together builds no position the other way."""
+    stage = Stage(redis, risk_max_open_orders=2)
+    assert await stage.send("held", quantity=2) is None
+    await stage.accept("held")
+    await stage.publish("held", "filled", filled="2")
+    assert [await stage.send(f"rests {n}") for n in range(3)] == [None, None, "max_open_orders"]
+    assert await stage.send("exit 1", side="sell", quantity=1.5) is None
+    assert await stage.send("too large", side="sell", quantity=0.501) == "max_open_orders"
+    assert await stage.send("exit 2", side="sell", quantity=0.4) is None
+    assert await stage.send("one too many", side="sell", quantity=0.1) == "max_open_orders"
+
+
+async def test_where_nothing_is_known_to_be_held_no_order_counts_as_an_exit(stage: Stage) -> None:
+    """Whatever the account holds."""
+    assert [await stage.send(f"o{n}", side="sell") for n in range(4)] == [None] * 3 + [PACE]
+
+
 async def test_an_order_that_finds_trading_halted_is_refused_and_counts_no_longer(
     stage: Stage,
 ) -> None:
@@ -154,10 +191,16 @@ async def test_without_redis_no_order_passes(proxy: FaultProxy) -> None:
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("send"), st.sampled_from((BOT_ORDERS, "")), st.integers(0, 40)),
-        st.tuples(st.sampled_from(("accept", "open", "end", "elsewhere")), st.integers(0, 9)),
+        st.tuples(
+            st.just("send"),
+            st.sampled_from((BOT_ORDERS, "")),
+            st.integers(0, 40),
+            st.sampled_from((1, -1)),
+        ),
+        st.tuples(st.sampled_from(("accept", "open", "fill", "end")), st.integers(0, 9)),
+        st.tuples(st.just("elsewhere"), st.integers(0, 9)),
     ),
-    max_size=30,
+    max_size=40,
 )
 
 
@@ -167,18 +210,21 @@ class Model:
     def __init__(self) -> None:
         self.now = 0
         self.sent: list[tuple[str, int]] = []
-        self.open: list[str] = []
+        self.open: dict[str, int] = {}  # all are of the same quantity: buys 1, sells -1
+        self.net = 0
 
-    def verdict(self, name: str) -> str | None:
+    def verdict(self, name: str, sign: int) -> str | None:
         """Of an order now."""
         lately = [who for who, at in self.sent if at > self.now - 60]
         who = "bot" if name.startswith(BOT_ORDERS) else "others"
-        if lately.count(who) >= EACH or len(lately) >= ALL:
+        held = self.net + sum(each for each in self.open.values() if each == sign)
+        times = 2 if held * sign < 0 else 1
+        if lately.count(who) >= EACH * times or len(lately) >= ALL * times:
             return PACE
-        if len(self.open) >= OPEN:
+        if len(self.open) >= OPEN * times:
             return "max_open_orders"
         self.sent.append((who, self.now))
-        self.open.append(name)
+        self.open[name] = sign
         return None
 
 
@@ -194,22 +240,24 @@ async def play(redis: Redis, steps: list[tuple[Any, ...]]) -> None:
     model = Model()
     for number, (what, *rest) in enumerate(steps):
         if what == "send":
-            prefix, seconds = rest
+            prefix, seconds, sign = rest
             model.now += seconds
-            name = f"{prefix}{number}"
-            assert await stage.send(name, at=model.now) == model.verdict(name)
+            name, side = f"{prefix}{number}", "buy" if sign > 0 else "sell"
+            verdict = await stage.send(name, at=model.now, side=side)
+            assert verdict == model.verdict(name, sign)
         elif what == "elsewhere":
             await stage.publish_elsewhere(1000 + rest[0], "theirs")
         elif rest[0] < len(model.open):
-            name = model.open[rest[0]]
+            name = list(model.open)[rest[0]]
             if what == "accept":
                 await stage.accept(name)
             elif what == "open":
                 await stage.publish(name, "open")
             else:
+                filled = what == "fill"
                 await stage.accept(name)
-                await stage.publish(name, "canceled")
-                model.open.remove(name)
+                await stage.publish(name, *(("filled", "0.5") if filled else ("canceled",)))
+                model.net += model.open.pop(name) * filled
 
 
 async def test_the_count_is_that_of_a_list_of_all_orders(redis: Redis) -> None:

@@ -151,6 +151,34 @@ def test_what_is_surely_kept_is_kept_whatever_the_others_are(
         assert quantity * order.sign < 0  # alone only what makes less of it is looked at
 
 
+@given(
+    st.decimals("-6", "6", places=3),
+    st.lists(st.builds(Proposal, st.just(SYMBOL), SIDES, AMOUNTS, st.just(PRICE)), max_size=12),
+    OTHERS,
+)
+def test_all_that_makes_a_position_smaller_together_builds_none_the_other_way(
+    quantity: Decimal, orders: list[Proposal], others: list[OpenOrder]
+) -> None:
+    """However many there are, whatever is open beside them."""
+    each, open_now = limits(), list(others)
+    reducing = []
+    for order in orders:
+        if each.reduces(order, held(str(quantity)), open_now):
+            reducing.append(order)
+            open_now.append(OpenOrder(order.symbol, order.side, order.quantity))
+    assert all(order.sign * quantity < 0 for order in reducing)
+    if reducing:
+        side = reducing[0].side
+        sent = sum(each.left for each in open_now if each[:2] == (SYMBOL, side))
+        assert sent <= abs(quantity)
+
+
+def test_where_nothing_is_known_to_be_held_nothing_makes_it_smaller() -> None:
+    """Of that market."""
+    assert not limits().reduces(proposal("sell"), {}, [])
+    assert not limits().reduces(proposal("sell"), {"ETH/USDT": Position(Decimal(9))}, [])
+
+
 def test_a_larger_order_of_an_earlier_run_is_looked_at_while_it_is_open() -> None:
     """RISK_MAX_QUANTITY says nothing of it; then how many are open says enough."""
     each = limits()
