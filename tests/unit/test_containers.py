@@ -95,7 +95,6 @@ def test_every_port_is_this_machines_own_and_nothing_of_it_is_mounted_to_write(
         "source": "./plugins",
         "target": "/plugins",
         "read_only": True,
-        "bind": {"create_host_path": False},
     }
     assert (ROOT / "plugins" / ".gitkeep").is_file()
     volumes: dict[str, list[Any]] = {"redis": [data], "bot": [plugins], "indicators": [plugins]}
