@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common_models.fields import NotNegative, Timestamp, utc_now
+from common_models.fields import NotNegative, Positive, Timestamp, utc_now
 
 
 class Instrument(BaseModel):
@@ -10,7 +10,8 @@ class Instrument(BaseModel):
 
     `lot` and the quantities are in the base asset, `tick` and the notionals in the quote asset.
     They hold for a limit and a market order alike: where the exchange has bounds of its own for
-    each, the narrower. A fee is a share of what is traded, null where the exchange doesn't tell.
+    each, the narrower. A fee is a share of what is traded, null where the exchange doesn't tell;
+    `fee_prices` is what one of each third asset that may pay it is worth in the quote asset.
     `post_only`: of what is `trading`, it takes only orders that rest.
     """
 
@@ -29,5 +30,6 @@ class Instrument(BaseModel):
     max_notional: NotNegative = 0.0
     maker_fee: NotNegative | None = None
     taker_fee: NotNegative | None = None
+    fee_prices: dict[str, Positive] = Field(default_factory=dict)
     post_only: bool = False
     timestamp: Timestamp = Field(default_factory=utc_now)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError, patience
+from services._connector_kit.fees import keep_asking
 from services._connector_kit.instrument_board import InstrumentBoard
 from services._connector_kit.instruments import Instrument, MarketStatus, choose
 from services._connector_kit.listing import Listing
@@ -166,11 +167,13 @@ class Engine:
         self._metrics.watch(partial(feed_metrics, desks))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._exchange.stream_market_data(desks))
-            tasks.create_task(self._orders(desks, listing))
+            tasks.create_task(self._orders(desks, listing, board))
             tasks.create_task(listing.keep_fresh(in_use))
             tasks.create_task(board.keep_telling())
 
-    async def _orders(self, desks: Sequence[MarketDesk], listing: Listing) -> None:
+    async def _orders(
+        self, desks: Sequence[MarketDesk], listing: Listing, instruments: InstrumentBoard
+    ) -> None:
         """The order wing; it sees the market-data wing's live books."""
         publishers = {desk.instrument.symbol: desk.publisher for desk in desks}
 
@@ -211,6 +214,10 @@ class Engine:
                 tasks.create_task(roll.keep_rolling(SystemClock()))
                 cancelling = cancel_when_full(self._halt.full, self._trading.account, SystemClock())
                 tasks.create_task(cancelling)
+                if (fees := self._trading.fees) is not None:
+                    clock, tell = self._trading.clock, instruments.take_fees
+                    asking = keep_asking(fees, clock, listing.configured, tell)
+                    tasks.create_task(asking)
             await serve_orders(
                 self._exchange.name,
                 self._trading,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from redis.asyncio import Redis
 
 import common_models
 from common_models.stream_names import connector, state_key
+from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
 from services._runtime.redis_transaction import at_once, reading
 from services._runtime.supervise import TransientError, Trouble
@@ -31,6 +33,14 @@ class InstrumentBoard:
         self._redis = redis
         self._configured = configured
         self._before_writing = before_writing
+        self._fees: dict[str, Fees] = {}
+        self._changed = asyncio.Event()
+
+    def take_fees(self, symbol: str, fees: Fees) -> None:
+        """What the account pays for a symbol's fills, from now on."""
+        if self._fees.get(symbol) != fees:
+            self._fees[symbol] = fees
+            self._changed.set()
 
     async def keep_telling(self) -> None:
         """Write them until cancelled; what can't be written now is written the next time."""
@@ -43,13 +53,19 @@ class InstrumentBoard:
                 trouble.seen(e)
             else:
                 trouble.over()
-            await asyncio.sleep(TELL_EVERY)
+            await self._until_due()
+
+    async def _until_due(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TELL_EVERY):
+                await self._changed.wait()
 
     async def _tell(self) -> None:
         """Write all, and take out those that are no longer configured."""
+        self._changed.clear()
         key = state_key(connector(self._exchange), "instruments")
         fields = {
-            symbol: told(self._exchange, instrument).model_dump_json()
+            symbol: told(self._exchange, instrument, self._fees.get(symbol)).model_dump_json()
             for symbol, instrument in self._configured.items()
         }
         there: Any = await reading(self._redis.hgetall(key))
@@ -58,7 +74,7 @@ class InstrumentBoard:
         await at_once(self._redis, ("HSET", key, *words), *([("HDEL", key, *gone)] if gone else []))
 
 
-def told(exchange: str, instrument: Instrument) -> common_models.Instrument:
+def told(exchange: str, instrument: Instrument, fees: Fees | None) -> common_models.Instrument:
     """An instrument as its model has it: bounds that hold for limit and market orders alike."""
     rules = instrument.rules
     both = (rules.quantity, rules.market_quantity)
@@ -74,6 +90,9 @@ def told(exchange: str, instrument: Instrument) -> common_models.Instrument:
         max_quantity=float(_narrower(rules.quantity.most, rules.market_quantity.most)),
         min_notional=float(max(rules.least_notional, rules.least_market_notional)),
         max_notional=float(rules.most_notional),
+        maker_fee=None if fees is None else float(fees.maker),
+        taker_fee=None if fees is None else float(fees.taker),
+        fee_prices={} if fees is None else {a: float(p) for a, p in fees.prices.items()},
         post_only=instrument.post_only,
     )
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -15,10 +16,11 @@ import structlog
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import ArchivedError, RejectedError, TransientError
+from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.amounts import amount, moment
+from services._connector_kit.orders.amounts import amount, moment, positive
 from services._connector_kit.orders.balances import Snapshot
 from services._connector_kit.orders.bookkeeping import Fill, Report, first_fills
 from services._connector_kit.orders.ports import VenueOrder
@@ -26,6 +28,7 @@ from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.binance_connector import order_count, translate_orders
 from services.binance_connector.rest_answers import (
+    UNLISTED,
     if_listed,
     place_in_time,
     read,
@@ -63,6 +66,8 @@ ALL_OPEN_ORDERS_WEIGHT = 80
 TRADES_WEIGHT = 20
 ORDER_TRADES_WEIGHT = 5
 ALL_ORDERS_WEIGHT = 20
+COMMISSION_WEIGHT = 20
+PRICE_WEIGHT = 2
 
 # https://developers.binance.com/docs/wallet/account/api-key-permission: those we look at.
 MOVES_MONEY = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
@@ -337,6 +342,23 @@ class SignedRest:
         sdk = self._binance.sdk
         answer = await self._signed(1, sdk.get_account_api_permissions, Priority.BALANCES)
         return read(lambda: {name: yes_or_no(answer[name]) for name in PERMISSIONS})
+
+    async def fees(self, instrument: Instrument) -> Fees:
+        """`GET /api/v3/account/commission`; with the price of BNB, where that may pay them."""
+        get = self._binance.sdk.v3_get_account_commission
+        ask = partial(get, symbol=instrument.venue_symbol)
+        answer = await self._signed(COMMISSION_WEIGHT, ask, Priority.DATA)
+        fees, asset = read(lambda: translate_orders.fees(answer))
+        if asset in (None, instrument.base, instrument.quote):
+            return fees
+        get_price = partial(self._binance.sdk.get_symbol_ticker, symbol=asset + instrument.quote)
+        try:
+            row = await self._binance.call(PRICE_WEIGHT, get_price)
+        except RejectedError as e:
+            if e.code != UNLISTED:
+                raise
+            return fees
+        return read(lambda: replace(fees, prices={asset: positive(row["price"])}))
 
     async def _resolve(self, weight: int, request: Callable[[], Awaitable[Any]]) -> Any:
         return await self._signed(weight, request, Priority.RESOLVE)

@@ -32,4 +32,4 @@ def assemble(
     orders = BinanceOrders(rest, binance.limits, clock, gate, listing, validity, key.known)
     trades_budget = RateBudget(TRADES_WEIGHT_A_MINUTE)
     account = BinanceAccount(rest, clock, settings, listing, trades_budget, traffic.account)
-    return Trading(orders, account, clock, rest.milliseconds, key.check)
+    return Trading(orders, account, clock, rest.milliseconds, key.check, rest.fees)

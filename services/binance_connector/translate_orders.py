@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common_models.fields import Side
-from services._connector_kit.instruments import Instrument
+from services._connector_kit.fees import Fees
+from services._connector_kit.instruments import ZERO, Instrument
 from services._connector_kit.orders.amounts import amount, moment, positive
 from services._connector_kit.orders.balances import Balance
 from services._connector_kit.orders.bookkeeping import Fill, Report, Status
@@ -191,3 +192,14 @@ def _id(value: object) -> str:
     if type(value) is not int or value < 0:
         raise ValueError(f"{str(value)[:40]!r} is no id; want a number")
     return str(value)
+
+
+def fees(row: Mapping[str, Any]) -> tuple[Fees, str | None]:
+    """`GET /api/v3/account/commission`, without its discount; the asset that has one, if any."""
+    parts = [row["standardCommission"]]
+    parts += [row[name] for name in ("specialCommission", "taxCommission") if name in row]
+    by_side = sum((max(amount(p["buyer"]), amount(p["seller"])) for p in parts), ZERO)
+    maker, taker = (sum((amount(p[name]) for p in parts), by_side) for name in ("maker", "taker"))
+    discount = row["discount"]
+    on = discount["enabledForAccount"] is True and discount["enabledForSymbol"] is True
+    return Fees(maker, taker), str(discount["discountAsset"]) if on else None

@@ -1,13 +1,15 @@
-"""What the connectors say of each symbol's lots and bounds: read again and again."""
+"""What the connectors say of each symbol's lots, bounds and fees: read again and again."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 import structlog
 from redis.asyncio import Redis
 
 from common_models import Instrument
 from common_models.stream_names import connector, state_key
+from services._runtime.fees import full_fee
 from services._runtime.redis_transaction import snapshot
 from services._runtime.supervise import TransientError
 from services.bot.lots import Lots
@@ -22,16 +24,25 @@ UNKNOWN = Lots()
 
 
 class InstrumentWatch:
-    """The lots of every market the bot watches; of one that isn't told anything is taken."""
+    """Every market the bot watches: of one whose lots aren't told anything is taken."""
 
     def __init__(self, markets: Mapping[str, Iterable[str]]) -> None:
         self._markets = [(name, symbol) for name, found in markets.items() for symbol in found]
         self._known: dict[tuple[str, str], Lots] = {}
+        self._prices: dict[tuple[str, str, str], Decimal] = {}
         self._faults: dict[tuple[str, str], str] = {}
 
     def lots(self, exchange: str, symbol: str) -> Lots:
         """What the exchange takes of a slash symbol."""
         return self._known.get((exchange, symbol), UNKNOWN)
+
+    def full_fee(self, exchange: str, symbol: str) -> Decimal:
+        """The largest share of a fill that can be taken: what is usual there, or the account's."""
+        return max(full_fee(exchange), self.lots(exchange, symbol).fee)
+
+    def price(self, exchange: str, asset: str, quote: str) -> Decimal | None:
+        """What the exchange says one of an asset that pays fees is worth; None: it doesn't."""
+        return self._prices.get((exchange, asset, quote))
 
     async def load(self, redis: Redis) -> None:
         """Read them all.
@@ -49,7 +60,10 @@ class InstrumentWatch:
 
     def _take(self, market: tuple[str, str], data: bytes) -> None:
         try:
-            self._known[market] = Lots.of(read(Instrument, data))
+            told = read(Instrument, data)
+            self._known[market] = Lots.of(told)
+            for asset, price in told.fee_prices.items():
+                self._prices[market[0], asset, told.quote] = Decimal(str(price))
         except MessageError as e:
             if self._faults.get(market) != str(e):
                 self._faults[market] = str(e)

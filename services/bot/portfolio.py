@@ -27,6 +27,8 @@ MINUTE = 60.0
 FILL_IS_PRICE_AFTER = 60.0
 # An exchange, an asset, and the asset that its worth is asked in.
 Rate = Callable[[str, str, str], Decimal | None]
+# An exchange and a symbol there: the largest share of a fill that a fee can be.
+FullRate = Callable[[str, str], Decimal]
 
 Told = OrderResponseEvent | OrderStatusUpdateEvent
 
@@ -38,10 +40,11 @@ class Portfolio:
     id is in the answer to another command.
     """
 
-    def __init__(self, rate: Rate = lambda *_: None) -> None:
-        """*rate* is what one of an asset is worth in another, at an exchange; None: unknown."""
+    def __init__(self, *rates: Rate, full_rate: FullRate = lambda name, _: full_fee(name)) -> None:
+        """*rates*: what one of an asset is worth in another; the first that knows is believed."""
         self.books = Books()
-        self.rate = rate
+        self._rates = rates
+        self._full_rate = full_rate
         self.today = ""
         self._day_ends = 0.0  # in seconds
         self._warned: set[tuple[str, str]] = set()
@@ -207,14 +210,18 @@ class Portfolio:
             return Fee(asset, amount, None, NOTHING)
         money = max(order.spent - order.fees_counted_to, NOTHING)
         order.fees_counted_to = max(order.spent, order.fees_counted_to)
-        rate = self.rate(order.exchange, asset, holding.quote)
-        return Fee(asset, amount, rate, money * full_fee(order.exchange))
+        rate = self._rate(order.exchange, asset, holding.quote)
+        return Fee(asset, amount, rate, money * self._full_rate(order.exchange, order.symbol))
+
+    def _rate(self, exchange: str, asset: str, quote: str) -> Decimal | None:
+        found = (rate(exchange, asset, quote) for rate in self._rates)
+        return next((rate for rate in found if rate is not None), None)
 
     def value_fees(self) -> None:
         """Value the fees in third assets whose price is known by now."""
         for holding in self.books.holdings.values():
             for asset in list(holding.fees_unvalued):
-                rate = self.rate(holding.exchange, asset, holding.quote)
+                rate = self._rate(holding.exchange, asset, holding.quote)
                 if rate is not None:
                     holding.value(asset, rate)
                 elif (holding.exchange, asset) not in self._warned:

@@ -111,13 +111,14 @@ def _sources(settings: BotSettings, wanted: list[Wanted]) -> Sources:
         for name, stream in each.indicator_streams.items()
     }
     provider = DataProvider(settings.markets)
+    instruments = InstrumentWatch(settings.markets)
     return Sources(
         provider=provider,
         connectors=ConnectorWatch(settings.markets),
         indicators=indicators,
         balances=Balances(),
-        instruments=InstrumentWatch(settings.markets),
-        portfolio=Portfolio(provider.rate),
+        instruments=instruments,
+        portfolio=Portfolio(provider.rate, instruments.price, full_rate=instruments.full_fee),
         indicator_max_age=settings.bot_indicator_max_age,
         clock=asyncio.get_running_loop().time,
     )

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from services._connector_kit.errors import RejectedError, TransientError
+from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
@@ -106,6 +107,12 @@ class OrderRest:
             raise RejectedError(f"the order is of {pair!r:.50}", code=UNKNOWN_ORDER)
         report = _read(lambda: translate_orders.order_report(row, instrument))
         return await self._fills.complete(report, instrument) if fills else report
+
+    async def fees(self, instrument: Instrument) -> Fees:
+        """`GET /api/1/fee_info`."""
+        get = partial(self._luno.sdk.get_fee_info, pair=instrument.venue_symbol)
+        answer = await self._luno.call(get)
+        return _read(lambda: translate_orders.fees(answer))
 
     async def open_orders(self) -> list[Report]:
         """The account's open orders of the served symbols, without their fills."""

@@ -31,4 +31,4 @@ def assemble(
     slippage = settings.luno_market_buy_slippage
     orders = LunoOrders(rest, luno.limits, clock, gate, listing, book, validity, slippage)
     account = LunoAccount(rest, clock, settings, listing, traffic.account)
-    return Trading(orders, account, clock, luno.milliseconds)
+    return Trading(orders, account, clock, luno.milliseconds, fees=rest.fees)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from common_models.fields import Side
+from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.amounts import amount, moment, positive
 from services._connector_kit.orders.balances import Balance
@@ -175,3 +176,12 @@ def balances(rows: Sequence[Mapping[str, Any]]) -> list[Balance]:
             asset, before.free + max(ZERO, total - locked), before.locked + locked
         )
     return list(found.values())
+
+
+def fees(row: Mapping[str, Any]) -> Fees:
+    """`GET /api/1/fee_info`: of a buy's and a sell's, which may differ, the higher."""
+    maker, taker = (
+        max(amount(row[f"{name}_fee_buy"]), amount(row[f"{name}_fee_sell"]))
+        for name in ("maker", "taker")
+    )
+    return Fees(maker, taker)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from common_models import PortfolioEvent, StrategyPosition
-from common_models.stream_names import HALT, EventStream, MarketStream
+from common_models import Instrument, PortfolioEvent
+from common_models.stream_names import HALT, EventStream, MarketStream, state_key
 from tests.support.bot import Bot, running_bot
-from tests.support.eventually import eventually, eventually_async
+from tests.support.eventually import eventually_async
 from tests.support.indicator_host import hosting
 from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk
 
@@ -140,48 +140,36 @@ async def test_what_was_bought_can_be_sold_however_often(market: Market, tmp_pat
         await eventually_async(the_position_is_what_the_account_has)
 
 
-async def test_fees_in_bnb_are_unvalued_until_a_market_of_it_is_watched(tmp_path: Path) -> None:
-    """The exchange takes BNB where there is some: the position says how much, then what it cost."""
+async def test_fees_in_bnb_cost_what_the_exchange_says_though_nobody_watches_it(
+    tmp_path: Path,
+) -> None:
+    """The exchange takes BNB where there is some: the connector asks for its price."""
     holder = settings(BINANCE, "tests.support.bot_strategies.Holder")
     simulated = {
         "SIMULATOR_SYMBOLS": "BTC/USDT,ETH/USDT,BNB/USDT",
         "SIMULATOR_FUNDS": "BNB:1,BTC:0",
     }
     async with trading_desk(BINANCE, tmp_path, **simulated) as desk:
+        redis: Any = desk.redis
+        async with desk.connector():
 
-        async def position(bot: Bot) -> StrategyPosition | None:
-            return next(iter((await bot.portfolio()).positions), None)
+            async def price() -> float | None:
+                told: Any = await redis.hget(state_key(desk.name, "instruments"), "BTC/USDT")
+                return Instrument.model_validate_json(told).fee_prices.get("BNB") if told else None
 
-        async with (
-            desk.connector(),
-            running_bot(desk.redis, desk.redis_url, tmp_path / "b", **holder) as bot,
-        ):
-            await filled(bot, "buy")
-            (order,) = (await desk.ledger())["orders"]
-            assert list(order["fees"]) == ["BNB"]
-
-            async def unvalued() -> bool:
-                told = await position(bot)
-                return told is not None and told.fees_unvalued == {
-                    "BNB": float(order["fees"]["BNB"])
-                }
-
-            await eventually_async(unvalued)
-            told = await position(bot)
-            assert told is not None
-            assert told.quantity == BINANCE.quantity
-            await eventually(lambda: bot.logged("fees_unvalued"))
-        watched = {"BINANCE_SYMBOLS": "BTC/USDT,BNB/USDT"}
-        async with (
-            desk.connector(**watched),
-            running_bot(desk.redis, desk.redis_url, tmp_path / "c", **holder, **watched) as bot,
-        ):
-
-            async def valued() -> bool:
-                told = await position(bot)
-                return told is not None and told.fees_unvalued == {}
-
-            await eventually_async(valued)
+            await eventually_async(price)
+            async with running_bot(desk.redis, desk.redis_url, tmp_path / "b", **holder) as bot:
+                await filled(bot, "buy")
+                (order,) = (await desk.ledger())["orders"]
+                assert list(order["fees"]) == ["BNB"]
+                (position,) = (await bot.portfolio()).positions
+                assert (position.quantity, position.fees_unvalued) == (BINANCE.quantity, {})
+                assert position.price is not None
+                assert position.profit is not None
+                fee = float(order["fees"]["BNB"]) * (await price() or 0)
+                cost = position.quantity * position.price - position.profit
+                assert cost == pytest.approx(float(order["filled_quote"]) + fee, abs=fee / 100)
+                assert not bot.logged("fees_unvalued")
 
 
 async def assert_chained(desk: TradingDesk, bot: Bot, bought: str) -> None:

@@ -197,7 +197,7 @@ class Stage:
         await self.answer(command, "accepted")
         await self.became(command, "filled", command.quantity, price, fee)
 
-    async def instrument(self, **bounds: float) -> None:
+    async def instrument(self, fee_prices: dict[str, float] | None = None, **bounds: float) -> None:
         """What Binance takes of BTC/USDT."""
         told = Instrument(
             symbol="BTC/USDT",
@@ -205,6 +205,7 @@ class Stage:
             base="BTC",
             quote="USDT",
             trading=True,
+            fee_prices=fee_prices or {},
             **bounds,
         )
         key = state_key("binance_connector", "instruments")

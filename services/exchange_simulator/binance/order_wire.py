@@ -5,10 +5,10 @@ Payloads: developers.binance.com, "Trading endpoints" and "Account Endpoints".
 
 from typing import Any
 
-from services.exchange_simulator.account import Account, Balance, Fees
+from services.exchange_simulator.account import DISCOUNTED_PERCENT, Account, Balance, Fees
 from services.exchange_simulator.account_order import AMOUNT_SCALE, AccountOrder, Fill
 from services.exchange_simulator.binance.wire import money, price, quantity
-from services.exchange_simulator.instruments import fixed
+from services.exchange_simulator.instruments import Instrument, fixed
 
 TYPES = {"limit": "LIMIT", "market": "MARKET", "post_only": "LIMIT_MAKER"}
 ENDED = {"filled": "FILLED", "canceled": "CANCELED", "expired": "EXPIRED", "refused": "REJECTED"}
@@ -177,18 +177,38 @@ def account(owner: Account, updated_ms: int, *, omit_zero: bool) -> dict[str, An
     }
 
 
+def commission(instrument: Instrument, fees: Fees) -> dict[str, Any]:
+    """`GET /api/v3/account/commission`."""
+    nothing = _rates(Fees(0, 0))
+    return {
+        "symbol": instrument.pair,
+        "standardCommission": _rates(fees),
+        "specialCommission": nothing,
+        "taxCommission": nothing,
+        "discount": {
+            "enabledForAccount": bool(fees.discount_asset),
+            "enabledForSymbol": True,
+            "discountAsset": fees.discount_asset,
+            "discount": amount(DISCOUNTED_PERCENT * 10**AMOUNT_SCALE // 100),
+        },
+    }
+
+
+def _rates(fees: Fees) -> dict[str, str]:
+    return {
+        "maker": amount(fees.maker),
+        "taker": amount(fees.taker),
+        "buyer": NO_AMOUNT,
+        "seller": NO_AMOUNT,
+    }
+
+
 def _commissions(fees: Fees) -> dict[str, Any]:
-    maker, taker = amount(fees.maker), amount(fees.taker)
     return {
         # Tenths of a per mille, whole ones only: a smaller share is in `commissionRates`.
         "makerCommission": fees.maker // 10_000,
         "takerCommission": fees.taker // 10_000,
         "buyerCommission": 0,
         "sellerCommission": 0,
-        "commissionRates": {
-            "maker": maker,
-            "taker": taker,
-            "buyer": NO_AMOUNT,
-            "seller": NO_AMOUNT,
-        },
+        "commissionRates": _rates(fees),
     }

@@ -32,7 +32,7 @@ NOT_SPOKEN = frozenset(
         *("orderList", "order/oco", "orderList/oco", "orderList/oto"),
         *("orderList/otoco", "allOrderList", "openOrderList", "sor/order", "sor/order/test"),
         *("myPreventedMatches", "myAllocations"),
-        *("account/commission", "order/amendments", "myFilters", "executionRules"),
+        *("order/amendments", "myFilters", "executionRules"),
         *("referencePrice", "referencePrice/calculation"),
     }
 )

@@ -257,6 +257,13 @@ def account_status(desk: Desk, query: Query) -> Answer:
     return 20, order_wire.account(desk.account, updated, omit_zero=omit_zero)
 
 
+def commission(desk: Desk, query: Query) -> Answer:
+    """The account's rates for a symbol, and the asset that has a discount."""
+    market = _market(desk, query)
+    query.done()
+    return 20, order_wire.commission(market.instrument, desk.account.fees)
+
+
 def order_limits(desk: Desk, query: Query) -> Answer:
     """How many orders have been placed, of how many."""
     query.done()
@@ -295,6 +302,7 @@ ENDPOINTS: dict[str, Callable[[Desk, Query], Answer]] = {
     "allOrders": all_orders,
     "myTrades": my_trades,
     "account.status": account_status,
+    "account.commission": commission,
     "account.rateLimits.orders": order_limits,
     "account.permissions": permissions,
 }

@@ -24,6 +24,7 @@ ENDPOINTS = {
     ("GET", "/api/v3/allOrders"): "allOrders",
     ("GET", "/api/v3/myTrades"): "myTrades",
     ("GET", "/api/v3/account"): "account.status",
+    ("GET", "/api/v3/account/commission"): "account.commission",
     ("GET", "/api/v3/rateLimit/order"): "account.rateLimits.orders",
     ("GET", "/sapi/v1/account/apiRestrictions"): "account.permissions",
 }

@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 import common_models
+from services._connector_kit.fees import Fees
 from services._connector_kit.instrument_board import InstrumentBoard
 from services._connector_kit.instruments import Instrument, Range, TradingRules
 from tests.support.eventually import eventually_async
@@ -34,18 +35,22 @@ ETH = Instrument("ETH/ZAR", "ETHZAR", "ETH", "ZAR", trading=False)
 
 
 @asynccontextmanager
-async def telling(redis: Redis, *configured: Instrument) -> AsyncIterator[list[str]]:
-    """A board that tells of these; how often it was about to."""
+async def telling(
+    redis: Redis, *configured: Instrument
+) -> AsyncIterator[tuple[list[str], InstrumentBoard]]:
+    """A board that tells of these, and of XBT's fees; how often it was about to."""
     about_to: list[str] = []
 
     async def before() -> None:
         about_to.append("writes")
 
     symbols = {instrument.symbol: instrument for instrument in configured}
-    board = asyncio.create_task(InstrumentBoard("luno", redis, symbols, before).keep_telling())
-    yield about_to
-    board.cancel()
-    await asyncio.wait([board])
+    board = InstrumentBoard("luno", redis, symbols, before)
+    board.take_fees("XBT/ZAR", Fees(Decimal("0.001"), Decimal("0.0025")))
+    telling = asyncio.create_task(board.keep_telling())
+    yield about_to, board
+    telling.cancel()
+    await asyncio.wait([telling])
 
 
 async def told(redis: Any) -> dict[str, common_models.Instrument]:
@@ -58,7 +63,7 @@ async def told(redis: Any) -> dict[str, common_models.Instrument]:
 
 async def test_each_symbol_is_told_with_the_bounds_that_hold_for_every_order(redis: Redis) -> None:
     """Of two bounds the narrower; a symbol that is no longer configured is taken out."""
-    async with telling(redis, XBT, ETH) as about_to:
+    async with telling(redis, XBT, ETH) as (about_to, _):
         await eventually_async(lambda: told(redis))
         found = await told(redis)
     assert about_to == ["writes"]
@@ -75,13 +80,30 @@ async def test_each_symbol_is_told_with_the_bounds_that_hold_for_every_order(red
         "max_quantity": 50,
         "min_notional": 5,
         "max_notional": 9000,
-        "maker_fee": None,
-        "taker_fee": None,
+        "maker_fee": 0.001,
+        "taker_fee": 0.0025,
+        "fee_prices": {},
     }
     assert (found["ETH/ZAR"].trading, found["ETH/ZAR"].lot) == (False, 0)
+    assert (found["ETH/ZAR"].maker_fee, found["ETH/ZAR"].taker_fee) == (None, None)
     async with telling(redis, XBT):
 
         async def alone() -> bool:
             return list(await told(redis)) == ["XBT/ZAR"]
 
         await eventually_async(alone)
+
+
+async def test_fees_that_change_are_told_at_once(redis: Redis) -> None:
+    """With what one of the asset that pays them is worth."""
+    async with telling(redis, XBT) as (about_to, board):
+        await eventually_async(lambda: told(redis))
+        board.take_fees("XBT/ZAR", Fees(Decimal(0), Decimal("0.002"), {"BNB": Decimal(600)}))
+
+        async def changed() -> bool:
+            found = (await told(redis))["XBT/ZAR"]
+            fees = (found.maker_fee, found.taker_fee, found.fee_prices)
+            return fees == (0.0, 0.002, {"BNB": 600.0})
+
+        await eventually_async(changed)
+    assert about_to == ["writes", "writes"]

@@ -55,6 +55,7 @@ REQUESTS: list[Callable[[SignedRest], Awaitable[Any]]] = [
     lambda rest: rest.cancel("BTCUSDT", order_id="28", client_order_id=None, keep="a"),
     lambda rest: rest.balances(),
     lambda rest: rest.permissions(),
+    lambda rest: rest.fees(BTC),
 ]
 
 

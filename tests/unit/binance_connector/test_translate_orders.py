@@ -233,3 +233,49 @@ def test_a_report_says_when_the_order_was_made_and_changed() -> None:
         QUERIED["updateTime"],
         Decimal("0.1"),
     )
+
+
+# https://developers.binance.com/docs/binance-spot-api-docs/rest-api/account-endpoints
+COMMISSION: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "standardCommission": {
+        "maker": "0.00000010",
+        "taker": "0.00000020",
+        "buyer": "0.00000030",
+        "seller": "0.00000040",
+    },
+    "specialCommission": {
+        "maker": "0.01000000",
+        "taker": "0.02000000",
+        "buyer": "0.03000000",
+        "seller": "0.04000000",
+    },
+    "taxCommission": {
+        "maker": "0.00000112",
+        "taker": "0.00000114",
+        "buyer": "0.00000118",
+        "seller": "0.00000116",
+    },
+    "discount": {
+        "enabledForAccount": True,
+        "enabledForSymbol": True,
+        "discountAsset": "BNB",
+        "discount": "0.75000000",
+    },
+}
+
+
+def test_the_accounts_fees_are_all_that_is_taken_of_a_fill() -> None:
+    """The kinds together, each with the higher of what is added for a buy or a sell."""
+    fees, asset = translate_orders.fees(COMMISSION)
+    assert (fees.maker, fees.taker) == (Decimal("0.0500028"), Decimal("0.06000292"))
+    assert asset == "BNB"
+    older = {k: v for k, v in COMMISSION.items() if k != "specialCommission"}
+    assert translate_orders.fees(older)[0].maker == Decimal("0.0000028")
+
+
+@pytest.mark.parametrize("off", ["enabledForAccount", "enabledForSymbol"])
+def test_an_asset_without_its_discount_pays_no_fees(off: str) -> None:
+    """Neither where the account has it off, nor where the symbol has none."""
+    discount = {**COMMISSION["discount"], off: False}
+    assert translate_orders.fees({**COMMISSION, "discount": discount})[1] is None

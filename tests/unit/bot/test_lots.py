@@ -26,6 +26,9 @@ def test_an_instrument_without_a_fee_costs_what_everybody_pays() -> None:
         Decimal("0.00001"), Decimal("0.00002"), Decimal(5), Decimal("0.001")
     )
     assert Lots.of(BTC.model_copy(update={"taker_fee": 0.0004})).fee == Decimal("0.0004")
+    assert Lots.of(BTC.model_copy(update={"maker_fee": 0.002, "taker_fee": 0.001})).fee == Decimal(
+        "0.002"
+    )
     assert Lots.of(BTC.model_copy(update={"exchange": "luno"})).fee == Decimal("0.01")
 
 

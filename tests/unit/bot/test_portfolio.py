@@ -155,6 +155,24 @@ def test_a_fee_of_unknown_worth_costs_the_full_rate_until_it_is_known() -> None:
     assert (holding.fees_unvalued, books.lost_today("USDT")) == ({}, Decimal("0.5"))
 
 
+def test_a_watched_market_values_a_fee_before_the_exchange_does() -> None:
+    """It is of this moment; what the exchange told last is up to ten minutes old."""
+    for watched, lost in ((None, "0.6"), (Decimal(500), "0.5")):
+        books = Portfolio(lambda *_, w=watched: w, lambda *_: Decimal(600))
+        books.add(order())
+        books.take_status("binance", in_bnb(0.001))
+        assert books.lost_today("USDT") == Decimal(lost)
+
+
+def test_the_full_rate_of_an_account_that_pays_more_is_its_own() -> None:
+    """By exchange and symbol."""
+    full = {("binance", "BTC/USDT"): Decimal("0.002")}
+    books = Portfolio(full_rate=lambda *asked: full[asked])
+    books.add(order())
+    books.take_status("binance", in_bnb(0.001))
+    assert books.lost_today("USDT") == Decimal("1.2")
+
+
 def test_a_fee_that_is_told_later_than_its_fill_costs_the_rate_of_that_fill() -> None:
     """Where the exchange shows an order's fills later than its end."""
     books = portfolio(order())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.balances import Balance
 from services.luno_connector import translate_orders
@@ -104,3 +105,17 @@ def test_an_order_that_lacks_something_is_no_order(name: str) -> None:
     """Whatever it is."""
     with pytest.raises(KeyError):
         translate_orders.order_report({k: v for k, v in ROW.items() if k != name}, XBT)
+
+
+def test_the_accounts_fees_are_the_higher_of_a_buys_and_a_sells() -> None:
+    """`maker_fee` and `taker_fee` are deprecated."""
+    row = {
+        "maker_fee": "0",
+        "taker_fee": "0",
+        "maker_fee_buy": "0.00100000",
+        "maker_fee_sell": "0.00090000",
+        "taker_fee_buy": "0.00250000",
+        "taker_fee_sell": "0.00300000",
+        "thirty_day_volume": "0.894342",
+    }
+    assert translate_orders.fees(row) == Fees(Decimal("0.001"), Decimal("0.003"))

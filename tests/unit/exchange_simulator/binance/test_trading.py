@@ -367,3 +367,13 @@ def test_two_hundred_orders_may_be_open(floor: BinanceFloor) -> None:
         floor.buy("58000.00", "0.001", f"rests-{number}")
     floor.clock.now += 10_000
     assert refusal(floor, **LIMIT) == (-1013, "Filter failure: MAX_NUM_ORDERS")
+
+
+def test_the_accounts_commissions_name_the_asset_that_has_a_discount() -> None:
+    """By symbol; BNB pays where the account's fees say so."""
+    floor = BinanceFloor()
+    found = floor.call("account.commission", symbol="BTCUSDT")
+    nothing = dict.fromkeys(("maker", "taker", "buyer", "seller"), "0.00000000")
+    assert found["standardCommission"] == nothing | {"maker": "0.00090000", "taker": "0.00100000"}
+    assert (found["specialCommission"], found["taxCommission"]) == (nothing, nothing)
+    assert (found["discount"]["discount"], found["symbol"]) == ("0.75000000", "BTCUSDT")
