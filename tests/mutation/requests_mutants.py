@@ -61,6 +61,36 @@ REQUESTS: tuple[Mutant, ...] = (
         "pass",
     ),
     mutant(
+        "a cancel all is answered by a run that began before it",
+        "cancel_all.py",
+        "any(entry.milliseconds < self._done_before.get(s, 0) for s in (None, symbol))",
+        "any(s in self._done_before for s in (None, symbol))",
+    ),
+    mutant(
+        "a run of one symbol answers those of all",
+        "cancel_all.py",
+        "any(entry.milliseconds < self._done_before.get(s, 0) for s in (None, symbol))",
+        "any(entry.milliseconds < before for before in self._done_before.values())",
+    ),
+    mutant(
+        "a run that failed answers others",
+        "cancel_all.py",
+        "if shared.outcome == DONE:",
+        "if True:",
+    ),
+    mutant(
+        "a flood of cancel alls costs a run for each that are read at once",
+        "cancel_all.py",
+        "self._done_before[symbol] = began",
+        "pass",
+    ),
+    mutant(
+        "an id of the future is answered by an earlier run",
+        "redis_journal.py",
+        'return min(now, int(newest[0][0].partition(b"-")[0])) if newest else 0',
+        'return int(newest[0][0].partition(b"-")[0]) if newest else 0',
+    ),
+    mutant(
         "a bot's cancel alls run one after another without a pause",
         "cancel_all.py",
         "await self._clock.sleep(max(0.0, wait))",

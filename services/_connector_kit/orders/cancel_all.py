@@ -16,7 +16,7 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.orders.cancels import order_id_of
 from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ledger import Ledger
-from services._connector_kit.orders.ports import Clock, Journal
+from services._connector_kit.orders.ports import Clock, Entry, Journal
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.request_ports import (
     DONE,
@@ -45,11 +45,16 @@ MOST_NAMED = 10
 
 # How long so many requests take from now on, by the venue's limit; in seconds.
 Estimate = Callable[[int], float]
+# When the newest entry of an entry's stream came, by Redis's clock; no later than now.
+NewestEntry = Callable[[Entry], Awaitable[int]]
 OnProgress = Callable[[CancelAllProgress | None], None]
 
 
 class CancelAll:
     """Carries out one command after another; those that come meanwhile share the next one's run.
+
+    A run that cancelled everything answers all commands that were in the stream when it began,
+    however many there are and whenever they are read.
 
     *apart*: so many seconds lie between two runs, so that nobody uses up the reserve by asking
     again and again.
@@ -64,6 +69,7 @@ class CancelAll:
         estimate: Estimate,
         on_progress: OnProgress,
         apart: float,
+        newest_entry: NewestEntry,
     ) -> None:
         self._ledger = ledger
         self._journal = journal
@@ -72,22 +78,43 @@ class CancelAll:
         self._estimate = estimate
         self._on_progress = on_progress
         self._apart = apart
+        self._newest_entry = newest_entry
         self._ended_at = float("-inf")
         self._turn = asyncio.Lock()
         self._next: dict[str | None, _Shared] = {}
+        # By symbol: commands older than that, in Redis's milliseconds, were carried out.
+        self._done_before: dict[str | None, int] = {}
 
-    async def carry_out(self, symbol: str | None, venue: RequestVenue) -> Outcome:
-        """Cancel all open orders of a symbol, or of all (None)."""
+    async def carry_out(self, symbol: str | None, venue: RequestVenue, entry: Entry) -> Outcome:
+        """Cancel all open orders of a symbol, or of all (None), as *entry* asks for."""
+        if self._is_done(symbol, entry):
+            return DONE
         shared = self._next.setdefault(symbol, _Shared())
         async with shared.turn:
             if shared.outcome is None:
                 async with self._turn:
+                    if self._is_done(symbol, entry):
+                        return DONE
                     wait = self._ended_at + self._apart - self._clock.monotonic()
                     await self._clock.sleep(max(0.0, wait))
                     # Whoever comes from now on may mean orders that this run doesn't see.
                     self._next.pop(symbol, None)
+                    began = await self._newest(entry)
                     shared.outcome = await self._run(symbol, venue)
+                    if shared.outcome == DONE:
+                        self._done_before[symbol] = began
         return shared.outcome
+
+    def _is_done(self, symbol: str | None, entry: Entry) -> bool:
+        """True where a run that began after the command came has cancelled what it means."""
+        return any(entry.milliseconds < self._done_before.get(s, 0) for s in (None, symbol))
+
+    async def _newest(self, entry: Entry) -> int:
+        """When the newest command came; 0 where Redis can't be asked."""
+        try:
+            return await self._newest_entry(entry)
+        except TransientError:
+            return 0
 
     async def _run(self, symbol: str | None, venue: RequestVenue) -> Outcome:
         run = _Run(venue, self._ledger, self._journal, self._clock, self._estimate)

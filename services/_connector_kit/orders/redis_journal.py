@@ -31,7 +31,7 @@ from services._connector_kit.orders.keys import (
 from services._connector_kit.orders.order_state import Accepted
 from services._connector_kit.orders.ports import Entry, VenueOrder
 from services._connector_kit.orders.record import Record, dump, load
-from services._runtime.redis_transaction import Change, reading, transact
+from services._runtime.redis_transaction import Change, at_once, reading, transact
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -111,6 +111,18 @@ class RedisJournal:
 
         reads = [("GET", key), ("ZSCORE", self._unanswered, client_order_id), ("TIME",)]
         await transact(self._redis, [key], reads, decide)
+
+    async def newest_entry(self, entry: Entry) -> int:
+        """When the newest entry of *entry*'s stream came, by Redis's clock; no later than now.
+
+        An id of the future says nothing: what comes after it may get a lower one. 0: there is none.
+        """
+        stream = entry.stream(self._connector)
+        newest, (seconds, microseconds) = await at_once(
+            self._redis, ("XREVRANGE", stream, "+", "-", "COUNT", 1), ("TIME",)
+        )
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        return min(now, int(newest[0][0].partition(b"-")[0])) if newest else 0
 
     async def orders_waiting(self) -> bool:
         """True while `place_order` commands are not yet answered."""

@@ -18,7 +18,7 @@ from common_models import (
 )
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.account import AccountDesk
-from services._connector_kit.orders.cancel_all import CancelAll, OnProgress
+from services._connector_kit.orders.cancel_all import CancelAll, NewestEntry, OnProgress
 from services._connector_kit.orders.cancels import Cancels
 from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.parse import UnreadableError, parse
@@ -58,6 +58,10 @@ async def _never() -> bool:
     return False
 
 
+async def _not_known(_: Entry) -> int:
+    return 0
+
+
 class RequestDesk:
     """Serves commands that may be done again: those of its bus.
 
@@ -77,6 +81,7 @@ class RequestDesk:
         milliseconds: Callable[[], int],
         *,
         orders_waiting: Callable[[], Awaitable[bool]] = _never,
+        newest_entry: NewestEntry = _not_known,
         operator: bool = False,
         estimate: Callable[[int, Priority], float] = lambda _, __: 0.0,
         on_progress: OnProgress = lambda _: None,
@@ -104,6 +109,7 @@ class RequestDesk:
             lambda requests: estimate(requests, priority),
             on_progress,
             0.0 if operator else RUNS_APART,
+            newest_entry,
         )
 
     async def run(self) -> None:
@@ -148,13 +154,13 @@ class RequestDesk:
                 refusal = Outcome("rejected", "invalid_command", str(e))
                 await self._answer(entry, known, refusal, dead_letter=str(e))
             else:
-                outcome = await self._carry_out(command)
+                outcome = await self._carry_out(command, entry)
                 await self._answer(entry, str(getattr(command, "client_request_id", "")), outcome)
         finally:
             self._in_flight.discard(entry.entry_id)
             self._read.release()
 
-    async def _carry_out(self, command: BaseModel) -> Outcome:
+    async def _carry_out(self, command: BaseModel, entry: Entry) -> Outcome:
         """Do it, again and again while the venue is silent."""
         venue, account = self._venue, self._account
         if venue is None or account is None:
@@ -165,7 +171,7 @@ class RequestDesk:
             return Outcome("rejected", "unknown_symbol", message)
         match command:
             case CancelAllOrdersCommand():
-                return await self._cancel_all.carry_out(symbol, venue)
+                return await self._cancel_all.carry_out(symbol, venue, entry)
             case CancelOrderCommand() if not await self._until_readable(
                 lambda: self._cancels.known(command)
             ):

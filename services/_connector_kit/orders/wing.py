@@ -174,6 +174,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
                 ledger,
                 venue.milliseconds,
                 orders_waiting=journal.orders_waiting,
+                newest_entry=journal.newest_entry,
                 operator=operator,
                 estimate=traffic.limits.requests.seconds_for,
                 on_progress=partial(on_progress, part),

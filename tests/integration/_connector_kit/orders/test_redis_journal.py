@@ -433,6 +433,18 @@ async def test_in_a_flood_of_refusals_little_is_kept_of_each_and_each_is_answere
     assert 60 < await order.redis.ttl(answered) <= 600
 
 
+async def test_the_newest_entry_of_a_stream_is_no_later_than_now(order: Journaled) -> None:
+    """What comes after an id of the future, once that was repaired, may have a lower one."""
+    entry = Entry("cancel_all_orders", "1-0", b"", redelivered=False, operator=True)
+    stream = entry.stream(NAME)
+    assert await order.journal.newest_entry(entry) == 0
+    first = (await order.redis.xadd(stream, {"data": "{}"})).decode()
+    assert await order.journal.newest_entry(entry) == int(first.partition("-")[0])
+    await order.redis.xadd(stream, {"data": "{}"}, id="9999999999999-0")
+    now = (await order.redis.time())[0] * 1000
+    assert now <= await order.journal.newest_entry(entry) < now + 60_000
+
+
 @pytest.mark.parametrize("size", [4096, 4097])
 async def test_a_large_command_leaves_its_stream_with_its_answer(
     order: Journaled, size: int

@@ -27,7 +27,7 @@ from services._connector_kit.orders.ledger import Ledger
 from services._connector_kit.orders.ports import Bus, Entry, Journal, Refused, VenueOrder
 from services._connector_kit.orders.record import Record
 from services._connector_kit.orders.request_ports import GIVE_UP_AFTER, OpenOrder
-from services._connector_kit.orders.requests import MOST_AT_ONCE, RequestDesk
+from services._connector_kit.orders.requests import MOST_AT_ONCE, MOST_READ, RequestDesk
 from services._connector_kit.rate_limit import Priority, in_force
 from tests.support.account_venue import (
     NOW,
@@ -73,6 +73,11 @@ class Streams:
         self.pending += found
         await asyncio.sleep(0.0 if found else 2.0)
         return found
+
+    async def newest_entry(self, _: Entry) -> int:
+        """Of all that came so far."""
+        numbers = [int(entry_id.partition("-")[0]) for entry_id in self.answered_at]
+        return max(numbers + [each.milliseconds for each in (*self._new, *self.pending)])
 
     async def get(self, client_order_id: str) -> Record | None:
         """The journal's record."""
@@ -157,6 +162,7 @@ class Served:
             ledger,
             lambda: NOW,
             orders_waiting=self._orders_waiting,
+            newest_entry=self.streams.newest_entry,
             operator=self.operator,
             estimate=lambda requests, _: requests / 2,
             on_progress=self.progress.append,
@@ -578,6 +584,46 @@ def test_cancel_alls_that_come_together_share_a_run_that_began_after_them() -> N
         times = [served.streams.answered_at[f"{number}-0"] for number in range(1, 7)]
         assert times[:3] == [pytest.approx(1.0)] * 3
         assert times[3] == times[4] == times[5] >= runs_at + 1.0
+
+
+@pytest.mark.parametrize("operator", [True, False])
+def test_a_run_answers_all_that_came_before_it_however_many(operator: bool) -> None:
+    """Those that weren't read yet, and those of one symbol; the newest has a run of its own."""
+    venue = AccountInMemory(order("1"))
+    venue.took = 1.5
+    flood = [
+        entry("cancel_all_orders", number, symbol="BTC/USDT" if number > 1000 else None)
+        for number in range(1, 3001)
+    ]
+    served = Served(venue, *flood, operator=operator)
+    assert {served.outcome(number) for number in range(1, 3001)} == {("done", None)}
+    assert venue.calls.count("open_orders") == 2
+    assert max(served.streams.answered_at.values()) <= 2 * 1.5 + 3 * 1.5 + 2.0
+
+
+def test_a_run_of_one_symbol_answers_none_of_all() -> None:
+    """Whatever came first."""
+    one = [entry("cancel_all_orders", n, symbol="BTC/USDT") for n in range(1, MOST_READ + 1)]
+    flood = [*one, *(entry("cancel_all_orders", MOST_READ + n) for n in range(1, 9))]
+    venue = AccountInMemory(order("1", symbol="ETH/USDT"))
+    venue.took = 1.0
+    served = Served(venue, *flood, operator=True)
+    assert served.outcome(MOST_READ + 1) == ("done", None)
+    assert venue.orders["1"].status == "canceled"
+    at = served.streams.answered_at
+    assert at[f"{MOST_READ + 1}-0"] >= at["1-0"] + 1.0
+
+
+def test_a_run_that_failed_answers_none_that_it_was_not_for() -> None:
+    """It is tried again for those that are read after it."""
+    venue = AccountInMemory(order("1"))
+    venue.refuses["open_orders"] = FeedStoppedError("Binance refused the key")
+    flood = [entry("cancel_all_orders", number) for number in range(1, MOST_READ + 11)]
+    served = Served(venue, *flood, operator=True)
+    assert {served.outcome(number) for number in range(1, MOST_READ + 11)} == {
+        ("rejected", "key_refused")
+    }
+    assert venue.calls.count("open_orders") >= 2
 
 
 def test_a_refused_key_ends_a_cancel_all_at_once() -> None:
