@@ -60,6 +60,18 @@ LIMITS: tuple[Mutant, ...] = (
         "self._redis.setnx(HALT, reason)",
         "self._redis.set(HALT, reason)",
     ),
+    mutant(
+        "room for one write begins the count of a full Redis anew",
+        "halt_watch.py",
+        "        self._refused.append(False)\n",
+        "        self._refused.clear()\n",
+    ),
+    mutant(
+        "a full Redis is never forgotten",
+        "halt_watch.py",
+        "        self._refused.append(False)\n",
+        "",
+    ),
     mutant("a halted symbol is traded", "gate.py", "if not instrument.trading:", "if False:"),
     mutant("no book, no limits", "gate.py", "return _out_of_sync(command.symbol)", "return None"),
     mutant(

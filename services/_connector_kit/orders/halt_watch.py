@@ -1,6 +1,7 @@
 """A connector's view of the halt switch, which it keeps from being lost, and pulls itself."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ EVERY = 1.0
 # An answer that takes longer may be older than a halt.
 READ_WITHIN = 1.0
 FULL_FOR = 5.0
+# Beats that were refused: one after another for that long, or so many of the last ones. A Redis
+# that has room now and then refuses other writes meanwhile.
+REFUSED, OF_LAST = 6, 20
 # Beats: more than another instance may be ahead.
 AFTER_LOSS = 1_000_000
 
@@ -44,7 +48,7 @@ class HaltWatch:
     A beat, a number in Redis that rises once a second, shows whether Redis lost data: an
     append-only file loses its end, never its middle, so nothing older than a beat that is there
     was lost. Where a beat that Redis acknowledged is gone, trading is halted. It is halted too
-    while Redis has refused writes for `FULL_FOR` seconds because it is full; then `full` is set.
+    where Redis has refused `REFUSED` of the last beats because it is full; then `full` is set.
 
     `on_change` is called when trading is halted or resumed.
     """
@@ -62,7 +66,8 @@ class HaltWatch:
         self._beat_key = beat_key(connector)
         self._acknowledged = 0  # the last beat that is known to have been in Redis
         self._rise = 1  # of the next beat
-        self._refused_since: float | None = None
+        self._refused: deque[bool] = deque(maxlen=OF_LAST)  # the last beats
+        self._found_full = False  # no write was taken since
         self._said: str | None = None
 
     @property
@@ -221,24 +226,27 @@ class HaltWatch:
         try:
             beat = await self._redis.incrby(self._beat_key, self._rise)
         except OutOfMemoryError as e:
-            self._refused(e)
+            self._refuse(e)
             return
         except (RedisError, OSError, TimeoutError) as e:
             raise TransientError(explain(e)) from e
-        self._refused_since = None
+        self._found_full = False
+        self._refused.append(False)
         if beat <= acknowledged:  # lost since it was read
             self._lost_data(acknowledged - beat)
         else:
             self._acknowledged, self._rise = beat, 1
 
-    def _refused(self, error: Exception) -> None:
+    def _refuse(self, error: Exception) -> None:
         """Redis is full: a write was refused."""
-        now = self._clock.monotonic()
-        if self._refused_since is None:
-            self._refused_since = now
+        if self._found_full:
+            return  # once is enough
+        if not any(self._refused):
             log.error("redis_full", error=explain(error), meaning=f"a halt in {FULL_FOR:g} s")
-        elif now - self._refused_since >= FULL_FOR:
-            self._refused_since = float("inf")  # once is enough
+        self._refused.append(True)
+        if self._refused.count(True) >= REFUSED:
+            self._found_full = True
+            self._refused.clear()
             self._halt("Redis is full")
             self.full.set()
 

@@ -187,8 +187,13 @@ async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels
         await redis.config_set("maxmemory", "0")
         for each in resting:
             await desk.status(each, "canceled")
-        for each in waiting:
-            await desk.response(each)
+
+        async def answered() -> bool:
+            said = await desk.events("order_response")
+            return {*waiting} <= {each.client_order_id for each in said if each.status != "unknown"}
+
+        # All are refused together, each once it was looked for: by few requests a second on Luno.
+        await eventually_async(answered, within=60.0)
         too_late = await late(desk, halted_at)
         attempt("full Redis", "have an order reach the venue 2 s after a halt", too_late)
         assert not too_late

@@ -12,7 +12,14 @@ from structlog.testing import capture_logs
 
 from common_models.stream_names import HALT, TRADING
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.halt_watch import EVERY, FULL_FOR, READ_WITHIN, HaltWatch
+from services._connector_kit.orders.halt_watch import (
+    EVERY,
+    FULL_FOR,
+    OF_LAST,
+    READ_WITHIN,
+    REFUSED,
+    HaltWatch,
+)
 from services._connector_kit.orders.keys import beat_key, redis_key
 from services._connector_kit.orders.ports import Refused, Remembered
 from services._connector_kit.orders.redis_bus import RedisBus
@@ -340,48 +347,58 @@ async def test_a_reading_that_was_asked_for_before_a_beat_is_no_loss(
 # --- a full Redis
 
 
+async def full(redis: Any, watch: HaltWatch, *beats: bool) -> None:
+    """Look once a second at a Redis that is full or not."""
+    for each in beats:
+        await redis.config_set("maxmemory", "1" if each else "0")
+        await watch.look()
+
+
 async def test_a_redis_that_is_full_for_long_enough_is_halted_and_says_so_once(
     redis: Any,
 ) -> None:
     """Deleting needs no memory; the reason can't be kept there, and stays with the connector."""
-    watch, clock = watch_of(redis)
+    assert (REFUSED - 1) * EVERY == FULL_FOR
+    watch, _ = watch_of(redis)
     await watch.begin()
-    await redis.config_set("maxmemory", "1")
-    await watch.look()
-    clock.now += FULL_FOR - 0.1
-    await watch.look()
+    await full(redis, watch, *[True] * (REFUSED - 1))
     assert (await watch.reason_after())[1] is None
     assert not watch.full.is_set()
-    clock.now += 0.1
-    await watch.look()
+    await full(redis, watch, True)
     assert watch.full.is_set()
     assert ((await watch.reason_after())[1] or "").startswith("Redis is full")
     assert await redis.exists(TRADING, HALT) == 0
     watch.full.clear()
-    clock.now += 100.0
-    await watch.look()
+    await full(redis, watch, *[True] * OF_LAST)
     assert not watch.full.is_set()
-    await redis.config_set("maxmemory", "0")
-    await watch.look()
+    await full(redis, watch, False)
     assert ((await watch.reason_after())[1] or "").startswith("Redis is full")
     await resume(redis)
     assert (await watch.reason_after())[1] is None
-    await redis.config_set("maxmemory", "1")
-    for _ in range(2):
-        await watch.look()
-        clock.now += FULL_FOR
+    await full(redis, watch, *[True] * (REFUSED - 1))
+    assert not watch.full.is_set()
+    await full(redis, watch, True)
     assert watch.full.is_set()
 
 
-async def test_a_redis_that_is_full_for_a_moment_goes_on(redis: Any) -> None:
-    """Each write that is taken begins the count anew."""
-    watch, clock = watch_of(redis)
+async def test_a_redis_that_is_full_for_a_moment_now_and_then_goes_on(redis: Any) -> None:
+    """Fewer writes are refused than would be in five seconds one after another."""
+    watch, _ = watch_of(redis)
     await watch.begin()
-    for full in ("1", "0", "1", "0"):
-        await redis.config_set("maxmemory", full)
-        await watch.look()
-        clock.now += FULL_FOR - 1
+    for _ in range(3):
+        await full(redis, watch, *[True] * (REFUSED - 1), *[False] * (OF_LAST - REFUSED + 1))
     assert (await watch.reason_after())[1] is None
+
+
+async def test_a_redis_that_has_room_now_and_then_is_full(redis: Any) -> None:
+    """A write that is taken doesn't begin the count anew: others are refused meanwhile."""
+    watch, _ = watch_of(redis)
+    await watch.begin()
+    await full(redis, watch, *[True, False, False] * (REFUSED - 1))
+    assert (await watch.reason_after())[1] is None
+    await full(redis, watch, True)
+    assert ((await watch.reason_after())[1] or "").startswith("Redis is full")
+    assert watch.full.is_set()
 
 
 # --- a Redis in trouble
