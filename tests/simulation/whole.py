@@ -1,7 +1,7 @@
 """A connector with all of its order wing: the product's `serve_orders` runs in one process."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from decimal import Decimal
 from functools import partial
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.in_use import symbols_in_use
 from services._connector_kit.orders.order_limits import OrderLimits
+from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.orders.wing import Trading, serve_orders
 from services._runtime import supervise
@@ -109,8 +110,12 @@ async def _halted_after(client: Any, *commands: Command) -> tuple[list[Any], str
     return replies, halt_reason(b"an operator", halt)
 
 
-async def _not_known_to_be_halted() -> None:
-    """Each order finds out, right before its POST."""
+async def _halted(client: Any) -> Refused | None:
+    """What an order that waits is told of the halt switch."""
+    with suppress(TransientError):
+        _, reason = await _halted_after(client)
+        return None if reason is None else Refused("halted", reason)
+    return None
 
 
 class WholeConnector:
@@ -173,7 +178,7 @@ class WholeConnector:
             nobody,
             traffic,
             health,
-            halted=_not_known_to_be_halted,
+            halted=partial(_halted, client),
             on_progress=lambda *_: None,
         )
 
