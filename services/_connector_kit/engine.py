@@ -227,13 +227,21 @@ class Engine:
                 self._metrics,
                 self._exchange.traffic,
                 self._account,
-                halted=self._halt.halted,
+                halted=self._halted,
                 on_progress=self._board.cancelling,
             )
 
     async def _begin_trading(self) -> None:
         await self._claim_world()
         await self._halt.begin()
+
+    @property
+    def _without_live_switch(self) -> bool:
+        return self._exchange.world == "live" and self._settings.live_trading != LIVE
+
+    async def _halted(self) -> Refused | None:
+        """Why no order needs to wait; where none leaves anyway, its answer says that instead."""
+        return None if self._without_live_switch else await self._halt.halted()
 
     def _tell_trading(self) -> None:
         """Tell why new orders are refused, as the answer to each of them will say, or that not."""
@@ -242,7 +250,7 @@ class Engine:
             self._board.trading("no_credentials")
             return
         _report(self._readiness, "account", account)
-        if self._exchange.world == "live" and self._settings.live_trading != LIVE:
+        if self._without_live_switch:
             self._board.trading("trading_disabled")
             return
         if redis is None:

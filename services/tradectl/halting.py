@@ -1,5 +1,6 @@
 """`tradectl halt` and `resume`: the switch that stops all new orders."""
 
+import asyncio
 import getpass
 import re
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from services.tradectl.where import nobody_at
 
 # A connector without a key has no orders to cancel.
 NOTHING_OPEN = "no_credentials"
+# Where Redis is full: how often a command is sent, so many seconds apart. Connectors count as long.
+FULL_TRIES, TRY_EVERY = 20, 0.5
 CANCELS_BY_ITSELF = (
     "Redis is full and takes no command: once it has been full for 5 s the connector cancels all "
     "that is open by itself, which isn't confirmed here"
@@ -57,8 +60,7 @@ async def halt(
         if trouble is not None:
             message = f"what is open may not be cancelled: {explain(trouble)}"
             raise StopError(Ending.UNKNOWN, message)
-        contents: dict[str, BaseModel] = {name: CancelAllOrdersCommand() for name in names}
-        answers = [_left(answer) for answer in await all_at_once(redis, contents, seconds)]
+        answers = await _cancel_all(redis, names, seconds)
     if as_json:
         show.as_json({"halted": reason, "before": before, "canceled": answers})
     else:
@@ -68,6 +70,26 @@ async def halt(
     if any(_is_left(answer) for answer in answers):
         tell("The connectors' logs say what they cancelled; look at the exchange's own page too.")
     return ending_of([each for each in answers if not _had_none(each) and not _is_left(each)])
+
+
+async def _cancel_all(redis: Redis, names: Sequence[str], seconds: float) -> list[Answer]:
+    """Have connectors cancel what is open, each by a command of its own.
+
+    A Redis that is almost full refuses some writes and takes others, and its connectors don't find
+    it full: what it refused is sent again, until they would have.
+    """
+    answers: dict[str, Answer] = {}
+    asked: Sequence[str] = names
+    tries = FULL_TRIES
+    while asked:
+        contents: dict[str, BaseModel] = {name: CancelAllOrdersCommand() for name in asked}
+        found = await all_at_once(redis, contents, seconds)
+        answers |= {str(answer["connector"]): answer for answer in found}
+        tries -= 1
+        asked = [name for name in asked if _is_left(answers[name])] if tries else []
+        if asked:
+            await asyncio.sleep(TRY_EVERY)
+    return [_left(answers[name]) for name in names]
 
 
 async def _here(redis: Redis) -> list[str]:

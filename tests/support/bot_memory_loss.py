@@ -69,6 +69,10 @@ async def lose(
         await asyncio.sleep(chance.random() * 0.1)  # any moment will do
     if loss.bot_dies:
         await bot.service.end(signal.SIGKILL)
+    else:  # it commands no more until Redis has lost what it loses
+        bot.service.process.send_signal(signal.SIGSTOP)
+        await eventually(lambda: _has_stopped(bot.service))
+    known |= set(await commands(desk))
     redis: Any = desk.redis
     if loss.what == "command":
         assert await redis.xdel(str(CommandStream(desk.name, "place_order")), new[1]) == 1
@@ -76,7 +80,9 @@ async def lose(
         await _go_back(server, before if loss.what == "rolled_back" else None)
         await eventually_async(lambda: _answers(redis))
     connector.process.send_signal(signal.SIGCONT)
-    return known | {new[0]}
+    if not loss.bot_dies:
+        bot.service.process.send_signal(signal.SIGCONT)
+    return known
 
 
 async def commands(desk: TradingDesk) -> dict[str, bytes]:

@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 
 from common_models import OrderStatusUpdateEvent, Trade
-from tests.support.trading import TradingDesk, settled, told_fills
-from tests.support.venues import LUNO
+from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, settled, told_fills
 
 pytestmark = pytest.mark.timeout(240)
 
+# What several levels of a book hold.
+LARGE = {
+    **NO_LIMITS,
+    "RISK_MAX_QUANTITY": "BTC:1000,XBT:1000",
+    "RISK_MAX_NOTIONAL": "USDT:1000000000,ZAR:1000000000",
+}
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -59,7 +64,7 @@ async def assert_told_as_the_venue_has_them(
 
 async def test_fills_have_their_own_id_time_and_fee(desk: TradingDesk) -> None:
     """Of an order that takes, with several fills at several prices, and of one that makes."""
-    async with desk.connector():
+    async with desk.connector(**LARGE):
         asks = (await desk.book()).asks
         several = sum(level.quantity for level in asks[:3])
         takes = await desk.order(quantity=desk.market.quantity + round(several, 4))
@@ -79,12 +84,11 @@ async def test_fills_have_their_own_id_time_and_fee(desk: TradingDesk) -> None:
         assert all(trade.is_maker for status in statuses for trade in status.trades or ())
 
 
+@pytest.mark.parametrize("desk", MARKETS[1:], ids=["luno"], indirect=True)
 async def test_lunos_fills_follow_what_is_filled_when_they_are_shown_later(
     desk: TradingDesk,
 ) -> None:
     """The status is told at once, with the order's fee; each fill once, when Luno shows it."""
-    if desk.market.venue is not LUNO:
-        pytest.skip("Binance tells its fills with the order: see test_order_truth.py")
     async with desk.connector():
         await desk.fault("", fills_late_ms=4000)
         late = await desk.order()
