@@ -178,7 +178,11 @@ async def instance(stage: Stage, name: str, failpoint: str = "") -> AsyncIterato
         async def up() -> bool:
             return is_down(service) or await is_ready(health_port)
 
-        await eventually_async(up, within=UP_WITHIN)
+        try:
+            await eventually_async(up, within=UP_WITHIN)
+        except AssertionError as e:
+            tail = service.log.read_text()[-2000:]
+            raise AssertionError(f"{plan}: {name} isn't ready: {tail}") from e
         yield service
 
 
