@@ -26,7 +26,7 @@ from tests.chaos.plan import FAULTS, MARGIN, QUERY_FAULT, Plan
 from tests.support.eventually import eventually_async
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.processes import Service, running
-from tests.support.venues import BINANCE, LUNO, is_ready
+from tests.support.venues import BINANCE, LUNO, is_ready, report
 
 VENUES = {"binance": BINANCE, "luno": LUNO}
 SYMBOLS = {"binance": "BTC/USDT", "luno": "XBT/ZAR"}
@@ -181,8 +181,9 @@ async def instance(stage: Stage, name: str, failpoint: str = "") -> AsyncIterato
         try:
             await eventually_async(up, within=UP_WITHIN)
         except AssertionError as e:
-            tail = service.log.read_text()[-2000:]
-            raise AssertionError(f"{plan}: {name} isn't ready: {tail}") from e
+            _, page = await report(health_port)
+            log = service.log.read_text()[-9000:]
+            raise AssertionError(f"{plan}: {name} isn't ready: {page}\n{log}") from e
         yield service
 
 
