@@ -48,6 +48,9 @@ from services._runtime.writer_metrics import writer_metrics
 T = TypeVar("T")
 log = structlog.get_logger()
 
+# What is read from Redis at the start is a part; "redis" is the writer, which connects by itself.
+READS = "redis_reads"
+
 
 async def serve(
     exchange_open: AbstractAsyncContextManager[Exchange],
@@ -144,14 +147,14 @@ class Engine:
             self._exchange.instruments, choose(listed, symbols, setting=symbols_setting)
         )
         in_use = partial(symbols_in_use, self._redis, self._exchange.name)
-        kept = await self._until_done("redis", in_use)
+        kept = await self._until_done(READS, in_use)
         await self._until_done("exchange", partial(listing.serve_all, kept))
         desks = [
             MarketDesk(
                 instrument,
                 Publisher(self._writer, self._exchange.name, instrument.symbol, self._settings),
                 FeedStatus(instrument.symbol, self._readiness),
-                await self._until_done("redis", partial(self._last_trade, instrument)),
+                await self._until_done(READS, partial(self._last_trade, instrument)),
             )
             for instrument in listing.configured.values()
         ]
@@ -200,9 +203,9 @@ class Engine:
             lambda: self._account.fault,
         )
         self._trading = self._exchange.trading(listing, gate, book)
-        await self._until_done("redis", self._redis_check.look)
+        await self._until_done(READS, self._redis_check.look)
         if self._trading is not None:
-            await self._until_done("redis", self._begin_trading)
+            await self._until_done(READS, self._begin_trading)
         self._redis_check.on_change = self._account.on_change = self._tell_trading
         self._halt.on_change = self._tell_trading
         self._tell_trading()
@@ -277,8 +280,7 @@ class Engine:
                 await asyncio.sleep(max(next(waits), patience(e)))
             else:
                 trouble.over()
-                if part == "exchange":
-                    self._readiness.ok(part)
+                self._readiness.ok(part)
                 return result
 
     async def _before_writing(self) -> None:

@@ -17,6 +17,7 @@ class FaultProxy:
     * `cut_requests_after = n`: n more bytes go to the server, then both sides are aborted;
     * `cut_replies_after = n`: the server gets everything and n more bytes of its replies reach
       the client, then both sides are aborted;
+    * `cut_requests_with = b"…"`: both sides are aborted in place of a request with these bytes;
     * `hold_requests = True`: what the client sends is kept here; `hang_up()` aborts the client
       only, and `deliver_held()` gives the server what was kept, late.
     """
@@ -25,6 +26,7 @@ class FaultProxy:
     port: int = 0
     cut_requests_after: int | None = None
     cut_replies_after: int | None = None
+    cut_requests_with: bytes | None = None
     hold_requests: bool = False
     cuts: int = 0
     held: bytearray = field(default_factory=bytearray)
@@ -88,6 +90,10 @@ class FaultProxy:
                     self._held_for = back, upstream
                     self.held += data
                     continue
+                if self.cut_requests_with is not None and self.cut_requests_with in data:
+                    self.cut_requests_with = None
+                    self.cuts += 1
+                    return
                 left = self.cut_requests_after
                 if left is not None and left <= len(data):
                     self.cut_requests_after = None
