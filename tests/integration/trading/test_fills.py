@@ -66,9 +66,10 @@ async def test_fills_have_their_own_id_time_and_fee(desk: TradingDesk) -> None:
     """Of an order that takes, with several fills at several prices, and of one that makes."""
     async with desk.connector(**LARGE):
         asks = (await desk.book()).asks
-        several = sum(level.quantity for level in asks[:3])
+        several = sum(level.quantity for level in asks[:10])
         takes = await desk.order(quantity=desk.market.quantity + round(several, 4))
-        assert (await desk.status(takes, "filled")).side == "buy"
+        # A book that moved meanwhile may have less: the rest of it is cancelled then.
+        assert (await desk.status(takes, "filled", "canceled", "expired")).side == "buy"
         statuses = await assert_told_as_the_venue_has_them(desk, takes)
         trades = [trade for status in statuses for trade in status.trades or ()]
         assert len({trade.price for trade in trades}) > 1
