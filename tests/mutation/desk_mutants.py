@@ -6,8 +6,14 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "no settling wait",
         "desk.py",
-        "unsettled = max(0.0, self._settled_at - self._clock.monotonic())",
-        "unsettled = 0.0",
+        "return max(0.0, self._settled_at - self._clock.monotonic())",
+        "return 0.0",
+    ),
+    mutant(
+        "a refusal comes before what was sent earlier has settled",
+        "desk.py",
+        "            await self._clock.sleep(self._unsettled())\n",
+        "            pass\n",
     ),
     mutant(
         "an order waits for the budget through a halt",

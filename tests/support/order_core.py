@@ -349,7 +349,8 @@ class Stage:
         self.journal = MemoryJournal()
         self.bus = MemoryBus(self.journal)
         self.placing = placing(self.venue, self.journal, LoopClock())
-        self.desk = OrderDesk(self.bus, self.placing, LoopClock(), waits)
+        self.halt: Refused | None = None
+        self.desk = OrderDesk(self.bus, self.placing, LoopClock(), waits, halted=self._halted)
         self._happens: list[tuple[float, Callable[[], object]]] = []
 
     def at(self, second: float, what: Callable[[], object]) -> None:
@@ -375,6 +376,9 @@ class Stage:
     def play(self, until: float) -> None:
         """Let the desk serve until that second."""
         run_virtually(self._serve(until))
+
+    async def _halted(self) -> Refused | None:
+        return self.halt
 
     async def _serve(self, until: float) -> None:
         loop = asyncio.get_running_loop()

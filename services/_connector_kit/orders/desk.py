@@ -57,7 +57,7 @@ class Held:
 
 
 async def _never() -> None:
-    """Nobody halts."""
+    """Trading isn't halted."""
 
 
 class OrderDesk:
@@ -276,6 +276,9 @@ class OrderDesk:
             sized = self._venue.size(command)  # by the market as it is after the wait
         if refusal is None and isinstance(sized, Refused):
             refusal = sized
+        if refusal is not None:
+            # Redis may have forgotten an order of this id: by then the venue shows what was sent.
+            await self._clock.sleep(self._unsettled())
         record = Record(
             client_order_id=command.client_order_id,
             entry_id=entry.entry_id,
@@ -316,7 +319,7 @@ class OrderDesk:
         """
         if (halt := await self._halted()) is not None:
             return halt
-        unsettled = max(0.0, self._settled_at - self._clock.monotonic())
+        unsettled = self._unsettled()
         if not unsettled and await self._venue.ready(0.0):
             return None
         ready = asyncio.create_task(self._ready(unsettled, await self._left(entry)))
@@ -328,6 +331,10 @@ class OrderDesk:
         finally:
             ready.cancel()
             await asyncio.gather(ready, return_exceptions=True)
+
+    def _unsettled(self) -> float:
+        """For how many seconds what was sent before may not be at the venue yet."""
+        return max(0.0, self._settled_at - self._clock.monotonic())
 
     async def _ready(self, unsettled: float, left: float) -> bool:
         """Wait until what was sent before is settled, and the venue may be sent an order."""

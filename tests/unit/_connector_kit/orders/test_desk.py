@@ -61,6 +61,24 @@ def test_a_restart_waits_for_the_rest_of_the_settling_only() -> None:
     assert SETTLED - 6 <= sent < SETTLED - 5.5
 
 
+@pytest.mark.parametrize("refused_for", ["a halt", "a halt, held back before", "its size"])
+def test_no_refusal_comes_before_what_was_sent_earlier_has_settled(refused_for: str) -> None:
+    """The id may be of an order that Redis forgot, and that the venue shows a little later."""
+    stage = Stage()
+    stage.bus.kept = None
+    stage.venue.orders["a"] = order_of(record("a"))
+    stage.venue.found_from = stage.venue.searched_from = SETTLED - 0.5
+    if refused_for == "its size":
+        stage.venue.unfit = Refused("max_quantity", "too much")
+    else:
+        stage.halt = Refused("halted", "trading is halted")
+    if "held back" in refused_for:
+        stage.venue.lacking["BTC/USDT"] = Refused("book_out_of_sync", "no book")
+    stage.send("a")
+    stage.play(60)
+    assert stage.journal.statuses == ["accepted"]
+
+
 def test_the_timestamp_is_taken_after_the_waits() -> None:
     """Else the request would reach the venue with its validity used up."""
     stage = Stage()
