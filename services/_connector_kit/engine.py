@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError, patience
-from services._connector_kit.fees import keep_asking
+from services._connector_kit.fees import keep_fees_fresh
 from services._connector_kit.instrument_board import InstrumentBoard
 from services._connector_kit.instruments import Instrument, MarketStatus, choose
 from services._connector_kit.listing import Listing
@@ -48,7 +48,7 @@ from services._runtime.writer_metrics import writer_metrics
 T = TypeVar("T")
 log = structlog.get_logger()
 
-# What is read from Redis at the start is a part; "redis" is the writer, which connects by itself.
+# The part of /ready for what is read from Redis at the start; "redis" is the stream writer's.
 READS = "redis_reads"
 
 
@@ -218,9 +218,9 @@ class Engine:
                 cancelling = cancel_when_full(self._halt.full, self._trading.account, SystemClock())
                 tasks.create_task(cancelling)
                 if (fees := self._trading.fees) is not None:
-                    clock, tell = self._trading.clock, instruments.take_fees
-                    asking = keep_asking(fees, clock, listing.configured, tell)
-                    tasks.create_task(asking)
+                    clock, publish = self._trading.clock, instruments.set_fees
+                    fresh = keep_fees_fresh(fees, clock, listing.configured, publish)
+                    tasks.create_task(fresh)
             await serve_orders(
                 self._exchange.name,
                 self._trading,
@@ -243,7 +243,7 @@ class Engine:
         return self._exchange.world == "live" and self._settings.live_trading != LIVE
 
     async def _halted(self) -> Refused | None:
-        """Why no order needs to wait; where none leaves anyway, its answer says that instead."""
+        """Why orders are refused at once; None without the live switch, which the gate judges."""
         return None if self._without_live_switch else await self._halt.halted()
 
     def _tell_trading(self) -> None:

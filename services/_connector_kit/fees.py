@@ -1,4 +1,4 @@
-"""What an exchange takes of the account's own fills: asked again and again."""
+"""The fees that an account pays: fetched from the exchange again and again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +13,7 @@ from services._runtime.supervise import TransientError, Trouble
 # In seconds: rates change once a day at most, and a price is that of a fee, not of an order.
 EVERY = 600.0
 AFTER_FAILURE = 30.0
-# Between two symbols: market data is asked for within the same budget.
+# Between two symbols: market data shares the rate limit.
 BETWEEN = 1.0
 # What is signed by a clock that isn't measured yet may be refused.
 CLOCK_WITHIN = 60.0
@@ -21,7 +21,7 @@ CLOCK_WITHIN = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """Shares of a fill; `prices`: what one of a third asset that pays is worth in the quote."""
+    """Rates, as shares of a fill; `prices`: of third assets that may pay, in the quote asset."""
 
     maker: Decimal
     taker: Decimal
@@ -29,23 +29,23 @@ class Fees:
 
 
 # Raises what the kit's `errors` lists.
-AskFees = Callable[[Instrument], Awaitable[Fees]]
+FetchFees = Callable[[Instrument], Awaitable[Fees]]
 
 
-async def keep_asking(
-    ask: AskFees,
+async def keep_fees_fresh(
+    fetch: FetchFees,
     clock: VenueClock,
     configured: Mapping[str, Instrument],
-    tell: Callable[[str, Fees], None],
+    publish: Callable[[str, Fees], None],
 ) -> None:
-    """*tell* the fees of each symbol until cancelled; those that can't be had now stay as told."""
+    """*publish* the fees of each symbol until cancelled; those that can't be fetched stay."""
     trouble = Trouble("fees_not_known")
     while True:
         failed = False
         await clock.known(CLOCK_WITHIN)
         for symbol, instrument in list(configured.items()):
             try:
-                tell(symbol, await ask(instrument))
+                publish(symbol, await fetch(instrument))
             except (TransientError, RejectedError, FeedStoppedError) as e:
                 failed = True
                 trouble.seen(e, symbol=symbol)

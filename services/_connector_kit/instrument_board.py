@@ -36,8 +36,8 @@ class InstrumentBoard:
         self._fees: dict[str, Fees] = {}
         self._changed = asyncio.Event()
 
-    def take_fees(self, symbol: str, fees: Fees) -> None:
-        """What the account pays for a symbol's fills, from now on."""
+    def set_fees(self, symbol: str, fees: Fees) -> None:
+        """The account's fees for a symbol: published at once where they changed."""
         if self._fees.get(symbol) != fees:
             self._fees[symbol] = fees
             self._changed.set()

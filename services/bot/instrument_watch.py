@@ -24,7 +24,7 @@ UNKNOWN = Lots()
 
 
 class InstrumentWatch:
-    """Every market the bot watches: of one whose lots aren't told anything is taken."""
+    """Lots, bounds and fees of the markets that the bot watches; without them any size will do."""
 
     def __init__(self, markets: Mapping[str, Iterable[str]]) -> None:
         self._markets = [(name, symbol) for name, found in markets.items() for symbol in found]
@@ -41,7 +41,7 @@ class InstrumentWatch:
         return max(full_fee(exchange), self.lots(exchange, symbol).fee)
 
     def price(self, exchange: str, asset: str, quote: str) -> Decimal | None:
-        """What the exchange says one of an asset that pays fees is worth; None: it doesn't."""
+        """The exchange's price of an asset that pays fees, in *quote*; None where it gives none."""
         return self._prices.get((exchange, asset, quote))
 
     async def load(self, redis: Redis) -> None:

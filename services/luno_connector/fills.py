@@ -1,6 +1,6 @@
-"""The fills of an order, with id, time and fee: Luno tells them apart from the order.
+"""The fills of an order, with id, time and fee: Luno lists them apart from the order.
 
-`GET /api/1/listtrades` tells a pair's trades of the account, oldest first, and may lag behind.
+`GET /api/1/listtrades` gives a pair's trades of the account, oldest first, and may lag behind.
 """
 
 from collections import OrderedDict
@@ -33,7 +33,7 @@ class Caller(Protocol):
 
 
 class OrderFills:
-    """The fills of the account's orders, asked for as far as they aren't known."""
+    """The fills of the account's orders; those that are known aren't fetched again."""
 
     def __init__(self, luno: Caller) -> None:
         self._luno = luno
@@ -67,9 +67,9 @@ class OrderFills:
         )
         ask = partial(self._luno.sdk.list_user_trades, pair=instrument.venue_symbol, limit=PAGE)
         found: dict[str, Fill] = {}
-        first: dict[str, int] = {"since": since}
+        start: dict[str, int] = {"since": since}
         while True:
-            answer = await self._luno.call(partial(ask, **first), Priority.BALANCES)
+            answer = await self._luno.call(partial(ask, **start), Priority.BALANCES)
             try:
                 rows = translate.rows_of(answer["trades"])
                 page = [translate_orders.fill(row, instrument) for row in rows]
@@ -78,4 +78,4 @@ class OrderFills:
             found |= {fill.trade_id: fill for of, fill in page if of == report.order_id}
             if len(page) < PAGE:
                 return found
-            first = {"after_seq": max(int(fill.trade_id) for _, fill in page) + 1}
+            start = {"after_seq": max(int(fill.trade_id) for _, fill in page) + 1}

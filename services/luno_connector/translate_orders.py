@@ -85,7 +85,7 @@ def venue_order(row: Mapping[str, Any], symbol: str | None) -> VenueOrder:
 
 
 def order_report(row: Mapping[str, Any], instrument: Instrument) -> Report:
-    """An OrderV2 as a report, without its fills, which Luno tells elsewhere."""
+    """An OrderV2 as a report, without its fills, which Luno lists elsewhere."""
     # A market order's limit_volume isn't documented; the simulator's and others' is 0 or missing.
     quantity, filled = amount(row.get("limit_volume") or "0"), amount(row["base"])
     fee = {

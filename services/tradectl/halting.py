@@ -24,7 +24,8 @@ from services.tradectl.where import nobody_at
 
 # A connector without a key has no orders to cancel.
 NOTHING_OPEN = "no_credentials"
-# Where Redis is full: how often a command is sent, so many seconds apart. Connectors count as long.
+# How often a command is sent to a full Redis, and how many seconds apart: together longer than a
+# connector takes to find Redis full.
 FULL_TRIES, TRY_EVERY = 20, 0.5
 CANCELS_BY_ITSELF = (
     "Redis is full and takes no command: once it has been full for 5 s the connector cancels all "
@@ -75,8 +76,8 @@ async def halt(
 async def _cancel_all(redis: Redis, names: Sequence[str], seconds: float) -> list[Answer]:
     """Have connectors cancel what is open, each by a command of its own.
 
-    A Redis that is almost full refuses some writes and takes others, and its connectors don't find
-    it full: what it refused is sent again, until they would have.
+    A Redis that is almost full refuses some writes and takes others, so the connectors may not find
+    it full: a command that it refused is sent again, for longer than they would take.
     """
     answers: dict[str, Answer] = {}
     asked: Sequence[str] = names

@@ -94,7 +94,7 @@ async def test_it_stops_by_itself_steps_over_taken_ports_and_uses_the_redis_it_i
             await eventually(lambda: takes(other, 8000), within=20.0)
         async with launched(
             tmp_path,
-            RUN_SECONDS="5",
+            RUN_SECONDS="1",
             REDIS_URL=redis_server.url,
             BINANCE_SYMBOLS="ETH/USDT",
             MARKET_DATA_MAXLEN="100",

@@ -13,13 +13,13 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "fills that were published are not kept",
         "bookkeeping.py",
-        "known_as | {fill.trade_id for fill in fills}",
-        "known_as",
+        "known_ids | {fill.trade_id for fill in fills}",
+        "known_ids",
     ),
     mutant(
         "fills that were published without an id are published again",
         "bookkeeping.py",
-        "known = _told_without_ids(told, report.fills)",
+        "known = _published_without_ids(told, report.fills)",
         "pass",
     ),
     mutant(

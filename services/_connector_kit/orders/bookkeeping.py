@@ -45,7 +45,7 @@ class Report(NamedTuple):
     """What the venue says of an order at some moment; `filled` is cumulative.
 
     `fills` are those that came with this report, some or all. `fee` is the order's own by asset,
-    where the venue tells it apart from its fills; None: it is the sum of theirs.
+    where the venue reports it with the order; None: it is the sum of its fills' fees.
     `quantity` is 0 where the venue doesn't say what was asked for; `prevented` (cumulative) is what
     the venue took off it to keep the account from trading with itself. `created` is the venue's
     time of the order, `version` that of its last change: milliseconds, 0 where it gives none.
@@ -98,8 +98,9 @@ class Told(msgspec.Struct, frozen=True):
     """What was published of one order. Kept in Redis, so a restart tells nothing twice.
 
     `traded` is the quantity of the fills that were published; None where an earlier release wrote
-    it, which published all it knew of. Such a release told Luno's fills without an id: `trade_ids`
-    is empty then. `lost`: its last status only says that the venue hasn't got it any more.
+    it, which published all it knew of. Such a release published Luno's fills without an id:
+    `trade_ids` is empty then. `lost`: its last status only says that the venue hasn't got it any
+    more.
     """
 
     client_order_id: str | None
@@ -172,7 +173,7 @@ def news(
     With *again* there is an event, without fills, where nothing is new. *history*: the order ended
     so long ago that its fills were published before, and are kept only.
     """
-    known_as, fills = _new_fills(told, report)
+    known_ids, fills = _new_fills(told, report)
     filled = max(report.filled, told.filled if told else ZERO)
     # A venue without versions may answer late with what was before: then less was filled.
     newest = told is None or (report.version >= told.version and report.filled >= told.filled)
@@ -188,7 +189,7 @@ def news(
         filled=filled,
         quote_filled=max(report.quote_filled, told.quote_filled if told else ZERO),
         fee=_fee(dict(told.fee) if told else {}, report, fills),
-        trade_ids=known_as | {fill.trade_id for fill in fills},
+        trade_ids=known_ids | {fill.trade_id for fill in fills},
         created=(told.created if told else 0) or report.created,
         version=max(report.version, told.version if told else 0),
         traded=filled if history else _traded(told, report, fills, filled),
@@ -219,18 +220,18 @@ def ended(order_id: str, told: Told, word: str, milliseconds: int) -> Report:
 
 
 def _new_fills(told: Told | None, report: Report) -> tuple[frozenset[str], tuple[Fill, ...]]:
-    """The ids that were told, and the fills that were not."""
+    """The ids of the fills that were published, and the fills that were not."""
     known = told.trade_ids if told else frozenset()
     if told and not known and told.filled > told.missing:
         if sum((fill.quantity for fill in report.fills), ZERO) < report.filled:
             return known, ()  # which of them were told isn't clear until all are shown
-        known = _told_without_ids(told, report.fills)
+        known = _published_without_ids(told, report.fills)
     new = {fill.trade_id: fill for fill in report.fills if fill.trade_id not in known}
     return known, tuple(new.values())
 
 
-def _told_without_ids(told: Told, fills: tuple[Fill, ...]) -> frozenset[str]:
-    """The ids of those *fills* that an earlier release told without: the first ones, as many."""
+def _published_without_ids(told: Told, fills: tuple[Fill, ...]) -> frozenset[str]:
+    """The ids of those *fills* that an earlier release published without: the first ones."""
     left, ids = told.filled - told.missing, []
     for fill in fills:
         if left <= 0:

@@ -26,8 +26,8 @@ from services._runtime.redis_transaction import at_once
 
 MINUTE_MS = 60_000
 BOT, OTHERS = "bot", "others"
-# Pace and open orders: so many times as much for what makes a position smaller.
-TO_REDUCE = 2
+# Limits of pace and open orders are so many times higher for what makes a position smaller.
+REDUCING_FACTOR = 2
 
 
 def writer(client_order_id: str) -> str:
@@ -90,7 +90,7 @@ class OrderLimits:
         counted, halt = await self._count(record)
         order, quantity = record.order, Decimal(record.sent_quantity or "0")
         proposal = Proposal(order.symbol, order.side, quantity, price)
-        refusal = _halted(halt) or await self._beyond(record, proposal, counted)
+        refusal = _halted(halt) or await self._refusal(record, proposal, counted)
         if refusal is not None:
             await self._take_back(record)
         return refusal
@@ -120,8 +120,10 @@ class OrderLimits:
         passed, positions = set(replies[9]), read_positions(replies[10])
         return Counted(replies[4], replies[5], sum(replies[6:9]), passed, positions), halt
 
-    async def _beyond(self, record: Record, proposal: Proposal, counted: Counted) -> Refused | None:
-        """Why it must not be sent beside what was sent, is open and is held."""
+    async def _refusal(
+        self, record: Record, proposal: Proposal, counted: Counted
+    ) -> Refused | None:
+        """Which limit it breaks, beside what was sent, is open and is held."""
         pace = self._pace(record, counted, 1)
         others, few = counted.open - 1, counted.open <= self._most_open
         if pace is None and few and self._held.surely_kept(proposal, counted.positions, others):
@@ -132,7 +134,7 @@ class OrderLimits:
         # Some may be somebody else's, stand in two places, or be of other markets: look at them.
         look = await self._open_orders.beside(record.client_order_id, counted.passed)
         beside = look.orders.values()
-        times = TO_REDUCE if self._held.reduces(proposal, look.positions, beside) else 1
+        times = REDUCING_FACTOR if self._held.reduces(proposal, look.positions, beside) else 1
         return (
             self._pace(record, counted, times)
             or self._too_many(len(beside), times)
@@ -148,12 +150,12 @@ class OrderLimits:
             allowed = f"RISK_ORDERS_PER_MINUTE_TOTAL allows {self._all} by bot and others"
         else:
             return None
-        return Refused("orders_per_minute", f"{allowed}{_more(times)}; wait a little")
+        return Refused("orders_per_minute", f"{allowed}{_if_higher(times)}; wait a little")
 
     def _too_many(self, others: int, times: int) -> Refused | None:
         if others < self._most_open * times:
             return None
-        allowed = f"RISK_MAX_OPEN_ORDERS allows {self._most_open}{_more(times)}"
+        allowed = f"RISK_MAX_OPEN_ORDERS allows {self._most_open}{_if_higher(times)}"
         return Refused("max_open_orders", f"{others} are open; {allowed}")
 
     def _sent(self, record: Record) -> str:
@@ -167,7 +169,7 @@ class OrderLimits:
         )
 
 
-def _more(times: int) -> str:
+def _if_higher(times: int) -> str:
     return f" ({times} times that to make a position smaller)" if times > 1 else ""
 
 

@@ -69,7 +69,7 @@ class PositionLimits:
 
         Together with the *others* of its side it is no larger than what is held.
         """
-        held = _after(order, positions, others)
+        held = _position_after(order, positions, others)
         return held * order.sign < 0 and order.quantity <= abs(held)
 
     def refusal(
@@ -83,7 +83,7 @@ class PositionLimits:
         )
         if self.reduces(order, positions, others):
             return None
-        held = _after(order, positions, others)
+        held = _position_after(order, positions, others)
         after = held + order.sign * order.quantity
         base, _, quote = order.symbol.partition("/")
         most = self._settings.risk_max_position[quote]
@@ -110,10 +110,10 @@ class PositionLimits:
         return lost_today(held for _, held in found)
 
 
-def _after(
+def _position_after(
     order: Proposal, positions: Mapping[str, Position], others: Iterable[OpenOrder]
 ) -> Decimal:
-    """What is held once the *others* of the order's side have traded."""
+    """The position once the *others* of the order's side have traded."""
     on_the_way = sum((each.left for each in others if each[:2] == (order.symbol, order.side)), ZERO)
     return _net(positions, order.symbol) + order.sign * on_the_way
 

@@ -19,7 +19,7 @@ from services._connector_kit.errors import (
     TransientError,
     patience,
 )
-from services._connector_kit.fees import AskFees
+from services._connector_kit.fees import FetchFees
 from services._connector_kit.orders.account import AccountDesk
 from services._connector_kit.orders.account_health import AccountHealth
 from services._connector_kit.orders.balances import PublishedBalances
@@ -65,8 +65,8 @@ class Trading:
     """What a venue with credentials brings: placing, the account, and its clock.
 
     `check_key`, where the venue can tell what a key may do, raises FatalError for one that may do
-    more than it should, and is called until it has found that out. `fees`: the account's own, where
-    the venue can tell.
+    more than it should, and is called until it has found that out. `fees` fetches the account's
+    own, where the venue publishes them.
     """
 
     orders: Venue
@@ -74,7 +74,7 @@ class Trading:
     clock: VenueClock
     fetch_time: Callable[[], Awaitable[int]]
     check_key: Callable[[], Awaitable[None]] | None = None
-    fees: AskFees | None = None
+    fees: FetchFees | None = None
 
 
 def command_streams(name: str) -> list[CommandStream | OperatorStream]:

@@ -46,7 +46,7 @@ async def telling(
 
     symbols = {instrument.symbol: instrument for instrument in configured}
     board = InstrumentBoard("luno", redis, symbols, before)
-    board.take_fees("XBT/ZAR", Fees(Decimal("0.001"), Decimal("0.0025")))
+    board.set_fees("XBT/ZAR", Fees(Decimal("0.001"), Decimal("0.0025")))
     telling = asyncio.create_task(board.keep_telling())
     yield about_to, board
     telling.cancel()
@@ -98,7 +98,7 @@ async def test_fees_that_change_are_told_at_once(redis: Redis) -> None:
     """With what one of the asset that pays them is worth."""
     async with telling(redis, XBT) as (about_to, board):
         await eventually_async(lambda: told(redis))
-        board.take_fees("XBT/ZAR", Fees(Decimal(0), Decimal("0.002"), {"BNB": Decimal(600)}))
+        board.set_fees("XBT/ZAR", Fees(Decimal(0), Decimal("0.002"), {"BNB": Decimal(600)}))
 
         async def changed() -> bool:
             found = (await told(redis))["XBT/ZAR"]

@@ -1,6 +1,7 @@
 """Actor by actor in secure mode: what the access list lets somebody do is survived."""
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,23 @@ async def survives(
     await eventually_async(lambda: refused_after(desk, halted_at), within=60.0)
     too_late = await late(desk, halted_at)
     too_large = peak(pid) > CONTAINER
-    attempt(actor, f"have an order reach the venue 2 s after a halt: {how}", too_late)
-    attempt(actor, f"keep orders open after a halt: {how}", left_open)
-    attempt(actor, f"fill a connector's container: {how}", too_large)
-    assert not any((too_late, left_open, too_large))
+    tried = {**after_a_halt(too_late, left_open), "fill a connector's container": too_large}
+    assert_all_failed(attempt, actor, how, tried)
+
+
+def after_a_halt(too_late: bool, left_open: bool) -> dict[str, bool]:
+    """What must not succeed after it, and whether it did."""
+    return {
+        "have an order reach the venue 2 s after a halt": too_late,
+        "keep orders open after a halt": left_open,
+    }
+
+
+def assert_all_failed(attempt: Attempts, actor: str, how: str, tried: Mapping[str, bool]) -> None:
+    """Count each attempt; none may have succeeded."""
+    for what, succeeded in tried.items():
+        attempt(actor, f"{what}: {how}", succeeded)
+    assert not any(tried.values()), tried
 
 
 @both
@@ -170,11 +184,11 @@ async def test_a_redis_that_a_bot_fills_up_is_halted(
         for order in orders:
             await desk.response(order["client_order_id"])
         too_late = await late(desk, halted_at)
-        how = "a Redis that it filled"
-        attempt(BOT, f"keep `tradectl halt` from halting: {how}", prevented)
-        attempt(BOT, f"keep orders open after a halt: {how}", left_open)
-        attempt(BOT, f"have an order reach the venue 2 s after a halt: {how}", too_late)
-        assert not any((prevented, left_open, too_late))
+        tried = {
+            **after_a_halt(too_late, left_open),
+            "keep `tradectl halt` from halting": prevented,
+        }
+        assert_all_failed(attempt, BOT, "a Redis that it filled", tried)
 
 
 @one

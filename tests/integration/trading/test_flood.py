@@ -18,7 +18,7 @@ from tests.support.venues import LUNO
 pytestmark = pytest.mark.timeout(360)
 
 # From the halt command to the last cancelled order, in seconds; tradectl's start is among them.
-WITHIN = 20.0
+WITHIN = 8.0
 # At which a buy rests.
 PRICES = {"binance": 30_000.0, "luno": 600_000.0}
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
-from services._connector_kit.fees import AFTER_FAILURE, BETWEEN, EVERY, Fees, keep_asking
+from services._connector_kit.fees import AFTER_FAILURE, BETWEEN, EVERY, Fees, keep_fees_fresh
 from services._connector_kit.instruments import Instrument
 from tests.support.virtual_time import run_virtually
 
@@ -41,7 +41,7 @@ def told(venue: Venue, until: float) -> dict[str, Fees]:
 
     async def run() -> None:
         clock = VenueClock(lambda: 0)
-        asking = asyncio.create_task(keep_asking(venue.fees, clock, LISTED, known.__setitem__))
+        asking = asyncio.create_task(keep_fees_fresh(venue.fees, clock, LISTED, known.__setitem__))
         await asyncio.sleep(CLOCK_KNOWN)
         assert venue.asked == []
         await clock.measure(fetch)
