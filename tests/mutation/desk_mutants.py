@@ -120,8 +120,12 @@ DESK: tuple[Mutant, ...] = (
         "if entry.entry_id not in self._in_flight]",
         "]",
     ),
+    mutant("works without the lease", "desk.py", "if not await self._holds_lease():", "if False:"),
     mutant(
-        "works without the lease", "desk.py", "if not await self._bus.hold_lease():", "if False:"
+        "the lease is never renewed",
+        "desk.py",
+        "if now - self._leased_at < self._waits.lease:",
+        'if self._leased_at > float("-inf"):',
     ),
     mutant(
         "a takeover looks at nothing",

@@ -10,14 +10,14 @@ from tests.simulation.sweep import run_plan
 # The worlds were found with `python -m tests.simulation --bug NAME`.
 RECORDED = {
     "ack first, without a book of record": (42, "SILENT"),
-    "no book of record": (149, "PENDING"),
+    "no book of record": (937, "PENDING"),
     "new id on retry": (52, "POSTS"),
     "resend on timeout": (195, "DOUBLE"),
     "query then resend": (195, "DOUBLE"),
     "no compare-and-set": (412, "POSTS"),
     "no wait for the validity window": (52, "EVIDENCE"),
     "blind trust after Redis forgot": (10, "DOUBLE"),
-    "fresh timestamp at send": (740, "EVIDENCE"),
+    "fresh timestamp at send": (1398, "EVIDENCE"),
     "deciding without owning": (27, "LIE"),
     "rejected on timeout": (192, "LIE"),
 }

@@ -31,6 +31,7 @@ class DeskWaits:
     """How long the desk waits for what; in seconds."""
 
     after_error: float = 0.2
+    lease: float = 0.5  # between two renewals
     without_lease: float = 1.0
     own_pending: float = 5.0  # between two looks at what was read and not acknowledged
     max_age: float = 10.0  # of a command, by Redis's clock
@@ -99,6 +100,7 @@ class OrderDesk:
         # again after an error.
         self._untouched: set[str] = set()
         self._connected = False
+        self._leased_at = float("-inf")
         self._settled_at = float("-inf")
         self._looked_at_pending = float("-inf")
 
@@ -131,7 +133,7 @@ class OrderDesk:
         entries = self._due(halted=halted)
         due = {entry.entry_id for entry in entries}
         if not entries:
-            if not await self._bus.hold_lease():
+            if not await self._holds_lease():
                 self._recovered_at = float("-inf")  # a takeover begins with what another left
                 await self._clock.sleep(self._waits.without_lease)
                 return
@@ -146,7 +148,17 @@ class OrderDesk:
             except TransientError:
                 self._done(entry)
                 raise
+        await self._clock.sleep(0.0)  # what was begun goes ahead of the next read
         await self._recover_unanswered(tasks)
+
+    async def _holds_lease(self) -> bool:
+        """Renew the lease now and then: a command that comes sooner doesn't wait for it."""
+        now = self._clock.monotonic()
+        if now - self._leased_at < self._waits.lease:
+            return True
+        held = await self._bus.hold_lease()
+        self._leased_at = now if held else float("-inf")
+        return held
 
     async def _recover_unanswered(self, tasks: asyncio.TaskGroup) -> None:
         """Resolve every unanswered order that isn't under way, whatever became of its entry.

@@ -1,6 +1,6 @@
 """The journal's record of one order: written before anything is decided or sent."""
 
-from functools import cached_property
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -10,7 +10,7 @@ from common_models import OrderResponseEvent, PlaceOrderCommand
 State = Literal["taken", "unknown", "closed"]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One client order id, taken for one stream entry.
 
     `timestamp` (venue milliseconds) is the one the request is signed with: what lies in a slow
@@ -36,10 +36,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     unsent: bool = False
     created: int = 0
 
-    @cached_property
+    @property
     def order(self) -> PlaceOrderCommand:
-        """The command that was journaled: read once, though ten places look at it."""
-        return PlaceOrderCommand.model_validate_json(self.command)
+        """The command that was journaled."""
+        return _read_command(self.command)
 
     def closed(
         self,
@@ -62,6 +62,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def marked_unknown(self) -> "Record":
         """This record after `unknown` was published."""
         return msgspec.structs.replace(self, state="unknown")
+
+
+# An order's record is loaded with each of its reports, and ten places look at its command.
+@lru_cache(maxsize=256)
+def _read_command(text: str) -> PlaceOrderCommand:
+    return PlaceOrderCommand.model_validate_json(text)
 
 
 _decoder = msgspec.json.Decoder(Record)

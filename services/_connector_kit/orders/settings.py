@@ -25,7 +25,7 @@ class TradingSettings(RiskSettings, ConnectorSettings):
     order_resolve_margin: Seconds = 15.0
     order_missed_for: Seconds = 10.0
     order_settle: Seconds = 3.0
-    # Renewed between two blocking reads, of 2 s each: shorter, and it runs out while in use.
+    # Renewed between two blocking reads of 2 s each: shorter, and it runs out while in use.
     order_lease: Annotated[float, Field(ge=3, allow_inf_nan=False)] = 10.0
     order_take_over_after: Seconds = 60.0
     # 0: off. The bot tells that it lives once a second.
