@@ -13,6 +13,9 @@ RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable
 WORKDIR /app
 COPY common_models common_models
 COPY services services
+# What `tradectl --version` says: --build-arg COMMIT=$(git rev-parse --short=12 HEAD)
+ARG COMMIT=
+RUN printf '%s' "$COMMIT" > services/COMMIT
 RUN /opt/venv/bin/python -m compileall -q /opt/venv /app
 # The hand tool's console script, as `make setup` puts it into .venv/bin.
 RUN printf '#!/bin/sh\ncd /app && exec /opt/venv/bin/python -m services.tradectl "$@"\n' > /opt/venv/bin/tradectl \

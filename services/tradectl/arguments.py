@@ -16,6 +16,8 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Spell such bytes out in what `halt` is given: it holds however its reason is spelled."""
+        if ctx.resilient_parsing:  # a shell asks what may come next
+            return super().parse_args(ctx, args)
         if args[:1] == ["halt"]:
             args = [spelled(each) for each in args]
         for each in args:

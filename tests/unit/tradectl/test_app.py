@@ -36,6 +36,13 @@ def test_the_help_names_every_command_and_every_exit_code() -> None:
         assert re.search(rf"^ +{ending.value}  ", text, re.MULTILINE), ending
 
 
+def test_the_help_fits_a_terminal_of_80_columns() -> None:
+    """The program's own, and that of each command."""
+    for words in ([], *(command.split() for command in COMMANDS)):
+        text = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).stdout
+        assert [line for line in text.splitlines() if len(line) > 80] == [], words
+
+
 def test_the_console_script_is_the_command_line() -> None:
     """What `make setup` puts into the environment."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

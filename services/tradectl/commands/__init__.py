@@ -1,0 +1,1 @@
+"""The commands, their options, and the help that teaches them; one module for each group."""

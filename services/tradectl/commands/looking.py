@@ -1,0 +1,106 @@
+"""Commands that look: `tail`, `status`, `doctor`, `dead-letters`."""
+
+from typing import Annotated
+
+import typer
+
+from services.tradectl import doctor, letters, status, tailing
+from services.tradectl.ending import told
+from services.tradectl.options import AsJson, Symbol
+from services.tradectl.running import run
+from services.tradectl.settings import TradectlSettings
+from services.tradectl.where import health_urls
+
+
+def tail(
+    patterns: Annotated[list[str], typer.Argument(metavar="STREAM...", help="Names or globs.")],
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", help="new, all, an entry's id, a time ago (90s, 5m, 2h, 1d), or an ISO time."
+        ),
+    ] = "new",
+    symbol: Symbol = None,
+    order: Annotated[
+        str | None,
+        typer.Option("--id", help="Only what carries this order's, request's or trade's id."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, help="End after so many.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Go on, or end at the newest entry.")
+    ] = True,
+    json: AsJson = False,
+) -> None:
+    """Show entries of streams, decoded, as they come.
+
+    Ctrl-C ends it. Times are in UTC. With --json each entry is one line: {"stream", "id", "time",
+    "data"}, and "fault" where it isn't what its stream promises.
+
+    \b
+        tradectl tail binance:BTCUSDT:trades
+        tradectl tail '*_connector:events:order_*' --from 10m
+        tradectl tail '*' --id my-first-order --from all --no-follow
+        tradectl tail 'luno:*:ticker' -s XBT/ZAR --json | jq .data.last_price
+    """
+    wanted = tailing.Filter(symbol, order)
+    run(
+        lambda redis: tailing.tail(
+            redis, patterns, start, wanted, count=count, follow=follow, as_json=json
+        ),
+        shows=True,
+    )
+
+
+def show_status(json: AsJson = False) -> None:
+    """Show services, feeds and how old the market data is.
+
+    Exit code 0 only where every service is ready and every feed is live. HEALTH_URLS says where
+    the services answer.
+
+    \b
+        tradectl status
+        tradectl status --json | jq '.feeds[] | select(.state == "stale")'
+    """
+    run(lambda redis: status.status(redis, health_urls(), as_json=json))
+
+
+def see_doctor(json: AsJson = False) -> None:
+    """Look for what keeps the suite from working safely.
+
+    It changes nothing, and looks at Redis's version and settings, clocks, permissions, the halt
+    switch, keys, connectors, the world this Redis belongs to, and commands that wait. Exit code 1
+    where a check fails.
+
+    \b
+        tradectl doctor
+        tradectl doctor --json | jq '.[] | select(.state != "ok")'
+    """
+    run(lambda redis: doctor.doctor(redis, told(TradectlSettings), as_json=json))
+
+
+def list_dead_letters(
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, help="At most so many of each command.")
+    ] = 20,
+    json: AsJson = False,
+) -> None:
+    """Show the newest of them: what was wrong, and how each begins.
+
+    \b
+        tradectl dead-letters list
+    """
+    run(lambda redis: letters.list_letters(redis, count, as_json=json), shows=True)
+
+
+def show_dead_letter(
+    entry: Annotated[str, typer.Argument(metavar="ID", help="The letter's, or the command's.")],
+    json: AsJson = False,
+) -> None:
+    """Show one of them whole.
+
+    \b
+        tradectl dead-letters show 1700000000000-0
+    """
+    run(lambda redis: letters.show_letter(redis, entry, as_json=json), shows=True)

@@ -1,0 +1,59 @@
+"""What the shell offers for exchanges and symbols: those of the connectors on this Redis."""
+
+import asyncio
+
+import typer
+from redis.exceptions import RedisError
+
+from services._runtime.redis_client import open_redis
+from services.tradectl.ending import StopError
+from services.tradectl.status import heard
+from services.tradectl.where import redis_url
+
+# Who waits for a completion waits at a prompt.
+LOOK_WITHIN = 1.0
+SIDES = ("buy", "sell")
+
+
+def exchanges(incomplete: str) -> list[str]:
+    """The exchanges whose connectors ever said something here; none where Redis doesn't answer."""
+    return [name for name in _markets() if name.startswith(incomplete)]
+
+
+def symbols(context: typer.Context, incomplete: str) -> list[str]:
+    """The symbols of the exchange that was named before, or of all."""
+    exchange, start = context.params.get("exchange"), incomplete.upper()
+    found = {
+        symbol
+        for name, listed in _markets().items()
+        if exchange in (None, name)
+        for symbol in listed
+    }
+    # In the spelling that was begun: a shell offers only what begins with what stands there.
+    return [
+        incomplete + symbol[len(incomplete) :]
+        for symbol in sorted(found)
+        if symbol.startswith(start)
+    ]
+
+
+def sides(incomplete: str) -> list[str]:
+    """Buy or sell."""
+    return [side for side in SIDES if side.startswith(incomplete)]
+
+
+def _markets() -> dict[str, list[str]]:
+    """The symbols of each exchange, as its connector said last."""
+    try:
+        return asyncio.run(_look(redis_url()))
+    except (StopError, RedisError, OSError):  # a TimeoutError is an OSError
+        return {}
+
+
+async def _look(url: str) -> dict[str, list[str]]:
+    async with asyncio.timeout(LOOK_WITHIN), open_redis(url, "tradectl") as redis:
+        return {
+            each.event.exchange: [symbol.symbol for symbol in each.event.symbols]
+            for each in await heard(redis)
+            if each.event
+        }

@@ -1,0 +1,43 @@
+"""`tradectl --version`: the package's, and the commit where it is known."""
+
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from services import __version__
+
+ROOT = Path(__file__).parents[2]
+# An image holds no checkout: its build may leave the commit here.
+COMMIT_FILE = ROOT / "services" / "COMMIT"
+ASK_WITHIN = 2.0
+
+
+def version() -> str:
+    """On one line: "tradectl 0.1.0 (commit 1a2b3c4d5e6f, Python 3.13.1)"."""
+    found = commit(ROOT, COMMIT_FILE)
+    parts = [f"commit {found}"] if found else []
+    return f"tradectl {__version__} ({', '.join([*parts, f'Python {platform.python_version()}'])})"
+
+
+def commit(root: Path, file: Path) -> str | None:
+    """The commit that runs: of the checkout at *root*, else as *file* says; None: nobody knows."""
+    git = shutil.which("git")
+    # Of a checkout only: the package may lie in a folder of somebody else's.
+    if git is not None and (root / ".git").exists():
+        words = (git, "-C", str(root), "describe", "--always", "--dirty", "--exclude=*")
+        try:
+            asked = subprocess.run(  # noqa: S603 - git, of this folder
+                (*words, "--abbrev=12"),
+                capture_output=True,
+                text=True,
+                timeout=ASK_WITHIN,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return asked.stdout.strip() or None
+    try:
+        return file.read_text().strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
