@@ -53,7 +53,10 @@ class StrategyPosition(BaseModel):
     `quantity` is in the base asset: bought less sold, less the fees taken in it; less than zero
     where it sold more than it bought. `dust` is how much of it is less than the exchange takes as
     an order. All money is in the quote asset. `profit` is what it would have won by now, fees
-    included; `profit_today` since midnight UTC. Without a price yet, both are null.
+    included; `profit_today` since midnight UTC. Without a price yet, both are null. It is
+    `realised` (what was closed, less all fees) and `unrealised` (what is held, at `price` less
+    `average_price`, at which it was entered): null where that price isn't known, as of a position
+    that a release without it began. `fees` are all that were paid, `fees_today` since midnight UTC.
     `fees_unvalued` are fees, by asset, that have no price in the quote asset yet: until they have
     one, they count as fees of the exchange's full rate.
     """
@@ -68,6 +71,11 @@ class StrategyPosition(BaseModel):
     price: NotNegative | None = None
     profit: Finite | None = None
     profit_today: Finite | None = None
+    average_price: Finite | None = None
+    realised: Finite | None = None
+    unrealised: Finite | None = None
+    fees: Finite = 0.0
+    fees_today: Finite = 0.0
     fees_unvalued: dict[str, NotNegative] = Field(default_factory=dict)
     stopped: str | None = None
 

@@ -8,7 +8,8 @@ import msgspec
 
 from common_models import OpenOrder
 from common_models.fields import OrderType, Side
-from services._runtime.position import NOTHING, Position
+from services._runtime.average_price import average_price
+from services._runtime.position import NOTHING, Position, day_of
 from services.bot.rejections import Rejections
 
 # An order that is `lost` is closed in the books alone: no connector knows it, and it can't come any
@@ -69,7 +70,8 @@ class Order(msgspec.Struct):
 class Fee(NamedTuple):
     """What was taken, and the worth of one in the quote asset, where that is known.
 
-    `at_full_rate` is what a fee of the exchange's full rate would have been, in the quote asset.
+    In the base asset that is the price of the fills. `at_full_rate` is what a fee of the exchange's
+    full rate would have been, in the quote asset.
     """
 
     asset: str
@@ -86,11 +88,19 @@ class Unvalued(msgspec.Struct, frozen=True):
 
 
 class Holding(Position, kw_only=True):
-    """What one strategy holds of one market: what the account has more, or less, because of it."""
+    """What one strategy holds of one market: what the account has more, or less, because of it.
+
+    `average` is the price at which that was entered, without fees; None: nothing is held, or books
+    of an earlier release didn't say. `fees` are all that were paid, in the quote asset.
+    """
 
     exchange: str
     symbol: str
     fees_unvalued: dict[str, Unvalued] = msgspec.field(default_factory=dict)
+    average: Decimal | None = None
+    fees: Decimal = NOTHING
+    fees_day: str = ""  # the day that `fees_of_day` are of
+    fees_of_day: Decimal = NOTHING
 
     @property
     def base(self) -> str:
@@ -102,20 +112,48 @@ class Holding(Position, kw_only=True):
         """The asset its money is in."""
         return self.symbol.partition("/")[2]
 
+    @property
+    def unrealised(self) -> Decimal | None:
+        """What closing the position at `price` would win; None where a price isn't known."""
+        if not self.quantity:
+            return NOTHING
+        if self.average is None or self.price is None:
+            return None
+        return self.quantity * (self.price - self.average)
+
+    @property
+    def realised(self) -> Decimal | None:
+        """What was won by what was closed, less all fees; None where `average` isn't known."""
+        if not self.quantity:
+            return self.cash
+        return None if self.average is None else self.cash + self.quantity * self.average
+
+    @property
+    def fees_today(self) -> Decimal:
+        """Since midnight UTC, in the quote asset."""
+        return self.fees_of_day if self.fees_day == self.day else NOTHING
+
+    def fill(self, quantity: Decimal, spent: Decimal, at: float) -> None:
+        """*quantity* was bought for *spent*; both are negative where it was sold."""
+        if quantity:
+            self.average = average_price(self.quantity, self.average, quantity, spent / quantity)
+        self.trade(quantity, -spent, at)
+
     def pay(self, fee: Fee, at: float) -> None:
         """A fee was taken.
 
         In a third asset it costs what it is worth; where that isn't known, the full rate until it
         is.
         """
+        worth = fee.at_full_rate if fee.rate is None else fee.amount * fee.rate
+        self._count_fee(worth, day_of(at))
         if fee.asset == self.base:
+            price = fee.rate or self.price or NOTHING
+            self.average = average_price(self.quantity, self.average, -fee.amount, price)
             self.trade(-fee.amount, NOTHING, at)
-        elif fee.asset == self.quote:
-            self.trade(NOTHING, -fee.amount, at)
-        elif fee.rate is not None:
-            self.trade(NOTHING, -fee.amount * fee.rate, at)
         else:
-            self.trade(NOTHING, -fee.at_full_rate, at)
+            self.trade(NOTHING, -worth, at)
+        if fee.rate is None:
             known = self.fees_unvalued.get(fee.asset, Unvalued())
             self.fees_unvalued[fee.asset] = Unvalued(
                 known.amount + fee.amount, known.counted + fee.at_full_rate
@@ -124,7 +162,16 @@ class Holding(Position, kw_only=True):
     def value(self, asset: str, rate: Decimal) -> None:
         """Fees in a third asset are worth *rate* each, in the quote asset."""
         fee = self.fees_unvalued.pop(asset)
-        self.cash += fee.counted - fee.amount * rate
+        more = fee.amount * rate - fee.counted
+        self.cash -= more
+        self._count_fee(more, self.day)
+
+    def _count_fee(self, worth: Decimal, day: str) -> None:
+        self.fees += worth
+        if day > self.fees_day:
+            self.fees_day, self.fees_of_day = day, NOTHING
+        if day == self.fees_day:
+            self.fees_of_day += worth
 
 
 class Books(msgspec.Struct):

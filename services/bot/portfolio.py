@@ -196,7 +196,7 @@ class Portfolio:
             more, cost = filled - order.filled, spent - order.spent
             sign = 1 if order.side == "buy" else -1
             holding.see(spent / filled, at, newer_by=FILL_IS_PRICE_AFTER)
-            holding.trade(sign * more, -sign * cost, at)
+            holding.fill(sign * more, sign * cost, at)
             order.filled, order.spent = filled, spent
         for asset, amount in _fees(event).items():
             paid = order.fees_paid.get(asset, NOTHING)
@@ -206,8 +206,10 @@ class Portfolio:
 
     def _fee(self, order: Order, holding: Holding, asset: str, amount: Decimal) -> Fee:
         """A fee of an order, which has not yet been counted."""
-        if asset in (holding.base, holding.quote):
-            return Fee(asset, amount, None, NOTHING)
+        if asset == holding.base:
+            return Fee(asset, amount, _paid_price(order) or holding.price or NOTHING, NOTHING)
+        if asset == holding.quote:
+            return Fee(asset, amount, Decimal(1), NOTHING)
         money = max(order.spent - order.fees_counted_to, NOTHING)
         order.fees_counted_to = max(order.spent, order.fees_counted_to)
         rate = self._rate(order.exchange, asset, holding.quote)
@@ -324,6 +326,11 @@ def _spent(
     if order.fill_quantity:
         return order.fill_spent / order.fill_quantity * filled
     return filled * (order.price or price or NOTHING)
+
+
+def _paid_price(order: Order) -> Decimal | None:
+    """The average price of an order's fills; None where there are none."""
+    return order.spent / order.filled if order.filled else None
 
 
 def _fees(event: OrderStatusUpdateEvent) -> dict[str, Decimal]:

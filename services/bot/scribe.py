@@ -207,6 +207,11 @@ class Scribe:
                 price=_number(holding.price),
                 profit=_number(holding.profit),
                 profit_today=_number(holding.profit_today),
+                average_price=_number(holding.average),
+                realised=_number(holding.realised),
+                unrealised=_number(holding.unrealised),
+                fees=float(holding.fees),
+                fees_today=float(holding.fees_today),
                 stopped=stopped.get(key),
             )
             for key, holding in books.holdings.items()

@@ -119,6 +119,73 @@ def test_what_was_bought_and_sold_is_profit() -> None:
     assert holding.profit == Decimal("19.5") - 10 - Decimal("1.05")
 
 
+def test_profit_is_what_was_closed_and_what_is_held() -> None:
+    """Bought at 100 and 110, one of it sold at 120: 15 are won, less the fees, and 45 are open."""
+    books = portfolio(order(), order(2), order(3, "sell"))
+    books.take_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
+    books.take_status("binance", at(status("filled", 2.0, 110.0, 2, fee=0.25), -50))
+    holding = books.books.holdings[KEY]
+    assert (holding.average, holding.realised) == (Decimal(105), Decimal("-0.75"))
+    for _ in range(2):  # however often it is told
+        books.take_status("binance", at(status("partially_filled", 1.0, 120.0, 3), -40))
+    books.see("binance", "BTC/USDT", Decimal(120), MIDNIGHT - 1)
+    assert (holding.quantity, holding.average) == (Decimal(3), Decimal(105))
+    assert (holding.realised, holding.unrealised) == (Decimal("14.25"), Decimal(45))
+    assert (holding.fees, holding.fees_today) == (Decimal("0.75"), Decimal("0.75"))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["buy", "sell"]),
+            st.sampled_from([0.5, 1, 2]),
+            st.sampled_from(["BTC", "USDT", "BNB"]),
+            st.integers(0, 5),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_at_one_price_all_that_is_lost_are_the_fees(
+    trades: list[tuple[str, float, str, int]],
+) -> None:
+    """In whatever asset they were taken; realised and unrealised are the profit."""
+    books = Portfolio(lambda *_: Decimal(50))
+    for number, (side, quantity, asset, fee) in enumerate(trades, start=1):
+        books.add(order(number, side, str(quantity)))
+        event = status("filled", quantity, 100.0, number)
+        books.take_status("binance", event.model_copy(update={"fee": {asset: fee / 1000}}))
+    holding = books.books.holdings[KEY]
+    assert holding.profit is not None
+    assert holding.realised is not None
+    assert holding.unrealised is not None
+    assert round(holding.profit + holding.fees, 12) == 0
+    assert round(holding.realised + holding.unrealised - holding.profit, 12) == 0
+    assert holding.fees_today == holding.fees
+
+
+def test_the_fees_of_yesterday_are_not_those_of_today() -> None:
+    """A day begins as it does for the profit; one of the day before may be told late."""
+    books = portfolio(order(), order(2))
+    books.take_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
+    holding = books.books.holdings[KEY]
+    books.see("luno", "XBT/ZAR", Decimal(1), MIDNIGHT)
+    assert (holding.fees, holding.fees_today) == (Decimal("0.5"), Decimal(0))
+    books.take_status("binance", at(status("filled", 2.0, 100.0, 2, fee=0.2), 60))
+    books.take_status("binance", at(status("filled", 2.0, 100.0, fee=0.6), -1))
+    assert (holding.fees, holding.fees_today) == (Decimal("0.8"), Decimal("0.2"))
+
+
+def test_what_an_earlier_release_held_has_no_average_until_it_is_sold() -> None:
+    """A guess would be told as profit."""
+    books = portfolio(order(), order(2, "sell"))
+    held = books.holding(KEY, "binance", "BTC/USDT")
+    held.quantity, held.cash, held.price = Decimal(1), Decimal(-90), Decimal(100)
+    assert (held.realised, held.unrealised, held.profit) == (None, None, Decimal(10))
+    books.take_status("binance", status("partially_filled", 1.0, 100.0, 2))
+    assert (held.realised, held.unrealised) == (Decimal(10), Decimal(0))
+
+
 def in_bnb(amount: float, number: int = 1) -> OrderStatusUpdateEvent:
     """An order for 600 USDT, filled, whose fee is in BNB."""
     event = status("filled", 2.0, 300.0, number)
