@@ -1,6 +1,12 @@
 """The words of the suite: the messages that travel on the streams, and the streams' names."""
 
-from common_models.bot_models import DecisionEvent, OpenOrder, PortfolioEvent, StrategyPosition
+from common_models.bot_models import (
+    DecisionEvent,
+    OpenOrder,
+    PortfolioEvent,
+    RunningStrategy,
+    StrategyPosition,
+)
 from common_models.commands_events_models import (
     AccountBalanceEvent,
     CancelAllOrdersCommand,
@@ -38,6 +44,7 @@ __all__ = [
     "PortfolioEvent",
     "QueryOrderCommand",
     "RequestBalanceCommand",
+    "RunningStrategy",
     "StrategyPosition",
     "SymbolStatus",
     "Ticker",

@@ -47,6 +47,22 @@ class DecisionEvent(BaseModel):
     timestamp: Timestamp = Field(default_factory=utc_now)
 
 
+class RunningStrategy(BaseModel):
+    """One instance of a strategy: its name everywhere, its market, and its parameters.
+
+    `quantity` is what it trades unless it says otherwise. `stopped` says why it was stopped.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    strategy: str
+    exchange: str
+    symbol: str
+    quantity: NotNegative
+    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    stopped: str | None = None
+
+
 class StrategyPosition(BaseModel):
     """What one strategy holds on one market, at the market's price.
 
@@ -110,4 +126,5 @@ class PortfolioEvent(BaseModel):
     halted: str | None = None
     positions: list[StrategyPosition]
     open_orders: list[OpenOrder]
+    strategies: list[RunningStrategy] = Field(default_factory=list)
     timestamp: Timestamp = Field(default_factory=utc_now)

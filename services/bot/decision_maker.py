@@ -176,7 +176,7 @@ class DecisionMaker:
         except StaleDataError as e:
             return Refusal("stale_market", str(e))
         try:
-            for name in wanted.cls.indicators:
+            for name in wanted.indicators:
                 view.indicator(name)
         except StaleDataError as e:
             return Refusal("stale_indicator", str(e))

@@ -128,7 +128,7 @@ class Dispatcher:
         listeners = [
             running
             for running in self._host.listeners("on_indicator", feed.exchange, feed.symbol)
-            if feed.name in running.wanted.cls.indicators
+            if feed.name in running.wanted.indicators
         ]
 
         def hear(entry_id: str, value: IndicatorValue) -> None:

@@ -1,22 +1,33 @@
 """Reads STRATEGIES: which strategies work on which markets, and how much they trade.
 
     <strategy>:<exchange>:<SYMBOL>:<quantity>        rsi_reversion:binance:BTC/USDT:0.001
+    …?<parameter>=<value>&as=<name>                  …:0.001?oversold=25&as=careful
 
 The strategy is one of ours, an installed package's entry point, or the dotted path of a class.
+`as` tells two instances of one strategy on one market apart. What is kept of an instance is kept
+under its name, whatever its parameters and its quantity are: those may be changed.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
+from urllib.parse import unquote
 
 from common_models.stream_names import IndicatorStream, StreamNameError, joined
+from services.bot import parameters
+from services.bot.parameters import ParameterError
 from services.bot.strategies import OURS
 from services.bot.strategy import Strategy
 
 ENTRY_POINTS = "exchange_connector_suite.strategies"
 EXAMPLE = "rsi_reversion:binance:BTC/USDT:0.001"
+# Names an instance; no parameter can be called so, it is a word of Python's own.
+NAME = "as"
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,20}")
 
 
 class StrategyError(Exception):
@@ -32,18 +43,34 @@ class Wanted:
     symbol: str
     quantity: Decimal
     cls: type[Strategy]
+    # All of its parameters, also those that weren't given.
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
 
     @property
     def key(self) -> str:
-        """What tells it from the others, today and after a restart."""
-        return f"{self.strategy}:{self.exchange}:{self.symbol}"
+        """What tells it from the others, today and after a restart: its name everywhere."""
+        named = f":{self.label}" if self.label else ""
+        return f"{self.strategy}:{self.exchange}:{self.symbol}{named}"
+
+    @property
+    def indicators(self) -> tuple[str, ...]:
+        """The names of the values that it wants, with its parameters in them."""
+        return parameters.fill_in(self.cls.indicators, self.parameters)
+
+    @property
+    def told_parameters(self) -> dict[str, int | float | str]:
+        """Its parameters as messages and the log tell them."""
+        return {
+            name: value if isinstance(value, int | float | str) else str(value)
+            for name, value in self.parameters.items()
+        }
 
     @property
     def indicator_streams(self) -> dict[str, str]:
         """The streams that it wants to hear, by the indicator's name."""
         pair = joined(self.symbol)
-        names = self.cls.indicators
-        return {name: str(IndicatorStream(name, self.exchange, pair)) for name in names}
+        return {name: str(IndicatorStream(name, self.exchange, pair)) for name in self.indicators}
 
 
 def read(entries: Iterable[str], markets: Mapping[str, Iterable[str]]) -> list[Wanted]:
@@ -61,7 +88,10 @@ def read(entries: Iterable[str], markets: Mapping[str, Iterable[str]]) -> list[W
             faults.append(f"{entry!r}: {e}")
             continue
         if wanted.key in found:
-            faults.append(f"{entry!r}: {wanted.key} stands there twice; want it once")
+            faults.append(
+                f"{entry!r}: {wanted.key} stands there twice; want it once, or a name of its own "
+                f"behind the quantity, e.g. ?{NAME}=second"
+            )
         found[wanted.key] = wanted
     if faults:
         raise StrategyError("\n".join(faults))
@@ -69,9 +99,13 @@ def read(entries: Iterable[str], markets: Mapping[str, Iterable[str]]) -> list[W
 
 
 def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> Wanted:
-    parts = entry.split(":")
+    place, _, query = entry.partition("?")
+    parts = place.split(":")
     if len(parts) != 4:
-        raise StrategyError(f"want <strategy>:<exchange>:<SYMBOL>:<quantity>, e.g. {EXAMPLE}")
+        raise StrategyError(
+            "want <strategy>:<exchange>:<SYMBOL>:<quantity>, and perhaps "
+            f"?<parameter>=<value>&..., e.g. {EXAMPLE}"
+        )
     name, exchange, symbol, number = parts[0], parts[1], parts[2].upper(), parts[3]
     if exchange not in markets:
         raise StrategyError(f"no exchange {exchange!r}: want one of {', '.join(markets)}")
@@ -80,12 +114,33 @@ def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> Wanted:
             f"{symbol!r} isn't watched on {exchange}: want one of {', '.join(watched)} "
             f"({exchange.upper()}_SYMBOLS says which)"
         )
-    wanted = Wanted(name, exchange, symbol, _quantity(number), _class(name))
+    quantity, cls, given = _quantity(number), _class(name), _given(query)
+    label = given.pop(NAME, "")
     try:
+        wanted = Wanted(name, exchange, symbol, quantity, cls, parameters.read(cls, given), label)
         _ = wanted.indicator_streams
+    except ParameterError as e:
+        raise StrategyError(f"{name}: {e}") from None
     except StreamNameError as e:
         raise StrategyError(f"its indicators: {e}") from None
     return wanted
+
+
+def _given(query: str) -> dict[str, str]:
+    """What stands behind the quantity: `fast=20&slow=50&as=quick`; %2C is a comma."""
+    found: dict[str, str] = {}
+    for pair in query.split("&") if query else ():
+        name, equals, value = pair.partition("=")
+        if not equals or name in found:
+            raise StrategyError(
+                f"{pair!r}: want each parameter once, as <parameter>=<value>, with & between them"
+            )
+        found[name] = unquote(value)
+    if NAME in found and not _LABEL.fullmatch(found[NAME]):
+        raise StrategyError(
+            f"{NAME}={found[NAME]!r}: want a name of 1 to 20 letters, digits, _ or -, e.g. quick"
+        )
+    return found
 
 
 def _quantity(number: str) -> Decimal:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 import structlog
 
-from common_models import DecisionEvent, PortfolioEvent, StrategyPosition
+from common_models import DecisionEvent, PortfolioEvent, RunningStrategy, StrategyPosition
 from common_models.stream_names import EventStream
 from services._runtime.failpoints import reach
 from services._runtime.stream_position import Position
@@ -20,7 +20,7 @@ from services.bot.journal import Cut, Journal, Moment, Written
 from services.bot.portfolio import lately
 from services.bot.resync import Resync
 from services.bot.settings import Mode
-from services.bot.strategy_host import StrategyHost
+from services.bot.strategy_host import Running, StrategyHost
 from services.bot.tally import Tally
 from services.bot.view import Sources, dust
 
@@ -221,7 +221,20 @@ class Scribe:
             halted=self._maker.halted,
             positions=positions,
             open_orders=open_orders(o for o in books.orders.values() if not o.ended),
+            strategies=[_told(running) for running in self._host.running.values()],
         )
+
+
+def _told(running: Running) -> RunningStrategy:
+    wanted = running.wanted
+    return RunningStrategy(
+        strategy=wanted.key,
+        exchange=wanted.exchange,
+        symbol=wanted.symbol,
+        quantity=float(wanted.quantity),
+        parameters=wanted.told_parameters,
+        stopped=running.stopped,
+    )
 
 
 def _json(event: DecisionEvent | PortfolioEvent) -> bytes:

@@ -25,6 +25,7 @@ from services.bot.journal import POSITIONS, Journal
 from services.bot.market_watch import MarketWatch
 from services.bot.metrics import BotMetrics
 from services.bot.naming import StrategyError, Wanted, read
+from services.bot.parameters import ParameterError
 from services.bot.portfolio import Portfolio
 from services.bot.resync import Resync
 from services.bot.risk import Risk, limits_against
@@ -51,6 +52,12 @@ async def serve(settings: BotSettings) -> None:
         raise FatalError(f"STRATEGIES: {e}") from e
     log.info("bot_mode", mode=settings.bot_mode, strategies=[each.key for each in wanted])
     for each in wanted:
+        log.info(
+            "strategy_named",
+            strategy=each.key,
+            quantity=str(each.quantity),
+            parameters=each.told_parameters,
+        )
         for why in limits_against(settings, each.symbol, each.quantity):
             log.warning("strategy_against_limits", strategy=each.key, reason=why)
     readiness = Readiness("redis", "writes", "market_data", "strategies")
@@ -59,7 +66,7 @@ async def serve(settings: BotSettings) -> None:
     watch = MarketWatch(sources.provider, sources.connectors, readiness)
     risk = Risk(settings, sources.portfolio, sources.instruments.lots)
     maker = DecisionMaker(settings, sources, risk)
-    host = StrategyHost(wanted, sources, maker)
+    host = _host(wanted, sources, maker)
     tally = Tally(metrics.registry, host.running, settings.markets)
     resync = Resync(settings, sources.portfolio, sources.connectors)
     dispatcher = Dispatcher(sources, watch, host, maker, resync, tally)
@@ -102,6 +109,13 @@ async def serve(settings: BotSettings) -> None:
                 tasks.create_task(_keep_judging(host, scribe, readiness))
                 tasks.create_task(watch.keep_judging())
                 tasks.create_task(watch.keep_summing_up())
+
+
+def _host(wanted: list[Wanted], sources: Sources, maker: DecisionMaker) -> StrategyHost:
+    try:
+        return StrategyHost(wanted, sources, maker)
+    except ParameterError as e:
+        raise FatalError(f"STRATEGIES: {e}") from e
 
 
 def _sources(settings: BotSettings, wanted: list[Wanted]) -> Sources:

@@ -6,10 +6,11 @@ intent; whether that becomes an order is decided elsewhere.
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from common_models import AccountBalanceEvent, IndicatorValue, OrderBook, Ticker, Trade
 from common_models.fields import OrderType, Side
+from services.bot import parameters
 
 
 class StaleDataError(Exception):
@@ -143,16 +144,27 @@ class Strategy:
     """The base of every strategy: it does nothing.
 
     `indicators` are the names of the values that it wants, as in their streams: `("rsi_14",)`.
+    Parameters are fields of the class, `fast: int = Field(20, ge=1)`, and each instance has its own
+    values: `self.fast`. One may stand in a name: `indicators = ("sma_{fast}",)`.
     What must outlive a restart is kept in `state`, which holds what JSON can: it is saved together
     with how far the streams were read, so nothing is seen twice and nothing is left out. An intent
     may come to nothing: what happened is `position` and `on_order`, not what was wanted.
     """
 
-    indicators: ClassVar[tuple[str, ...]] = ()
+    indicators: tuple[str, ...] = ()
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, **given: object) -> None:
+        """*given* are parameters; the others are as the class says.
+
+        Raises:
+            ParameterError: one can't be used.
+        """
         self.market = market
         self.state: dict[str, Any] = {}
+        values = parameters.read(type(self), given)
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.indicators = parameters.fill_in(self.indicators, values)
 
     def on_ticker(self, ticker: Ticker) -> Wish | None:  # noqa: ARG002 - does nothing
         """A new ticker."""

@@ -9,6 +9,7 @@ import structlog
 from services.bot.books import Order
 from services.bot.decision_maker import Cause, DecisionMaker
 from services.bot.naming import Wanted
+from services.bot.parameters import ParameterError
 from services.bot.strategy import (
     Cancel,
     OrderUpdate,
@@ -28,12 +29,19 @@ class Running:
     """One strategy at work; `stopped` says why it isn't any more."""
 
     def __init__(self, wanted: Wanted, sources: Sources) -> None:
+        """Make it.
+
+        Raises:
+            ParameterError: its parameters don't go together.
+        """
         self.wanted = wanted
         self.stopped: str | None = None
         self.strategy: Strategy | None = None
         self._blind = False
         try:
-            self.strategy = wanted.cls(MarketView(wanted, sources))
+            self.strategy = wanted.cls(MarketView(wanted, sources), **wanted.parameters)
+        except ParameterError as e:
+            raise ParameterError(f"{wanted.key}: {e}") from e
         except Exception as e:  # a plugin may raise anything, and it alone shall stop
             self._stop(e)
             log.exception("strategy_stopped", strategy=wanted.key, where="when it was made")

@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 
 from common_models import DecisionEvent, PortfolioEvent
 from services._local.redis_server import RedisServer
-from services.bot.naming import ENTRY_POINTS
+from services.bot.naming import ENTRY_POINTS, read
+from services.bot.parameters import declared, describe
 from services.bot.strategies import OURS
 from tests.e2e.conftest import launched
 from tests.support.bot import running_bot
@@ -109,6 +110,28 @@ def test_the_guides_example_message_is_one() -> None:
     (example,) = blocks("json")
     decision = DecisionEvent.model_validate_json(example)
     assert decision.model_fields_set == set(json.loads(example)) <= set(DecisionEvent.model_fields)
+
+
+def test_the_guide_has_each_parameter_with_its_type_its_bounds_and_its_default() -> None:
+    """As the classes declare them, and no other."""
+    rows = re.findall(r"^\| `(\w+)`: `(\w+)` \| (.*?) \| (.*?) \|$", GUIDE, re.MULTILINE)
+    told = {(name, field): f"{kind}: {means}" for name, field, kind, means in rows}
+    assert told == {
+        (name, field): describe(cls, field).replace(" unless given)", ")")
+        for name, cls in OURS.items()
+        for field in declared(cls)
+    }
+
+
+def test_the_guides_other_parameters_are_ones(folder: Path, monkeypatch: Any) -> None:
+    """Two instances of its own strategy, by the line of the guide."""
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "my_strategies", raising=False)
+    assignment, *_ = shlex.split(blocks("sh")[5])
+    entries = assignment.removeprefix("STRATEGIES=").split(",")
+    first, second = read(entries, {"binance": ("BTC/USDT",)})
+    assert (first.parameters, second.parameters) == ({"share": 0.002}, {"share": 0.01})
+    assert (first.label, second.label) == ("", "deep")
 
 
 def test_the_guide_names_all_strategies_and_all_reasons_to_refuse() -> None:

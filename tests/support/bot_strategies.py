@@ -2,8 +2,11 @@
 
 from decimal import Decimal
 
+from pydantic import Field
+
 from common_models import IndicatorValue, Ticker, Trade
-from services.bot.strategy import Cancel, Intent, OrderUpdate, Refused, Strategy, Wish
+from services.bot.parameters import ParameterError
+from services.bot.strategy import Cancel, Intent, Market, OrderUpdate, Refused, Strategy, Wish
 
 
 class Restless(Strategy):
@@ -158,3 +161,22 @@ class Watching(Strategy):
 
     def _count(self, what: str) -> None:
         self.state[what] = self.state.get(what, 0) + 1
+
+
+class Quick(Strategy):
+    """Buys what its parameter says, once; then it counts tickers."""
+
+    lots: int = Field(1, ge=1, le=9, description="it buys so many times 0.001")
+    most: int = Field(9, ge=1, le=9, description="more lots than that are refused")
+
+    def __init__(self, market: Market, **given: object) -> None:
+        super().__init__(market, **given)
+        if self.lots > self.most:
+            raise ParameterError(f"lots={self.lots}: want at most most={self.most}")
+
+    def on_ticker(self, ticker: Ticker) -> Intent | None:
+        """Buy at the first."""
+        self.state["tickers"] = self.state.get("tickers", 0) + 1
+        if self.market.pending or self.market.position:
+            return None
+        return Intent("buy", f"{self.lots} lots", self.lots * Decimal("0.001"))

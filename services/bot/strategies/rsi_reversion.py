@@ -1,37 +1,52 @@
 """Buys what has fallen fast, and sells it when it has risen fast."""
 
-from typing import ClassVar
+from pydantic import Field
 
 from common_models import IndicatorValue
-from services.bot.strategy import Intent, Refused, Strategy
-
-OVERSOLD = 30.0
-OVERBOUGHT = 70.0
+from services.bot.parameters import ParameterError
+from services.bot.strategy import Intent, Market, Refused, Strategy
 
 
 class RsiReversion(Strategy):
-    """Mean reversion on the 14-period RSI: buys below 30, sells what it bought above 70.
+    """Mean reversion on the RSI: buys below 30, sells what it bought above 70.
 
-    It buys once each time the RSI falls below 30, and holds one buy at most; it sells as long as
-    the RSI is above 70. Less than half of its quantity, which may be left over, counts as nothing.
+    It buys once each time the RSI falls below, and holds one buy at most; it sells as long as the
+    RSI is above. Less than half of its quantity, which may be left over, counts as nothing.
     """
 
-    indicators: ClassVar[tuple[str, ...]] = ("rsi_14",)
+    period: int = Field(14, ge=2, le=1000, description="candles or trades of the RSI")
+    oversold: float = Field(30.0, gt=0, lt=100, description="it buys below this RSI")
+    overbought: float = Field(70.0, gt=0, lt=100, description="it sells above this RSI")
+    suffix: str = Field(
+        "",
+        pattern=r"^(_[A-Za-z0-9_.-]+)?$",
+        description="behind the indicator's name, where INDICATORS has one there, e.g. _5m",
+    )
+
+    indicators = ("rsi_{period}{suffix}",)
+
+    def __init__(self, market: Market, **given: object) -> None:
+        super().__init__(market, **given)
+        if self.oversold >= self.overbought:
+            raise ParameterError(
+                f"oversold={self.oversold:g}: want less than overbought={self.overbought:g}"
+            )
 
     def on_indicator(self, value: IndicatorValue) -> Intent | None:
         """Act where the RSI is in a zone."""
         if self.market.pending:
             return None
         rsi, held = value.value, self.market.position
-        entered = rsi < OVERSOLD and not self.state.get("oversold")
-        self.state["oversold"] = rsi < OVERSOLD
+        entered = rsi < self.oversold and not self.state.get("oversold")
+        self.state["oversold"] = rsi < self.oversold
+        said = f"{self.indicators[0]} is {rsi:.2f}"
         if entered and held < self.market.quantity / 2:
-            return Intent("buy", f"rsi_14 is {rsi:.2f}, below {OVERSOLD:g}")
-        if rsi > OVERBOUGHT and held >= self.market.quantity / 2:
-            return Intent("sell", f"rsi_14 is {rsi:.2f}, above {OVERBOUGHT:g}", held)
+            return Intent("buy", f"{said}, below {self.oversold:g}")
+        if rsi > self.overbought and held >= self.market.quantity / 2:
+            return Intent("sell", f"{said}, above {self.overbought:g}", held)
         return None
 
     def on_refused(self, refused: Refused) -> None:
-        """It hasn't bought: the next value below 30 counts as the first."""
+        """It hasn't bought: the next value below counts as the first."""
         if refused.side == "buy":
             self.state["oversold"] = False

@@ -1,20 +1,34 @@
 """Follows a trend: in at the golden cross, out at the death cross."""
 
-from typing import ClassVar
+from pydantic import Field
 
 from common_models import IndicatorValue
-from services.bot.strategy import Intent, Refused, Strategy
+from services.bot.parameters import ParameterError
+from services.bot.strategy import Intent, Market, Refused, Strategy
 
 
 class SmaCrossover(Strategy):
-    """Buys where the average of 20 rises above that of 50, and sells what it bought below.
+    """Buys where the fast average rises above the slow one, and sells what it bought below.
 
-    It buys once a golden cross, and sells as long as the average of 20 is below. The two are
+    It buys once a golden cross, and sells as long as the fast average is below. The two are
     compared only where both were made of the same candle or trade; the first comparison says which
     is above, and is no cross.
     """
 
-    indicators: ClassVar[tuple[str, ...]] = ("sma_20", "sma_50")
+    fast: int = Field(20, ge=1, le=1000, description="candles or trades of the fast average")
+    slow: int = Field(50, ge=1, le=1000, description="candles or trades of the slow average")
+    suffix: str = Field(
+        "",
+        pattern=r"^(_[A-Za-z0-9_.-]+)?$",
+        description="behind the indicators' names, where INDICATORS has one there, e.g. _5m",
+    )
+
+    indicators = ("sma_{fast}{suffix}", "sma_{slow}{suffix}")
+
+    def __init__(self, market: Market, **given: object) -> None:
+        super().__init__(market, **given)
+        if self.fast >= self.slow:
+            raise ParameterError(f"fast={self.fast}: want less than slow={self.slow}")
 
     def on_indicator(self, value: IndicatorValue) -> Intent | None:  # noqa: ARG002 - it takes two
         """Act where the averages have crossed."""
@@ -26,7 +40,10 @@ class SmaCrossover(Strategy):
         above = fast.value > slow.value
         crossed = above != self.state.get("above", above)
         self.state["above"] = above
-        averages = f"sma_20 {fast.value:.8g}, sma_50 {slow.value:.8g}"
+        averages = ", ".join(
+            f"{name} {each.value:.8g}"
+            for name, each in zip(self.indicators, (fast, slow), strict=True)
+        )
         held = self.market.position
         if above and crossed and held < self.market.quantity / 2:
             return Intent("buy", f"golden cross: {averages}")

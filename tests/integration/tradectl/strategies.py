@@ -1,7 +1,5 @@
 """A strategy that only tests would run: a bot's order whose story can be told."""
 
-from typing import ClassVar
-
 from common_models import IndicatorValue
 from services.bot.strategy import Intent, Strategy
 
@@ -9,7 +7,7 @@ from services.bot.strategy import Intent, Strategy
 class OneBuy(Strategy):
     """Wants to buy at every value of its indicator, until it holds something."""
 
-    indicators: ClassVar[tuple[str, ...]] = ("rsi_14",)
+    indicators = ("rsi_14",)
 
     def on_indicator(self, value: IndicatorValue) -> Intent | None:
         """Whatever the value is; a refusal isn't the end."""

@@ -44,6 +44,14 @@ def test_ours_are_named_shortly_and_yours_by_their_path() -> None:
         ("no.such.Module:luno:XBT/ZAR:1", "'no.such.Module' can't be loaded: No module named"),
         ("tests.support.bot.Bot:luno:XBT/ZAR:1", "want a class that inherits Strategy"),
         ("tests.support.bot.x:luno:XBT/ZAR:1", "has no attribute 'x'"),
+        ("sma_crossover:luno:XBT/ZAR:1?fast=x", "sma_crossover: fast='x': want a whole number, a"),
+        ("sma_crossover:luno:XBT/ZAR:1?fast=0", "sma_crossover: fast='0': want a whole number, a"),
+        ("sma_crossover:luno:XBT/ZAR:1?fats=5", "sma_crossover: no parameter 'fats': want fast:"),
+        ("do_nothing:luno:XBT/ZAR:1?fast=5", "no parameter 'fast': want none, it has no parameter"),
+        ("sma_crossover:luno:XBT/ZAR:1?fast", "'fast': want each parameter once, as <parameter>="),
+        ("sma_crossover:luno:XBT/ZAR:1?fast=1&fast=2", "'fast=2': want each parameter once"),
+        ("do_nothing:luno:XBT/ZAR:1?as=", "as='': want a name of 1 to 20 letters"),
+        ("do_nothing:luno:XBT/ZAR:1?as=a:b", "as='a:b': want a name of 1 to 20 letters"),
     ],
 )
 def test_what_cannot_be_used_is_said_with_what_would_be_right(entry: str, fault: str) -> None:
@@ -62,3 +70,38 @@ def test_all_faults_are_said_at_once() -> None:
     unknown, twice = str(e.value).splitlines()
     assert "no strategy 'x'" in unknown
     assert "stands there twice" in twice
+    assert "?as=second" in twice
+
+
+def test_parameters_stand_behind_the_quantity() -> None:
+    """Those that aren't given are as the class says; they are in the indicators' names."""
+    (wanted,) = read(["sma_crossover:binance:BTC/USDT:0.001?fast=5&suffix=_1m"], MARKETS)
+    assert wanted.parameters == {"fast": 5, "slow": 50, "suffix": "_1m"}
+    assert wanted.quantity == Decimal("0.001")
+    assert list(wanted.indicator_streams) == ["sma_5_1m", "sma_50_1m"]
+
+
+def test_a_name_does_not_depend_on_parameters_and_is_that_of_earlier_releases() -> None:
+    """What is kept of a strategy is kept under it: nothing is lost where parameters change."""
+    entry = "sma_crossover:binance:BTC/USDT:0.001"
+    plain, other = (read([each], MARKETS)[0] for each in (entry, f"{entry}?fast=7&slow=9"))
+    assert plain.key == other.key == "sma_crossover:binance:BTC/USDT"
+
+
+def test_instances_of_one_strategy_are_told_apart_by_their_market_or_their_name() -> None:
+    """As many as one likes; parameters alone are no name, since they may change."""
+    entry = "sma_crossover:binance:BTC/USDT:1"
+    entries = [entry, f"{entry}?as=quick&fast=5", "sma_crossover:binance:ETH/USDT:1"]
+    assert [each.key for each in read(entries, MARKETS)] == [
+        "sma_crossover:binance:BTC/USDT",
+        "sma_crossover:binance:BTC/USDT:quick",
+        "sma_crossover:binance:ETH/USDT",
+    ]
+    with pytest.raises(StrategyError, match="stands there twice"):
+        read([entry, f"{entry}?fast=5"], MARKETS)
+
+
+def test_a_value_may_hold_what_would_end_it() -> None:
+    """Written as in a URL: %2C is a comma, which stands between entries."""
+    with pytest.raises(StrategyError, match="fast='1,2&': want a whole number"):
+        read(["sma_crossover:binance:BTC/USDT:1?fast=1%2C2%26"], MARKETS)

@@ -1,0 +1,145 @@
+"""Parameters of a strategy: fields of its class, with type, bounds and what they mean.
+
+    class Dip(Strategy):
+        share: float = Field(0.01, gt=0, le=0.5, description="how far the price must fall")
+
+STRATEGIES gives them behind the quantity: `my_strategies.Dip:binance:BTC/USDT:0.001?share=0.02`.
+"""
+
+import keyword
+import types
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+# What each type is called where one is told what would be right.
+WORDS: Mapping[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    Decimal: "a number",
+    bool: "true or false",
+    str: "a text",
+}
+BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+# Faults of which `describe` says all that there is to say.
+PLAIN = (
+    *("greater_than", "less_than", "int_", "float_", "decimal_", "bool_", "finite_number"),
+    *("literal_error", "string_type"),
+)
+
+
+class ParameterError(ValueError):
+    """A parameter that can't be used; the message names it, its value, and what would be right.
+
+    A strategy may raise it as it is made, where parameters don't go together: then the bot doesn't
+    start.
+    """
+
+
+def read(cls: type, given: Mapping[str, object]) -> dict[str, Any]:
+    """All parameters of a strategy's class: those *given*, which may be texts, and the others.
+
+    Raises:
+        ParameterError: one can't be used, or the class declares what can't be one.
+    """
+    model = _model(cls)
+    try:
+        values = model.model_validate(dict(given))
+    except ValidationError as e:
+        faults = [_fault(cls, each) for each in e.errors(include_url=False)]
+        raise ParameterError("; ".join(faults)) from None
+    return {name: getattr(values, name) for name in model.model_fields}
+
+
+def fill_in(names: Iterable[str], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names in which parameters may stand in braces: `sma_{fast}`. Those left empty are dropped.
+
+    Raises:
+        ParameterError: what stands in the braces is no parameter.
+    """
+    try:
+        found = [name.format(**values) for name in names]
+    except (LookupError, ValueError, AttributeError) as e:
+        want = f"the name of a parameter in braces, one of {', '.join(values) or 'none'}"
+        raise ParameterError(f"{tuple(names)!r}: {e}; want {want}") from None
+    return tuple(filter(None, found))
+
+
+def describe(cls: type, name: str) -> str:
+    """What may be given for a parameter: `a whole number, at least 1, at most 1000 (20): …`."""
+    field = _model(cls).model_fields[name]
+    kind = field.annotation
+    if get_origin(kind) is Literal:
+        said = f"one of {', '.join(map(str, get_args(kind)))}"
+    else:
+        said = WORDS.get(kind, str(kind))
+    for bound in field.metadata:
+        for attribute, words in BOUNDS.items():
+            if (limit := getattr(bound, attribute, None)) is not None:
+                said += f", {words} {limit:g}"
+    default = "" if field.is_required() else f" ({_written(field.default)} unless given)"
+    return f"{said}{default}{': ' if field.description else ''}{field.description or ''}"
+
+
+def declared(cls: type) -> list[str]:
+    """The names of a class's parameters, in the order of their declaration."""
+    return list(_model(cls).model_fields)
+
+
+def _written(value: object) -> str:
+    return repr(value) if isinstance(value, str) else f"{value}"
+
+
+def _fault(cls: type, error: ErrorDetails) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        known = "; ".join(f"{each}: {describe(cls, each)}" for each in declared(cls))
+        return f"no parameter {name!r}: want {known or 'none, it has no parameters'}"
+    if error["type"] == "missing":
+        return f"{name} is missing: want {describe(cls, name)}"
+    why = "" if error["type"].startswith(PLAIN) else f" {error['msg']};"
+    return f"{name}={error['input']!r}:{why} want {describe(cls, name)}"
+
+
+@cache
+def _model(cls: type) -> type[BaseModel]:
+    """The parameters of a class as a pydantic model.
+
+    Raises:
+        ParameterError: it declares what can't be one.
+    """
+    fields: dict[str, Any] = {}
+    for owner in reversed(cls.__mro__):
+        own = {name: each for name, each in vars(owner).items() if isinstance(each, FieldInfo)}
+        hints = _hints(owner) if own else {}
+        for name, field in own.items():
+            if name not in hints or _is_taken(name, owner):
+                raise ParameterError(
+                    f"{owner.__name__}.{name} can't be a parameter: want a name that no "
+                    f"strategy has, and a type, e.g. {name}: int = Field(20, ge=1)"
+                )
+            fields[name] = (hints[name], field)
+    config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+    try:
+        return create_model(cls.__name__, __config__=config, **fields)
+    except Exception as e:  # pydantic raises of its own what it can't make a field of
+        raise ParameterError(f"the parameters of {cls.__name__} can't be read: {e}") from e
+
+
+def _hints(owner: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(owner, include_extras=True)
+    except (NameError, TypeError) as e:
+        raise ParameterError(f"the types in {owner.__name__} can't be read: {e}") from None
+
+
+def _is_taken(name: str, owner: type) -> bool:
+    """True where a strategy has something else under this name, or nobody could give it."""
+    bases = [base for base in owner.__mro__[1:] if base.__module__ == "services.bot.strategy"]
+    used = any(isinstance(getattr(base, name, None), types.FunctionType) for base in bases)
+    return used or name in ("market", "state") or keyword.iskeyword(name)
