@@ -19,6 +19,7 @@ from common_models.commands_events_models import (
     PlaceOrderCommand,
     QueryOrderCommand,
     RequestBalanceCommand,
+    RetryStatus,
     SymbolStatus,
 )
 from common_models.indicator_models import IndicatorValue
@@ -44,6 +45,7 @@ __all__ = [
     "PortfolioEvent",
     "QueryOrderCommand",
     "RequestBalanceCommand",
+    "RetryStatus",
     "RunningStrategy",
     "StrategyPosition",
     "SymbolStatus",

@@ -199,6 +199,15 @@ class AccountBalanceEvent(BaseModel):
     timestamp: Timestamp = Field(default_factory=utc_now)
 
 
+class RetryStatus(BaseModel):
+    """It failed `attempt` times in a row, and is tried again `next_try_in` s after the message."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: int
+    next_try_in: NotNegative
+
+
 class SymbolStatus(BaseModel):
     """Where one symbol's market data stands.
 
@@ -211,7 +220,8 @@ class SymbolStatus(BaseModel):
     the exchange sent anything about this symbol.
     `trades_lost` counts trades that couldn't be had, since the connector started; where the
     exchange's numbers may have holes, it is the most that there can have been. `market_status` is
-    `trading`, `post_only` (the exchange takes only orders that rest) or `halted` (none).
+    `trading`, `post_only` (the exchange takes only orders that rest) or `halted` (none). `retry`
+    is there while the exchange can't be reached.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -224,6 +234,7 @@ class SymbolStatus(BaseModel):
     reason: str | None = None
     trades_lost: int = 0
     market_status: str = "trading"
+    retry: RetryStatus | None = None
 
     @property
     def works(self) -> bool:
@@ -249,7 +260,8 @@ class ConnectorStatusEvent(BaseModel):
 
     `world` is `live`, `testnet` or `simulator`. Where `trading` is false, new orders are refused
     for that `reason_code`; `reason` says the same in words, where there is more to say.
-    `not_ready` names the parts but the feeds that don't work now, as `/ready` does, and why;
+    `not_ready` names the parts but the feeds that don't work now, as `/ready` does, and why, and
+    `retries` those of them that are tried again, and when;
     `stopped` is empty: each part is tried again for ever. `entries_dropped` counts what Redis never
     got because it was away for too long, since the connector started. `cancel_all` is there while
     a `cancel_all_orders` is being carried out.
@@ -265,6 +277,7 @@ class ConnectorStatusEvent(BaseModel):
     reason: str | None = None
     stopped: dict[str, str] = Field(default_factory=dict)
     not_ready: dict[str, str] = Field(default_factory=dict)
+    retries: dict[str, RetryStatus] = Field(default_factory=dict)
     entries_dropped: int = 0
     cancel_all: CancelAllProgress | None = None
     timestamp: Timestamp = Field(default_factory=utc_now)

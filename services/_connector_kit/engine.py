@@ -112,7 +112,7 @@ class Engine:
             redis,
             before_writing=self._before_writing,
             on_up=self._redis_is_up,
-            on_down=lambda reason: readiness.waiting("redis", reason),
+            on_retry=partial(readiness.retrying, "redis"),
         )
         status = EventStream(connector(exchange.name), "connector_status")
         self._board = StatusBoard(
@@ -120,7 +120,7 @@ class Engine:
             lambda: exchange.world,
             self._writer.stream(str(status), settings.events_maxlen, keep_all=False),
             lambda: self._writer.dropped,
-            lambda: readiness.waits,
+            readiness,
         )
         metrics.watch(partial(writer_metrics, self._writer))
         metrics.watch(partial(venue_metrics, exchange.traffic))
@@ -274,10 +274,10 @@ class Engine:
             try:
                 result = await call()
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                trouble.seen(e)
-                self._readiness.waiting(part, str(e))
+                pause = max(next(waits), patience(e))
+                self._readiness.retrying(part, trouble.retrying(e, pause))
                 self._board.changed()
-                await asyncio.sleep(max(next(waits), patience(e)))
+                await asyncio.sleep(pause)
             else:
                 trouble.over()
                 self._readiness.ok(part)

@@ -1,11 +1,12 @@
 """Tells what a connector says of itself, on `<connector>:events:connector_status`."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from common_models import CancelAllProgress, ConnectorStatusEvent
-from services._connector_kit.market_data.status import FEED, FeedStatus
+from common_models import CancelAllProgress, ConnectorStatusEvent, RetryStatus
+from services._connector_kit.market_data.status import FEED, FeedStatus, retry_status
 from services._connector_kit.world import World
+from services._runtime.health import Readiness
 from services._runtime.stream_writer import OutStream
 
 # The whole is told this often even where nothing changed, in seconds.
@@ -25,7 +26,7 @@ class StatusBoard:
         world: Callable[[], World],
         stream: OutStream,
         dropped: Callable[[], int],
-        waits: Callable[[], Mapping[str, str]],
+        readiness: Readiness,
     ) -> None:
         self.reason_code: str | None = "starting"
         self.reason: str | None = None
@@ -33,7 +34,7 @@ class StatusBoard:
         self._world = world
         self._stream = stream
         self._dropped = dropped
-        self._waits = waits
+        self._readiness = readiness
         self._feeds: Sequence[FeedStatus] = ()
         self._cancelling: dict[str, CancelAllProgress] = {}
         self._loop = asyncio.get_running_loop()
@@ -65,7 +66,13 @@ class StatusBoard:
 
     def _not_ready(self) -> dict[str, str]:
         """The parts that don't work, but for the feeds: each of them tells for itself."""
-        return {part: why for part, why in self._waits().items() if not part.startswith(FEED)}
+        waits = self._readiness.waits
+        return {part: why for part, why in waits.items() if not part.startswith(FEED)}
+
+    def _retries(self) -> dict[str, RetryStatus]:
+        """Of the same parts those that are tried again."""
+        retries = self._readiness.retries.items()
+        return {part: retry_status(r) for part, r in retries if not part.startswith(FEED)}
 
     def changed(self) -> None:
         """Something changed: tell it, once for all that changes in this pass of the loop."""
@@ -89,6 +96,7 @@ class StatusBoard:
             reason_code=self.reason_code,
             reason=self.reason,
             not_ready=self._not_ready(),
+            retries=self._retries(),
             entries_dropped=self._dropped(),
             cancel_all=self._cancel_all(),
         )

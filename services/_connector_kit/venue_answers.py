@@ -9,71 +9,47 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
+from services._runtime.meanings import (
+    BANNED,
+    DOWN,
+    FIREWALL,
+    LIMITED,
+    NO_NAME,
+    NO_TRUST,
+    PAGE,
+    PROXY,
+    RESTRICTED,
+    TIME,
+    UNREACHABLE,
+    WRONG_URL,
+    Meaning,
+)
 from services._runtime.redaction import excerpt
 
-
-class Meaning(NamedTuple):
-    """What it means, and what helps."""
-
-    means: str
-    helps: str
-
-    def __str__(self) -> str:
-        return f"{self.means}: {self.helps}"
-
-
-RESTRICTED = Meaning(
-    "this country or network isn't served",
-    "run the connector from where the exchange serves you, or use its site for your country",
-)
-FIREWALL = Meaning(
-    "a firewall in front of the exchange refuses this address",
-    "wait some minutes; if that doesn't end it, use another address or ask the exchange",
-)
-BANNED = Meaning(
-    "this address is banned, because it asked on after a 429",
-    "nothing is sent until the ban is over; stop what else uses this address",
-)
-LIMITED = Meaning(
-    "too many requests came from this address",
-    "nothing is sent for as long as the exchange says; see what else uses this address",
-)
-DOWN = Meaning(
-    "the exchange is overloaded or in maintenance",
-    "it is tried again by itself; look at the exchange's status page",
-)
-PAGE = Meaning(
-    "a web page answered, not the exchange's API",
-    "look for a login page of the network, a proxy in between, or a wrong URL",
-)
-WRONG_URL = Meaning(
-    "the exchange's API isn't at this address",
-    "check the exchange's URL in the settings; redirects aren't followed",
-)
-NO_NAME = Meaning(
-    "the host's name can't be resolved",
-    "check this machine's DNS and network, and the exchange's URL in the settings",
-)
-NO_TRUST = Meaning(
-    "the TLS connection isn't trusted",
-    "check this machine's clock; where a proxy opens TLS, name its authority in SSL_CERT_FILE",
-)
-PROXY = Meaning(
-    "the proxy refuses, or can't be reached",
-    "check HTTPS_PROXY, its user and password, and NO_PROXY",
-)
-UNREACHABLE = Meaning(
-    "nobody answers there",
-    "check this machine's network and firewall, and the exchange's URL in the settings",
-)
-TIME = Meaning(
-    "the request came too late, or its time is of the future",
-    "let this machine's clock follow NTP, and see how slow the network is",
-)
+__all__ = [
+    "BANNED",
+    "DOWN",
+    "FIREWALL",
+    "LIMITED",
+    "NO_NAME",
+    "NO_TRUST",
+    "PAGE",
+    "PROXY",
+    "RESTRICTED",
+    "TIME",
+    "UNREACHABLE",
+    "WRONG_URL",
+    "Meaning",
+    "by_status",
+    "is_page",
+    "no_answer",
+    "with_meaning",
+    "words",
+]
 
 _BY_STATUS = {
     **dict.fromkeys((301, 302, 303, 307, 308, 404), WRONG_URL),
@@ -125,13 +101,52 @@ def words(body: bytes) -> str:
     return excerpt(text)
 
 
-def no_answer(venue: str, error: BaseException, *, proxied: bool = False) -> str:
-    """That *venue* gave no answer, why, and what helps; *proxied*: the first hop was a proxy."""
+def no_answer(venue: str, error: BaseException, *, url: str = "", proxied: bool = False) -> str:
+    """That *venue* gave no answer, why, and what helps.
+
+    *url* was asked for, where the error doesn't know it; *proxied*: the first hop was a proxy.
+    """
     root, meaning = _root(error)
     if proxied and meaning in (NO_NAME, UNREACHABLE):
         meaning = PROXY
-    said = f"{error.__class__.__name__}: {root}" if str(root) else error.__class__.__name__
+    words = f"{error.__class__.__name__}: {root}" if str(root) else error.__class__.__name__
+    cause = None if meaning is None else _cause(root, meaning, _host(error) or _host_of(url))
+    said = words if cause is None else cause + (f" ({root})" if str(root) else "")
     return with_meaning(f"no answer from {venue}: {_USER.sub('//', said)}", meaning)
+
+
+def _cause(root: BaseException, meaning: Meaning, host: str) -> str | None:
+    """What happened to the connection, in a few words; None where the error itself says most."""
+    if meaning == NO_NAME:
+        return f"can't resolve {host} (DNS)"
+    if meaning == NO_TRUST:
+        return f"no trusted TLS with {host}"
+    if meaning != UNREACHABLE:
+        return None
+    if isinstance(root, ConnectionRefusedError) or _errno(root) == errno.ECONNREFUSED:
+        return f"{host} refuses the connection"
+    if isinstance(root, TimeoutError) or _errno(root) == errno.ETIMEDOUT:
+        return f"{host} doesn't answer in time"
+    return f"there is no way to {host}"
+
+
+def _errno(error: BaseException) -> object:
+    return getattr(error, "errno", None)
+
+
+def _host(error: BaseException) -> str:
+    """The host that the error names, with its port where that isn't the usual one; or empty."""
+    for cause in _causes(error):
+        host, port = getattr(cause, "host", None), getattr(cause, "port", None)
+        if isinstance(host, str) and host:  # aiohttp's
+            return host if port in (None, 80, 443) else f"{host}:{port}"
+        if url := getattr(getattr(cause, "request", None), "url", None):  # requests'
+            return _host_of(str(url))
+    return ""
+
+
+def _host_of(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2] or "the exchange"
 
 
 def _root(error: BaseException) -> tuple[BaseException, Meaning | None]:
@@ -151,7 +166,7 @@ def _meaning(cause: BaseException) -> Meaning | None:
         return NO_TRUST
     if isinstance(cause, socket.gaierror):
         return NO_NAME
-    if isinstance(cause, TimeoutError) or getattr(cause, "errno", None) in _NETWORK:
+    if isinstance(cause, TimeoutError) or _errno(cause) in _NETWORK:
         return UNREACHABLE
     return None
 

@@ -162,7 +162,7 @@ async def connect(
     except WSHandshakeError as e:
         raise _refused(e, limits) from e
     except (OSError, TimeoutError, WSError, ProxyError) as e:
-        said = no_answer("the venue", e, proxied=proxy is not None)
+        said = no_answer("the venue", e, url=url, proxied=proxy is not None)
         raise TransientError(f"the socket can't be opened: {said}") from e
     return socket
 

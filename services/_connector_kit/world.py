@@ -6,7 +6,7 @@ import aiohttp
 import msgspec
 
 from services._connector_kit.errors import TransientError
-from services._runtime.redaction import excerpt
+from services._connector_kit.venue_answers import no_answer
 from services._runtime.urls import LOOPBACK, host_of, origin_of
 
 World = Literal["live", "testnet", "simulator"]
@@ -48,8 +48,8 @@ async def _is_simulator(origin: str) -> bool:
                 return False
             hello = await response.content.read(MOST_BYTES)
     except (aiohttp.ClientError, OSError) as e:  # a TimeoutError is an OSError
-        said = f"no answer from {origin}, which may be the simulator: {e!r}"
-        raise TransientError(excerpt(said)) from e
+        said = no_answer("what may be the simulator", e, url=origin)
+        raise TransientError(said) from e
     try:
         return msgspec.json.decode(hello, type=Hello).service == "exchange_simulator"
     except (ValueError, RecursionError):

@@ -9,6 +9,8 @@ from services._local.parts import Part, parsed
 LOUD = frozenset({"warning", "error", "critical"})
 NOT_SHOWN = frozenset({"event", "level", "timestamp", "service", "exception"})
 VALUE_SHOWN = 120
+# Why something failed, and what helps.
+ERROR_SHOWN = 500
 ON_SCREEN = frozenset({"market_summary", "decision"})
 
 
@@ -94,13 +96,17 @@ def shown(part: str, line: str) -> str | None:
         return decision(record)
     if record.get("level") not in LOUD:
         return None
-    fields = [f"{k}={_short(v)}" for k, v in record.items() if k not in NOT_SHOWN]
+    fields = [
+        f"{k}={_short(v, ERROR_SHOWN if k == 'error' else VALUE_SHOWN)}"
+        for k, v in record.items()
+        if k not in NOT_SHOWN
+    ]
     return " ".join([f"{part}: {record['level']}: {record.get('event')}", *fields])
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, most: int = VALUE_SHOWN) -> str:
     text = str(value)
-    return text if len(text) <= VALUE_SHOWN else f"{text[:VALUE_SHOWN]}..."
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def summary(record: dict[str, Any]) -> str:

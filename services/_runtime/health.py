@@ -17,6 +17,7 @@ from services._runtime.certificates import certificate_metrics
 from services._runtime.lifecycle import FatalError
 from services._runtime.metrics import CONTENT_TYPE, Metrics, gauges
 from services._runtime.settings import ServiceSettings
+from services._runtime.supervise import Retry
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ class Readiness:
     def __init__(self, *parts: str) -> None:
         self._reasons: dict[str, str | None] = dict.fromkeys(parts, "starting")
         self._blocked: set[str] = set()
+        self._retries: dict[str, Retry] = {}
 
     def ok(self, part: str) -> None:
         """*part* works."""
@@ -45,9 +47,15 @@ class Readiness:
             log.info("part_ready", part=part)
         self._reasons[part] = None
         self._blocked.discard(part)
+        self._retries.pop(part, None)
 
-    def waiting(self, part: str, reason: str, *, blocked: bool = False) -> None:
-        """*part* doesn't work, for this reason; *blocked*: until somebody changes something."""
+    def waiting(
+        self, part: str, reason: str, *, blocked: bool = False, retry: Retry | None = None
+    ) -> None:
+        """*part* doesn't work, for this reason; *blocked*: until somebody changes something.
+
+        *retry* says when it is tried again, where that is known.
+        """
         if self._reasons.get(part, "") is None:
             log.warning("part_not_ready", part=part, reason=reason)
         self._reasons[part] = reason
@@ -55,6 +63,19 @@ class Readiness:
             self._blocked.add(part)
         else:
             self._blocked.discard(part)
+        if retry is None:
+            self._retries.pop(part, None)
+        else:
+            self._retries[part] = retry
+
+    def retrying(self, part: str, retry: Retry) -> None:
+        """*part* doesn't work, and is tried again."""
+        self.waiting(part, retry.cause, retry=retry)
+
+    @property
+    def retries(self) -> dict[str, Retry]:
+        """The parts that are tried again, and when."""
+        return dict(self._retries)
 
     @property
     def waits(self) -> dict[str, str]:
@@ -67,12 +88,19 @@ class Readiness:
         return all(reason is None for reason in self._reasons.values())
 
     def report(self) -> dict[str, Any]:
-        """`{"ready": bool, "parts": {name: "ok" or why not}, "blocked": [name]}`.
+        """`{"ready": bool, "parts": {name: "ok" or why not}, "blocked": [name], "retries": {…}}`.
 
-        `blocked` names the parts that won't work until somebody changes something.
+        `blocked` names the parts that won't work until somebody changes something; `retries` has
+        of those that are tried again the `cause`, the number of the `attempt` that failed, and in
+        how many seconds the next one is, `next_try_in`.
         """
         parts = {name: "ok" if reason is None else reason for name, reason in self._reasons.items()}
-        return {"ready": self.ready, "parts": parts, "blocked": sorted(self._blocked)}
+        retries = {
+            part: {"cause": r.cause, "attempt": r.attempt, "next_try_in": r.next_try_in}
+            for part, r in self._retries.items()
+        }
+        blocked = sorted(self._blocked)
+        return {"ready": self.ready, "parts": parts, "blocked": blocked, "retries": retries}
 
     def metrics(self) -> Iterator[Metric]:
         """The same for Prometheus: 1 where it works, 0 where it doesn't."""

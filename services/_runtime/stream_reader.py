@@ -30,7 +30,7 @@ from services._runtime.stream_position import (
     entry_id,
     settle,
 )
-from services._runtime.supervise import TransientError, full_jitter, keep_alive
+from services._runtime.supervise import Retry, TransientError, full_jitter, keep_alive
 
 log = structlog.get_logger()
 
@@ -76,7 +76,7 @@ class StreamReader:
         saved_in: str,
         *,
         on_up: Callable[[], None] | None = None,
-        on_down: Callable[[str], None] | None = None,
+        on_retry: Callable[[Retry], None] | None = None,
         on_gap: Callable[[Gap], None] | None = None,
         count: int = READ_COUNT,
         saves: bool = True,
@@ -86,7 +86,7 @@ class StreamReader:
         self._streams = tuple(streams)
         self._saved_in = saved_in
         self._on_up = on_up
-        self._on_down = on_down
+        self._on_retry = on_retry
         self._on_gap = on_gap
         self._count = self._asked = count
         self._saves = saves
@@ -114,7 +114,7 @@ class StreamReader:
                         lambda: self._session(handle),
                         name="stream_reader",
                         waits=lambda: full_jitter(longest=LONGEST_WAIT),
-                        on_down=self._on_down,
+                        on_retry=self._on_retry,
                     )
                 )
                 if self._saves:

@@ -38,7 +38,7 @@ from services._runtime.settle import (
     server_run,
     unwritten,
 )
-from services._runtime.supervise import TransientError, full_jitter, keep_alive
+from services._runtime.supervise import Retry, TransientError, full_jitter, keep_alive
 
 log = structlog.get_logger()
 
@@ -131,7 +131,7 @@ class StreamWriter(asyncio.Protocol):
         *,
         before_writing: Callable[[], Awaitable[None]] | None = None,
         on_up: Callable[[], None] | None = None,
-        on_down: Callable[[str], None] | None = None,
+        on_retry: Callable[[Retry], None] | None = None,
         buffer_bytes: int = BUFFER_BYTES,
         reply_timeout: float = REPLY_TIMEOUT,
     ) -> None:
@@ -143,7 +143,7 @@ class StreamWriter(asyncio.Protocol):
         self._redis = redis
         self._before_writing = before_writing
         self._on_up = on_up
-        self._on_down = on_down
+        self._on_retry = on_retry
         self._reply_timeout = reply_timeout
         # Whose entries were sent, in order; the entries are in `OutStream.unacked`. No tuples of
         # both: thousands of them would have the garbage collector look at them again and again.
@@ -276,7 +276,7 @@ class StreamWriter(asyncio.Protocol):
                 self._session,
                 name="redis_writer",
                 waits=lambda: full_jitter(longest=LONGEST_WAIT),
-                on_down=self._on_down,
+                on_retry=self._on_retry,
             )
         finally:
             if not self.idle:

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -16,7 +17,9 @@ log = structlog.get_logger()
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 5.0
 HEALTHY_AFTER = 30.0
-# Trouble that goes on is told again after so many seconds: nobody reads the log from its start.
+# Trouble that goes on is told again: after so many seconds first, then at gaps that double up to
+# the longest. Nobody reads the log from its start.
+TELL_AGAIN_FIRST = 10.0
 TELL_AGAIN = 300.0
 
 
@@ -26,6 +29,23 @@ class TransientError(Exception):
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(redact(message))
         self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What failed `attempt` times in a row, the last time for `cause`.
+
+    It is tried again at `at` of `time.monotonic`.
+    """
+
+    cause: str
+    attempt: int
+    at: float
+
+    @property
+    def next_try_in(self) -> float:
+        """Seconds until the next try; 0 while it is being tried."""
+        return round(max(0.0, self.at - time.monotonic()), 1)
 
 
 def full_jitter(
@@ -46,14 +66,16 @@ async def keep_alive(
     waits: Callable[[], Iterator[float]] = full_jitter,
     healthy_after: float = HEALTHY_AFTER,
     on_down: Callable[[str], None] | None = None,
+    on_retry: Callable[[Retry], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Run *session* again each time it ends, for ever; only `TransientError` is forgiven.
 
     A session that returns has been hung up on politely: that is a drop too. The waits start
-    over only after a session that lasted *healthy_after* seconds. The first drop is logged as
-    a warning, and again while no healthy session follows: see `Trouble`.
+    over only after a session that lasted *healthy_after* seconds, and so does the count of
+    attempts. The first drop is logged as a warning, and again while no healthy session follows:
+    see `Trouble`. Each drop is told to *on_down*, and to *on_retry* with when the next try is.
     """
     wait = waits()
     trouble = Trouble("session_dropped", clock, session=name)
@@ -68,9 +90,11 @@ async def keep_alive(
             wait = waits()
             trouble = Trouble("session_dropped", clock, session=name)
         pause = max(next(wait), error.retry_after)
-        trouble.seen(error, again_in=round(pause, 3))
+        retry = trouble.retrying(error, pause)
         if on_down:
-            on_down(str(error))
+            on_down(retry.cause)
+        if on_retry:
+            on_retry(retry)
         await sleep(pause)
 
 
@@ -111,20 +135,28 @@ class Trouble:
         self._log = log.bind(**about)
         self._clock = clock
         self._failures = 0
-        self._told_at = float("-inf")
+        self._tell_at = float("-inf")
+        self._gap = TELL_AGAIN_FIRST
 
     def seen(self, error: Exception, **about: object) -> None:
-        """It failed: a warning at first and every `TELL_AGAIN` seconds, at debug in between."""
+        """It failed: a warning at first and at growing gaps, at debug in between."""
         self._failures += 1
-        say = self._log.debug
-        if self._clock() - self._told_at >= TELL_AGAIN:
-            self._told_at = self._clock()
+        say, now = self._log.debug, self._clock()
+        if now >= self._tell_at:
+            self._tell_at = now + self._gap
+            self._gap = min(self._gap * 2, TELL_AGAIN)
             say = self._log.warning
-        say(self._event, **about, error=str(error), failures=self._failures)
+        say(self._event, **about, error=str(error), attempt=self._failures)
+
+    def retrying(self, error: Exception, pause: float) -> Retry:
+        """It failed, and is tried again in *pause* seconds: tells it as `seen` does."""
+        self.seen(error, next_try_in=round(pause, 1))
+        return Retry(str(error), self._failures, self._clock() + pause)
 
     def over(self) -> None:
         """It worked."""
         if self._failures:
             self._log.info(self._over_event, failures=self._failures)
             self._failures = 0
-            self._told_at = float("-inf")
+            self._tell_at = float("-inf")
+            self._gap = TELL_AGAIN_FIRST

@@ -144,10 +144,11 @@ class BookSync:
             try:
                 await self._join()
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                trouble.seen(e)
+                pause = max(next(waits), patience(e))
+                retry = trouble.retrying(e, pause)
                 if self._wanted.is_set():
-                    self._desk.status.syncing(str(e))
-                await asyncio.sleep(max(next(waits), patience(e)))
+                    self._desk.status.syncing(retry.cause, retry)
+                await asyncio.sleep(pause)
             else:
                 if await self._lost_at_once():
                     await asyncio.sleep(next(waits))

@@ -18,7 +18,7 @@ from services._connector_kit.market_data.status import IDS_RESTARTED
 from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
 from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.web_socket import WebSocket, connect
-from services._runtime.supervise import Trouble, keep_alive, while_fine
+from services._runtime.supervise import Retry, Trouble, keep_alive, while_fine
 from services.binance_connector.book_sync import BookSync
 from services.binance_connector.heir import REST, Heir, a_life, raise_heir
 from services.binance_connector.settings import BinanceSettings
@@ -123,11 +123,11 @@ class StreamSocket:
 
     async def run(self) -> None:
         """Keep a socket alive until cancelled."""
-        await keep_alive(self._session, name="binance_stream", on_down=self._down)
+        await keep_alive(self._session, name="binance_stream", on_retry=self._retrying)
 
-    def _down(self, reason: str) -> None:
+    def _retrying(self, retry: Retry) -> None:
         for feed in self._feeds.values():
-            feed.desk.status.stale(reason)
+            feed.desk.status.retrying(retry)
 
     async def _session(self) -> None:
         """One socket after another, each up before the last is closed; until one is lost."""

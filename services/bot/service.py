@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -80,7 +81,7 @@ async def serve(settings: BotSettings) -> None:
             dispatcher.streams,
             POSITIONS,
             on_up=lambda: readiness.ok("redis"),
-            on_down=lambda reason: readiness.waiting("redis", reason),
+            on_retry=partial(readiness.retrying, "redis"),
             on_gap=dispatcher.note_gap,
             saves=False,
         )
@@ -150,8 +151,7 @@ async def _restore(
             await sources.instruments.load(redis)
             break
         except TransientError as e:
-            trouble.seen(e)
-            readiness.waiting("redis", str(e))
+            readiness.retrying("redis", trouble.retrying(e, LOAD_AGAIN_EVERY))
             await asyncio.sleep(LOAD_AGAIN_EVERY)
     trouble.over()
     if not fields:

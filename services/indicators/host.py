@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -54,7 +55,7 @@ class Host:
             self._session,
             name="indicator_host",
             waits=lambda: full_jitter(longest=LONGEST_WAIT),
-            on_down=lambda reason: self._readiness.waiting("redis", reason),
+            on_retry=partial(self._readiness.retrying, "redis"),
         )
 
     async def _session(self) -> None:

@@ -56,25 +56,24 @@ class PolledPair:
             await turns.take()
             await self._poll_trades()
         except NO_ANSWER as e:
-            self.failed(e)
+            self.failed(e, turns.round)
             return False
         self._trouble.over()
         self.desk.status.polled(turns.round)
         return True
 
-    async def poll_trades(self) -> None:
-        """Publish new trades."""
+    async def poll_trades(self, again_in: float) -> None:
+        """Publish new trades; where that fails, it is tried again in so many seconds."""
         try:
             await self._poll_trades()
         except NO_ANSWER as e:
-            self.failed(e)
+            self.failed(e, again_in)
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: Exception, again_in: float) -> None:
         """Nothing new could be had."""
-        self._trouble.seen(error)
         self.desk.publisher.hold_book()
         self.desk.status.on_market(None)
-        self.desk.status.stale(str(error))
+        self.desk.status.retrying(self._trouble.retrying(error, again_in))
 
     async def _poll_book(self) -> None:
         top = await self._rest.top_of_book(self.pair)
@@ -159,7 +158,7 @@ class Turns:
         for pair in self._pairs:
             if pair.trades_a_second * self._shortest >= BUSY_SHARE * TRADES_PAGE:
                 await self._pace()
-                await pair.poll_trades()
+                await pair.poll_trades(self.round)
         await self._pace()
 
     async def _pace(self) -> None:
@@ -175,20 +174,27 @@ async def poll_market_data(rest: LunoRest, desks: Sequence[MarketDesk]) -> None:
     turns = Turns(pairs)
     log.info("polling_without_stream", pairs=len(pairs))
     waits = full_jitter()
+    pause = next(waits)
     while True:
-        if await _round(rest, pairs, turns):
+        if await _round(rest, pairs, turns, pause):
             waits = full_jitter()
         else:
-            await asyncio.sleep(next(waits))
+            await asyncio.sleep(pause)
+        pause = next(waits)
 
 
-async def _round(rest: LunoRest, pairs: Sequence[PolledPair], turns: Turns) -> bool:
-    """One look at everything; False where none of it worked. One pair's trouble is its own."""
+async def _round(
+    rest: LunoRest, pairs: Sequence[PolledPair], turns: Turns, again_in: float
+) -> bool:
+    """One look at everything; False where none of it worked. One pair's trouble is its own.
+
+    Where none of it worked, the next round is *again_in* seconds later.
+    """
     await turns.begin_round()
     try:
         rows = {row.pair: row for row in await rest.tickers([pair.pair for pair in pairs])}
     except NO_ANSWER as e:
         for pair in pairs:
-            pair.failed(e)
+            pair.failed(e, again_in)
         return False
     return any([await pair.poll(rows.get(pair.pair), turns) for pair in pairs])

@@ -99,7 +99,7 @@ class PairFeed:
     async def run(self) -> None:
         """Keep the socket alive until cancelled; a refusal is tried again with patience."""
         await keep_alive(
-            self._session, name=f"luno_stream_{self.pair}", on_down=self._desk.status.stale
+            self._session, name=f"luno_stream_{self.pair}", on_retry=self._desk.status.retrying
         )
 
     async def _session(self) -> None:

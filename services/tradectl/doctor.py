@@ -20,6 +20,7 @@ from redis.exceptions import (
 
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import HALT, TRADING, CommandStream, OperatorStream, state_key
+from services._runtime.meanings import meaning_in
 from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.ending import Ending
@@ -27,7 +28,7 @@ from services.tradectl.halting import halted
 from services.tradectl.reading import COMMANDS, connectors
 from services.tradectl.sending import OPERATORS
 from services.tradectl.settings import TradectlSettings
-from services.tradectl.status import heard
+from services.tradectl.status import heard, tries
 
 LEAST_VERSION = (7, 0)
 # Why a connector takes no orders, and what to do.
@@ -38,6 +39,7 @@ REMEDIES = {
     "key_refused": "mend the key (docs/troubleshooting.md); it is tried again by itself",
     "account_unavailable": "look at its /ready; it is tried again by itself",
 }
+SEE_TROUBLESHOOTING = "docs/troubleshooting.md says what it may be"
 # Redis's clock decides how old an order is; a bot's own clock only stamps its messages.
 CLOCKS_APART = 1.0
 # Commands that are read but not acknowledged: more than can be under way means trouble.
@@ -311,12 +313,16 @@ async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]
 
 def not_ready_checks(event: ConnectorStatusEvent) -> Iterator[Check]:
     """What of a connector doesn't work now; what has stopped for good is told before."""
-    waits = {f"feed {s.symbol}": s.reason or s.state for s in event.symbols if not s.works}
-    for part, why in (event.not_ready | waits).items():
+    feeds = {f"feed {s.symbol}": s for s in event.symbols if not s.works}
+    waits = event.not_ready | {part: s.reason or s.state for part, s in feeds.items()}
+    retries = event.retries | {part: s.retry for part, s in feeds.items() if s.retry}
+    for part, why in waits.items():
         if why == "starting":
             continue
         name = f"{event.exchange}_connector {part}"
-        yield Check(name, "warn", why, "docs/troubleshooting.md says what it may be")
+        meaning, retry = meaning_in(why), retries.get(part)
+        found = why if retry is None else f"{why} ({tries(retry.attempt, retry.next_try_in)})"
+        yield Check(name, "warn", found, meaning.helps if meaning else SEE_TROUBLESHOOTING)
     for symbol in event.symbols:
         if symbol.market_status != "trading":
             name = f"{event.exchange}_connector {symbol.symbol}"

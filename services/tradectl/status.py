@@ -144,9 +144,26 @@ async def _ask(http: aiohttp.ClientSession, name: str, url: str) -> dict[str, An
     if not isinstance(report, dict) or report.get("service") != name:
         return {"service": name, "state": "no answer", "why": f"{url} is answered by another"}
     parts: dict[str, Any] = report.get("parts") or {}
-    waits = [f"{part}: {reason}" for part, reason in parts.items() if reason != "ok"]
+    retries: dict[str, Any] = report.get("retries") or {}
+    waits = [
+        f"{part}: {reason}{_when(retries.get(part))}"
+        for part, reason in parts.items()
+        if reason != "ok"
+    ]
     state = "ready" if report.get("ready") is True else "not ready"
     return {"service": name, "state": state, "why": "; ".join(waits)}
+
+
+def tries(attempt: int, next_try_in: float) -> str:
+    """Which attempt failed, and when the next one is."""
+    return f"attempt {attempt}, next try in {show.span(next_try_in)}"
+
+
+def _when(retry: Any) -> str:
+    match retry:
+        case {"attempt": int(attempt), "next_try_in": int() | float() as seconds}:
+            return f" ({tries(attempt, seconds)})"
+    return ""
 
 
 def _connector(said: Heard) -> dict[str, Any]:

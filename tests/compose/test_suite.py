@@ -17,7 +17,7 @@ from services import __version__
 from services._local.access_list import ADMIN, OPERATOR, USERS
 from services._local.secure import make
 from services._runtime.redis_client import open_redis
-from tests.compose.engine import BASE, PAPER, PORTS, SECURE, Suite, running_suite
+from tests.compose.engine import BASE, PAPER, PORTS, SECURE, Suite, running_suite, until
 from tests.compose.networks import RIGHTS, addresses, hand_tool_reaches, reaches
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
@@ -90,6 +90,7 @@ async def _lives(suite: Suite, url: str, folder: Path) -> None:
         assert await suite("run", "--rm", "tradectl", look)
     async with _trader(url) as redis:
         await _trades(suite, redis, folder)
+    await _is_unhealthy_while_nothing_flows(suite)
     for service in PORTS:
         await suite.kill(service)
     await suite.all_healthy()
@@ -100,6 +101,24 @@ async def _lives(suite: Suite, url: str, folder: Path) -> None:
         state = (await suite.inspect(service))["State"]
         assert (service, state["ExitCode"], state["OOMKilled"]) == (service, 0, False)
     await suite("start")
+    await suite.all_healthy()
+
+
+async def _is_unhealthy_while_nothing_flows(suite: Suite) -> None:
+    """Without its exchange; it isn't restarted, and is healthy again once there is one."""
+    before = await suite.inspect("binance_connector")
+
+    async def unhealthy() -> bool:
+        state = (await suite.inspect("binance_connector"))["State"]
+        return bool(state["Health"]["Status"] == "unhealthy")
+
+    await suite("stop", "exchange_simulator")
+    await until(unhealthy)
+    after = await suite.inspect("binance_connector")
+    assert after["RestartCount"] == before["RestartCount"]
+    assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
+    assert "next_try_in" in after["State"]["Health"]["Log"][-1]["Output"]
+    await suite("start", "exchange_simulator")
     await suite.all_healthy()
 
 

@@ -11,14 +11,17 @@ from redis.asyncio import Redis
 
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream, connector
-from services._connector_kit import venue_answers
+from services._connector_kit import venue_answers, web_socket
 from services._connector_kit.errors import RateLimitedError, TransientError
 from services._connector_kit.traffic import SocketTraffic
-from services._connector_kit.venue_answers import Meaning
 from services._connector_kit.web_socket import connect
 from services._local.redis_server import RedisServer
+from services._runtime import meanings
+from services._runtime.meanings import Meaning
+from services.binance_connector import client as binance_client
 from services.binance_connector.client import open_binance
 from services.binance_connector.settings import BinanceSettings
+from services.luno_connector import client as luno_client
 from services.luno_connector.client import open_luno
 from services.luno_connector.settings import LunoSettings
 from tests.integration.tradectl.hand import tradectl
@@ -85,9 +88,10 @@ def test_the_documents_table_is_what_the_connectors_say() -> None:
     text = (ROOT / "docs/troubleshooting.md").read_text()
     rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in text.splitlines() if "|" in line]
     documented = {tuple(row[1:3]) for row in rows}
-    meanings = {m for m in vars(venue_answers).values() if isinstance(m, Meaning)}
-    assert len(meanings) >= 12
-    assert meanings <= documented
+    named = {m for m in vars(meanings).values() if isinstance(m, Meaning)}
+    assert len(named) >= 12
+    assert named == set(meanings.MEANINGS)
+    assert named <= documented
 
 
 @both_venues
@@ -156,14 +160,29 @@ async def test_a_documented_code_that_says_little_is_explained_too(
 async def test_a_name_that_nobody_knows(venue: str) -> None:
     """DNS."""
     async with EVERYONE[venue]("https://no-such-exchange.invalid") as ask:
-        await told(ask, venue_answers.NO_NAME)
+        said = await told(ask, venue_answers.NO_NAME)
+    assert "can't resolve no-such-exchange.invalid (DNS)" in said
 
 
 @everyone
 async def test_an_address_where_nobody_listens(venue: str) -> None:
     """A firewall of ours, or a wrong port."""
-    async with EVERYONE[venue](f"http://127.0.0.1:{quiet_port()}") as ask:
-        await told(ask, venue_answers.UNREACHABLE)
+    port = quiet_port()
+    async with EVERYONE[venue](f"http://127.0.0.1:{port}") as ask:
+        said = await told(ask, venue_answers.UNREACHABLE)
+    assert f"127.0.0.1:{port} refuses the connection" in said
+
+
+@everyone
+async def test_an_exchange_that_stays_silent(venue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timeout."""
+    monkeypatch.setattr(binance_client, "REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(luno_client, "TIMEOUTS", (0.2, 0.2))
+    monkeypatch.setattr(web_socket, "CONNECT_TIMEOUT", 0.2)
+    async with canned_server() as server, EVERYONE[venue](server.url) as ask:
+        server.hang = True
+        said = await told(ask, venue_answers.UNREACHABLE)
+    assert "doesn't answer in time" in said
 
 
 @everyone
@@ -175,6 +194,7 @@ async def test_a_certificate_that_nobody_trusts(venue: str, tmp_path: Path) -> N
         EVERYONE[venue](f"https://127.0.0.1:{port}") as ask,
     ):
         said = await told(ask, venue_answers.NO_TRUST)
+        assert f"no trusted TLS with 127.0.0.1:{port}" in said
         assert "self-signed certificate" in said or "self signed certificate" in said
 
 
@@ -238,5 +258,5 @@ async def test_a_restricted_location_is_told_wherever_somebody_looks(
             doctor = await tradectl(redis_server.url, "doctor", "--json")
             (check,) = [c for c in doctor.json if c["check"] == f"{venue.module} exchange"]
             assert str(venue_answers.RESTRICTED) in check["what"]
-            assert "docs/troubleshooting.md" in check["fix"]
+            assert check["fix"] == venue_answers.RESTRICTED.helps
             assert await service.end() == 0

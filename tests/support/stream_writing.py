@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from services._runtime.redis_client import open_redis
 from services._runtime.stream_writer import OutStream, StreamWriter
+from services._runtime.supervise import Retry
 
 TRADES = "binance:BTCUSDT:trades"
 TICKER = "binance:BTCUSDT:ticker"
@@ -52,10 +53,10 @@ async def writing(url: str, **options: Any) -> AsyncIterator[Writing]:
         def up() -> None:
             it.ups += 1
 
-        def down(reason: str) -> None:
-            it.reasons.append(reason)
+        def down(retry: Retry) -> None:
+            it.reasons.append(retry.cause)
 
-        writer = StreamWriter(client, on_up=up, on_down=down, **options)
+        writer = StreamWriter(client, on_up=up, on_retry=down, **options)
         it = Writing(writer, asyncio.create_task(writer.run()))
         try:
             yield it

@@ -119,6 +119,26 @@ def test_every_image_is_named_by_a_variable_that_may_hold_a_digest(files: tuple[
     assert found == {**IMAGES, "SUITE_IMAGE": SUITE_IMAGE}
 
 
+@pytest.mark.parametrize("files", MODES, ids="+".join)
+def test_a_container_in_which_something_does_not_work_is_unhealthy_and_goes_on(
+    files: tuple[str, ...],
+) -> None:
+    """After a minute to start in; nobody waits for that, and nothing restarts it.
+
+    What the check says of a real service is tried in tests/integration/test_retries.py.
+    """
+    for name, service in services(files).items():
+        # Who starts after whom: Redis is up soon, and each waits for what it needs by itself.
+        assert service.get("depends_on", []) in ([], ["redis"]), name
+        check = service["healthcheck"]
+        if name in ("redis", "tradectl"):
+            continue
+        assert check == services((BASE,))["bot"]["healthcheck"], name
+        assert "GET /ready " in check["test"][-1], name
+        assert check["start_period"] == "60s", name
+        assert (check["interval"], check["retries"]) == ("10s", 3), name
+
+
 def test_every_stage_of_the_image_begins_with_the_variable() -> None:
     """Its default is the one that compose has."""
     dockerfile = (ROOT / "Dockerfile").read_text()

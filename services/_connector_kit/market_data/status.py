@@ -8,9 +8,10 @@ from typing import Literal
 
 import structlog
 
-from common_models import SymbolStatus
+from common_models import RetryStatus, SymbolStatus
 from services._connector_kit.instruments import MarketStatus
 from services._runtime.health import Readiness
+from services._runtime.supervise import Retry
 
 log = structlog.get_logger()
 
@@ -31,6 +32,11 @@ def _ignore(_: object) -> None:
 
 def _trading() -> MarketStatus:
     return "trading"
+
+
+def retry_status(retry: Retry) -> RetryStatus:
+    """A retry as it is published."""
+    return RetryStatus(attempt=retry.attempt, next_try_in=retry.next_try_in)
 
 
 @dataclass(slots=True)
@@ -68,6 +74,7 @@ class FeedStatus:
         self.market: Callable[[], MarketStatus] = _trading
         self._reason: str | None = "waiting for the first book"
         self._note: str | None = None
+        self._retry: Retry | None = None
         self._since = datetime.now(UTC)
         self._not_live_since = time.monotonic()
         self._part = f"{FEED}{symbol}"
@@ -92,15 +99,20 @@ class FeedStatus:
         if not self.works:
             log.info("feed_live", symbol=self.symbol)
             self._readiness.ok(self._part)
+            self._retry = None
         self._become(state, reason)
 
-    def syncing(self, reason: str) -> None:
+    def syncing(self, reason: str, retry: Retry | None = None) -> None:
         """The book is not the venue's (yet), and nothing of it is published."""
-        self._leave_live("syncing", reason)
+        self._leave_live("syncing", reason, retry)
 
     def stale(self, reason: str) -> None:
         """Nothing comes: the connection is gone, or silent."""
-        self._leave_live("stale", reason)
+        self._leave_live("stale", reason, None)
+
+    def retrying(self, retry: Retry) -> None:
+        """Nothing comes, and it is tried again."""
+        self._leave_live("stale", retry.cause, retry)
 
     def book_compared(self, difference: str | None) -> None:
         """The book's levels were compared with REST's."""
@@ -114,11 +126,12 @@ class FeedStatus:
         self._note = reason
         self.on_change()
 
-    def _leave_live(self, state: State, reason: str) -> None:
+    def _leave_live(self, state: State, reason: str, retry: Retry | None) -> None:
         if self.works:
             self._note = None
             log.info("feed_not_live", symbol=self.symbol, state=state, reason=reason)
-        self._readiness.waiting(self._part, f"{state}: {reason}")
+        self._retry = retry
+        self._readiness.waiting(self._part, f"{state}: {reason}", retry=retry)
         self._become(state, reason)
 
     def _become(self, state: State, reason: str | None) -> None:
@@ -161,4 +174,5 @@ class FeedStatus:
             reason="; ".join(filter(None, said)) or None,
             market_status=self.market(),
             trades_lost=self.trades.lost,
+            retry=None if self._retry is None else retry_status(self._retry),
         )

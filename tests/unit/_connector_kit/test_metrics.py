@@ -8,6 +8,7 @@ from services._connector_kit.orders.ports import Refused
 from services._connector_kit.orders.redis_check import RedisCheck
 from services._connector_kit.status_board import StatusBoard
 from services._connector_kit.traffic import Traffic
+from services._runtime.health import Readiness
 from tests.support.fake_streams import KeptStream
 from tests.support.limits import venue_limits
 from tests.support.metrics import numbers
@@ -52,7 +53,7 @@ def test_sockets_and_requests_have_their_labels_and_the_budget_shows_what_is_lef
 async def test_trading_is_enabled_or_refused_for_one_reason() -> None:
     """The reason is gone once it doesn't hold."""
     stream = cast(Any, KeptStream(10, keep_all=False))
-    board = StatusBoard("binance", lambda: "simulator", stream, lambda: 0, dict)
+    board = StatusBoard("binance", lambda: "simulator", stream, lambda: 0, Readiness())
     assert numbers(trading_metrics(board)) == {
         ("trading_enabled",): 0,
         ("trading_refused", "starting"): 1,

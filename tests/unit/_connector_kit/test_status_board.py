@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import cast
 
-from common_models import CancelAllProgress, ConnectorStatusEvent
+from common_models import CancelAllProgress, ConnectorStatusEvent, RetryStatus
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.status_board import TELL_EVERY, StatusBoard
 from services._runtime.health import Readiness
 from services._runtime.stream_writer import OutStream
+from services._runtime.supervise import Retry
 from tests.support.fake_streams import KeptStream
 from tests.support.virtual_time import run_virtually
 
@@ -18,17 +20,16 @@ class Told:
 
     def __init__(self) -> None:
         self.stream = KeptStream(maxlen=10, keep_all=False)
-        readiness = Readiness()
+        self.readiness = Readiness()
         self.dropped = 0
-        self.waits: dict[str, str] = {}
         self.board = StatusBoard(
             "binance",
             lambda: "simulator",
             cast(OutStream, self.stream),
             lambda: self.dropped,
-            lambda: self.waits,
+            self.readiness,
         )
-        self.feeds = [FeedStatus(symbol, readiness) for symbol in ("BTC/USDT", "ETH/USDT")]
+        self.feeds = [FeedStatus(each, self.readiness) for each in ("BTC/USDT", "ETH/USDT")]
 
     @property
     def events(self) -> list[ConnectorStatusEvent]:
@@ -112,16 +113,42 @@ def test_what_does_not_work_is_told_with_its_reason_and_feeds_tell_for_themselve
 
     async def scenario(told: Told) -> None:
         told.board.watch(told.feeds)
-        told.waits = {"exchange": "451", "feed BTC/USDT": "stale: silence"}
+        told.readiness.waiting("exchange", "451")
         told.board.trading("key_refused", "comparison: Binance answered 401")
         await asyncio.sleep(0)
         assert told.events[-1].not_ready == {"exchange": "451"}
         assert told.events[-1].reason == "comparison: Binance answered 401"
-        told.waits = {}
+        told.readiness.ok("exchange")
         told.board.trading(None)
         await asyncio.sleep(0)
         assert told.events[-1].not_ready == {}
         assert told.events[-1].reason is None
+
+    with_board(scenario)
+
+
+def test_what_is_tried_again_is_told_with_its_attempt_and_the_time_of_the_next() -> None:
+    """Parts in `retries`, feeds with their symbol; nothing of it once they work."""
+
+    async def scenario(told: Told) -> None:
+        told.board.watch(told.feeds)
+        told.readiness.retrying("exchange", Retry("no DNS", 7, monotonic() + 60))
+        told.feeds[0].retrying(Retry("refused", 3, monotonic() - 1))
+        await asyncio.sleep(0)
+        event = told.events[-1]
+        assert event.not_ready == {"exchange": "no DNS"}
+        assert event.retries.keys() == {"exchange"}
+        assert event.retries["exchange"].attempt == 7
+        assert 55 < event.retries["exchange"].next_try_in <= 60
+        first, second = event.symbols
+        assert (first.state, first.reason) == ("stale", "refused")
+        assert first.retry == RetryStatus(attempt=3, next_try_in=0)
+        assert second.retry is None
+        told.readiness.ok("exchange")
+        told.feeds[0].live()
+        await asyncio.sleep(0)
+        assert told.events[-1].retries == {}
+        assert told.events[-1].symbols[0].retry is None
 
     with_board(scenario)
 

@@ -55,8 +55,8 @@ def test_trouble_in_the_data_stands_in_the_summary() -> None:
 def test_warnings_are_shown_and_information_is_not() -> None:
     """With their fields, cut short."""
     assert shown("bot", line("part_ready", "info", part="redis")) is None
-    assert shown("bot", line("dropped", "warning", error="e" * 500, drops=1)) == (
-        f"bot: warning: dropped error={'e' * 120}... drops=1"
+    assert shown("bot", line("dropped", "warning", stream="s" * 500, drops=1)) == (
+        f"bot: warning: dropped stream={'s' * 120}... drops=1"
     )
 
 

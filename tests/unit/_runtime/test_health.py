@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
 from services._runtime.metrics import Metrics
 from services._runtime.settings import ServiceSettings
+from services._runtime.supervise import Retry
 
 
 def any_port() -> ServiceSettings:
@@ -73,7 +75,8 @@ def test_a_part_that_waits_for_no_stated_reason_is_not_called_ok() -> None:
     """The report never says "ok" of what isn't."""
     readiness = Readiness("redis")
     readiness.waiting("redis", "")
-    assert readiness.report() == {"ready": False, "parts": {"redis": ""}, "blocked": []}
+    report = readiness.report()
+    assert report == {"ready": False, "parts": {"redis": ""}, "blocked": [], "retries": {}}
 
 
 def test_what_waits_for_a_person_is_named() -> None:
@@ -86,6 +89,25 @@ def test_what_waits_for_a_person_is_named() -> None:
     assert readiness.report()["blocked"] == ["feed"]
     readiness.ok("feed")
     assert readiness.report()["blocked"] == []
+
+
+async def test_what_is_tried_again_is_told_with_its_attempt_and_the_time_of_the_next() -> None:
+    """Until it works, or is known to wait for something else."""
+    readiness = Readiness("redis", "feed")
+    async with health_server("bot", any_port(), readiness, Metrics("bot")) as port:
+        readiness.retrying("redis", Retry("refused", 12, monotonic() + 60.0))
+        readiness.waiting("feed", "stale: silent", retry=Retry("silent", 1, monotonic() - 5.0))
+        status, body = await get(port, "/ready")
+        assert (status, body["parts"]) == (503, {"redis": "refused", "feed": "stale: silent"})
+        wait = body["retries"]["redis"].pop("next_try_in")
+        assert 50.0 < wait <= 60.0
+        assert body["retries"] == {
+            "redis": {"cause": "refused", "attempt": 12},
+            "feed": {"cause": "silent", "attempt": 1, "next_try_in": 0.0},
+        }
+        readiness.ok("redis")
+        readiness.waiting("feed", "syncing: the socket is new")
+        assert (await get(port, "/ready"))[1]["retries"] == {}
 
 
 def test_a_part_named_late_counts_too() -> None:

@@ -67,7 +67,7 @@ async def reading(redis: Redis, *, seen: Seen | None = None, **options: Any) -> 
         (A, B),
         KEY,
         on_up=seen.came_up,
-        on_down=seen.downs.append,
+        on_retry=lambda retry: seen.downs.append(retry.cause),
         on_gap=seen.gaps.append,
         **options,
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from services._runtime.supervise import (
+    Retry,
     TransientError,
     Trouble,
     full_jitter,
@@ -64,7 +65,11 @@ class World:
             raise KeyError("no more sessions")
         self.now += outcome
 
-    async def run(self, waits: Callable[[], Iterator[float]] = lambda: repeat(1.0)) -> None:
+    async def run(
+        self,
+        waits: Callable[[], Iterator[float]] = lambda: repeat(1.0),
+        on_retry: Callable[[Retry], None] | None = None,
+    ) -> None:
         """Keep alive until the sessions are used up."""
         with pytest.raises(KeyError, match="no more sessions"):
             await keep_alive(
@@ -73,6 +78,7 @@ class World:
                 waits=waits,
                 healthy_after=30.0,
                 on_down=self.reasons.append,
+                on_retry=on_retry,
                 clock=self.clock,
                 sleep=self.sleep,
             )
@@ -158,23 +164,25 @@ def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
             trouble.seen(TransientError(text))
         trouble.over()
         trouble.over()
-    assert [(line["log_level"], line["event"], line["failures"]) for line in logs] == [
+    assert [(line["log_level"], line["event"], line.get("attempt")) for line in logs] == [
         ("warning", "reading_delayed", 1),
         ("debug", "reading_delayed", 2),
-        ("info", "reading_delayed_no_more", 2),
+        ("info", "reading_delayed_no_more", None),
     ]
+    assert logs[-1]["failures"] == 2
 
 
 def test_trouble_that_goes_on_is_told_again_now_and_then() -> None:
-    """Once in five minutes, however often it fails; whoever reads only today's log sees it."""
+    """At gaps that grow to five minutes; whoever reads only today's log sees it."""
     now = 0.0
     trouble = Trouble("reading_delayed", lambda: now, part="exchange")
     with capture_logs() as logs:
-        for second in range(0, 901, 10):
+        for second in range(0, 1211, 10):
             now = float(second)
             trouble.seen(TransientError("451"))
     told = [line for line in logs if line["log_level"] == "warning"]
-    assert [line["failures"] for line in told] == [1, 31, 61, 91]
+    seconds = [10 * (line["attempt"] - 1) for line in told]
+    assert seconds == [0, 10, 30, 70, 150, 310, 610, 910, 1210]
     assert {(line["error"], line["part"]) for line in told} == {("451", "exchange")}
 
 
@@ -185,7 +193,40 @@ async def test_a_session_that_drops_for_hours_is_told_again_now_and_then() -> No
     with capture_logs() as logs:
         await world.run()
     told = [line["error"] for line in logs if line["log_level"] == "warning"]
-    assert told == ["refused"] * 3 + ["the other side ended the session"]
+    assert told == ["refused"] * 6 + ["the other side ended the session"]
+
+
+def test_trouble_that_was_over_is_told_at_once_when_it_comes_back() -> None:
+    """And its gaps begin anew."""
+    trouble = Trouble("reading_delayed", lambda: 0.0)
+    with capture_logs() as logs:
+        for _ in range(2):
+            trouble.seen(TransientError("451"))
+            trouble.seen(TransientError("451"))
+            trouble.over()
+    assert [line["log_level"] for line in logs] == ["warning", "debug", "info"] * 2
+
+
+async def test_each_retry_has_a_number_and_the_time_of_the_next_try() -> None:
+    """In the log, and for whoever shows it; a healthy session begins the count anew."""
+    drop = TransientError("drop")
+    world = World(drop, TransientError("ban", retry_after=90.0), 30.0, drop)
+    retries: list[Retry] = []
+    with capture_logs() as logs:
+        await world.run(on_retry=retries.append)
+    assert [(r.cause, r.attempt, r.at) for r in retries] == [
+        ("drop", 1, 1.0),
+        ("ban", 2, 91.0),
+        ("the other side ended the session", 1, 122.0),
+        ("drop", 2, 123.0),
+    ]
+    assert world.reasons == [retry.cause for retry in retries]
+    assert [(line["attempt"], line["next_try_in"]) for line in logs] == [
+        (1, 1.0),
+        (2, 90.0),
+        (1, 1.0),
+        (2, 1.0),
+    ]
 
 
 async def for_ever(ended: list[str], name: str) -> None:

@@ -130,7 +130,7 @@ async def test_the_sdk_itself_waits_no_longer_than_a_stop_may(
     """Its threads can't be cancelled, so its own time-outs end them."""
     server.hang = True
     started = asyncio.get_running_loop().time()
-    with pytest.raises(TransientError, match="no answer from Luno: ReadTimeout"):
+    with pytest.raises(TransientError, match=r"no answer from Luno: .* doesn't answer in time"):
         await luno.tickers(["XBTZAR"])
     assert asyncio.get_running_loop().time() - started < 4.5
 

@@ -13,8 +13,9 @@ from redis.exceptions import (
     RedisError,
 )
 
-from common_models import ConnectorStatusEvent, SymbolStatus
+from common_models import ConnectorStatusEvent, RetryStatus, SymbolStatus
 from common_models.fields import utc_now
+from services._runtime.meanings import MEANINGS, Meaning
 from services.tradectl import doctor
 from services.tradectl.doctor import (
     Check,
@@ -106,6 +107,28 @@ def test_what_of_a_connector_does_not_work_is_told_part_by_part() -> None:
         ("luno_connector feed ETH", "stale"),
         ("luno_connector XRP", "its market is post_only"),
     ]
+
+
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_the_advice_follows_the_cause(meaning: Meaning) -> None:
+    """Of a part and of a feed; with the attempt that failed, and when the next one is."""
+    said = f"no answer from Luno: can't resolve api.luno.com (DNS); {meaning}"
+    retry = RetryStatus(attempt=7, next_try_in=3.2)
+    stale = SymbolStatus(symbol="XBT/ZAR", state="stale", since=utc_now(), reason=said, retry=retry)
+    event = ConnectorStatusEvent(
+        exchange="luno",
+        world="live",
+        trading=False,
+        symbols=[stale],
+        not_ready={"exchange": said, "key": "nobody knows"},
+        retries={"exchange": retry},
+    )
+    exchange, key, feed = not_ready_checks(event)
+    for check in (exchange, feed):
+        assert check.what == f"{said} (attempt 7, next try in 3.2 s)"
+        assert check.fix == meaning.helps
+    assert key.what == "nobody knows"
+    assert "docs/troubleshooting.md" in key.fix
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """One symbol's status: what is live, syncing or stale, since when, and who hears of it."""
 
+from common_models import RetryStatus
 from services._connector_kit.market_data.status import FeedStatus
 from services._runtime.health import Readiness
+from services._runtime.supervise import Retry
 
 
 def test_a_feed_starts_syncing_and_is_live_once_it_says_so() -> None:
@@ -31,6 +33,22 @@ def test_only_a_change_of_state_moves_since_and_is_told() -> None:
     status.live()
     status.live()
     assert told == ["stale", "syncing", "live"]
+
+
+def test_a_feed_that_is_tried_again_says_which_attempt_failed() -> None:
+    """On `/ready` and in its report, until it is synced anew."""
+    readiness = Readiness()
+    status = FeedStatus("BTC/USDT", readiness)
+    status.live()
+    status.retrying(Retry("refused", 4, 0.0))
+    report = status.report()
+    assert (report.state, report.reason) == ("stale", "refused")
+    assert report.retry == RetryStatus(attempt=4, next_try_in=0)
+    assert readiness.report()["parts"] == {"feed BTC/USDT": "stale: refused"}
+    assert readiness.report()["retries"]["feed BTC/USDT"]["attempt"] == 4
+    status.syncing("the socket is new")
+    assert status.report().retry is None
+    assert readiness.report()["retries"] == {}
 
 
 def test_sequence_age_and_losses_are_asked_of_the_feed() -> None:
