@@ -145,7 +145,7 @@ def test_every_stage_of_the_image_begins_with_the_variable() -> None:
     stages = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
     assert stages == ["${PYTHON_IMAGE}"] * 2
     arguments = re.findall(r"^ARG (.*)$", dockerfile, re.MULTILINE)
-    assert arguments == [f"PYTHON_IMAGE={IMAGES['PYTHON_IMAGE']}"]
+    assert arguments == [f"PYTHON_IMAGE={IMAGES['PYTHON_IMAGE']}", "COMMIT="]
     assert "--require-hashes" in dockerfile
 
 
