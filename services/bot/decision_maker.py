@@ -172,6 +172,7 @@ class DecisionMaker:
             return Refusal("halted", f"trading is halted: {self.halted}")
         view = MarketView(wanted, self._sources)
         try:
+            view.all_live()
             book = view.order_book()
         except StaleDataError as e:
             return Refusal("stale_market", str(e))

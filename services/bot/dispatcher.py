@@ -72,6 +72,14 @@ class Dispatcher:
             heard = host.listeners(method, feed.exchange, feed.symbol)
             if heard:
                 self._listeners[stream] = (method, heard)
+        self._indicator_listeners = {
+            stream: [
+                running
+                for running in host.listeners("on_indicator", feed.exchange, feed.symbol)
+                if stream in running.wanted.indicator_streams.values()
+            ]
+            for stream, feed in sources.indicators.items()
+        }
         self._told_by = ("", "")  # the stream and the entry that is being booked
 
     @property
@@ -125,11 +133,7 @@ class Dispatcher:
 
     def _take_indicators(self, batch: Batch) -> None:
         feed = self._sources.indicators[batch.stream]
-        listeners = [
-            running
-            for running in self._host.listeners("on_indicator", feed.exchange, feed.symbol)
-            if feed.name in running.wanted.indicators
-        ]
+        listeners = self._indicator_listeners[batch.stream]
 
         def hear(entry_id: str, value: IndicatorValue) -> None:
             before = [value.caused_by] if value.caused_by else []

@@ -59,6 +59,16 @@ class Wanted:
         return parameters.fill_in(self.cls.indicators, self.parameters)
 
     @property
+    def other_markets(self) -> dict[str, tuple[str, str]]:
+        """The exchange and the slash symbol of each market beside its own, by the name it has."""
+        names = parameters.fill_in(self.cls.markets, self.parameters)
+        return {name: _market(name) for name in names}
+
+    def hears(self, exchange: str, symbol: str) -> bool:
+        """Whether this is one of its markets."""
+        return (exchange, symbol) in ((self.exchange, self.symbol), *self.other_markets.values())
+
+    @property
     def told_parameters(self) -> dict[str, int | float | str]:
         """Its parameters as messages and the log tell them."""
         return {
@@ -107,6 +117,22 @@ def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> Wanted:
             f"?<parameter>=<value>&..., e.g. {EXAMPLE}"
         )
     name, exchange, symbol, number = parts[0], parts[1], parts[2].upper(), parts[3]
+    _check_watched(exchange, symbol, markets)
+    quantity, cls, given = _quantity(number), _class(name), _given(query)
+    label = given.pop(NAME, "")
+    try:
+        wanted = Wanted(name, exchange, symbol, quantity, cls, parameters.read(cls, given), label)
+        _ = wanted.indicator_streams
+        for market in wanted.other_markets.values():
+            _check_watched(*market, markets)
+    except ParameterError as e:
+        raise StrategyError(f"{name}: {e}") from None
+    except StreamNameError as e:
+        raise StrategyError(f"its indicators: {e}") from None
+    return wanted
+
+
+def _check_watched(exchange: str, symbol: str, markets: Mapping[str, Iterable[str]]) -> None:
     if exchange not in markets:
         raise StrategyError(f"no exchange {exchange!r}: want one of {', '.join(markets)}")
     if symbol not in (watched := tuple(markets[exchange])):
@@ -114,16 +140,13 @@ def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> Wanted:
             f"{symbol!r} isn't watched on {exchange}: want one of {', '.join(watched)} "
             f"({exchange.upper()}_SYMBOLS says which)"
         )
-    quantity, cls, given = _quantity(number), _class(name), _given(query)
-    label = given.pop(NAME, "")
-    try:
-        wanted = Wanted(name, exchange, symbol, quantity, cls, parameters.read(cls, given), label)
-        _ = wanted.indicator_streams
-    except ParameterError as e:
-        raise StrategyError(f"{name}: {e}") from None
-    except StreamNameError as e:
-        raise StrategyError(f"its indicators: {e}") from None
-    return wanted
+
+
+def _market(name: str) -> tuple[str, str]:
+    exchange, _, symbol = name.partition(":")
+    if not symbol:
+        raise ParameterError(f"market {name!r}: want <exchange>:<SYMBOL>, e.g. luno:XBT/ZAR")
+    return exchange, symbol.upper()
 
 
 def _given(query: str) -> dict[str, str]:
@@ -178,9 +201,10 @@ def _loaded(path: str) -> type[Strategy]:
         ) from e
     if not isinstance(found, type) or not issubclass(found, Strategy):
         raise StrategyError(f"{path!r} is no strategy: want a class that inherits Strategy")
-    indicators: object = found.indicators
-    if not isinstance(indicators, tuple) or not all(isinstance(each, str) for each in indicators):
-        raise StrategyError(
-            f"{path!r}: indicators is {indicators!r}; want a tuple of names, e.g. ('rsi_14',)"
-        )
+    for field_, example in (("indicators", "rsi_14"), ("markets", "luno:XBT/ZAR")):
+        names: object = getattr(found, field_)
+        if not isinstance(names, tuple) or not all(isinstance(each, str) for each in names):
+            raise StrategyError(
+                f"{path!r}: {field_} is {names!r}; want a tuple of names, e.g. ({example!r},)"
+            )
     return found

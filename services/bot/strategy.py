@@ -102,8 +102,8 @@ class Refused:
     message: str
 
 
-class Market(Protocol):
-    """The one market that a strategy works on, as far as the bot knows it.
+class Quotes(Protocol):
+    """What one market is like, as far as the bot knows it.
 
     Each question raises StaleDataError where the answer can't be relied on; nobody needs to catch
     it: the bot takes note, and the strategy goes on with the next message.
@@ -111,6 +111,23 @@ class Market(Protocol):
 
     exchange: str
     symbol: str
+
+    def ticker(self) -> Ticker:
+        """The latest ticker."""
+
+    def order_book(self) -> OrderBook:
+        """The latest book."""
+
+    def trades(self) -> tuple[Trade, ...]:
+        """The latest trades, oldest first; at most a thousand."""
+
+    def balance(self, asset: str) -> AccountBalanceEvent:
+        """The account's balance of an asset, on this market's exchange."""
+
+
+class Market(Quotes, Protocol):
+    """The market that a strategy trades on."""
+
     quantity: Decimal
 
     @property
@@ -124,20 +141,11 @@ class Market(Protocol):
     def pending(self) -> bool:
         """True while an order of this strategy may still trade; no second one is sent."""
 
-    def ticker(self) -> Ticker:
-        """The latest ticker."""
-
-    def order_book(self) -> OrderBook:
-        """The latest book."""
-
-    def trades(self) -> tuple[Trade, ...]:
-        """The latest trades, oldest first; at most a thousand."""
-
     def indicator(self, name: str) -> IndicatorValue:
         """The latest value of one of the strategy's `indicators`."""
 
-    def balance(self, asset: str) -> AccountBalanceEvent:
-        """The account's balance of an asset."""
+    def other(self, name: str) -> Quotes:
+        """Another market, one of the strategy's `markets`: `other("luno:XBT/ZAR")`."""
 
 
 class Strategy:
@@ -146,12 +154,15 @@ class Strategy:
     `indicators` are the names of the values that it wants, as in their streams: `("rsi_14",)`.
     Parameters are fields of the class, `fast: int = Field(20, ge=1)`, and each instance has its own
     values: `self.fast`. One may stand in a name: `indicators = ("sma_{fast}",)`.
+    `markets` are others that it looks at beside its own, which alone it trades on:
+    `("luno:XBT/ZAR",)`. Their tickers, books and trades come to the same methods.
     What must outlive a restart is kept in `state`, which holds what JSON can: it is saved together
     with how far the streams were read, so nothing is seen twice and nothing is left out. An intent
     may come to nothing: what happened is `position` and `on_order`, not what was wanted.
     """
 
     indicators: tuple[str, ...] = ()
+    markets: tuple[str, ...] = ()
 
     def __init__(self, market: Market, **given: object) -> None:
         """*given* are parameters; the others are as the class says.
@@ -165,17 +176,18 @@ class Strategy:
         for name, value in values.items():
             setattr(self, name, value)
         self.indicators = parameters.fill_in(self.indicators, values)
+        self.markets = parameters.fill_in(self.markets, values)
 
     def on_ticker(self, ticker: Ticker) -> Wish | None:  # noqa: ARG002 - does nothing
-        """A new ticker."""
+        """A new ticker of one of its markets."""
         return None
 
     def on_order_book(self, book: OrderBook) -> Wish | None:  # noqa: ARG002 - does nothing
-        """A new book."""
+        """A new book of one of its markets."""
         return None
 
     def on_trade(self, trade: Trade) -> Wish | None:  # noqa: ARG002 - does nothing
-        """A trade on the market, anybody's."""
+        """A trade on one of its markets, anybody's."""
         return None
 
     def on_indicator(self, value: IndicatorValue) -> Wish | None:  # noqa: ARG002 - does nothing

@@ -102,12 +102,11 @@ class StrategyHost:
         self._maker = maker
 
     def listeners(self, method: Method, exchange: str, symbol: str) -> list[Running]:
-        """Those who work on this market and have this method."""
+        """Those who look at this market and have this method."""
         return [
             running
             for running in self.running.values()
-            if (running.wanted.exchange, running.wanted.symbol) == (exchange, symbol)
-            and running.listens(method)
+            if running.wanted.hears(exchange, symbol) and running.listens(method)
         ]
 
     def tell(self, running: Running, method: Method, message: object, cause: Cause) -> None:

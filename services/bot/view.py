@@ -1,4 +1,4 @@
-"""What a strategy sees: its own market, and nothing that can't be relied on."""
+"""What a strategy sees: its markets, and nothing that can't be relied on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,16 +50,66 @@ class Sources:
     clock: Callable[[], float]
 
 
-class MarketView:
+class QuoteView:
+    """The port `Quotes`, over the sources."""
+
+    def __init__(self, exchange: str, symbol: str, sources: Sources) -> None:
+        self.exchange = exchange
+        self.symbol = symbol
+        self._sources = sources
+
+    def ticker(self) -> Ticker:
+        """The latest ticker; StaleDataError where it can't be relied on."""
+        now = self.live()
+        found = self._sources.provider.ticker(self.exchange, self.symbol, now)
+        if found is None:
+            raise StaleDataError(f"no ticker of {self.symbol} yet")
+        return found.value
+
+    def order_book(self) -> OrderBook:
+        """The latest book; StaleDataError where it can't be relied on."""
+        now = self.live()
+        found = self._sources.provider.order_book(self.exchange, self.symbol, now)
+        if found is None:
+            raise StaleDataError(f"no book of {self.symbol} yet")
+        return found.value
+
+    def trades(self) -> tuple[Trade, ...]:
+        """The latest trades; StaleDataError where they can't be relied on."""
+        self.live()
+        return self._sources.provider.trades(self.exchange, self.symbol)
+
+    def balance(self, asset: str) -> AccountBalanceEvent:
+        """The account's balance; StaleDataError where it was never told."""
+        found = self._sources.balances.get((self.exchange, asset))
+        if found is None:
+            raise StaleDataError(f"no balance of {asset} on {self.exchange} yet")
+        return found
+
+    def live(self) -> float:
+        """The time, in seconds of the sources' clock, where the market can be relied on.
+
+        Raises:
+            StaleDataError: it can't be.
+        """
+        now = self._sources.clock()
+        why = self._sources.connectors.why_stale(self.exchange, self.symbol, now)
+        if why is not None:
+            raise StaleDataError(f"{self.exchange} {self.symbol}: {why}")
+        return now
+
+
+class MarketView(QuoteView):
     """The port `Market`, over the sources."""
 
     def __init__(self, wanted: Wanted, sources: Sources) -> None:
-        self.exchange = wanted.exchange
-        self.symbol = wanted.symbol
+        super().__init__(wanted.exchange, wanted.symbol, sources)
         self.quantity = wanted.quantity
         self._key = wanted.key
         self._streams = wanted.indicator_streams
-        self._sources = sources
+        self._others = {
+            name: QuoteView(*market, sources) for name, market in wanted.other_markets.items()
+        }
 
     @property
     def position(self) -> Decimal:
@@ -74,27 +124,6 @@ class MarketView:
         """True while an order of it may still trade."""
         return self._sources.portfolio.pending(self._key) is not None
 
-    def ticker(self) -> Ticker:
-        """The latest ticker; StaleDataError where it can't be relied on."""
-        now = self._live()
-        found = self._sources.provider.ticker(self.exchange, self.symbol, now)
-        if found is None:
-            raise StaleDataError(f"no ticker of {self.symbol} yet")
-        return found.value
-
-    def order_book(self) -> OrderBook:
-        """The latest book; StaleDataError where it can't be relied on."""
-        now = self._live()
-        found = self._sources.provider.order_book(self.exchange, self.symbol, now)
-        if found is None:
-            raise StaleDataError(f"no book of {self.symbol} yet")
-        return found.value
-
-    def trades(self) -> tuple[Trade, ...]:
-        """The latest trades; StaleDataError where they can't be relied on."""
-        self._live()
-        return self._sources.provider.trades(self.exchange, self.symbol)
-
     def indicator(self, name: str) -> IndicatorValue:
         """The latest value; StaleDataError where it can't be relied on.
 
@@ -104,16 +133,19 @@ class MarketView:
         feed = self._sources.indicators[self._streams[name]]
         return feed.fresh(self._sources.clock(), self._sources.indicator_max_age)
 
-    def balance(self, asset: str) -> AccountBalanceEvent:
-        """The account's balance; StaleDataError where it was never told."""
-        found = self._sources.balances.get((self.exchange, asset))
-        if found is None:
-            raise StaleDataError(f"no balance of {asset} on {self.exchange} yet")
-        return found
+    def other(self, name: str) -> QuoteView:
+        """Another market.
 
-    def _live(self) -> float:
-        now = self._sources.clock()
-        why = self._sources.connectors.why_stale(self.exchange, self.symbol, now)
-        if why is not None:
-            raise StaleDataError(why)
-        return now
+        Raises:
+            KeyError: it isn't one of the strategy's `markets`.
+        """
+        return self._others[name]
+
+    def all_live(self) -> None:
+        """Each of its markets can be relied on.
+
+        Raises:
+            StaleDataError: one can't be.
+        """
+        for each in (self, *self._others.values()):
+            each.live()

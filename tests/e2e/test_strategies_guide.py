@@ -134,6 +134,18 @@ def test_the_guides_other_parameters_are_ones(folder: Path, monkeypatch: Any) ->
     assert (first.label, second.label) == ("", "deep")
 
 
+async def test_the_price_difference_is_traded_on_the_simulator(folder: Path) -> None:
+    """By the line of the guide, but that any difference is large enough: bought, and filled."""
+    assignment, *_ = shlex.split(blocks("sh")[6])
+    entry = assignment.removeprefix("STRATEGIES=")
+    wanted = re.sub("enter=.*", "enter=-0.4&leave=-0.5", entry)
+    assert wanted != entry
+    async with launched(folder, STRATEGIES=wanted, SIMULATOR_RATE="80") as run:
+        await run.until_ready()
+        await eventually(lambda: "buy 0.001, filled" in run.out, within=90)
+        assert "luno:XBT/ZAR pays" in run.out
+
+
 def test_the_guide_names_all_strategies_and_all_reasons_to_refuse() -> None:
     """As the code has them."""
     assert set(re.findall(r"^\| `(\w+)` \| [`t]", GUIDE, re.MULTILINE)) >= set(OURS)

@@ -38,10 +38,14 @@ QUERIES = str(CommandStream("binance_connector", "query_order"))
 
 
 class Stage:
-    """What is said to a bot that watches BTC/USDT on Binance, and what it commands."""
+    """What is said to a bot that watches BTC/USDT on Binance, and what it commands.
+
+    `more` are further symbols of Luno's that are as its first is.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self.redis: Any = redis
+        self.more: list[str] = []
         self._status: dict[str, Any] = {}
 
     async def put(self, stream: object, message: BaseModel) -> str:
@@ -51,7 +55,7 @@ class Stage:
         return entry_id.decode()
 
     async def status(self, state: str = "live", **changes: Any) -> None:
-        """Both connectors tell how they are."""
+        """Both connectors tell how they are; `symbols_of` has the state of one that differs."""
         self._status = {"state": state, **changes}
         await self._tell_status(state, **changes)
 
@@ -62,9 +66,18 @@ class Stage:
             with contextlib.suppress(RedisError, OSError):  # the server may be gone just now
                 await self._tell_status(**self._status)
 
-    async def _tell_status(self, state: str, **changes: Any) -> None:
+    async def _tell_status(
+        self, state: str, symbols_of: dict[str, str] | None = None, **changes: Any
+    ) -> None:
         for exchange, symbol in (("binance", "BTC/USDT"), ("luno", "XBT/ZAR")):
-            event = connector_status(symbol, exchange, state, reason="told so")
+            event = connector_status(
+                symbol, exchange, (symbols_of or {}).get(exchange, state), reason="told so"
+            )
+            if exchange == "luno":
+                (first,) = event.symbols
+                event.symbols.extend(
+                    first.model_copy(update={"symbol": each}) for each in self.more
+                )
             stream = EventStream(f"{exchange}_connector", "connector_status")
             await self.put(stream, event.model_copy(update=changes))
 

@@ -180,3 +180,15 @@ class Quick(Strategy):
         if self.market.pending or self.market.position:
             return None
         return Intent("buy", f"{self.lots} lots", self.lots * Decimal("0.001"))
+
+
+class Peeking(Strategy):
+    """Wants to buy at every ticker of its own market, and has named another, whatever it is."""
+
+    markets = ("luno:XBT/ZAR",)
+
+    def on_ticker(self, ticker: Ticker) -> Intent | None:
+        """Those of its own."""
+        if ticker.exchange != self.market.exchange:
+            return None
+        return Intent("buy", f"the price is {ticker.last_price}")

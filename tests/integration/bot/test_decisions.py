@@ -332,7 +332,7 @@ async def test_paper_refuses_real_money_and_a_connector_that_does_not_trade(
     [
         ({"BOT_MODE": "live"}, "want LIVE_TRADING=yes-i-mean-it too"),
         ({"BOT_MODE": "yes"}, "BOT_MODE='yes'"),
-        ({"STRATEGIES": "rsi:binance:BTC/USDT:1"}, "want one of do_nothing, rsi_reversion, sma_"),
+        ({"STRATEGIES": "rsi:binance:BTC/USDT:1"}, "want one of do_nothing, price_difference,"),
     ],
 )
 async def test_settings_that_cannot_be_used_end_it_with_one_clear_error(

@@ -8,6 +8,7 @@ from services.bot.naming import StrategyError, read
 from services.bot.strategies import RsiReversion, SmaCrossover
 from tests.support.bot_strategies import Restless
 
+DIFFERENCE = "price_difference:binance:BTC/USDT:1"
 MARKETS = {"binance": ("BTC/USDT", "ETH/USDT"), "luno": ("XBT/ZAR",)}
 
 
@@ -36,7 +37,7 @@ def test_ours_are_named_shortly_and_yours_by_their_path() -> None:
     ("entry", "fault"),
     [
         ("rsi_reversion", "want <strategy>:<exchange>:<SYMBOL>:<quantity>"),
-        ("rsi:binance:BTC/USDT:1", "want one of do_nothing, rsi_reversion, sma_crossover, or the"),
+        ("rsi:binance:BTC/USDT:1", "want one of do_nothing, price_difference, rsi_reversion, sma_"),
         ("rsi_reversion:kraken:BTC/USDT:1", "no exchange 'kraken': want one of binance, luno"),
         ("rsi_reversion:luno:BTC/USDT:1", "isn't watched on luno: want one of XBT/ZAR (LUNO_SYM"),
         ("rsi_reversion:luno:XBT/ZAR:0", "quantity '0': want a number greater than 0"),
@@ -50,6 +51,9 @@ def test_ours_are_named_shortly_and_yours_by_their_path() -> None:
         ("do_nothing:luno:XBT/ZAR:1?fast=5", "no parameter 'fast': want none, it has no parameter"),
         ("sma_crossover:luno:XBT/ZAR:1?fast", "'fast': want each parameter once, as <parameter>="),
         ("sma_crossover:luno:XBT/ZAR:1?fast=1&fast=2", "'fast=2': want each parameter once"),
+        (f"{DIFFERENCE}?rate=luno:ETH/ZAR", "'ETH/ZAR' isn't watched on luno: want one of XBT/ZAR"),
+        (f"{DIFFERENCE}?other=kraken:XBT/ZAR", "no exchange 'kraken': want one of binance, luno"),
+        (f"{DIFFERENCE}?other=XBT/ZAR", "market 'XBT/ZAR': want <exchange>:<SYMBOL>, e.g. luno:"),
         ("do_nothing:luno:XBT/ZAR:1?as=", "as='': want a name of 1 to 20 letters"),
         ("do_nothing:luno:XBT/ZAR:1?as=a:b", "as='a:b': want a name of 1 to 20 letters"),
     ],
@@ -105,3 +109,17 @@ def test_a_value_may_hold_what_would_end_it() -> None:
     """Written as in a URL: %2C is a comma, which stands between entries."""
     with pytest.raises(StrategyError, match="fast='1,2&': want a whole number"):
         read(["sma_crossover:binance:BTC/USDT:1?fast=1%2C2%26"], MARKETS)
+
+
+def test_a_strategy_looks_at_the_markets_that_its_parameters_name() -> None:
+    """Beside its own; the rate's second market is left out where it has none."""
+    markets = {"binance": ("BTC/USDT",), "luno": ("XBT/ZAR", "USDT/ZAR", "ETH/ZAR")}
+    (wanted,) = read([DIFFERENCE], markets)
+    assert wanted.other_markets == {
+        "luno:XBT/ZAR": ("luno", "XBT/ZAR"),
+        "luno:USDT/ZAR": ("luno", "USDT/ZAR"),
+    }
+    heard = [wanted.hears("luno", symbol) for symbol in markets["luno"]]
+    assert heard == [True, True, False]
+    assert wanted.hears("binance", "BTC/USDT")
+    assert not wanted.hears("binance", "XBT/ZAR")
