@@ -34,6 +34,13 @@ LIVE = (
     "there are no keys here, and no order is sent."
 )
 SHOW_LOGS_EVERY = 0.2
+PORTS = {
+    "the bot": 8000,
+    "the Binance connector": 8001,
+    "the Luno connector": 8002,
+    "the indicator host": 8003,
+}
+SIMULATOR_PORTS = {"the simulator": 8900, "the simulator's health": 8010}
 
 
 def main(*, live: bool) -> int:
@@ -83,20 +90,20 @@ async def _run(
     settings: RunSettings, given: Mapping[str, str], ports: Ports, folder: Path, *, live: bool
 ) -> None:
     started = time.monotonic()
+    at = _take(ports, own_redis=settings.own_redis, live=live)
+    bot = Part("bot", at["the bot"], folder)
+    binance = Part("binance_connector", at["the Binance connector"], folder)
+    luno = Part("luno_connector", at["the Luno connector"], folder)
+    indicators = Part("indicators", at["the indicator host"], folder)
     venues: tuple[Part, ...] = ()
     if not live:
-        health_port = _port(ports, 8010, "the simulator's health")
-        venues = (Part("exchange_simulator", health_port, folder),)
-    binance = Part("binance_connector", _port(ports, 8001, "the Binance connector"), folder)
-    luno = Part("luno_connector", _port(ports, 8002, "the Luno connector"), folder)
-    indicators = Part("indicators", _port(ports, 8003, "the indicator host"), folder)
-    bot = Part("bot", _port(ports, 8000, "the bot"), folder)
+        venues = (Part("exchange_simulator", at["the simulator's health"], folder),)
     parts = [bot, indicators, binance, luno, *venues]
     has_screen = sys.stdout.isatty()
     logs = [LogTail(part.name, part.log, has_screen=has_screen) for part in parts]
     async with (
         _shown_to_the_end(logs),
-        _redis(settings, ports, folder) as redis,
+        _redis(settings, at.get("Redis"), folder) as redis,
         _stopped_in_turn((bot, indicators), (binance, luno), venues),
         asyncio.TaskGroup() as tasks,
     ):
@@ -105,9 +112,8 @@ async def _run(
             *(keep_running(p.name, p.log, p.ended, p.start_again) for p in parts),
         )
         watches = [tasks.create_task(watch) for watch in (*watching, _keep_showing(logs))]
-        simulator_port = None if live else _port(ports, 8900, "the simulator")
         variables = environment(
-            given, redis.url, simulator_port, settings.indicators, settings.strategies
+            given, redis.url, at.get("the simulator"), settings.indicators, settings.strategies
         )
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start(venues, variables)
@@ -145,11 +151,18 @@ async def _pass(seconds: float | None) -> None:
         await asyncio.sleep(seconds)
 
 
-def _port(ports: Ports, wanted: int, whose: str) -> int:
-    port = ports.take(wanted)
-    if port != wanted:
-        say(f"Port {wanted} is taken: {whose} uses {port}.")
-    return port
+def _take(ports: Ports, *, own_redis: bool, live: bool) -> dict[str, int]:
+    """The port of each part of this run; who finds its own taken moves, and says so."""
+    wanted = dict(PORTS)
+    if own_redis:
+        wanted["Redis"] = 6379
+    if not live:
+        wanted |= SIMULATOR_PORTS
+    found = ports.take_each(wanted)
+    for whose, port in wanted.items():
+        if found[whose] != port:
+            say(f"Port {port} is taken: {whose} uses {found[whose]}.")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +190,11 @@ class _Bus:
 
 
 @asynccontextmanager
-async def _redis(settings: RunSettings, ports: Ports, folder: Path) -> AsyncIterator[_Bus]:
-    if not settings.own_redis:
+async def _redis(settings: RunSettings, port: int | None, folder: Path) -> AsyncIterator[_Bus]:
+    if port is None:
         # The URL itself may hold a password.
         yield _Bus(settings.redis_url, 'redis-cli -u "$REDIS_URL"', None)
         return
-    port = _port(ports, 6379, "Redis")
     server = RedisServer(folder / "redis", port)
     try:
         await _started(server)

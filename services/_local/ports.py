@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import tempfile
+from collections.abc import Mapping
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Self
@@ -43,6 +44,16 @@ class Ports:
             if self._claim(port):
                 return port
         raise NoPortError(f"no port is free from {wanted} to {wanted + TRIES - 1}")
+
+    def take_each(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """By name the port that is wanted; where that is taken, one that no other name wants.
+
+        Raises:
+            NoPortError: not one in a hundred is free.
+        """
+        free = {name: port for name, port in wanted.items() if self._claim(port)}
+        moved = {name: self.take(port) for name, port in wanted.items() if name not in free}
+        return free | moved
 
     def _claim(self, port: int) -> bool:
         claim = (self._folder / f"{port}.lock").open("w")

@@ -92,7 +92,7 @@ def children_of(parent: int) -> dict[str, int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             status = (folder / "stat").read_text().rpartition(")")[2].split()
-            command = (folder / "cmdline").read_text().split("\0")
+            command = (folder / "cmdline").read_text(errors="replace").split("\0")
         except OSError:  # it has just ended
             continue
         if int(status[1]) == parent:

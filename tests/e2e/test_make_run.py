@@ -110,6 +110,32 @@ async def test_it_stops_by_itself_steps_over_taken_ports_and_uses_the_redis_it_i
     assert await messages(redis, "binance:ETHUSDT:orderbook")
 
 
+async def test_one_taken_port_moves_one_service(tmp_path: Path) -> None:
+    """To where nobody else belongs; where it went is printed, and is in the run's file."""
+    wanted = {
+        "bot": ("the bot", 8000),
+        "binance_connector": ("the Binance connector", 8001),
+        "luno_connector": ("the Luno connector", 8002),
+        "indicators": ("the indicator host", 8003),
+        "exchange_simulator": ("the simulator's health", 8010),
+    }
+    with socket.socket() as other:
+        with suppress(AssertionError):  # whoever has it keeps it
+            await eventually(lambda: takes(other, 8001), within=20.0)
+        async with launched(tmp_path) as run:
+            await run.until_ready()
+            (noted,) = going_on(tmp_path / ".data")
+            assert await run.end(signal.SIGINT) == 0
+    ports = {name: int(url.rpartition(":")[2]) for name, url in noted.health_urls.items()}
+    moved = {name for name, port in ports.items() if port != wanted[name][1]}
+    assert "binance_connector" in moved
+    assert not {ports[name] for name in moved} & {port for _, port in wanted.values()}
+    for name, (whose, port) in wanted.items():
+        said = f"Port {port} is taken: {whose} uses {ports[name]}."
+        assert (said in run.out) is (name in moved)
+        assert f"http://127.0.0.1:{ports[name]}/ready  {name}" in run.out
+
+
 def takes(s: socket.socket, port: int) -> bool:
     """Listen on *port*; False while somebody else does."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
