@@ -39,8 +39,20 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "what it remembers is not kept for the claims",
         "redis_bus.py",
-        "self._remembered = msgspec.json.encode(what)\n        await self._call(self._redis.set, self._memory_key, self._remembered)",
-        "await self._call(self._redis.set, self._memory_key, msgspec.json.encode(what))",
+        '        self._remembered = msgspec.json.encode(what)\n        write = ("SET", self._memory_key, self._remembered)',
+        '        write = ("SET", self._memory_key, msgspec.json.encode(what))',
+    ),
+    mutant(
+        "a memory that was wiped since it was read is written back",
+        "redis_bus.py",
+        '_, found = await self._call(self._ask_all, ("WATCH", key), ("GET", key))',
+        '(found,) = await self._call(self._ask_all, ("GET", key))',
+    ),
+    mutant(
+        "a memory that could not be noted counts as noted",
+        "redis_bus.py",
+        "if done is None:",
+        "if False:",
     ),
     mutant(
         "a deleted entry looks like an empty one",

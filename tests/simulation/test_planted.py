@@ -9,15 +9,15 @@ from tests.simulation.sweep import run_plan
 
 # The worlds were found with `python -m tests.simulation --bug NAME`.
 RECORDED = {
-    "ack first, without a book of record": (42, "SILENT"),
+    "ack first, without a book of record": (66, "SILENT"),
     "no book of record": (937, "PENDING"),
     "new id on retry": (52, "POSTS"),
-    "resend on timeout": (195, "DOUBLE"),
-    "query then resend": (195, "DOUBLE"),
+    "resend on timeout": (1700, "DOUBLE"),
+    "query then resend": (1639, "DOUBLE"),
     "no compare-and-set": (412, "POSTS"),
     "no wait for the validity window": (52, "EVIDENCE"),
     "blind trust after Redis forgot": (10, "DOUBLE"),
-    "fresh timestamp at send": (1398, "EVIDENCE"),
+    "fresh timestamp at send": (1110, "EVIDENCE"),
     "deciding without owning": (27, "LIE"),
     "rejected on timeout": (192, "LIE"),
 }

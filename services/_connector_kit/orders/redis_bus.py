@@ -88,14 +88,23 @@ class RedisBus:
         return made
 
     async def remembered(self) -> Remembered | None:
-        """What was remembered last; None where nothing is."""
-        found = await self._call(self._redis.get, self._memory_key)
+        """What was remembered last, watched from now on; None where nothing is."""
+        key = self._memory_key
+        _, found = await self._call(self._ask_all, ("WATCH", key), ("GET", key))
         return None if found is None else msgspec.json.decode(found, type=Remembered)
 
     async def remember(self, what: Remembered) -> None:
-        """Remember which Redis this was."""
+        """Remember which Redis this was.
+
+        Raises:
+            TransientError: also where that was forgotten, or changed, since `remembered` read it:
+                what is written now would hide it.
+        """
         self._remembered = msgspec.json.encode(what)
-        await self._call(self._redis.set, self._memory_key, self._remembered)
+        write = ("SET", self._memory_key, self._remembered)
+        *_, done = await self._call(self._ask_all, ("MULTI",), write, ("EXEC",))
+        if done is None:
+            raise self._trouble(ConnectionError("what it remembered has just changed"))
 
     @property
     def _memory_key(self) -> str:

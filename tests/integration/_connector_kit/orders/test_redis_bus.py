@@ -317,6 +317,21 @@ async def test_it_remembers_which_redis_it_was(buses: Buses, redis: Redis) -> No
     assert abs(server.milliseconds / 1000 - seconds) < 60
 
 
+async def test_a_memory_that_is_wiped_after_it_was_read_is_not_written_back(
+    buses: Buses, redis: Redis
+) -> None:
+    """Or nobody would notice that Redis has forgotten; a process may be frozen in between."""
+    bus = await buses.open("one")
+    assert await bus.remembered() == MEMORY
+    await redis.flushall()
+    with pytest.raises(TransientError, match="has just changed"):
+        await bus.remember(MEMORY)
+    assert buses.troubled()
+    assert await bus.remembered() is None
+    await bus.remember(MEMORY)
+    assert await bus.remembered() == MEMORY
+
+
 async def test_the_newest_entry_tells_how_far_redis_came(buses: Buses, redis: Redis) -> None:
     """0 where nothing was ever sent."""
     bus = await buses.open()

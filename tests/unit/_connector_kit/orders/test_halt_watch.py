@@ -68,8 +68,9 @@ async def watch(redis: Redis) -> HaltWatch:
 
 async def remember(redis: Redis) -> None:
     """As the desk does: which Redis this is."""
-    bus = RedisBus(redis, NAME, ("place_order",), "one")
-    await bus.remember(Remembered((await bus.server()).identity, -1, -1))
+    async with redis.client() as connection:
+        bus = RedisBus(connection, NAME, ("place_order",), "one")
+        await bus.remember(Remembered((await bus.server()).identity, -1, -1))
 
 
 async def put_back(server: RedisServer, copy: Path) -> None:
