@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,7 +15,21 @@ from services.tradectl.ending import Ending, after, tell
 from services.tradectl.reading import Entry, entries, moment, redis_time
 from services.tradectl.requests import refresh_balances
 from services.tradectl.sending import meant
+from services.tradectl.tables import Column, Seconds, table
 
+ORDER_COLUMNS = (
+    "order",
+    Column("order_id", wide=True),
+    "market",
+    "side",
+    Column("type", wide=True),
+    "quantity",
+    "price",
+    "filled",
+    Column("average", wide=True),
+    "status",
+    Column("updated ago", wide=True),
+)
 OPEN = frozenset({"open", "partially_filled", "accepted", "unknown"})
 
 
@@ -78,7 +94,7 @@ def _told(
         side=answer.get("side"),
         type=answer.get("type"),
         quantity=answer.get("sent_quantity")
-        or filled + float(status.get("remaining_quantity") or 0),
+        or _sum(filled, float(status.get("remaining_quantity") or 0)),
         price=answer.get("sent_price"),
         filled=filled,
         average_price=status.get("average_price"),
@@ -86,6 +102,11 @@ def _told(
         external=bool(status.get("external")),
         at=at,
     )
+
+
+def _sum(first: float, second: float) -> float:
+    """As people add them: 0.1 and 0.2 are 0.3."""
+    return float(Decimal(str(first)) + Decimal(str(second)))
 
 
 def _answered(exchange: str, at: int, answer: Mapping[str, Any]) -> OrderLine:
@@ -125,23 +146,28 @@ async def orders(
         show.as_json([each.row for each in wanted])
         return Ending.DONE
     now = await redis_time(redis)
-    columns = ("exchange", "client_order_id", "order_id", "symbol", "side", "type", "quantity")
-    show.table(
+    table(
         "orders" if closed else "open orders",
-        (*columns, "price", "filled", "average", "status", "updated"),
-        [
-            (
-                *(getattr(each, column) for column in columns),
-                each.price,
-                each.filled,
-                each.average_price,
-                each.status + (" (external)" if each.external else ""),
-                f"{show.span((now - each.at) / 1000)} ago",
-            )
-            for each in wanted
-        ],
+        ORDER_COLUMNS,
+        [_shown(each, (now - each.at) / 1000) for each in wanted],
     )
     return Ending.DONE
+
+
+def _shown(order: OrderLine, age: float) -> tuple[object, ...]:
+    return (
+        order.client_order_id or order.order_id,
+        order.order_id,
+        f"{order.exchange} {order.symbol}",
+        order.side,
+        order.type,
+        order.quantity,
+        order.price,
+        order.filled,
+        order.average_price,
+        order.status + (" (external)" if order.external else ""),
+        Seconds(age),
+    )
 
 
 async def balances(
@@ -163,9 +189,21 @@ async def balances(
     if as_json:
         show.as_json(rows)
     else:
-        columns = ("exchange", "asset", "free", "locked", "total", "told")
-        show.table("balances", columns, [[row.get(column) for column in columns] for row in rows])
+        now = await redis_time(redis)
+        columns = ("exchange", "asset", "free", "locked", "total")
+        table(
+            "balances",
+            (*columns, "told ago"),
+            [
+                (*(row.get(column) for column in columns), _since(str(row["told"]), now))
+                for row in rows
+            ],
+        )
     return ending
+
+
+def _since(told: str, now: float) -> Seconds:
+    return Seconds(max(0.0, now / 1000 - datetime.fromisoformat(told).timestamp()))
 
 
 async def _balances(

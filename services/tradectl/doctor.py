@@ -29,6 +29,7 @@ from services.tradectl.reading import COMMANDS, connectors
 from services.tradectl.sending import OPERATORS
 from services.tradectl.settings import TradectlSettings
 from services.tradectl.status import heard, tries
+from services.tradectl.tables import table
 
 LEAST_VERSION = (7, 0)
 # Why a connector takes no orders, and what to do.
@@ -68,7 +69,7 @@ async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> 
         show.as_json([{name: getattr(check, name) for name in check.__slots__} for check in checks])
     else:
         rows = [(c.state, c.check, c.what, c.fix) for c in checks]
-        show.table("doctor", ("", "check", "found", "what to do"), rows)
+        table("doctor", ("", "check", "found", "what to do"), rows)
     return Ending.NO if any(check.state == "fail" for check in checks) else Ending.DONE
 
 

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from services.tradectl import show
 from services.tradectl.ending import Ending, StopError
 from services.tradectl.reading import Entry, entry_at, mentions, moment, newest_first, streams
+from services.tradectl.tables import Column, table
 
 STREAMS = "*:dead_letter:*"
 SHORT = 60
@@ -25,9 +26,9 @@ async def list_letters(redis: Redis, count: int, *, as_json: bool) -> Ending:
     if as_json:
         show.as_json(rows)
         return Ending.DONE
-    show.table(
+    table(
         "dead letters" if rows else "no dead letters",
-        ("id", "stream", "command's id", "error", "content"),
+        ("id", "stream", Column("command's id", wide=True), "error", Column("content", wide=True)),
         [
             (r["id"], r["stream"], r["entry_id"], r["error"], _shortened(str(r["content"])))
             for r in rows

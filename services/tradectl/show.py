@@ -1,23 +1,24 @@
-"""What a person sees, or a program: tables and lines, or JSON. Redis's content is never trusted."""
+"""What a person sees, or a program: lines, or JSON. Redis's content is never trusted."""
 
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from services._runtime.text import clean
 
-# Wide enough for any table where no terminal says how wide it is.
+# Where no terminal says how wide it is: wide enough for any table.
 PIPED_WIDTH = 240
-GOOD = frozenset({"ok", "ready", "live", "polled", "trading", "done", "accepted", "filled"})
-BAD = frozenset({"fail", "not ready", "stale", "rejected", "no answer", "gone"})
-DOUBTFUL = frozenset({"warn", "unknown", "syncing", "partially_filled"})
+INDENT = "    "
+
+
+def screen_width() -> int:
+    """How many columns there are: COLUMNS, else the terminal's."""
+    return shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
 
 
 def number(value: object) -> str:
@@ -47,38 +48,28 @@ def span(seconds: float) -> str:
 
 
 def line(text: str) -> None:
-    """One line of result, at once."""
-    sys.stdout.write(clean(text) + "\n")
+    """One line of result, at once; on a terminal one that is too long goes on below, indented."""
+    shown = clean(text)
+    if sys.stdout.isatty():
+        folded = textwrap.wrap(
+            shown, screen_width(), subsequent_indent=INDENT, break_on_hyphens=False
+        )
+        shown = "\n".join(folded)
+    sys.stdout.write(shown + "\n")
     sys.stdout.flush()
 
 
 def as_json(value: object, *, indent: int | None = 2) -> None:
-    """One JSON document; with `indent=None` on one line."""
+    """One JSON document; with `indent=None` on one line. A Decimal is a number in it."""
     # ASCII only: what is in a message can't steer a terminal from here either.
-    sys.stdout.write(json.dumps(value, indent=indent) + "\n")
+    sys.stdout.write(json.dumps(value, indent=indent, default=_json_number) + "\n")
     sys.stdout.flush()
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; words that mean good or bad are coloured where there are colours."""
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    console.print(Text(title, style="bold"))
-    shown = Table(box=None, pad_edge=False)
-    for column in columns:
-        shown.add_column(Text(column), overflow="fold")
-    for row in rows:
-        shown.add_row(*(_cell(value) for value in row))
-    if shown.row_count:
-        console.print(shown)
-    console.print()
-
-
-def _cell(value: object) -> Text:
-    text = number(value)
-    style = (
-        "green" if text in GOOD else "red" if text in BAD else "yellow" if text in DOUBTFUL else ""
-    )
-    return Text(text, style=style)
+def _json_number(value: object) -> int | float:
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{type(value).__name__} is no JSON")
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def summary(fields: Mapping[str, Any]) -> str:
@@ -108,7 +99,3 @@ def _short(name: str, value: Any) -> str:
 def _is_level(value: Any) -> bool:
     """A book's level or a fill: so much, at that price."""
     return isinstance(value, dict) and {"price", "quantity"} <= value.keys()
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, dict | list)

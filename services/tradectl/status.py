@@ -16,11 +16,16 @@ from services.tradectl.ending import Ending
 from services.tradectl.halting import halted
 from services.tradectl.reading import Entry, connectors, moment, newest, redis_time
 from services.tradectl.sending import GONE_AFTER
+from services.tradectl.tables import Column, Seconds, table
 from services.tradectl.where import nobody_at
 
 ASK_WITHIN = 3.0
 SIMULATOR = "exchange_simulator"
 FEED = "exchange symbol state market since silent_s trades_lost why"
+FEED_COLUMNS = (
+    *("exchange", "symbol", "state", "market", Column("since", wide=True)),
+    *("silent at most", "trades lost", "why"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,12 @@ def _show(
     streams: list[dict[str, Any]],
     nobody: str,
 ) -> None:
-    show.table(
+    table(
         "services",
         ("service", "state", "why"),
         [_values(row, "service state why") for row in services],
     )
-    show.table(
+    table(
         "connectors" if said else nobody,
         ("connector", "state", "silent for", "world", "trading", "dropped"),
         [
@@ -107,12 +112,12 @@ def _show(
             for each in said
         ],
     )
-    show.table(
+    table(
         "feeds",
-        ("exchange", "symbol", "state", "market", "since", "silent at most", "trades lost", "why"),
+        FEED_COLUMNS,
         [_values(row, FEED) for row in feeds],
     )
-    show.table(
+    table(
         "market streams (lag: from the exchange's own time until it was in Redis)",
         ("stream", "age of newest", "lag", "entries"),
         [_values(row, "stream age_s lag_s entries") for row in streams],
@@ -125,7 +130,7 @@ def _values(row: dict[str, Any], names: str) -> list[Any]:
 
 def _shown(name: str, value: Any) -> Any:
     """Seconds as people say them."""
-    return show.span(value) if name.endswith("_s") and value is not None else value
+    return Seconds(value) if name.endswith("_s") and value is not None else value
 
 
 async def _services(urls: dict[str, str]) -> list[dict[str, Any]]:

@@ -4,13 +4,17 @@ from datetime import datetime
 from typing import Any
 
 from redis.asyncio import Redis
+from rich.text import Text
 
 from services._runtime.text import clean
 from services.tradectl import show
 from services.tradectl.ending import Ending, tell
 from services.tradectl.reading import moment
 from services.tradectl.story import Hop, story
+from services.tradectl.tables import WIDE, Column, Seconds, table
 from services.tradectl.traces import gather
+
+ENTRY = Column("entry", wide=True)
 
 
 async def why(redis: Redis, order: str, exchange: str | None, *, as_json: bool) -> Ending:
@@ -25,22 +29,26 @@ async def why(redis: Redis, order: str, exchange: str | None, *, as_json: bool) 
         show.as_json({"client_order_id": order, "stories": told})
         return Ending.DONE
     for name, rows in stories.items():
-        show.table(
+        table(
             f"why {clean(order)} at {name} (times in UTC, by Redis's clock)",
-            ("hop", "time", "after", "its own time", "what", "entry"),
+            ("hop", "time", "after", Column("its own time", wide=True), "what", ENTRY),
             [_shown(row) for row in rows],
         )
     return Ending.DONE
 
 
-def _shown(row: dict[str, Any]) -> tuple[str, ...]:
+def _shown(row: dict[str, Any]) -> tuple[object, ...]:
+    what = Text(clean(("MISSING: " if row["missing"] else "") + row["what"]))
+    entry = f"{row['stream']} {row['id']}" if row["stream"] else ""
+    if entry and show.screen_width() < WIDE:  # it has no column of its own then
+        what.append("\n" + clean(entry), style="dim")
     return (
         row["hop"],
         _clock(row["time"]),
-        "" if row["after_ms"] is None else show.span(row["after_ms"] / 1000),
+        None if row["after_ms"] is None else Seconds(row["after_ms"] / 1000),
         _clock(row["own_time"]),
-        ("MISSING: " if row["missing"] else "") + row["what"],
-        f"{row['stream']} {row['id']}" if row["stream"] else "",
+        what,
+        entry,
     )
 
 

@@ -44,7 +44,8 @@ class Ended:
 
 async def tradectl(redis_url: str, *arguments: str, **environment: str) -> Ended:
     """Run it to its end, in a thread of this process: it has an event loop of its own."""
-    variables = {"REDIS_URL": redis_url, **environment}
+    # As wide as in a pipe, whatever the terminal of the person who runs the tests.
+    variables = {"REDIS_URL": redis_url, "COLUMNS": None, **environment}
     result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=variables)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

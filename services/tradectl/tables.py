@@ -1,0 +1,146 @@
+"""Tables that fit the terminal: numbers to the right and never cut, words folded where need be."""
+
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from services.tradectl.show import number, screen_width, span
+
+# A terminal that has at least so many columns shows all that a table has.
+WIDE = 120
+# A column of words isn't made narrower than that: the rows are shown one below the other instead.
+NARROWEST = 8
+GOOD = frozenset({"ok", "ready", "live", "polled", "trading", "done", "accepted", "filled"})
+BAD = frozenset({"fail", "not ready", "stale", "rejected", "no answer", "gone"})
+DOUBTFUL = frozenset({"warn", "unknown", "syncing", "partially_filled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's title; *wide*: it is left out on a terminal that is narrower than `WIDE`."""
+
+    title: str
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """A duration, shown in the unit that fits it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Money that was won, with its sign; less than zero: lost."""
+
+    money: Decimal
+
+
+def amount(value: Decimal) -> Decimal:
+    """*value* with as many decimals as a person reads: 2 from a thousand on, 8 below one."""
+    places = 2 if abs(value) >= 1000 else 4 if abs(value) >= 1 else 8
+    return round(value, places)
+
+
+def table(title: str, columns: Sequence[Column | str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; words that mean good or bad are coloured where there are colours.
+
+    A column of numbers, durations or gains is aligned to the right. What doesn't fit the terminal
+    is folded; where even that is too narrow, each row is shown as lines of a name and a value.
+    """
+    console = Console(file=sys.stdout, width=screen_width())
+    console.print(Text(title, style="bold"))
+    named = [Column(each) if isinstance(each, str) else each for each in columns]
+    kept = [i for i, each in enumerate(named) if console.width >= WIDE or not each.wide]
+    values = [[row[i] for i in kept] for row in rows]
+    if values:
+        console.print(_fitting([named[i].title for i in kept], values, console.width))
+    console.print()
+
+
+def _fitting(titles: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> Table:
+    numeric = [_is_numeric([row[i] for row in rows]) for i in range(len(titles))]
+    cells = [[_cell(value) for value in row] for row in rows]
+    widest = [max(_width(row[i].plain) for row in cells) for i in range(len(titles))]
+    # A title takes no more room than the numbers below it, but for its longest word.
+    heads = [
+        "\n".join(textwrap.wrap(title, max(width, 1), break_long_words=False)) if right else title
+        for title, right, width in zip(titles, numeric, widest, strict=True)
+    ]
+    natural = [max(_width(head), full) for head, full in zip(heads, widest, strict=True)]
+    least = [
+        full if right else min(full, max([NARROWEST, *map(cell_len, title.split())]))
+        for full, right, title in zip(natural, numeric, titles, strict=True)
+    ]
+    between = len(titles) - 1
+    if sum(least) + between > width:
+        return _records(titles, cells)
+    gap = 2 if sum(natural) + 2 * between <= width else 1
+    found = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for head, right, wide in zip(
+        heads, numeric, _widths(natural, least, width - gap * between), strict=True
+    ):
+        justify: Literal["left", "right"] = "right" if right else "left"
+        found.add_column(Text(head), width=wide, justify=justify, overflow="fold")
+    for row in cells:
+        found.add_row(*row)
+    return found
+
+
+def _widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[int]:
+    """The width of each column: the widest give way first, none below its *least*."""
+    found = list(natural)
+    while sum(found) > width:
+        widest = max((i for i in range(len(found)) if found[i] > least[i]), key=lambda i: found[i])
+        found[widest] -= 1
+    return found
+
+
+def _records(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
+    """Each row as lines of a name and a value, with an empty line behind it."""
+    found = Table(box=None, pad_edge=False, show_header=False)
+    found.add_column(no_wrap=True)
+    found.add_column(overflow="fold")
+    for number_of, row in enumerate(rows):
+        if number_of:
+            found.add_row("", "")
+        for title, cell in zip(titles, row, strict=True):
+            found.add_row(Text(title, style="dim"), cell)
+    return found
+
+
+def _is_numeric(values: Sequence[object]) -> bool:
+    told = [value for value in values if value is not None]
+    return bool(told) and all(
+        isinstance(value, int | float | Decimal | Seconds | Gain) and not isinstance(value, bool)
+        for value in told
+    )
+
+
+def _width(text: str) -> int:
+    return max((cell_len(line) for line in text.split("\n")), default=0)
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    if isinstance(value, Seconds):
+        return Text(span(value.seconds))
+    if isinstance(value, Gain):
+        sign = "+" if value.money > 0 else ""
+        style = "green" if value.money > 0 else "red" if value.money < 0 else ""
+        return Text(sign + number(amount(value.money)), style=style)
+    text = number(value)
+    style = (
+        "green" if text in GOOD else "red" if text in BAD else "yellow" if text in DOUBTFUL else ""
+    )
+    return Text(text, style=style)

@@ -1,0 +1,88 @@
+"""What each command prints on terminals of 60, 80 and 200 columns, of a connector at work."""
+
+from uuid import uuid4
+
+import pytest
+from rich.cells import cell_len
+
+from tests.integration.tradectl.hand import tradectl
+from tests.support.trading import TradingDesk
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+WIDTHS = (60, 80, 200)
+# Each command that prints tables, and its columns of numbers, as far as 80 columns show them.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "status": ("dropped", "most", "lost", "newest", "lag", "entries"),
+    "orders --all": ("quantity", "price", "filled"),
+    "balances --all": ("free", "locked", "total", "ago"),
+    "why ORDER": ("after",),
+    "doctor": (),
+    "dead-letters list": (),
+}
+
+
+def misaligned(out: str, title: str) -> list[str]:
+    """The lines of tables with such a column whose cell there doesn't end where the title does.
+
+    A line in which another cell goes on has none there.
+
+    Raises:
+        AssertionError: no table has one.
+    """
+    found, seen, end = [], 0, None
+    for line in out.splitlines():
+        if end is None and f" {title} " in f" {line} ":
+            end = line.index(title) + len(title)
+        elif not line.strip():
+            end = None
+        elif end is not None:
+            seen += bool(line[end - 1 : end].strip())
+            nothing = not line[end - len(title) : end].strip()
+            if line[end : end + 1].strip() or not (nothing or line[end - 1].strip()):
+                found.append(line)
+    assert seen, f"no table with {title}: {out}"
+    return found
+
+
+async def trade(desk: TradingDesk) -> str:
+    """An order that is filled, one that rests, and a letter that nobody could read."""
+    venue, symbol, quantity = desk.market.venue.exchange, desk.market.symbol, desk.market.quantity
+    ids = [uuid4().hex for _ in range(2)]
+    words = ("place", venue, "buy", symbol, str(quantity), "--id")
+    filled = await tradectl(desk.redis_url, *words, ids[0], "--wait")
+    assert filled.code == 0, filled
+    rests = await tradectl(desk.redis_url, *words, ids[1], "--price", str(await desk.far_below()))
+    assert rests.code == 0, rests
+    await desk.status(ids[1], "open")
+    await desk.send("place_order", b'{"client_order_id": "no order"}')
+    return ids[0]
+
+
+async def test_every_table_fits_the_terminal_and_its_numbers_stand_at_the_right(
+    desk: TradingDesk,
+) -> None:
+    """No line is longer; on 80 columns each column of numbers ends where its title does."""
+    order = await trade(desk)
+    for command, numbers in COMMANDS.items():
+        for width in WIDTHS:
+            words = command.replace("ORDER", order).split()
+            shown = await tradectl(
+                desk.redis_url, *words, COLUMNS=str(width), HEALTH_URLS="bot=http://127.0.0.1:1"
+            )
+            assert shown.out.strip(), (words, shown)
+            too_long = [line for line in shown.out.splitlines() if cell_len(line) > width]
+            assert too_long == [], (words, width)
+            if width < 80:
+                continue
+            for title in numbers:
+                assert misaligned(shown.out, title) == [], (words, width, shown.out)
+
+
+async def test_json_is_the_same_on_every_terminal(desk: TradingDesk) -> None:
+    """Programs read it, whatever a person's terminal is."""
+    order = await trade(desk)
+    for words in (("orders", "--all", "--json"), ("why", order, "--json")):
+        found = [await tradectl(desk.redis_url, *words, COLUMNS=str(width)) for width in WIDTHS]
+        assert all(each.json == found[0].json for each in found), words
+        assert all(each.code == 0 for each in found)
