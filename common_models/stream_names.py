@@ -196,6 +196,8 @@ HALT = "control:halt"
 BOT_HEARTBEAT = "bot:state:heartbeat"
 # How the client order ids of the bot begin.
 BOT_ORDERS = "bot-"
+# Stands in `caused_by` where a stream would, for a strategy's timer: `timer <milliseconds>-0`.
+TIMER = "timer"
 
 
 def state_key(service: str, what: str) -> str:

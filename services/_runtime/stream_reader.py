@@ -251,6 +251,13 @@ class StreamReader:
         elapsed = asyncio.get_running_loop().time() - self._connected_at
         return self._time_at_connect + elapsed
 
+    @property
+    def lag(self) -> float | None:
+        """How long what is to be read next may have waited, in seconds; None before it reads."""
+        if not self._time_at_connect:
+            return None
+        return max(map(self._lag, self._streams), default=0.0)
+
     def _lag(self, stream: str) -> float:
         """How long what is to be read next may have waited, in seconds; 0 where nothing is.
 

@@ -34,6 +34,7 @@ from services.bot.scribe import Scribe
 from services.bot.settings import BotSettings
 from services.bot.strategy_host import StrategyHost
 from services.bot.tally import Tally
+from services.bot.timers import Timers
 from services.bot.view import Balances, Sources
 
 log = structlog.get_logger()
@@ -100,12 +101,20 @@ async def serve(settings: BotSettings) -> None:
             dispatcher.take(batch)
             scribe.look()
 
+        def now() -> float | None:
+            """Redis's time; None while what is known is older than what may be decided on."""
+            lag = reader.lag
+            behind = lag is None or lag > settings.bot_decision_max_age
+            return None if behind else reader.redis_time()
+
+        timers = Timers(host, now)
         async with health_server("bot", settings, readiness, metrics, about):
             await _restore(redis, journal, sources, host, readiness)
             resync.doubt_all()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(reader.run(handle))
                 tasks.create_task(scribe.run())
+                tasks.create_task(timers.keep_telling(scribe.look))
                 tasks.create_task(sources.instruments.keep_reading(redis))
                 tasks.create_task(_keep_judging(host, scribe, readiness))
                 tasks.create_task(watch.keep_judging())

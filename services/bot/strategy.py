@@ -5,6 +5,7 @@ intent; whether that becomes an order is decided elsewhere.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -156,6 +157,7 @@ class Strategy:
     values: `self.fast`. One may stand in a name: `indicators = ("sma_{fast}",)`.
     `markets` are others that it looks at beside its own, which alone it trades on:
     `("luno:XBT/ZAR",)`. Their tickers, books and trades come to the same methods.
+    `timer_seconds`, 1 to 86400, asks for `on_timer`.
     What must outlive a restart is kept in `state`, which holds what JSON can: it is saved together
     with how far the streams were read, so nothing is seen twice and nothing is left out. An intent
     may come to nothing: what happened is `position` and `on_order`, not what was wanted.
@@ -163,6 +165,7 @@ class Strategy:
 
     indicators: tuple[str, ...] = ()
     markets: tuple[str, ...] = ()
+    timer_seconds: float | None = None
 
     def __init__(self, market: Market, **given: object) -> None:
         """*given* are parameters; the others are as the class says.
@@ -192,6 +195,10 @@ class Strategy:
 
     def on_indicator(self, value: IndicatorValue) -> Wish | None:  # noqa: ARG002 - does nothing
         """A new value of one of `indicators`."""
+        return None
+
+    def on_timer(self, now: datetime) -> Wish | None:  # noqa: ARG002 - does nothing
+        """Every `timer_seconds`, at multiples of it; *now* is in UTC, by Redis's clock."""
         return None
 
     def on_order(self, order: OrderUpdate) -> Wish | None:  # noqa: ARG002 - does nothing

@@ -22,7 +22,17 @@ from services.bot.view import MarketView, Sources
 
 log = structlog.get_logger()
 
-Method = Literal["on_ticker", "on_order_book", "on_trade", "on_indicator", "on_order", "on_refused"]
+Method = Literal[
+    "on_ticker",
+    "on_order_book",
+    "on_trade",
+    "on_indicator",
+    "on_timer",
+    "on_order",
+    "on_refused",
+]
+# Between these many seconds a timer may be asked for.
+SHORTEST_TIMER, LONGEST_TIMER = 1.0, 86_400.0
 
 
 class Running:
@@ -32,14 +42,16 @@ class Running:
         """Make it.
 
         Raises:
-            ParameterError: its parameters don't go together.
+            ParameterError: its parameters don't go together, or its timer can't be had.
         """
         self.wanted = wanted
         self.stopped: str | None = None
         self.strategy: Strategy | None = None
+        self.every: float | None = None  # it is told the time so often, in seconds
         self._blind = False
         try:
             self.strategy = wanted.cls(MarketView(wanted, sources), **wanted.parameters)
+            self.every = _every(self.strategy)
         except ParameterError as e:
             raise ParameterError(f"{wanted.key}: {e}") from e
         except Exception as e:  # a plugin may raise anything, and it alone shall stop
@@ -92,6 +104,22 @@ class Running:
                 where = "when its state was saved: want what JSON can hold"
                 log.exception("strategy_stopped", strategy=self.wanted.key, where=where)
             return msgspec.Raw(b"{}")
+
+
+def _every(strategy: Strategy) -> float | None:
+    """How often it wants to be told the time, in seconds; None: never."""
+    every: object = strategy.timer_seconds
+    has_method = type(strategy).on_timer is not Strategy.on_timer
+    if every is None and not has_method:
+        return None
+    if not has_method:
+        raise ParameterError(f"timer_seconds={every!r}: want a method on_timer, too")
+    if isinstance(every, int | float) and SHORTEST_TIMER <= every <= LONGEST_TIMER:
+        return float(every)
+    raise ParameterError(
+        f"timer_seconds={every!r}: want how often on_timer is called, in seconds, at least "
+        f"{SHORTEST_TIMER:g}, at most {LONGEST_TIMER:g}"
+    )
 
 
 class StrategyHost:

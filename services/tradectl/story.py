@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from common_models.stream_names import (
     BOT_ORDERS,
+    TIMER,
     CommandStream,
     EventStream,
     IndicatorStream,
@@ -81,6 +82,12 @@ def _causes(found: Found) -> Iterator[Hop]:
         if not _placed_elsewhere(found):
             for name in ("tick", "indicator"):
                 yield Hop(name, "without a decision nothing says what led to the order")
+        return
+    timer = next((cause for cause in found.gone if cause.startswith(f"{TIMER} ")), None)
+    if timer is not None:
+        milliseconds = timer.partition(" ")[2].partition("-")[0]
+        at = moment(int(milliseconds)).time().isoformat("milliseconds")
+        yield Hop("timer", f"none came: the strategy's timer was due at {at}", none=True)
         return
     names = [_cause_name(entry) for entry in found.causes]
     for name in ("tick", "indicator"):

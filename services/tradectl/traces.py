@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from common_models.stream_names import (
+    TIMER,
     CommandStream,
     DeadLetterStream,
     EventStream,
@@ -128,6 +129,9 @@ async def _follow_causes(redis: Redis, found: Found) -> None:
         if cause in seen or named is None:
             continue
         seen.add(cause)
+        if named[1] == TIMER:  # no stream
+            found.gone.append(cause)
+            continue
         entry = await entry_at(redis, named[1], named[2])
         if entry is None:
             found.gone.append(cause)

@@ -1,5 +1,6 @@
 """Strategies that only tests would run."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from pydantic import Field
@@ -192,3 +193,18 @@ class Peeking(Strategy):
         if ticker.exchange != self.market.exchange:
             return None
         return Intent("buy", f"the price is {ticker.last_price}")
+
+
+class Ticking(Strategy):
+    """Counts how often it was told the time; buys at the second, and fails at the one it names."""
+
+    timer_seconds: float = Field(1.0, ge=1, le=60)
+    fails_at: int = Field(0, ge=0, description="0: never")
+
+    def on_timer(self, now: datetime) -> Intent | None:
+        """Count, and buy once."""
+        number = self.state["times"] = self.state.get("times", 0) + 1
+        self.state["last"] = now.isoformat()
+        if number == self.fails_at:
+            raise ZeroDivisionError("a timer's own fault")
+        return Intent("buy", f"it is {now:%H:%M:%S}") if number == 2 else None

@@ -161,3 +161,11 @@ def test_an_order_that_was_asked_for_again_keeps_its_first_command() -> None:
     hops = story(Found(NAME, commands=[command(1), command(5)], after=[answered(2, "accepted")]))
     assert there(hops)[1:] == ["command", "risk (connector)", "response", "command again"]
     assert missing(hops)["status"] == "accepted, but no status was told (yet, or any more)"
+
+
+def test_what_a_timer_led_to_misses_no_tick() -> None:
+    """No message came: the timer's moment is told instead."""
+    found = Found(NAME, gone=["timer 1700000000000-0"], decisions=[decision(3, "observed")])
+    hops = story(found)
+    assert missing(hops) == {}
+    assert text(hops, "timer") == "none came: the strategy's timer was due at 22:13:20.000"

@@ -1,0 +1,68 @@
+"""Tells strategies' `on_timer` when it is due, by Redis's clock."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from common_models.stream_names import TIMER
+from services.bot.dispatcher import cause_of
+from services.bot.strategy_host import Running, StrategyHost
+
+# The clock is looked at this often at least, in seconds: it may have been set.
+LOOK_EVERY = 1.0
+
+
+class Timer:
+    """Due at each multiple of *every* seconds since 1970; each of them is told once. Pure.
+
+    What was missed while nobody looked isn't made up for: of several only the last is told.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = round(every * 1000)
+        self._told: int | None = None
+
+    def due(self, now: float) -> int | None:
+        """The moment that is to be told, in milliseconds; the first look only starts it."""
+        moment = round(now * 1000) // self._every * self._every
+        before, self._told = self._told, moment
+        return moment if before is not None and moment > before else None
+
+    def wait(self, now: float) -> float:
+        """How long until the next is due, in seconds."""
+        return (self._every - round(now * 1000) % self._every) / 1000
+
+
+class Timers:
+    """The timers of all strategies; a strategy that failed is told nothing."""
+
+    def __init__(self, host: StrategyHost, now: Callable[[], float | None]) -> None:
+        """*now* is Redis's time in seconds; None while timers are to wait."""
+        self._host = host
+        self._now = now
+        self._timers: list[tuple[Running, Timer]] = [
+            (running, Timer(running.every))
+            for running in host.running.values()
+            if running.every is not None
+        ]
+
+    async def keep_telling(self, told: Callable[[], None]) -> None:
+        """Until cancelled; *told* is called after each strategy. Ends at once where none asks."""
+        if not self._timers:
+            return
+        while True:
+            wait = self.tell(told)
+            await asyncio.sleep(wait)
+
+    def tell(self, told: Callable[[], None]) -> float:
+        """Tell those that are due; how long until one is again, in seconds."""
+        now = self._now()
+        if now is None:
+            return LOOK_EVERY
+        for running, timer in self._timers:
+            moment = timer.due(now)
+            if moment is not None:
+                at = datetime.fromtimestamp(moment / 1000, UTC)
+                self._host.tell(running, "on_timer", at, cause_of(TIMER, f"{moment}-0"))
+                told()
+        return min(LOOK_EVERY, *(timer.wait(now) for _, timer in self._timers))
