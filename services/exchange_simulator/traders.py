@@ -6,6 +6,7 @@ seed and the symbol alone; the clock only stamps it.
 
 from random import Random
 
+from services.exchange_simulator.fair_value import FairValue
 from services.exchange_simulator.market import Market, Step
 from services.exchange_simulator.matching import (
     Order,
@@ -20,9 +21,6 @@ from services.exchange_simulator.matching import (
 CROWD = "crowd"
 WARM_UP = 200  # actions before anybody looks: a market that opens has traded already
 
-# The price that all believe in wanders this much an action and is drawn back to where it began.
-STEP_SIZE = 0.00002
-PULL_BACK = 0.00005
 # How far from it orders are placed, as a share of the price: most near, the others deep.
 NEAR, DEEP, DEEP_SHARE = 0.0002, 0.03, 0.35
 # Of all actions, those that take. The others place or cancel, whichever the book needs.
@@ -63,15 +61,19 @@ class OrderPool:
 
 
 class Traders:
-    """The traders of one market; they aim at *orders* resting orders a side."""
+    """The traders of one market; they aim at *orders* resting orders a side.
 
-    def __init__(self, market: Market, seed: int, orders: int) -> None:
+    *phase* is how many actions a trend or a range lasts; None: the price only wanders.
+    """
+
+    def __init__(self, market: Market, seed: int, orders: int, phase: int | None = None) -> None:
         self._market = market
         self._instrument = market.instrument
         self._orders = orders
-        self._rng = Random(f"{seed}:{market.instrument.symbol}")  # noqa: S311 - a market, no key
-        self._centre = market.instrument.start_price
-        self._believed = float(self._centre)
+        symbol, start = market.instrument.symbol, market.instrument.start_price
+        self._rng = Random(f"{seed}:{symbol}")  # noqa: S311 - a market, no key
+        phases = Random(f"{seed}:{symbol}:phases")  # noqa: S311
+        self._value = FairValue(start, self._rng, phases, phase)
         self._pools: dict[Side, OrderPool] = {"buy": OrderPool(), "sell": OrderPool()}
         market.subscribe(self._see)
 
@@ -89,8 +91,8 @@ class Traders:
         Both sides are placed anew around it, never leaving the book one-sided. What others
         have on the way there is taken.
         """
-        up = price >= self._believed
-        self._centre, self._believed = price, float(price)
+        up = price >= self._value.price
+        self._value.move(price)
         ahead: Side = "sell" if up else "buy"
         behind: Side = "buy" if up else "sell"
         self._renew(ahead)
@@ -117,9 +119,7 @@ class Traders:
         if self._market.status != "active":
             return
         rng = self._rng
-        start = self._centre
-        self._believed += rng.gauss(0.0, STEP_SIZE) * start
-        self._believed += PULL_BACK * (start - self._believed)
+        self._value.act()
         bids, asks = len(self._pools["buy"]), len(self._pools["sell"])
         if rng.random() < TAKE_SHARE:
             side = self._taker_side()
@@ -140,7 +140,7 @@ class Traders:
         bid, ask = self._market.engine.bids.best(), self._market.engine.asks.best()
         if bid is None or ask is None:
             return "sell" if ask is None else "buy"
-        lean = (self._believed - (bid + ask) / 2) / (self._believed * NEAR)
+        lean = (self._value.price - (bid + ask) / 2) / (self._value.price * NEAR)
         return "buy" if self._rng.random() < 0.5 + lean / 2 else "sell"
 
     def _take(self, side: Side) -> None:
@@ -151,7 +151,7 @@ class Traders:
         price: int | None = None
         tif: TimeInForce = "GTC"
         if best is not None and kind < 0.3:
-            reach = int(rng.expovariate(1.0) * self._believed * NEAR / 4)
+            reach = int(rng.expovariate(1.0) * self._value.price * NEAR / 4)
             price = self._within(best + reach if side == "buy" else best - reach)
             if kind < 0.02:
                 tif = "FOK"
@@ -162,8 +162,8 @@ class Traders:
     def _place(self, side: Side, *, post_only: bool) -> None:
         rng = self._rng
         width = DEEP if rng.random() < DEEP_SHARE else NEAR
-        distance = rng.expovariate(1.0) * self._believed * width + 0.5
-        price = self._believed - distance if side == "buy" else self._believed + distance
+        distance = rng.expovariate(1.0) * self._value.price * width + 0.5
+        price = self._value.price - distance if side == "buy" else self._value.price + distance
         self._market.submit(
             Terms(CROWD, side, self._size(), self._within(round(price)), "GTC", post_only)
         )

@@ -1,0 +1,77 @@
+"""The price that a market's traders believe in: it wanders, or it trends and ranges."""
+
+import math
+from random import Random
+from typing import NamedTuple
+
+# It wanders this much an action, as a share of the price at the start.
+NOISE = 0.00002
+# Without trends it is drawn back to where it began by this share of the distance.
+PULL_BACK = 0.00005
+# A trend moves the price by so much from end to end, and half of all phases are one.
+TREND = (0.008, 0.02)
+TREND_SHARE = 0.5
+# In a range it swings around where it stood by so much, this often.
+SWING = (0.004, 0.007)
+SWINGS = (2, 4)
+# So far from where the market began every trend leads back.
+FARTHEST = 0.08
+
+
+class Phase(NamedTuple):
+    """A trend or a range: its length in actions, and how far it moves or swings, as a share."""
+
+    actions: int
+    trend: float
+    swing: float
+    swings: int
+
+    def shift(self, action: int) -> float:
+        """How far from its first price it is at an action, as a share of the market's start."""
+        done = action / self.actions
+        return self.trend * done + self.swing * math.sin(2 * math.pi * self.swings * done)
+
+
+class FairValue:
+    """One market's, in ticks, as a function of its random numbers and of how often it moved.
+
+    *phase* is how many actions a trend or a range lasts on average; None: there are none, and the
+    price is drawn back to where the market began.
+    """
+
+    def __init__(self, start: int, noise: Random, phases: Random, phase: int | None) -> None:
+        self._noise = noise
+        self._phases = phases
+        self._phase_length = phase
+        self.move(start)
+
+    def move(self, price: int) -> None:
+        """Begin anew at *price*."""
+        self._start = price
+        self.price = float(price)
+        self._phase: Phase | None = None
+        self._action = 0
+
+    def act(self) -> None:
+        """One action further."""
+        self.price += self._noise.gauss(0.0, NOISE) * self._start
+        if self._phase_length is None:
+            self.price += PULL_BACK * (self._start - self.price)
+            return
+        phase = self._phase
+        if phase is None or self._action == phase.actions:
+            phase = self._phase = self._next(self._phase_length)
+            self._action = 0
+        moved = phase.shift(self._action + 1) - phase.shift(self._action)
+        self.price += moved * self._start
+        self._action += 1
+
+    def _next(self, length: int) -> Phase:
+        """Another phase; a trend leads back the more likely, the farther away the price is."""
+        draw = self._phases
+        actions = max(round(length * draw.uniform(0.5, 1.5)), 1)
+        if draw.random() >= TREND_SHARE:
+            return Phase(actions, 0.0, draw.uniform(*SWING), draw.randint(*SWINGS))
+        away = (self.price / self._start - 1) / FARTHEST
+        up = draw.random() < (1 - away) / 2
+        return Phase(actions, draw.uniform(*TREND) * (1 if up else -1), 0.0, 1)
