@@ -28,7 +28,10 @@ from services._runtime.settings import SettingsError, load
 
 # From the start of a part until it must be ready.
 READY_WITHIN = 60.0
-SIMULATED = "two simulated exchanges, their connectors, indicators, and the bot."
+SIMULATED = (
+    "two simulated exchanges, their connectors, indicators, and the bot. "
+    "SIMULATOR_SEED={seed} gives the same markets again."
+)
 LIVE = (
     "public market data of Binance and Luno, indicators, and the bot, which only observes: "
     "there are no keys here, and no order is sent."
@@ -112,8 +115,13 @@ async def _run(
             *(keep_running(p.name, p.log, p.ended, p.start_again) for p in parts),
         )
         watches = [tasks.create_task(watch) for watch in (*watching, _keep_showing(logs))]
+        source = "trade" if live else "1s"  # real markets may not trade each second
         variables = environment(
-            given, redis.url, at.get("the simulator"), settings.indicators, settings.strategies
+            given,
+            redis.url,
+            at.get("the simulator"),
+            settings.indicators(source),
+            settings.strategies,
         )
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start(venues, variables)
@@ -121,7 +129,8 @@ async def _run(
         noted = redis.url if redis.server else None  # one that was given may hold a password
         note(folder, Run(noted, {part.name: part.url for part in parts}))
         stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")
-        ready = f"Ready after {time.monotonic() - started:.1f} s: {LIVE if live else SIMULATED}"
+        what = LIVE if live else SIMULATED.format(seed=variables["SIMULATOR_SEED"])
+        ready = f"Ready after {time.monotonic() - started:.1f} s: {what}"
         say(how_to_look(ready, redis.cli, str(stream), parts, folder))
         async with _screen(redis.url, settings):
             await _pass(settings.run_seconds)

@@ -1,6 +1,7 @@
 """What the launcher is told, and what it tells its parts."""
 
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 KEY, SECRET = "simulator-key", "simulator-secret"
 
+# Simulated markets trend and range for about a minute each: time enough to trade on.
+PHASE = "60"
 INDICATORS = ("rsi_14", "sma_20", "sma_50")
 # What the bot trades with, on paper, where these markets are watched.
 STRATEGIES = ("rsi_reversion:binance:BTC/USDT:0.001", "sma_crossover:luno:XBT/ZAR:0.001")
@@ -31,12 +34,11 @@ class RunSettings(ServiceSettings):
     binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
     luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")
 
-    @property
-    def indicators(self) -> str:
-        """What is computed unless INDICATORS says otherwise: of each trade, so warm in seconds."""
+    def indicators(self, source: str) -> str:
+        """What is computed unless INDICATORS says otherwise: of each `trade`, or candles."""
         markets = {"binance": self.binance_symbols, "luno": self.luno_symbols}
         return ",".join(
-            f"{exchange}:{symbol}:{name}@trade"
+            f"{exchange}:{symbol}:{name}@{source}"
             for exchange, symbols in markets.items()
             for symbol in symbols
             for name in INDICATORS
@@ -77,16 +79,20 @@ def environment(
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), given.get("PYTHONPATH")))),
         "REDIS_URL": redis_url,
         "HEALTH_HOST": HOST,
-        **({} if simulator_port is None else _simulated(simulator_port)),
+        **({} if simulator_port is None else _simulated(given, simulator_port)),
     }
 
 
-def _simulated(port: int) -> dict[str, str]:
-    """Where the simulator is, and the keys that it takes."""
+def _simulated(given: Mapping[str, str], port: int) -> dict[str, str]:
+    """Where the simulator is, the keys that it takes, and what its markets are like."""
+    seed = given.get("SIMULATOR_SEED") or "random"
     http, ws = f"http://{HOST}:{port}", f"ws://{HOST}:{port}"
     return {
         "SIMULATOR_HOST": HOST,
         "SIMULATOR_PORT": str(port),
+        # Drawn here, so that a simulator that is started again has the same markets.
+        "SIMULATOR_SEED": str(secrets.randbelow(1_000_000)) if seed == "random" else seed,
+        "SIMULATOR_PHASE": given.get("SIMULATOR_PHASE") or PHASE,
         "SIMULATOR_BINANCE_API_KEY": KEY,
         "SIMULATOR_BINANCE_API_SECRET": SECRET,
         "SIMULATOR_LUNO_API_KEY_ID": KEY,

@@ -6,16 +6,29 @@ from typing import NamedTuple
 
 # It wanders this much an action, as a share of the price at the start.
 NOISE = 0.00002
-# Without trends it is drawn back to where it began by this share of the distance.
+# Without phases it is drawn back to where it began by this share of the distance.
 PULL_BACK = 0.00005
-# A trend moves the price by so much from end to end, and half of all phases are one.
-TREND = (0.008, 0.02)
-TREND_SHARE = 0.5
-# In a range it swings around where it stood by so much, this often.
-SWING = (0.004, 0.007)
-SWINGS = (2, 4)
 # So far from where the market began every trend leads back.
 FARTHEST = 0.08
+
+
+class Character(NamedTuple):
+    """How often a market trends, and how far it goes, as shares of the price at the start.
+
+    A trend moves it by `trend` from end to end. Otherwise it swings `swings` times around where it
+    stood, by `swing` to each side. Each is a lowest and a highest number.
+    """
+
+    trend_share: float
+    trend: tuple[float, float]
+    swing: tuple[float, float]
+    swings: tuple[int, int]
+
+
+# Wide enough for what a round trip costs, 0.2 % in fees and the spread: who buys low and sells
+# high gains on the one, who follows trends on the other.
+RANGING = Character(0.25, (0.004, 0.01), (0.004, 0.007), (2, 3))
+TRENDING = Character(0.75, (0.01, 0.025), (0.001, 0.002), (1, 2))
 
 
 class Phase(NamedTuple):
@@ -39,10 +52,13 @@ class FairValue:
     price is drawn back to where the market began.
     """
 
-    def __init__(self, start: int, noise: Random, phases: Random, phase: int | None) -> None:
+    def __init__(
+        self, start: int, noise: Random, phases: Random, character: Character, phase: int | None
+    ) -> None:
         self._noise = noise
         self._phases = phases
-        self._phase_length = phase
+        self._character = character
+        self._length = phase
         self.move(start)
 
     def move(self, price: int) -> None:
@@ -55,12 +71,12 @@ class FairValue:
     def act(self) -> None:
         """One action further."""
         self.price += self._noise.gauss(0.0, NOISE) * self._start
-        if self._phase_length is None:
+        if self._length is None:
             self.price += PULL_BACK * (self._start - self.price)
             return
         phase = self._phase
         if phase is None or self._action == phase.actions:
-            phase = self._phase = self._next(self._phase_length)
+            phase = self._phase = self._next(self._length)
             self._action = 0
         moved = phase.shift(self._action + 1) - phase.shift(self._action)
         self.price += moved * self._start
@@ -68,10 +84,10 @@ class FairValue:
 
     def _next(self, length: int) -> Phase:
         """Another phase; a trend leads back the more likely, the farther away the price is."""
-        draw = self._phases
+        draw, of = self._phases, self._character
         actions = max(round(length * draw.uniform(0.5, 1.5)), 1)
-        if draw.random() >= TREND_SHARE:
-            return Phase(actions, 0.0, draw.uniform(*SWING), draw.randint(*SWINGS))
+        if draw.random() >= of.trend_share:
+            return Phase(actions, 0.0, draw.uniform(*of.swing), draw.randint(*of.swings))
         away = (self.price / self._start - 1) / FARTHEST
-        up = draw.random() < (1 - away) / 2
-        return Phase(actions, draw.uniform(*TREND) * (1 if up else -1), 0.0, 1)
+        direction = 1 if draw.random() < (1 - away) / 2 else -1
+        return Phase(actions, draw.uniform(*of.trend) * direction, 0.0, 1)

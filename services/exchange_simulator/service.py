@@ -1,6 +1,7 @@
 """The exchange simulator: both venues on one port, each market with its traders."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -115,10 +116,12 @@ async def running_simulator(
     }
     binance = {name: BinanceFeed(market) for name, market in _by_pair(markets, "binance").items()}
     luno = {name: LunoFeed(market) for name, market in _by_pair(markets, "luno").items()}
-    crowds = {
-        symbol: Traders(market, settings.simulator_seed, settings.simulator_book_orders)
-        for symbol, market in markets.items()
-    }
+    seed = settings.simulator_seed
+    if seed == "random":
+        seed = secrets.randbelow(1_000_000)
+        log.info("seed_drawn", seed=seed)
+    orders, phase = settings.simulator_book_orders, settings.phase_actions
+    crowds = {symbol: Traders(market, seed, orders, phase) for symbol, market in markets.items()}
     accounts = {venue: _account(venue, markets, settings) for venue in FEES}
     if state:
         state.keep(accounts)
@@ -137,7 +140,7 @@ async def running_simulator(
         settings.simulator_binance_api_secret,
         settings.simulator_binance_key_withdraws,
     )
-    gate = Gate(FaultPlan(settings.simulator_seed), clocks, accounts)
+    gate = Gate(FaultPlan(seed), clocks, accounts)
     order_count = OrderCount(clocks["binance"])
     accounts["binance"].subscribe(order_count.see)
     app = build_app(

@@ -1,7 +1,7 @@
 """What the simulator is told."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -22,14 +22,20 @@ FUNDS = {
 }
 
 
+# As fast as it can: for phases, so many actions count as a second.
+FULL_SPEED = 40.0
+
+
 class SimulatorSettings(ServiceSettings):
     """Settings of the exchange simulator; it needs no Redis."""
 
     health_port: Port = 8010
     simulator_host: str = "127.0.0.1"
     simulator_port: Port = 8900
-    # Same seed, same market.
-    simulator_seed: int = 1
+    # Same seed, same market. `random`: one that is drawn at the start, and logged.
+    simulator_seed: int | Literal["random"] = 1
+    # How long a trend or a range lasts on average, in seconds; 0: there are none, prices wander.
+    simulator_phase: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     # Actions a second of each symbol's traders; about a third of them trade. 0: as fast as it can.
     simulator_rate: Annotated[float, Field(ge=0, le=1_000_000)] = 40.0
     # Resting orders a side that the traders keep, about.
@@ -83,6 +89,12 @@ class SimulatorSettings(ServiceSettings):
                 )
             funds[asset] = value
         return funds
+
+    @property
+    def phase_actions(self) -> int | None:
+        """How many actions of its traders a trend or a range of a market lasts; None: no phases."""
+        a_second = self.simulator_rate or FULL_SPEED
+        return max(round(self.simulator_phase * a_second), 1) if self.simulator_phase else None
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:

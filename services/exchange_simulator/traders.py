@@ -6,7 +6,7 @@ seed and the symbol alone; the clock only stamps it.
 
 from random import Random
 
-from services.exchange_simulator.fair_value import FairValue
+from services.exchange_simulator.fair_value import RANGING, TRENDING, FairValue
 from services.exchange_simulator.market import Market, Step
 from services.exchange_simulator.matching import (
     Order,
@@ -70,10 +70,13 @@ class Traders:
         self._market = market
         self._instrument = market.instrument
         self._orders = orders
-        symbol, start = market.instrument.symbol, market.instrument.start_price
-        self._rng = Random(f"{seed}:{symbol}")  # noqa: S311 - a market, no key
-        phases = Random(f"{seed}:{symbol}:phases")  # noqa: S311
-        self._value = FairValue(start, self._rng, phases, phase)
+        name = f"{seed}:{market.instrument.symbol}"
+        self._rng = Random(name)  # noqa: S311 - a market, no key
+        phases = Random(f"{name}:phases")  # noqa: S311
+        # One exchange suits those who buy low and sell high, the other those who follow trends.
+        character = TRENDING if market.instrument.venue == "luno" else RANGING
+        start = market.instrument.start_price
+        self._value = FairValue(start, self._rng, phases, character, phase)
         self._pools: dict[Side, OrderPool] = {"buy": OrderPool(), "sell": OrderPool()}
         market.subscribe(self._see)
 

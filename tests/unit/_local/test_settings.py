@@ -54,15 +54,27 @@ def test_everything_else_is_passed_through(given_variables: dict[str, str]) -> N
     assert given_variables.items() <= handed.items()
 
 
-def test_indicators_are_warm_in_seconds_unless_others_are_named() -> None:
-    """Each watched symbol has some that are fed by each trade."""
+def test_each_watched_symbol_has_indicators_unless_others_are_named() -> None:
+    """Of each trade, or of candles."""
     settings = RunSettings(binance_symbols=("BTC/USDT",), luno_symbols=("XBT/ZAR",))
-    usual = settings.indicators
-    assert "binance:BTC/USDT:rsi_14@trade" in usual.split(",")
-    assert "luno:XBT/ZAR:sma_50@trade" in usual.split(",")
+    usual = settings.indicators("1s")
+    assert "binance:BTC/USDT:rsi_14@1s" in usual.split(",")
+    assert "luno:XBT/ZAR:sma_50@trade" in settings.indicators("trade").split(",")
     assert environment({"INDICATORS": ""}, REDIS, 8900, usual)["INDICATORS"] == usual
     other = {"INDICATORS": "luno:XBT/ZAR:rsi_14"}
     assert environment(other, REDIS, 8900, usual)["INDICATORS"] == "luno:XBT/ZAR:rsi_14"
+
+
+def test_each_run_has_other_markets_unless_a_seed_is_given() -> None:
+    """They trend and range, unless they are told not to."""
+    drawn = {environment({}, REDIS, 8900, "")["SIMULATOR_SEED"] for _ in range(5)}
+    assert len(drawn) > 1
+    assert all(seed.isdecimal() for seed in drawn)
+    asked = environment({"SIMULATOR_SEED": "random"}, REDIS, 8900, "")
+    assert asked["SIMULATOR_SEED"].isdecimal()
+    assert asked["SIMULATOR_PHASE"] == "60"
+    own = {"SIMULATOR_SEED": "7", "SIMULATOR_PHASE": "0"}
+    assert own.items() <= environment(own, REDIS, 8900, "").items()
 
 
 def test_plugins_of_ones_own_are_found_behind_ours() -> None:
