@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from common_models.stream_names import EventStream, joined
 from services.tradectl import show
 from services.tradectl.ending import Ending, after, tell
-from services.tradectl.reading import Entry, entries, moment, redis_time
+from services.tradectl.reading import Entry, entries, is_trimmed, moment, redis_time
 from services.tradectl.requests import refresh_balances
 from services.tradectl.sending import meant
 from services.tradectl.tables import Column, Seconds, table
@@ -224,8 +224,5 @@ async def _balances(
 
 async def _warn_of_trimmed(redis: Redis, stream: str) -> None:
     """An order that rests for very long may have lost its last status."""
-    if not await redis.exists(stream):
-        return
-    info = await redis.xinfo_stream(stream)
-    if info["entries-added"] > info["length"]:
+    if await is_trimmed(redis, stream):
         tell(f"{stream} no longer holds its oldest entries: orders told of only there are missing")

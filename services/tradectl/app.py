@@ -21,6 +21,8 @@ as any bot's.
     tradectl status                      services, feeds, how old the data is
     tradectl tail 'binance:BTCUSDT:*'    watch a market
     tradectl place binance buy BTC/USDT 0.001 --price 60000
+    tradectl positions                   what is held, and at which price
+    tradectl pnl                         what was won, by strategy, and today
     tradectl why CLIENT_ORDER_ID         what became of it, and what led to it
     tradectl halt "something is odd"     no new orders; cancels open ones
 
@@ -53,6 +55,8 @@ app.command("place")(orders.place)
 app.command("cancel")(orders.cancel)
 app.command("orders")(orders.show_orders)
 app.command("balances")(account.show_balances)
+app.command("positions")(account.show_positions)
+app.command("pnl")(account.show_pnl)
 app.command("why")(orders.show_why)
 # A reason may begin with a dash: "-5% in a minute".
 app.command("halt", context_settings={"ignore_unknown_options": True})(switch.halt)

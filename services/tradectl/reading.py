@@ -218,6 +218,14 @@ async def mentions(redis: Redis, stream: str, name: str, value: str) -> list[Ent
     ]
 
 
+async def is_trimmed(redis: Redis, stream: str) -> bool:
+    """Whether a stream no longer holds its oldest entries."""
+    if not await redis.exists(stream):
+        return False
+    info = await redis.xinfo_stream(stream)
+    return bool(info["entries-added"] > info["length"])
+
+
 async def redis_time(redis: Redis) -> float:
     """Redis's clock, in milliseconds."""
     seconds, micro = await redis.time()

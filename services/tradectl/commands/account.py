@@ -1,11 +1,11 @@
-"""Commands about the account: `balances`."""
+"""Commands about the account: `balances`, `positions`, `pnl`."""
 
 from typing import Annotated
 
 import typer
 
-from services.tradectl import account
-from services.tradectl.options import PATIENCE, AsJson, Exchange, Timeout
+from services.tradectl import account, pnl, positions
+from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout
 from services.tradectl.running import run
 
 
@@ -36,3 +36,54 @@ def show_balances(
         ),
         shows=True,
     )
+
+
+def show_positions(
+    exchange: Exchange = None,
+    symbol: Symbol = None,
+    flat: Annotated[
+        bool, typer.Option("--all", help="Markets of which nothing is held any more too.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Show what is held of each market, and what closing it now would win.
+
+    All orders count that went through the connectors, whoever sent them: the suite's bot, one of
+    your own, a hand. It is what the connectors' own limits go by (<connector>:state:positions).
+    What was deposited, withdrawn or traded elsewhere isn't in it: that is in `tradectl balances`.
+
+    The average price is that of the fills, without fees, and begins anew where nothing is held;
+    "-" where the position is older than what order_status has kept. The price now is the middle
+    of the newest book. Money is in the symbol's second asset, a short position is negative.
+
+    \b
+        tradectl positions
+        tradectl positions --exchange luno --json
+    """
+    ledger = positions.Ledger()
+    run(
+        lambda redis: positions.positions(redis, ledger, exchange, symbol, flat=flat, as_json=json),
+        shows=True,
+    )
+
+
+def show_pnl(exchange: Exchange = None, symbol: Symbol = None, json: AsJson = False) -> None:
+    """Show what was won or lost, realised and unrealised, with the fees, and today.
+
+    First the bot's, by strategy and by market, as it told last (bot:events:portfolio: at each
+    change, and every ten seconds). Then that of all orders through the connectors, whoever sent
+    them, from the connectors' books, as in `tradectl positions`. Nothing is added up between the
+    two: the bot's orders are among all orders.
+
+    Realised is what was closed, less all fees; unrealised what is held, at the market's price.
+    Today is both since midnight UTC, and is what RISK_MAX_DAILY_LOSS limits: the bot's in all its
+    markets of one money, each connector's in its own. A fee in a third asset (BNB) is in the bot's
+    at its price, in the connectors' at the exchange's full rate.
+
+    \b
+        tradectl pnl
+        tradectl pnl --symbol BTC/USDT
+        tradectl pnl --json | jq .bot.profit_today
+    """
+    ledger = positions.Ledger()
+    run(lambda redis: pnl.pnl(redis, ledger, exchange, symbol, as_json=json), shows=True)

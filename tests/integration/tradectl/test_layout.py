@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 from rich.cells import cell_len
 
+from common_models import PortfolioEvent, StrategyPosition
 from tests.integration.tradectl.hand import tradectl
 from tests.support.trading import TradingDesk
 
@@ -16,10 +17,31 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "status": ("dropped", "most", "lost", "newest", "lag", "entries"),
     "orders --all": ("quantity", "price", "filled"),
     "balances --all": ("free", "locked", "total", "ago"),
+    "positions": ("quantity", "price", "now", "value", "unrealised"),
+    "pnl": ("realised", "unrealised", "fees", "today", "profit"),
     "why ORDER": ("after",),
     "doctor": (),
     "dead-letters list": (),
 }
+PORTFOLIO = PortfolioEvent(
+    mode="paper",
+    positions=[
+        StrategyPosition(
+            strategy=f"{name}:binance:BTC/USDT:0.001",
+            exchange="binance",
+            symbol="BTC/USDT",
+            quantity=0.00123456,
+            price=64123.45,
+            profit=12345.678 * sign,
+            profit_today=-0.5 * sign,
+            realised=12000.0 * sign,
+            unrealised=345.678 * sign,
+            fees=12.25,
+        )
+        for name, sign in (("rsi_reversion", 1), ("sma_crossover", -0.1))
+    ],
+    open_orders=[],
+)
 
 
 def misaligned(out: str, title: str) -> list[str]:
@@ -55,6 +77,7 @@ async def trade(desk: TradingDesk) -> str:
     rests = await tradectl(desk.redis_url, *words, ids[1], "--price", str(await desk.far_below()))
     assert rests.code == 0, rests
     await desk.status(ids[1], "open")
+    await desk.redis.xadd("bot:events:portfolio", {"data": PORTFOLIO.model_dump_json()})
     await desk.send("place_order", b'{"client_order_id": "no order"}')
     return ids[0]
 

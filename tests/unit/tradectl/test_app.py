@@ -18,6 +18,8 @@ COMMANDS = (
     "cancel",
     "orders",
     "balances",
+    "positions",
+    "pnl",
     "why",
     "halt",
     "resume",

@@ -1,0 +1,179 @@
+"""What orders through a connector bought and sold, as `order_status` tells: prices and fees."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+
+from common_models.stream_names import EventStream, state_key
+from services._runtime.average_price import average_price
+from services._runtime.fees import full_fee
+from services._runtime.position import NOTHING, Position
+from services.tradectl.ending import Ending, StopError
+from services.tradectl.reading import PAGE, Entry
+
+# What is left of sums of binary fractions, far less than any exchange's lot.
+TINY = Decimal("1e-9")
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What is needed of an `order_status`; its numbers are decimal."""
+
+    order_id: str
+    symbol: str
+    filled_quantity: Decimal
+    client_order_id: str | None = None
+    average_price: Decimal | None = None
+    price: Decimal | None = None
+    fee: dict[str, Decimal] | None = None
+    side: str | None = None
+    external: bool = False
+
+
+class Known(NamedTuple):
+    """What was told of one order so far: cumulative."""
+
+    client_order_id: str | None
+    filled: Decimal
+    money: Decimal
+    fee: dict[str, Decimal]
+
+
+UNKNOWN = Known(None, NOTHING, NOTHING, {})
+
+
+class Step(NamedTuple):
+    """A change of a position; sells are negative.
+
+    `base_fee` is off it, at the `average` price of the order. A price that wasn't told is None.
+    """
+
+    quantity: Decimal
+    price: Decimal | None
+    base_fee: Decimal
+    average: Decimal | None
+
+
+@dataclass
+class Fills:
+    """Of one connector, up to where its stream was read: what a first look found is kept.
+
+    Only orders that were sent through the connector count, as in its own `state:positions`.
+    """
+
+    connector: str
+    start: str = "-"
+    steps: dict[str, list[Step]] = field(default_factory=dict)  # by symbol
+    fees: dict[str, Decimal] = field(default_factory=dict)  # by symbol, in its quote asset
+    _orders: dict[tuple[str, str], Known] = field(default_factory=dict)
+
+    async def catch_up(self, redis: Redis) -> dict[str, Position]:
+        """Read on; the positions by symbol, of the very moment up to which was read.
+
+        Raises:
+            StopError: one can't be read.
+        """
+        stream, key = self.stream, state_key(self.connector, "positions")
+        while True:
+            async with redis.pipeline(transaction=True) as ask:
+                ask.hgetall(key)
+                ask.xrange(stream, min=self.start, count=PAGE)
+                found: list[Any] = await ask.execute()
+            positions, page = found
+            for entry_id, fields in page:
+                self.take(Entry(stream, entry_id.decode(), (fields or {}).get(b"data", b"")))
+            if len(page) < PAGE:
+                return {name.decode(): _read(key, name, data) for name, data in positions.items()}
+
+    @property
+    def stream(self) -> str:
+        """Where it is told."""
+        return str(EventStream(self.connector, "order_status"))
+
+    def take(self, entry: Entry) -> None:
+        """One event; what isn't one is left out. Pure."""
+        self.start = f"({entry.id}"
+        try:
+            told = msgspec.json.decode(entry.data, type=Status)
+        except (msgspec.MsgspecError, ValueError):
+            return
+        if not _is_sound(told):
+            return
+        known = self._orders.get((told.symbol, told.order_id), UNKNOWN)
+        if _is_another(known, told):
+            known = UNKNOWN
+        price = told.average_price or told.price
+        money = told.filled_quantity * price if price else known.money
+        fee = dict(known.fee)
+        for asset, paid in (told.fee or {}).items():
+            fee[asset] = max(paid, fee.get(asset, NOTHING))
+        name = told.client_order_id or known.client_order_id
+        now = Known(name, told.filled_quantity, money, fee)
+        self._orders[told.symbol, told.order_id] = now
+        if not told.external and told.side in ("buy", "sell"):
+            self._book(told.symbol, told.side, known, now, priced=price is not None)
+
+    def _book(self, symbol: str, side: str, before: Known, now: Known, *, priced: bool) -> None:
+        base = symbol.partition("/")[0]
+        more, spent = now.filled - before.filled, now.money - before.money
+        average = now.money / now.filled if priced and now.filled else None
+        price = spent / more if average is not None and more and spent > 0 else average
+        in_base = now.fee.get(base, NOTHING) - before.fee.get(base, NOTHING)
+        worth = in_base * (average or NOTHING) + self._other_fees(symbol, before, now)
+        self.fees[symbol] = self.fees.get(symbol, NOTHING) + worth
+        if more or in_base:
+            step = Step(more if side == "buy" else -more, price, in_base, average)
+            self.steps.setdefault(symbol, []).append(step)
+
+    def _other_fees(self, symbol: str, before: Known, now: Known) -> Decimal:
+        """What was paid beyond the base asset, in the quote asset, as the connector books it.
+
+        Nothing there says what a third asset is worth: it counts as the full rate.
+        """
+        base, _, quote = symbol.partition("/")
+        rate = full_fee(self.connector.removesuffix("_connector"))
+
+        def paid(order: Known) -> Decimal:
+            third = any(order.fee[asset] for asset in order.fee if asset not in (base, quote))
+            return order.fee.get(quote, NOTHING) + (order.money * rate if third else NOTHING)
+
+        return paid(now) - paid(before)
+
+    def average(self, symbol: str, held: Decimal) -> Decimal | None:
+        """At which price on average what is *held* now was entered, without fees.
+
+        None: nothing is held; or it was there before the oldest entry that the stream has kept.
+        """
+        steps = self.steps.get(symbol, [])
+        at = held - sum((step.quantity - step.base_fee for step in steps), NOTHING)
+        at = NOTHING if abs(at) < TINY else at
+        average: Decimal | None = None
+        for step in steps:
+            for change, price in ((step.quantity, step.price), (-step.base_fee, step.average)):
+                if price is None:
+                    average = None
+                elif change:
+                    average = average_price(at, average, change, price)
+                at += change
+        return average if held else None
+
+
+def _read(key: str, symbol: bytes, data: bytes) -> Position:
+    try:
+        return msgspec.json.decode(data, type=Position)
+    except (msgspec.MsgspecError, ValueError) as e:
+        name = symbol.decode("utf-8", "replace")
+        raise StopError(Ending.NO, f"{key} {name}: {e}; want what a connector wrote") from None
+
+
+def _is_sound(told: Status) -> bool:
+    numbers = (told.filled_quantity, told.average_price, told.price, *(told.fee or {}).values())
+    return all(number is None or number.is_finite() for number in numbers)
+
+
+def _is_another(known: Known, told: Status) -> bool:
+    """True where the venue, which was reset, gave the order's id to another order."""
+    names = known.client_order_id, told.client_order_id
+    return told.filled_quantity < known.filled or (None not in names and names[0] != names[1])

@@ -1,0 +1,208 @@
+"""`tradectl positions`: what orders through the connectors hold, at the market's price."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from redis.asyncio import Redis
+
+from common_models.stream_names import MARKET_DATA_TYPES, MarketStream, joined
+from services._runtime.position import NOTHING, Position, day_of
+from services.tradectl import show
+from services.tradectl.ending import Ending, StopError, tell
+from services.tradectl.fills import Fills
+from services.tradectl.reading import is_trimmed, newest, redis_time
+from services.tradectl.sending import GONE_AFTER, ever_spoke, meant, silent_for
+from services.tradectl.tables import Gain, amount, table
+from services.tradectl.where import nobody_at
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held of one market, at the market's price now; what nobody knows is None.
+
+    Quantities are in the base asset, money is in the quote asset; *today* is whether the position's
+    day is that of now. `fees` are None where the stream that tells them lost its oldest entries.
+    """
+
+    exchange: str
+    symbol: str
+    position: Position
+    average: Decimal | None
+    fees: Decimal | None
+    today: bool
+
+    @property
+    def quote(self) -> str:
+        """The asset its money is in."""
+        return self.symbol.partition("/")[2]
+
+    @property
+    def value(self) -> Decimal | None:
+        """What it would be sold for; less than zero: what it would cost to buy it back."""
+        held, price = self.position.quantity, self.position.price
+        return None if price is None else held * price
+
+    @property
+    def unrealised(self) -> Decimal | None:
+        """What closing it now would win."""
+        if not self.position.quantity:
+            return NOTHING
+        if self.average is None or self.position.price is None:
+            return None
+        return self.position.quantity * (self.position.price - self.average)
+
+    @property
+    def realised(self) -> Decimal | None:
+        """What was won by what was closed, less all fees."""
+        if not self.position.quantity:
+            return self.position.cash
+        if self.average is None:
+            return None
+        return self.position.cash + self.position.quantity * self.average
+
+    @property
+    def profit_today(self) -> Decimal | None:
+        """Since midnight UTC, as the connector's RISK_MAX_DAILY_LOSS counts it."""
+        return self.position.profit_today if self.today else None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        found = {
+            "average_price": self.average,
+            "price": self.position.price,
+            "value": self.value,
+            "unrealised": self.unrealised,
+            "realised": self.realised,
+            "profit": self.position.profit,
+            "profit_today": self.profit_today,
+            "fees": self.fees,
+        }
+        names = {"exchange": self.exchange, "symbol": self.symbol, "currency": self.quote}
+        exact = {"quantity": self.position.quantity}
+        return {**names, **exact, **{name: rounded(value) for name, value in found.items()}}
+
+
+@dataclass
+class Ledger:
+    """Finds what is held; what it has read of streams it doesn't read again."""
+
+    _fills: dict[str, Fills] = field(default_factory=dict)
+
+    async def held(self, redis: Redis, exchange: str | None, symbol: str | None) -> list[Held]:
+        """What is held, or was, of all markets of one exchange or all.
+
+        Raises:
+            StopError: no connector was ever here.
+        """
+        names = await meant(redis, exchange)
+        if not await ever_spoke(redis, names):
+            raise StopError(Ending.NO, nobody_at(redis))
+        found: list[Held] = []
+        for name in names:
+            found += [
+                each
+                for each in await self._of(redis, name)
+                if symbol is None or joined(each.symbol) == joined(symbol)
+            ]
+        return found
+
+    async def _of(self, redis: Redis, connector: str) -> list[Held]:
+        fills = self._fills.setdefault(connector, Fills(connector))
+        positions = await fills.catch_up(redis)
+        if positions and (silence := await silent_for(redis, connector) or 0.0) > GONE_AFTER:
+            tell(f"{connector} has said nothing for {show.span(silence)}: prices are as old")
+        trimmed = positions and await is_trimmed(redis, fills.stream)
+        now, exchange = await redis_time(redis), connector.removesuffix("_connector")
+        found = []
+        for symbol, position in sorted(positions.items()):
+            position.price = await market_price(redis, exchange, symbol) or position.price
+            held = Held(
+                exchange,
+                symbol,
+                position,
+                fills.average(symbol, position.quantity),
+                None if trimmed else fills.fees.get(symbol, NOTHING),
+                today=position.day == day_of(now / 1000),
+            )
+            found.append(held)
+        return found
+
+
+async def market_price(redis: Redis, exchange: str, symbol: str) -> Decimal | None:
+    """The middle of the newest book, else of the newest ticker; None without both sides."""
+    for data_type in MARKET_DATA_TYPES[1::-1]:
+        last = await newest(redis, str(MarketStream.of(exchange, symbol, data_type)))
+        if last is not None and (price := middle(last.fields)) is not None:
+            return price
+    return None
+
+
+def middle(quote: dict[str, Any]) -> Decimal | None:
+    """The price between bid and ask of a book or a ticker. Pure."""
+    try:
+        if "bids" in quote:
+            bid, ask = quote["bids"][0]["price"], quote["asks"][0]["price"]
+        else:
+            bid, ask = quote["bid_price"], quote["ask_price"]
+        found = (Decimal(str(bid)) + Decimal(str(ask))) / 2
+    except (KeyError, IndexError, TypeError, ArithmeticError):
+        return None
+    return found if found.is_finite() else None
+
+
+def rounded(value: Decimal | None) -> Decimal | None:
+    """Without what divisions leave behind the last unit of any asset."""
+    return None if value is None else round(value, 12)
+
+
+def total(values: Iterable[Decimal | None]) -> Decimal | None:
+    """Their sum; None where one isn't known."""
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return sum(known, NOTHING) if len(known) == len(found) else None
+
+
+async def positions(
+    redis: Redis,
+    ledger: Ledger,
+    exchange: str | None,
+    symbol: str | None,
+    *,
+    flat: bool,
+    as_json: bool,
+) -> Ending:
+    """Show what is held; with *flat* also the markets of which nothing is held any more."""
+    found = await ledger.held(redis, exchange, symbol)
+    wanted = [each for each in found if flat or each.position.quantity]
+    if as_json:
+        show.as_json([each.row for each in wanted])
+        return Ending.DONE
+    table(
+        "positions of all orders through the connectors" if wanted else "no positions",
+        ("market", "quantity", "average price", "price now", "value", "unrealised"),
+        [
+            (
+                f"{each.exchange} {each.symbol}",
+                each.position.quantity,
+                shortened(each.average),
+                shortened(each.position.price),
+                shortened(each.value),
+                gain(each.unrealised),
+            )
+            for each in wanted
+        ],
+    )
+    return Ending.DONE
+
+
+def shortened(value: Decimal | None) -> Decimal | None:
+    """As a person reads it."""
+    return None if value is None else amount(value)
+
+
+def gain(value: Decimal | None) -> Gain | None:
+    """As a table shows what was won."""
+    return None if value is None else Gain(value)
