@@ -19,6 +19,7 @@ from services._local.keeping import keep_running
 from services._local.parts import Part, PartError
 from services._local.ports import NoPortError, Ports
 from services._local.redis_server import RedisServer
+from services._local.reloading import reload_on_change
 from services._local.run_folder import fresh_run_folder
 from services._local.screen import screen
 from services._local.settings import RunSettings, environment
@@ -126,6 +127,8 @@ async def _run(
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start(venues, variables)
         await _start((binance, luno, indicators, bot), variables)
+        for part, variable in ((bot, "STRATEGIES"), (indicators, "INDICATOR_PLUGINS")):
+            watches.append(tasks.create_task(reload_on_change(part, variable, variables)))
         noted = redis.url if redis.server else None  # one that was given may hold a password
         note(folder, Run(noted, {part.name: part.url for part in parts}))
         stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")

@@ -44,6 +44,7 @@ class Part:
         self._process: asyncio.subprocess.Process | None = None
         self._environment: Mapping[str, str] = {}
         self._started = asyncio.Event()
+        self._changing = asyncio.Lock()  # held while one process takes the place of another
 
     @property
     def url(self) -> str:
@@ -71,13 +72,26 @@ class Part:
         self._started.set()
 
     async def ended(self) -> int:
-        """Wait until it was started and has ended; its exit code."""
+        """Wait until it was started and has ended, not to be reloaded; its exit code."""
         await self._started.wait()
-        return -1 if self._process is None else await self._process.wait()
+        while True:
+            process = self._process
+            code = -1 if process is None else await process.wait()
+            async with self._changing:
+                if process is self._process:
+                    return code
 
     async def start_again(self) -> None:
-        """Run it as it was run before."""
-        await self.start(self._environment)
+        """Run it as it was run before, where it doesn't run."""
+        async with self._changing:
+            if self._process is None or self._process.returncode is not None:
+                await self.start(self._environment)
+
+    async def reload(self) -> None:
+        """Stop it, and run it as it was run before."""
+        async with self._changing:
+            await self.stop()
+            await self.start(self._environment)
 
     async def until_ready(self, http: aiohttp.ClientSession, within: float) -> None:
         """Ask until it says that it is ready, but for plugins that have failed.

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import shlex
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -75,6 +76,23 @@ async def test_it_trades_on_paper_and_its_decisions_can_be_watched(folder: Path)
             portfolio = PortfolioEvent.model_validate_json(fields[b"data"])
             assert portfolio.mode == "paper"
             assert [each.symbol for each in portfolio.positions] == ["BTC/USDT"]
+
+
+async def test_a_change_of_the_file_is_at_work_seconds_later(folder: Path) -> None:
+    """A mistake in it is told with its line, and what ran goes on."""
+    file = folder / "my_strategies.py"
+    code = file.read_text()
+    assert code.count('"buy", f"') == 1
+    given = {"STRATEGIES": "my_strategies.Dip:binance:BTC/USDT:0.001", "SIMULATOR_RATE": "80"}
+    async with launched(folder, **given, PYTHONPATH=f"{ROOT}:{folder}") as run:
+        await run.until_ready()
+        file.write_text(code + "\nclass Dip(\n")
+        await eventually(lambda: "bot goes on as it was. SyntaxError" in run.out, within=30)
+        assert f'File "{file}", line' in run.out
+        file.write_text(code.replace('"buy", f"', '"buy", f"as changed: '))
+        await eventually(lambda: "bot is started again" in run.out, within=30)
+        await eventually(lambda: ", sent: as changed: " in run.out, within=90)
+        assert await run.end(signal.SIGINT) == 0
 
 
 async def _asked(redis: Redis, line: str) -> Any:

@@ -134,22 +134,44 @@ async def test_a_part_that_does_not_answer_is_told_apart(tmp_path: Path) -> None
             await part.until_ready(http, within=0.2)
 
 
+def a_service(folder: Path, code: str) -> Part:
+    """A part that runs this; only `start` needs to be given its PYTHONPATH."""
+    package = folder / "services" / "ours"
+    package.mkdir(parents=True)
+    (folder / "services" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(code)
+    return Part("ours", 1, folder)
+
+
+async def test_a_reload_is_no_end(tmp_path: Path) -> None:
+    """The next process has the same environment; its own end is told as always."""
+    code = "import os, time\nprint('run', os.environ['WORD'], flush=True)\ntime.sleep(600)\n"
+    part = a_service(tmp_path, code)
+    await part.start({"PYTHONPATH": str(tmp_path), "WORD": "same"})
+    ended = asyncio.create_task(part.ended())
+    await eventually(lambda: part.log.read_text().count("run same") == 1)
+    await part.reload()
+    await eventually(lambda: part.log.read_text().count("run same") == 2)
+    await part.start_again()  # it runs: nothing to do
+    assert not ended.done()
+    await part.stop()
+    assert await ended == -signal.SIGTERM
+    assert part.log.read_text().count("run same") == 2
+
+
 async def test_a_part_that_hangs_is_made_to_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it started goes with it."""
     monkeypatch.setattr("services._local.parts.STOP_WITHIN", 0.2)
-    package = tmp_path / "services" / "deaf"
-    package.mkdir(parents=True)
-    (tmp_path / "services" / "__init__.py").touch()
-    (package / "__init__.py").touch()
-    (package / "__main__.py").write_text(
+    part = a_service(
+        tmp_path,
         "import signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "print('deaf', flush=True)\n"
-        "time.sleep(600)\n"
+        "time.sleep(600)\n",
     )
-    part = Part("deaf", 1, tmp_path)
     await part.start({"PYTHONPATH": str(tmp_path)})
     ended = asyncio.create_task(part.ended())
     await eventually(lambda: "deaf" in part.log.read_text())

@@ -1,0 +1,107 @@
+"""A part is started again when a file of the user's own code in it changes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from services._local.parts import Part
+from services._local.settings import ROOT
+from services._local.terminal import say
+
+LOOK_EVERY = 0.5
+TRIAL_WITHIN = 30.0
+# Imports each dotted path, as the part will.
+_TRIAL = """
+import importlib, sys
+for path in sys.argv[1:]:
+    module, _, name = path.rpartition(".")
+    getattr(importlib.import_module(module), name)
+"""
+
+Seen = Mapping[Path, tuple[int, int]]
+
+
+def plugin_paths(environment: Mapping[str, str], variable: str) -> list[str]:
+    """The dotted paths in STRATEGIES or INDICATOR_PLUGINS: `my_strategies.Dip`."""
+    entries = environment.get(variable, "").split(",")
+    names = (entry.partition(":")[0].strip() for entry in entries)
+    return sorted({name for name in names if "." in name})
+
+
+def plugin_files(paths: Iterable[str], folders: Iterable[Path]) -> list[Path]:
+    """The files of these plugins: their modules or packages, and the modules beside them."""
+    files: set[Path] = set()
+    for top in {path.partition(".")[0] for path in paths}:
+        for folder in folders:
+            if (folder / top).is_dir():
+                files.update((folder / top).rglob("*.py"))
+            elif (folder / f"{top}.py").is_file():
+                files.update(folder.glob("*.py"))
+    return sorted(files)
+
+
+async def reload_on_change(part: Part, variable: str, environment: Mapping[str, str]) -> None:
+    """Start *part* again when a file of a plugin that *variable* names changes; until cancelled.
+
+    Code that can't be imported isn't started: the part goes on with what it has.
+    """
+    paths = plugin_paths(environment, variable)
+    folders = _folders(environment)
+    seen = _look(paths, folders)
+    while paths:
+        await asyncio.sleep(LOOK_EVERY)
+        now = _look(paths, folders)
+        if now == seen:
+            continue
+        changed = sorted({path.name for path, _ in now.items() ^ seen.items()})
+        seen = now
+        if fault := await _fault(paths, environment, part.log.parent):
+            say(f"{', '.join(changed)} changed: {part.name} goes on as it was. {fault}")
+        else:
+            say(f"{', '.join(changed)} changed: {part.name} is started again.")
+            await part.reload()
+
+
+def _folders(environment: Mapping[str, str]) -> list[Path]:
+    """Where a part looks for modules: ours, and what PYTHONPATH names."""
+    given = environment.get("PYTHONPATH", "").split(os.pathsep)
+    return [ROOT, *(Path(folder).absolute() for folder in given if folder)]
+
+
+def _look(paths: Iterable[str], folders: Iterable[Path]) -> Seen:
+    seen = {}
+    for path in plugin_files(paths, folders):
+        try:
+            found = path.stat()
+        except FileNotFoundError:  # an editor is just putting another in its place
+            continue
+        seen[path] = found.st_mtime_ns, found.st_size
+    return seen
+
+
+async def _fault(paths: Iterable[str], environment: Mapping[str, str], folder: Path) -> str:
+    """Why the code can't be imported, and where; empty where it can."""
+    trial = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _TRIAL, *paths),
+        cwd=folder,
+        env=dict(environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(TRIAL_WITHIN):
+            _, errors = await trial.communicate()
+    except TimeoutError:
+        return f"It can't be imported within {TRIAL_WITHIN:.0f} s."
+    finally:
+        if trial.returncode is None:
+            trial.kill()
+            await trial.wait()
+    if trial.returncode == 0:
+        return ""
+    lines = errors.decode(errors="replace").splitlines()
+    where = [line.strip() for line in lines if line.lstrip().startswith("File ")]
+    return "; ".join([*lines[-1:], *where[-1:]])
