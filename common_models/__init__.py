@@ -22,7 +22,7 @@ from common_models.commands_events_models import (
     RetryStatus,
     SymbolStatus,
 )
-from common_models.indicator_models import IndicatorValue
+from common_models.indicator_models import IndicatorProgress, IndicatorValue
 from common_models.instrument_models import Instrument
 from common_models.market_data_models import OrderBook, OrderBookLevel, Ticker, Trade
 
@@ -34,6 +34,7 @@ __all__ = [
     "CommandResponseEvent",
     "ConnectorStatusEvent",
     "DecisionEvent",
+    "IndicatorProgress",
     "IndicatorValue",
     "Instrument",
     "OpenOrder",

@@ -50,7 +50,8 @@ class DecisionEvent(BaseModel):
 class RunningStrategy(BaseModel):
     """One instance of a strategy: its name everywhere, its market, and its parameters.
 
-    `quantity` is what it trades unless it says otherwise. `stopped` says why it was stopped.
+    `quantity` is what it trades unless it says otherwise. `stopped` says why it was stopped,
+    `waits_for` which of its indicators is missing or too old, and how many candles are missing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,6 +62,7 @@ class RunningStrategy(BaseModel):
     quantity: NotNegative
     parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
     stopped: str | None = None
+    waits_for: str | None = None
 
 
 class StrategyPosition(BaseModel):

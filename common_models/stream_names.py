@@ -203,3 +203,7 @@ TIMER = "timer"
 def state_key(service: str, what: str) -> str:
     """`<service>:state:<what>`: what a service keeps in Redis for itself."""
     return f"{_word(service)}:state:{what}"
+
+
+# A hash: how far each indicator is from its first value, an `IndicatorProgress` by its stream.
+INDICATOR_PROGRESS = state_key("indicator_host", "progress")

@@ -75,6 +75,7 @@ def _bot() -> list[str]:
     instruments = " ".join(f"%R~{exchange}_connector:state:instruments" for exchange in EXCHANGES)
     return [
         f"({instruments} +hget)",
+        "(%R~indicator_host:state:progress +hmget)",
         # One XREAD covers all of them.
         f"({_markets()} {connectors} %R~indicators:* {READ_STREAM})",
         f"({commands} +xadd)",

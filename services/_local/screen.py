@@ -87,6 +87,9 @@ def shown(snapshot: Snapshot, now: datetime) -> RenderableType:
         if snapshot.portfolio.halted is not None:
             parts.append(_text(f"HALTED: {snapshot.portfolio.halted}", "bold red"))
         parts += [_positions(snapshot.portfolio), _orders(snapshot.portfolio)]
+        for each in snapshot.portfolio.strategies:
+            if each.waits_for is not None:
+                parts.append(_text(f"{each.strategy} waits for {each.waits_for}", "yellow"))
     if snapshot.decisions:
         parts.append(_decisions(snapshot.decisions))
     return Group(*parts)

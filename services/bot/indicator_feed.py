@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from common_models import IndicatorValue
+from common_models import IndicatorProgress, IndicatorValue
 from services.bot.strategy import StaleDataError
 from services.bot.validation import MessageError, read
 
@@ -29,6 +29,8 @@ class IndicatorFeed:
         self.exchange = exchange
         self.symbol = symbol
         self.malformed = 0
+        # How far it is from its first value, as the indicator host says; None: it says nothing.
+        self.progress: IndicatorProgress | None = None
         self._latest: _Heard | None = None
 
     def take(
@@ -68,14 +70,29 @@ class IndicatorFeed:
         Raises:
             StaleDataError: there is none, or it is too old.
         """
+        why = self.why_stale(now, most)
+        if why is not None or self._latest is None:
+            raise StaleDataError(why or "nothing yet")
+        return self._latest.value
+
+    def why_stale(self, now: float, most: float) -> str | None:
+        """Why the latest value can't be relied on, and how many are missing; None: it can."""
         heard = self._latest
         if heard is None:
-            raise StaleDataError(f"{self.stream}: nothing yet")
+            return f"{self.stream}: nothing yet; {self._what_is_missing()}"
         age = now - heard.made_at
         allowed = most + seconds(heard.value.timeframe)
-        if age > allowed:
-            raise StaleDataError(f"{self.stream} is {age:.1f} s old; want at most {allowed:g} s")
-        return heard.value
+        if age <= allowed:
+            return None
+        said = f"{self.stream} is {age:.1f} s old; want at most {allowed:g} s"
+        missing = self.progress.missing if self.progress else None
+        return f"{said}; {missing}" if missing else said
+
+    def _what_is_missing(self) -> str:
+        if self.progress is None:
+            entry = f"{self.exchange}:{self.symbol}:{self.name}"
+            return f"no indicator host says that it computes it: INDICATORS must name {entry}"
+        return self.progress.missing or f"the next of its {self.progress.of} brings it"
 
     @property
     def caused_by(self) -> list[str]:

@@ -221,12 +221,14 @@ class Scribe:
             halted=self._maker.halted,
             positions=positions,
             open_orders=open_orders(o for o in books.orders.values() if not o.ended),
-            strategies=[_told(running) for running in self._host.running.values()],
+            strategies=[_told(each, self._sources) for each in self._host.running.values()],
         )
 
 
-def _told(running: Running) -> RunningStrategy:
-    wanted = running.wanted
+def _told(running: Running, sources: Sources) -> RunningStrategy:
+    wanted, now, most = running.wanted, sources.clock(), sources.indicator_max_age
+    feeds = (sources.indicators[stream] for stream in wanted.indicator_streams.values())
+    waits_for = (why for feed in feeds if (why := feed.why_stale(now, most)) is not None)
     return RunningStrategy(
         strategy=wanted.key,
         exchange=wanted.exchange,
@@ -234,6 +236,7 @@ def _told(running: Running) -> RunningStrategy:
         quantity=float(wanted.quantity),
         parameters=wanted.told_parameters,
         stopped=running.stopped,
+        waits_for=next(waits_for, None),
     )
 
 

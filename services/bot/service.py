@@ -14,7 +14,7 @@ from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
 from services._runtime.stream_reader import Batch, StreamReader
 from services._runtime.supervise import TransientError, Trouble
-from services.bot import memory
+from services.bot import memory, progress_watch
 from services.bot.books import REFUSED
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
@@ -116,6 +116,7 @@ async def serve(settings: BotSettings) -> None:
                 tasks.create_task(scribe.run())
                 tasks.create_task(timers.keep_telling(scribe.look))
                 tasks.create_task(sources.instruments.keep_reading(redis))
+                tasks.create_task(progress_watch.keep_reading(redis, sources.indicators))
                 tasks.create_task(_keep_judging(host, scribe, readiness))
                 tasks.create_task(watch.keep_judging())
                 tasks.create_task(watch.keep_summing_up())

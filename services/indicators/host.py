@@ -63,6 +63,7 @@ class Host:
             self.connections += 1
             for market in self.markets.values():
                 market.restore(await store.load(market))
+            await store.tell(self.markets.values())
             while True:
                 await store.beat()
                 self._readiness.ok("redis")

@@ -4,7 +4,7 @@ What it says is a function of the stream's entries and of what is saved of it: t
 the same values, however they are cut into batches and wherever it was stopped between two.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,11 +13,11 @@ import msgspec
 import structlog
 from pydantic import ValidationError
 
-from common_models import IndicatorValue, Ticker, Trade
+from common_models import IndicatorProgress, IndicatorValue, Ticker, Trade
 from services._runtime.stream_position import Position
 from services.indicators.candles import Candle, CandleBuilder, OpenCandle
 from services.indicators.configuration import Source, Wanted
-from services.indicators.series import Series
+from services.indicators.series import Running, Series
 
 log = structlog.get_logger()
 
@@ -116,6 +116,8 @@ class Market:
             text: Line(each.source, [w for w in wanted if w.source.text == text])
             for text, each in {w.source.text: w for w in wanted}.items()
         }
+        # How far each indicator is from its first value, as it was told last, by stream.
+        self._told: dict[str, IndicatorProgress] = {}
         self._symbol = wanted[0].symbol
         self._exchange = stream.exchange
         self._model = _MODELS[stream.data_type]
@@ -158,6 +160,29 @@ class Market:
                 for wanted, time, values in line.add(message.timestamp, price, quantity):
                     outputs += self._outputs(wanted, time, values, identifier)
         return outputs
+
+    def progress(self, *, anew: bool = False) -> dict[str, IndicatorProgress]:
+        """How far each indicator is from its first value, by stream; *anew*: also as told before.
+
+        One that is warm is told once.
+        """
+        if anew:
+            self._told.clear()
+        found = {}
+        for line in self.lines.values():
+            for running in line.series.running:
+                for stream in running.wanted.streams:
+                    before = self._told.get(stream)
+                    if running.warm and before is not None and before.missing is None:
+                        continue
+                    now = _progress(running, line)
+                    if now != before:
+                        found[stream] = now
+        return found
+
+    def told(self, progress: Mapping[str, IndicatorProgress]) -> None:
+        """This progress was written."""
+        self._told.update(progress)
 
     def saved(self) -> None:
         """All that is new was saved."""
@@ -213,6 +238,19 @@ class Market:
             )
             for stream, name, value in zip(wanted.streams, wanted.names, values, strict=True)
         ]
+
+
+def _progress(running: Running, line: Line) -> IndicatorProgress:
+    source, count, wants = running.wanted.source, line.series.count, running.wants
+    if running.warm:
+        wants = wants or 0
+        count = wants
+    return IndicatorProgress(
+        have=count,
+        want=wants if wants is None or running.warm or count < wants else None,
+        of=f"candles of {source.text}" if source.timeframe else f"{source.text}s",
+        stopped=running.stopped,
+    )
 
 
 def _number(trade_id: str) -> int | None:

@@ -7,7 +7,8 @@ it remembers. That also bounds what they hold, and how far rounding can drift.
 
 from collections import deque
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from math import isfinite
 
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 FRESH_EVERY = 500
 # Candles that are kept at least, for those who come later.
 LEAST_KEPT = 1000
+# What an indicator is tried with, to see after how many candles it says something.
+TRIED_FROM, TRIED_PRICE, MOST_TRIED = datetime(2000, 1, 1, tzinfo=UTC), 100.0, 100_000
 
 
 class Running:
@@ -33,6 +36,8 @@ class Running:
         self.warm = False
         self._indicator: Indicator = wanted.make()
         self.memory = self._indicator.memory
+        # After so many candles it says something; None where trying doesn't tell.
+        self.wants = _first_value_after(wanted)
 
     def restart(self, candles: Iterable[Candle]) -> None:
         """Begin anew, from these candles."""
@@ -56,6 +61,19 @@ class Running:
             return None
         self.warm = values is not None
         return values
+
+
+def _first_value_after(wanted: Wanted) -> int | None:
+    """What an indicator says depends on its candles alone, so it is tried with some."""
+    try:
+        indicator = wanted.make()
+        for number in range(1, min(indicator.memory + 1, MOST_TRIED) + 1):
+            time = TRIED_FROM + timedelta(minutes=number)
+            if indicator.add(Candle(time, *(TRIED_PRICE,) * 4, Decimal(1))) is not None:
+                return number
+    except Exception:  # noqa: BLE001 - a plugin may raise anything; with real candles it is told
+        return None
+    return None
 
 
 def _check(values: tuple[float, ...], wanted: Wanted) -> None:

@@ -6,7 +6,7 @@ is killed or repeated, and even where two hosts run by mistake.
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from common_models.stream_names import state_key
+from common_models import IndicatorProgress
+from common_models.stream_names import INDICATOR_PROGRESS, state_key
 from services._runtime.redis_client import BLOCK_MS, explain
 from services._runtime.redis_line import Command, ask, ask_all
 from services._runtime.redis_transaction import Change, transact
@@ -56,7 +57,7 @@ class Store:
         self._seen: dict[str, bytes | None] = {}  # the position that is saved of each stream
 
     async def _as_one(self, *commands: Command) -> list[Any]:
-        """The replies to commands that change nothing, between which nothing changes."""
+        """The replies to commands between which nothing changes."""
         try:
             *_, replies = await ask_all(self._connection, ("MULTI",), *commands, ("EXEC",))
         except (RedisError, OSError) as e:  # a TimeoutError is an OSError
@@ -128,6 +129,23 @@ class Store:
         state = NO_STREAM if isinstance(info, ResponseError) else StreamState.parse(info)
         return state, [(identifier.decode(), entry_data(fields)) for identifier, fields in entries]
 
+    async def tell(self, markets: Iterable[Market]) -> None:
+        """Write how far the indicators of all *markets* are from their first values, and no others.
+
+        Raises:
+            TransientError: Redis is in trouble.
+        """
+        progress = [(each, each.progress(anew=True)) for each in markets]
+        words = _words({name: each for _, found in progress for name, each in found.items()})
+        commands: list[Command] = [("DEL", INDICATOR_PROGRESS)]
+        if words:
+            commands.append(("HSET", INDICATOR_PROGRESS, *words))
+        for reply in await self._as_one(*commands):
+            if isinstance(reply, ResponseError):
+                raise TransientError(f"{INDICATOR_PROGRESS}: {explain(reply)}")
+        for market, found in progress:
+            market.told(found)
+
     async def save(self, market: Market, position: Position, outputs: Sequence[Output]) -> None:
         """Write outputs, state and position, as one; the market stands at *position* then.
 
@@ -138,6 +156,7 @@ class Store:
                 somebody else has saved this market.
         """
         key = market_key(market.stream)
+        progress = market.progress()
 
         async def decide(change: Change) -> None:
             if change.found[0] != self._seen[market.stream]:
@@ -147,6 +166,8 @@ class Store:
             for stream, data in outputs:
                 change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
             change.write("HSET", key, *_fields(market, position))
+            if progress:
+                change.write("HSET", INDICATOR_PROGRESS, *_words(progress))
             for name, line in market.lines.items():
                 for command in _candles(candles_key(market.stream, name), line):
                     change.write(*command)
@@ -154,6 +175,7 @@ class Store:
         await transact(self._redis, [key], [("HGET", key, "position")], decide)
         self._seen[market.stream] = str(position).encode()
         market.position = position
+        market.told(progress)
         market.saved()
 
 
@@ -174,6 +196,10 @@ async def open_store(redis: Redis, maxlen: int) -> AsyncIterator[Store]:
         yield Store(redis, connection, maxlen)
     finally:
         await connection.disconnect(nowait=True)
+
+
+def _words(progress: Mapping[str, IndicatorProgress]) -> list[str]:
+    return [word for name, each in progress.items() for word in (name, each.model_dump_json())]
 
 
 def _fields(market: Market, position: Position) -> list[str | bytes]:

@@ -53,6 +53,8 @@ ALLOWED = [
     ],
     ("indicators", "DEL indicator_host:state:binance:BTCUSDT:trades:1m"),
     ("indicators", "LTRIM indicator_host:state:binance:BTCUSDT:trades:1m -5 -1"),
+    ("indicators", "HSET indicator_host:state:progress indicators:sma_3:binance:BTCUSDT x"),
+    ("bot", "HMGET indicator_host:state:progress indicators:sma_3:binance:BTCUSDT"),
     ("bot", "XADD binance_connector:commands:cancel_order * data x"),
     ("bot", "WATCH bot:state:books control:trading control:halt"),
     *[("bot", f"HGET {name}_connector:state:instruments BTC/USDT") for name in EXCHANGES],

@@ -13,6 +13,7 @@ from tests.support.bot import Bot, running_bot
 from tests.support.bot_stage import Stage, ago
 from tests.support.eventually import eventually, eventually_async
 from tests.support.halt import resume
+from tests.support.indicator_host import hosting, market, publish
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
@@ -249,6 +250,46 @@ async def test_a_stale_indicator_blocks(stage: Stage, bots: StartBot) -> None:
         await stage.indicator(50, timestamp=ago(15), timeframe="1m")
         await stage.ticker()
         await stage.command()
+
+
+async def test_stale_says_how_many_values_are_missing(
+    stage: Stage, bots: StartBot, redis: Redis, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """With a real indicator host: in the refusal, and of each strategy on its page."""
+    rsi = "binance:BTC/USDT:rsi_14@trade"
+    trades = market()
+    async with bots(ASKING) as bot, hosting(redis_server.url, tmp_path / "i", rsi) as host:
+        await host.until_ready()
+        await publish(redis, trades, 7)
+
+        async def told() -> bool:
+            await stage.ticker()
+            refusals = [str(each.refusal) for each in await bot.decisions()]
+            return any("8 trades are missing, it has 7 of 15" in each for each in refusals)
+
+        await eventually_async(told, within=40)
+        (strategy,) = (await bot.portfolio()).strategies
+        assert strategy.waits_for == (
+            "indicators:rsi_14:binance:BTCUSDT: nothing yet; 8 trades are missing, it has 7 of 15"
+        )
+        await publish(redis, trades, 8)
+
+        async def waits_no_more_for_a_first() -> bool:
+            (strategy,) = (await bot.portfolio()).strategies
+            return "nothing yet" not in str(strategy.waits_for)
+
+        await eventually_async(waits_no_more_for_a_first)
+
+
+async def test_an_indicator_that_nobody_computes_says_what_to_do(
+    stage: Stage, bots: StartBot
+) -> None:
+    """INDICATORS must name it."""
+    async with bots(ASKING) as bot:
+        await bot.until_ready()
+        await stage.ticker()
+        refused = await bot.refusal("stale_indicator")
+        assert "INDICATORS must name binance:BTC/USDT:rsi_14" in str(refused.refusal)
 
 
 async def test_halt_stops_new_orders_and_resuming_lets_them_go(

@@ -13,6 +13,7 @@ from common_models import (
     ConnectorStatusEvent,
     DecisionEvent,
     PortfolioEvent,
+    RunningStrategy,
     SymbolStatus,
     Ticker,
 )
@@ -132,6 +133,18 @@ def test_what_is_stopped_stands_out() -> None:
     assert "HALTED: a trial" in found
     assert "live, no orders: halted" in found
     assert "ValueError: x)" in found
+
+
+def test_what_a_strategy_waits_for_is_shown() -> None:
+    """So that nobody wonders why it decides nothing; one that waits for nothing has no line."""
+    usual = {"exchange": "binance", "symbol": "BTC/USDT", "quantity": 1}
+    waiting = [
+        RunningStrategy(strategy="sma:a", waits_for="38 candles of 1m are missing", **usual),
+        RunningStrategy(strategy="sma:b", **usual),
+    ]
+    shown_ = text(Snapshot({}, {}, PORTFOLIO.model_copy(update={"strategies": waiting}), []))
+    assert "sma:a waits for 38 candles of 1m are missing" in shown_
+    assert "sma:b" not in shown_
 
 
 def test_the_end_says_for_how_long_it_ran_and_what_came_of_it() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common_models import IndicatorValue
+from common_models import IndicatorProgress, IndicatorValue
 from services.bot.indicator_feed import IndicatorFeed, seconds
 from services.bot.strategy import StaleDataError
 from tests.support.market_data import WHEN
@@ -39,6 +39,40 @@ def test_nothing_yet_is_stale() -> None:
     with pytest.raises(StaleDataError, match="nothing yet"):
         feed().fresh(1000.0, 10)
     assert feed().caused_by == []
+
+
+@pytest.mark.parametrize(
+    ("progress", "said"),
+    [
+        (
+            None,
+            "no indicator host says that it computes it: "
+            + "INDICATORS must name binance:BTC/USDT:rsi_14",
+        ),
+        (
+            IndicatorProgress(have=7, want=15, of="candles of 1m"),
+            "8 candles of 1m are missing, it has 7 of 15",
+        ),
+        (IndicatorProgress(have=15, want=15, of="trades"), "the next of its trades brings it"),
+    ],
+)
+def test_stale_says_how_many_values_are_missing(
+    progress: IndicatorProgress | None, said: str
+) -> None:
+    """As the indicator host tells; where none does, what to do."""
+    found = feed()
+    found.progress = progress
+    assert found.why_stale(1000.0, 10) == f"{STREAM}: nothing yet; {said}"
+
+
+def test_an_old_value_says_how_many_are_missing_until_the_next() -> None:
+    """After a hole it begins anew; where nothing is missing, that it is old says all."""
+    found = feed(value())
+    old = f"{STREAM} is 20.0 s old; want at most 10 s"
+    found.progress = IndicatorProgress(have=3, want=15, of="trades")
+    assert found.why_stale(1020.0, 10) == f"{old}; 12 trades are missing, it has 3 of 15"
+    found.progress = IndicatorProgress(have=15, want=15, of="trades")
+    assert found.why_stale(1020.0, 10) == old
 
 
 @pytest.mark.parametrize(("now", "timeframe"), [(1010.5, None), (1070.5, "1m"), (4610.5, "1h")])
