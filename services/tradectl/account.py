@@ -1,8 +1,8 @@
 """`tradectl orders` and `balances`: what the connectors have told of the accounts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from common_models.stream_names import EventStream, joined
 from services.tradectl import show
 from services.tradectl.ending import Ending, after, tell
-from services.tradectl.reading import Entry, entries, is_trimmed, moment, redis_time
+from services.tradectl.reading import Entry, Follower, is_trimmed, moment, redis_time
 from services.tradectl.requests import refresh_balances
 from services.tradectl.sending import meant
 from services.tradectl.tables import Column, Seconds, table
@@ -58,28 +58,66 @@ class OrderLine:
         return {**found, "updated": moment(self.at).isoformat()}
 
 
-def order_lines(
-    exchange: str, responses: Iterable[Entry], statuses: Iterable[Entry]
-) -> list[OrderLine]:
-    """All orders of an exchange, the one that was last heard of last. Pure."""
-    answers: dict[str, tuple[int, Mapping[str, Any]]] = {}
-    for entry in responses:
+@dataclass
+class Orders:
+    """The orders of one exchange, from all that was told of them so far. Pure."""
+
+    exchange: str
+    _answers: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    _told: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+
+    def take_answer(self, entry: Entry) -> None:
+        """An `order_response`; the refusal of an id that is another order's is no answer to it."""
         fields = entry.fields
         refused_repeat = fields.get("reason_code") == "duplicate_id"
         if fields.get("client_order_id") and not refused_repeat:
-            answers[fields["client_order_id"]] = (entry.milliseconds, fields)
-    told: dict[str, tuple[int, Mapping[str, Any]]] = {}
-    for entry in statuses:
+            self._answers[fields["client_order_id"]] = (entry.milliseconds, fields)
+
+    def take_status(self, entry: Entry) -> None:
+        """An `order_status`."""
         fields = entry.fields
         if fields.get("order_id"):
-            told[fields["order_id"]] = (entry.milliseconds, fields)
-    lines = []
-    for at, status in told.values():
-        # Popped: an order that has a status is shown once.
-        _, answer = answers.pop(status.get("client_order_id") or "", (0, {}))
-        lines.append(_told(exchange, at, status, answer))
-    lines += [_answered(exchange, at, answer) for at, answer in answers.values()]
-    return sorted(lines, key=lambda line: line.at)
+            self._told[fields["order_id"]] = (entry.milliseconds, fields)
+
+    def lines(self) -> list[OrderLine]:
+        """All of them, the one that was last heard of last."""
+        answers = dict(self._answers)
+        lines = []
+        for at, status in self._told.values():
+            # Popped: an order that has a status is shown once.
+            _, answer = answers.pop(status.get("client_order_id") or "", (0, {}))
+            lines.append(_told(self.exchange, at, status, answer))
+        lines += [_answered(self.exchange, at, answer) for at, answer in answers.values()]
+        return sorted(lines, key=lambda line: line.at)
+
+
+@dataclass
+class Account:
+    """What was told of orders and balances; what was read of streams isn't read again."""
+
+    _follower: Follower = field(default_factory=Follower)
+    _orders: dict[str, Orders] = field(default_factory=dict)
+    _balances: dict[str, dict[str, Entry]] = field(default_factory=dict)
+
+    async def orders(self, redis: Redis, connector: str) -> list[OrderLine]:
+        """All orders that a connector told of."""
+        exchange = connector.removesuffix("_connector")
+        found = self._orders.setdefault(connector, Orders(exchange))
+        statuses = str(EventStream(connector, "order_status"))
+        async for entry in self._follower.new(redis, str(EventStream(connector, "order_response"))):
+            found.take_answer(entry)
+        async for entry in self._follower.new(redis, statuses):
+            found.take_status(entry)
+        await _warn_of_trimmed(redis, statuses)
+        return found.lines()
+
+    async def balances(self, redis: Redis, connector: str) -> dict[str, Entry]:
+        """The last word on each asset."""
+        latest = self._balances.setdefault(connector, {})
+        stream = str(EventStream(connector, "account_balance"))
+        async for entry in self._follower.new(redis, stream):
+            latest[str(entry.fields.get("asset"))] = entry
+        return latest
 
 
 def _told(
@@ -128,15 +166,18 @@ def _answered(exchange: str, at: int, answer: Mapping[str, Any]) -> OrderLine:
 
 
 async def orders(
-    redis: Redis, exchange: str | None, symbol: str | None, *, closed: bool, as_json: bool
+    redis: Redis,
+    account: Account,
+    exchange: str | None,
+    symbol: str | None,
+    *,
+    closed: bool,
+    as_json: bool,
 ) -> Ending:
     """The open orders; with *closed* those that have ended too."""
     found: list[OrderLine] = []
     for name in await meant(redis, exchange):
-        streams = [str(EventStream(name, event)) for event in ("order_response", "order_status")]
-        responses, statuses = [[entry async for entry in entries(redis, s)] for s in streams]
-        await _warn_of_trimmed(redis, streams[1])
-        found += order_lines(name.removesuffix("_connector"), responses, statuses)
+        found += await account.orders(redis, name)
     wanted = [
         each
         for each in found
@@ -172,6 +213,7 @@ def _shown(order: OrderLine, age: float) -> tuple[object, ...]:
 
 async def balances(
     redis: Redis,
+    account: Account,
     exchange: str | None,
     assets: list[str],
     *,
@@ -185,7 +227,7 @@ async def balances(
     if refresh:
         ending = await refresh_balances(redis, exchange, assets, seconds)
     with after("the exchanges were asked") if refresh else nullcontext():
-        rows = await _balances(redis, exchange, assets, zero=zero)
+        rows = await _balances(redis, account, exchange, assets, zero=zero)
     if as_json:
         show.as_json(rows)
     else:
@@ -207,13 +249,11 @@ def _since(told: str, now: float) -> Seconds:
 
 
 async def _balances(
-    redis: Redis, exchange: str | None, assets: list[str], *, zero: bool
+    redis: Redis, account: Account, exchange: str | None, assets: list[str], *, zero: bool
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name in await meant(redis, exchange):
-        latest: dict[str, Entry] = {}
-        async for entry in entries(redis, str(EventStream(name, "account_balance"))):
-            latest[str(entry.fields.get("asset"))] = entry
+        latest = await account.balances(redis, name)
         rows += [
             {**entry.fields, "told": moment(entry.milliseconds).isoformat(timespec="seconds")}
             for asset, entry in sorted(latest.items())

@@ -10,12 +10,19 @@ from typer.core import TyperGroup
 from services._runtime.text import is_text, spelled
 from services.tradectl.ending import Ending, tell
 
+# The commands that show a state, and how often they do where nobody says it, in seconds.
+WATCHED = frozenset({"status", "orders", "balances", "positions", "pnl"})
+WATCH = ("--watch", "-w")
+WATCH_EVERY = "2"
+
 
 class Commands(TyperGroup):
     """The commands; none takes an argument that is no text, but for `halt`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Spell such bytes out in what `halt` is given: it holds however its reason is spelled."""
+        if args and args[0] in WATCHED:
+            args = with_watch_every(args)
         if ctx.resilient_parsing:  # a shell asks what may come next
             return super().parse_args(ctx, args)
         if args[:1] == ["halt"]:
@@ -30,3 +37,13 @@ class Commands(TyperGroup):
                 tell(f"tradectl: quantity={each}: want a number above 0; SIDE says buy or sell")
                 raise typer.Exit(Ending.USAGE)
         return super().parse_args(ctx, args)
+
+
+def with_watch_every(args: list[str]) -> list[str]:
+    """*args* with the seconds behind each `--watch` that has none. Pure."""
+    found: list[str] = []
+    for each, after in itertools.zip_longest(args, args[1:], fillvalue=""):
+        found.append(each)
+        if each in WATCH and re.match(r"$|-+[^\d.]", after):
+            found.append(WATCH_EVERY)
+    return found

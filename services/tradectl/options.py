@@ -23,3 +23,14 @@ Symbol = Annotated[
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds to wait for the answer.")
 ]
+Watch = Annotated[
+    float | None,
+    typer.Option(
+        "--watch",
+        "-w",
+        metavar="[SECONDS]",
+        min=0.1,
+        max=86_400,
+        help="Show it again and again, every 2 seconds or so many, until Ctrl-C.",
+    ),
+]

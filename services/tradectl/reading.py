@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -158,6 +158,19 @@ async def entries(redis: Redis, stream: str, start: str = "-") -> AsyncIterator[
         if len(page) < PAGE:
             return
         start = "(" + page[-1][0].decode()
+
+
+@dataclass
+class Follower:
+    """Reads streams to their ends, and the next time on from there."""
+
+    _starts: dict[str, str] = field(default_factory=dict)
+
+    async def new(self, redis: Redis, stream: str) -> AsyncIterator[Entry]:
+        """What wasn't read yet, oldest first."""
+        async for entry in entries(redis, stream, self._starts.get(stream, "-")):
+            self._starts[stream] = f"({entry.id}"
+            yield entry
 
 
 async def newest_first(redis: Redis, stream: str, page_size: int = PAGE) -> AsyncIterator[Entry]:

@@ -1,20 +1,18 @@
 """Runs one command: opens Redis, does the work, and exits by how it ended."""
 
 import asyncio
+import math
 import traceback
-from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import typer
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain, open_redis
 from services.tradectl.ending import Ending, StopError, tell
 from services.tradectl.output import lost
+from services.tradectl.watching import Work, watching
 from services.tradectl.where import redis_url
-
-Work = Callable[[Redis], Awaitable[Ending]]
 
 
 def run(work: Work, *, shows: bool = False) -> NoReturn:
@@ -29,6 +27,16 @@ def run(work: Work, *, shows: bool = False) -> NoReturn:
         if shows and ending is Ending.DONE:
             ending = Ending.UNKNOWN
     raise typer.Exit(ending)
+
+
+def show(work: Work, watch: float | None, *, as_json: bool) -> NoReturn:
+    """The same for what shows a state; with *watch* again every so many seconds, until Ctrl-C."""
+    if watch is None:
+        run(work, shows=True)
+    if math.isnan(watch):
+        tell("tradectl: --watch nan: want a number of seconds, e.g. 2")
+        raise typer.Exit(Ending.USAGE)
+    run(lambda redis: watching(redis, work, watch, as_json=as_json), shows=True)
 
 
 def _ending(work: Work) -> Ending:

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from services.tradectl import account, pnl, positions
-from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout
-from services.tradectl.running import run
+from services.tradectl.ending import Ending, tell
+from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout, Watch
+from services.tradectl.running import show
 
 
 def show_balances(
@@ -19,6 +20,7 @@ def show_balances(
         bool, typer.Option("--refresh", help="Have the exchanges asked first.")
     ] = False,
     timeout: Timeout = PATIENCE,
+    watch: Watch = None,
     json: AsJson = False,
 ) -> None:
     """Show the balances that were told last.
@@ -26,15 +28,19 @@ def show_balances(
     Connectors tell every change, and all of them once a minute.
 
     \b
-        tradectl balances
+        tradectl balances --watch
         tradectl balances --refresh --asset USDT --json
     """
-    wanted = [asset.upper() for asset in assets or ()]
-    run(
+    if refresh and watch is not None:
+        tell("tradectl: --refresh asks the exchanges once: want it without --watch")
+        raise typer.Exit(Ending.USAGE)
+    wanted, told = [asset.upper() for asset in assets or ()], account.Account()
+    show(
         lambda redis: account.balances(
-            redis, exchange, wanted, zero=zero, refresh=refresh, seconds=timeout, as_json=json
+            redis, told, exchange, wanted, zero=zero, refresh=refresh, seconds=timeout, as_json=json
         ),
-        shows=True,
+        watch,
+        as_json=json,
     )
 
 
@@ -44,6 +50,7 @@ def show_positions(
     flat: Annotated[
         bool, typer.Option("--all", help="Markets of which nothing is held any more too.")
     ] = False,
+    watch: Watch = None,
     json: AsJson = False,
 ) -> None:
     """Show what is held of each market, and what closing it now would win.
@@ -57,17 +64,23 @@ def show_positions(
     of the newest book. Money is in the symbol's second asset, a short position is negative.
 
     \b
-        tradectl positions
+        tradectl positions --watch 5
         tradectl positions --exchange luno --json
     """
     ledger = positions.Ledger()
-    run(
+    show(
         lambda redis: positions.positions(redis, ledger, exchange, symbol, flat=flat, as_json=json),
-        shows=True,
+        watch,
+        as_json=json,
     )
 
 
-def show_pnl(exchange: Exchange = None, symbol: Symbol = None, json: AsJson = False) -> None:
+def show_pnl(
+    exchange: Exchange = None,
+    symbol: Symbol = None,
+    watch: Watch = None,
+    json: AsJson = False,
+) -> None:
     """Show what was won or lost, realised and unrealised, with the fees, and today.
 
     First the bot's, by strategy and by market, as it told last (bot:events:portfolio: at each
@@ -86,4 +99,4 @@ def show_pnl(exchange: Exchange = None, symbol: Symbol = None, json: AsJson = Fa
         tradectl pnl --json | jq .bot.profit_today
     """
     ledger = positions.Ledger()
-    run(lambda redis: pnl.pnl(redis, ledger, exchange, symbol, as_json=json), shows=True)
+    show(lambda redis: pnl.pnl(redis, ledger, exchange, symbol, as_json=json), watch, as_json=json)

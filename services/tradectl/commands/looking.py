@@ -3,11 +3,12 @@
 from typing import Annotated
 
 import typer
+from redis.asyncio import Redis
 
 from services.tradectl import doctor, letters, status, tailing
-from services.tradectl.ending import told
-from services.tradectl.options import AsJson, Symbol
-from services.tradectl.running import run
+from services.tradectl.ending import Ending, told
+from services.tradectl.options import AsJson, Symbol, Watch
+from services.tradectl.running import run, show
 from services.tradectl.settings import TradectlSettings
 from services.tradectl.where import health_urls
 
@@ -53,17 +54,23 @@ def tail(
     )
 
 
-def show_status(json: AsJson = False) -> None:
+def show_status(watch: Watch = None, json: AsJson = False) -> None:
     """Show services, feeds and how old the market data is.
 
     Exit code 0 only where every service is ready and every feed is live. HEALTH_URLS says where
     the services answer.
 
     \b
-        tradectl status
+        tradectl status --watch
         tradectl status --json | jq '.feeds[] | select(.state == "stale")'
     """
-    run(lambda redis: status.status(redis, health_urls(), as_json=json))
+
+    async def work(redis: Redis) -> Ending:
+        return await status.status(redis, health_urls(), as_json=json)
+
+    if watch is None:
+        run(work)  # how all is decides the exit code, whatever becomes of the output
+    show(work, watch, as_json=json)
 
 
 def see_doctor(json: AsJson = False) -> None:

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from common_models import PlaceOrderCommand
 from services.tradectl import account, completing, placing, requests, why
 from services.tradectl.ending import Ending, tell
-from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout
-from services.tradectl.running import run
+from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout, Watch
+from services.tradectl.running import run, show
 
 
 def place(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -129,6 +129,7 @@ def show_orders(
     exchange: Exchange = None,
     symbol: Symbol = None,
     closed: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
+    watch: Watch = None,
     json: AsJson = False,
 ) -> None:
     """Show the open orders that the connectors told of.
@@ -137,11 +138,14 @@ def show_orders(
 
     \b
         tradectl orders
+        tradectl orders --watch
         tradectl orders --all --symbol BTC/USDT --json
     """
-    run(
-        lambda redis: account.orders(redis, exchange, symbol, closed=closed, as_json=json),
-        shows=True,
+    told = account.Account()
+    show(
+        lambda redis: account.orders(redis, told, exchange, symbol, closed=closed, as_json=json),
+        watch,
+        as_json=json,
     )
 
 

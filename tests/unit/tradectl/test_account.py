@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from services.tradectl.account import OrderLine, order_lines
+from services.tradectl.account import OrderLine, Orders
 from services.tradectl.reading import Entry
 
 
@@ -26,7 +26,13 @@ def status(at: int, order_id: str, status: str, filled: float, **more: Any) -> E
 
 def lines(responses: list[Entry], statuses: list[Entry]) -> dict[str | None, OrderLine]:
     """By client order id."""
-    return {line.client_order_id: line for line in order_lines("binance", responses, statuses)}
+    orders = Orders("binance")
+    for each in responses:
+        orders.take_answer(each)
+    for each in statuses:
+        orders.take_status(each)
+    assert orders.lines() == orders.lines()  # however often it is asked
+    return {line.client_order_id: line for line in orders.lines()}
 
 
 def test_an_order_is_its_answer_and_its_latest_status() -> None:

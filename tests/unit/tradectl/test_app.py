@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.tradectl.app import app, main
+from services.tradectl.arguments import with_watch_every
 from services.tradectl.ending import Ending
 from tests.support.processes import ROOT
 
@@ -118,3 +119,30 @@ def test_a_mistyped_option_of_halt_is_no_reason() -> None:
     result = CliRunner().invoke(app, arguments, env={"REDIS_URL": "redis://127.0.0.1:1"})
     assert result.exit_code == Ending.USAGE
     assert result.stderr == "tradectl: NOT halted: no such option: --keep-order\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read_as"),
+    [
+        ("orders --watch", "orders --watch 2"),
+        ("orders --watch --json", "orders --watch 2 --json"),
+        ("orders -w .5 --json", "orders -w .5 --json"),
+        ("orders --watch 5", "orders --watch 5"),
+        ("orders --watch=5", "orders --watch=5"),
+        ("orders --json", "orders --json"),
+        ("orders --watch -1", "orders --watch -1"),
+        ("orders --watch soon", "orders --watch soon"),
+    ],
+)
+def test_watch_may_be_given_without_seconds(arguments: str, read_as: str) -> None:
+    """Two, then; a number behind it is meant for it."""
+    assert with_watch_every(arguments.split()) == read_as.split()
+
+
+@pytest.mark.parametrize("command", ["status", "orders", "balances", "positions", "pnl"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])
+def test_a_watch_that_never_waits_is_refused(command: str, seconds: str) -> None:
+    """Redis has other work."""
+    refused = CliRunner().invoke(app, [command, "--watch", seconds])
+    assert refused.exit_code == Ending.USAGE
+    assert "--watch" in refused.stderr
