@@ -22,7 +22,7 @@ from services._local.redis_server import RedisServer
 from services._local.reloading import reload_on_change
 from services._local.run_folder import fresh_run_folder
 from services._local.screen import screen
-from services._local.settings import RunSettings, environment
+from services._local.settings import RunSettings, environment, with_suite_file
 from services._local.terminal import LogTail, how_to_look, say
 from services._runtime.runs import Run, note
 from services._runtime.settings import SettingsError, load
@@ -55,6 +55,7 @@ def main(*, live: bool) -> int:
     given = dict(os.environ)  # noqa: TID251 - the parts get what we were given
     try:
         settings = load(RunSettings)
+        given = with_suite_file(given)
         folder = fresh_run_folder(Path.cwd() / ".data")
         with Ports() as ports:
             run = _run(settings, given, ports, folder, live=live)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from services._runtime.settings import ServiceSettings, Symbols
+from services._runtime.settings import REAL_MONEY, ServiceSettings, Symbols, suite_file_of
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -20,14 +20,15 @@ INDICATORS = ("rsi_14", "sma_20", "sma_50")
 # What the bot trades with, on paper, where these markets are watched.
 STRATEGIES = ("rsi_reversion:binance:BTC/USDT:0.001", "sma_crossover:luno:XBT/ZAR:0.001")
 
-# Nothing that could reach a real account is handed on.
-REAL_MONEY = ("BINANCE_API_", "LUNO_API_", "LIVE_TRADING")
-
 
 class RunSettings(ServiceSettings):
-    """From the environment alone: `make run` never reads `.env`."""
+    """From the environment and `suite.toml`: `make run` never reads `.env`.
+
+    Nor does it take from `suite.toml` which Redis is used: that one may hold real orders.
+    """
 
     dotenv: ClassVar[Path | None] = None
+    never_in_suite_file: ClassVar[tuple[str, ...]] = ("redis_url", *REAL_MONEY)
 
     # Stop after so many seconds of being ready; None: run until asked to stop.
     run_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -56,6 +57,24 @@ class RunSettings(ServiceSettings):
         return "redis_url" not in self.model_fields_set
 
 
+def with_suite_file(given: Mapping[str, str]) -> dict[str, str]:
+    """*given*, and where the parts find `suite.toml`; no key is taken from it.
+
+    What else would be chosen here is as it says.
+    """
+    found = suite_file_of(RunSettings)
+    if found is None:
+        return dict(given)
+    chosen = {"INDICATORS": "indicators", "STRATEGIES": "bot", "BOT_MODE": "bot"}
+    told = {name: found.values(part).get(name.lower(), "") for name, part in chosen.items()}
+    return {
+        **given,
+        **{name: given.get(name) or value for name, value in told.items()},
+        "SUITE_TOML": str(found.path.absolute()),
+        "SUITE_TOML_KEYS": "no",
+    }
+
+
 def environment(
     given: Mapping[str, str],
     redis_url: str,
@@ -68,7 +87,9 @@ def environment(
     Without a simulator the addresses are the exchanges' own; there are no keys, and the bot only
     observes. *indicators* are computed, and *strategies* decide, where we were given none.
     """
-    kept = {name: value for name, value in given.items() if not name.startswith(REAL_MONEY)}
+    # Nothing that could reach a real account is handed on.
+    real = tuple(beginning.upper() for beginning in REAL_MONEY)
+    kept = {name: value for name, value in given.items() if not name.startswith(real)}
     observe = simulator_port is None or given.get("BOT_MODE", "").lower() == "observe"
     return {
         **kept,

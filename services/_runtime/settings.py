@@ -1,10 +1,11 @@
-"""Settings: read once, from the environment, `.env` and `*_FILE` secrets.
+"""Settings: read once, from the environment, `*_FILE` secrets, `.env` and `suite.toml`.
 
 Each service has one class that inherits `ServiceSettings`; a field's name in capitals is its
 variable. `load` turns what pydantic finds into lines a person can act on.
 """
 
 import io
+import stat
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from pydantic_settings import (
 from redis.asyncio.connection import parse_url
 
 from services._runtime import failpoints
+from services._runtime.suite_file import FILE, NAMES, SuiteFile, SuiteFileError, read
 from services._runtime.text import bare, is_text
 from services._runtime.urls import hidden, venue_url
 
@@ -45,6 +47,8 @@ class SettingsError(Exception):
 # What a Redis URL may ask for behind its "?"; the rest is set by `redis_client`.
 _REDIS_OPTIONS = ("db", "ssl_")
 _URLS_WITH_PASSWORD = ("redis_url", "https_proxy")
+# How the names begin that could reach a real account.
+REAL_MONEY = ("binance_api_", "luno_api_", "live_trading")
 
 
 def _redis_url(url: str) -> str:
@@ -118,7 +122,8 @@ def api_key(value: object) -> object:
 ApiKey = Annotated[SecretStr | None, BeforeValidator(api_key)]
 
 
-def _is_secret(name: str, info: FieldInfo) -> bool:
+def is_secret(name: str, info: FieldInfo) -> bool:
+    """True for a setting whose value nobody may see."""
     return (
         info.annotation is SecretStr
         or SecretStr in get_args(info.annotation)
@@ -133,17 +138,24 @@ class _SecretFiles(PydanticBaseSettingsSource):
         super().__init__(settings_cls)
         self._variables = variables
 
+    def _spelled(self, name: str) -> str:
+        """As whoever named the file wrote it."""
+        if any(isinstance(source, _SuiteToml) for source in self._variables):
+            return _in_suite_file(self.settings_cls, name) or name.upper()
+        return name.upper()
+
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         paths = (source.env_vars.get(f"{field_name}_file") for source in self._variables)
         path = next(filter(None, paths), None)
-        if path is None or not _is_secret(field_name, field):
+        if path is None or not is_secret(field_name, field):
             return None, field_name, False
         try:
             text = Path(path).read_bytes().decode("utf-8-sig")
             return bare(text) or None, field_name, False
         except (OSError, UnicodeDecodeError) as e:
+            spelled = self._spelled(f"{field_name}_file")
             raise SettingsError(
-                f"{field_name.upper()}_FILE={path!r}: can't be read ({e.__class__.__name__}); "
+                f"{spelled}={path!r}: can't be read ({e.__class__.__name__}); "
                 "want the path of a text file that holds the secret"
             ) from None
 
@@ -151,6 +163,83 @@ class _SecretFiles(PydanticBaseSettingsSource):
         fields = self.settings_cls.model_fields.items()
         values = {name: self.get_field_value(info, name)[0] for name, info in fields}
         return {name: value for name, value in values.items() if value is not None}
+
+
+class _SuiteToml(EnvSettingsSource):
+    """`suite.toml`, or the file that `SUITE_TOML` names: what it sets for this service."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        found = suite_file_of(self.settings_cls)
+        if found is None:
+            return {}
+        section, fields = _section(self.settings_cls), self.settings_cls.model_fields
+        values: dict[str, str | None] = {**found.values(section)}
+        if _checks(self.settings_cls):
+            for name, value in values.items():
+                if name in fields and is_secret(name, fields[name]) and _has_secret(name, value):
+                    _must_be_private(found.path, found.spelled(section, name))
+        return values
+
+
+def suite_file_of(settings_cls: type[BaseSettings]) -> SuiteFile | None:
+    """The file that this process reads; None where there is none.
+
+    Raises:
+        SettingsError: it can't be read, or has names that no setting has.
+    """
+    if not getattr(settings_cls, "suite_file", False):
+        return None
+    variables = {
+        **_DotEnv(settings_cls).env_vars,
+        **EnvSettingsSource(settings_cls).env_vars,
+    }
+    given = variables.get("suite_toml")
+    if given and not is_text(given):
+        raise SettingsError(f"SUITE_TOML={given!r}: isn't text in UTF-8; want a file's path")
+    path = Path(given) if given else FILE
+    try:
+        found = read(path)
+        if _checks(settings_cls):
+            found.check(_section(settings_cls), settings_cls.model_fields.keys() & NAMES)
+    except FileNotFoundError:
+        if given is None:
+            return None
+        raise SettingsError(f"SUITE_TOML={given!r}: there is no such file") from None
+    except OSError as e:
+        raise SettingsError(f"{path}: can't be read ({e.__class__.__name__})") from None
+    except SuiteFileError as e:
+        raise SettingsError(str(e)) from None
+    left_out: tuple[str, ...] = getattr(settings_cls, "never_in_suite_file", ())
+    if variables.get("suite_toml_keys") == "no":
+        left_out += REAL_MONEY
+    return found.without(left_out)
+
+
+def _checks(settings_cls: type[BaseSettings]) -> bool:
+    return bool(getattr(settings_cls, "checks_suite_file", False))
+
+
+def _section(settings_cls: type[BaseSettings]) -> str:
+    section: str = getattr(settings_cls, "section", "")
+    return section
+
+
+def _has_secret(name: str, value: str | None) -> bool:
+    """True where *value* holds a secret: a URL needn't have a password."""
+    try:
+        return name not in _URLS_WITH_PASSWORD or urlsplit(value or "").password is not None
+    except ValueError:
+        return True
+
+
+def _must_be_private(path: Path, spelled: str) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o007:
+        raise SettingsError(
+            f"{spelled}: the file may be read or changed by every user of this machine "
+            f"(mode {mode:o}); want `chmod 600 {path}`, or the secret in a file of its own, "
+            f"which {spelled.rpartition(' ')[2]}_file names"
+        )
 
 
 class _DotEnv(EnvSettingsSource):
@@ -180,6 +269,15 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
     dotenv: ClassVar[Path | None] = Path(".env")
+    # Whether `suite.toml` is read; the table in it that is this service's own; whether it must be
+    # in order, names and mode; and what is never taken from it.
+    suite_file: ClassVar[bool] = True
+    section: ClassVar[str] = ""
+    checks_suite_file: ClassVar[bool] = False
+    never_in_suite_file: ClassVar[tuple[str, ...]] = ()
+
+    # The file itself; without it `suite.toml`, where that exists.
+    suite_toml: str = ""
 
     redis_url: Annotated[str, AfterValidator(_redis_url), Field(repr=False)] = (
         "redis://127.0.0.1:6379/0"
@@ -194,7 +292,7 @@ class Settings(BaseSettings):
         if not is_text(value):
             raise ValueError("isn't text in UTF-8; write it anew in an editor that saves UTF-8")
         name = str(info.field_name)
-        if not _is_secret(name, cls.model_fields[name]):
+        if not is_secret(name, cls.model_fields[name]):
             return value
         return bare(value) or ("" if name in _URLS_WITH_PASSWORD else None)
 
@@ -216,14 +314,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the hook's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment first, then secret files, then `.env`."""
-        dotenv = _DotEnv(settings_cls)
+        """The environment first, then secret files, then `.env`, then `suite.toml`."""
+        dotenv, suite = _DotEnv(settings_cls), _SuiteToml(settings_cls)
         variables = [s for s in (env_settings, dotenv) if isinstance(s, EnvSettingsSource)]
-        return init_settings, env_settings, _SecretFiles(settings_cls, *variables), dotenv
+        files, suite_files = (_SecretFiles(settings_cls, *s) for s in (variables, [suite]))
+        return init_settings, env_settings, files, dotenv, suite_files, suite
 
 
 class ServiceSettings(Settings):
     """What every service is told."""
+
+    checks_suite_file: ClassVar[bool] = True
 
     health_host: str = "127.0.0.1"
     health_port: Port = 8000
@@ -253,9 +354,27 @@ def _line(settings_type: type[Settings], error: Any) -> str:
     info = settings_type.model_fields.get(field)
     if info is None:
         return message
-    if _is_secret(field, info):
-        return f"{field.upper()}: {message}"
-    return f"{field.upper()}={_shown(error['input'])!r}: {message}"
+    spelled = _spelled(settings_type, field)
+    if is_secret(field, info):
+        return f"{spelled}: {message}"
+    return f"{spelled}={_shown(error['input'])!r}: {message}"
+
+
+def _spelled(settings_type: type[Settings], field: str) -> str:
+    """A setting as whoever set it wrote it: a variable, or a name in `suite.toml`."""
+    for source in (EnvSettingsSource, _DotEnv):
+        variables = source(settings_type).env_vars
+        if variables.get(field) or variables.get(f"{field}_file"):
+            return field.upper()
+    return _in_suite_file(settings_type, field) or field.upper()
+
+
+def _in_suite_file(settings_type: type[BaseSettings], name: str) -> str | None:
+    """Where `suite.toml` sets *name*; None where it doesn't."""
+    found, section = suite_file_of(settings_type), _section(settings_type)
+    if found is None or name not in found.values(section):
+        return None
+    return found.spelled(section, name)
 
 
 def _shown(value: object) -> object:

@@ -1,6 +1,6 @@
 """What the Binance connector is told."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import model_validator
 
@@ -22,6 +22,8 @@ KEY_HELP = (
 
 class BinanceSettings(TradingSettings):
     """Live, testnet and simulator differ in the three URLs only."""
+
+    section: ClassVar[str] = "binance_connector"
 
     health_port: Port = 8001
     binance_symbols: SomeSymbols = ("BTC/USDT", "ETH/USDT")

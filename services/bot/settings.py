@@ -1,6 +1,6 @@
 """What the bot is told."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
@@ -32,6 +32,8 @@ class BotSettings(RiskSettings):
 
     Limits and waits are the connector's where those have the same names. Durations are in seconds.
     """
+
+    section: ClassVar[str] = "bot"
 
     binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
     luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")

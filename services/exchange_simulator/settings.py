@@ -1,7 +1,7 @@
 """What the simulator is told."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -28,6 +28,8 @@ FULL_SPEED = 40.0
 
 class SimulatorSettings(ServiceSettings):
     """Settings of the exchange simulator; it needs no Redis."""
+
+    section: ClassVar[str] = "exchange_simulator"
 
     health_port: Port = 8010
     simulator_host: str = "127.0.0.1"

@@ -1,6 +1,6 @@
 """What the indicator host is told."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
@@ -19,6 +19,8 @@ List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 class IndicatorSettings(ServiceSettings):
     """It reads the same symbols as the connectors write, under the same names."""
+
+    section: ClassVar[str] = "indicators"
 
     health_port: Port = 8003
     binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")

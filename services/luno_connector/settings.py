@@ -4,7 +4,7 @@ from configparser import ConfigParser
 from configparser import Error as ConfigError
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
@@ -42,6 +42,8 @@ def _accounts(value: object) -> object:
 
 class LunoSettings(TradingSettings):
     """Luno has no testnet: live and simulator differ in the two URLs only."""
+
+    section: ClassVar[str] = "luno_connector"
 
     health_port: Port = 8002
     luno_symbols: SomeSymbols = ("XBT/ZAR", "ETH/ZAR")

@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import stat
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import (
@@ -18,17 +16,16 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from common_models import ConnectorStatusEvent
 from common_models.stream_names import HALT, TRADING, CommandStream, OperatorStream, state_key
-from services._runtime.meanings import meaning_in
 from services._runtime.redis_client import explain
 from services.tradectl import show
+from services.tradectl.checks import Check, file_checks, not_ready_checks
 from services.tradectl.ending import Ending
 from services.tradectl.halting import halted
 from services.tradectl.reading import COMMANDS, connectors
 from services.tradectl.sending import OPERATORS
 from services.tradectl.settings import TradectlSettings
-from services.tradectl.status import heard, tries
+from services.tradectl.status import heard
 from services.tradectl.tables import table
 
 LEAST_VERSION = (7, 0)
@@ -40,7 +37,6 @@ REMEDIES = {
     "key_refused": "mend the key (docs/troubleshooting.md); it is tried again by itself",
     "account_unavailable": "look at its /ready; it is tried again by itself",
 }
-SEE_TROUBLESHOOTING = "docs/troubleshooting.md says what it may be"
 # Redis's clock decides how old an order is; a bot's own clock only stamps its messages.
 CLOCKS_APART = 1.0
 # Commands that are read but not acknowledged: more than can be under way means trouble.
@@ -49,16 +45,6 @@ KEYS = {
     "binance": ("binance_api_key", "binance_api_secret"),
     "luno": ("luno_api_key_id", "luno_api_secret_key"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What was looked at; `fix` says what to do where it isn't `ok`."""
-
-    check: str
-    state: Literal["ok", "warn", "fail"]
-    what: str
-    fix: str = ""
 
 
 async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> Ending:
@@ -269,21 +255,9 @@ async def _keys(_: Redis, settings: TradectlSettings) -> AsyncIterator[Check]:
 
 
 async def _files(_: Redis, __: TradectlSettings) -> AsyncIterator[Check]:
-    """`.env` may hold keys: it is nobody else's to read."""
-    mode = await asyncio.to_thread(_mode, Path(".env"))
-    if mode is not None:
-        open_to_others = bool(mode & 0o077)
-        found = f"mode {mode:o}"
-        fix = "chmod 600 .env: it may hold keys" if open_to_others else ""
-        yield Check(".env", "warn" if open_to_others else "ok", found, fix)
-
-
-def _mode(path: Path) -> int | None:
-    """Who may do what with a file; None where there is none."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return None
+    """`.env` and `suite.toml` may hold keys: then they are nobody else's to read."""
+    for check in await asyncio.to_thread(file_checks, Path()):
+        yield check
 
 
 async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
@@ -310,25 +284,6 @@ async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]
         yield Check("connectors", "warn", "none has spoken on this Redis", "start one")
         return
     yield world_check(worlds)
-
-
-def not_ready_checks(event: ConnectorStatusEvent) -> Iterator[Check]:
-    """What of a connector doesn't work now; what has stopped for good is told before."""
-    feeds = {f"feed {s.symbol}": s for s in event.symbols if not s.works}
-    waits = event.not_ready | {part: s.reason or s.state for part, s in feeds.items()}
-    retries = event.retries | {part: s.retry for part, s in feeds.items() if s.retry}
-    for part, why in waits.items():
-        if why == "starting":
-            continue
-        name = f"{event.exchange}_connector {part}"
-        meaning, retry = meaning_in(why), retries.get(part)
-        found = why if retry is None else f"{why} ({tries(retry.attempt, retry.next_try_in)})"
-        yield Check(name, "warn", found, meaning.helps if meaning else SEE_TROUBLESHOOTING)
-    for symbol in event.symbols:
-        if symbol.market_status != "trading":
-            name = f"{event.exchange}_connector {symbol.symbol}"
-            said = f"its market is {symbol.market_status}"
-            yield Check(name, "warn", said, "the exchange says so; orders go again when it opens")
 
 
 def world_check(worlds: dict[str, str]) -> Check:

@@ -1,6 +1,6 @@
 """What the hand tool is told: the same variables as the services, and where to ask for health."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -43,6 +43,8 @@ HealthUrls = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs), AfterV
 
 class TradectlSettings(Settings):
     """Of the keys it only looks whether they are there: it never talks to an exchange."""
+
+    section: ClassVar[str] = "tradectl"
 
     health_urls: HealthUrls = Field(default_factory=lambda: dict(SERVICES))
     binance_api_key: SecretStr | None = None

@@ -16,9 +16,16 @@ SAY_WHICH = "set REDIS_URL to say which is meant"
 
 
 class _Given(Settings):
-    """What the environment says, without `.env`, which `make run` doesn't read either."""
+    """What the environment says, without the files, where `make run` looks for no Redis either."""
 
     dotenv: ClassVar[Path | None] = None
+    suite_file: ClassVar[bool] = False
+
+
+class _Set(Settings):
+    """What the files say too."""
+
+    section: ClassVar[str] = "tradectl"
 
 
 def redis_url() -> str:
@@ -32,7 +39,7 @@ def redis_url() -> str:
     given = told(_Given)
     if "redis_url" in given.model_fields_set:
         return given.redis_url
-    settings, here = told(Settings), _here()
+    settings, here = told(_Set), _here()
     if here is None or here.redis_url is None:
         return settings.redis_url
     if "redis_url" in settings.model_fields_set and _place(settings.redis_url) != _place(
@@ -40,7 +47,8 @@ def redis_url() -> str:
     ):
         raise StopError(
             Ending.USAGE,
-            f"`make run` runs here on {here.redis_url}, and .env names another Redis; {SAY_WHICH}",
+            f"`make run` runs here on {here.redis_url}, and .env or suite.toml names another "
+            f"Redis; {SAY_WHICH}",
         )
     return here.redis_url
 

@@ -147,6 +147,38 @@ def takes(s: socket.socket, port: int) -> bool:
     return True
 
 
+async def test_suite_toml_is_taken_but_for_keys(tmp_path: Path) -> None:
+    """Its markets, strategies and limits; a slip in it is one line that names the file."""
+    file = tmp_path / "suite.toml"
+    file.write_text(
+        'binance_symbols = ["ETH/USDT"]\norder_book_depth = 3\nbinance_api_key = "real"\n'
+        'redis_url = "redis://127.0.0.1:1"\nlive_trading = "yes-i-mean-it"\n'
+        '[bot]\nstrategies = ["do_nothing:binance:ETH/USDT:0.01"]\n'
+    )
+    file.chmod(0o644)  # keys that others may read: they aren't taken
+    async with launched(tmp_path) as run:
+        await run.until_ready()
+        async with Redis(port=run.redis_port) as redis:
+
+            async def book() -> bool:
+                return bool(await messages(redis, "binance:ETHUSDT:orderbook"))
+
+            await eventually_async(book)
+            (first, *_) = await messages(redis, "binance:ETHUSDT:orderbook")
+            assert isinstance(first, OrderBook)
+            assert len(first.bids) == 3
+            assert not await redis.exists("binance:BTCUSDT:orderbook")
+        for part in PARTS:
+            assert "real" not in environment_of(run.children[part]).values()
+        assert environment_of(run.children["bot"])["STRATEGIES"].startswith("do_nothing:")
+        assert await run.end(signal.SIGINT) == 0
+    file.write_text("[luno_connector]\norder_book_depht = 3\n")
+    async with launched(tmp_path) as run:
+        assert await run.end() == 1
+    assert f"{file}: [luno_connector] order_book_depht: luno_connector has no such" in run.err
+    assert "did you mean order_book_depth?" in run.err
+
+
 async def test_on_real_markets_it_has_no_keys_and_sends_no_order(tmp_path: Path) -> None:
     """`make live`: the exchanges are where the settings say, and here that is a simulator."""
     port = quiet_port()

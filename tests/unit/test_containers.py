@@ -2,12 +2,18 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from services._local.images import IMAGES
+from services._runtime.settings import Settings, load
+from services.binance_connector.settings import BinanceSettings
+from services.bot.settings import BotSettings
+from services.indicators.settings import IndicatorSettings
+from services.luno_connector.settings import LunoSettings
 from tests.support.memory import CONTAINER, MB
 from tests.support.processes import ROOT
 
@@ -137,6 +143,39 @@ def test_a_container_in_which_something_does_not_work_is_unhealthy_and_goes_on(
         assert "GET /ready " in check["test"][-1], name
         assert check["start_period"] == "60s", name
         assert (check["interval"], check["retries"]) == ("10s", 3), name
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "line"),
+    [
+        ("binance_connector", BinanceSettings, "order_book_depth = 7"),
+        ("luno_connector", LunoSettings, "risk_price_collar = 0.7"),
+        ("indicators", IndicatorSettings, 'indicators = ["luno:XBT/ZAR:rsi_14"]'),
+        ("bot", BotSettings, 'strategies = ["do_nothing:luno:XBT/ZAR:1"]'),
+    ],
+)
+def test_what_compose_leaves_empty_suite_toml_may_set(
+    name: str,
+    settings: type[Settings],
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """In the folder in which the image starts a service; what compose sets itself wins."""
+    monkeypatch.chdir(tmp_path)
+    for variable, value in services((BASE,))[name]["environment"].items():
+        default = VARIABLE.fullmatch(str(value))
+        monkeypatch.setenv(variable, default.group(2) if default else str(value))
+    (tmp_path / "suite.toml").write_text(f"health_port = 1\n[{name}]\n{line}\n")
+    found = load(settings)
+    field = line.partition(" ")[0]
+    assert field in found.model_fields_set
+    assert getattr(found, field) != settings.model_fields[field].get_default(
+        call_default_factory=True
+    )
+    assert found.model_dump()["health_port"] > 1
+    assert "WORKDIR /app\n" in (ROOT / "Dockerfile").read_text()
+    assert ":/app/suite.toml:ro" in (ROOT / "docs/settings.md").read_text()
 
 
 def test_every_stage_of_the_image_begins_with_the_variable() -> None:

@@ -1,6 +1,7 @@
 """The house rules that no other tool checks."""
 
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import services
-from services._runtime.settings import Settings, load
+from services._runtime import suite_file
+from services._runtime.settings import Settings, is_secret, load
 
 ROOT = Path(services.__file__).parents[1]
 SERVICES = ROOT / "services"
@@ -73,6 +75,90 @@ def test_env_example_names_every_variable_and_no_other() -> None:
     fields = {name.upper() for found in classes.values() for name in found.model_fields}
     assert {"REDIS_URL", "BINANCE_SYMBOLS", "LUNO_API_SECRET_KEY"} <= fields
     assert set(example_variables()) == fields
+
+
+def test_suite_toml_may_hold_every_variable_and_no_other() -> None:
+    """But for its own name; which of them are secrets is known."""
+    found = {
+        name: info
+        for settings in settings_classes().values()
+        for name, info in settings.model_fields.items()
+    }
+    assert found.keys() - {"suite_toml"} == suite_file.NAMES
+    assert {name for name in found if is_secret(name, found[name])} == suite_file.SECRETS
+    tables = {settings.section for settings in settings_classes().values()}
+    assert tables - {""} == set(suite_file.SERVICES)
+
+
+@pytest.mark.parametrize("name", settings_classes())
+def test_the_example_of_suite_toml_is_understood(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By every service; it sets something for each of those that it has a table for."""
+    monkeypatch.chdir(tmp_path)
+    for variable in example_variables():
+        monkeypatch.delenv(variable, raising=False)
+    (example,) = re.findall(
+        r"```toml\n(.*?)```", (ROOT / "docs/settings.md").read_text(), re.DOTALL
+    )
+    (tmp_path / "suite.toml").write_text(example)
+    settings = settings_classes()[name]
+    found = load(settings)
+    assert {"bot_mode", "strategies"} <= found.model_fields_set or settings.section != "bot"
+    if "binance_symbols" in settings.model_fields:
+        assert found.model_dump()["binance_symbols"] == ("BTC/USDT", "ETH/USDT")
+
+
+# Values of the settings that .env.example has empty.
+SET = {
+    "binance_api_key": "k",
+    "binance_api_secret": "s",
+    "bot_mode": "paper",
+    "failpoint": "after_post",
+    "health_port": "81",
+    "https_proxy": "http://proxy:3128",
+    "indicator_plugins": "mine.Vwma",
+    "indicators": "binance:BTC/USDT:rsi_14",
+    "instance_id": "a",
+    "live_trading": "yes-i-mean-it",
+    "luno_accounts": "XBT:4711",
+    "luno_api_key_id": "k",
+    "luno_api_secret_key": "s",
+    "no_proxy": "luno.com",
+    "risk_orders_per_minute_total": "70",
+    "run_seconds": "1.5",
+    "simulator_first_id": "7",
+    "simulator_funds": "BTC:0",
+    "simulator_state_file": "state",
+    "simulator_symbols": "BTC/USDT",
+    "strategies": "do_nothing:binance:BTC/USDT:1",
+}
+
+
+@pytest.mark.parametrize("name", settings_classes())
+def test_each_variable_of_env_example_means_the_same_in_suite_toml(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All at once: each reaches every service that knows it."""
+    monkeypatch.chdir(tmp_path)
+    settings = settings_classes()[name]
+    given = {**{n.lower(): value for n, value in example_variables().items()}, **SET}
+    del given["suite_toml"]
+    assert all(given.values())
+    for variable in given:
+        monkeypatch.delenv(variable.upper(), raising=False)
+        monkeypatch.delenv(f"{variable.upper()}_FILE", raising=False)
+    lines = [f"{variable} = {json.dumps(value)}\n" for variable, value in given.items()]
+    file = tmp_path / "suite.toml"
+    file.write_text("".join(lines))
+    file.chmod(0o600)
+    found = load(settings)
+    barred = {n for n in given if n.startswith(settings.never_in_suite_file)}
+    assert found.model_fields_set == settings.model_fields.keys() - {"suite_toml"} - barred
+    file.unlink()
+    for variable in given.keys() - barred:
+        monkeypatch.setenv(variable.upper(), given[variable])
+    assert load(settings) == found
 
 
 @pytest.mark.parametrize("name", settings_classes())

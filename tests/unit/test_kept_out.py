@@ -15,6 +15,7 @@ from tests.support.processes import ROOT
         (".env", True),
         (".env.live", True),
         (".env.example", False),
+        ("suite.toml", True),
         ("config.cfg", True),
         ("secrets/binance_api_secret", True),
         ("secrets.old/binance_api_secret", True),

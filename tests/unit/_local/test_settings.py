@@ -1,10 +1,12 @@
 """What the launcher hands on: everything, but nothing that could reach a real account."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services._local.settings import RunSettings, environment
+from services._local.settings import RunSettings, environment, with_suite_file
 from services._runtime.settings import SettingsError, load
 
 REDIS = "redis://127.0.0.1:6400/0"
@@ -91,6 +93,31 @@ def test_it_uses_its_own_redis_unless_one_is_named(monkeypatch: pytest.MonkeyPat
     assert load(RunSettings).own_redis
     monkeypatch.setenv("REDIS_URL", REDIS)
     assert not load(RunSettings).own_redis
+
+
+def test_suite_toml_is_handed_on_but_for_keys_and_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would else be chosen here is as it says, and the environment wins."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("REDIS_URL", "RUN_SECONDS", "BINANCE_SYMBOLS", "SUITE_TOML"):
+        monkeypatch.delenv(name, raising=False)
+    assert with_suite_file({"A": "b"}) == {"A": "b"}
+    (tmp_path / "suite.toml").write_text(
+        'redis_url = "redis://real:6379"\nbinance_api_key = "real"\nlive_trading = "x"\n'
+        'run_seconds = 3\nbinance_symbols = ["ETH/USDT"]\nindicators = ["a", "b"]\n'
+        '[bot]\nstrategies = ["s"]\nbot_mode = "observe"\nredis_url = "redis://real:6379"\n'
+    )
+    settings = load(RunSettings)
+    assert settings.own_redis
+    assert (settings.run_seconds, settings.binance_symbols) == (3, ("ETH/USDT",))
+    handed = environment(with_suite_file({"INDICATORS": "mine"}), REDIS, 8900, "i", "t")
+    assert (handed["INDICATORS"], handed["STRATEGIES"]) == ("mine", "s")
+    assert (handed["BOT_MODE"], handed["REDIS_URL"]) == ("observe", REDIS)
+    assert handed["SUITE_TOML"] == str(tmp_path / "suite.toml")
+    assert handed["SUITE_TOML_KEYS"] == "no"
+    assert "real" not in str(handed)
+    assert environment(with_suite_file({}), REDIS, 8900, "i", "t")["INDICATORS"] == "a,b"
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "inf", "nan"])

@@ -1,6 +1,7 @@
 """What the doctor makes of what it sees."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -17,12 +18,11 @@ from common_models import ConnectorStatusEvent, RetryStatus, SymbolStatus
 from common_models.fields import utc_now
 from services._runtime.meanings import MEANINGS, Meaning
 from services.tradectl import doctor
+from services.tradectl.checks import Check, file_checks, not_ready_checks
 from services.tradectl.doctor import (
-    Check,
     examine,
     group_check,
     memory_check,
-    not_ready_checks,
     role_check,
     version_check,
     world_check,
@@ -86,6 +86,30 @@ def test_commands_that_wait_are_told(
 ) -> None:
     """Unread, under way for too many, or read by nobody."""
     assert group_check("binance_connector", missing, pending, waiting).state == state
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "mode", "state"),
+    [
+        (".env", "", 0o600, "ok"),
+        (".env", "", 0o640, "warn"),
+        ("suite.toml", "health_port = 1", 0o644, "ok"),
+        ("suite.toml", "[bot]\nredis_url = 'redis://:x@there'", 0o644, "warn"),
+        ("suite.toml", "binance_api_key = 'x'", 0o640, "warn"),
+        ("suite.toml", "binance_api_key = 'x'", 0o600, "ok"),
+        ("suite.toml", "binance_api_key 'x'", 0o600, "fail"),
+    ],
+)
+def test_a_file_with_keys_that_others_may_read_is_warned_of(
+    tmp_path: Path, name: str, text: str, mode: int, state: str
+) -> None:
+    """And one that no service would take."""
+    assert file_checks(tmp_path) == []
+    (tmp_path / name).write_text(text)
+    (tmp_path / name).chmod(mode)
+    (check,) = file_checks(tmp_path)
+    assert (check.check, check.state) == (name, state)
+    assert bool(check.fix) == (state != "ok")
 
 
 def test_what_of_a_connector_does_not_work_is_told_part_by_part() -> None:

@@ -19,7 +19,7 @@ ANOTHER = "redis://10.0.0.1:6379/0"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where it is started; nothing is set."""
     monkeypatch.chdir(tmp_path)
-    for name in ("REDIS_URL", "REDIS_URL_FILE", "HEALTH_URLS"):
+    for name in ("REDIS_URL", "REDIS_URL_FILE", "HEALTH_URLS", "SUITE_TOML"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -48,6 +48,27 @@ def test_the_suite_that_runs_here_is_meant(folder: Path) -> None:
     assert redis_url() == HERE
 
 
+def test_suite_toml_is_read_as_dotenv_is(folder: Path) -> None:
+    """Its table for tradectl first; what is wrong with another name keeps nobody from halting."""
+    (folder / "suite.toml").write_text(
+        f'redis_ulr = "x"\nredis_url = "{HERE}"\n[tradectl]\nredis_url = "{ANOTHER}"\n'
+        'health_urls = {bot = "http://10.0.0.1:8000"}\n'
+    )
+    assert redis_url() == ANOTHER
+    assert health_urls() == {"bot": "http://10.0.0.1:8000"}
+    (folder / ".env").write_text(f"REDIS_URL={HERE}\n")
+    assert redis_url() == HERE
+
+
+def test_with_redis_url_in_the_environment_no_file_is_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that can't be read keeps nobody from halting."""
+    (folder / "suite.toml").write_text("no TOML")
+    monkeypatch.setenv("REDIS_URL", ANOTHER)
+    assert redis_url() == ANOTHER
+
+
 def test_a_variable_of_the_environment_decides(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +92,9 @@ def test_where_it_could_be_one_or_the_other_nothing_is_done(folder: Path) -> Non
     """A halt of the wrong suite stops nothing, and nobody would notice."""
     run_here(folder, HERE)
     (folder / ".env").write_text(f"REDIS_URL={ANOTHER}\n")
-    with pytest.raises(StopError, match=r"127\.0\.0\.1:6380.*\.env names another.*REDIS_URL") as e:
+    with pytest.raises(
+        StopError, match=r"127\.0\.0\.1:6380.*\.env or suite\.toml names another.*REDIS_URL"
+    ) as e:
         redis_url()
     assert e.value.ending == Ending.USAGE
     (folder / ".env").unlink()
