@@ -17,6 +17,15 @@ KEY, SECRET = "simulator-key", "simulator-secret"
 # Simulated markets trend and range for about a minute each: time enough to trade on.
 PHASE = "60"
 INDICATORS = ("rsi_14", "sma_20", "sma_50")
+# What is looked at here, or chosen where nobody has said it; and whose it is.
+CHOSEN = {
+    "INDICATORS": "indicators",
+    "INDICATOR_PLUGINS": "indicators",
+    "STRATEGIES": "bot",
+    "BOT_MODE": "bot",
+    "SIMULATOR_SEED": "exchange_simulator",
+    "SIMULATOR_PHASE": "exchange_simulator",
+}
 # What the bot trades with, on paper, where these markets are watched.
 STRATEGIES = ("rsi_reversion:binance:BTC/USDT:0.001", "sma_crossover:luno:XBT/ZAR:0.001")
 
@@ -65,8 +74,7 @@ def with_suite_file(given: Mapping[str, str]) -> dict[str, str]:
     found = suite_file_of(RunSettings)
     if found is None:
         return dict(given)
-    chosen = {"INDICATORS": "indicators", "STRATEGIES": "bot", "BOT_MODE": "bot"}
-    told = {name: found.values(part).get(name.lower(), "") for name, part in chosen.items()}
+    told = {name: found.values(part).get(name.lower(), "") for name, part in CHOSEN.items()}
     return {
         **given,
         **{name: given.get(name) or value for name, value in told.items()},

@@ -39,7 +39,13 @@ NAMES = SECRETS | {
     *("risk_orders_per_minute_total", "risk_price_collar", "run_seconds"),
     *("simulator_binance_api_key", "simulator_binance_key_withdraws", "simulator_book_orders"),
     *("simulator_first_id", "simulator_funds", "simulator_host", "simulator_luno_api_key_id"),
-    *("simulator_port", "simulator_rate", "simulator_seed", "simulator_state_file"),
+    *(
+        "simulator_phase",
+        "simulator_port",
+        "simulator_rate",
+        "simulator_seed",
+        "simulator_state_file",
+    ),
     *("simulator_symbols", "strategies"),
 }
 # What stands between a name and its value, where it isn't a colon.

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from common_models import IndicatorValue, OrderBook, Ticker, Trade
 from common_models.stream_names import MARKET_DATA_TYPES
+from services._local.ports import Ports
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from services._runtime.runs import going_on
@@ -89,9 +90,9 @@ async def test_it_stops_by_itself_steps_over_taken_ports_and_uses_the_redis_it_i
     tmp_path: Path, redis_server: RedisServer, redis: Redis
 ) -> None:
     """RUN_SECONDS count from being ready; other variables are passed through."""
-    with socket.socket() as other:
+    with Ports() as claims, socket.socket() as other:
         with suppress(AssertionError):  # whoever has it keeps it
-            await eventually(lambda: takes(other, 8000), within=20.0)
+            await eventually(lambda: takes(other, claims, 8000), within=20.0)
         async with launched(
             tmp_path,
             RUN_SECONDS="1",
@@ -119,9 +120,9 @@ async def test_one_taken_port_moves_one_service(tmp_path: Path) -> None:
         "indicators": ("the indicator host", 8003),
         "exchange_simulator": ("the simulator's health", 8010),
     }
-    with socket.socket() as other:
+    with Ports() as claims, socket.socket() as other:
         with suppress(AssertionError):  # whoever has it keeps it
-            await eventually(lambda: takes(other, 8001), within=20.0)
+            await eventually(lambda: takes(other, claims, 8001), within=20.0)
         async with launched(tmp_path) as run:
             await run.until_ready()
             (noted,) = going_on(tmp_path / ".data")
@@ -136,8 +137,10 @@ async def test_one_taken_port_moves_one_service(tmp_path: Path) -> None:
         assert f"http://127.0.0.1:{ports[name]}/ready  {name}" in run.out
 
 
-def takes(s: socket.socket, port: int) -> bool:
-    """Listen on *port*; False while somebody else does."""
+def takes(s: socket.socket, claims: Ports, port: int) -> bool:
+    """Listen on *port*; False while somebody else does, or another run has chosen it."""
+    if not claims._claim(port):
+        return False
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         s.bind(("127.0.0.1", port))

@@ -107,6 +107,7 @@ def test_suite_toml_is_handed_on_but_for_keys_and_redis(
         'redis_url = "redis://real:6379"\nbinance_api_key = "real"\nlive_trading = "x"\n'
         'run_seconds = 3\nbinance_symbols = ["ETH/USDT"]\nindicators = ["a", "b"]\n'
         '[bot]\nstrategies = ["s"]\nbot_mode = "observe"\nredis_url = "redis://real:6379"\n'
+        "[exchange_simulator]\nsimulator_seed = 7\nsimulator_phase = 9\n"
     )
     settings = load(RunSettings)
     assert settings.own_redis
@@ -116,6 +117,7 @@ def test_suite_toml_is_handed_on_but_for_keys_and_redis(
     assert (handed["BOT_MODE"], handed["REDIS_URL"]) == ("observe", REDIS)
     assert handed["SUITE_TOML"] == str(tmp_path / "suite.toml")
     assert handed["SUITE_TOML_KEYS"] == "no"
+    assert (handed["SIMULATOR_SEED"], handed["SIMULATOR_PHASE"]) == ("7", "9")
     assert "real" not in str(handed)
     assert environment(with_suite_file({}), REDIS, 8900, "i", "t")["INDICATORS"] == "a,b"
 
