@@ -46,8 +46,10 @@ def test_nothing_yet_is_stale() -> None:
     [
         (
             None,
-            "no indicator host says that it computes it: "
-            "INDICATORS must name binance:BTC/USDT:rsi_14",
+            (
+                "no indicator host says that it computes it: "
+                "INDICATORS must name binance:BTC/USDT:rsi_14"
+            ),
         ),
         (
             IndicatorProgress(have=7, want=15, of="candles of 1m"),
