@@ -116,10 +116,11 @@ def by_market(results: Iterable[Result]) -> list[Result]:
 
 
 def today(results: Iterable[Result], money: Callable[[Result], Money]) -> dict[Money, Decimal]:
-    """The day's profit by *money*, as RISK_MAX_DAILY_LOSS counts it: without what isn't known."""
+    """The day's profit by *money*, as RISK_MAX_DAILY_LOSS counts it: of what is known."""
     found: dict[Money, Decimal] = {}
     for each in results:
-        found[money(each)] = found.get(money(each), NOTHING) + (each.today or NOTHING)
+        if each.today is not None:
+            found[money(each)] = found.get(money(each), NOTHING) + each.today
     return found
 
 

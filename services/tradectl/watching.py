@@ -48,7 +48,7 @@ async def watching(redis: Redis, work: Work, seconds: float, *, as_json: bool) -
 
     A Redis that goes away later is waited for. Without a terminal it ends where nobody reads it.
     """
-    terminal = sys.stdout.isatty() and not as_json
+    terminal = sys.stdout.isatty() and not as_json and not Console().is_dumb_terminal
     look = await _look(redis, work, terminal=terminal)
     if terminal:
         await _draw(redis, work, look, seconds)

@@ -75,5 +75,6 @@ async def test_a_bot_that_is_gone_is_said_to_be(stage: Stage, redis_server: Redi
     told = (await tradectl(redis_server.url, "pnl", "--json")).json["bot"]
     (strategy,) = told["strategies"]
     assert (strategy["profit"], strategy["profit_today"]) == (-3, None)
+    assert told["profit_today"] == {}
     # Of a release that didn't tell it.
     assert (strategy["realised"], strategy["unrealised"]) == (None, None)

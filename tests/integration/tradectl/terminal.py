@@ -51,7 +51,12 @@ class Terminal:
 
 @asynccontextmanager
 async def on_terminal(
-    folder: Path, redis_url: str, *arguments: str, columns: int = 80, rows: int = 50
+    folder: Path,
+    redis_url: str,
+    *arguments: str,
+    columns: int = 80,
+    rows: int = 50,
+    kind: str = "xterm",
 ) -> AsyncIterator[Terminal]:
     """`tradectl ARGUMENTS` there, in its foreground; killed if it hasn't ended after."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -62,7 +67,7 @@ async def on_terminal(
             *TRADECTL,
             *arguments,
             cwd=folder,
-            env={**inherited, "PYTHONPATH": str(ROOT), "REDIS_URL": redis_url, "TERM": "xterm"},
+            env={**inherited, "PYTHONPATH": str(ROOT), "REDIS_URL": redis_url, "TERM": kind},
             stdin=slave,
             stdout=slave,
             stderr=slave,

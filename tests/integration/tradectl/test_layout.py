@@ -1,5 +1,6 @@
 """What each command prints on terminals of 60, 80 and 200 columns, of a connector at work."""
 
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -7,6 +8,7 @@ from rich.cells import cell_len
 
 from common_models import PortfolioEvent, StrategyPosition
 from tests.integration.tradectl.hand import tradectl
+from tests.integration.tradectl.terminal import on_terminal
 from tests.support.trading import TradingDesk
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -109,3 +111,25 @@ async def test_json_is_the_same_on_every_terminal(desk: TradingDesk) -> None:
         found = [await tradectl(desk.redis_url, *words, COLUMNS=str(width)) for width in WIDTHS]
         assert all(each.json == found[0].json for each in found), words
         assert all(each.code == 0 for each in found)
+
+
+async def test_what_commands_say_line_by_line_fits_a_terminal(
+    desk: TradingDesk, tmp_path: Path
+) -> None:
+    """An order's answers and its end, an entry, a letter: what is too long goes on below."""
+    order, price = uuid4().hex, str(await desk.far_below())
+    where = (desk.market.venue.exchange, "buy", desk.market.symbol, str(desk.market.quantity))
+    await desk.send("place_order", b'{"client_order_id": "no order"}')
+    await desk.event("order_response", lambda each: each.client_order_id == "no order")
+    letters = await tradectl(desk.redis_url, "dead-letters", "list", "--json")
+    tail = f"{desk.name}:events:order_*"
+    for words in (
+        ("place", *where, "--price", price, "--id", order),
+        ("tail", tail, "--from", "all", "--no-follow"),
+        ("cancel", order),
+        ("dead-letters", "show", letters.json[0]["id"]),
+    ):
+        async with on_terminal(tmp_path, desk.redis_url, *words) as terminal:
+            assert await terminal.ended() == 0, (words, terminal.text)
+            await terminal.until(" ")
+        assert max(map(cell_len, terminal.text.splitlines())) <= 80, (words, terminal.text)

@@ -17,7 +17,7 @@ def lines() -> list[list[str]]:
     """Every line that runs it, as words."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     found = [line for block in blocks for line in block.splitlines()]
-    return [shlex.split(line, comments=True)[1:] for line in found if line.startswith(PROGRAM)]
+    return [shlex.split(line)[1:] for line in found if line.startswith(PROGRAM)]
 
 
 async def test_each_line_of_the_readme_ends_well(desk: TradingDesk) -> None:

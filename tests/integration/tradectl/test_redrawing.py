@@ -78,6 +78,20 @@ async def test_in_a_pipe_it_is_appended_and_as_json_one_document_a_line(
             assert type(looks[0]) is type(once)
 
 
+async def test_a_terminal_that_can_not_be_drawn_over_is_written_to(
+    tmp_path: Path, redis_server: RedisServer, redis: Redis
+) -> None:
+    """As a pipe is: look after look."""
+    await play_connector(redis)
+    await hold(redis, "0.125")
+    arguments = ("positions", "--watch", "0.1")
+    async with on_terminal(tmp_path, redis_server.url, *arguments, kind="dumb") as terminal:
+        await terminal.until("0.125")
+        await hold(redis, "0.375")
+        await terminal.until("0.375")
+    assert b"\x1b" not in terminal.written
+
+
 async def test_a_reader_that_has_seen_enough_ends_it_quietly(
     tmp_path: Path, redis_server: RedisServer, redis: Redis
 ) -> None:
