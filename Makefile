@@ -12,7 +12,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run live paper bench bench-micro soak test secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
+.PHONY: help setup run live picture paper bench bench-micro soak test secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,6 +35,9 @@ run: setup  ## everything on this machine, on simulated markets; RUN_SECONDS=20 
 
 live: setup  ## the same on the real public market data of both exchanges: no keys, no orders
 	@exec $(BIN)/python -m services._local live
+
+picture: setup  ## docs/make-run.svg: what make run shows after four minutes
+	$(BIN)/python -m tests.picture
 
 # Compose v2 where it is installed, else the older docker-compose.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,8 @@ from services._runtime.text import clean
 
 READ_EVERY = 0.5
 DECISIONS_SHOWN = 6
+# Each has some steps: it is sent, answered, filled.
+STEPS_READ = 5 * DECISIONS_SHOWN
 # A price that is older is marked; in seconds.
 OLD = 5.0
 
@@ -54,7 +57,7 @@ async def read(redis: Redis, markets: Markets) -> Snapshot:
         for exchange in markets:
             ask.xrevrange(str(EventStream(f"{exchange}_connector", "connector_status")), count=1)
         ask.xrevrange(str(EventStream("bot", "portfolio")), count=1)
-        ask.xrevrange(str(EventStream("bot", "decision")), count=DECISIONS_SHOWN)
+        ask.xrevrange(str(EventStream("bot", "decision")), count=STEPS_READ)
         (seconds, micro), *found = await ask.execute()
     now, replies = seconds + micro / 1e6, iter(found)
     tickers = {
@@ -155,11 +158,17 @@ def _orders(portfolio: PortfolioEvent) -> RenderableType:
     return table
 
 
-def _decisions(decisions: Sequence[DecisionEvent]) -> Table:
-    table = _table("decided", "what", "came of it")
-    for each in decisions:
+def _decisions(steps: Sequence[DecisionEvent]) -> Table:
+    """The last decisions, each as it stands after the latest of its steps."""
+    latest: dict[str, DecisionEvent] = {}
+    for each in steps:
+        latest.pop(each.decision_id, None)
+        latest[each.decision_id] = each
+    table = _table("decided", "what", "came of it", "why")
+    for each in list(latest.values())[-DECISIONS_SHOWN:]:
         what = f"{each.strategy}: {each.side} {_number(each.quantity)}"
-        table.add_row(f"{each.timestamp:%H:%M:%S}", _text(what), _text(_outcome(each)))
+        columns = what, _outcome(each), each.reason
+        table.add_row(f"{each.timestamp:%H:%M:%S}", *(_text(text) for text in columns))
     return table
 
 
@@ -172,7 +181,7 @@ def _outcome(decision: DecisionEvent) -> str:
         case "answered" | "updated":
             return str(decision.order_status)
         case outcome:
-            return f"{outcome}: {decision.reason}"
+            return outcome
 
 
 def summary(snapshot: Snapshot, seconds: float) -> str:
@@ -198,7 +207,7 @@ def _text(text: str, style: str = "") -> Text:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.10g}"
+    return "-" if value is None else f"{Decimal(f'{value:.10g}'):,f}"
 
 
 def _money(value: float | None, quote: str) -> str:

@@ -63,6 +63,8 @@ class LogTail:
 
 def how_to_look(ready: str, redis_cli: str, stream: str, parts: list[Part], folder: Path) -> str:
     """Printed once everything is ready."""
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     health = "\n".join(f"    {part.ready_url}  {part.name}" for part in parts)
     return f"""
 {ready}

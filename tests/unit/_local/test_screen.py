@@ -42,7 +42,7 @@ PORTFOLIO = PortfolioEvent(
             strategy="dip:binance:BTC/USDT",
             exchange="binance",
             symbol="BTC/USDT",
-            quantity=0.001,
+            quantity=0.000006,
             price=91_000.5,
             profit=-1.5,
             profit_today=2.25,
@@ -101,25 +101,28 @@ def test_an_empty_redis_shows_the_time() -> None:
 
 
 def test_markets_positions_orders_and_decisions_are_shown() -> None:
-    """With profit in the quote asset, and what came of each decision."""
+    """With profit in the quote asset, and what came of each decision, and why it was made."""
     decisions = [
         decision(),
-        decision(outcome="refused", refusal="RISK_ORDERS_PER_MINUTE allows 60"),
-        decision(outcome="updated", order_status="filled", average_price=91_001),
+        decision(decision_id="bot-2", outcome="refused", refusal="RISK_MAX_POSITION is 1"),
+        decision(decision_id="bot-3"),
         decision(outcome="answered", order_status="accepted"),
+        decision(decision_id="bot-3", outcome="answered", order_status="accepted"),
+        decision(outcome="updated", order_status="filled", average_price=91_001),
     ]
     tickers = {("binance", "BTC/USDT"): (TICKER, 0.25)}
     found = text(Snapshot(tickers, {"binance": STATUS}, PORTFOLIO, decisions))
     for line in (
         "binance BTC/USDT 91,000.5 91,000 91,001 0.2 s live",
-        "dip:binance:BTC/USDT 0.001 91,000.5 -1.50 USDT +2.25 USDT",
+        "dip:binance:BTC/USDT 0.000006 91,000.5 -1.50 USDT +2.25 USDT",
         "binance buy 0.002 BTC/USDT 90,000 0.0005 partially_filled",
-        "03:04:05 dip: buy 0.001 sent: it fell",
-        "03:04:05 dip: buy 0.001 refused: RISK_ORDERS_PER_MINUTE allows 60",
-        "03:04:05 dip: buy 0.001 filled at 91,001",
-        "03:04:05 dip: buy 0.001 accepted",
+        "decided what came of it why",
+        "03:04:05 dip: buy 0.001 refused: RISK_MAX_POSITION is 1 it fell",
+        "03:04:05 dip: buy 0.001 accepted it fell",
+        "03:04:05 dip: buy 0.001 filled at 91,001 it fell",
     ):
         assert line in found.splitlines(), found
+    assert found.count("dip: buy") == 3  # a line each, however many steps it took
     assert "HALTED" not in found
 
 
@@ -151,7 +154,7 @@ def test_the_end_says_for_how_long_it_ran_and_what_came_of_it() -> None:
     """Also where the bot never said anything."""
     assert summary(Snapshot(), 12.3) == "Ran for 12 s."
     assert summary(Snapshot(portfolio=PORTFOLIO), 90) == (
-        "Ran for 90 s.\n  dip:binance:BTC/USDT: holds 0.001, profit -1.50 USDT"
+        "Ran for 90 s.\n  dip:binance:BTC/USDT: holds 0.000006, profit -1.50 USDT"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services._local.terminal import LogTail, shown
+from services._local.terminal import LogTail, how_to_look, shown
 
 SUMMARY: dict[str, Any] = {
     "event": "market_summary",
@@ -126,3 +126,13 @@ def test_the_bots_decisions_are_shown_as_a_person_says_them() -> None:
     filled = said(outcome="updated", order_status="filled", average_price=64252.25)
     assert filled == "03:04:05 dip:binance:BTC/USDT: buy 0.001, filled at 64,252.25"
     assert said(outcome="answered", order_status="accepted") is None
+
+
+def test_how_to_look_names_the_logs_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder below the one that `make run` was called in; elsewhere its whole path."""
+    monkeypatch.chdir(tmp_path)
+    below = how_to_look("Ready", "redis-cli", "x", [], tmp_path / ".data" / "run-1")
+    assert "\n    .data/run-1\n" in below
+    assert "\n    /elsewhere\n" in how_to_look("Ready", "redis-cli", "x", [], Path("/elsewhere"))
