@@ -73,7 +73,7 @@ def _fitting(titles: Sequence[str], rows: Sequence[Sequence[object]], width: int
     widest = [max(_width(row[i].plain) for row in cells) for i in range(len(titles))]
     # A title takes no more room than the numbers below it, but for its longest word.
     heads = [
-        "\n".join(textwrap.wrap(title, max(width, 1), break_long_words=False)) if right else title
+        _folded(title, width) if right else title
         for title, right, width in zip(titles, numeric, widest, strict=True)
     ]
     natural = [max(_width(head), full) for head, full in zip(heads, widest, strict=True)]
@@ -94,6 +94,10 @@ def _fitting(titles: Sequence[str], rows: Sequence[Sequence[object]], width: int
     for row in cells:
         found.add_row(*row)
     return found
+
+
+def _folded(title: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(title, max([width, *map(cell_len, title.split())])))
 
 
 def _widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[int]:

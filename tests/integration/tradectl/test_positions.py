@@ -1,11 +1,14 @@
 """What is held, by what connectors keep of it."""
 
+import json
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
+from services.tradectl.account import Account
+from services.tradectl.positions import Ledger
 from tests.integration.tradectl.hand import play_connector, tradectl
 
 pytestmark = pytest.mark.timeout(240)
@@ -65,6 +68,52 @@ async def test_a_market_is_valued_at_the_middle_of_its_newest_quote(
     assert await price() == (10.15, 20.3)
     await client.xadd("binance:BTCUSDT:orderbook", {"data": '{"bids":[],"asks":[]}'})
     assert await price() == (9.6, 19.2)
+
+
+async def told_of(redis: Redis, number: int, filled: str, price: str, **more: str) -> None:
+    """A connector tells that an order was filled."""
+    status = {"order_id": f"o{number}", "symbol": "BTC/USDT", "side": "buy", "status": "filled"}
+    numbers = f'"filled_quantity":{filled},"average_price":{price},"fee":{{"USDT":0.1}}'
+    client: Any = redis
+    data = f"{{{json.dumps({**status, **more})[1:-1]},{numbers}}}"
+    await client.xadd("binance_connector:events:order_status", {"data": data})
+
+
+async def test_what_was_read_of_a_stream_is_not_read_again(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    """A watch costs what is new: what is gone from the stream meanwhile is still known."""
+    client: Any = redis
+    await play_connector(redis)
+    ledger, account = Ledger(), Account()
+    for number, price, held, average in ((1, "100", "1", 100), (2, "110", "2", 105)):
+        await told_of(redis, number, "1", price)
+        value = f'{{"quantity":"{held}","price":"120"}}'
+        await client.hset("binance_connector:state:positions", "BTC/USDT", value)
+        (found,) = await ledger.held(redis, None, None)
+        assert found.average == average
+        orders = await account.orders(redis, "binance_connector")
+        assert [order.order_id for order in orders] == [f"o{n}" for n in range(1, number + 1)]
+        await client.xtrim("binance_connector:events:order_status", maxlen=0, approximate=False)
+
+
+async def test_what_the_stream_has_not_kept_is_not_guessed(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    """No average, no profit that stands on one, and no fees; the profit is known all the same."""
+    client: Any = redis
+    await play_connector(redis)
+    value = '{"quantity":"2","cash":"-210","price":"120"}'
+    await client.hset("binance_connector:state:positions", "BTC/USDT", value)
+    for number, price in ((1, "100"), (2, "110")):
+        await told_of(redis, number, "1", price)
+    await client.xtrim("binance_connector:events:order_status", maxlen=1, approximate=False)
+    (row,) = (await tradectl(redis_server.url, "positions", "--json")).json
+    unknown = {name for name, value in row.items() if value is None}
+    assert unknown == {"average_price", "realised", "unrealised", "fees", "profit_today"}
+    assert (row["quantity"], row["value"], row["profit"]) == (2, 240, 30)
+    shown = await tradectl(redis_server.url, "positions", COLUMNS="80")
+    assert shown.out.split()[-6:] == ["BTC/USDT", "2", "-", "120", "240", "-"]
 
 
 async def test_on_a_redis_without_a_connector_nothing_is_said_to_be_held(
