@@ -1,6 +1,8 @@
 """Connections to Redis that never repeat a command behind our back."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -78,12 +80,41 @@ async def server_identity(redis: Any) -> str:
     return f"{server['run_id']} {replication['master_replid']}"
 
 
+# What led to a connection that couldn't be made, and what helps.
+_HELPS: tuple[tuple[type[BaseException], str], ...] = (
+    (
+        socket.gaierror,
+        "its host can't be resolved (DNS): check REDIS_URL, and this machine's DNS and network",
+    ),
+    (
+        ssl.SSLError,
+        "TLS fails: check ssl_ca_certs in REDIS_URL, and that the server speaks TLS there",
+    ),
+    (ConnectionRefusedError, "nobody listens there: start Redis, or check REDIS_URL"),
+    (FileNotFoundError, "there is no such socket: start Redis, or check REDIS_URL"),
+    (TimeoutError, "it doesn't answer in time: check REDIS_URL, the network and the firewall"),
+    (RedisTimeoutError, "it doesn't answer in time: check REDIS_URL, the network and the firewall"),
+)
+
+
 def explain(error: Exception) -> str:
-    """One line for a person about why Redis didn't answer."""
+    """One line for a person about why Redis didn't answer, and what helps where that is known."""
     if isinstance(error, AuthenticationError):
-        return f"Redis refused the password: {error}"
+        return f"Redis refused the password: {error}; check user and password in REDIS_URL"
     if isinstance(error, ResponseError):
         return f"Redis answered with an error: {error}"
     if isinstance(error, RedisError | OSError | TimeoutError):
-        return f"Redis can't be reached: {str(error) or error.__class__.__name__}"
+        said = f"Redis can't be reached: {str(error) or error.__class__.__name__}"
+        helps = _helps(error)
+        return f"{said.removesuffix('.')}; {helps}" if helps else said
     return repr(error)
+
+
+def _helps(error: BaseException) -> str | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        for kind, helps in _HELPS:
+            if isinstance(cause, kind):
+                return helps
+        cause = cause.__cause__ or cause.__context__
+    return None
