@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from services._local.redis_server import RedisServer
 from services.tradectl.account import Account
 from services.tradectl.positions import Ledger
+from services.tradectl.reading import Follower
 from tests.integration.tradectl.hand import play_connector, tradectl
 
 pytestmark = pytest.mark.timeout(240)
@@ -85,7 +86,8 @@ async def test_what_was_read_of_a_stream_is_not_read_again(
     """A watch costs what is new: what is gone from the stream meanwhile is still known."""
     client: Any = redis
     await play_connector(redis)
-    ledger, account = Ledger(), Account()
+    ledger, account, follower = Ledger(), Account(), Follower()
+    stream = "binance_connector:events:order_status"
     for number, price, held, average in ((1, "100", "1", 100), (2, "110", "2", 105)):
         await told_of(redis, number, "1", price)
         value = f'{{"quantity":"{held}","price":"120"}}'
@@ -94,7 +96,12 @@ async def test_what_was_read_of_a_stream_is_not_read_again(
         assert found.average == average
         orders = await account.orders(redis, "binance_connector")
         assert [order.order_id for order in orders] == [f"o{n}" for n in range(1, number + 1)]
-        await client.xtrim("binance_connector:events:order_status", maxlen=0, approximate=False)
+        new = [entry.fields["order_id"] async for entry in follower.new(redis, stream)]
+        assert new == [f"o{number}"]
+    await client.xtrim(stream, maxlen=0, approximate=False)
+    (found,) = await ledger.held(redis, None, None)
+    assert found.average == 105
+    assert len(await account.orders(redis, "binance_connector")) == 2
 
 
 async def test_what_the_stream_has_not_kept_is_not_guessed(

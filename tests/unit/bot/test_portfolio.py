@@ -15,7 +15,7 @@ from common_models import (
     Trade,
 )
 from services.bot import memory
-from services.bot.books import Order, Unvalued
+from services.bot.books import Holding, Order, Unvalued
 from services.bot.portfolio import KEEP_ENDED, Portfolio, Told
 from services.bot.rejections import Rejections
 
@@ -179,8 +179,8 @@ def test_the_fees_of_yesterday_are_not_those_of_today() -> None:
 def test_what_an_earlier_release_held_has_no_average_until_it_is_sold() -> None:
     """A guess would be told as profit."""
     books = portfolio(order(), order(2, "sell"))
-    held = books.holding(KEY, "binance", "BTC/USDT")
-    held.quantity, held.cash, held.price = Decimal(1), Decimal(-90), Decimal(100)
+    saved = b'{"exchange":"binance","symbol":"BTC/USDT","quantity":"1","cash":"-90","price":"100"}'
+    held = books.books.holdings[KEY] = msgspec.json.decode(saved, type=Holding)
     assert (held.realised, held.unrealised, held.profit) == (None, None, Decimal(10))
     books.take_status("binance", status("partially_filled", 1.0, 100.0, 2))
     assert (held.realised, held.unrealised) == (Decimal(10), Decimal(0))
@@ -220,6 +220,7 @@ def test_a_fee_of_unknown_worth_costs_the_full_rate_until_it_is_known() -> None:
     worth["binance", "BNB", "USDT"] = Decimal(500)
     books.value_fees()
     assert (holding.fees_unvalued, books.lost_today("USDT")) == ({}, Decimal("0.5"))
+    assert holding.fees == holding.fees_today == Decimal("0.5")
 
 
 def test_a_watched_market_values_a_fee_before_the_exchange_does() -> None:

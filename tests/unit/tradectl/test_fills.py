@@ -51,6 +51,8 @@ def fills(*told: Any) -> Fills:
         ([status(1, "sell", 1), status(2, "buy", 1, 70)], "1", "70"),
         ([status(1, "buy", 1, None)], "1", None),
         ([status(1, "buy", 1)], "0", None),
+        # What a program that adds floats leaves behind.
+        ([status(1, "buy", 0.3)], "0.30000000000000004", "100"),
     ],
 )
 def test_the_average_is_that_of_the_fills_since_nothing_was_held(

@@ -77,6 +77,16 @@ def test_where_it_is_too_narrow_for_a_table_each_row_is_shown_below_the_other(
     ]
 
 
+def test_numbers_are_not_cut_however_many_there_are(shown: Shown) -> None:
+    """Each on a line of its own, then."""
+    rows = [tuple(Decimal(f"1234567.{j:05}") for j in range(10, 16))]
+    lines = shown(60, list("abcdef"), rows)
+    assert [line.split() for line in lines] == [
+        [name, f"1234567.{j:05}".rstrip("0")]
+        for name, j in zip("abcdef", range(10, 16), strict=True)
+    ]
+
+
 @given(
     width=st.integers(40, 250),
     rows=st.lists(
