@@ -20,36 +20,13 @@ from services._runtime.meanings import (
     LIMITED,
     NO_NAME,
     NO_TRUST,
-    PAGE,
     PROXY,
     RESTRICTED,
-    TIME,
     UNREACHABLE,
     WRONG_URL,
     Meaning,
 )
 from services._runtime.redaction import excerpt
-
-__all__ = [
-    "BANNED",
-    "DOWN",
-    "FIREWALL",
-    "LIMITED",
-    "NO_NAME",
-    "NO_TRUST",
-    "PAGE",
-    "PROXY",
-    "RESTRICTED",
-    "TIME",
-    "UNREACHABLE",
-    "WRONG_URL",
-    "Meaning",
-    "by_status",
-    "is_page",
-    "no_answer",
-    "with_meaning",
-    "words",
-]
 
 _BY_STATUS = {
     **dict.fromkeys((301, 302, 303, 307, 308, 404), WRONG_URL),

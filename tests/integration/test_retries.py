@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream, connector
-from services._connector_kit import venue_answers
-from services._connector_kit.venue_answers import Meaning
 from services._local.redis_server import RedisServer
+from services._runtime import meanings
+from services._runtime.meanings import Meaning
 from tests.integration.tradectl.hand import tradectl
 from tests.support.company_proxy import certificate, in_tls, server_context
 from tests.support.eventually import eventually_async
@@ -97,8 +97,8 @@ def logged(service: Service, event: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("host", "cause", "meaning"),
     [
-        ("no-such-exchange.invalid", "can't resolve {} (DNS)", venue_answers.NO_NAME),
-        ("127.0.0.2:{port}", "{} refuses the connection", venue_answers.UNREACHABLE),
+        ("no-such-exchange.invalid", "can't resolve {} (DNS)", meanings.NO_NAME),
+        ("127.0.0.2:{port}", "{} refuses the connection", meanings.UNREACHABLE),
     ],
     ids=["DNS", "refused"],
 )

@@ -98,13 +98,13 @@ def test_the_documents_table_is_what_the_connectors_say() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "meaning", "words"),
     [
-        (451, RESTRICTED, venue_answers.RESTRICTED, "restricted location according to"),
-        (403, PAGE, venue_answers.FIREWALL, "403 Forbidden"),
-        (503, UPKEEP, venue_answers.DOWN, "We are upgrading"),
-        (502, b"", venue_answers.DOWN, "502"),
-        (200, PAGE, venue_answers.PAGE, ""),
-        (404, PAGE, venue_answers.WRONG_URL, "404"),
-        (301, b"", venue_answers.WRONG_URL, "301"),
+        (451, RESTRICTED, meanings.RESTRICTED, "restricted location according to"),
+        (403, PAGE, meanings.FIREWALL, "403 Forbidden"),
+        (503, UPKEEP, meanings.DOWN, "We are upgrading"),
+        (502, b"", meanings.DOWN, "502"),
+        (200, PAGE, meanings.PAGE, ""),
+        (404, PAGE, meanings.WRONG_URL, "404"),
+        (301, b"", meanings.WRONG_URL, "301"),
     ],
 )
 async def test_an_answer_that_the_exchange_does_not_document_says_what_it_means(
@@ -119,9 +119,7 @@ async def test_an_answer_that_the_exchange_does_not_document_says_what_it_means(
 
 
 @both_venues
-@pytest.mark.parametrize(
-    ("status", "meaning"), [(418, venue_answers.BANNED), (429, venue_answers.LIMITED)]
-)
+@pytest.mark.parametrize(("status", "meaning"), [(418, meanings.BANNED), (429, meanings.LIMITED)])
 @pytest.mark.parametrize("header", [{"Retry_After": "7"}, {}], ids=["with a time", "without"])
 async def test_a_ban_says_when_it_is_over(
     venue: str, status: int, meaning: Meaning, header: dict[str, str]
@@ -140,10 +138,10 @@ async def test_a_ban_says_when_it_is_over(
 @pytest.mark.parametrize(
     ("venue", "body", "meaning"),
     [
-        ("binance", b'{"code":-1021,"msg":"Timestamp for this request..."}', venue_answers.TIME),
-        ("binance", b'{"code":-1008,"msg":"Server is overloaded."}', venue_answers.DOWN),
-        ("luno", b'{"error_code":"ErrDeadlineExceeded","error":"late"}', venue_answers.TIME),
-        ("luno", b'{"error_code":"ErrUnderMaintenance","error":"soon"}', venue_answers.DOWN),
+        ("binance", b'{"code":-1021,"msg":"Timestamp for this request..."}', meanings.TIME),
+        ("binance", b'{"code":-1008,"msg":"Server is overloaded."}', meanings.DOWN),
+        ("luno", b'{"error_code":"ErrDeadlineExceeded","error":"late"}', meanings.TIME),
+        ("luno", b'{"error_code":"ErrUnderMaintenance","error":"soon"}', meanings.DOWN),
     ],
 )
 async def test_a_documented_code_that_says_little_is_explained_too(
@@ -160,7 +158,7 @@ async def test_a_documented_code_that_says_little_is_explained_too(
 async def test_a_name_that_nobody_knows(venue: str) -> None:
     """DNS."""
     async with EVERYONE[venue]("https://no-such-exchange.invalid") as ask:
-        said = await told(ask, venue_answers.NO_NAME)
+        said = await told(ask, meanings.NO_NAME)
     assert "can't resolve no-such-exchange.invalid (DNS)" in said
 
 
@@ -169,7 +167,7 @@ async def test_an_address_where_nobody_listens(venue: str) -> None:
     """A firewall of ours, or a wrong port."""
     port = quiet_port()
     async with EVERYONE[venue](f"http://127.0.0.1:{port}") as ask:
-        said = await told(ask, venue_answers.UNREACHABLE)
+        said = await told(ask, meanings.UNREACHABLE)
     assert f"127.0.0.1:{port} refuses the connection" in said
 
 
@@ -181,7 +179,7 @@ async def test_an_exchange_that_stays_silent(venue: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(web_socket, "CONNECT_TIMEOUT", 0.2)
     async with canned_server() as server, EVERYONE[venue](server.url) as ask:
         server.hang = True
-        said = await told(ask, venue_answers.UNREACHABLE)
+        said = await told(ask, meanings.UNREACHABLE)
     assert "doesn't answer in time" in said
 
 
@@ -193,7 +191,7 @@ async def test_a_certificate_that_nobody_trusts(venue: str, tmp_path: Path) -> N
         in_tls(quiet_port(), context) as port,
         EVERYONE[venue](f"https://127.0.0.1:{port}") as ask,
     ):
-        said = await told(ask, venue_answers.NO_TRUST)
+        said = await told(ask, meanings.NO_TRUST)
         assert f"no trusted TLS with 127.0.0.1:{port}" in said
         assert "self-signed certificate" in said or "self signed certificate" in said
 
@@ -205,7 +203,7 @@ async def test_a_proxy_that_refuses(venue: str, status: int) -> None:
     async with company_proxy(status=status) as proxy:
         url = proxy.url.replace("//", "//ann:s3cret@")
         async with EVERYONE[venue]("https://api.exchange.test", url) as ask:
-            said = await told(ask, venue_answers.PROXY)
+            said = await told(ask, meanings.PROXY)
     assert str(status) in said
     assert "s3cret" not in said
     assert proxy.tunnels == []
@@ -216,7 +214,7 @@ async def test_a_proxy_that_is_not_there(venue: str) -> None:
     """The exchange's name is not what is wrong."""
     nobody = f"http://127.0.0.1:{quiet_port()}"
     async with EVERYONE[venue]("https://api.exchange.test", nobody) as ask:
-        await told(ask, venue_answers.PROXY)
+        await told(ask, meanings.PROXY)
 
 
 @pytest.mark.parametrize("status", [301, 403, 404, 451, 503])
@@ -248,15 +246,15 @@ async def test_a_restricted_location_is_told_wherever_somebody_looks(
                     return False
                 event = ConnectorStatusEvent.model_validate_json(entries[0][1][b"data"])
                 said = event.not_ready.get("exchange", "")
-                return str(venue_answers.RESTRICTED) in said and not event.trading
+                return str(meanings.RESTRICTED) in said and not event.trading
 
             await eventually_async(says_so)
             _, body = await report(health_port)
-            assert str(venue_answers.RESTRICTED) in body["parts"]["exchange"]
+            assert str(meanings.RESTRICTED) in body["parts"]["exchange"]
             assert "restricted location according to" in body["parts"]["exchange"]
-            assert str(venue_answers.RESTRICTED) in service.log.read_text()
+            assert str(meanings.RESTRICTED) in service.log.read_text()
             doctor = await tradectl(redis_server.url, "doctor", "--json")
             (check,) = [c for c in doctor.json if c["check"] == f"{venue.module} exchange"]
-            assert str(venue_answers.RESTRICTED) in check["what"]
-            assert check["fix"] == venue_answers.RESTRICTED.helps
+            assert str(meanings.RESTRICTED) in check["what"]
+            assert check["fix"] == meanings.RESTRICTED.helps
             assert await service.end() == 0

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from services._connector_kit.venue_answers import NO_NAME, PROXY
 from services._local.redis_server import RedisServer
+from services._runtime.meanings import NO_NAME, PROXY
 from tests.support.company_proxy import (
     CompanyProxy,
     certificate,
