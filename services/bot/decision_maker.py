@@ -84,11 +84,16 @@ class DecisionMaker:
         self._risk = risk
         # Redis's clock at the last cut, and ours; no clock of this machine is relied on.
         self._read_at: tuple[float, float] | None = None
-        # What each strategy was refused last, why, and when it was told.
-        self._refused: dict[str, tuple[tuple[Side, str] | None, float]] = {}
+        # Why each strategy's intent of a side was refused last, and when that was told.
+        self._refused: dict[tuple[str, Side], tuple[str, float]] = {}
 
-    def consider(self, wanted: Wanted, intent: Intent, cause: Cause) -> Refusal | None:
-        """Decide what becomes of an intent; why nothing does, None where there is an order."""
+    def consider(
+        self, wanted: Wanted, intent: Intent, cause: Cause, number: int = 0
+    ) -> Refusal | None:
+        """Decide what becomes of an intent; why nothing does, None where there is an order.
+
+        *number*: so many intents of the same strategy and cause came before it.
+        """
         proposal = Proposal(
             wanted.key,
             wanted.exchange,
@@ -98,7 +103,7 @@ class DecisionMaker:
             intent.price,
         )
         order = Order(
-            id=decision_id(wanted.key, cause),
+            id=decision_id(wanted.key, cause, number),
             strategy=wanted.key,
             exchange=wanted.exchange,
             symbol=wanted.symbol,
@@ -114,7 +119,7 @@ class DecisionMaker:
         if refusal is not None:
             self._refuse(order, refusal, cause)
             return None if order.id in self._sources.portfolio.books.orders else refusal
-        self._refused.pop(wanted.key, None)
+        self._refused.pop((wanted.key, intent.side), None)
         if self._settings.bot_mode == "observe":
             self._add(Note(self._event(order, "observed"), caused_at=cause.written_at))
         else:
@@ -124,19 +129,23 @@ class DecisionMaker:
 
     def _refuse(self, order: Order, refusal: Refusal, cause: Cause) -> None:
         """Tell a refusal: at once where it is another than before, else now and then."""
-        what, now = (order.side, refusal.reason_code), self._sources.clock()
-        before, told_at = self._refused.get(order.strategy, (None, 0.0))
-        if what == before and now - told_at < TELL_AGAIN_AFTER:
+        of, code, now = (order.strategy, order.side), refusal.reason_code, self._sources.clock()
+        before, told_at = self._refused.get(of, ("", 0.0))
+        if code == before and now - told_at < TELL_AGAIN_AFTER:
             return
-        self._refused[order.strategy] = (what, now)
+        self._refused[of] = (code, now)
         self._add(Note(self._event(order, "refused", refusal), caused_at=cause.written_at))
 
     def cancel(self, wanted: Wanted, wish: Cancel, cause: Cause) -> None:
         """Ask for the end of a strategy's open order, halted or not; who observes only tells it."""
-        order = self._sources.portfolio.pending(wanted.key)
-        if order is None:
-            log.info("nothing_to_cancel", strategy=wanted.key, reason=wish.reason)
-            return
+        pending = self._sources.portfolio.pending(wanted.key)
+        found = [order for order in pending if wish.id in (None, order.id)]
+        if not found:
+            log.info("nothing_to_cancel", strategy=wanted.key, id=wish.id, reason=wish.reason)
+        for order in found:
+            self._cancel(order, wish, cause)
+
+    def _cancel(self, order: Order, wish: Cancel, cause: Cause) -> None:
         now = self._now(cause)
         if 0 <= now - order.cancel_asked_at < CANCEL_AGAIN_AFTER:  # a clock may be set back
             return
@@ -165,9 +174,9 @@ class DecisionMaker:
         portfolio = self._sources.portfolio
         if order_id in portfolio.books.orders:
             return Refusal("already_decided", "this entry was decided on before")
-        if (pending := portfolio.pending(wanted.key)) is not None:
-            why = f": {pending.unresolved}" if pending.unresolved else ""
-            return Refusal("pending", f"order {pending.id} is {pending.state}{why}")
+        pending = portfolio.pending(wanted.key)
+        if len(pending) >= wanted.max_orders:
+            return Refusal("pending", "; ".join(_state_of(order) for order in pending))
         if self.halted is not None:
             return Refusal("halted", f"trading is halted: {self.halted}")
         view = MarketView(wanted, self._sources)
@@ -204,9 +213,9 @@ class DecisionMaker:
         """In whole lots; a sell that falls a fee short of what there is sells what there is."""
         quantity = intent.quantity or wanted.quantity
         if intent.side == "sell":
-            holding = self._sources.portfolio.held(wanted.key)
+            unsold = self._sources.portfolio.unsold(wanted.key)
             free = self._sources.balances.free(wanted.exchange, wanted.symbol.partition("/")[0])
-            for there_is in (holding.quantity if holding else None, free):
+            for there_is in (unsold, free):
                 if there_is is not None and quantity * (1 - SHORT_OF) <= there_is < quantity:
                     quantity = there_is
         whole = self._sources.instruments.lots(wanted.exchange, wanted.symbol).whole(quantity)
@@ -301,9 +310,17 @@ class DecisionMaker:
         )
 
 
-def decision_id(strategy: str, cause: Cause) -> str:
-    """The same strategy, told the same entry, decides under the same id: also after a restart."""
-    told = f"{strategy}|{cause.stream}|{cause.entry_id}"
+def _state_of(order: Order) -> str:
+    why = f": {order.unresolved}" if order.unresolved else ""
+    return f"order {order.id} is {order.state}{why}"
+
+
+def decision_id(strategy: str, cause: Cause, number: int = 0) -> str:
+    """The same strategy, told the same entry, decides under the same id: also after a restart.
+
+    Of several intents each has its own, by its place among them.
+    """
+    told = f"{strategy}|{cause.stream}|{cause.entry_id}" + (f"|{number}" if number else "")
     return BOT_ORDERS + hashlib.sha256(told.encode()).hexdigest()[:28]
 
 

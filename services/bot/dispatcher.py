@@ -117,9 +117,9 @@ class Dispatcher:
                 at = min(written_at(entries[number][0]), message.timestamp.timestamp())
                 self._sources.portfolio.see(message.exchange, message.symbol, price, at)
             for running in listeners:
-                wish = running.tell(method, message)
-                if wish is not None:
-                    host.consider(running, wish, cause_of(stream, entries[number][0]))
+                wishes = running.tell(method, message)
+                if wishes:
+                    host.consider(running, wishes, cause_of(stream, entries[number][0]))
 
         return hear
 

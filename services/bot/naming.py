@@ -27,6 +27,8 @@ ENTRY_POINTS = "exchange_connector_suite.strategies"
 EXAMPLE = "rsi_reversion:binance:BTC/USDT:0.001"
 # Names an instance; no parameter can be called so, it is a word of Python's own.
 NAME = "as"
+# So many orders of one strategy may be open at once.
+MOST_ORDERS = 20
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,20}")
 
 
@@ -57,6 +59,12 @@ class Wanted:
     def indicators(self) -> tuple[str, ...]:
         """The names of the values that it wants, with its parameters in them."""
         return parameters.fill_in(self.cls.indicators, self.parameters)
+
+    @property
+    def max_orders(self) -> int:
+        """How many of its orders may be open at once."""
+        found: int = self.parameters.get("max_orders", self.cls.max_orders)
+        return found
 
     @property
     def other_markets(self) -> dict[str, tuple[str, str]]:
@@ -125,6 +133,7 @@ def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> Wanted:
         _ = wanted.indicator_streams
         for market in wanted.other_markets.values():
             _check_watched(*market, markets)
+        _check_orders(wanted.max_orders)
     except ParameterError as e:
         raise StrategyError(f"{name}: {e}") from None
     except StreamNameError as e:
@@ -140,6 +149,11 @@ def _check_watched(exchange: str, symbol: str, markets: Mapping[str, Iterable[st
             f"{symbol!r} isn't watched on {exchange}: want one of {', '.join(watched)} "
             f"({exchange.upper()}_SYMBOLS says which)"
         )
+
+
+def _check_orders(most: object) -> None:
+    if type(most) is not int or not 1 <= most <= MOST_ORDERS:
+        raise ParameterError(f"max_orders={most!r}: want a whole number from 1 to {MOST_ORDERS}")
 
 
 def _market(name: str) -> tuple[str, str]:

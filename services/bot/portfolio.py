@@ -30,6 +30,9 @@ Rate = Callable[[str, str, str], Decimal | None]
 # An exchange and a symbol there: the largest share of a fill that a fee can be.
 FullRate = Callable[[str, str], Decimal]
 
+# Nobody knows yet, or for sure, that the exchange has taken it.
+WAITING = frozenset({"deciding", "sent", "unknown", *PROVISIONAL_END})
+
 Told = OrderResponseEvent | OrderStatusUpdateEvent
 
 
@@ -66,9 +69,9 @@ class Portfolio:
             self.books.holdings[strategy] = found
         return found
 
-    def pending(self, strategy: str) -> Order | None:
-        """The order of this strategy that may still trade."""
-        return next((o for o in self.open if o.strategy == strategy), None)
+    def pending(self, strategy: str) -> list[Order]:
+        """The orders of this strategy that may still trade, oldest first."""
+        return [order for order in self.open if order.strategy == strategy]
 
     @property
     def open(self) -> list[Order]:
@@ -126,20 +129,15 @@ class Portfolio:
             if not order.ended:
                 self.on_doubt(order)
             return
-        ended = order.ended
+        ended, waiting = order.ended, order.state in WAITING
         order.order_id = event.order_id or order.order_id
         if event.status == "rejected" and not order.filled:
             order.state = "rejected"
         elif event.status == "unknown" and order.state == "sent":
             order.state = "unknown"
-        elif event.status == "accepted" and order.state in (
-            "deciding",
-            "sent",
-            "unknown",
-            *PROVISIONAL_END,
-        ):
+        elif event.status == "accepted" and waiting:
             order.state = "open"
-        self._tell(order, event, at, ended=ended)
+        self._tell(order, event, at, ended=ended, waiting=waiting)
 
     def take_status(
         self, exchange: str, event: OrderStatusUpdateEvent, at: float = math.inf
@@ -159,18 +157,22 @@ class Portfolio:
             )
             self._note_stranger(order.id, replay=False)
             return
-        ended = order.ended
+        ended, waiting = order.ended, order.state in WAITING
         order.order_id = event.order_id
         over = ended and order.state not in PROVISIONAL_END  # a ghost may rise from these
         if event.status != "unknown" and not (over and event.status not in ENDED):
             order.state = event.status
         self._book(order, event, min(at, event.timestamp.timestamp()))
-        self._tell(order, event, at, ended=ended)
+        self._tell(order, event, at, ended=ended, waiting=waiting)
 
-    def _tell(self, order: Order, told: Told, at: float, *, ended: bool) -> None:
-        """*told* is booked; *ended*: the order was over before it."""
+    def _tell(self, order: Order, told: Told, at: float, *, ended: bool, waiting: bool) -> None:
+        """*told* is booked; before it the order was over (*ended*), or not known to be taken.
+
+        What comes later of an order that was taken long ago says nothing of one that was rejected
+        meanwhile.
+        """
         name = about(order.strategy, order.side)
-        if order.state in ("open", "partially_filled", "filled"):
+        if waiting and order.state in ("open", "partially_filled", "filled"):
             self.books.rejections.pop(name, None)
         elif order.state == "rejected" and not ended:
             self._take_back(order, told, at)
@@ -247,6 +249,14 @@ class Portfolio:
     def held(self, strategy: str) -> Holding | None:
         """What a strategy holds; None where it never traded."""
         return self.books.holdings.get(strategy)
+
+    def unsold(self, strategy: str) -> Decimal | None:
+        """What a strategy holds and has no open sell for; None where it never traded."""
+        holding = self.held(strategy)
+        if holding is None:
+            return None
+        sells = (each.open_quantity for each in self.pending(strategy) if each.side == "sell")
+        return holding.quantity + sum(sells, NOTHING)
 
     def net(self, exchange: str, symbol: str) -> Decimal:
         """What all strategies together hold of a market, in the base asset."""

@@ -75,6 +75,7 @@ class Risk:
             or self._pace(order, now)
             or self._position(order, price)
             or self._daily_loss(order)
+            or self._own_orders(order, price)
         )
 
     def _backing_off(self, order: Proposal, now: float) -> Refusal | None:
@@ -172,7 +173,7 @@ class Risk:
         return Refusal("orders_per_minute", f"RISK_ORDERS_PER_MINUTE allows {most}; wait a little")
 
     def _position(self, order: Proposal, price: Decimal) -> Refusal | None:
-        """What would be held if all that is open traded, too."""
+        """What would be held if all that is open on this side traded, too."""
         most = self._settings.risk_max_position.get(order.quote)
         if most is None:
             return _unnamed("max_position", "RISK_MAX_POSITION", order.quote)
@@ -198,12 +199,29 @@ class Risk:
             f"{most:f}; only what makes a position smaller is sent",
         )
 
+    def _own_orders(self, order: Proposal, price: Decimal) -> Refusal | None:
+        """It would trade with an order of the same strategy, and fees would be all that comes."""
+        sign = 1 if order.side == "buy" else -1
+        for each in self._portfolio.pending(order.strategy):
+            if each.side != order.side and each.price and (price - each.price) * sign >= 0:
+                return Refusal(
+                    "own_order",
+                    f"a {order.side} at {price:f} would trade with this strategy's own {each.side} "
+                    f"{each.id} at {each.price:f}",
+                )
+        return None
+
     def _held(self, order: Proposal) -> Decimal:
+        """What is held once all that is open on the order's side has traded.
+
+        What is open the other way may never trade, so it makes no room.
+        """
         on_the_way = sum(
             (
                 each.open_quantity
                 for each in self._portfolio.open
-                if each.symbol == order.symbol and each.exchange == order.exchange
+                if (each.exchange, each.symbol, each.side)
+                == (order.exchange, order.symbol, order.side)
             ),
             Decimal(0),
         )

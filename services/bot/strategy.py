@@ -4,6 +4,7 @@ A strategy sees its market and nothing else: no Redis, no exchange, no clock. Wh
 intent; whether that becomes an order is decided elsewhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -58,13 +59,15 @@ class Intent:
 class Cancel:
     """The strategy's open order shall be cancelled, and why; without one nothing happens.
 
-    Until it is known to be cancelled the order may still trade: `on_order` tells.
+    Of several it is the one with this `id`; None: all. Until it is known to be cancelled an order
+    may still trade: `on_order` tells.
 
     Raises:
         ValueError: it gives no reason.
     """
 
     reason: str
+    id: str | None = None
 
     def __post_init__(self) -> None:
         if not self.reason:
@@ -72,11 +75,30 @@ class Cancel:
 
 
 Wish = Intent | Cancel
+# What a strategy's method returns: they are considered one after the other.
+Wishes = Wish | Sequence[Wish] | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOrder:
+    """An order of this strategy that may still trade.
+
+    `status` is `deciding` (not sent yet), `sent` (not answered yet), or the exchange's; `price` is
+    None for a market order. `cancelling`: its end was asked for.
+    """
+
+    id: str
+    side: Side
+    quantity: Decimal
+    price: Decimal | None
+    filled_quantity: Decimal
+    status: str
+    cancelling: bool
 
 
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
-    """What became of an order of this strategy.
+    """What became of an order of this strategy, and its `id` as in `Market.orders`.
 
     `status` is the exchange's as in `order_status`, `rejected` where there is no order, or `lost`
     where no connector knows it and it can't come any more.
@@ -87,11 +109,12 @@ class OrderUpdate:
     status: str
     filled_quantity: Decimal
     average_price: Decimal | None
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An intent of which nothing came, and why.
+    """An intent of which nothing came, and why; `price` is None for a market order.
 
     `reason_code` is that of the bot's refusal, or of the answer to the order; where the order ended
     without a fill it is its status.
@@ -101,6 +124,7 @@ class Refused:
     quantity: Decimal
     reason_code: str
     message: str
+    price: Decimal | None = None
 
 
 class Quotes(Protocol):
@@ -140,7 +164,11 @@ class Market(Quotes, Protocol):
 
     @property
     def pending(self) -> bool:
-        """True while an order of this strategy may still trade; no second one is sent."""
+        """True while an order of this strategy may still trade."""
+
+    @property
+    def orders(self) -> tuple[OwnOrder, ...]:
+        """The orders of this strategy that may still trade, oldest first."""
 
     def indicator(self, name: str) -> IndicatorValue:
         """The latest value of one of the strategy's `indicators`."""
@@ -157,7 +185,8 @@ class Strategy:
     values: `self.fast`. One may stand in a name: `indicators = ("sma_{fast}",)`.
     `markets` are others that it looks at beside its own, which alone it trades on:
     `("luno:XBT/ZAR",)`. Their tickers, books and trades come to the same methods.
-    `timer_seconds`, 1 to 86400, asks for `on_timer`.
+    `timer_seconds`, 1 to 86400, asks for `on_timer`. `max_orders`, 1 to 20, is how many of its
+    orders may be open at once: a method may return several wishes, and those beyond are refused.
     What must outlive a restart is kept in `state`, which holds what JSON can: it is saved together
     with how far the streams were read, so nothing is seen twice and nothing is left out. An intent
     may come to nothing: what happened is `position` and `on_order`, not what was wanted.
@@ -166,6 +195,7 @@ class Strategy:
     indicators: tuple[str, ...] = ()
     markets: tuple[str, ...] = ()
     timer_seconds: float | None = None
+    max_orders: int = 1
 
     def __init__(self, market: Market, **given: object) -> None:
         """*given* are parameters; the others are as the class says.
@@ -181,27 +211,27 @@ class Strategy:
         self.indicators = parameters.fill_in(self.indicators, values)
         self.markets = parameters.fill_in(self.markets, values)
 
-    def on_ticker(self, ticker: Ticker) -> Wish | None:  # noqa: ARG002 - does nothing
+    def on_ticker(self, ticker: Ticker) -> Wishes:  # noqa: ARG002 - does nothing
         """A new ticker of one of its markets."""
         return None
 
-    def on_order_book(self, book: OrderBook) -> Wish | None:  # noqa: ARG002 - does nothing
+    def on_order_book(self, book: OrderBook) -> Wishes:  # noqa: ARG002 - does nothing
         """A new book of one of its markets."""
         return None
 
-    def on_trade(self, trade: Trade) -> Wish | None:  # noqa: ARG002 - does nothing
+    def on_trade(self, trade: Trade) -> Wishes:  # noqa: ARG002 - does nothing
         """A trade on one of its markets, anybody's."""
         return None
 
-    def on_indicator(self, value: IndicatorValue) -> Wish | None:  # noqa: ARG002 - does nothing
+    def on_indicator(self, value: IndicatorValue) -> Wishes:  # noqa: ARG002 - does nothing
         """A new value of one of `indicators`."""
         return None
 
-    def on_timer(self, now: datetime) -> Wish | None:  # noqa: ARG002 - does nothing
+    def on_timer(self, now: datetime) -> Wishes:  # noqa: ARG002 - does nothing
         """Every `timer_seconds`, at multiples of it; *now* is in UTC, by Redis's clock."""
         return None
 
-    def on_order(self, order: OrderUpdate) -> Wish | None:  # noqa: ARG002 - does nothing
+    def on_order(self, order: OrderUpdate) -> Wishes:  # noqa: ARG002 - does nothing
         """An order of this strategy was answered, traded, or ended."""
         return None
 

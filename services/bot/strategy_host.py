@@ -8,7 +8,7 @@ import structlog
 
 from services.bot.books import Order
 from services.bot.decision_maker import Cause, DecisionMaker
-from services.bot.naming import Wanted
+from services.bot.naming import MOST_ORDERS, Wanted
 from services.bot.parameters import ParameterError
 from services.bot.strategy import (
     Cancel,
@@ -33,6 +33,8 @@ Method = Literal[
 ]
 # Between these many seconds a timer may be asked for.
 SHORTEST_TIMER, LONGEST_TIMER = 1.0, 86_400.0
+# As many as cancel each order that may be open, and replace it.
+MOST_WISHES = 2 * MOST_ORDERS
 
 
 class Running:
@@ -62,26 +64,23 @@ class Running:
         """True where the strategy has this method of its own."""
         return getattr(self.wanted.cls, method) is not getattr(Strategy, method)
 
-    def tell(self, method: Method, message: object) -> Wish | None:
-        """What it wants, now that it knows *message*; None too once it has failed."""
+    def tell(self, method: Method, message: object) -> list[Wish]:
+        """What it wants, now that it knows *message*; nothing once it has failed."""
         if self.stopped is not None:
-            return None
+            return []
         try:
-            wish: object = getattr(self.strategy, method)(message)
-            if wish is not None and (method == "on_refused" or not isinstance(wish, Wish)):
-                want = "None" if method == "on_refused" else "an Intent, a Cancel, or None"
-                raise TypeError(f"{method} returned {wish!r}: want {want}")
+            wishes = _wishes(method, getattr(self.strategy, method)(message))
         except StaleDataError as e:
             self._note_blind(str(e))
-            return None
+            return []
         except Exception as e:  # a plugin may raise anything, and it alone shall stop
             self._stop(e)
             log.exception("strategy_stopped", strategy=self.wanted.key, where=method)
-            return None
+            return []
         if self._blind:
             self._blind = False
             log.info("strategy_sees_again", strategy=self.wanted.key)
-        return wish
+        return wishes
 
     def _stop(self, error: Exception) -> None:
         """It failed: it is told nothing more."""
@@ -104,6 +103,26 @@ class Running:
                 where = "when its state was saved: want what JSON can hold"
                 log.exception("strategy_stopped", strategy=self.wanted.key, where=where)
             return msgspec.Raw(b"{}")
+
+
+def _wishes(method: Method, returned: object) -> list[Wish]:
+    """What a method returned.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if returned is None:
+        return []
+    found = list(returned) if isinstance(returned, list | tuple) else [returned]
+    wishes = [wish for wish in found if isinstance(wish, Wish)]
+    if method == "on_refused" or len(wishes) < len(found):
+        want = "an Intent, a Cancel, a list of them, or None"
+        raise TypeError(
+            f"{method} returned {returned!r}: want {'None' if method == 'on_refused' else want}"
+        )
+    if len(wishes) > MOST_WISHES:
+        raise TypeError(f"{method} returned {len(wishes)} wishes: want at most {MOST_WISHES}")
+    return wishes
 
 
 def _every(strategy: Strategy) -> float | None:
@@ -139,20 +158,25 @@ class StrategyHost:
 
     def tell(self, running: Running, method: Method, message: object, cause: Cause) -> None:
         """Tell one strategy; what it wants is considered at once."""
-        wish = running.tell(method, message)
-        if wish is not None:
-            self.consider(running, wish, cause)
+        wishes = running.tell(method, message)
+        if wishes:
+            self.consider(running, wishes, cause)
 
-    def consider(self, running: Running, wish: Wish, cause: Cause) -> None:
-        """What a strategy wants is considered at once."""
-        if isinstance(wish, Cancel):
-            self._maker.cancel(running.wanted, wish, cause)
-            return
-        refusal = self._maker.consider(running.wanted, wish, cause)
-        if refusal is not None:
-            quantity = wish.quantity or running.wanted.quantity
-            why = (refusal.reason_code, refusal.message)
-            running.tell("on_refused", Refused(wish.side, quantity, *why))
+    def consider(self, running: Running, wishes: Iterable[Wish], cause: Cause) -> None:
+        """What a strategy wants is considered at once, one after the other."""
+        intents = 0
+        for wish in wishes:
+            if running.stopped is not None:  # it failed as it was told of a refusal
+                return
+            if isinstance(wish, Cancel):
+                self._maker.cancel(running.wanted, wish, cause)
+                continue
+            refusal = self._maker.consider(running.wanted, wish, cause, intents)
+            intents += 1
+            if refusal is not None:
+                quantity = wish.quantity or running.wanted.quantity
+                why = (refusal.reason_code, refusal.message, wish.price)
+                running.tell("on_refused", Refused(wish.side, quantity, *why))
 
     def tell_of_order(self, order: Order, status: str, cause: Cause) -> None:
         """Tell the strategy whose order it is."""
@@ -160,14 +184,15 @@ class StrategyHost:
         if running is None or not running.listens("on_order"):
             return
         average = order.spent / order.filled if order.filled else None
-        update = OrderUpdate(order.side, order.quantity, status, order.filled, average)
+        update = OrderUpdate(order.side, order.quantity, status, order.filled, average, order.id)
         self.tell(running, "on_order", update, cause)
 
     def tell_refused(self, order: Order, reason_code: str, message: str) -> None:
         """Tell the strategy whose order it was that nothing came of it."""
         running = self.running.get(order.strategy)
         if running is not None:
-            running.tell("on_refused", Refused(order.side, order.quantity, reason_code, message))
+            refused = Refused(order.side, order.quantity, reason_code, message, order.price)
+            running.tell("on_refused", refused)
 
     def saved(self) -> dict[str, msgspec.Raw]:
         """The state of each, as JSON."""

@@ -12,7 +12,7 @@ from services.bot.indicator_feed import IndicatorFeed
 from services.bot.instrument_watch import InstrumentWatch
 from services.bot.naming import Wanted
 from services.bot.portfolio import Portfolio
-from services.bot.strategy import StaleDataError
+from services.bot.strategy import OwnOrder, StaleDataError
 
 
 class Balances(dict[tuple[str, str], AccountBalanceEvent]):
@@ -122,7 +122,23 @@ class MarketView(QuoteView):
     @property
     def pending(self) -> bool:
         """True while an order of it may still trade."""
-        return self._sources.portfolio.pending(self._key) is not None
+        return bool(self._sources.portfolio.pending(self._key))
+
+    @property
+    def orders(self) -> tuple[OwnOrder, ...]:
+        """Those of it that may still trade."""
+        return tuple(
+            OwnOrder(
+                order.id,
+                order.side,
+                order.quantity,
+                order.price,
+                order.filled,
+                order.state,
+                cancelling=bool(order.cancel_asked_at),
+            )
+            for order in self._sources.portfolio.pending(self._key)
+        )
 
     def indicator(self, name: str) -> IndicatorValue:
         """The latest value; StaleDataError where it can't be relied on.

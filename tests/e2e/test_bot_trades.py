@@ -140,6 +140,46 @@ async def test_what_was_bought_can_be_sold_however_often(market: Market, tmp_pat
         await eventually_async(the_position_is_what_the_account_has)
 
 
+@pytest.mark.parametrize("market", MARKETS, ids=lambda market: market.venue.name)
+async def test_a_ladder_rests_at_the_exchange_and_each_of_its_orders_is_there_once(
+    market: Market, tmp_path: Path
+) -> None:
+    """Three bids of one message, in the book; a fall fills all, and the position is what it has."""
+    top = {"binance": 60_000, "luno": 1_300_000}[market.venue.exchange]
+    wanted = settings(market, "tests.support.bot_strategies.Ladder")
+    wanted["STRATEGIES"] += f"?once=true&top={top}"
+    async with (
+        trading_desk(market, tmp_path, SIMULATOR_FUNDS=f"{market.base}:0") as desk,
+        desk.connector(),
+        running_bot(desk.redis, desk.redis_url, tmp_path / "b", **wanted) as bot,
+    ):
+
+        async def resting() -> list[str]:
+            states = {o.client_order_id: o.state for o in (await bot.portfolio()).open_orders}
+            return list(states) if list(states.values()) == ["open"] * 3 else []
+
+        await eventually_async(resting, within=60)
+        orders = await resting()
+        at_venue = [(await desk.at_venue(each))[0] for each in orders]
+        assert [float(order["price"]) for order in at_venue] == [top, top - 1, top - 2]
+        await desk.move_market(top * 0.98)
+
+        async def the_position_is_what_the_account_has() -> bool:
+            owned = (await desk.ledger())["balances"][market.base]
+            positions = (await bot.portfolio()).positions
+            held = [each.quantity for each in positions]
+            return not await open_orders(bot) and held == [float(owned["free"])]
+
+        await eventually_async(the_position_is_what_the_account_has, within=60)
+        assert [await desk.arrivals(each) for each in orders] == [1, 1, 1]
+        assert len((await desk.ledger())["orders"]) == 3
+
+
+async def open_orders(bot: Bot) -> list[str]:
+    """The orders that the bot says may still trade."""
+    return [each.client_order_id for each in (await bot.portfolio()).open_orders]
+
+
 async def test_fees_in_bnb_cost_what_the_exchange_says_though_nobody_watches_it(
     tmp_path: Path,
 ) -> None:

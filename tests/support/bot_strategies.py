@@ -208,3 +208,44 @@ class Ticking(Strategy):
         if number == self.fails_at:
             raise ZeroDivisionError("a timer's own fault")
         return Intent("buy", f"it is {now:%H:%M:%S}") if number == 2 else None
+
+
+class Ladder(Strategy):
+    """Lets buys rest at each of its levels, and perhaps a sell; takes one or all of them back.
+
+    The ticker's last price says what: 90 cancels the first order, 80 all, anything else fills up.
+    """
+
+    max_orders: int = Field(3, ge=1, le=20)
+    levels: int = Field(3, ge=1, le=20)
+    top: int = Field(100, ge=100, description="the price of the first level; the next is 1 below")
+    once: bool = Field(False, description="what is filled isn't laid again")
+    ask: int = Field(0, ge=0, description="the price of a sell beside the buys; 0: none")
+
+    def on_ticker(self, ticker: Ticker) -> list[Wish] | None:
+        """Act as the price says."""
+        if ticker.exchange != self.market.exchange:
+            return None
+        if ticker.last_price == 80:
+            return [Cancel("all of them")]
+        if ticker.last_price == 90:
+            return [Cancel("the first", order.id) for order in self.market.orders[:1]]
+        taken = {order.price for order in self.market.orders}
+        if self.once and self.state.get("laid"):
+            return None
+        self.state["laid"] = True
+        prices = [Decimal(self.top - level) for level in range(self.levels)]
+        buys: list[Wish] = [
+            Intent("buy", f"at {price}", None, price) for price in prices if price not in taken
+        ]
+        if self.ask and self.ask not in taken:
+            buys.append(Intent("sell", f"at {self.ask}", None, Decimal(self.ask)))
+        return buys
+
+    def on_order(self, order: OrderUpdate) -> None:
+        """Note what became of which."""
+        self.state.setdefault("told", []).append([order.id, order.status])
+
+    def on_refused(self, refused: Refused) -> None:
+        """Note it, with its price."""
+        self.state.setdefault("refused", []).append([refused.reason_code, str(refused.price)])

@@ -328,7 +328,7 @@ async def test_a_strategy_that_fails_is_stopped_and_the_rest_go_on(
         await eventually_async(all_named)
         said = await bot.part("strategies")
         for why in (
-            *("a strategy's own fault", "no such model", "want an Intent, a Cancel, or None"),
+            *("a strategy's own fault", "no such model", "want an Intent, a Cancel, a list of"),
             "on_refused returned Intent",
         ):
             assert why in said

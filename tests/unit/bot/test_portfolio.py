@@ -294,15 +294,15 @@ def test_an_order_is_pending_until_it_has_ended() -> None:
     """Unknown isn't over; a rejection that was a mistake is taken back; an end stays an end."""
     books = portfolio(order())
     books.take_response("binance", response("unknown"))
-    assert books.pending(KEY) is not None
+    assert books.pending(KEY)
     books.take_response("binance", response("rejected", provisional=True))
-    assert books.pending(KEY) is None
+    assert not books.pending(KEY)
     books.take_response("binance", response("accepted"))
-    assert books.pending(KEY) is not None
+    assert books.pending(KEY)
     books.take_status("binance", status("filled", 2.0, 1.0))
     books.take_status("binance", status("open"))
     assert books.books.orders["bot-1"].state == "filled"
-    assert books.pending(KEY) is None
+    assert not books.pending(KEY)
 
 
 def test_others_orders_change_nothing() -> None:
