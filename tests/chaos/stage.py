@@ -200,10 +200,11 @@ def is_down(service: Service) -> bool:
 
 async def remember_for_long(stage: Stage) -> None:
     """As if this connector had worked on this Redis for long: its groups, and who it was."""
-    bus = RedisBus(stage.redis, stage.name, (PLACE, *COMMANDS), "chaos")
-    await bus.prepare()
-    server = await bus.server()
-    await bus.remember(Remembered(server.identity, -1, -1))
+    async with stage.redis.client() as connection:
+        bus = RedisBus(connection, stage.name, (PLACE, *COMMANDS), "chaos")
+        await bus.prepare()
+        server = await bus.server()
+        await bus.remember(Remembered(server.identity, -1, -1))
 
 
 async def send(stage: Stage) -> None:
