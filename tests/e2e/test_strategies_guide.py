@@ -7,20 +7,25 @@ import shlex
 import signal
 import sys
 import tomllib
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import Field
 from redis.asyncio import Redis
 
-from common_models import DecisionEvent, PortfolioEvent
+from common_models import DecisionEvent, PortfolioEvent, Ticker
 from services._local.redis_server import RedisServer
 from services.bot.naming import ENTRY_POINTS, read
 from services.bot.parameters import declared, describe
 from services.bot.strategies import OURS
+from services.bot.strategy import Intent, Strategy
 from tests.e2e.conftest import launched
 from tests.support.bot import running_bot
 from tests.support.eventually import eventually, eventually_async
+from tests.support.market_data import ticker
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.timeout(180)
@@ -162,6 +167,29 @@ async def test_the_price_difference_is_traded_on_the_simulator(folder: Path) -> 
         await run.until_ready()
         await eventually(lambda: "buy 0.001, filled" in run.out, within=90)
         assert "luno:XBT/ZAR pays" in run.out
+
+
+def test_the_guides_ladder_is_one() -> None:
+    """As many levels as it may have open, each below the other; none while some rest."""
+    body = re.search(r"\n\n(    max_orders = .*?)\n\n`", GUIDE, re.DOTALL)
+    assert body is not None
+    names: dict[str, Any] = {
+        "Decimal": Decimal,
+        "Field": Field,
+        "Intent": Intent,
+        "Strategy": Strategy,
+        "Ticker": Ticker,
+    }
+    exec(f"class Levels(Strategy):\n{body[1]}", names)
+    market = SimpleNamespace(orders=(), symbol="BTC/USDT", exchange="binance")
+    levels = names["Levels"](market, step=0.01)
+    wishes = levels.on_ticker(ticker(last=100.5))
+    assert [wish.price for wish in wishes] == [
+        *(Decimal("99.00"), Decimal("98.00"), Decimal("97.00")),
+        *(Decimal("96.00"), Decimal("95.00"), Decimal("94.00")),
+    ]
+    market.orders = ("one",)
+    assert levels.on_ticker(ticker()) == []
 
 
 def test_the_guide_names_all_strategies_and_all_reasons_to_refuse() -> None:
