@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bot_kills import WAITS, carry_out
+from tests.support.bot_kills import SEVERAL, WAITS, carry_out
 from tests.support.bot_memory_loss import LOSSES, Loss
 from tests.support.trading import MARKETS, NO_LIMITS, trading_desk
 
@@ -24,6 +24,21 @@ async def test_a_killed_bots_view_is_the_exchanges_in_the_end(first: int, tmp_pa
         for seed in range(first, first + BATCH):
             before, orders = orders, await carry_out(desk, seed, tmp_path)
             assert orders > before
+
+
+@pytest.mark.timeout(300)
+async def test_a_killed_bot_with_several_open_orders_knows_each_of_them_in_the_end(
+    tmp_path: Path,
+) -> None:
+    """Of each list that was decided on all orders are sent once, or none is."""
+    async with (
+        trading_desk(MARKETS[0], tmp_path) as desk,
+        desk.connector(**NO_LIMITS),
+    ):
+        orders = 0
+        for seed in range(BATCH):
+            before, orders = orders, await carry_out(desk, seed, tmp_path, strategy=SEVERAL)
+            assert orders >= before + 3  # what the last run sent first is one list
 
 
 @pytest.mark.timeout(300)

@@ -27,6 +27,7 @@ WAITS = {
     "ORDER_MISSED_FOR": SMALL_WAITS["ORDER_MISSED_FOR"],
 }
 STRATEGY = "tests.support.bot_strategies.Restless"
+SEVERAL = "tests.support.bot_strategies.Several"
 KILLS = 2
 
 
@@ -36,6 +37,7 @@ async def carry_out(
     folder: Path,
     connector: Service | None = None,
     loss: Loss | None = None,
+    strategy: str = STRATEGY,
 ) -> int:
     """Run, kill and start a bot; then compare. How many orders it had placed in the end.
 
@@ -48,7 +50,7 @@ async def carry_out(
     market = desk.market
     settings = {
         "BOT_MODE": "paper",
-        "STRATEGIES": f"{STRATEGY}:{market.venue.exchange}:{market.symbol}:{market.quantity}",
+        "STRATEGIES": f"{strategy}:{market.venue.exchange}:{market.symbol}:{market.quantity}",
         "RISK_ORDERS_PER_MINUTE": "10000",
         **WAITS,
     }

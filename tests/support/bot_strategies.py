@@ -33,6 +33,26 @@ class Restless(Strategy):
         return Intent("buy", "holds nothing", None, price)
 
 
+class Several(Strategy):
+    """Sends up to three orders at once, and cancels what is open at the next trade.
+
+    One of them trades, the others would rest.
+    """
+
+    max_orders = 3
+
+    def on_trade(self, trade: Trade) -> list[Wish]:
+        """Whatever the trade was."""
+        if self.market.orders:
+            return [Cancel("it rests", order.id) for order in self.market.orders]
+        book, held = self.market.order_book(), self.market.position
+        far, near = Decimal(round(book.bids[0].price * 0.99)), round(book.asks[0].price * 1.01)
+        rest: list[Wish] = [Intent("buy", "rests", None, far - level) for level in (0, 1)]
+        if held > 0:
+            return [Intent("sell", "holds something", held), *rest]
+        return [Intent("buy", "holds nothing", None, Decimal(near)), *rest]
+
+
 class Flip(Strategy):
     """Sells all that it holds, and buys where it holds nothing, at each ticker."""
 

@@ -4,6 +4,8 @@ import msgspec
 import pytest
 
 from common_models import PlaceOrderCommand
+from services.bot.decision_maker import decision_id
+from services.bot.dispatcher import cause_of
 from tests.integration.bot.conftest import StartBot
 from tests.support.bot import Bot, known
 from tests.support.bot_stage import Stage
@@ -158,7 +160,8 @@ async def test_killed_before_its_orders_are_written_it_decides_the_same_again(
         await bot.until_ready()
         await eventually_async(lambda: stage.redis.exists("bot:state:positions"))
         await bot.service.end()
-    await stage.ticker()
+    cause = cause_of("binance:BTCUSDT:ticker", await stage.ticker())
+    wanted = [decision_id(LADDER.rpartition(":")[0], cause, number) for number in range(3)]
     patient = {"BOT_DECISION_MAX_AGE": "60"}
     async with bots(LADDER, FAILPOINT="before_command", **patient) as bot:
         await eventually(lambda: bot.service.exited)
@@ -167,7 +170,7 @@ async def test_killed_before_its_orders_are_written_it_decides_the_same_again(
         orders = [await stage.command(number) for number in (1, 2, 3)]
         await bot.until_ready()
         ids = [order.client_order_id for order in orders]
-        assert len(set(ids)) == 3
+        assert ids == wanted
         assert await open_ids(bot) == ids
         await stage.ticker()
         await stage.ticker(RUNG)
