@@ -52,6 +52,11 @@ class Part:
         return f"http://{HOST}:{self.health_port}"
 
     @property
+    def pid(self) -> int | None:
+        """Its process; None before it was started."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def ready_url(self) -> str:
         """Where it says whether it is ready."""
         return f"{self.url}/ready"

@@ -65,7 +65,10 @@ def how_to_look(ready: str, redis_cli: str, stream: str, parts: list[Part], fold
     """Printed once everything is ready."""
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
-    health = "\n".join(f"    {part.ready_url}  {part.name}" for part in parts)
+    health = "\n".join(f"    {part.ready_url}  {part.name}, process {part.pid}" for part in parts)
+    tradectl = Path(sys.executable).parent / "tradectl"
+    if tradectl.is_relative_to(Path.cwd()):
+        tradectl = tradectl.relative_to(Path.cwd())
     return f"""
 {ready}
 
@@ -73,12 +76,13 @@ def how_to_look(ready: str, redis_cli: str, stream: str, parts: list[Part], fold
     {redis_cli} XREAD COUNT 5 BLOCK 5000 STREAMS {stream} '$'
   List all streams:
     {redis_cli} --scan --type stream
+  What was decided, and what is held and won, without redis-cli:
+    {tradectl} why; {tradectl} positions; {tradectl} pnl
   Ask how they are:
 {health}
   Stop all new orders, and cancel what is open:
     make halt REASON="a trial"
-  Kill any part, and see it come back:
-    pkill -9 -f services.luno_connector
+  Kill any of these processes, and see it come back: kill -9 and its number
   Logs, one file each:
     {folder}
 """

@@ -1,11 +1,15 @@
 """`tradectl why`: the whole story of one order, hop by hop, and where a hop is missing."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from rich.text import Text
 
+from common_models import DecisionEvent
+from common_models.stream_names import EventStream
 from services._runtime.text import clean
 from services.tradectl import show
 from services.tradectl.ending import Ending, tell
@@ -14,11 +18,17 @@ from services.tradectl.story import Hop, story
 from services.tradectl.tables import WIDE, Column, Seconds, table
 from services.tradectl.traces import gather
 
+# So many of the last decisions are looked at for one that can be read.
+LOOK_AT = 20
 ENTRY = Column("entry", wide=True)
 
 
-async def why(redis: Redis, order: str, exchange: str | None, *, as_json: bool) -> Ending:
-    """Tell the story of one order; NO where nobody has heard of it."""
+async def why(redis: Redis, order: str | None, exchange: str | None, *, as_json: bool) -> Ending:
+    """Tell the story of one order, or of the last decision; NO where nobody has heard of it."""
+    order = order or await _last_decision(redis)
+    if order is None:
+        tell("tradectl: no decision yet; want a CLIENT_ORDER_ID, or a bot that has decided")
+        return Ending.NO
     found = await gather(redis, order, exchange)
     if not found:
         tell(f"tradectl: nothing here has ever mentioned the order {order!r}")
@@ -35,6 +45,15 @@ async def why(redis: Redis, order: str, exchange: str | None, *, as_json: bool) 
             [_shown(row) for row in rows],
         )
     return Ending.DONE
+
+
+async def _last_decision(redis: Redis) -> str | None:
+    """The id of what the bot decided last; None where it has decided nothing."""
+    entries: Any = await redis.xrevrange(str(EventStream("bot", "decision")), count=LOOK_AT)
+    for _, fields in entries:
+        with suppress(ValidationError):  # anybody may write there
+            return DecisionEvent.model_validate_json(fields.get(b"data", b"")).decision_id
+    return None
 
 
 def _shown(row: dict[str, Any]) -> tuple[object, ...]:

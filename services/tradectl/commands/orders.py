@@ -150,16 +150,17 @@ def show_orders(
 
 
 def show_why(
-    order: Annotated[str, typer.Argument(metavar="CLIENT_ORDER_ID")],
+    order: Annotated[str | None, typer.Argument(metavar="CLIENT_ORDER_ID")] = None,
     exchange: Exchange = None,
     json: AsJson = False,
 ) -> None:
-    """Tell the story of one order, with each hop's time.
+    """Tell the story of one order, with each hop's time; without an id, of the last decision.
 
     Tick, indicator, decision, risk, command, journal, each answer and each fill. A hop that isn't
     there (any more) is shown as missing, and why. Exit code 1 where nobody has heard of the order.
 
     \b
+        tradectl why
         tradectl why my-order-1
         tradectl why my-order-1 --json | jq -c '.stories[].hops[]'
     """

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from services._local.redis_server import RedisServer
 from tests.integration.tradectl.hand import tradectl
 from tests.support.bot import running_bot
 from tests.support.eventually import eventually_async
@@ -31,8 +32,12 @@ async def test_an_order_of_the_bot_is_explained_from_the_tick_to_the_fill(tmp_pa
             return [each.decision_id for each in decisions if each.order_status == "filled"]
 
         await eventually_async(bought, within=100)
-        told = await tradectl(desk.redis_url, "why", (await bought())[0], "--json")
+        (bought_as,) = await bought()
+        told = await tradectl(desk.redis_url, "why", bought_as, "--json")
+        await desk.redis.xadd("bot:events:decision", {"data": "not from the bot"})
+        last = await tradectl(desk.redis_url, "why", "--json")
     assert told.code == 0, told
+    assert last.json["client_order_id"] == told.json["client_order_id"]
     (story,) = told.json["stories"]
     hops = story["hops"]
     assert [hop["what"] for hop in hops if hop["missing"]] == []
@@ -42,3 +47,10 @@ async def test_an_order_of_the_bot_is_explained_from_the_tick_to_the_fill(tmp_pa
     assert told_at == sorted(told_at)
     (decision,) = [hop for hop in hops if hop["hop"] == "decision"]
     assert ": buy 0.002 BTC/USDT: rsi_14 is " in decision["what"]
+
+
+async def test_without_an_id_and_without_a_decision_it_says_so(redis_server: RedisServer) -> None:
+    """No bot, or one that has decided nothing."""
+    told = await tradectl(redis_server.url, "why")
+    assert told.code == 1
+    assert "no decision yet" in told.err
