@@ -10,6 +10,7 @@ import struct
 import termios
 import time
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import pyte
@@ -51,8 +52,9 @@ class Terminal:
         for number in range(self._screen.lines):
             cells = self._screen.buffer[number]
             row = Text()
-            for column in range(self._screen.columns):
-                row.append(cells[column].data, _style(cells[column]))
+            columns = (cells[column] for column in range(self._screen.columns))
+            for style, alike in groupby(columns, key=_style):
+                row.append("".join(cell.data for cell in alike), style)
             row.rstrip()
             rows.append(row)
         while rows and not rows[-1]:
