@@ -75,4 +75,6 @@ def svg(text: Text, columns: int, title: str) -> str:
     console.print(text, no_wrap=True, crop=True)
     drawn = console.export_svg(title=title, theme=MONOKAI, unique_id="make-run")
     drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
+    # Some programs drop the blanks at the beginning of a text, also those that don't break.
+    drawn = drawn.replace("<text class", '<text xml:space="preserve" class')
     return drawn.replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas")
