@@ -1,5 +1,6 @@
 """What a connector makes of the Redis that it meets."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,38 +15,47 @@ from tests.support.order_core import START, MemoryBus, MemoryJournal
 CAREFUL_MS = 600_000
 
 
-def bus_on(redis: Redis) -> RedisBus:
+@pytest.fixture
+async def connection(redis: Redis) -> AsyncIterator[Redis]:
+    """All commands go over this one."""
+    async with redis.client() as client:
+        yield client
+
+
+def bus_on(connection: Redis) -> RedisBus:
     """A bus as a process has it that has just begun."""
-    return RedisBus(redis, "binance_connector", ("place_order",), "one")
+    return RedisBus(connection, "binance_connector", ("place_order",), "one")
 
 
-async def test_an_empty_redis_is_a_first_start_and_orders_wait_all_the_same(redis: Redis) -> None:
+async def test_an_empty_redis_is_a_first_start_and_orders_wait_all_the_same(
+    connection: Redis,
+) -> None:
     """Nothing is doubted; but it may have lost what a process sent that has just been killed."""
     memory = Memory(CAREFUL_MS)
-    now = (await bus_on(redis).server()).milliseconds
-    assert not await memory.check(bus_on(redis))
+    now = (await bus_on(connection).server()).milliseconds
+    assert not await memory.check(bus_on(connection))
     assert not memory.doubts(now)
     assert memory.careful(now)
     assert memory.began_at >= now
 
 
-async def test_the_wait_of_a_first_start_outlives_the_process(redis: Redis) -> None:
+async def test_the_wait_of_a_first_start_outlives_the_process(connection: Redis) -> None:
     """Killed and started again within it, the connector knows since when to wait."""
     first, second = Memory(CAREFUL_MS), Memory(CAREFUL_MS)
-    await first.check(bus_on(redis))
-    assert not await second.check(bus_on(redis))
+    await first.check(bus_on(connection))
+    assert not await second.check(bus_on(connection))
     assert second.began_at == first.began_at
 
 
 @pytest.mark.parametrize("careful_for", [0, CAREFUL_MS])
 async def test_commands_without_groups_are_something_forgotten(
-    redis: Redis, careful_for: int
+    connection: Redis, careful_for: int
 ) -> None:
     """The groups exist before anything is published: up to here everything is doubted."""
-    await redis.xadd(str(CommandStream("binance_connector", "place_order")), {"data": "{}"})
+    await connection.xadd(str(CommandStream("binance_connector", "place_order")), {"data": "{}"})
     memory = Memory(careful_for)
-    now = (await bus_on(redis).server()).milliseconds
-    assert await memory.check(bus_on(redis))
+    now = (await bus_on(connection).server()).milliseconds
+    assert await memory.check(bus_on(connection))
     assert memory.doubts(now)
     assert memory.began_at == memory.forgotten_at
 
