@@ -76,7 +76,7 @@ def how_to_look(ready: str, redis_cli: str, stream: str, parts: list[Part], fold
     {redis_cli} XREAD COUNT 5 BLOCK 5000 STREAMS {stream} '$'
   List all streams:
     {redis_cli} --scan --type stream
-  What was decided, and what is held and won, without redis-cli:
+  The last decision, the positions and the profit, without redis-cli:
     {tradectl} why; {tradectl} positions; {tradectl} pnl
   Ask how they are:
 {health}

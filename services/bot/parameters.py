@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -127,7 +128,7 @@ def _model(cls: type) -> type[BaseModel]:
     config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
     try:
         return create_model(cls.__name__, __config__=config, **fields)
-    except Exception as e:  # pydantic raises of its own what it can't make a field of
+    except (PydanticUserError, NameError, TypeError, ValueError, RuntimeError) as e:
         raise ParameterError(f"the parameters of {cls.__name__} can't be read: {e}") from e
 
 

@@ -1,7 +1,6 @@
 """What `make run` shows: its strategies on candles of a second, on its simulated markets."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import cast
@@ -17,25 +16,12 @@ from services.exchange_simulator.instruments import INSTRUMENTS
 from services.exchange_simulator.traders import Traders
 from services.indicators.candles import Candle
 from services.indicators.maths import Rsi, Sma
+from tests.support.fake_market import FakeMarket
 
 RATE = 40  # actions a second, as `make run` has them
 MINUTES = 15
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 FEE = 0.001  # of what is bought or sold
-
-
-@dataclass
-class Account:
-    """The market as the strategy sees it: what it holds, and its indicators."""
-
-    position: Decimal = Decimal(0)
-    pending: bool = False
-    quantity: Decimal = Decimal("0.001")
-    values: dict[str, IndicatorValue] = field(default_factory=dict)
-
-    def indicator(self, name: str) -> IndicatorValue:
-        """The last one."""
-        return self.values[name]
 
 
 def seconds(symbol: str, seed: int) -> Iterator[tuple[float, float, float]]:
@@ -56,7 +42,7 @@ def seconds(symbol: str, seed: int) -> Iterator[tuple[float, float, float]]:
 
 def gains(kind: type[Strategy], symbol: str, seed: int) -> list[float]:
     """What each round trip of a strategy gained, after fees, as a share of what it bought for."""
-    account = Account()
+    account = FakeMarket()
     strategy = kind(cast("Market", account))
     makers: dict[str, Rsi | Sma] = {"rsi_14": Rsi(14), "sma_20": Sma(20), "sma_50": Sma(50)}
     found, paid = [], 0.0

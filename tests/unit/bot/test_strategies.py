@@ -1,6 +1,5 @@
 """The strategies that come with the bot: when they act, and when they don't."""
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -12,21 +11,8 @@ from hypothesis import strategies as st
 from common_models import IndicatorValue
 from services.bot.strategies import DoNothing, RsiReversion, SmaCrossover
 from services.bot.strategy import Intent, Market, Refused
+from tests.support.fake_market import FakeMarket
 from tests.support.market_data import WHEN, trade
-
-
-@dataclass
-class FakeMarket:
-    """A market of which a test says what is held, and what the indicators are."""
-
-    position: Decimal = Decimal(0)
-    pending: bool = False
-    quantity: Decimal = Decimal("0.001")
-    values: dict[str, IndicatorValue] = field(default_factory=dict)
-
-    def indicator(self, name: str) -> IndicatorValue:
-        """What was set."""
-        return self.values[name]
 
 
 def value(number: float, name: str = "rsi_14", minute: int = 0, **more: Any) -> IndicatorValue:
