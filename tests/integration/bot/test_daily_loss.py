@@ -54,6 +54,7 @@ async def test_a_loss_outlives_a_restart_and_clocks_that_jump(stage: Stage, bots
         await until_lost(bot, 0.5)
         await bot.service.end()
     async with bots(HOLDER) as bot:
+        await bot.until_ready()
         await until_lost(bot, 0.5)
         tomorrow = MIDNIGHT + timedelta(hours=1)
         await priced(stage, 88.0, tomorrow, datetime.now(UTC))
@@ -75,6 +76,7 @@ async def test_a_midnight_while_the_bot_was_away_parts_the_losses(
         at = MIDNIGHT + timedelta(seconds=seconds)
         await priced(stage, price, at, at)
     async with bots(HOLDER) as bot:
+        await bot.until_ready()
         await until_lost(bot, 0.5)
         (position,) = (await bot.portfolio()).positions
         assert position.profit == -1.5
