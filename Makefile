@@ -99,7 +99,7 @@ test-luno-frames: setup  ## understand frames that Luno really sent: LUNO_FRAMES
 simulate: setup  ## the order core in simulated worlds: WORLDS=200000 SEED=0, or KILLS=1 for every kill and pair of kills
 	$(BIN)/python -m tests.simulation $(if $(KILLS),--kills,--worlds $(or $(WORLDS),10000) --seed $(or $(SEED),0))
 
-mutation: setup  ## bugs planted in the order path, and which test notices each: JOBS=2; ONLY=desk.py
+mutation: setup  ## bugs planted in the order path, and which test notices each: JOBS=2; ONLY=parse.py
 	$(BIN)/python -m tests.mutation --jobs $(or $(JOBS),2) --only "$(ONLY)"
 
 chaos: setup  ## connectors and bot, killed and killed again: RUNS=700 BOT_RUNS=200 SEED=0 JOBS=4; ONLY="17 23"

@@ -26,17 +26,17 @@ from services._runtime.stream_reader import Batch
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.decision_maker import DecisionMaker
+from services.bot.decision_metrics import DecisionMetrics
 from services.bot.dispatcher import Dispatcher
 from services.bot.instrument_watch import InstrumentWatch
 from services.bot.market_watch import MarketWatch
-from services.bot.naming import Wanted
 from services.bot.portfolio import Portfolio
 from services.bot.resync import Resync
 from services.bot.risk import Risk
 from services.bot.settings import BotSettings
 from services.bot.strategy import Intent, Strategy
+from services.bot.strategy_config import StrategySpec
 from services.bot.strategy_host import StrategyHost
-from services.bot.tally import Tally
 from services.bot.view import Balances, Sources
 from tests.support.bot import running_bot
 from tests.support.bot_stage import COMMANDS, Stage
@@ -66,7 +66,7 @@ class Threshold(Strategy):
 def bot_without_redis() -> Dispatcher:
     """The bot's inside, as `service.py` puts it together, with one strategy."""
     settings = BotSettings(binance_symbols=("BTC/USDT",), luno_symbols=())
-    wanted = [Wanted("threshold", "binance", "BTC/USDT", Decimal("0.001"), Threshold)]
+    wanted = [StrategySpec("threshold", "binance", "BTC/USDT", Decimal("0.001"), Threshold)]
     sources = Sources(
         provider=DataProvider(settings.markets),
         connectors=ConnectorWatch(settings.markets),
@@ -80,7 +80,7 @@ def bot_without_redis() -> Dispatcher:
     watch = MarketWatch(sources.provider, sources.connectors, Readiness("market_data"))
     risk = Risk(settings, sources.portfolio, sources.instruments.lots)
     maker = DecisionMaker(settings, sources, risk)
-    tally = Tally(CollectorRegistry(), ["threshold:binance:BTC/USDT"], settings.markets)
+    tally = DecisionMetrics(CollectorRegistry(), ["threshold:binance:BTC/USDT"], settings.markets)
     host = StrategyHost(wanted, sources, maker)
     resync = Resync(settings, sources.portfolio, sources.connectors)
     dispatcher = Dispatcher(sources, watch, host, maker, resync, tally)

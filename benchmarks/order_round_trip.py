@@ -17,8 +17,8 @@ from typing import Any
 from binance import AsyncClient
 from redis.asyncio import Redis
 
-from services._connector_kit.orders.ports import Remembered
-from services._connector_kit.orders.redis_bus import RedisBus
+from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
+from services._connector_kit.orders.ports import DataLossRecord
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
@@ -94,10 +94,10 @@ async def make_known(redis: Redis) -> None:
     In the first ten minutes on a new one each order is looked up at the venue before it is sent,
     in case Redis forgot it; that is the venue's time, and not what is measured here.
     """
-    bus = RedisBus(redis, "binance_connector", ("place_order",), "bench")
+    bus = RedisCommandQueue(redis, "binance_connector", ("place_order",), "bench")
     await bus.prepare()
     server = await bus.server()
-    await bus.remember(Remembered(server.identity, forgotten_at=-1, careful_until=-1))
+    await bus.remember(DataLossRecord(server.identity, forgotten_at=-1, careful_until=-1))
 
 
 async def until_ready(redis: Redis) -> None:

@@ -14,9 +14,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import frames
 from common_models import OrderBook, Ticker, Trade
-from services._connector_kit.market_data.encode import Encoder
+from services._connector_kit.market_data.encode import MarketDataEncoder
 from services._connector_kit.market_data.order_book import LevelBook, OrderByOrderBook
-from services._runtime.stream_writer import StreamWriter
+from services._runtime.stream_writer.writer import StreamWriter
 from services.binance_connector import translate as binance
 from services.luno_connector import translate as luno
 
@@ -73,7 +73,7 @@ def test_decode_luno(benchmark: BenchmarkFixture) -> None:
 
 def test_encode_trade(benchmark: BenchmarkFixture, trades: list[binance.AggTrade]) -> None:
     """What is published, without the model."""
-    encode = Encoder("binance", "BTC/USDT").trade
+    encode = MarketDataEncoder("binance", "BTC/USDT").trade
     each(benchmark, lambda t: encode(t.T, t.p, t.q, t.side, t.a), trades)
 
 
@@ -97,7 +97,7 @@ def test_encode_trade_by_model(benchmark: BenchmarkFixture, trades: list[binance
 def test_encode_ticker(benchmark: BenchmarkFixture) -> None:
     """What is published, without the model."""
     found = [binance.event(frame) for frame in frames.feed("tickers", MESSAGES).frames]
-    encode = Encoder("binance", "BTC/USDT").ticker
+    encode = MarketDataEncoder("binance", "BTC/USDT").ticker
     tickers = cast(list[binance.DayTicker], found)
     each(benchmark, lambda t: encode(t.E, t.c, t.b, t.a, t.v), tickers)
 
@@ -118,7 +118,7 @@ def test_book_binance_with_top_20(
 ) -> None:
     """The same, and the best 20 levels a side written."""
     book, following = binance_book(), iter(diffs).__next__
-    encode = Encoder("binance", "BTC/USDT").book
+    encode = MarketDataEncoder("binance", "BTC/USDT").book
 
     def apply() -> None:
         diff = following()
@@ -133,7 +133,7 @@ def test_book_luno_with_top_20(benchmark: BenchmarkFixture) -> None:
     feed = frames.feed("luno", IN_ORDER).frames
     book: OrderByOrderBook = luno.book(luno.frame(feed[0]))
     following = iter([luno.frame(frame) for frame in feed[1:]]).__next__
-    encode = Encoder("luno", "XBT/ZAR").book
+    encode = MarketDataEncoder("luno", "XBT/ZAR").book
 
     def apply() -> None:
         update = following()
@@ -177,7 +177,7 @@ def test_write_100_entries(benchmark: BenchmarkFixture) -> None:
 @pytest.mark.parametrize("model", [Trade, Ticker, OrderBook])
 def test_read_model(benchmark: BenchmarkFixture, model: type[Trade | Ticker | OrderBook]) -> None:
     """The bot's side: JSON bytes to a validated model."""
-    encoder = Encoder("binance", "BTC/USDT")
+    encoder = MarketDataEncoder("binance", "BTC/USDT")
     data = {
         Trade: encoder.trade(frames.FIRST_MS, 60_000.12, 0.5, "buy", frames.FIRST_ID),
         Ticker: encoder.ticker(frames.FIRST_MS, 60_000.12, 60_000.0, 60_000.5, 1234.5),

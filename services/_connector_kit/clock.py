@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
-from services._runtime.supervise import Trouble
+from services._runtime.supervise import FailureLog
 
 log = structlog.get_logger()
 
@@ -99,7 +99,7 @@ class VenueClock:
 
     async def keep_measured(self, fetch: Callable[[], Awaitable[int]]) -> None:
         """Measure again and again; runs until cancelled."""
-        trouble, off = Trouble("clock_not_measured"), Trouble("wall_clock_off")
+        trouble, off = FailureLog("clock_not_measured"), FailureLog("wall_clock_off")
         while True:
             try:
                 await self.measure(fetch)

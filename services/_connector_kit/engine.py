@@ -15,35 +15,35 @@ from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError, patience
 from services._connector_kit.fees import keep_fees_fresh
-from services._connector_kit.instrument_board import InstrumentBoard
+from services._connector_kit.instrument_publisher import InstrumentPublisher
 from services._connector_kit.instruments import Instrument, MarketStatus, choose
 from services._connector_kit.listing import Listing
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.metrics import feed_metrics
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._connector_kit.market_data.trade_feed import LastTrade
 from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
-from services._connector_kit.orders.account_health import AccountHealth
-from services._connector_kit.orders.cancel_open import cancel_when_full
-from services._connector_kit.orders.gate import LiveBook, OrderGate, middle
-from services._connector_kit.orders.halt_watch import HaltWatch
-from services._connector_kit.orders.in_use import symbols_in_use
-from services._connector_kit.orders.order_limits import OrderLimits
-from services._connector_kit.orders.ports import Refused
-from services._connector_kit.orders.positions import DayRoll
-from services._connector_kit.orders.redis_check import NOT_LOOKED_AT, RedisCheck
+from services._connector_kit.orders.account.account_health import AccountHealth
+from services._connector_kit.orders.account.open_symbols import symbols_in_use
+from services._connector_kit.orders.commands.cancel_open import cancel_when_full
+from services._connector_kit.orders.ports import Rejection
+from services._connector_kit.orders.risk.halt_watch import HaltWatch
+from services._connector_kit.orders.risk.order_limits import OrderLimits
+from services._connector_kit.orders.risk.positions import DayRoll
+from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk, middle
+from services._connector_kit.orders.risk.redis_check import NOT_LOOKED_AT, RedisCheck
+from services._connector_kit.orders.service import SystemClock, Trading, serve_orders
 from services._connector_kit.orders.settings import LIVE, TradingSettings
-from services._connector_kit.orders.wing import SystemClock, Trading, serve_orders
 from services._connector_kit.protocol import Exchange
-from services._connector_kit.status_board import StatusBoard
+from services._connector_kit.status_publisher import StatusPublisher
 from services._runtime.health import Readiness, health_server
 from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
 from services._runtime.redis_transaction import reading
-from services._runtime.stream_writer import StreamWriter
-from services._runtime.supervise import TransientError, Trouble, full_jitter
-from services._runtime.writer_metrics import writer_metrics
+from services._runtime.stream_writer.metrics import writer_metrics
+from services._runtime.stream_writer.writer import StreamWriter
+from services._runtime.supervise import FailureLog, TransientError, full_jitter
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ async def serve(
             await engine.run(symbols, symbols_setting)
 
 
-def _report(readiness: Readiness, part: str, fault: Refused | None) -> None:
+def _report(readiness: Readiness, part: str, fault: Rejection | None) -> None:
     if fault is None:
         readiness.ok(part)
     else:
@@ -115,7 +115,7 @@ class Engine:
             on_retry=partial(readiness.retrying, "redis"),
         )
         status = EventStream(connector(exchange.name), "connector_status")
-        self._board = StatusBoard(
+        self._board = StatusPublisher(
             exchange.name,
             lambda: exchange.world,
             self._writer.stream(str(status), settings.events_maxlen, keep_all=False),
@@ -150,7 +150,7 @@ class Engine:
         kept = await self._until_done(READS, in_use)
         await self._until_done("exchange", partial(listing.serve_all, kept))
         desks = [
-            MarketDesk(
+            SymbolSubscription(
                 instrument,
                 Publisher(self._writer, self._exchange.name, instrument.symbol, self._settings),
                 FeedStatus(instrument.symbol, self._readiness),
@@ -163,7 +163,7 @@ class Engine:
             desk.status.market = partial(_market_of, listing, symbol)
             desk.status.on_market = partial(listing.market_says, symbol)
         listing.on_change = self._board.changed
-        board = InstrumentBoard(
+        board = InstrumentPublisher(
             self._exchange.name, self._redis, listing.configured, self._claim_world
         )
         self._board.watch([desk.status for desk in desks])
@@ -175,7 +175,10 @@ class Engine:
             tasks.create_task(board.keep_telling())
 
     async def _orders(
-        self, desks: Sequence[MarketDesk], listing: Listing, instruments: InstrumentBoard
+        self,
+        desks: Sequence[SymbolSubscription],
+        listing: Listing,
+        instruments: InstrumentPublisher,
     ) -> None:
         """The order wing; it sees the market-data wing's live books."""
         publishers = {desk.instrument.symbol: desk.publisher for desk in desks}
@@ -187,7 +190,7 @@ class Engine:
             live = book(symbol) if symbol in publishers else None
             return None if live is None else middle(live)
 
-        gate = OrderGate(
+        gate = PreTradeRisk(
             self._exchange.world,
             self._settings,
             listing.configured,
@@ -242,7 +245,7 @@ class Engine:
     def _without_live_switch(self) -> bool:
         return self._exchange.world == "live" and self._settings.live_trading != LIVE
 
-    async def _halted(self) -> Refused | None:
+    async def _halted(self) -> Rejection | None:
         """Why orders are refused at once; None without the live switch, which the gate judges."""
         return None if self._without_live_switch else await self._halt.halted()
 
@@ -269,7 +272,7 @@ class Engine:
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""
         waits = full_jitter()
-        trouble = Trouble("start_waits", part=part)
+        trouble = FailureLog("start_waits", part=part)
         while True:
             try:
                 result = await call()

@@ -8,7 +8,7 @@ from decimal import Decimal
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError
 from services._connector_kit.instruments import Instrument
-from services._runtime.supervise import TransientError, Trouble
+from services._runtime.supervise import FailureLog, TransientError
 
 # In seconds: rates change once a day at most, and a price is that of a fee, not of an order.
 EVERY = 600.0
@@ -39,7 +39,7 @@ async def keep_fees_fresh(
     publish: Callable[[str, Fees], None],
 ) -> None:
     """*publish* the fees of each symbol until cancelled; those that can't be fetched stay."""
-    trouble = Trouble("fees_not_known")
+    trouble = FailureLog("fees_not_known")
     while True:
         failed = False
         await clock.known(CLOCK_WITHIN)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 from services._runtime.redaction import excerpt
 
 log = structlog.get_logger()
@@ -25,13 +25,13 @@ class BadFrames:
     def __init__(
         self,
         feed: str,
-        traffic: SocketTraffic | None = None,
+        traffic: SocketStats | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.count = 0
         self._feed = feed
-        self._traffic = traffic or SocketTraffic()
+        self._traffic = traffic or SocketStats()
         self._clock = clock
         self._shown_at = float("-inf")
 

@@ -9,7 +9,7 @@ import structlog
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument, MarketStatus
-from services._runtime.supervise import Trouble
+from services._runtime.supervise import FailureLog
 
 log = structlog.get_logger()
 
@@ -100,7 +100,7 @@ class Listing:
         Where the exchange doesn't say, the last ones stay. One that it no longer lists isn't
         trading.
         """
-        trouble = Trouble("listing_delayed")
+        trouble = FailureLog("listing_delayed")
         while True:
             await asyncio.sleep(every)
             try:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from services._connector_kit.orders.redis_check import RedisCheck
-from services._connector_kit.status_board import StatusBoard
-from services._connector_kit.traffic import Traffic
+from services._connector_kit.orders.risk.redis_check import RedisCheck
+from services._connector_kit.status_publisher import StatusPublisher
+from services._connector_kit.venue_stats import VenueStats
 from services._runtime.metrics import counters, gauges
 
 
-def venue_metrics(traffic: Traffic) -> Iterator[Metric]:
+def venue_metrics(traffic: VenueStats) -> Iterator[Metric]:
     """What came in over sockets, what became of requests, and what the limits leave."""
     budgets = {"requests": traffic.limits.requests, "connections": traffic.limits.connections}
     sockets = {"market": traffic.market, "account": traffic.account}
@@ -68,7 +68,7 @@ def venue_metrics(traffic: Traffic) -> Iterator[Metric]:
     )
 
 
-def trading_metrics(board: StatusBoard) -> Iterator[Metric]:
+def trading_metrics(board: StatusPublisher) -> Iterator[Metric]:
     """Whether new orders are taken, as `connector_status` says."""
     refused = board.reason_code
     yield GaugeMetricFamily(

@@ -5,10 +5,10 @@ from typing import Protocol
 
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.listing import Listing
-from services._connector_kit.market_data.desk import MarketDesk
-from services._connector_kit.orders.gate import LiveBook, OrderGate
-from services._connector_kit.orders.wing import Trading
-from services._connector_kit.traffic import Traffic
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
+from services._connector_kit.orders.service import Trading
+from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World
 
 
@@ -17,7 +17,7 @@ class Exchange(Protocol):
 
     name: str
     world: World
-    traffic: Traffic
+    traffic: VenueStats
 
     async def find_world(self) -> None:
         """Find out which `world` this is; until then it counts as live.
@@ -29,13 +29,13 @@ class Exchange(Protocol):
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
         """The instruments of *symbols*; where one isn't listed, all that are."""
 
-    async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
+    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
         """Keep the desks supplied until cancelled."""
 
     def trading(
         self,
         listing: Listing,
-        gate: OrderGate,
+        gate: PreTradeRisk,
         book: Callable[[str], LiveBook | None],
     ) -> Trading | None:
         """What is needed to trade; None without credentials.

@@ -17,8 +17,8 @@ from python_socks import ProxyError
 
 from services._connector_kit.errors import RateLimitedError
 from services._connector_kit.limits import VenueLimits
-from services._connector_kit.traffic import SocketTraffic
 from services._connector_kit.venue_answers import by_status, no_answer, with_meaning
+from services._connector_kit.venue_stats import SocketStats
 from services._runtime.redaction import excerpt
 from services._runtime.supervise import TransientError
 
@@ -37,11 +37,11 @@ class WebSocket(WSListener):
         self,
         on_text: Callable[[bytes], None],
         on_open: Callable[[], None] | None,
-        traffic: SocketTraffic | None = None,
+        traffic: SocketStats | None = None,
     ) -> None:
         self._on_text = on_text
         self._on_open = on_open
-        self._traffic = traffic or SocketTraffic()
+        self._traffic = traffic or SocketStats()
         # None between messages. One buffer: a list of tiny fragments would take more than they do.
         self._parts: bytearray | None = None
         self._fault: Exception | None = None
@@ -132,7 +132,7 @@ async def connect(
     url: str,
     on_text: Callable[[bytes], None],
     on_open: Callable[[], None] | None = None,
-    traffic: SocketTraffic | None = None,
+    traffic: SocketStats | None = None,
 ) -> WebSocket:
     """Connect to *url*; *on_open* is called before any text comes. Whoever asked must `end` it.
 
@@ -172,7 +172,7 @@ async def open_socket(
     url: str,
     on_text: Callable[[bytes], None],
     on_open: Callable[[], None] | None = None,
-    traffic: SocketTraffic | None = None,
+    traffic: SocketStats | None = None,
 ) -> AsyncIterator[WebSocket]:
     """`connect` for the length of the block."""
     socket = await connect(url, on_text, on_open, traffic)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from services._local.parts import PartError, ending, last_words
+from services._local.processes import ManagedProcessError, ending, last_words
 from services._local.terminal import say
 
 # What is killed sooner after its start isn't started again; in seconds.
@@ -30,6 +30,6 @@ async def keep_running(
         began = loop.time()
         code = await ended()
         if code >= 0 or loop.time() - began < LIVES_AT_LEAST:
-            raise PartError(f"{name} {ending(code)}: {last_words(log)}\n  Its log: {log}")
+            raise ManagedProcessError(f"{name} {ending(code)}: {last_words(log)}\n  Its log: {log}")
         say(f"{name} {ending(code)}: it is started again.")
         await start_again()

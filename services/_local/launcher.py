@@ -16,8 +16,8 @@ import aiohttp
 
 from common_models.stream_names import MarketStream
 from services._local.keeping import keep_running
-from services._local.parts import Part, PartError
 from services._local.ports import NoPortError, Ports
+from services._local.processes import ManagedProcess, ManagedProcessError
 from services._local.redis_server import RedisServer
 from services._local.reloading import reload_on_change
 from services._local.run_folder import fresh_run_folder
@@ -60,7 +60,7 @@ def main(*, live: bool) -> int:
         with Ports() as ports:
             run = _run(settings, given, ports, folder, live=live)
             return asyncio.run(_until_asked_to_stop(run))
-    except (SettingsError, NoPortError, PartError, OSError) as e:
+    except (SettingsError, NoPortError, ManagedProcessError, OSError) as e:
         sys.stderr.write(f"make {'live' if live else 'run'}: {e}\n")
         return 1
 
@@ -84,10 +84,10 @@ async def _until_asked_to_stop(run: Coroutine[Any, Any, None]) -> int:
         if not asked_to_stop:
             raise
     except BaseExceptionGroup as group:
-        failed, others = group.split(PartError)
+        failed, others = group.split(ManagedProcessError)
         if failed is None or others is not None:
             raise
-        raise PartError("; ".join(str(e) for e in failed.exceptions)) from None
+        raise ManagedProcessError("; ".join(str(e) for e in failed.exceptions)) from None
     return 0
 
 
@@ -96,13 +96,13 @@ async def _run(
 ) -> None:
     started = time.monotonic()
     at = _take(ports, own_redis=settings.own_redis, live=live)
-    bot = Part("bot", at["the bot"], folder)
-    binance = Part("binance_connector", at["the Binance connector"], folder)
-    luno = Part("luno_connector", at["the Luno connector"], folder)
-    indicators = Part("indicators", at["the indicator host"], folder)
-    venues: tuple[Part, ...] = ()
+    bot = ManagedProcess("bot", at["the bot"], folder)
+    binance = ManagedProcess("binance_connector", at["the Binance connector"], folder)
+    luno = ManagedProcess("luno_connector", at["the Luno connector"], folder)
+    indicators = ManagedProcess("indicators", at["the indicator host"], folder)
+    venues: tuple[ManagedProcess, ...] = ()
     if not live:
-        venues = (Part("exchange_simulator", at["the simulator's health"], folder),)
+        venues = (ManagedProcess("exchange_simulator", at["the simulator's health"], folder),)
     parts = [bot, indicators, binance, luno, *venues]
     has_screen = sys.stdout.isatty()
     logs = [LogTail(part.name, part.log, has_screen=has_screen) for part in parts]
@@ -142,7 +142,7 @@ async def _run(
             watch.cancel()
 
 
-async def _start(parts: Sequence[Part], variables: Mapping[str, str]) -> None:
+async def _start(parts: Sequence[ManagedProcess], variables: Mapping[str, str]) -> None:
     for part in parts:
         await part.start(variables)
     async with aiohttp.ClientSession() as http:
@@ -220,11 +220,11 @@ async def _started(server: RedisServer) -> None:
     try:
         await server.start()
     except RuntimeError as e:
-        raise PartError(str(e)) from None
+        raise ManagedProcessError(str(e)) from None
 
 
 @asynccontextmanager
-async def _stopped_in_turn(*groups: Sequence[Part]) -> AsyncIterator[None]:
+async def _stopped_in_turn(*groups: Sequence[ManagedProcess]) -> AsyncIterator[None]:
     """Stop the parts at the end, those that need others before those."""
     try:
         yield

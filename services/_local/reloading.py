@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from services._local.parts import Part
+from services._local.processes import ManagedProcess
 from services._local.settings import ROOT
 from services._local.terminal import say
 
@@ -42,7 +42,9 @@ def plugin_files(paths: Iterable[str], folders: Iterable[Path]) -> list[Path]:
     return sorted(files)
 
 
-async def reload_on_change(part: Part, variable: str, environment: Mapping[str, str]) -> None:
+async def reload_on_change(
+    part: ManagedProcess, variable: str, environment: Mapping[str, str]
+) -> None:
     """Start *part* again when a file of a plugin that *variable* names changes; until cancelled.
 
     Code that can't be imported isn't started: the part goes on with what it has.

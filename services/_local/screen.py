@@ -34,7 +34,7 @@ Markets = Mapping[str, Sequence[str]]  # by exchange
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ScreenSnapshot:
     """What Redis says at a moment; what it doesn't hold is None or empty."""
 
     tickers: dict[tuple[str, str], tuple[Ticker, float]] = field(default_factory=dict)  # and age
@@ -43,7 +43,7 @@ class Snapshot:
     decisions: list[DecisionEvent] = field(default_factory=list)
 
 
-async def read(redis: Redis, markets: Markets) -> Snapshot:
+async def read(redis: Redis, markets: Markets) -> ScreenSnapshot:
     """The newest of all that is shown, in one round trip.
 
     Raises:
@@ -72,7 +72,7 @@ async def read(redis: Redis, markets: Markets) -> Snapshot:
     }
     portfolio = next((event for _, event in _entries(PortfolioEvent, next(replies))), None)
     decisions = [event for _, event in _entries(DecisionEvent, next(replies))]
-    return Snapshot(tickers, statuses, portfolio, decisions[::-1])
+    return ScreenSnapshot(tickers, statuses, portfolio, decisions[::-1])
 
 
 def _entries(model: type[M], entries: Any) -> Iterator[tuple[float, M]]:
@@ -83,7 +83,7 @@ def _entries(model: type[M], entries: Any) -> Iterator[tuple[float, M]]:
             yield int(entry_id.partition(b"-")[0]) / 1000, message
 
 
-def shown(snapshot: Snapshot, now: datetime) -> RenderableType:
+def shown(snapshot: ScreenSnapshot, now: datetime) -> RenderableType:
     """All of it as tables."""
     parts: list[RenderableType] = [Text(_clock(now), style="bold"), _markets(snapshot)]
     if snapshot.portfolio is not None:
@@ -103,7 +103,7 @@ def _clock(now: datetime) -> str:
     return f"{now:%H:%M:%S} UTC, here {local:%H:%M:%S %Z}"
 
 
-def _markets(snapshot: Snapshot) -> Table:
+def _markets(snapshot: ScreenSnapshot) -> Table:
     table = _table("market", "last", "bid", "ask", "age", "state", right=("last", "bid", "ask"))
     for (exchange, symbol), (ticker, age) in snapshot.tickers.items():
         old = "red" if age > OLD else ""
@@ -184,7 +184,7 @@ def _outcome(decision: DecisionEvent) -> str:
             return outcome
 
 
-def summary(snapshot: Snapshot, seconds: float) -> str:
+def summary(snapshot: ScreenSnapshot, seconds: float) -> str:
     """Said at the end: for how long it ran, and what came of it."""
     lines = [f"Ran for {seconds:.0f} s."]
     for each in snapshot.portfolio.positions if snapshot.portfolio else ():
@@ -218,7 +218,7 @@ def _money(value: float | None, quote: str) -> str:
 async def screen(redis_url: str, markets: Markets) -> AsyncIterator[None]:
     """Keep the tables up to date while the block runs, then say what came of it."""
     loop = asyncio.get_running_loop()
-    began, last = loop.time(), Snapshot()
+    began, last = loop.time(), ScreenSnapshot()
     try:
         with Live(console=Console(), auto_refresh=False, transient=True) as live:
             async with open_redis(redis_url, "make_run_screen") as redis:

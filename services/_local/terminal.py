@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services._local.parts import Part, parsed
+from services._local.processes import ManagedProcess, parsed
 
 LOUD = frozenset({"warning", "error", "critical"})
 NOT_SHOWN = frozenset({"event", "level", "timestamp", "service", "exception"})
@@ -61,7 +61,9 @@ class LogTail:
         return ""
 
 
-def how_to_look(ready: str, redis_cli: str, stream: str, parts: list[Part], folder: Path) -> str:
+def how_to_look(
+    ready: str, redis_cli: str, stream: str, parts: list[ManagedProcess], folder: Path
+) -> str:
     """Printed once everything is ready."""
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())

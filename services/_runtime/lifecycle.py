@@ -38,7 +38,7 @@ def run(service: str, settings_type: type[S], serve: Callable[[S], Awaitable[Non
         for line in str(e).splitlines():
             sys.stderr.write(f"{service}: settings: {line}\n")
         return 1
-    redaction.keep(settings.secrets)
+    redaction.register_secrets(settings.secrets)
     logs.configure(service, settings.log_level)
     failpoints.arm(settings.failpoint)
     return uvloop.run(_run_until_signal(serve, settings))

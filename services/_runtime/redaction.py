@@ -24,7 +24,7 @@ _SIGNATURE = r"(?<=signature)(\W{1,6})[0-9A-Fa-f]{32,}"
 _known = re.compile(_SIGNATURE)
 
 
-def keep(secrets: Iterable[str]) -> None:
+def register_secrets(secrets: Iterable[str]) -> None:
     """From now on hide *secrets*, and no others."""
     global _known  # noqa: PLW0603 - what is secret is so for the whole process
     forms = _forms({secret for secret in secrets if len(secret) >= SHORTEST})

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
 from services._runtime.redis_client import explain
-from services._runtime.redis_line import Command, Word, ask_all
+from services._runtime.redis_commands import Command, Word, ask_all
 from services._runtime.supervise import TransientError
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ def entry_id(text: str) -> EntryId:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class StreamPosition:
     """How far one stream was read.
 
     `count` is how many entries the stream had ever been given up to `id`; None: not known.
@@ -31,7 +31,7 @@ class Position:
         return self.id if self.count is None else f"{self.id}/{self.count}"
 
     @classmethod
-    def parse(cls, text: str) -> "Position":
+    def parse(cls, text: str) -> "StreamPosition":
         """What `str()` made; an entry id alone is a position too.
 
         Raises:
@@ -73,7 +73,7 @@ NO_STREAM = StreamState(first=None, last=START, added=0, length=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class StreamGap:
     """Entries of one stream that the reader didn't see.
 
     `trimmed`: they were removed before they were read. `restarted`: the stream was emptied or
@@ -97,20 +97,20 @@ def entry_data(fields: list[bytes]) -> bytes:
 
 
 def settle(
-    stream: str, position: Position | None, state: StreamState
-) -> tuple[Position, Gap | None]:
+    stream: str, position: StreamPosition | None, state: StreamState
+) -> tuple[StreamPosition, StreamGap | None]:
     """Where to read *stream* from, now that it looks like *state*, and what can't be read any more.
 
     Without a position reading starts behind the newest entry.
     """
     if position is None:
-        return Position(state.last, state.added), None
+        return StreamPosition(state.last, state.added), None
     at, count = entry_id(position.id), position.count
     if at > entry_id(state.last):
-        gap = Gap(stream, "restarted", position.id, state.first, None)
-        return Position(START, state.removed), gap
+        gap = StreamGap(stream, "restarted", position.id, state.first, None)
+        return StreamPosition(START, state.removed), gap
     if count is not None and count > state.added:
-        gap = Gap(stream, "restarted", position.id, state.first, None)
+        gap = StreamGap(stream, "restarted", position.id, state.first, None)
         return replace(position, count=None), gap
     if state.first is not None and at >= entry_id(state.first):
         return position, None
@@ -118,6 +118,6 @@ def settle(
     if count is None and at == (0, 0):
         count = 0
     lost = None if count is None else state.removed - count
-    gap = Gap(stream, "trimmed", position.id, state.first, lost)
+    gap = StreamGap(stream, "trimmed", position.id, state.first, lost)
     missed = state.removed > 0 if lost is None else lost > 0
-    return Position(position.id, state.removed), gap if missed else None
+    return StreamPosition(position.id, state.removed), gap if missed else None

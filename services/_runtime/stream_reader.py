@@ -23,8 +23,8 @@ from services._runtime.stream_position import (
     NO_STREAM,
     START,
     EntryId,
-    Gap,
-    Position,
+    StreamGap,
+    StreamPosition,
     StreamState,
     entry_data,
     entry_id,
@@ -77,11 +77,11 @@ class StreamReader:
         *,
         on_up: Callable[[], None] | None = None,
         on_retry: Callable[[Retry], None] | None = None,
-        on_gap: Callable[[Gap], None] | None = None,
+        on_gap: Callable[[StreamGap], None] | None = None,
         count: int = READ_COUNT,
         saves: bool = True,
     ) -> None:
-        self.positions: dict[str, Position] = {}
+        self.positions: dict[str, StreamPosition] = {}
         self._redis = redis
         self._streams = tuple(streams)
         self._saved_in = saved_in
@@ -91,7 +91,7 @@ class StreamReader:
         self._count = self._asked = count
         self._saves = saves
         self._loaded = False
-        self._saved: dict[str, Position] = {}
+        self._saved: dict[str, StreamPosition] = {}
         # For each stream, an id ahead of us and how many entries had been added up to it.
         self._milestones: dict[str, tuple[EntryId, int]] = {}
         self._last_at_connect: dict[str, EntryId] = {}
@@ -164,7 +164,7 @@ class StreamReader:
         last = entries[-1][0]
         handle(Batch(stream, entries, self._age(stream, last)))
         count = self._count_up_to_last(stream, [identifier for identifier, _ in entries])
-        self.positions[stream] = Position(last, count)
+        self.positions[stream] = StreamPosition(last, count)
         self._read_count[stream] += len(entries)
 
     def _age(self, stream: str, last: str) -> float:
@@ -187,7 +187,7 @@ class StreamReader:
         beyond = sum(entry_id(identifier) > milestone[0] for identifier in ids)
         true_count = milestone[1] + beyond
         if count is not None and true_count > count:
-            self._report(Gap(stream, "trimmed", position.id, ids[0], true_count - count))
+            self._report(StreamGap(stream, "trimmed", position.id, ids[0], true_count - count))
         return true_count
 
     # --- looking for entries that got away
@@ -228,9 +228,9 @@ class StreamReader:
         self.positions[stream] = replace(position, count=state.added)
         if position.count is not None and state.added > position.count:
             lost = state.added - position.count
-            self._report(Gap(stream, "trimmed", position.id, state.first, lost))
+            self._report(StreamGap(stream, "trimmed", position.id, state.first, lost))
 
-    def _report(self, gap: Gap) -> None:
+    def _report(self, gap: StreamGap) -> None:
         log.warning(
             "stream_gap",
             stream=gap.stream,
@@ -306,7 +306,7 @@ class StreamReader:
             if stream not in saved:
                 continue
             try:
-                self.positions[stream] = Position.parse(saved[stream])
+                self.positions[stream] = StreamPosition.parse(saved[stream])
             except ValueError:
                 log.warning(
                     "saved_position_unreadable",

@@ -75,10 +75,10 @@ async def keep_alive(
     A session that returns has been hung up on politely: that is a drop too. The waits start
     over only after a session that lasted *healthy_after* seconds, and so does the count of
     attempts. The first drop is logged as a warning, and again while no healthy session follows:
-    see `Trouble`. Each drop is told to *on_down*, and to *on_retry* with when the next try is.
+    see `FailureLog`. Each drop is told to *on_down*, and to *on_retry* with when the next try is.
     """
     wait = waits()
-    trouble = Trouble("session_dropped", clock, session=name)
+    trouble = FailureLog("session_dropped", clock, session=name)
     while True:
         started = clock()
         try:
@@ -88,7 +88,7 @@ async def keep_alive(
             error = e
         if clock() - started >= healthy_after:
             wait = waits()
-            trouble = Trouble("session_dropped", clock, session=name)
+            trouble = FailureLog("session_dropped", clock, session=name)
         pause = max(next(wait), error.retry_after)
         retry = trouble.retrying(error, pause)
         if on_down:
@@ -124,7 +124,7 @@ async def while_fine(work: Awaitable[T], *watches: Awaitable[None]) -> T:
         await asyncio.gather(task, guard, return_exceptions=True)
 
 
-class Trouble:
+class FailureLog:
     """Something that fails again and again: told at first, now and then, and when it is over."""
 
     def __init__(

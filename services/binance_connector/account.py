@@ -22,13 +22,17 @@ from services._connector_kit.errors import (
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.account import Listener, Pushed
-from services._connector_kit.orders.balances import PER_MILLISECOND, Balance, Snapshot
-from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.ledger import Trace
-from services._connector_kit.orders.request_ports import OpenOrder
+from services._connector_kit.orders.account.ledger import TradeEvidence
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.account.published_balances import (
+    PER_MILLISECOND,
+    Balance,
+    BalanceSnapshot,
+)
+from services._connector_kit.orders.account.reconciler import AccountListener, PushedBalances
+from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.rate_limit import RateBudget
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import open_socket
 from services._runtime.redaction import excerpt
 from services._runtime.supervise import first_fault, keep_alive
@@ -64,7 +68,7 @@ class BinanceAccount:
         settings: BinanceSettings,
         listing: Listing,
         trades_budget: RateBudget,
-        traffic: SocketTraffic,
+        traffic: SocketStats,
     ) -> None:
         key, secret = settings.binance_api_key, settings.binance_api_secret
         self._rest = rest
@@ -89,7 +93,7 @@ class BinanceAccount:
         """True for a symbol of ours."""
         return symbol in self._listing.served
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: AccountListener) -> None:
         """Keep the account stream alive until cancelled; FeedStoppedError if it is refused."""
         await keep_alive(
             lambda: self._session(listener),
@@ -97,7 +101,7 @@ class BinanceAccount:
             on_down=listener.disconnected,
         )
 
-    async def _session(self, listener: Listener) -> None:
+    async def _session(self, listener: AccountListener) -> None:
         self._unsure = set(self._turn)
         session = _Session(listener, self._listing.named, self._bad_frames, self._ban)
         async with open_socket(self._url, session.on_text, traffic=self._traffic) as socket:
@@ -121,11 +125,11 @@ class BinanceAccount:
         }
         return msgspec.json.encode(request)
 
-    async def open_orders(self) -> Sequence[Report]:
+    async def open_orders(self) -> Sequence[OrderStatusReport]:
         """The open orders of our symbols, without their fills."""
         return await self._rest.open_orders()
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
         """What traded after *mark*: the last trade id of each symbol, as JSON.
 
         Where there are many symbols each look is at some of them, in turn. What it finds late is
@@ -146,7 +150,9 @@ class BinanceAccount:
                 last[name] = max(last.get(name, 0), trade_id)
                 # What was before our first look is history.
                 if since is not None and instrument is not None:
-                    trade = Trace(instrument.symbol, order_id, str(trade_id), Decimal(0), at)
+                    trade = TradeEvidence(
+                        instrument.symbol, order_id, str(trade_id), Decimal(0), at
+                    )
                     found.append(trade)
             last.setdefault(name, 0)
             self._turn.remove(name)
@@ -176,7 +182,7 @@ class BinanceAccount:
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> Report:
+    ) -> OrderStatusReport:
         """What became of one order, with its fills; RejectedError where there is none."""
         _check_ids(order_id, client_order_id)
         instrument = await self._listing.serve(symbol)
@@ -211,7 +217,7 @@ class BinanceAccount:
             keep=keep if keep and translate_orders.carries(keep) else None,
         )
 
-    async def stop(self, order: OpenOrder) -> None:
+    async def stop(self, order: VenueOpenOrder) -> None:
         """Cancel an order that is known, by one request; RejectedError where it isn't open."""
         await self.cancel(
             order.symbol,
@@ -229,16 +235,16 @@ class BinanceAccount:
         await self._rest.cancel_all(instrument.venue_symbol)
         return True
 
-    async def became(self, orders: Sequence[OpenOrder]) -> Sequence[Report]:
+    async def became(self, orders: Sequence[VenueOpenOrder]) -> Sequence[OrderStatusReport]:
         """What became of *orders*: by one listing for each symbol; those with fills one by one."""
-        found: list[Report] = []
+        found: list[OrderStatusReport] = []
         for symbol in dict.fromkeys(order.symbol for order in orders):
             instrument = await self._listing.serve(symbol)
             ids = {int(order.order_id) for order in orders if order.symbol == symbol}
             found += await self._rest.reports(instrument, ids)
         return found
 
-    async def balances(self) -> Snapshot:
+    async def balances(self) -> BalanceSnapshot:
         """The balances that are not zero."""
         return await self._rest.balances()
 
@@ -276,7 +282,7 @@ class _Session:
 
     def __init__(
         self,
-        listener: Listener,
+        listener: AccountListener,
         named: Callable[[str], Instrument | None],
         bad_frames: BadFrames,
         ban: Callable[[Mapping[str, Any]], float],
@@ -337,7 +343,7 @@ class _Session:
             case other:
                 log.debug("account_event_ignored", kind=str(other)[:50])
 
-    def _position(self, event: Mapping[str, Any]) -> Pushed:
+    def _position(self, event: Mapping[str, Any]) -> PushedBalances:
         """Balances with their place in time: `u` is in milliseconds, and may be of several."""
         at, balances = translate_orders.account_position(event)
         if at != self._position_at:
@@ -345,7 +351,7 @@ class _Session:
         elif balances != self._position_said:
             self._position_number = min(self._position_number + 1, PER_MILLISECOND - 1)
         self._position_said = balances
-        return Pushed(balances, at * PER_MILLISECOND + self._position_number)
+        return PushedBalances(balances, at * PER_MILLISECOND + self._position_number)
 
     def _refused(self, status: object, error: Mapping[str, Any]) -> None:
         said = excerpt(f"{error.get('code')} {error.get('msg')}")

@@ -15,16 +15,16 @@ from services._connector_kit.errors import (
     TransientError,
     patience,
 )
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import (
-    Gap,
+    ApplyOutcome,
     LevelBook,
-    Outcome,
+    SequenceGap,
     crossed,
     difference,
 )
-from services._runtime.supervise import Trouble, full_jitter
-from services.binance_connector.translate import DepthUpdate, Snapshot
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._runtime.supervise import FailureLog, full_jitter
+from services.binance_connector.translate import DepthSnapshot, DepthUpdate
 
 # Updates that wait for a snapshot; beyond this the oldest go, and the snapshot must be newer.
 MOST_BUFFERED = 10_000
@@ -41,7 +41,7 @@ class BookSync:
     """Publishes the book while it is in sync, and gets it back in sync when it isn't."""
 
     def __init__(
-        self, desk: MarketDesk, fetch: Callable[[int], Awaitable[Snapshot]], depth: int
+        self, desk: SymbolSubscription, fetch: Callable[[int], Awaitable[DepthSnapshot]], depth: int
     ) -> None:
         self.book: LevelBook | None = None
         self._desk = desk
@@ -83,10 +83,10 @@ class BookSync:
             self._arrived.set()
             return
         outcome = book.apply(update.U, update.u, update.b, update.a)
-        if isinstance(outcome, Gap):
+        if isinstance(outcome, SequenceGap):
             self._resync(outcome.reason)
             self._buffer.append(update)
-        elif outcome is Outcome.APPLIED:
+        elif outcome is ApplyOutcome.APPLIED:
             if book.thin(self._depth):
                 self._resync("too few levels are left of the snapshot")
             else:
@@ -138,7 +138,7 @@ class BookSync:
     async def keep_joined(self) -> None:
         """Join the book to a snapshot whenever it isn't; runs until cancelled."""
         waits = full_jitter(first=0.2)
-        trouble = Trouble("book_not_joined", symbol=self._desk.status.symbol)
+        trouble = FailureLog("book_not_joined", symbol=self._desk.status.symbol)
         while True:
             await self._wanted.wait()
             try:
@@ -178,14 +178,14 @@ class BookSync:
             book = LevelBook(snapshot.update_id, snapshot.bids, snapshot.asks, limit=self._limit)
         except ValueError as e:
             raise TransientError(f"the snapshot can't be read: {e}") from e
-        outcome: Outcome | Gap | None = crossed(book)
-        while self._buffer and not isinstance(outcome, Gap):  # 3, 4, 5
+        outcome: ApplyOutcome | SequenceGap | None = crossed(book)
+        while self._buffer and not isinstance(outcome, SequenceGap):  # 3, 4, 5
             update = self._buffer[0]
             outcome = book.apply(update.U, update.u, update.b, update.a)
-            if not isinstance(outcome, Gap):
+            if not isinstance(outcome, SequenceGap):
                 self._buffer.popleft()
                 milliseconds = update.E
-        if isinstance(outcome, Gap):
+        if isinstance(outcome, SequenceGap):
             raise TransientError(f"the snapshot doesn't join: {outcome.reason}")
         self.book = book
         self._wanted.clear()
@@ -193,13 +193,13 @@ class BookSync:
         self._desk.publisher.book(book, milliseconds)
 
 
-def _brought_on(snapshot: Snapshot, updates: Iterable[DepthUpdate]) -> LevelBook | None:
+def _brought_on(snapshot: DepthSnapshot, updates: Iterable[DepthUpdate]) -> LevelBook | None:
     """The book of a snapshot after *updates*; None where they don't join it."""
     try:
         book = LevelBook(snapshot.update_id, snapshot.bids, snapshot.asks, limit=COMPARED_LIMIT)
     except ValueError as e:
         raise TransientError(f"the snapshot can't be read: {e}") from e
     for update in updates:
-        if isinstance(book.apply(update.U, update.u, update.b, update.a), Gap):
+        if isinstance(book.apply(update.U, update.u, update.b, update.a), SequenceGap):
             return None
     return book

@@ -24,12 +24,12 @@ from services._connector_kit.errors import (
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import RESERVE, VenueLimits
 from services._connector_kit.listing import Listing
-from services._connector_kit.market_data.desk import MarketDesk
-from services._connector_kit.market_data.trade_feed import Tick
-from services._connector_kit.orders.gate import LiveBook, OrderGate
-from services._connector_kit.orders.wing import Trading
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.market_data.trade_feed import VenueTrade
+from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
+from services._connector_kit.orders.service import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget
-from services._connector_kit.traffic import Traffic
+from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World, world_of
 from services._runtime import meanings
 from services._runtime.redaction import excerpt
@@ -78,7 +78,7 @@ class Binance:
         self.world: World = "live"
         self.limits = limits
         self.order_limits: Mapping[int, int] = order_count.USUAL_LIMITS
-        self.traffic = Traffic(
+        self.traffic = VenueStats(
             limits,
             market_proxy=settings.proxy_for(settings.binance_stream_url),
             account_proxy=settings.proxy_for(settings.binance_ws_api_url),
@@ -110,7 +110,7 @@ class Binance:
         self.order_limits = order_count.limits_of(answer) or self.order_limits
         return _translated(translate.instruments, answer)
 
-    async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
+    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
         """Keep the desks supplied until cancelled."""
         await stream_market_data(
             desks, self._settings, self.depth, self.agg_trades, self.traffic.market
@@ -119,20 +119,20 @@ class Binance:
     def trading(
         self,
         listing: Listing,
-        gate: OrderGate,
+        gate: PreTradeRisk,
         book: Callable[[str], LiveBook | None],  # noqa: ARG002
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""
         return assemble(self, self._settings, listing, gate, self.traffic, self.world)
 
-    async def depth(self, venue_symbol: str, limit: int) -> translate.Snapshot:
+    async def depth(self, venue_symbol: str, limit: int) -> translate.DepthSnapshot:
         """A depth snapshot of at most *limit* levels a side."""
         answer = await self.call(
             depth_weight(limit), lambda: self.sdk.get_order_book(symbol=venue_symbol, limit=limit)
         )
         return _translated(translate.snapshot, answer)
 
-    async def agg_trades(self, venue_symbol: str, first_id: int) -> list[Tick]:
+    async def agg_trades(self, venue_symbol: str, first_id: int) -> list[VenueTrade]:
         """A page of aggregate trades from *first_id* on, oldest first."""
         answer = await self.call(
             4,

@@ -12,22 +12,27 @@ import structlog
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.market_data.status import IDS_RESTARTED
-from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.market_data.trade_feed import TradeFeed, VenueTrade
+from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import WebSocket, connect
-from services._runtime.supervise import Retry, Trouble, keep_alive, while_fine
+from services._runtime.supervise import FailureLog, Retry, keep_alive, while_fine
 from services.binance_connector.book_sync import BookSync
-from services.binance_connector.heir import REST, Heir, a_life, raise_heir
 from services.binance_connector.settings import BinanceSettings
+from services.binance_connector.standby_socket import (
+    REST,
+    StandbySocket,
+    open_standby,
+    socket_lifetime,
+)
 from services.binance_connector.translate import (
     AggTrade,
     DayTicker,
+    DepthSnapshot,
     DepthUpdate,
     ServerShutdown,
-    Snapshot,
     event,
 )
 
@@ -41,15 +46,19 @@ AUDIT_LEVELS = 5
 # Books of a socket whose levels are compared in a round: two of a hundred cost REST's price twice.
 COMPARED_A_ROUND = 2
 
-FetchDepth = Callable[[str, int], Awaitable[Snapshot]]
-FetchTrades = Callable[[str, int], Awaitable[list[Tick]]]
+FetchDepth = Callable[[str, int], Awaitable[DepthSnapshot]]
+FetchTrades = Callable[[str, int], Awaitable[list[VenueTrade]]]
 
 
 class SymbolFeed:
     """One symbol's frames, whichever socket they come from."""
 
     def __init__(
-        self, desk: MarketDesk, depth: int, fetch_depth: FetchDepth, fetch_trades: FetchTrades
+        self,
+        desk: SymbolSubscription,
+        depth: int,
+        fetch_depth: FetchDepth,
+        fetch_trades: FetchTrades,
     ) -> None:
         name = desk.instrument.venue_symbol
         self.desk = desk
@@ -86,7 +95,9 @@ class SymbolFeed:
 
     def add_trade(self, trade: AggTrade) -> None:
         """`@aggTrade`."""
-        self.trades.add(Tick(trade.a, trade.T, trade.p, trade.q, trade.side, trade.f, trade.l))
+        self.trades.add(
+            VenueTrade(trade.a, trade.T, trade.p, trade.q, trade.side, trade.f, trade.l)
+        )
 
     def add_ticker(self, ticker: DayTicker) -> None:
         """`@ticker`."""
@@ -105,8 +116,8 @@ class StreamSocket:
         feeds: Sequence[SymbolFeed],
         fetch_depth: FetchDepth,
         audit: float,
-        traffic: SocketTraffic,
-        life: Callable[[], float] = a_life,
+        traffic: SocketStats,
+        life: Callable[[], float] = socket_lifetime,
     ) -> None:
         names = [feed.desk.instrument.venue_symbol for feed in feeds]
         streams = "/".join(f"{name.lower()}@{kind}" for name in names for kind in STREAMS)
@@ -119,7 +130,7 @@ class StreamSocket:
         self._traffic = traffic
         self._bad_frames = BadFrames("binance", traffic)
         self._turn = deque(names)  # whose levels are compared next
-        self._audit_trouble = Trouble("audit_failed")
+        self._audit_trouble = FailureLog("audit_failed")
 
     async def run(self) -> None:
         """Keep a socket alive until cancelled."""
@@ -147,13 +158,13 @@ class StreamSocket:
             for feed in self._feeds.values():
                 feed.disconnected("the socket is gone")
 
-    async def _heir_when_due(self, rest: float) -> tuple[Heir, WebSocket]:
+    async def _heir_when_due(self, rest: float) -> tuple[StandbySocket, WebSocket]:
         """The next socket, once it is wanted and may take over; not before *rest* seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._life()):
                 await asyncio.sleep(rest)
                 await self._shutdown.wait()
-        return await raise_heir(self._url, self._feeds.get, self._traffic)
+        return await open_standby(self._url, self._feeds.get, self._traffic)
 
     def _connected(self) -> None:
         log.info("stream_connected", symbols=len(self._feeds))
@@ -239,11 +250,11 @@ class StreamSocket:
 
 
 async def stream_market_data(
-    desks: Sequence[MarketDesk],
+    desks: Sequence[SymbolSubscription],
     settings: BinanceSettings,
     fetch_depth: FetchDepth,
     fetch_trades: FetchTrades,
-    traffic: SocketTraffic,
+    traffic: SocketStats,
 ) -> None:
     """Keep the desks supplied until cancelled."""
     feeds = [

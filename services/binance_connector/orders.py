@@ -15,18 +15,18 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing, UnlistedError
-from services._connector_kit.orders.gate import OrderGate
-from services._connector_kit.orders.identity import best_match, is_ours
+from services._connector_kit.orders.execution.identity import best_match, is_ours
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.execution.rules import size
 from services._connector_kit.orders.ports import (
-    Placed,
+    OutcomeUnknown,
     PlaceOutcome,
-    Refused,
-    Sized,
-    Unclear,
+    Rejection,
+    RoundedOrder,
+    VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record
-from services._connector_kit.orders.rules import size
+from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.binance_connector import translate_orders
@@ -68,7 +68,7 @@ class BinanceOrders:
         rest: SignedRest,
         limits: VenueLimits,
         clock: VenueClock,
-        gate: OrderGate,
+        gate: PreTradeRisk,
         listing: Listing,
         validity: int,
         key_known: Callable[[float], Awaitable[bool]],
@@ -91,7 +91,7 @@ class BinanceOrders:
         """True once Binance's clock is measured."""
         return self._clock.is_known
 
-    def lacks(self, symbol: str) -> Refused | None:
+    def lacks(self, symbol: str) -> Rejection | None:
         """What an order of *symbol* should wait for; None where nothing lacks."""
         return self._gate.lacks(symbol)
 
@@ -102,25 +102,27 @@ class BinanceOrders:
             return False
         return await self._limits.requests.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
 
-    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """What would be sent for a command, by Binance's rules; or why nothing is."""
         instrument = self._listing.configured.get(command.symbol)
         if instrument is None:
             known = ", ".join(self._listing.configured)
-            return Refused("unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}")
+            return Rejection(
+                "unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}"
+            )
         if not translate_orders.carries(command.client_order_id):
-            return Refused(
+            return Rejection(
                 "bad_client_order_id",
                 f"client_order_id {command.client_order_id[:50]!r}: Binance takes 1 to 36 of "
                 "letters, digits, - and _",
             )
         if command.type == "market" and (command.post_only or command.time_in_force):
-            return Refused("unsupported", "a market order has no post_only and no time_in_force")
+            return Rejection("unsupported", "a market order has no post_only and no time_in_force")
         if command.post_only and command.time_in_force not in (None, "GTC"):
-            return Refused("unsupported", "post_only goes with GTC only")
+            return Rejection("unsupported", "post_only goes with GTC only")
         return size(command, instrument.rules)
 
-    async def check(self, record: Record) -> Refused | None:
+    async def check(self, record: Record) -> Rejection | None:
         """Why this order must not be sent now; None where it may."""
         return await self._gate.check(record)
 
@@ -131,9 +133,9 @@ class BinanceOrders:
         try:
             status, answer = await self._rest.post_once("order", params, POST_TIMEOUT)
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as e:
-            return Unclear(excerpt(f"no answer that can be read: {e!r}"))
+            return OutcomeUnknown(excerpt(f"no answer that can be read: {e!r}"))
         outcome = _outcome(status, answer, record)
-        if isinstance(outcome, Unclear) and BAD_TIME in outcome.message:
+        if isinstance(outcome, OutcomeUnknown) and BAD_TIME in outcome.message:
             self._clock.doubt()
         return outcome
 
@@ -184,25 +186,25 @@ class BinanceOrders:
 
 def _outcome(status: int, answer: Any, record: Record) -> PlaceOutcome:
     if not isinstance(answer, dict):
-        return Unclear(f"HTTP {status} with {type(answer).__name__}")
+        return OutcomeUnknown(f"HTTP {status} with {type(answer).__name__}")
     if status == 200 and "code" not in answer:
         try:
             order = translate_orders.venue_order(answer, record.order.symbol)
         except (KeyError, TypeError, ValueError, ArithmeticError) as e:
-            return Unclear(excerpt(f"an answer that can't be read: {e!r}"))
+            return OutcomeUnknown(excerpt(f"an answer that can't be read: {e!r}"))
         if not is_ours(order, record) or order.client_order_id != record.client_order_id:
-            return Unclear(excerpt(f"the answer is about another order: {order}"))
-        return Placed(order)
+            return OutcomeUnknown(excerpt(f"the answer is about another order: {order}"))
+        return VenueAcceptance(order)
     code, message = answer.get("code"), excerpt(answer.get("msg", ""))
     definitive = type(code) is int and code in DEFINITIVE and not message.startswith(DUPLICATE)
     refused = status == 200 or 400 <= status < 500  # some proxies make a 200 of everything
     if refused and definitive and "orderId" not in answer:
         return _refusal(code, message)
-    return Unclear(f"HTTP {status}: {excerpt(code, 20)} {message}")
+    return OutcomeUnknown(f"HTTP {status}: {excerpt(code, 20)} {message}")
 
 
-def _refusal(code: Any, message: str) -> Refused:
+def _refusal(code: Any, message: str) -> Rejection:
     said = f"Binance: {code} {message}"
     if code in BAD_KEY:
-        return Refused("exchange_rejected", f"{said}; {KEY_HELP}", about_key=True)
-    return Refused("rate_limited" if code in (-1003, -1015) else "exchange_rejected", said)
+        return Rejection("exchange_rejected", f"{said}; {KEY_HELP}", about_key=True)
+    return Rejection("rate_limited" if code in (-1003, -1015) else "exchange_rejected", said)

@@ -20,9 +20,9 @@ from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.amounts import amount, moment, positive
-from services._connector_kit.orders.balances import Snapshot
-from services._connector_kit.orders.bookkeeping import Fill, Report, first_fills
+from services._connector_kit.orders.account.order_status import Fill, OrderStatusReport, first_fills
+from services._connector_kit.orders.account.published_balances import BalanceSnapshot
+from services._connector_kit.orders.execution.amounts import amount, moment, positive
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
@@ -198,7 +198,7 @@ class SignedRest:
 
     async def report(
         self, instrument: Instrument, *, order_id: str | None, client_order_id: str | None
-    ) -> Report:
+    ) -> OrderStatusReport:
         """What became of one order, with its fills.
 
         Raises:
@@ -235,7 +235,7 @@ class SignedRest:
                 return first_fills(executed, found)
             first = max(int(fill.trade_id) for fill in fills) + 1
 
-    async def open_orders(self) -> list[Report]:
+    async def open_orders(self) -> list[OrderStatusReport]:
         """The account's open orders of the served symbols, without their fills."""
         ask = partial(self._signed, priority=Priority.BALANCES)
         get = self._binance.sdk.get_open_orders
@@ -295,13 +295,15 @@ class SignedRest:
             )
         )
 
-    async def reports(self, instrument: Instrument, order_ids: Collection[int]) -> list[Report]:
+    async def reports(
+        self, instrument: Instrument, order_ids: Collection[int]
+    ) -> list[OrderStatusReport]:
         """What became of the orders of those ids, of one symbol, with their fills.
 
         By `GET /api/v3/allOrders`, which has no fills: an order with some is asked for by itself.
         """
         get = partial(self._binance.sdk.get_all_orders, symbol=instrument.venue_symbol, limit=PAGE)
-        found: list[Report] = []
+        found: list[OrderStatusReport] = []
         first, last = min(order_ids), max(order_ids)
         while first <= last:
             ask = partial(get, orderId=first)
@@ -315,7 +317,9 @@ class SignedRest:
             first = max(order_id for order_id, _ in page) + 1
         return found
 
-    async def _with_fills(self, instrument: Instrument, row: Mapping[str, Any]) -> Report:
+    async def _with_fills(
+        self, instrument: Instrument, row: Mapping[str, Any]
+    ) -> OrderStatusReport:
         """An order as a listing shows it, and its fills where it has some."""
         executed = read(lambda: amount(row["executedQty"]))
         fills: tuple[Fill, ...] = ()
@@ -323,7 +327,7 @@ class SignedRest:
             fills = await self._fills(instrument.venue_symbol, row["orderId"], executed)
         return read(lambda: translate_orders.order_report(row, instrument.symbol, fills))
 
-    async def balances(self) -> Snapshot:
+    async def balances(self) -> BalanceSnapshot:
         """The account's balances that are not zero, with the time of its last update."""
         answer = await self._signed(
             20,
@@ -331,7 +335,7 @@ class SignedRest:
             Priority.BALANCES,
         )
         return read(
-            lambda: Snapshot(
+            lambda: BalanceSnapshot(
                 translate_orders.balances(rows_of(answer["balances"])),
                 version(answer.get("updateTime")),
             )

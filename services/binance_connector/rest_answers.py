@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from services._connector_kit.errors import RejectedError, TransientError
-from services._connector_kit.orders.balances import PER_MILLISECOND
+from services._connector_kit.orders.account.published_balances import PER_MILLISECOND
 from services._runtime.redaction import excerpt
 
 T = TypeVar("T")

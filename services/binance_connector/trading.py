@@ -2,10 +2,10 @@
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.gate import OrderGate
-from services._connector_kit.orders.wing import Trading
+from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
+from services._connector_kit.orders.service import Trading
 from services._connector_kit.rate_limit import RateBudget
-from services._connector_kit.traffic import Traffic
+from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World
 from services.binance_connector.account import TRADES_WEIGHT_A_MINUTE, BinanceAccount
 from services.binance_connector.key_check import KeyCheck
@@ -18,8 +18,8 @@ def assemble(
     binance: Caller,
     settings: BinanceSettings,
     listing: Listing,
-    gate: OrderGate,
-    traffic: Traffic,
+    gate: PreTradeRisk,
+    traffic: VenueStats,
     world: World,
 ) -> Trading | None:
     """What is needed to trade; None without credentials."""

@@ -12,7 +12,7 @@ import msgspec
 
 from common_models.fields import Side
 from services._connector_kit.instruments import Instrument, Range, TradingRules
-from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.market_data.trade_feed import VenueTrade
 
 Levels = list[tuple[float, float]]
 
@@ -88,7 +88,7 @@ def event(frame: bytes) -> Event:
     return _decode(frame).data
 
 
-class Snapshot(NamedTuple):
+class DepthSnapshot(NamedTuple):
     """A REST depth snapshot, best levels first."""
 
     update_id: int
@@ -96,7 +96,7 @@ class Snapshot(NamedTuple):
     asks: Levels
 
 
-def snapshot(answer: Mapping[str, Any]) -> Snapshot:
+def snapshot(answer: Mapping[str, Any]) -> DepthSnapshot:
     """`GET /api/v3/depth`.
 
     Raises:
@@ -104,13 +104,13 @@ def snapshot(answer: Mapping[str, Any]) -> Snapshot:
     """
     try:
         return msgspec.convert(
-            (answer["lastUpdateId"], answer["bids"], answer["asks"]), Snapshot, strict=False
+            (answer["lastUpdateId"], answer["bids"], answer["asks"]), DepthSnapshot, strict=False
         )
     except (KeyError, TypeError, msgspec.ValidationError) as e:
         raise ValueError(f"depth snapshot: {e!r}") from e
 
 
-def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
+def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[VenueTrade]:
     """`GET /api/v3/aggTrades`, oldest first.
 
     Raises:
@@ -118,7 +118,7 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[Tick]:
     """
     try:
         return [
-            Tick(
+            VenueTrade(
                 int(trade["a"]),
                 int(trade["T"]),
                 float(trade["p"]),

@@ -12,11 +12,11 @@ from typing import Any
 from common_models.fields import Side
 from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import ZERO, Instrument
-from services._connector_kit.orders.amounts import amount, moment, positive
-from services._connector_kit.orders.balances import Balance
-from services._connector_kit.orders.bookkeeping import Fill, Report, Status
+from services._connector_kit.orders.account.order_status import Fill, OrderStatusReport, Status
+from services._connector_kit.orders.account.published_balances import Balance
+from services._connector_kit.orders.execution.amounts import amount, moment, positive
+from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.orders.record import Record
 
 STATUSES: dict[str, Status] = {
     "NEW": "open",
@@ -78,10 +78,12 @@ def venue_order(answer: Mapping[str, Any], symbol: str) -> VenueOrder:
     )
 
 
-def order_report(row: Mapping[str, Any], symbol: str, fills: Sequence[Fill] = ()) -> Report:
+def order_report(
+    row: Mapping[str, Any], symbol: str, fills: Sequence[Fill] = ()
+) -> OrderStatusReport:
     """An order as `GET /api/v3/order` and `.../openOrders` tell it."""
     status, quote = STATUSES.get(row["status"], "unknown"), row["cummulativeQuoteQty"]
-    return Report(
+    return OrderStatusReport(
         order_id=_id(row["orderId"]),
         client_order_id=str(row["clientOrderId"]) or None,
         symbol=symbol,
@@ -118,7 +120,7 @@ def fills(rows: Sequence[Mapping[str, Any]]) -> tuple[Fill, ...]:
     )
 
 
-def execution_report(event: Mapping[str, Any], symbol: str) -> Report:
+def execution_report(event: Mapping[str, Any], symbol: str) -> OrderStatusReport:
     """An `executionReport` of the user data stream.
 
     On a cancel, `c` is the cancel's own id and `C` the order's; where an order was amended (`x` is
@@ -138,7 +140,7 @@ def execution_report(event: Mapping[str, Any], symbol: str) -> Report:
                 is_maker=_yes_or_no(event.get("m")),
             ),
         )
-    return Report(
+    return OrderStatusReport(
         order_id=_id(event["i"]),
         client_order_id=str(event["C"] or event["c"]) or None,
         symbol=symbol,

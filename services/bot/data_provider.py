@@ -32,7 +32,7 @@ class Aged(Generic[T]):
     age: float
 
 
-class Feed:
+class MarketFeed:
     """One market stream as the bot has seen it."""
 
     def __init__(self, exchange: str, symbol: str, data_type: MarketDataType) -> None:
@@ -100,7 +100,7 @@ class DataProvider:
     def __init__(self, markets: Mapping[str, Iterable[str]]) -> None:
         """*markets*: the slash symbols of each exchange."""
         feeds = [
-            Feed(exchange, symbol, data_type)
+            MarketFeed(exchange, symbol, data_type)
             for exchange, symbols in markets.items()
             for symbol in symbols
             for data_type in MARKET_DATA_TYPES
@@ -164,7 +164,7 @@ class DataProvider:
         price = middle(self.last_book(exchange, f"{other}/{asset}"))
         return None if price is None else 1 / price
 
-    def _feed(self, exchange: str, symbol: str, data_type: MarketDataType) -> Feed:
+    def _feed(self, exchange: str, symbol: str, data_type: MarketDataType) -> MarketFeed:
         return self.feeds[str(MarketStream.of(exchange, symbol, data_type))]
 
 
@@ -179,7 +179,7 @@ def middle(quote: MarketData | None) -> Decimal | None:
     return (Decimal(str(bid)) + Decimal(str(ask))) / 2
 
 
-def _aged(feed: Feed, model: type[T], now: float) -> Aged[T] | None:
+def _aged(feed: MarketFeed, model: type[T], now: float) -> Aged[T] | None:
     age = feed.age(now)
     if age is None or not isinstance(feed.latest, model):
         return None

@@ -15,13 +15,13 @@ from common_models import (
 )
 from common_models.fields import Side
 from common_models.stream_names import BOT_ORDERS, CommandStream, connector
-from services.bot.books import LOST, Order
 from services.bot.journal import Moment, Outgoing
-from services.bot.naming import Wanted
 from services.bot.portfolio import Told
+from services.bot.portfolio_state import LOST, BotOrder
 from services.bot.risk import Proposal, Refusal, Risk
 from services.bot.settings import BotSettings
 from services.bot.strategy import Cancel, Intent, StaleDataError
+from services.bot.strategy_config import StrategySpec
 from services.bot.view import MarketView, Sources
 
 log = structlog.get_logger()
@@ -56,15 +56,15 @@ class Cause:
 
 
 @dataclass(slots=True)
-class Note:
+class OutboxItem:
     """Something that waits to be written: an event, and what is to be sent with it.
 
     That is `order`, or the command that cancels `to_cancel`.
     """
 
     event: DecisionEvent
-    order: Order | None = None
-    to_cancel: Order | None = None
+    order: BotOrder | None = None
+    to_cancel: BotOrder | None = None
     caused_at: float = 0.0  # when Redis took what it was decided on, in seconds
 
 
@@ -77,7 +77,7 @@ class DecisionMaker:
         sources: Sources,
         risk: Risk,
     ) -> None:
-        self.outbox: list[Note] = []
+        self.outbox: list[OutboxItem] = []
         self.halted: str | None = None  # as the last cut found it
         self._settings = settings
         self._sources = sources
@@ -88,7 +88,7 @@ class DecisionMaker:
         self._refused: dict[tuple[str, Side], tuple[str, float]] = {}
 
     def consider(
-        self, wanted: Wanted, intent: Intent, cause: Cause, number: int = 0
+        self, wanted: StrategySpec, intent: Intent, cause: Cause, number: int = 0
     ) -> Refusal | None:
         """Decide what becomes of an intent; why nothing does, None where there is an order.
 
@@ -102,7 +102,7 @@ class DecisionMaker:
             self._quantity(wanted, intent),
             intent.price,
         )
-        order = Order(
+        order = BotOrder(
             id=decision_id(wanted.key, cause, number),
             strategy=wanted.key,
             exchange=wanted.exchange,
@@ -121,22 +121,22 @@ class DecisionMaker:
             return None if order.id in self._sources.portfolio.books.orders else refusal
         self._refused.pop((wanted.key, intent.side), None)
         if self._settings.bot_mode == "observe":
-            self._add(Note(self._event(order, "observed"), caused_at=cause.written_at))
+            self._add(OutboxItem(self._event(order, "observed"), caused_at=cause.written_at))
         else:
             self._sources.portfolio.add(order)
-            self._add(Note(self._event(order, "sent"), order, caused_at=cause.written_at))
+            self._add(OutboxItem(self._event(order, "sent"), order, caused_at=cause.written_at))
         return None
 
-    def _refuse(self, order: Order, refusal: Refusal, cause: Cause) -> None:
+    def _refuse(self, order: BotOrder, refusal: Refusal, cause: Cause) -> None:
         """Tell a refusal: at once where it is another than before, else now and then."""
         of, code, now = (order.strategy, order.side), refusal.reason_code, self._sources.clock()
         before, told_at = self._refused.get(of, ("", 0.0))
         if code == before and now - told_at < TELL_AGAIN_AFTER:
             return
         self._refused[of] = (code, now)
-        self._add(Note(self._event(order, "refused", refusal), caused_at=cause.written_at))
+        self._add(OutboxItem(self._event(order, "refused", refusal), caused_at=cause.written_at))
 
-    def cancel(self, wanted: Wanted, wish: Cancel, cause: Cause) -> None:
+    def cancel(self, wanted: StrategySpec, wish: Cancel, cause: Cause) -> None:
         """Ask for the end of a strategy's open order, halted or not; who observes only tells it."""
         pending = self._sources.portfolio.pending(wanted.key)
         found = [order for order in pending if wish.id in (None, order.id)]
@@ -145,7 +145,7 @@ class DecisionMaker:
         for order in found:
             self._cancel(order, wish, cause)
 
-    def _cancel(self, order: Order, wish: Cancel, cause: Cause) -> None:
+    def _cancel(self, order: BotOrder, wish: Cancel, cause: Cause) -> None:
         now = self._now(cause)
         if 0 <= now - order.cancel_asked_at < CANCEL_AGAIN_AFTER:  # a clock may be set back
             return
@@ -153,13 +153,13 @@ class DecisionMaker:
         said = {"reason": wish.reason, "caused_by": list(cause.chain)}
         if self._settings.bot_mode == "observe":  # the order is of an earlier run, that did trade
             event = self._event(order, "cancel_dropped").model_copy(update=said)
-            self._add(Note(event, caused_at=cause.written_at))
+            self._add(OutboxItem(event, caused_at=cause.written_at))
             return
         stream = _commands(order.exchange, "cancel_order")
         event = self._event(order, "cancel_sent").model_copy(
             update={**said, "command_stream": stream}
         )
-        self._add(Note(event, to_cancel=order, caused_at=cause.written_at))
+        self._add(OutboxItem(event, to_cancel=order, caused_at=cause.written_at))
 
     def _now(self, cause: Cause) -> float:
         """Redis's clock, in seconds; before the first cut that of what is decided on."""
@@ -169,7 +169,7 @@ class DecisionMaker:
         return redis + self._sources.clock() - ours
 
     def _why_not(
-        self, wanted: Wanted, proposal: Proposal, order_id: str, now: float
+        self, wanted: StrategySpec, proposal: Proposal, order_id: str, now: float
     ) -> Refusal | None:
         portfolio = self._sources.portfolio
         if order_id in portfolio.books.orders:
@@ -209,7 +209,7 @@ class DecisionMaker:
             return Refusal("connector_not_trading", reason)
         return None
 
-    def _quantity(self, wanted: Wanted, intent: Intent) -> Decimal:
+    def _quantity(self, wanted: StrategySpec, intent: Intent) -> Decimal:
         """In whole lots; a sell that falls a fee short of what there is sells what there is."""
         quantity = intent.quantity or wanted.quantity
         if intent.side == "sell":
@@ -249,7 +249,7 @@ class DecisionMaker:
                 commands.append(_cancel(gone))
         return commands, events, refused
 
-    def _too_late(self, note: Note, moment: Moment) -> Refusal | None:
+    def _too_late(self, note: OutboxItem, moment: Moment) -> Refusal | None:
         if moment.halted is not None:
             return Refusal("halted", f"trading is halted: {moment.halted}")
         age, most = moment.now - note.caused_at, self._settings.bot_decision_max_age
@@ -260,14 +260,14 @@ class DecisionMaker:
             f"what caused it is {age:.1f} s old; BOT_DECISION_MAX_AGE allows {most:g} s",
         )
 
-    def lost(self, order: Order, why: str, told_by: str) -> None:
+    def lost(self, order: BotOrder, why: str, told_by: str) -> None:
         """The order is closed in the books: no connector knows it, and it can't come any more."""
         code = "order_lost" if order.order_id else "command_lost"
         refusal = Refusal(code, why)
         event = self._event(order, LOST, refusal)
-        self._add(Note(event.model_copy(update={"order_status": LOST, "told_by": told_by})))
+        self._add(OutboxItem(event.model_copy(update={"order_status": LOST, "told_by": told_by})))
 
-    def step(self, order: Order, told: Told, told_by: str) -> None:
+    def step(self, order: BotOrder, told: Told, told_by: str) -> None:
         """*told*, the entry *told_by*, came for an order: said where it belongs in the chain."""
         if isinstance(told, OrderResponseEvent):
             event = self._event(order, "answered")
@@ -281,12 +281,14 @@ class DecisionMaker:
         else:
             event = self._event(order, "updated")
             more = {"order_status": told.status, "told_by": told_by}
-        self._add(Note(event.model_copy(update=more)))
+        self._add(OutboxItem(event.model_copy(update=more)))
 
-    def _add(self, note: Note) -> None:
+    def _add(self, note: OutboxItem) -> None:
         self.outbox.append(note)
 
-    def _event(self, order: Order, outcome: str, refusal: Refusal | None = None) -> DecisionEvent:
+    def _event(
+        self, order: BotOrder, outcome: str, refusal: Refusal | None = None
+    ) -> DecisionEvent:
         sent = outcome in ("sent", "answered", "updated", "cancel_sent", LOST)
         return DecisionEvent(
             decision_id=order.id,
@@ -310,7 +312,7 @@ class DecisionMaker:
         )
 
 
-def _state_of(order: Order) -> str:
+def _state_of(order: BotOrder) -> str:
     why = f": {order.unresolved}" if order.unresolved else ""
     return f"order {order.id} is {order.state}{why}"
 
@@ -334,7 +336,7 @@ def _commands(exchange: str, name: Literal["place_order", "cancel_order"]) -> st
     return str(CommandStream(connector(exchange), name))
 
 
-def _command(order: Order) -> Outgoing:
+def _command(order: BotOrder) -> Outgoing:
     command = PlaceOrderCommand(
         client_order_id=order.id,
         symbol=order.symbol,
@@ -347,6 +349,6 @@ def _command(order: Order) -> Outgoing:
     return Outgoing(stream, command.model_dump_json().encode(), order.id)
 
 
-def _cancel(order: Order) -> Outgoing:
+def _cancel(order: BotOrder) -> Outgoing:
     command = CancelOrderCommand(symbol=order.symbol, client_order_id=order.id)
     return Outgoing(_commands(order.exchange, "cancel_order"), command.model_dump_json().encode())

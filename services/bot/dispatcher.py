@@ -14,16 +14,16 @@ from common_models import (
     OrderStatusUpdateEvent,
 )
 from common_models.stream_names import EventStream, MarketDataType, connector
-from services._runtime.stream_position import Gap
+from services._runtime.stream_position import StreamGap
 from services._runtime.stream_reader import Batch
-from services.bot.books import LOST, Order
 from services.bot.data_provider import Hear, MarketData, middle
 from services.bot.decision_maker import Cause, DecisionMaker, written_at
+from services.bot.decision_metrics import DecisionMetrics
 from services.bot.market_watch import MarketWatch
 from services.bot.portfolio import Told, why_ended
+from services.bot.portfolio_state import LOST, BotOrder
 from services.bot.resync import Resync
-from services.bot.strategy_host import Method, Running, StrategyHost
-from services.bot.tally import Tally
+from services.bot.strategy_host import Method, StrategyHost, StrategyRunner
 from services.bot.validation import MessageError, read
 from services.bot.view import Sources
 
@@ -53,7 +53,7 @@ class Dispatcher:
         host: StrategyHost,
         maker: DecisionMaker,
         resync: Resync,
-        tally: Tally,
+        tally: DecisionMetrics,
     ) -> None:
         self._sources = sources
         self._tally = tally
@@ -66,7 +66,7 @@ class Dispatcher:
             for exchange in dict.fromkeys(f.exchange for f in sources.provider.feeds.values())
             for name, model in EVENTS.items()
         }
-        self._listeners: dict[str, tuple[Method, list[Running]]] = {}
+        self._listeners: dict[str, tuple[Method, list[StrategyRunner]]] = {}
         for stream, feed in sources.provider.feeds.items():
             method = METHODS[feed.data_type]
             heard = host.listeners(method, feed.exchange, feed.symbol)
@@ -98,7 +98,7 @@ class Dispatcher:
         else:
             self._watch.take(batch, self._hear(batch))
 
-    def note_gap(self, gap: Gap) -> None:
+    def note_gap(self, gap: StreamGap) -> None:
         """The reader logs what it missed; here it is counted, and what can be asked is asked."""
         self._watch.note_gap(gap)
         if gap.stream in self._events:
@@ -172,7 +172,7 @@ class Dispatcher:
             if order is not None:
                 self._lose(order, event)
 
-    def _lose(self, order: Order, answer: CommandResponseEvent) -> None:
+    def _lose(self, order: BotOrder, answer: CommandResponseEvent) -> None:
         """No connector knows this order, and it can't come any more: its strategy may go on."""
         stream, entry_id = self._told_by
         cause = cause_of(stream, entry_id, order.caused_by)
@@ -183,7 +183,7 @@ class Dispatcher:
         self._host.tell_of_order(order, LOST, cause)
         self._note_end(order, "order_lost", why)
 
-    def on_step(self, order: Order, told: Told) -> None:
+    def on_step(self, order: BotOrder, told: Told) -> None:
         """The portfolio has booked an event of this order."""
         stream, entry_id = self._told_by
         cause = cause_of(stream, entry_id, order.caused_by)
@@ -192,11 +192,11 @@ class Dispatcher:
         self._maker.step(order, told, cause.chain[0])
         self._host.tell_of_order(order, told.status, cause)
 
-    def on_end(self, order: Order, told: Told) -> None:
+    def on_end(self, order: BotOrder, told: Told) -> None:
         """With this event an order has ended."""
         self._note_end(order, *why_ended(told))
 
-    def _note_end(self, order: Order, reason_code: str, message: str) -> None:
+    def _note_end(self, order: BotOrder, reason_code: str, message: str) -> None:
         """Of an order that ended without a fill nothing came, unless that was what was wanted."""
         if not order.filled and not order.cancel_asked_at:
             self._host.tell_refused(order, reason_code, message)

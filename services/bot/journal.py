@@ -17,10 +17,10 @@ from common_models import DecisionEvent
 from common_models.stream_names import BOT_HEARTBEAT, HALT, TRADING, state_key
 from services._runtime.halt import halt_reason
 from services._runtime.lifecycle import FatalError
-from services._runtime.redis_line import Command
+from services._runtime.redis_commands import Command
 from services._runtime.redis_transaction import Change, reading, transact
-from services._runtime.stream_position import Position
-from services.bot.resync import Question
+from services._runtime.stream_position import StreamPosition
+from services.bot.resync import OrderQuery
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ class Outgoing(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class StateSnapshot:
     """All that is to be written, as it was at one moment.
 
     `events` are (stream, data). `decisions` stand for the first notes of the outbox, one for each;
@@ -56,10 +56,10 @@ class Cut:
     """
 
     moment: Moment
-    positions: Mapping[str, Position]
+    positions: Mapping[str, StreamPosition]
     books: Mapping[str, bytes]
     commands: list[Outgoing] = field(default_factory=list)
-    questions: tuple[Question, ...] = ()
+    questions: tuple[OrderQuery, ...] = ()
     events: list[tuple[str, bytes]] = field(default_factory=list)
     decisions: tuple[DecisionEvent, ...] = ()
     refused: frozenset[str] = frozenset()
@@ -69,11 +69,11 @@ class Cut:
 class Written(NamedTuple):
     """A cut that is in Redis; the entry ids of its commands, where their reply wasn't lost."""
 
-    cut: Cut
+    cut: StateSnapshot
     entry_ids: tuple[str, ...]
 
 
-class Journal:
+class DecisionJournal:
     """Writes cuts, one after the other; only one bot may do so.
 
     `on_gone` is called where the books are no longer there: Redis has lost what was written last,
@@ -91,8 +91,8 @@ class Journal:
         self._begun_from: bytes | None = None  # the last of the run before this one
         self._tries = 0
         # Cuts of which it isn't known whether they were written, by revision.
-        self._unsettled: dict[bytes, Cut] = {}
-        self._positions: Mapping[str, Position] = {}
+        self._unsettled: dict[bytes, StateSnapshot] = {}
+        self._positions: Mapping[str, StreamPosition] = {}
         self._books: Mapping[str, bytes] = {}
 
     async def load(self) -> Mapping[str, bytes]:
@@ -106,7 +106,7 @@ class Journal:
         self._books = {name.decode(): data for name, data in found.items()}
         return self._books
 
-    async def write(self, make: Callable[[Moment], Cut]) -> Written:
+    async def write(self, make: Callable[[Moment], StateSnapshot]) -> Written:
         """Write what *make* gives; it is called again where something changed meanwhile.
 
         The halt switch is watched: where it changes before this is written, *make* is called again.
@@ -116,7 +116,7 @@ class Journal:
             FatalError: another bot writes these books.
         """
 
-        async def decide(change: Change) -> tuple[bytes, Cut, Change]:
+        async def decide(change: Change) -> tuple[bytes, StateSnapshot, Change]:
             revision, trading, halt, (seconds, microseconds) = change.found
             if revision in self._unsettled:
                 return revision, self._unsettled[revision], change
@@ -152,7 +152,7 @@ class Journal:
         log.warning("books_gone", key=BOOKS, action="written again")
         self._on_gone()
 
-    def _commands(self, cut: Cut, revision: bytes) -> list[Command]:
+    def _commands(self, cut: StateSnapshot, revision: bytes) -> list[Command]:
         """What is new, and what is different from what was written before."""
         commands: list[Command] = [
             ("XADD", stream, "*", "data", data) for stream, data, _ in cut.commands
@@ -184,7 +184,7 @@ def _is_before(revision: bytes | None, last: bytes | None) -> bool:
     return bool(run) and run == last_run and int(number or 0) <= int(last_number or 0)
 
 
-def _entry_ids(cut: Cut, change: Change) -> tuple[str, ...]:
+def _entry_ids(cut: StateSnapshot, change: Change) -> tuple[str, ...]:
     """Of the cut's commands; empty where an earlier try wrote it, whose reply was lost."""
     begin = 1 if change.writes[:1] == [("DEL", BOOKS)] else 0
     replies = change.replies[begin : begin + len(cut.commands)]

@@ -9,10 +9,10 @@ import structlog
 
 from common_models import OrderBook, Ticker, Trade
 from services._runtime.health import Readiness
-from services._runtime.stream_position import Gap
+from services._runtime.stream_position import StreamGap
 from services._runtime.stream_reader import Batch
 from services.bot.connector_watch import ConnectorWatch
-from services.bot.data_provider import DataProvider, Feed, Hear, MarketData
+from services.bot.data_provider import DataProvider, Hear, MarketData, MarketFeed
 
 log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ class MarketWatch:
         feeds = self._provider.feeds.values()
         return {**{feed.name: feed.malformed for feed in feeds}, **self.malformed_others}
 
-    def note_gap(self, _: Gap) -> None:
+    def note_gap(self, _: StreamGap) -> None:
         """The reader logs what it missed; here it is counted."""
         self.gaps += 1
 
@@ -131,7 +131,7 @@ class MarketWatch:
             "streams": streams,
         }
 
-    def _why(self, feed: Feed, now: float) -> str | None:
+    def _why(self, feed: MarketFeed, now: float) -> str | None:
         """Why *feed* can't be relied on; None: it can."""
         if feed.latest is None and feed.data_type != "trades":
             return "nothing yet"

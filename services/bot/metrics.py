@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services._runtime.metrics import counters, gauges
-from services.bot.books import Order
 from services.bot.decision_maker import DecisionMaker
+from services.bot.decision_metrics import DecisionMetrics
+from services.bot.journal_writer import JournalWriter
 from services.bot.market_watch import MarketWatch
-from services.bot.scribe import Scribe
+from services.bot.portfolio_state import BotOrder
 from services.bot.settings import BotSettings
 from services.bot.strategy_host import StrategyHost
-from services.bot.tally import Tally
 from services.bot.view import Sources
 
 
@@ -26,8 +26,8 @@ class BotMetrics:
         host: StrategyHost,
         maker: DecisionMaker,
         watch: MarketWatch,
-        scribe: Scribe,
-        tally: Tally,
+        scribe: JournalWriter,
+        tally: DecisionMetrics,
         redis_time: Callable[[], float],
     ) -> None:
         self._settings = settings
@@ -110,7 +110,7 @@ class BotMetrics:
             value=self._sources.portfolio.strangers,
         )
 
-    def _longest(self, exchange: str, waiting: list[Order]) -> float:
+    def _longest(self, exchange: str, waiting: list[BotOrder]) -> float:
         sent = [order.sent_at for order in waiting if order.exchange == exchange]
         return max(0.0, self._redis_time() - min(sent)) if sent else 0.0
 

@@ -14,7 +14,14 @@ from common_models import OrderResponseEvent, OrderStatusUpdateEvent
 from common_models.stream_names import BOT_ORDERS
 from services._runtime.fees import full_fee
 from services._runtime.position import DAY, NOTHING, day_of, lost_today
-from services.bot.books import ENDED, PROVISIONAL_END, Books, Fee, Holding, Order
+from services.bot.portfolio_state import (
+    ENDED,
+    PROVISIONAL_END,
+    BotOrder,
+    Fee,
+    Holding,
+    PortfolioState,
+)
 from services.bot.rejections import about, after
 
 log = structlog.get_logger()
@@ -45,18 +52,18 @@ class Portfolio:
 
     def __init__(self, *rates: Rate, full_rate: FullRate = lambda name, _: full_fee(name)) -> None:
         """*rates*: what one of an asset is worth in another; the first that knows is believed."""
-        self.books = Books()
+        self.books = PortfolioState()
         self._rates = rates
         self._full_rate = full_rate
         self.today = ""
         self._day_ends = 0.0  # in seconds
         self._warned: set[tuple[str, str]] = set()
-        self.on_step: Callable[[Order, Told], None] = _nothing
-        self.on_end: Callable[[Order, Told], None] = _nothing
-        self.on_doubt: Callable[[Order], None] = _no_doubt
+        self.on_step: Callable[[BotOrder, Told], None] = _nothing
+        self.on_end: Callable[[BotOrder, Told], None] = _nothing
+        self.on_doubt: Callable[[BotOrder], None] = _no_doubt
         self.strangers = 0  # events of orders that look like ours, and that we don't know
 
-    def restore(self, books: Books) -> None:
+    def restore(self, books: PortfolioState) -> None:
         """What was saved is known again."""
         self.books = books
         self.today = max((holding.day for holding in books.holdings.values()), default="")
@@ -69,16 +76,16 @@ class Portfolio:
             self.books.holdings[strategy] = found
         return found
 
-    def pending(self, strategy: str) -> list[Order]:
+    def pending(self, strategy: str) -> list[BotOrder]:
         """The orders of this strategy that may still trade, oldest first."""
         return [order for order in self.open if order.strategy == strategy]
 
     @property
-    def open(self) -> list[Order]:
+    def open(self) -> list[BotOrder]:
         """All orders that may still trade."""
         return [order for order in self.books.orders.values() if not order.ended]
 
-    def add(self, order: Order) -> None:
+    def add(self, order: BotOrder) -> None:
         """A new order; the oldest of those that have ended are forgotten."""
         orders = self.books.orders
         orders[order.id] = order
@@ -87,7 +94,7 @@ class Portfolio:
             for old in ended[:-KEEP_ENDED]:
                 del orders[old]
 
-    def drop(self, order: Order) -> None:
+    def drop(self, order: BotOrder) -> None:
         """An order that wasn't sent."""
         self.books.orders.pop(order.id, None)
 
@@ -165,7 +172,7 @@ class Portfolio:
         self._book(order, event, min(at, event.timestamp.timestamp()))
         self._tell(order, event, at, ended=ended, waiting=waiting)
 
-    def _tell(self, order: Order, told: Told, at: float, *, ended: bool, waiting: bool) -> None:
+    def _tell(self, order: BotOrder, told: Told, at: float, *, ended: bool, waiting: bool) -> None:
         """*told* is booked; before it the order was over (*ended*), or not known to be taken.
 
         What comes later of an order that was taken long ago says nothing of one that was rejected
@@ -180,7 +187,7 @@ class Portfolio:
         if order.ended and not ended:
             self.on_end(order, told)
 
-    def _take_back(self, order: Order, told: Told, at: float) -> None:
+    def _take_back(self, order: BotOrder, told: Told, at: float) -> None:
         """A rejected order counts for no limit, and the next of its kind waits."""
         if order.sent_at in self.books.sent:
             self.books.sent.remove(order.sent_at)
@@ -188,7 +195,7 @@ class Portfolio:
         name = about(order.strategy, order.side)
         self.books.rejections[name] = after(self.books.rejections.get(name), at, code, message)
 
-    def _book(self, order: Order, event: OrderStatusUpdateEvent, at: float) -> None:
+    def _book(self, order: BotOrder, event: OrderStatusUpdateEvent, at: float) -> None:
         filled = _decimal(event.filled_quantity)
         holding = self.holding(order.strategy, order.exchange, order.symbol)
         grown = filled > order.filled
@@ -206,7 +213,7 @@ class Portfolio:
                 holding.pay(self._fee(order, holding, asset, amount - paid), at)
                 order.fees_paid[asset] = amount
 
-    def _fee(self, order: Order, holding: Holding, asset: str, amount: Decimal) -> Fee:
+    def _fee(self, order: BotOrder, holding: Holding, asset: str, amount: Decimal) -> Fee:
         """A fee of an order, which has not yet been counted."""
         if asset == holding.base:
             return Fee(asset, amount, _paid_price(order) or holding.price or NOTHING, NOTHING)
@@ -277,11 +284,11 @@ def why_ended(told: Told) -> tuple[str, str]:
     return told.status, told.venue_status or f"the order is {told.status}"
 
 
-def _nothing(_: Order, __: Told) -> None:
+def _nothing(_: BotOrder, __: Told) -> None:
     """No callback is set."""
 
 
-def _no_doubt(_: Order) -> None:
+def _no_doubt(_: BotOrder) -> None:
     """No callback is set."""
 
 
@@ -289,7 +296,7 @@ def _decimal(number: float) -> Decimal:
     return Decimal(str(number))
 
 
-def _answers(order: Order, event: OrderResponseEvent) -> bool:
+def _answers(order: BotOrder, event: OrderResponseEvent) -> bool:
     """True for the answer to our own command, and not to another one with the same id.
 
     Without the command's entry it is known by its content; a refusal of the id, or an answer that
@@ -305,7 +312,7 @@ def _answers(order: Order, event: OrderResponseEvent) -> bool:
     return asked == echo and event.requested_price in (None, price)
 
 
-def _count_fills(order: Order, event: OrderStatusUpdateEvent, *, grown: bool) -> bool:
+def _count_fills(order: BotOrder, event: OrderStatusUpdateEvent, *, grown: bool) -> bool:
     """Note the fills that weren't known yet; those without an id, where the order has grown.
 
     True where there were any.
@@ -323,7 +330,7 @@ def _count_fills(order: Order, event: OrderStatusUpdateEvent, *, grown: bool) ->
 
 
 def _spent(
-    order: Order, event: OrderStatusUpdateEvent, filled: Decimal, price: Decimal | None
+    order: BotOrder, event: OrderStatusUpdateEvent, filled: Decimal, price: Decimal | None
 ) -> Decimal:
     """The money of all that is filled; fills that weren't told yet count as the others do.
 
@@ -338,7 +345,7 @@ def _spent(
     return filled * (order.price or price or NOTHING)
 
 
-def _paid_price(order: Order) -> Decimal | None:
+def _paid_price(order: BotOrder) -> Decimal | None:
     """The average price of an order's fills; None where there are none."""
     return order.spent / order.filled if order.filled else None
 

@@ -15,9 +15,9 @@ import structlog
 
 from common_models import CommandResponseEvent, QueryOrderCommand
 from common_models.stream_names import CommandStream, connector
-from services.bot.books import Order
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.portfolio import Portfolio
+from services.bot.portfolio_state import BotOrder
 from services.bot.settings import BotSettings
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ OPEN_SILENT_FOR = 300.0
 NEVER = float("-inf")
 
 
-class Question(NamedTuple):
+class OrderQuery(NamedTuple):
     """One `query_order`, and the order that it is about."""
 
     order_id: str
@@ -40,7 +40,7 @@ class Question(NamedTuple):
     data: bytes
 
 
-class Doubt(msgspec.Struct):
+class UncertainOrder(msgspec.Struct):
     """What is known about asking for one order. Times are Redis's, in seconds."""
 
     heard_at: float = NEVER  # the last event of the order
@@ -65,7 +65,7 @@ class Resync:
         )
         self._portfolio = portfolio
         self._connectors = connectors
-        self._doubts: dict[str, Doubt] = {}
+        self._doubts: dict[str, UncertainOrder] = {}
 
     def doubt_all(self, exchange: str | None = None) -> None:
         """Events may be missing: each open order is to be asked about; None: of each exchange."""
@@ -73,12 +73,12 @@ class Resync:
             if exchange in (None, order.exchange):
                 self.doubt(order)
 
-    def doubt(self, order: Order) -> None:
+    def doubt(self, order: BotOrder) -> None:
         """What is known of this order may not be all; an answer that is on its way isn't either."""
         doubt = self._doubt(order.id)
         doubt.doubted, doubt.request_id = True, ""
 
-    def received(self, order: Order, at: float) -> None:
+    def received(self, order: BotOrder, at: float) -> None:
         """An event of this order came; Redis took it *at*, in seconds."""
         order.unresolved = None
         if order.ended:
@@ -87,7 +87,7 @@ class Resync:
         doubt = self._doubt(order.id)
         doubt.heard_at, doubt.misses = max(doubt.heard_at, at), 0
 
-    def due(self, now: float, clock: float) -> list[Question]:
+    def due(self, now: float, clock: float) -> list[OrderQuery]:
         """What is to be asked now; *now* is Redis's time, *clock* the connector watch's.
 
         While a connector is away its orders are not asked about: it would find a crowd of
@@ -104,12 +104,12 @@ class Resync:
                 self._keep_waiting(order, away)
         return found
 
-    def asked(self, question: Question, at: float) -> None:
+    def asked(self, question: OrderQuery, at: float) -> None:
         """A question is in its stream."""
         doubt = self._doubt(question.order_id)
         doubt.request_id, doubt.asked_at = question.request_id, at
 
-    def take(self, exchange: str, answer: CommandResponseEvent) -> Order | None:
+    def take(self, exchange: str, answer: CommandResponseEvent) -> BotOrder | None:
         """Read an answer; the order that is lost, where this proves it."""
         order = self._asked_about(exchange, answer.client_request_id)
         if order is None:
@@ -131,7 +131,7 @@ class Resync:
             self._keep_waiting(order, f"{connector(exchange)} answers {why}")
         return None
 
-    def _asked_about(self, exchange: str, request_id: str) -> Order | None:
+    def _asked_about(self, exchange: str, request_id: str) -> BotOrder | None:
         """The open order that a question is about; None for another's question."""
         for order in self._portfolio.open:
             doubt = self._doubts.get(order.id)
@@ -139,11 +139,11 @@ class Resync:
                 return order
         return None
 
-    def _doubt(self, order_id: str) -> Doubt:
-        return self._doubts.setdefault(order_id, Doubt())
+    def _doubt(self, order_id: str) -> UncertainOrder:
+        return self._doubts.setdefault(order_id, UncertainOrder())
 
-    def _due_at(self, order: Order) -> float:
-        doubt = self._doubts.get(order.id) or Doubt()
+    def _due_at(self, order: BotOrder) -> float:
+        doubt = self._doubts.get(order.id) or UncertainOrder()
         if doubt.request_id:
             return doubt.asked_at + ANSWERED_WITHIN
         if doubt.doubted:
@@ -153,16 +153,16 @@ class Resync:
         return max(order.sent_at, doubt.heard_at, doubt.asked_at) + patience
 
     @staticmethod
-    def _keep_waiting(order: Order, why: str) -> None:
+    def _keep_waiting(order: BotOrder, why: str) -> None:
         """Nobody can say what became of it: it stays as it is, and this is said once."""
         if order.unresolved != why:
             order.unresolved = why
             log.warning("order_unresolved", id=order.id, state=order.state, reason=why)
 
 
-def _question(order: Order) -> Question:
+def _question(order: BotOrder) -> OrderQuery:
     # By our own id: the exchange's may be another order's, where its ids have begun anew.
     query = QueryOrderCommand(symbol=order.symbol, client_order_id=order.id)
     stream = str(CommandStream(connector(order.exchange), "query_order"))
     data = query.model_dump_json().encode()
-    return Question(order.id, query.client_request_id, stream, data)
+    return OrderQuery(order.id, query.client_request_id, stream, data)

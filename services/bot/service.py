@@ -13,27 +13,27 @@ from services._runtime.lifecycle import FatalError
 from services._runtime.metrics import Metrics
 from services._runtime.redis_client import open_redis
 from services._runtime.stream_reader import Batch, StreamReader
-from services._runtime.supervise import TransientError, Trouble
-from services.bot import memory, progress_watch
-from services.bot.books import REFUSED
+from services._runtime.supervise import FailureLog, TransientError
+from services.bot import progress_watch, saved_state
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.decision_maker import DecisionMaker
+from services.bot.decision_metrics import DecisionMetrics
 from services.bot.dispatcher import Dispatcher
 from services.bot.indicator_feed import IndicatorFeed
 from services.bot.instrument_watch import InstrumentWatch
-from services.bot.journal import POSITIONS, Journal
+from services.bot.journal import POSITIONS, DecisionJournal
+from services.bot.journal_writer import JournalWriter
 from services.bot.market_watch import MarketWatch
 from services.bot.metrics import BotMetrics
-from services.bot.naming import StrategyError, Wanted, read
 from services.bot.parameters import ParameterError
 from services.bot.portfolio import Portfolio
+from services.bot.portfolio_state import REFUSED
 from services.bot.resync import Resync
 from services.bot.risk import Risk, limits_against
-from services.bot.scribe import Scribe
 from services.bot.settings import BotSettings
+from services.bot.strategy_config import StrategyError, StrategySpec, read
 from services.bot.strategy_host import StrategyHost
-from services.bot.tally import Tally
 from services.bot.timers import Timers
 from services.bot.view import Balances, Sources
 
@@ -69,14 +69,14 @@ async def serve(settings: BotSettings) -> None:
     risk = Risk(settings, sources.portfolio, sources.instruments.lots)
     maker = DecisionMaker(settings, sources, risk)
     host = _host(wanted, sources, maker)
-    tally = Tally(metrics.registry, host.running, settings.markets)
+    tally = DecisionMetrics(metrics.registry, host.running, settings.markets)
     resync = Resync(settings, sources.portfolio, sources.connectors)
     dispatcher = Dispatcher(sources, watch, host, maker, resync, tally)
     sources.portfolio.on_step = dispatcher.on_step
     sources.portfolio.on_end = dispatcher.on_end
     sources.portfolio.on_doubt = resync.doubt
     async with open_redis(settings.redis_url, "bot") as redis:
-        journal = Journal(redis, settings.events_maxlen, resync.doubt_all)
+        journal = DecisionJournal(redis, settings.events_maxlen, resync.doubt_all)
         reader = StreamReader(
             redis,
             dispatcher.streams,
@@ -87,7 +87,7 @@ async def serve(settings: BotSettings) -> None:
             saves=False,
         )
         mode = settings.bot_mode
-        scribe = Scribe(
+        scribe = JournalWriter(
             journal, sources, host, maker, resync, tally, mode, lambda: reader.positions
         )
         known = BotMetrics(settings, sources, host, maker, watch, scribe, tally, reader.redis_time)
@@ -122,14 +122,14 @@ async def serve(settings: BotSettings) -> None:
                 tasks.create_task(watch.keep_summing_up())
 
 
-def _host(wanted: list[Wanted], sources: Sources, maker: DecisionMaker) -> StrategyHost:
+def _host(wanted: list[StrategySpec], sources: Sources, maker: DecisionMaker) -> StrategyHost:
     try:
         return StrategyHost(wanted, sources, maker)
     except ParameterError as e:
         raise FatalError(f"STRATEGIES: {e}") from e
 
 
-def _sources(settings: BotSettings, wanted: list[Wanted]) -> Sources:
+def _sources(settings: BotSettings, wanted: list[StrategySpec]) -> Sources:
     indicators = {
         stream: IndicatorFeed(stream, name, each.exchange, each.symbol)
         for each in wanted
@@ -150,14 +150,18 @@ def _sources(settings: BotSettings, wanted: list[Wanted]) -> Sources:
 
 
 async def _restore(
-    redis: Redis, journal: Journal, sources: Sources, host: StrategyHost, readiness: Readiness
+    redis: Redis,
+    journal: DecisionJournal,
+    sources: Sources,
+    host: StrategyHost,
+    readiness: Readiness,
 ) -> None:
     """Know again what was known; nothing is read or decided before."""
-    trouble = Trouble("books_not_loaded")
+    trouble = FailureLog("books_not_loaded")
     while True:
         try:
             fields = await journal.load()
-            await memory.recall(redis, sources)
+            await saved_state.recall(redis, sources)
             await sources.instruments.load(redis)
             break
         except TransientError as e:
@@ -167,7 +171,7 @@ async def _restore(
     if not fields:
         log.info("books_begun")
         return
-    known = memory.decode(fields)
+    known = saved_state.decode(fields)
     sources.portfolio.restore(known.books)
     for balance in known.balances:
         sources.balances.take(balance)
@@ -178,7 +182,7 @@ async def _restore(
     log.info("books_restored", orders=len(known.books.orders), open=len(sources.portfolio.open))
 
 
-async def _keep_judging(host: StrategyHost, scribe: Scribe, readiness: Readiness) -> None:
+async def _keep_judging(host: StrategyHost, scribe: JournalWriter, readiness: Readiness) -> None:
     """Tell the readiness, again and again, which strategies have failed and whether it writes."""
     while True:
         stopped = "; ".join(f"{key}: {why}" for key, why in host.stopped.items())

@@ -6,10 +6,9 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from services.bot.books import Order
 from services.bot.decision_maker import Cause, DecisionMaker
-from services.bot.naming import MOST_ORDERS, Wanted
 from services.bot.parameters import ParameterError
+from services.bot.portfolio_state import BotOrder
 from services.bot.strategy import (
     Cancel,
     OrderUpdate,
@@ -18,6 +17,7 @@ from services.bot.strategy import (
     Strategy,
     Wish,
 )
+from services.bot.strategy_config import MOST_ORDERS, StrategySpec
 from services.bot.view import MarketView, Sources
 
 log = structlog.get_logger()
@@ -37,10 +37,10 @@ SHORTEST_TIMER, LONGEST_TIMER = 1.0, 86_400.0
 MOST_WISHES = 2 * MOST_ORDERS
 
 
-class Running:
+class StrategyRunner:
     """One strategy at work; `stopped` says why it isn't any more."""
 
-    def __init__(self, wanted: Wanted, sources: Sources) -> None:
+    def __init__(self, wanted: StrategySpec, sources: Sources) -> None:
         """Make it.
 
         Raises:
@@ -144,11 +144,13 @@ def _every(strategy: Strategy) -> float | None:
 class StrategyHost:
     """All strategies of one configuration."""
 
-    def __init__(self, wanted: Iterable[Wanted], sources: Sources, maker: DecisionMaker) -> None:
-        self.running = {each.key: Running(each, sources) for each in wanted}
+    def __init__(
+        self, wanted: Iterable[StrategySpec], sources: Sources, maker: DecisionMaker
+    ) -> None:
+        self.running = {each.key: StrategyRunner(each, sources) for each in wanted}
         self._maker = maker
 
-    def listeners(self, method: Method, exchange: str, symbol: str) -> list[Running]:
+    def listeners(self, method: Method, exchange: str, symbol: str) -> list[StrategyRunner]:
         """Those who look at this market and have this method."""
         return [
             running
@@ -156,13 +158,13 @@ class StrategyHost:
             if running.wanted.hears(exchange, symbol) and running.listens(method)
         ]
 
-    def tell(self, running: Running, method: Method, message: object, cause: Cause) -> None:
+    def tell(self, running: StrategyRunner, method: Method, message: object, cause: Cause) -> None:
         """Tell one strategy; what it wants is considered at once."""
         wishes = running.tell(method, message)
         if wishes:
             self.consider(running, wishes, cause)
 
-    def consider(self, running: Running, wishes: Iterable[Wish], cause: Cause) -> None:
+    def consider(self, running: StrategyRunner, wishes: Iterable[Wish], cause: Cause) -> None:
         """What a strategy wants is considered at once, one after the other."""
         intents = 0
         for wish in wishes:
@@ -178,7 +180,7 @@ class StrategyHost:
                 why = (refusal.reason_code, refusal.message, wish.price)
                 running.tell("on_refused", Refused(wish.side, quantity, *why))
 
-    def tell_of_order(self, order: Order, status: str, cause: Cause) -> None:
+    def tell_of_order(self, order: BotOrder, status: str, cause: Cause) -> None:
         """Tell the strategy whose order it is."""
         running = self.running.get(order.strategy)
         if running is None or not running.listens("on_order"):
@@ -187,7 +189,7 @@ class StrategyHost:
         update = OrderUpdate(order.side, order.quantity, status, order.filled, average, order.id)
         self.tell(running, "on_order", update, cause)
 
-    def tell_refused(self, order: Order, reason_code: str, message: str) -> None:
+    def tell_refused(self, order: BotOrder, reason_code: str, message: str) -> None:
         """Tell the strategy whose order it was that nothing came of it."""
         running = self.running.get(order.strategy)
         if running is not None:

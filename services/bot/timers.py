@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from common_models.stream_names import TIMER
 from services.bot.dispatcher import cause_of
-from services.bot.strategy_host import Running, StrategyHost
+from services.bot.strategy_host import StrategyHost, StrategyRunner
 
 # The clock is looked at this often at least, in seconds: it may have been set.
 LOOK_EVERY = 1.0
@@ -40,7 +40,7 @@ class Timers:
         """*now* is Redis's time in seconds; None while timers are to wait."""
         self._host = host
         self._now = now
-        self._timers: list[tuple[Running, Timer]] = [
+        self._timers: list[tuple[StrategyRunner, Timer]] = [
             (running, Timer(running.every))
             for running in host.running.values()
             if running.every is not None

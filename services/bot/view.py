@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from common_models import AccountBalanceEvent, IndicatorValue, OrderBook, Ticker, Trade
-from services.bot.books import Holding
 from services.bot.connector_watch import ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.indicator_feed import IndicatorFeed
 from services.bot.instrument_watch import InstrumentWatch
-from services.bot.naming import Wanted
 from services.bot.portfolio import Portfolio
+from services.bot.portfolio_state import Holding
 from services.bot.strategy import OwnOrder, StaleDataError
+from services.bot.strategy_config import StrategySpec
 
 
 class Balances(dict[tuple[str, str], AccountBalanceEvent]):
@@ -102,7 +102,7 @@ class QuoteView:
 class MarketView(QuoteView):
     """The port `Market`, over the sources."""
 
-    def __init__(self, wanted: Wanted, sources: Sources) -> None:
+    def __init__(self, wanted: StrategySpec, sources: Sources) -> None:
         super().__init__(wanted.exchange, wanted.symbol, sources)
         self.quantity = wanted.quantity
         self._key = wanted.key

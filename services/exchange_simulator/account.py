@@ -11,25 +11,25 @@ from typing import Literal, NamedTuple
 
 from services.exchange_simulator.account_order import (
     AMOUNT_SCALE,
+    AccountFill,
     AccountOrder,
-    Fill,
     NewOrder,
     State,
     base_amount,
     quote_amount,
 )
-from services.exchange_simulator.instruments import Instrument
-from services.exchange_simulator.market import Market, Step
+from services.exchange_simulator.instruments import SimulatedInstrument
+from services.exchange_simulator.market import MarketStep, SimulatedMarket
 from services.exchange_simulator.matching import (
-    Accepted,
+    BookOrder,
     Killed,
-    Order,
+    Match,
+    OrderAccepted,
+    OrderRefused,
     Reduced,
-    Refused,
     Removed,
     Rested,
     Terms,
-    Trade,
 )
 
 OWNER = "account"  # whose orders these are, to the engine
@@ -42,7 +42,7 @@ class InsufficientBalanceError(Exception):
 
 
 @dataclass(slots=True)
-class Balance:
+class AccountBalance:
     """What is owned of an asset, and how much of that is set aside for open orders."""
 
     total: int
@@ -54,7 +54,7 @@ class Balance:
         return self.total - self.held
 
 
-class Fees(NamedTuple):
+class FeeRates(NamedTuple):
     """Shares of what is received, in 1e-8: 100_000 = 0.1 %.
 
     Where the account has enough of `discount_asset` free, `DISCOUNTED_PERCENT` of that is taken in
@@ -75,18 +75,22 @@ class Event(NamedTuple):
     what: Literal["new", "trade", "amended", "canceled", "expired", "refused"]
     time_ms: int
     order: AccountOrder
-    fill: Fill | None
+    fill: AccountFill | None
     balances: tuple[str, ...]
 
 
-class Account:
+class SimulatedAccount:
     """The account of one venue. *markets* by slash symbol; *funds* are amounts by asset."""
 
-    def __init__(self, markets: Mapping[str, Market], fees: Fees, funds: Mapping[str, int]) -> None:
+    def __init__(
+        self, markets: Mapping[str, SimulatedMarket], fees: FeeRates, funds: Mapping[str, int]
+    ) -> None:
         self.markets = markets
         self.fees = fees
         assets = [a for m in markets.values() for a in (m.instrument.base, m.instrument.quote)]
-        self.balances = {asset: Balance(funds.get(asset, 0)) for asset in dict.fromkeys(assets)}
+        self.balances = {
+            asset: AccountBalance(funds.get(asset, 0)) for asset in dict.fromkeys(assets)
+        }
         # Every order ever, by symbol and order id, oldest first.
         self.orders: dict[tuple[str, int], AccountOrder] = {}
         self._by_client_id: dict[str, list[AccountOrder]] = {}
@@ -177,7 +181,7 @@ class Account:
         asks = self.markets[asked.symbol].engine.asks
         return quote_amount(instrument, asks.cost(asked.quantity))
 
-    def restore(self, orders: list[AccountOrder], balances: Mapping[str, Balance]) -> None:
+    def restore(self, orders: list[AccountOrder], balances: Mapping[str, AccountBalance]) -> None:
         """Be as the account was: open orders rest again, in the order in which they came.
 
         To be called once, before the markets open.
@@ -190,7 +194,7 @@ class Account:
                 asked = order.asked
                 terms = Terms(OWNER, asked.side, asked.quantity, asked.price)
                 engine = self.markets[asked.symbol].engine
-                engine.restore(Order(order.order_id, terms, order.remaining))
+                engine.restore(BookOrder(order.order_id, terms, order.remaining))
 
     def _remember(self, order: AccountOrder) -> None:
         key = (order.asked.symbol, order.order_id)
@@ -199,9 +203,9 @@ class Account:
         if order.state == "open":
             self._open[key] = order
 
-    def _see(self, market: Market, step: Step) -> None:
+    def _see(self, market: SimulatedMarket, step: MarketStep) -> None:
         for fact in step.facts:
-            if isinstance(fact, Trade):
+            if isinstance(fact, Match):
                 if fact.maker.terms.owner == OWNER:
                     self._fill(market, step, fact, fact.maker, maker=True)
                 if fact.taker.terms.owner == OWNER:
@@ -216,13 +220,13 @@ class Account:
 
     def _follow_own(
         self,
-        market: Market,
-        step: Step,
-        fact: Accepted | Refused | Rested | Removed | Reduced | Killed,
+        market: SimulatedMarket,
+        step: MarketStep,
+        fact: OrderAccepted | OrderRefused | Rested | Removed | Reduced | Killed,
     ) -> None:
-        if isinstance(fact, Accepted | Refused):
+        if isinstance(fact, OrderAccepted | OrderRefused):
             self._enter(market, step, fact.order)
-        if isinstance(fact, Refused):
+        if isinstance(fact, OrderRefused):
             self._close(market, step, fact.order, "refused")
         elif isinstance(fact, Reduced):
             self._reduce(market, step, fact)
@@ -231,7 +235,7 @@ class Account:
         elif isinstance(fact, Killed):
             self._close(market, step, fact.order, "expired")
 
-    def _enter(self, market: Market, step: Step, engine_order: Order) -> None:
+    def _enter(self, market: SimulatedMarket, step: MarketStep, engine_order: BookOrder) -> None:
         asked, self._entering = self._entering, None
         if asked is None:
             raise RuntimeError(f"order {engine_order.order_id} came from nowhere")
@@ -248,7 +252,13 @@ class Account:
         self._tell(Event("new", step.time_ms, order, None, (order.hold_asset,)))
 
     def _fill(
-        self, market: Market, step: Step, trade: Trade, engine_order: Order, *, maker: bool
+        self,
+        market: SimulatedMarket,
+        step: MarketStep,
+        trade: Match,
+        engine_order: BookOrder,
+        *,
+        maker: bool,
     ) -> None:
         instrument = market.instrument
         order = self.orders[(instrument.symbol, engine_order.order_id)]
@@ -263,7 +273,7 @@ class Account:
         worth = fee * trade.price // 10**instrument.price_scale if buys else fee
         fee, fee_asset = self._discounted(instrument, worth) or (fee, asset)
         at = (trade.trade_id, step.time_ms, trade.price, trade.quantity)
-        fill = Fill(*at, fee, fee_asset, maker)
+        fill = AccountFill(*at, fee, fee_asset, maker)
         order.fills.append(fill)
         order.filled += trade.quantity
         order.spent += trade.price * trade.quantity
@@ -280,7 +290,7 @@ class Account:
         assets = dict.fromkeys((instrument.base, instrument.quote, fee_asset))
         self._tell(Event("trade", step.time_ms, order, fill, tuple(assets)))
 
-    def _discounted(self, instrument: Instrument, worth: int) -> tuple[int, str] | None:
+    def _discounted(self, instrument: SimulatedInstrument, worth: int) -> tuple[int, str] | None:
         """A fee *worth* so much of the quote asset in `discount_asset`; None: not enough of it."""
         asset = self.fees.discount_asset
         market = self.markets.get(f"{asset}/{instrument.quote}")
@@ -291,7 +301,7 @@ class Account:
         fee = worth * DISCOUNTED_PERCENT * unit // (100 * price)
         return (fee, asset) if fee <= self.balances[asset].free else None
 
-    def _reduce(self, market: Market, step: Step, fact: Reduced) -> None:
+    def _reduce(self, market: SimulatedMarket, step: MarketStep, fact: Reduced) -> None:
         instrument = market.instrument
         order = self.orders[(instrument.symbol, fact.order.order_id)]
         order.asked = order.asked._replace(quantity=order.asked.quantity - fact.quantity)
@@ -304,9 +314,9 @@ class Account:
 
     def _close(
         self,
-        market: Market,
-        step: Step,
-        engine_order: Order,
+        market: SimulatedMarket,
+        step: MarketStep,
+        engine_order: BookOrder,
         state: Literal["canceled", "expired", "refused"],
     ) -> None:
         order = self.orders[(market.instrument.symbol, engine_order.order_id)]
@@ -329,7 +339,7 @@ class Account:
             listener(event)
 
 
-def sum_needed(market: Market, step: Step, asked: NewOrder) -> int:
+def sum_needed(market: SimulatedMarket, step: MarketStep, asked: NewOrder) -> int:
     """What to set aside for an order that has just been matched in *step*."""
     instrument = market.instrument
     if asked.side == "sell":
@@ -339,6 +349,6 @@ def sum_needed(market: Market, step: Step, asked: NewOrder) -> int:
     traded = sum(
         fact.price * fact.quantity
         for fact in step.facts
-        if isinstance(fact, Trade) and fact.taker.terms.owner == OWNER
+        if isinstance(fact, Match) and fact.taker.terms.owner == OWNER
     )
     return quote_amount(instrument, traded)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from services.exchange_simulator.instruments import INSTRUMENTS, Instrument
+from services.exchange_simulator.instruments import INSTRUMENTS, SimulatedInstrument
 from services.exchange_simulator.matching import Side, TimeInForce
 
 BY_SYMBOL = {instrument.symbol: instrument for instrument in INSTRUMENTS}
@@ -22,12 +22,12 @@ def unit(scale: int) -> int:
     return int(10 ** (AMOUNT_SCALE - scale))
 
 
-def base_amount(instrument: Instrument, lots: int) -> int:
+def base_amount(instrument: SimulatedInstrument, lots: int) -> int:
     """Lots as an amount of the base asset."""
     return lots * unit(instrument.quantity_scale)
 
 
-def quote_amount(instrument: Instrument, ticks_times_lots: int) -> int:
+def quote_amount(instrument: SimulatedInstrument, ticks_times_lots: int) -> int:
     """Ticks times lots as an amount of the quote asset."""
     return ticks_times_lots * unit(instrument.money_scale)
 
@@ -49,13 +49,13 @@ class NewOrder(NamedTuple):
     quote_asked: int | None = None
 
     @property
-    def instrument(self) -> Instrument:
+    def instrument(self) -> SimulatedInstrument:
         """What is traded."""
         return BY_SYMBOL[self.symbol]
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class AccountFill:
     """One trade of an order: ticks, lots, and the fee as an amount of `fee_asset`."""
 
     trade_id: int
@@ -87,10 +87,10 @@ class AccountOrder:
     hidden_until_ms: int = 0  # queries don't find it before
     called_before: str = ""
     fills_hidden_until_ms: int = 0  # nor its fills
-    fills: list[Fill] = field(default_factory=list)
+    fills: list[AccountFill] = field(default_factory=list)
 
     @property
-    def instrument(self) -> Instrument:
+    def instrument(self) -> SimulatedInstrument:
         """What is traded."""
         return self.asked.instrument
 

@@ -8,17 +8,17 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.exchange_simulator.account import Account
+from services.exchange_simulator.account import SimulatedAccount
 from services.exchange_simulator.account_order import BY_SYMBOL
 from services.exchange_simulator.endpoints import StreamEndpoint
+from services.exchange_simulator.fault_middleware import FaultMiddleware
 from services.exchange_simulator.faults import RequestFault, StreamFault
-from services.exchange_simulator.gate import Gate
 from services.exchange_simulator.instruments import Venue, fixed, whole
 from services.exchange_simulator.ledger import ledger
 from services.exchange_simulator.market import MarketStatus
-from services.exchange_simulator.stream_gate import SessionAction, StreamGates
+from services.exchange_simulator.stream_faults import AllStreamFaults, SessionAction
 from services.exchange_simulator.traders import Traders
-from services.exchange_simulator.venue_clock import VenueClock
+from services.exchange_simulator.venue_clock import SimulatedClock
 
 DAY_MS = 86_400_000
 # Of a long list of faults, this much is told.
@@ -72,10 +72,10 @@ FAULTS: TypeAdapter[list[RequestFault | StreamFault]] = TypeAdapter(list[Fault])
 class Controls:
     """What the API works on; traders by slash symbol, `listed` by a venue's own name for it."""
 
-    gate: Gate
-    gates: StreamGates
-    accounts: Mapping[Venue, Account]
-    clocks: Mapping[Venue, VenueClock]
+    gate: FaultMiddleware
+    gates: AllStreamFaults
+    accounts: Mapping[Venue, SimulatedAccount]
+    clocks: Mapping[Venue, SimulatedClock]
     traders: Mapping[str, Traders]
     listed: Mapping[Venue, dict[str, Any]]
 

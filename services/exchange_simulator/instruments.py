@@ -7,7 +7,7 @@ Venue = Literal["binance", "luno"]
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument:
+class SimulatedInstrument:
     """One symbol of one venue. Everything that has a scale is a whole number of ticks or lots.
 
     A tick is `10**-price_scale` of the quote asset, a lot `10**-quantity_scale` of the base
@@ -67,9 +67,11 @@ def trimmed(number: int, scale: int) -> str:
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
-def _binance(base: str, scales: tuple[int, int], start: str, typical: str, top: str) -> Instrument:
+def _binance(
+    base: str, scales: tuple[int, int], start: str, typical: str, top: str
+) -> SimulatedInstrument:
     price_scale, quantity_scale = scales
-    return Instrument(
+    return SimulatedInstrument(
         venue="binance",
         base=base,
         quote="USDT",
@@ -87,10 +89,10 @@ def _binance(base: str, scales: tuple[int, int], start: str, typical: str, top: 
 
 def _luno(
     base: str, scales: tuple[int, int], start: str, typical: str, volumes: tuple[str, str]
-) -> Instrument:
+) -> SimulatedInstrument:
     price_scale, quantity_scale = scales
     start_price = whole(start, price_scale)
-    return Instrument(
+    return SimulatedInstrument(
         venue="luno",
         base=base,
         quote="ZAR",
@@ -124,7 +126,7 @@ def whole(text: str, scale: int) -> int:
 
 
 # Scales as the venues list them; joined names are unique over both venues.
-INSTRUMENTS: tuple[Instrument, ...] = (
+INSTRUMENTS: tuple[SimulatedInstrument, ...] = (
     _binance("BTC", (2, 5), "64250.00", "0.02", "9000"),
     _binance("ETH", (2, 4), "3180.00", "0.3", "9000"),
     _binance("SOL", (2, 3), "148.50", "5", "90000"),

@@ -3,13 +3,13 @@
 from collections import Counter
 from typing import Any
 
-from services.exchange_simulator.account import Account
-from services.exchange_simulator.account_order import AMOUNT_SCALE, AccountOrder, Fill
-from services.exchange_simulator.instruments import Instrument, Venue, fixed
+from services.exchange_simulator.account import SimulatedAccount
+from services.exchange_simulator.account_order import AMOUNT_SCALE, AccountFill, AccountOrder
+from services.exchange_simulator.instruments import SimulatedInstrument, Venue, fixed
 from services.exchange_simulator.luno import order_wire
 
 
-def ledger(venue: Venue, account: Account, arrivals: Counter[str]) -> dict[str, Any]:
+def ledger(venue: Venue, account: SimulatedAccount, arrivals: Counter[str]) -> dict[str, Any]:
     """One venue's part of `GET /simulator/ledger`; all decimals are texts with 8 decimals.
 
     *arrivals*: how many requests to place an order arrived, by client order id.
@@ -51,7 +51,7 @@ def _order(venue: Venue, order: AccountOrder) -> dict[str, Any]:
     }
 
 
-def _fill(instrument: Instrument, fill: Fill) -> dict[str, Any]:
+def _fill(instrument: SimulatedInstrument, fill: AccountFill) -> dict[str, Any]:
     return {
         "trade_id": str(fill.trade_id),
         "price": fixed(fill.price, instrument.price_scale),

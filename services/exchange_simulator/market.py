@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from services.exchange_simulator.day_stats import DayStats
-from services.exchange_simulator.instruments import Instrument
-from services.exchange_simulator.matching import Fact, MatchingEngine, Order, Terms, Trade
-from services.exchange_simulator.tape import Tape
+from services.exchange_simulator.instruments import SimulatedInstrument
+from services.exchange_simulator.matching import BookOrder, Fact, Match, MatchingEngine, Terms
+from services.exchange_simulator.trade_history import TradeHistory
 
 # Ids start at the start time in ms with three digits behind it, so that a market which makes
 # more than one id a millisecond doesn't run into the ids of its own restart.
@@ -18,19 +18,19 @@ IDS_PER_MS = 1000
 KEEP_TRADES = 100_000
 
 
-class Step(NamedTuple):
+class MarketStep(NamedTuple):
     """What one order or one cancel did, as one indivisible change of the book."""
 
     time_ms: int
     facts: list[Fact]
 
 
-Listener = Callable[[Step], None]
+Listener = Callable[[MarketStep], None]
 # `post_only`: only orders that would rest are taken, as by Luno's circuit breaker.
 MarketStatus = Literal["active", "post_only", "halted"]
 
 
-class Market:
+class SimulatedMarket:
     """A symbol's engine, the tape of its trades and its 24 h statistics.
 
     *clock* gives Unix time in ms. Time and ids never fall; they begin at *not_before_ms* when
@@ -40,7 +40,7 @@ class Market:
 
     def __init__(
         self,
-        instrument: Instrument,
+        instrument: SimulatedInstrument,
         clock: Callable[[], int],
         not_before_ms: int = 0,
         first_id: int | None = None,
@@ -52,7 +52,7 @@ class Market:
         self.first_id = self._latest * IDS_PER_MS if first_id is None else first_id
         self.engine = MatchingEngine(self.first_id)
         # A row: time, price in ticks, quantity in lots, 1 when the taker bought.
-        self.trades = Tape(self.first_id, 4, KEEP_TRADES)
+        self.trades = TradeHistory(self.first_id, 4, KEEP_TRADES)
         self.day = DayStats()
         self._listeners: list[Listener] = []
         self.status: MarketStatus = "active"
@@ -73,7 +73,7 @@ class Market:
         """Call *listener* with every step from now on."""
         self._listeners.append(listener)
 
-    def submit(self, terms: Terms) -> Order:
+    def submit(self, terms: Terms) -> BookOrder:
         """Hand an order to the engine; the order returned shows what is left of it.
 
         Raises:
@@ -107,10 +107,10 @@ class Market:
     def _publish(self, facts: list[Fact]) -> None:
         now = self.changed_at = self.now()
         for fact in facts:
-            if isinstance(fact, Trade):
+            if isinstance(fact, Match):
                 bought = fact.taker.terms.side == "buy"
                 self.trades.append(now, fact.price, fact.quantity, bought)
                 self.day.add(now, fact.trade_id, fact.price, fact.quantity)
-        step = Step(now, facts)
+        step = MarketStep(now, facts)
         for listener in self._listeners:
             listener(step)

@@ -32,7 +32,7 @@ class Terms(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Order:
+class BookOrder:
     """An order and how much of it is still unfilled, in lots."""
 
     order_id: int
@@ -40,24 +40,24 @@ class Order:
     remaining: int
 
 
-class Accepted(NamedTuple):
+class OrderAccepted(NamedTuple):
     """The order was taken; its trades, its rest on the book or its end follow."""
 
-    order: Order
+    order: BookOrder
 
 
-class Refused(NamedTuple):
+class OrderRefused(NamedTuple):
     """A post-only order that would have traded; nothing happened to the book."""
 
-    order: Order
+    order: BookOrder
 
 
-class Trade(NamedTuple):
+class Match(NamedTuple):
     """*quantity* lots changed hands at the maker's price. `maker_left` 0: the maker is gone."""
 
     trade_id: int
-    taker: Order
-    maker: Order
+    taker: BookOrder
+    maker: BookOrder
     price: int
     quantity: int
     maker_left: int
@@ -67,33 +67,33 @@ class Trade(NamedTuple):
 class Rested(NamedTuple):
     """What was left of the order joined the book, behind all others at its price."""
 
-    order: Order
+    order: BookOrder
     quantity: int
 
 
 class Removed(NamedTuple):
     """A resting order was cancelled with *quantity* lots unfilled."""
 
-    order: Order
+    order: BookOrder
     quantity: int
 
 
 class Reduced(NamedTuple):
     """*quantity* lots were taken off a resting order, which keeps its place."""
 
-    order: Order
+    order: BookOrder
     quantity: int
 
 
 class Killed(NamedTuple):
     """What was left of an order that may not rest ended here."""
 
-    order: Order
+    order: BookOrder
     quantity: int
     why: WhyKilled
 
 
-Fact = Accepted | Refused | Trade | Rested | Removed | Reduced | Killed
+Fact = OrderAccepted | OrderRefused | Match | Rested | Removed | Reduced | Killed
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class PriceLevel:
     """The orders at one price, oldest first, and their sum in lots."""
 
     quantity: int = 0
-    orders: dict[int, Order] = field(default_factory=dict)
+    orders: dict[int, BookOrder] = field(default_factory=dict)
 
 
 class BookSide:
@@ -134,7 +134,7 @@ class BookSide:
             for key in reversed(self.keys[-count:])
         ]
 
-    def orders(self) -> Iterator[Order]:
+    def orders(self) -> Iterator[BookOrder]:
         """Every order in price-time order, best first."""
         for key in reversed(self.keys):
             yield from self.levels[key * self.sign].orders.values()
@@ -175,7 +175,7 @@ class BookSide:
                 break
         return lots, cost
 
-    def add(self, order: Order, price: int) -> None:
+    def add(self, order: BookOrder, price: int) -> None:
         """Put *order* last at *price*."""
         level = self.levels.get(price)
         if level is None:
@@ -184,7 +184,7 @@ class BookSide:
         level.orders[order.order_id] = order
         level.quantity += order.remaining
 
-    def reduce(self, order: Order, price: int, quantity: int) -> None:
+    def reduce(self, order: BookOrder, price: int, quantity: int) -> None:
         """Take *quantity* off *order*; the order, and its level, go when nothing is left."""
         level = self.levels[price]
         level.quantity -= quantity
@@ -202,7 +202,7 @@ class MatchingEngine:
     def __init__(self, first_id: int) -> None:
         self.bids = BookSide(1)
         self.asks = BookSide(-1)
-        self.resting: dict[int, Order] = {}
+        self.resting: dict[int, BookOrder] = {}
         self.next_order_id = first_id
         self.next_trade_id = first_id
 
@@ -211,19 +211,19 @@ class MatchingEngine:
         bid, ask = self.bids.top(1), self.asks.top(1)
         return (bid[0] if bid else None), (ask[0] if ask else None)
 
-    def submit(self, terms: Terms) -> tuple[Order, list[Fact]]:
+    def submit(self, terms: Terms) -> tuple[BookOrder, list[Fact]]:
         """Match an order and rest or end what is left.
 
         Raises:
             EngineError: a quantity or price below 1, or terms that contradict each other.
         """
         _check(terms)
-        order = Order(self.next_order_id, terms, terms.quantity)
+        order = BookOrder(self.next_order_id, terms, terms.quantity)
         self.next_order_id += 1
         other = self.asks if terms.side == "buy" else self.bids
         if terms.post_only and other.reaches(terms.price):
-            return order, [Refused(order)]
-        facts: list[Fact] = [Accepted(order)]
+            return order, [OrderRefused(order)]
+        facts: list[Fact] = [OrderAccepted(order)]
         if (
             terms.time_in_force == "FOK"
             and other.available(terms.price, terms.quantity) < terms.quantity
@@ -274,7 +274,7 @@ class MatchingEngine:
         side.reduce(order, order.terms.price, quantity)
         return [Reduced(order, quantity)]
 
-    def restore(self, order: Order) -> None:
+    def restore(self, order: BookOrder) -> None:
         """Put an order of an earlier life back on the book, as it was: nothing trades.
 
         Raises:
@@ -287,7 +287,7 @@ class MatchingEngine:
         (self.bids if terms.side == "buy" else self.asks).add(order, terms.price)
         self.resting[order.order_id] = order
 
-    def _match(self, taker: Order, side: BookSide, facts: list[Fact]) -> None:
+    def _match(self, taker: BookOrder, side: BookSide, facts: list[Fact]) -> None:
         while taker.remaining and side.reaches(taker.terms.price):
             price = side.keys[-1] * side.sign
             maker = next(iter(side.levels[price].orders.values()))
@@ -297,7 +297,7 @@ class MatchingEngine:
             if not maker.remaining:
                 del self.resting[maker.order_id]
             facts.append(
-                Trade(
+                Match(
                     *(self.next_trade_id, taker, maker, price, quantity),
                     *(maker.remaining, taker.remaining),
                 )

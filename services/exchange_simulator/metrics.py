@@ -5,18 +5,18 @@ from collections.abc import Iterator, Mapping
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services._runtime.metrics import counters, gauges
-from services.exchange_simulator.account import Account
-from services.exchange_simulator.gate import Gate
+from services.exchange_simulator.account import SimulatedAccount
+from services.exchange_simulator.fault_middleware import FaultMiddleware
 from services.exchange_simulator.instruments import Venue
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.sockets import Connections
 
 
 def simulator_metrics(
-    gate: Gate,
+    gate: FaultMiddleware,
     connections: Connections,
-    accounts: Mapping[Venue, Account],
-    markets: Mapping[str, Market],
+    accounts: Mapping[Venue, SimulatedAccount],
+    markets: Mapping[str, SimulatedMarket],
 ) -> Iterator[Metric]:
     """All of it, now."""
     yield counters(

@@ -15,7 +15,7 @@ from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
 from services._runtime.metrics import Metrics, Read
 from services.exchange_simulator import control, pacing
-from services.exchange_simulator.account import Account, Fees
+from services.exchange_simulator.account import FeeRates, SimulatedAccount
 from services.exchange_simulator.binance import rest as binance_rest
 from services.exchange_simulator.binance import streams as binance_streams
 from services.exchange_simulator.binance import trading as binance_trading
@@ -28,8 +28,8 @@ from services.exchange_simulator.binance.queries import BinanceVenue
 from services.exchange_simulator.binance.signing import BinanceKey
 from services.exchange_simulator.budget import MinuteBudget
 from services.exchange_simulator.control import Controls
+from services.exchange_simulator.fault_middleware import FaultMiddleware
 from services.exchange_simulator.faults import FaultPlan
-from services.exchange_simulator.gate import Gate
 from services.exchange_simulator.instruments import Venue
 from services.exchange_simulator.luno import rest as luno_rest
 from services.exchange_simulator.luno import stream as luno_stream
@@ -38,21 +38,21 @@ from services.exchange_simulator.luno.feed import LunoFeed
 from services.exchange_simulator.luno.rest import CALLS_PER_MINUTE, LunoVenue
 from services.exchange_simulator.luno.stream import ApiKey
 from services.exchange_simulator.luno.user_feed import UserFeed
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.metrics import simulator_metrics
 from services.exchange_simulator.settings import SimulatorSettings
 from services.exchange_simulator.sockets import Connections
 from services.exchange_simulator.state_file import StateFile
-from services.exchange_simulator.stream_gate import StreamGates
+from services.exchange_simulator.stream_faults import AllStreamFaults
 from services.exchange_simulator.traders import Traders
-from services.exchange_simulator.venue_clock import VenueClock
+from services.exchange_simulator.venue_clock import SimulatedClock
 
 log = structlog.get_logger()
 
 # Maker and taker shares: Binance's first VIP level, and less where there is BNB; Luno's, about.
-FEES: Mapping[Venue, Fees] = {
-    "binance": Fees(maker=90_000, taker=100_000, discount_asset="BNB"),
-    "luno": Fees(maker=100_000, taker=250_000),
+FEES: Mapping[Venue, FeeRates] = {
+    "binance": FeeRates(maker=90_000, taker=100_000, discount_asset="BNB"),
+    "luno": FeeRates(maker=100_000, taker=250_000),
 }
 
 
@@ -62,10 +62,10 @@ class Simulator:
 
     host: str
     port: int
-    markets: Mapping[str, Market]
+    markets: Mapping[str, SimulatedMarket]
     binance: Mapping[str, BinanceFeed]
     luno: Mapping[str, LunoFeed]
-    accounts: Mapping[Venue, Account]
+    accounts: Mapping[Venue, SimulatedAccount]
     metrics: Read = tuple
 
     @property
@@ -107,11 +107,11 @@ async def running_simulator(
     Raises:
         FatalError: the port is taken.
     """
-    clocks = {venue: VenueClock(clock) for venue in FEES}
+    clocks = {venue: SimulatedClock(clock) for venue in FEES}
     state = settings.simulator_state_file and StateFile(settings.simulator_state_file)
     begin = state.read() if state else 0
     markets = {
-        i.symbol: Market(i, clocks[i.venue], begin, settings.simulator_first_id)
+        i.symbol: SimulatedMarket(i, clocks[i.venue], begin, settings.simulator_first_id)
         for i in settings.instruments
     }
     binance = {name: BinanceFeed(market) for name, market in _by_pair(markets, "binance").items()}
@@ -140,20 +140,22 @@ async def running_simulator(
         settings.simulator_binance_api_secret,
         settings.simulator_binance_key_withdraws,
     )
-    gate = Gate(FaultPlan(seed), clocks, accounts)
+    gate = FaultMiddleware(FaultPlan(seed), clocks, accounts)
     order_count = OrderCount(clocks["binance"])
     accounts["binance"].subscribe(order_count.see)
     app = build_app(
         Controls(
             gate,
-            StreamGates(gate.plan),
+            AllStreamFaults(gate.plan),
             accounts,
             clocks,
             crowds,
             {"binance": binance, "luno": luno},
         ),
-        binance_trading.Desk(binance_venue, accounts["binance"], binance_key, order_count),
-        luno_trading.Desk(luno_venue, accounts["luno"]),
+        binance_trading.BinanceTrading(
+            binance_venue, accounts["binance"], binance_key, order_count
+        ),
+        luno_trading.LunoTrading(luno_venue, accounts["luno"]),
         connections,
     )
     async with _listening(app, settings) as port, asyncio.TaskGroup() as group:
@@ -173,15 +175,17 @@ async def running_simulator(
                 state.close()
 
 
-def _account(venue: Venue, markets: Mapping[str, Market], settings: SimulatorSettings) -> Account:
+def _account(
+    venue: Venue, markets: Mapping[str, SimulatedMarket], settings: SimulatorSettings
+) -> SimulatedAccount:
     own = {symbol: market for symbol, market in markets.items() if market.instrument.venue == venue}
-    return Account(own, FEES[venue], settings.funds)
+    return SimulatedAccount(own, FEES[venue], settings.funds)
 
 
 def build_app(
     controls: Controls,
-    binance: binance_trading.Desk,
-    luno: luno_trading.Desk,
+    binance: binance_trading.BinanceTrading,
+    luno: luno_trading.LunoTrading,
     connections: Connections,
 ) -> web.Application:
     """Both venues' routes; what neither knows is a 404 with an empty body."""
@@ -227,7 +231,7 @@ async def _listening(app: web.Application, settings: SimulatorSettings) -> Async
         await runner.cleanup()
 
 
-def _by_pair(markets: Mapping[str, Market], venue: str) -> dict[str, Market]:
+def _by_pair(markets: Mapping[str, SimulatedMarket], venue: str) -> dict[str, SimulatedMarket]:
     return {
         market.instrument.pair: market
         for market in markets.values()

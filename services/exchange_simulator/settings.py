@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from services._runtime.settings import Port, ServiceSettings, Symbols
 from services.exchange_simulator.account_order import AMOUNT_SCALE
-from services.exchange_simulator.instruments import INSTRUMENTS, Instrument, whole
+from services.exchange_simulator.instruments import INSTRUMENTS, SimulatedInstrument, whole
 
 # What each account begins with.
 FUNDS = {
@@ -99,7 +99,7 @@ class SimulatorSettings(ServiceSettings):
         return max(round(self.simulator_phase * a_second), 1) if self.simulator_phase else None
 
     @property
-    def instruments(self) -> tuple[Instrument, ...]:
+    def instruments(self) -> tuple[SimulatedInstrument, ...]:
         """The instruments that are open."""
         wanted = set(self.simulator_symbols) or {i.symbol for i in INSTRUMENTS}
         return tuple(i for i in INSTRUMENTS if i.symbol in wanted)

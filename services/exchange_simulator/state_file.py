@@ -13,18 +13,18 @@ from typing import BinaryIO
 import msgspec
 
 from services._runtime.lifecycle import FatalError
-from services.exchange_simulator.account import Account, Balance
+from services.exchange_simulator.account import AccountBalance, SimulatedAccount
 from services.exchange_simulator.account_order import AccountOrder
 from services.exchange_simulator.instruments import Venue
 from services.exchange_simulator.market import IDS_PER_MS
 
 
-class Change(msgspec.Struct, omit_defaults=True):
+class StateChange(msgspec.Struct, omit_defaults=True):
     """One line: what has changed at a venue."""
 
     venue: Venue
     orders: list[AccountOrder] = []
-    balances: dict[str, Balance] = {}
+    balances: dict[str, AccountBalance] = {}
 
 
 class StateFile:
@@ -33,7 +33,7 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
-        self._known: dict[Venue, Change] = {}
+        self._known: dict[Venue, StateChange] = {}
 
     def read(self) -> int:
         """Read what was written; the ms from which ids are new, whatever the clock says.
@@ -50,7 +50,7 @@ class StateFile:
         ids += [fill.trade_id for order in orders for fill in order.fills]
         return max(ids, default=0) // IDS_PER_MS + 1
 
-    def keep(self, accounts: Mapping[Venue, Account]) -> None:
+    def keep(self, accounts: Mapping[Venue, SimulatedAccount]) -> None:
         """Make the accounts what was read, write it anew in short, and follow them.
 
         Raises:
@@ -79,30 +79,32 @@ class StateFile:
         if self._file is not None:
             self._file.close()
 
-    def _follower(self, venue: Venue, account: Account) -> Callable[[list[AccountOrder]], None]:
+    def _follower(
+        self, venue: Venue, account: SimulatedAccount
+    ) -> Callable[[list[AccountOrder]], None]:
         def write(orders: list[AccountOrder]) -> None:
             balances = {asset: account.balances[asset] for asset in _assets(orders)}
             if self._file is not None:
-                self._file.write(_line(Change(venue, orders, balances)))
+                self._file.write(_line(StateChange(venue, orders, balances)))
 
         return write
 
-    def _read(self) -> dict[Venue, Change]:
+    def _read(self) -> dict[Venue, StateChange]:
         """Everything as it was last, by venue; orders in the order in which they came."""
         if not self._path.exists():
             return {}
-        known: dict[Venue, Change] = {}
+        known: dict[Venue, StateChange] = {}
         orders: dict[tuple[Venue, str, int], AccountOrder] = {}
         lines = self._path.read_bytes().split(b"\n")
         for number, line in enumerate(lines[:-1], start=1):  # what follows the last "\n" is torn
             try:
-                change = msgspec.json.decode(line, type=Change)
+                change = msgspec.json.decode(line, type=StateChange)
             except msgspec.MsgspecError as e:
                 raise FatalError(
                     f"SIMULATOR_STATE_FILE={self._path}: line {number} can't be read ({e}); "
                     "want a file that this simulator wrote, or none"
                 ) from e
-            of = known.setdefault(change.venue, Change(change.venue))
+            of = known.setdefault(change.venue, StateChange(change.venue))
             of.balances |= change.balances
             for order in change.orders:
                 orders[(change.venue, order.asked.symbol, order.order_id)] = order
@@ -110,7 +112,7 @@ class StateFile:
             known[venue].orders.append(order)
         return known
 
-    def _check_symbols(self, account: Account, change: Change) -> None:
+    def _check_symbols(self, account: SimulatedAccount, change: StateChange) -> None:
         missing = {
             order.asked.symbol
             for order in change.orders
@@ -122,13 +124,13 @@ class StateFile:
                 f"{', '.join(sorted(missing))}; want SIMULATOR_SYMBOLS to name them"
             )
 
-    def _rewrite(self, accounts: Mapping[Venue, Account]) -> None:
+    def _rewrite(self, accounts: Mapping[Venue, SimulatedAccount]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_name(self._path.name + ".new")
         with new.open("wb") as file:
             for venue, account in accounts.items():
                 orders = list(account.orders.values())
-                file.write(_line(Change(venue, orders, account.balances)))
+                file.write(_line(StateChange(venue, orders, account.balances)))
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._path)
@@ -138,5 +140,5 @@ def _assets(orders: list[AccountOrder]) -> set[str]:
     return {a for o in orders for a in (o.instrument.base, o.instrument.quote, *o.fees())}
 
 
-def _line(change: Change) -> bytes:
+def _line(change: StateChange) -> bytes:
     return msgspec.json.encode(change) + b"\n"

@@ -7,15 +7,15 @@ seed and the symbol alone; the clock only stamps it.
 from random import Random
 
 from services.exchange_simulator.fair_value import RANGING, TRENDING, FairValue
-from services.exchange_simulator.market import Market, Step
+from services.exchange_simulator.market import MarketStep, SimulatedMarket
 from services.exchange_simulator.matching import (
-    Order,
+    BookOrder,
+    Match,
     Removed,
     Rested,
     Side,
     Terms,
     TimeInForce,
-    Trade,
 )
 
 CROWD = "crowd"
@@ -66,7 +66,9 @@ class Traders:
     *phase* is how many actions a trend or a range lasts; None: the price only wanders.
     """
 
-    def __init__(self, market: Market, seed: int, orders: int, phase: int | None = None) -> None:
+    def __init__(
+        self, market: SimulatedMarket, seed: int, orders: int, phase: int | None = None
+    ) -> None:
         self._market = market
         self._instrument = market.instrument
         self._orders = orders
@@ -179,7 +181,7 @@ class Traders:
     def _within(self, price: int) -> int:
         return min(max(price, self._instrument.min_price), self._instrument.max_price)
 
-    def _see(self, step: Step) -> None:
+    def _see(self, step: MarketStep) -> None:
         """Follow which of our orders rest."""
         for fact in step.facts:
             if isinstance(fact, Rested):
@@ -187,12 +189,12 @@ class Traders:
                     self._pool(fact.order).add(fact.order.order_id)
             elif isinstance(fact, Removed):
                 self._forget(fact.order)
-            elif isinstance(fact, Trade) and not fact.maker_left:
+            elif isinstance(fact, Match) and not fact.maker_left:
                 self._forget(fact.maker)
 
-    def _forget(self, order: Order) -> None:
+    def _forget(self, order: BookOrder) -> None:
         if order.terms.owner == CROWD:
             self._pool(order).discard(order.order_id)
 
-    def _pool(self, order: Order) -> OrderPool:
+    def _pool(self, order: BookOrder) -> OrderPool:
         return self._pools[order.terms.side]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-class VenueClock:
+class SimulatedClock:
     """Unix ms of *clock*, and `offset_ms` more."""
 
     def __init__(self, clock: Callable[[], int]) -> None:

@@ -56,7 +56,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class IndicatorSpec:
     """One entry, understood: for each output of its plugin there is a name, and a stream."""
 
     exchange: str
@@ -80,7 +80,7 @@ class Wanted:
 
 def read(
     entries: Iterable[str], plugins: Plugins, markets: Mapping[str, Iterable[str]]
-) -> list[Wanted]:
+) -> list[IndicatorSpec]:
     """All entries. *markets* are the slash symbols that are watched of each exchange.
 
     Raises:
@@ -107,7 +107,7 @@ def read(
     return found
 
 
-def _read(entry: str, plugins: Plugins, markets: Mapping[str, Iterable[str]]) -> Wanted:
+def _read(entry: str, plugins: Plugins, markets: Mapping[str, Iterable[str]]) -> IndicatorSpec:
     head, _, source = entry.partition("@")
     parts = head.split(":")
     if len(parts) != 3 or ("@" in entry and not source):
@@ -132,7 +132,7 @@ def _read(entry: str, plugins: Plugins, markets: Mapping[str, Iterable[str]]) ->
         raise ConfigurationError(str(e)) from None
     if memory < 1:
         raise ConfigurationError(f"{where(plugin)}: memory is {memory}; want 1 or more candles")
-    return Wanted(exchange, symbol, names, streams, plugin, numbers, made_from)
+    return IndicatorSpec(exchange, symbol, names, streams, plugin, numbers, made_from)
 
 
 def _understood(name: str, plugins: Plugins) -> tuple[Plugin, tuple[float, ...]]:

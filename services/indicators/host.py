@@ -11,11 +11,18 @@ from redis.asyncio import Redis
 
 from services._runtime import failpoints
 from services._runtime.health import Readiness
-from services._runtime.stream_position import START, Gap, Position, StreamState, entry_id, settle
+from services._runtime.stream_position import (
+    START,
+    StreamGap,
+    StreamPosition,
+    StreamState,
+    entry_id,
+    settle,
+)
 from services._runtime.supervise import full_jitter, keep_alive
-from services.indicators.configuration import Wanted
-from services.indicators.market import Market
-from services.indicators.series import Running
+from services.indicators.configuration import IndicatorSpec
+from services.indicators.market import IndicatorMarket
+from services.indicators.series import RunningIndicator
 from services.indicators.store import READ_COUNT, Store, open_store
 
 log = structlog.get_logger()
@@ -34,11 +41,11 @@ class Host:
     """
 
     def __init__(
-        self, redis: Redis, wanted: Sequence[Wanted], maxlen: int, readiness: Readiness
+        self, redis: Redis, wanted: Sequence[IndicatorSpec], maxlen: int, readiness: Readiness
     ) -> None:
         streams = dict.fromkeys(str(each.market_stream) for each in wanted)
         self.markets = {
-            stream: Market([each for each in wanted if str(each.market_stream) == stream])
+            stream: IndicatorMarket([each for each in wanted if str(each.market_stream) == stream])
             for stream in streams
         }
         # Values published, by stream.
@@ -79,11 +86,11 @@ class Host:
                 pass
         self._judge()
 
-    async def _advance(self, store: Store, market: Market) -> bool:
+    async def _advance(self, store: Store, market: IndicatorMarket) -> bool:
         """Take one batch, and save what came of it; whether there may be more."""
         state, entries = await store.read(market.stream, market.position)
         # A first start reads what is still there, so that it is warm sooner.
-        known = market.position or Position(START, state.removed)
+        known = market.position or StreamPosition(START, state.removed)
         settled, gap = settle(market.stream, known, state)
         if gap is not None:
             market.hole(_told(gap))
@@ -101,7 +108,7 @@ class Host:
         return gap is not None or len(entries) == READ_COUNT
 
     @property
-    def running(self) -> list[Running]:
+    def running(self) -> list[RunningIndicator]:
         """All indicators."""
         lines = [line for market in self.markets.values() for line in market.lines.values()]
         return [running for line in lines for running in line.series.running]
@@ -142,22 +149,22 @@ class Host:
 
 
 def _behind(
-    position: Position, entries: Sequence[tuple[str, bytes]], state: StreamState
-) -> Position:
+    position: StreamPosition, entries: Sequence[tuple[str, bytes]], state: StreamState
+) -> StreamPosition:
     """The position behind *entries*, which are all there were, or `READ_COUNT` of them."""
     if not entries:
         return position
     if len(entries) < READ_COUNT:
-        return Position(entries[-1][0], state.added)
+        return StreamPosition(entries[-1][0], state.added)
     count = None if position.count is None else position.count + len(entries)
-    return Position(entries[-1][0], count)
+    return StreamPosition(entries[-1][0], count)
 
 
-def _lag(position: Position, state: StreamState) -> float:
+def _lag(position: StreamPosition, state: StreamState) -> float:
     """How long after *position* the newest entry was written, in seconds."""
     return (entry_id(state.last)[0] - entry_id(position.id)[0]) / 1000
 
 
-def _told(gap: Gap) -> str:
+def _told(gap: StreamGap) -> str:
     lost = "entries" if gap.lost is None else f"{gap.lost} entries"
     return f"{lost} behind {gap.after} were not there any more ({gap.reason})"

@@ -14,10 +14,10 @@ import structlog
 from pydantic import ValidationError
 
 from common_models import IndicatorProgress, IndicatorValue, Ticker, Trade
-from services._runtime.stream_position import Position
+from services._runtime.stream_position import StreamPosition
 from services.indicators.candles import Candle, CandleBuilder, OpenCandle
-from services.indicators.configuration import Source, Wanted
-from services.indicators.series import Running, Series
+from services.indicators.configuration import IndicatorSpec, Source
+from services.indicators.series import RunningIndicator, Series
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ CONSECUTIVE_TRADE_IDS = frozenset({"binance"})
 MOST_DIGITS = 20
 
 
-class Output(NamedTuple):
+class IndicatorOutput(NamedTuple):
     """One value on its way: the stream, and the bytes of the field `data`."""
 
     stream: str
@@ -47,7 +47,7 @@ class SavedLine(msgspec.Struct):
 class SavedMarket(NamedTuple):
     """What is saved of a market: see `Market.restore`."""
 
-    position: Position
+    position: StreamPosition
     trade_id: str | None
     lines: dict[str, tuple[SavedLine, list[Candle]]]
 
@@ -55,7 +55,7 @@ class SavedMarket(NamedTuple):
 class Line:
     """One source of one market: from entries to candles to values."""
 
-    def __init__(self, source: Source, wanted: Iterable[Wanted]) -> None:
+    def __init__(self, source: Source, wanted: Iterable[IndicatorSpec]) -> None:
         self.series = Series(source, wanted)
         self.builder = CandleBuilder(source.timeframe) if source.timeframe else None
         # What the series was given since it was last saved, and whether it was cleared before.
@@ -64,7 +64,7 @@ class Line:
 
     def add(
         self, time: datetime, price: float, quantity: Decimal
-    ) -> list[tuple[Wanted, datetime, tuple[float, ...]]]:
+    ) -> list[tuple[IndicatorSpec, datetime, tuple[float, ...]]]:
         """The values that come with this trade or ticker."""
         if self.builder is None:
             closed: list[Candle] | None = [Candle(time, *(price,) * 4, quantity)]
@@ -99,14 +99,14 @@ class Line:
             self.builder.current, self.builder.late = saved.current, saved.late
 
 
-class Market:
+class IndicatorMarket:
     """One market stream, and a line for each source that is made from it."""
 
-    def __init__(self, wanted: Sequence[Wanted]) -> None:
+    def __init__(self, wanted: Sequence[IndicatorSpec]) -> None:
         """*wanted*: at least one, all made from the same stream."""
         stream = wanted[0].market_stream
         self.stream = str(stream)
-        self.position: Position | None = None
+        self.position: StreamPosition | None = None
         self.trade_id: str | None = None
         self.malformed = self.holes = 0
         # Entries that were handled and saved, and lost; and how far behind the newest, in seconds.
@@ -144,7 +144,7 @@ class Market:
         for line in self.lines.values():
             line.hole()
 
-    def take(self, entries: Iterable[tuple[str, bytes]]) -> list[Output]:
+    def take(self, entries: Iterable[tuple[str, bytes]]) -> list[IndicatorOutput]:
         """The values that come with these entries, `(entry id, data)`, oldest first."""
         outputs = []
         for identifier, data in entries:
@@ -219,10 +219,10 @@ class Market:
         self.trade_id = trade.trade_id
 
     def _outputs(
-        self, wanted: Wanted, time: datetime, values: tuple[float, ...], identifier: str
-    ) -> list[Output]:
+        self, wanted: IndicatorSpec, time: datetime, values: tuple[float, ...], identifier: str
+    ) -> list[IndicatorOutput]:
         return [
-            Output(
+            IndicatorOutput(
                 stream,
                 IndicatorValue(
                     timestamp=time,
@@ -240,7 +240,7 @@ class Market:
         ]
 
 
-def _progress(running: Running, line: Line) -> IndicatorProgress:
+def _progress(running: RunningIndicator, line: Line) -> IndicatorProgress:
     source, count, wants = running.wanted.source, line.series.count, running.wants
     if running.warm:
         wants = wants or 0

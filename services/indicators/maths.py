@@ -40,7 +40,7 @@ def _fading(weight: float, faded: float = FADED) -> int:
     return ceil(log(faded) / log(1.0 - weight)) if weight < 1.0 else 0
 
 
-class Window:
+class RollingWindow:
     """The last values, once there are `period` of them."""
 
     def __init__(self, period: int) -> None:
@@ -63,7 +63,7 @@ class Smoothed:
         weight = 2.0 / (period + 1)
         self.memory = period + _fading(weight)
         self._kept = 1.0 - weight
-        self._first = Window(period)
+        self._first = RollingWindow(period)
         self._distance: float | None = None
         self._last = 0.0
 
@@ -82,7 +82,7 @@ class Wilder:
 
     def __init__(self, period: int) -> None:
         self._period = period
-        self._first = Window(period)
+        self._first = RollingWindow(period)
         self._average: float | None = None
 
     def add(self, value: float) -> float | None:
@@ -103,7 +103,7 @@ class Sma:
     def __init__(self, period: int) -> None:
         _checked(period=period)
         self.memory = period
-        self._closes = Window(period)
+        self._closes = RollingWindow(period)
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
         """The average, once there are `period` candles."""
@@ -200,7 +200,7 @@ class BollingerBands:
             raise ValueError(f"deviations {deviations:g}: want more than 0, at most 100")
         self.memory = period
         self._deviations = deviations
-        self._closes = Window(period)
+        self._closes = RollingWindow(period)
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
         """Middle, upper and lower band, once there are `period` candles."""

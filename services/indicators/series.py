@@ -15,7 +15,7 @@ from math import isfinite
 import structlog
 
 from services.indicators.candles import Candle
-from services.indicators.configuration import Source, Wanted
+from services.indicators.configuration import IndicatorSpec, Source
 from services.indicators.plugins import Indicator
 
 log = structlog.get_logger()
@@ -27,10 +27,10 @@ LEAST_KEPT = 1000
 TRIED_FROM, TRIED_PRICE, MOST_TRIED = datetime(2000, 1, 1, tzinfo=UTC), 100.0, 100_000
 
 
-class Running:
+class RunningIndicator:
     """One indicator of a series; one that fails is stopped and says why, and the others go on."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: IndicatorSpec) -> None:
         self.wanted = wanted
         self.stopped: str | None = None
         self.warm = False
@@ -63,7 +63,7 @@ class Running:
         return values
 
 
-def _first_value_after(wanted: Wanted) -> int | None:
+def _first_value_after(wanted: IndicatorSpec) -> int | None:
     """What an indicator says depends on its candles alone, so it is tried with some."""
     try:
         indicator = wanted.make()
@@ -76,7 +76,7 @@ def _first_value_after(wanted: Wanted) -> int | None:
     return None
 
 
-def _check(values: tuple[float, ...], wanted: Wanted) -> None:
+def _check(values: tuple[float, ...], wanted: IndicatorSpec) -> None:
     if len(values) != len(wanted.names) or not all(isfinite(value) for value in values):
         raise ValueError(
             f"add returned {values!r}: want {len(wanted.names)} finite numbers, or None"
@@ -86,9 +86,9 @@ def _check(values: tuple[float, ...], wanted: Wanted) -> None:
 class Series:
     """The candles since the last hole, as many as are needed, and how many there were."""
 
-    def __init__(self, source: Source, wanted: Iterable[Wanted]) -> None:
+    def __init__(self, source: Source, wanted: Iterable[IndicatorSpec]) -> None:
         self.source = source
-        self.running = [Running(each) for each in wanted]
+        self.running = [RunningIndicator(each) for each in wanted]
         self.keep = max(LEAST_KEPT, FRESH_EVERY + max(each.memory for each in self.running))
         self.candles: deque[Candle] = deque(maxlen=self.keep)
         self.count = 0
@@ -103,7 +103,7 @@ class Series:
         """There is a hole: nothing before it counts."""
         self.restore((), 0)
 
-    def add(self, candle: Candle) -> list[tuple[Wanted, datetime, tuple[float, ...]]]:
+    def add(self, candle: Candle) -> list[tuple[IndicatorSpec, datetime, tuple[float, ...]]]:
         """The values that come with this candle, of those indicators that are warm."""
         if self.count and self.count % FRESH_EVERY == 0:
             self._restart(self.count)

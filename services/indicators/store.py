@@ -18,18 +18,24 @@ from redis.exceptions import RedisError, ResponseError
 from common_models import IndicatorProgress
 from common_models.stream_names import INDICATOR_PROGRESS, state_key
 from services._runtime.redis_client import BLOCK_MS, explain
-from services._runtime.redis_line import Command, ask, ask_all
+from services._runtime.redis_commands import Command, ask, ask_all
 from services._runtime.redis_transaction import Change, transact
 from services._runtime.stream_position import (
     NO_STREAM,
     START,
-    Position,
+    StreamPosition,
     StreamState,
     entry_data,
 )
 from services._runtime.supervise import TransientError
 from services.indicators.candles import Candle
-from services.indicators.market import Line, Market, Output, SavedLine, SavedMarket
+from services.indicators.market import (
+    IndicatorMarket,
+    IndicatorOutput,
+    Line,
+    SavedLine,
+    SavedMarket,
+)
 
 log = structlog.get_logger()
 
@@ -65,7 +71,7 @@ class Store:
         found: list[Any] = replies
         return found
 
-    async def load(self, market: Market) -> SavedMarket | None:
+    async def load(self, market: IndicatorMarket) -> SavedMarket | None:
         """What is saved of a market; None where there is nothing, or nothing that can be read.
 
         Raises:
@@ -98,7 +104,7 @@ class Store:
         except (RedisError, OSError) as e:
             raise TransientError(explain(e)) from e
 
-    async def news(self, positions: Mapping[str, Position | None]) -> list[str]:
+    async def news(self, positions: Mapping[str, StreamPosition | None]) -> list[str]:
         """Which streams have something behind these positions; none, where nothing comes for long.
 
         Raises:
@@ -113,7 +119,7 @@ class Store:
         return [name.decode() for name, _ in found or ()]
 
     async def read(
-        self, stream: str, position: Position | None
+        self, stream: str, position: StreamPosition | None
     ) -> tuple[StreamState, list[tuple[str, bytes]]]:
         """How *stream* is just now, and its first entries behind *position*, at most `READ_COUNT`.
 
@@ -129,7 +135,7 @@ class Store:
         state = NO_STREAM if isinstance(info, ResponseError) else StreamState.parse(info)
         return state, [(identifier.decode(), entry_data(fields)) for identifier, fields in entries]
 
-    async def tell(self, markets: Iterable[Market]) -> None:
+    async def tell(self, markets: Iterable[IndicatorMarket]) -> None:
         """Write how far the indicators of all *markets* are from their first values, and no others.
 
         Raises:
@@ -146,7 +152,9 @@ class Store:
         for market, found in progress:
             market.told(found)
 
-    async def save(self, market: Market, position: Position, outputs: Sequence[Output]) -> None:
+    async def save(
+        self, market: IndicatorMarket, position: StreamPosition, outputs: Sequence[IndicatorOutput]
+    ) -> None:
         """Write outputs, state and position, as one; the market stands at *position* then.
 
         It was loaded before.
@@ -202,7 +210,7 @@ def _words(progress: Mapping[str, IndicatorProgress]) -> list[str]:
     return [word for name, each in progress.items() for word in (name, each.model_dump_json())]
 
 
-def _fields(market: Market, position: Position) -> list[str | bytes]:
+def _fields(market: IndicatorMarket, position: StreamPosition) -> list[str | bytes]:
     fields: list[str | bytes] = ["position", str(position), "trade_id", market.trade_id or ""]
     for name, line in market.lines.items():
         fields += [name, msgspec.json.encode(line.saved(position.id))]
@@ -222,7 +230,7 @@ def _saved(fields: Mapping[bytes, bytes], candles: Mapping[str, list[bytes]]) ->
     if b"position" not in fields:
         return None
     return SavedMarket(
-        Position.parse(fields[b"position"].decode()),
+        StreamPosition.parse(fields[b"position"].decode()),
         fields.get(b"trade_id", b"").decode() or None,
         {
             name: (

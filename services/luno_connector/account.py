@@ -18,13 +18,13 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.account import Listener
-from services._connector_kit.orders.balances import Snapshot
-from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.ledger import Trace
-from services._connector_kit.orders.request_ports import OpenOrder
+from services._connector_kit.orders.account.ledger import TradeEvidence
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.account.published_balances import BalanceSnapshot
+from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.rate_limit import Priority
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import open_socket
 from services._runtime.supervise import first_fault, keep_alive
 from services.luno_connector import translate
@@ -54,7 +54,7 @@ class LunoAccount:
         clock: VenueClock,
         settings: LunoSettings,
         listing: Listing,
-        traffic: SocketTraffic,
+        traffic: SocketStats,
     ) -> None:
         self._rest = rest
         self._clock = clock
@@ -74,7 +74,7 @@ class LunoAccount:
         """True for a symbol of ours."""
         return symbol in self._listing.served
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: AccountListener) -> None:
         """Keep the user stream alive until cancelled; FeedStoppedError if it is refused."""
         await first_fault(
             keep_alive(
@@ -85,7 +85,7 @@ class LunoAccount:
             self._ask_for_changed(listener),
         )
 
-    async def _session(self, listener: Listener) -> None:
+    async def _session(self, listener: AccountListener) -> None:
         def on_text(text: bytes) -> None:
             self._on_text(text, listener)
 
@@ -93,12 +93,12 @@ class LunoAccount:
             socket.send(self._credentials)
             await first_fault(socket.closed(), self._accepted(listener))
 
-    async def _accepted(self, listener: Listener) -> None:
+    async def _accepted(self, listener: AccountListener) -> None:
         await asyncio.sleep(REFUSED_WITHIN)
         log.info("account_stream_connected")
         listener.connected()
 
-    def _on_text(self, text: bytes, listener: Listener) -> None:
+    def _on_text(self, text: bytes, listener: AccountListener) -> None:
         if text == translate.KEEP_ALIVE:
             return
         try:
@@ -123,7 +123,7 @@ class LunoAccount:
             self._changed[str(update["order_id"])] = None
             self._wake.set()
 
-    async def _ask_for_changed(self, listener: Listener) -> None:
+    async def _ask_for_changed(self, listener: AccountListener) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -136,23 +136,25 @@ class LunoAccount:
                     log.warning("order_not_read", order_id=order_id, error=str(e))
                     listener.missed()  # the comparison comes back to it
 
-    async def open_orders(self) -> Sequence[Report]:
+    async def open_orders(self) -> Sequence[OrderStatusReport]:
         """The open orders of our symbols."""
         return await self._rest.open_orders()
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
         """The orders closed after *mark* (milliseconds), and the next mark."""
         since = self._clock.milliseconds() if mark is None else int(mark)
         closed = await self._rest.recently_closed(since - CREATED_BEFORE_MS)
         found = [
-            Trace(r.symbol, r.order_id, None, r.filled) for r in closed if r.milliseconds >= since
+            TradeEvidence(r.symbol, r.order_id, None, r.filled)
+            for r in closed
+            if r.milliseconds >= since
         ]
         latest = max((r.milliseconds for r in closed), default=0)
         return found, str(max(since, latest))
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> Report:
+    ) -> OrderStatusReport:
         """What became of one order; RejectedError where there is none."""
         return await self._report(symbol, order_id, client_order_id)
 
@@ -164,7 +166,7 @@ class LunoAccount:
         priority: Priority = Priority.BALANCES,
         *,
         fills: bool = True,
-    ) -> Report:
+    ) -> OrderStatusReport:
         await self._listing.serve(symbol)
         found = await self._rest.report(
             order_id=order_id, client_order_id=client_order_id, priority=priority, fills=fills
@@ -197,7 +199,7 @@ class LunoAccount:
         await self._rest.cancel(found.order_id)
         return found.order_id
 
-    async def stop(self, order: OpenOrder) -> None:
+    async def stop(self, order: VenueOpenOrder) -> None:
         """Cancel an order that is known, by one request; RejectedError where it isn't open."""
         await self._rest.cancel(order.order_id)
 
@@ -205,7 +207,7 @@ class LunoAccount:
         """False: Luno has no request for it."""
         return False
 
-    async def became(self, orders: Sequence[OpenOrder]) -> Sequence[Report]:
+    async def became(self, orders: Sequence[VenueOpenOrder]) -> Sequence[OrderStatusReport]:
         """What became of *orders*: by one listing for each symbol, and one by one where older."""
         recent = self._clock.milliseconds() - LISTED_FOR_MS
         since = min((o.created for o in orders if o.created > recent), default=recent)
@@ -222,6 +224,6 @@ class LunoAccount:
                 )
         return found
 
-    async def balances(self) -> Snapshot:
+    async def balances(self) -> BalanceSnapshot:
         """The account's balances."""
         return await self._rest.balances()

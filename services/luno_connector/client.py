@@ -30,12 +30,12 @@ from services._connector_kit.errors import (
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import RESERVE, VenueLimits
 from services._connector_kit.listing import Listing
-from services._connector_kit.market_data.desk import MarketDesk
-from services._connector_kit.market_data.trade_feed import Tick
-from services._connector_kit.orders.gate import LiveBook, OrderGate
-from services._connector_kit.orders.wing import Trading
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.market_data.trade_feed import VenueTrade
+from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
+from services._connector_kit.orders.service import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, in_force
-from services._connector_kit.traffic import Traffic
+from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World, world_of
 from services._runtime import meanings
 from services._runtime.redaction import excerpt
@@ -171,7 +171,7 @@ class Luno:
         self.world: World = "live"
         self.limits = limits
         proxy = settings.proxy_for(settings.luno_stream_url)
-        self.traffic = Traffic(limits, market_proxy=proxy, account_proxy=proxy)
+        self.traffic = VenueStats(limits, market_proxy=proxy, account_proxy=proxy)
         self.sdk = sdk
         self._threads = threads
         self._settings = settings
@@ -185,7 +185,7 @@ class Luno:
         """All that Luno lists: there are few enough."""
         return _translated(translate.instruments, await self.call(self.sdk.markets))
 
-    async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
+    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
         """Keep the desks supplied until cancelled: by stream with a key, else by polling."""
         if self._settings.luno_api_key_id is None:
             await poll_market_data(self, desks)
@@ -205,7 +205,7 @@ class Luno:
         answer = await self.call(lambda: self.sdk.get_order_book(pair=pair))
         return _translated(translate.top_of_book, answer)
 
-    async def trades(self, pair: str) -> list[Tick]:
+    async def trades(self, pair: str) -> list[VenueTrade]:
         """The latest trades, up to 100, oldest first."""
         answer = await self.call(lambda: self.sdk.list_trades(pair=pair))
         return _translated(translate.trades, answer)
@@ -213,7 +213,7 @@ class Luno:
     def trading(
         self,
         listing: Listing,
-        gate: OrderGate,
+        gate: PreTradeRisk,
         book: Callable[[str], LiveBook | None],
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""

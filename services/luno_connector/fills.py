@@ -10,7 +10,12 @@ from typing import Any, Protocol
 
 from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.bookkeeping import ZERO, Fill, Report, first_fills
+from services._connector_kit.orders.account.order_status import (
+    ZERO,
+    Fill,
+    OrderStatusReport,
+    first_fills,
+)
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate, translate_orders
@@ -39,7 +44,9 @@ class OrderFills:
         self._luno = luno
         self._known: OrderedDict[str, dict[str, Fill]] = OrderedDict()
 
-    async def complete(self, report: Report, instrument: Instrument) -> Report:
+    async def complete(
+        self, report: OrderStatusReport, instrument: Instrument
+    ) -> OrderStatusReport:
         """*report* with the fills of what is filled, as many as Luno shows yet.
 
         Raises what the kit's `errors` lists.
@@ -59,7 +66,7 @@ class OrderFills:
             self._known.popitem(last=False)
 
     async def _newer(
-        self, report: Report, instrument: Instrument, known: Mapping[str, Fill]
+        self, report: OrderStatusReport, instrument: Instrument, known: Mapping[str, Fill]
     ) -> dict[str, Fill]:
         since = max(
             (fill.milliseconds for fill in known.values()),

@@ -10,18 +10,18 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.gate import LiveBook, OrderGate
-from services._connector_kit.orders.identity import best_match
+from services._connector_kit.orders.execution.identity import best_match
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.execution.rules import rounded, size, text
 from services._connector_kit.orders.ports import (
-    Placed,
+    OutcomeUnknown,
     PlaceOutcome,
-    Refused,
-    Sized,
-    Unclear,
+    Rejection,
+    RoundedOrder,
+    VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record
-from services._connector_kit.orders.rules import rounded, size, text
+from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate_orders
@@ -113,7 +113,7 @@ class LunoOrders:
         rest: OrderRest,
         limits: VenueLimits,
         clock: VenueClock,
-        gate: OrderGate,
+        gate: PreTradeRisk,
         listing: Listing,
         book: Callable[[str], LiveBook | None],
         validity: int,
@@ -137,7 +137,7 @@ class LunoOrders:
         """True once Luno's clock is measured."""
         return self._clock.is_known
 
-    def lacks(self, symbol: str) -> Refused | None:
+    def lacks(self, symbol: str) -> Rejection | None:
         """What an order of *symbol* should wait for; None where nothing lacks."""
         return self._gate.lacks(symbol)
 
@@ -146,45 +146,47 @@ class LunoOrders:
         known = await self._clock.known(within)
         return known and await self._limits.requests.spend_within(within, 1, Priority.PLACE)
 
-    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """What would be sent for a command, by Luno's rules; or why nothing is."""
         instrument = self._listing.configured.get(command.symbol)
         if instrument is None:
             known = ", ".join(self._listing.configured)
-            return Refused("unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}")
+            return Rejection(
+                "unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}"
+            )
         if not translate_orders.carries(command.client_order_id):
-            return Refused(
+            return Rejection(
                 "bad_client_order_id",
                 f"client_order_id {command.client_order_id[:50]!r}: Luno takes 1 to 255 of "
                 "letters, digits and _ ; , . -",
             )
         if command.type == "market" and (command.post_only or command.time_in_force):
-            return Refused("unsupported", "a market order has no post_only and no time_in_force")
+            return Rejection("unsupported", "a market order has no post_only and no time_in_force")
         if command.post_only and command.time_in_force not in (None, "GTC"):
-            return Refused("unsupported", "post_only goes with GTC only")
+            return Rejection("unsupported", "post_only goes with GTC only")
         sized = size(command, instrument.rules)
-        if isinstance(sized, Sized) and command.type == "market" and command.side == "buy":
+        if isinstance(sized, RoundedOrder) and command.type == "market" and command.side == "buy":
             return self._capped(command, instrument, sized)
         return sized
 
     def _capped(
-        self, command: PlaceOrderCommand, instrument: Instrument, sized: Sized
-    ) -> Sized | Refused:
+        self, command: PlaceOrderCommand, instrument: Instrument, sized: RoundedOrder
+    ) -> RoundedOrder | Rejection:
         """A market buy: Luno has none in base units, so it is an IOC limit order with a cap."""
         book = self._book(command.symbol)
         if book is None:
-            return Refused("book_out_of_sync", f"the book of {command.symbol} is not in sync")
+            return Rejection("book_out_of_sync", f"the book of {command.symbol} is not in sync")
         left = Decimal(sized.quantity)
         for price, quantity in book.asks.top(len(book.asks)):
             left -= Decimal(str(quantity))
             if left <= 0:
                 cap = Decimal(str(price)) * (1 + self._slippage)
-                return Sized(
+                return RoundedOrder(
                     sized.quantity, text(rounded(cap, instrument.rules.price.step, up=True))
                 )
-        return Refused("no_liquidity", "the book hasn't got that much on the other side")
+        return Rejection("no_liquidity", "the book hasn't got that much on the other side")
 
-    async def check(self, record: Record) -> Refused | None:
+    async def check(self, record: Record) -> Rejection | None:
         """Why this order must not be sent now; None where it may."""
         return await self._gate.check(record)
 
@@ -202,15 +204,15 @@ class LunoOrders:
                 )
         except PostError as e:
             if e.code not in DEFINITIVE:
-                return Unclear(excerpt(f"{e.code}: {e}"))
+                return OutcomeUnknown(excerpt(f"{e.code}: {e}"))
             if e.code in KEY_REFUSED:  # the next order would be refused too
                 said = f"Luno: {e.code} {excerpt(e)}; {KEY_HELP}"
-                return Refused("exchange_rejected", said, about_key=True)
+                return Rejection("exchange_rejected", said, about_key=True)
             reason = "rate_limited" if e.code == "ErrTooManyRequests" else "exchange_rejected"
-            return Refused(reason, f"Luno: {excerpt(e.code, 50)} {excerpt(e)}")
+            return Rejection(reason, f"Luno: {excerpt(e.code, 50)} {excerpt(e)}")
         except OSError as e:
-            return Unclear(excerpt(f"no answer that can be read: {e!r}"))
-        return Placed(VenueOrder(order_id, record.client_order_id, "0"))
+            return OutcomeUnknown(excerpt(f"no answer that can be read: {e!r}"))
+        return VenueAcceptance(VenueOrder(order_id, record.client_order_id, "0"))
 
     async def find(self, record: Record) -> VenueOrder | None:
         """The order with that client order id, by direct query, which takes no symbol."""

@@ -7,11 +7,11 @@ from time import monotonic
 import structlog
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import crossed
 from services._connector_kit.market_data.status import IDS_RESTARTED
-from services._connector_kit.market_data.trade_feed import LastTrade, Tick
-from services._runtime.supervise import Trouble, full_jitter
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.market_data.trade_feed import LastTrade, VenueTrade
+from services._runtime.supervise import FailureLog, full_jitter
 from services.luno_connector.rest import LunoRest
 from services.luno_connector.translate import TickerRow
 
@@ -30,7 +30,7 @@ BUSY_SHARE = 0.25
 class PolledPair:
     """One pair: what was published of it last."""
 
-    def __init__(self, desk: MarketDesk, rest: LunoRest) -> None:
+    def __init__(self, desk: SymbolSubscription, rest: LunoRest) -> None:
         self.desk = desk
         self.pair = desk.instrument.venue_symbol
         self.trades_a_second = 0.0
@@ -39,7 +39,7 @@ class PolledPair:
         self._asked_trades_at = float("-inf")
         self._ticker: TickerRow | None = None
         self._book_at = 0  # milliseconds
-        self._trouble = Trouble("poll_failed", pair=self.pair)
+        self._trouble = FailureLog("poll_failed", pair=self.pair)
 
     async def poll(self, ticker: TickerRow | None, turns: "Turns") -> bool:
         """Publish what is new; False where that failed."""
@@ -124,7 +124,7 @@ class PolledPair:
         log.error("trades_lost", pair=self.pair, first=first, last=last, since_start=counts.lost)
 
 
-def _pace_of(trades: Sequence[Tick]) -> float:
+def _pace_of(trades: Sequence[VenueTrade]) -> float:
     """Trades a second by a full page's own times: after an outage the count of new ones says less.
 
     A page that isn't full says nothing: all that the market ever did may lie in one moment.
@@ -168,7 +168,7 @@ class Turns:
         await asyncio.sleep(at - now)
 
 
-async def poll_market_data(rest: LunoRest, desks: Sequence[MarketDesk]) -> None:
+async def poll_market_data(rest: LunoRest, desks: Sequence[SymbolSubscription]) -> None:
     """Keep the desks supplied until cancelled, within half of the rate limit."""
     pairs = [PolledPair(desk, rest) for desk in desks]
     turns = Turns(pairs)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.market_data.trade_feed import VenueTrade
 from services.luno_connector.translate import TickerRow, TopOfBook
 
 
@@ -16,5 +16,5 @@ class LunoRest(Protocol):
     async def top_of_book(self, pair: str) -> TopOfBook:
         """The best 100 price levels a side."""
 
-    async def trades(self, pair: str) -> list[Tick]:
+    async def trades(self, pair: str) -> list[VenueTrade]:
         """The latest trades, up to 100, oldest first."""

@@ -9,8 +9,8 @@ from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.balances import Snapshot
-from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.account.published_balances import BalanceSnapshot
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
@@ -97,7 +97,7 @@ class OrderRest:
         client_order_id: str | None,
         priority: Priority = Priority.BALANCES,
         fills: bool = True,
-    ) -> Report:
+    ) -> OrderStatusReport:
         """What became of one order; RejectedError where there is none of our symbols."""
         reference = {"id": order_id} if order_id else {"client_order_id": client_order_id}
         row = await self._row(reference, priority)
@@ -114,26 +114,26 @@ class OrderRest:
         answer = await self._luno.call(get)
         return _read(lambda: translate_orders.fees(answer))
 
-    async def open_orders(self) -> list[Report]:
+    async def open_orders(self) -> list[OrderStatusReport]:
         """The account's open orders of the served symbols, without their fills."""
         return await self._reports(self._listing.served, closed=False)
 
-    async def recently_closed(self, since: int) -> list[Report]:
+    async def recently_closed(self, since: int) -> list[OrderStatusReport]:
         """The same of the closed orders that were created since *since* (milliseconds)."""
         return await self._reports(self._listing.configured, closed=True, since=since)
 
-    async def closed(self, symbols: Collection[str], since: int) -> list[Report]:
+    async def closed(self, symbols: Collection[str], since: int) -> list[OrderStatusReport]:
         """The closed orders of *symbols* that were created since *since* (milliseconds)."""
         of = {s: i for s, i in self._listing.served.items() if s in symbols}
         return await self._reports(of, closed=True, since=since)
 
-    async def with_fills(self, report: Report) -> Report:
+    async def with_fills(self, report: OrderStatusReport) -> OrderStatusReport:
         """*report*, of one of the listings, with its order's fills."""
         return await self._fills.complete(report, self._listing.served[report.symbol])
 
     async def _reports(
         self, of: Mapping[str, Instrument], *, closed: bool, since: int = 0
-    ) -> list[Report]:
+    ) -> list[OrderStatusReport]:
         found = []
         for instrument in tuple(of.values()):
             try:
@@ -160,11 +160,11 @@ class OrderRest:
         if success is not True:
             raise TransientError(excerpt(f"an answer of Luno can't be read: {answer!r}"))
 
-    async def balances(self) -> Snapshot:
+    async def balances(self) -> BalanceSnapshot:
         """The account's balances; Luno gives them no version."""
         answer = await self._luno.call(self._luno.sdk.get_balances, Priority.BALANCES)
         return _read(
-            lambda: Snapshot(self._accounts.balances(translate.rows_of(answer["balance"])))
+            lambda: BalanceSnapshot(self._accounts.balances(translate.rows_of(answer["balance"])))
         )
 
     async def _row(

@@ -15,19 +15,19 @@ from services._connector_kit.errors import (
     TransientError,
 )
 from services._connector_kit.frames import BadFrames
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import (
     BookTrade,
-    Gap,
     OrderByOrderBook,
+    SequenceGap,
     crossed,
 )
 from services._connector_kit.market_data.status import IDS_RESTARTED
-from services._connector_kit.market_data.trade_feed import Tick, TradeFeed
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.market_data.trade_feed import TradeFeed, VenueTrade
+from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import open_socket
 from services._runtime.redaction import excerpt
-from services._runtime.supervise import Trouble, first_fault, keep_alive
+from services._runtime.supervise import FailureLog, first_fault, keep_alive
 from services.luno_connector import translate
 from services.luno_connector.book_comparison import BookComparison
 from services.luno_connector.polling import poll_market_data
@@ -57,7 +57,7 @@ class PairFeed:
     """One pair's socket, book, trades and ticker."""
 
     def __init__(
-        self, desk: MarketDesk, rest: LunoRest, settings: LunoSettings, traffic: SocketTraffic
+        self, desk: SymbolSubscription, rest: LunoRest, settings: LunoSettings, traffic: SocketStats
     ) -> None:
         self.pair = desk.instrument.venue_symbol
         self.ticker: translate.TickerRow | None = None
@@ -70,7 +70,7 @@ class PairFeed:
         self._doubted = asyncio.Event()
         self._doubt = ""  # why
         self._comparison = BookComparison(self.pair, rest)
-        self._refused = Trouble("stream_refused", pair=self.pair)
+        self._refused = FailureLog("stream_refused", pair=self.pair)
         self._traffic = traffic
         self._bad_frames = BadFrames(f"luno {self.pair}", traffic)
         self._quote: tuple[float, float, float, float | None] | None = None
@@ -202,7 +202,7 @@ class PairFeed:
         outcome = book.apply(
             sequence, translate.fills(update), translate.created(update), translate.deleted(update)
         )
-        if isinstance(outcome, Gap):
+        if isinstance(outcome, SequenceGap):
             raise self._misfit(outcome)
         self.milliseconds = update.timestamp
         if update.status_update is not None:
@@ -211,7 +211,9 @@ class PairFeed:
             price = float(trade.price)
             self._last_price = price
             self.trades.add(
-                Tick(told.sequence, update.timestamp, price, float(trade.quantity), trade.side)
+                VenueTrade(
+                    told.sequence, update.timestamp, price, float(trade.quantity), trade.side
+                )
             )
             self._check_price(told, trade)
         if update.trade_updates or update.create_update or update.delete_update:
@@ -219,7 +221,7 @@ class PairFeed:
             self._desk.publisher.book(book, update.timestamp)
             self._publish_ticker(book, update.timestamp)
 
-    def _misfit(self, gap: Gap) -> TransientError:
+    def _misfit(self, gap: SequenceGap) -> TransientError:
         """Publish nothing more of this book; only a new connection brings a new snapshot."""
         reason = f"the book doesn't fit: {gap.reason}"
         self._out_of_sync()
@@ -271,7 +273,10 @@ def credentials(settings: LunoSettings) -> bytes:
 
 
 async def stream_market_data(
-    rest: LunoRest, desks: Sequence[MarketDesk], settings: LunoSettings, traffic: SocketTraffic
+    rest: LunoRest,
+    desks: Sequence[SymbolSubscription],
+    settings: LunoSettings,
+    traffic: SocketStats,
 ) -> None:
     """Keep the desks supplied until cancelled; those beyond `MOST_STREAMS` by polling."""
     streamed, polled = desks[:MOST_STREAMS], desks[MOST_STREAMS:]
@@ -299,7 +304,7 @@ async def _poll_trades_of_the_down(feeds: Collection[PairFeed]) -> None:
 
 async def _compare_books(feeds: Collection[PairFeed], interval: float) -> None:
     """Compare the levels of one book a round with REST's, in turn."""
-    trouble = Trouble("book_not_compared")
+    trouble = FailureLog("book_not_compared")
     while True:
         for feed in feeds:
             await asyncio.sleep(interval)
@@ -313,7 +318,7 @@ async def _compare_books(feeds: Collection[PairFeed], interval: float) -> None:
 
 async def _poll_tickers(rest: LunoRest, feeds: dict[str, PairFeed], settings: LunoSettings) -> None:
     interval = min(TICKERS_INTERVAL, settings.book_audit_interval)
-    trouble = Trouble("tickers_failed")
+    trouble = FailureLog("tickers_failed")
     while True:
         try:
             rows = await rest.tickers(list(feeds))

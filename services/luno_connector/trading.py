@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.gate import LiveBook, OrderGate
-from services._connector_kit.orders.wing import Trading
-from services._connector_kit.traffic import Traffic
+from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
+from services._connector_kit.orders.service import Trading
+from services._connector_kit.venue_stats import VenueStats
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.accounts import Accounts
 from services.luno_connector.orders import LunoOrders
@@ -18,9 +18,9 @@ def assemble(
     luno: Caller,
     settings: LunoSettings,
     listing: Listing,
-    gate: OrderGate,
+    gate: PreTradeRisk,
     book: Callable[[str], LiveBook | None],
-    traffic: Traffic,
+    traffic: VenueStats,
 ) -> Trading | None:
     """What is needed to trade; None without credentials."""
     if settings.luno_api_key_id is None:

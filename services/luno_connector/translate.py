@@ -18,7 +18,7 @@ from services._connector_kit.market_data.order_book import (
     OrderByOrderBook,
     RestingOrder,
 )
-from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.market_data.trade_feed import VenueTrade
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ def market_status(word: str) -> MarketStatus:
     return _MARKET.get(word, "halted")
 
 
-class Order(msgspec.Struct, gc=False):
+class LunoOrder(msgspec.Struct, gc=False):
     """An order of a snapshot."""
 
     id: str
@@ -80,8 +80,8 @@ class Frame(msgspec.Struct, gc=False):
 
     sequence: int | None = None
     timestamp: int = 0
-    asks: list[Order] | None = None
-    bids: list[Order] | None = None
+    asks: list[LunoOrder] | None = None
+    bids: list[LunoOrder] | None = None
     status: str | None = None
     trade_updates: list[TradeUpdate] | None = None
     create_update: CreateUpdate | None = None
@@ -106,7 +106,10 @@ def book(snapshot: Frame) -> OrderByOrderBook:
     """
     if snapshot.sequence is None or snapshot.asks is None or snapshot.bids is None:
         raise ValueError("a snapshot has sequence, asks and bids")
-    sides: tuple[tuple[Side, list[Order]], ...] = (("buy", snapshot.bids), ("sell", snapshot.asks))
+    sides: tuple[tuple[Side, list[LunoOrder]], ...] = (
+        ("buy", snapshot.bids),
+        ("sell", snapshot.asks),
+    )
     orders = (
         RestingOrder(order.id, side, order.price, order.volume)
         for side, orders in sides
@@ -178,16 +181,16 @@ def tickers(answer: Mapping[str, Any]) -> list[TickerRow]:
     return _read("tickers", lambda: list(rows()))
 
 
-def trades(answer: Mapping[str, Any]) -> list[Tick]:
+def trades(answer: Mapping[str, Any]) -> list[VenueTrade]:
     """`GET /api/1/trades`, turned round: oldest first.
 
     Raises:
         ValueError: the answer is not of that form.
     """
 
-    def rows() -> Iterator[Tick]:
+    def rows() -> Iterator[VenueTrade]:
         for row in rows_of(answer["trades"]):
-            yield Tick(
+            yield VenueTrade(
                 int(row["sequence"]),
                 int(row["timestamp"]),
                 float(row["price"]),

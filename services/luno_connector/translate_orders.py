@@ -13,11 +13,11 @@ from typing import Any
 from common_models.fields import Side
 from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.amounts import amount, moment, positive
-from services._connector_kit.orders.balances import Balance
-from services._connector_kit.orders.bookkeeping import Fill, Report, Status
+from services._connector_kit.orders.account.order_status import Fill, OrderStatusReport, Status
+from services._connector_kit.orders.account.published_balances import Balance
+from services._connector_kit.orders.execution.amounts import amount, moment, positive
+from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import VenueOrder
-from services._connector_kit.orders.record import Record
 
 ZERO = Decimal(0)
 SIDES: dict[str, Side] = {"BUY": "buy", "SELL": "sell"}
@@ -84,7 +84,7 @@ def venue_order(row: Mapping[str, Any], symbol: str | None) -> VenueOrder:
     )
 
 
-def order_report(row: Mapping[str, Any], instrument: Instrument) -> Report:
+def order_report(row: Mapping[str, Any], instrument: Instrument) -> OrderStatusReport:
     """An OrderV2 as a report, without its fills, which Luno lists elsewhere."""
     # A market order's limit_volume isn't documented; the simulator's and others' is 0 or missing.
     quantity, filled = amount(row.get("limit_volume") or "0"), amount(row["base"])
@@ -93,7 +93,7 @@ def order_report(row: Mapping[str, Any], instrument: Instrument) -> Report:
         for asset, name in ((instrument.base, "fee_base"), (instrument.quote, "fee_counter"))
     }
     status, unknown = _status(str(row["status"]), quantity, filled)
-    return Report(
+    return OrderStatusReport(
         order_id=_id(row["order_id"]),
         client_order_id=str(row["client_order_id"] or "") or None,
         symbol=instrument.symbol,

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from common_models.stream_names import EventStream, joined
 from services.tradectl import show
-from services.tradectl.ending import Ending, after, tell
-from services.tradectl.reading import Entry, Follower, is_trimmed, moment, redis_time
+from services.tradectl.exit_codes import ExitCode, after, tell
+from services.tradectl.reading import Follower, StreamEntry, is_trimmed, moment, redis_time
 from services.tradectl.requests import refresh_balances
 from services.tradectl.sending import meant
 from services.tradectl.tables import Column, Seconds, table
@@ -66,14 +66,14 @@ class Orders:
     _answers: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     _told: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
 
-    def take_answer(self, entry: Entry) -> None:
+    def take_answer(self, entry: StreamEntry) -> None:
         """An `order_response`; the refusal of an id that is another order's is no answer to it."""
         fields = entry.fields
         refused_repeat = fields.get("reason_code") == "duplicate_id"
         if fields.get("client_order_id") and not refused_repeat:
             self._answers[fields["client_order_id"]] = (entry.milliseconds, fields)
 
-    def take_status(self, entry: Entry) -> None:
+    def take_status(self, entry: StreamEntry) -> None:
         """An `order_status`."""
         fields = entry.fields
         if fields.get("order_id"):
@@ -97,7 +97,7 @@ class Account:
 
     _follower: Follower = field(default_factory=Follower)
     _orders: dict[str, Orders] = field(default_factory=dict)
-    _balances: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    _balances: dict[str, dict[str, StreamEntry]] = field(default_factory=dict)
 
     async def orders(self, redis: Redis, connector: str) -> list[OrderLine]:
         """All orders that a connector told of."""
@@ -111,7 +111,7 @@ class Account:
         await _warn_of_trimmed(redis, statuses)
         return found.lines()
 
-    async def balances(self, redis: Redis, connector: str) -> dict[str, Entry]:
+    async def balances(self, redis: Redis, connector: str) -> dict[str, StreamEntry]:
         """The last word on each asset."""
         latest = self._balances.setdefault(connector, {})
         stream = str(EventStream(connector, "account_balance"))
@@ -173,7 +173,7 @@ async def orders(
     *,
     closed: bool,
     as_json: bool,
-) -> Ending:
+) -> ExitCode:
     """The open orders; with *closed* those that have ended too."""
     found: list[OrderLine] = []
     for name in await meant(redis, exchange):
@@ -185,14 +185,14 @@ async def orders(
     ]
     if as_json:
         show.as_json([each.row for each in wanted])
-        return Ending.DONE
+        return ExitCode.DONE
     now = await redis_time(redis)
     table(
         "orders" if closed else "open orders",
         ORDER_COLUMNS,
         [_shown(each, (now - each.at) / 1000) for each in wanted],
     )
-    return Ending.DONE
+    return ExitCode.DONE
 
 
 def _shown(order: OrderLine, age: float) -> tuple[object, ...]:
@@ -221,9 +221,9 @@ async def balances(
     refresh: bool,
     seconds: float,
     as_json: bool,
-) -> Ending:
+) -> ExitCode:
     """The latest balance of each asset; *refresh* has the exchanges asked first."""
-    ending = Ending.DONE
+    ending = ExitCode.DONE
     if refresh:
         ending = await refresh_balances(redis, exchange, assets, seconds)
     with after("the exchanges were asked") if refresh else nullcontext():

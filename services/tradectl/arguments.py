@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from services._runtime.text import is_text, spelled
-from services.tradectl.ending import Ending, tell
+from services.tradectl.exit_codes import ExitCode, tell
 
 # The commands that show a state, and how often they do where nobody says it, in seconds.
 WATCHED = frozenset({"status", "orders", "balances", "positions", "pnl"})
@@ -30,12 +30,12 @@ class Commands(TyperGroup):
         for each in args:
             if not is_text(each):
                 tell(f"tradectl: argument '{spelled(each)}': isn't text in UTF-8")
-                raise typer.Exit(Ending.USAGE)
+                raise typer.Exit(ExitCode.USAGE)
         for before, each in itertools.pairwise(args):
             # "-1" reads as an option, unless it is the value of one.
             if args[0] == "place" and re.match(r"-\.?\d", each) and not before.startswith("-"):
                 tell(f"tradectl: quantity={each}: want a number above 0; SIDE says buy or sell")
-                raise typer.Exit(Ending.USAGE)
+                raise typer.Exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
 
 

@@ -6,7 +6,7 @@ import typer
 from redis.exceptions import RedisError
 
 from services._runtime.redis_client import open_redis
-from services.tradectl.ending import StopError
+from services.tradectl.exit_codes import CommandError
 from services.tradectl.status import heard
 from services.tradectl.where import redis_url
 
@@ -46,7 +46,7 @@ def _markets() -> dict[str, list[str]]:
     """The symbols of each exchange, as its connector said last."""
     try:
         return asyncio.run(_look(redis_url()))
-    except (StopError, RedisError, OSError):  # a TimeoutError is an OSError
+    except (CommandError, RedisError, OSError):  # a TimeoutError is an OSError
         return {}
 
 

@@ -20,7 +20,7 @@ from common_models.stream_names import HALT, TRADING, CommandStream, OperatorStr
 from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.checks import Check, file_checks, not_ready_checks
-from services.tradectl.ending import Ending
+from services.tradectl.exit_codes import ExitCode
 from services.tradectl.halting import halted
 from services.tradectl.reading import COMMANDS, connectors
 from services.tradectl.sending import OPERATORS
@@ -47,7 +47,7 @@ KEYS = {
 }
 
 
-async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> Ending:
+async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> ExitCode:
     """Look at everything; NO where something fails. Nothing is changed."""
     await _must_answer(redis)
     checks = await examine(redis, settings)
@@ -56,7 +56,7 @@ async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> 
     else:
         rows = [(c.state, c.check, c.what, c.fix) for c in checks]
         table("doctor", ("", "check", "found", "what to do"), rows)
-    return Ending.NO if any(check.state == "fail" for check in checks) else Ending.DONE
+    return ExitCode.NO if any(check.state == "fail" for check in checks) else ExitCode.DONE
 
 
 Look = Callable[[Redis, TradectlSettings], AsyncIterator[Check]]

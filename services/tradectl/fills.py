@@ -11,8 +11,8 @@ from common_models.stream_names import EventStream, state_key
 from services._runtime.average_price import average_price
 from services._runtime.fees import full_fee
 from services._runtime.position import NOTHING, Position
-from services.tradectl.ending import Ending, StopError
-from services.tradectl.reading import PAGE, Entry
+from services.tradectl.exit_codes import CommandError, ExitCode
+from services.tradectl.reading import PAGE, StreamEntry
 
 # What is left of sums of binary fractions, far less than any exchange's lot.
 TINY = Decimal("1e-9")
@@ -32,7 +32,7 @@ class Status(msgspec.Struct, frozen=True):
     external: bool = False
 
 
-class Known(NamedTuple):
+class KnownOrder(NamedTuple):
     """What was told of one order so far: cumulative."""
 
     client_order_id: str | None
@@ -41,10 +41,10 @@ class Known(NamedTuple):
     fee: dict[str, Decimal]
 
 
-UNKNOWN = Known(None, NOTHING, NOTHING, {})
+UNKNOWN = KnownOrder(None, NOTHING, NOTHING, {})
 
 
-class Step(NamedTuple):
+class FillStep(NamedTuple):
     """A change of a position; sells are negative.
 
     `base_fee` is off it, at the `average` price of the order. A price that wasn't told is None.
@@ -65,9 +65,9 @@ class Fills:
 
     connector: str
     start: str = "-"
-    steps: dict[str, list[Step]] = field(default_factory=dict)  # by symbol
+    steps: dict[str, list[FillStep]] = field(default_factory=dict)  # by symbol
     fees: dict[str, Decimal] = field(default_factory=dict)  # by symbol, in its quote asset
-    _orders: dict[tuple[str, str], Known] = field(default_factory=dict)
+    _orders: dict[tuple[str, str], KnownOrder] = field(default_factory=dict)
 
     async def catch_up(self, redis: Redis) -> dict[str, Position]:
         """Read on; the positions by symbol, of the very moment up to which was read.
@@ -83,7 +83,7 @@ class Fills:
                 found: list[Any] = await ask.execute()
             positions, page = found
             for entry_id, fields in page:
-                self.take(Entry(stream, entry_id.decode(), (fields or {}).get(b"data", b"")))
+                self.take(StreamEntry(stream, entry_id.decode(), (fields or {}).get(b"data", b"")))
             if len(page) < PAGE:
                 return {name.decode(): _read(key, name, data) for name, data in positions.items()}
 
@@ -92,7 +92,7 @@ class Fills:
         """Where it is told."""
         return str(EventStream(self.connector, "order_status"))
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: StreamEntry) -> None:
         """One event; what isn't one is left out. Pure."""
         self.start = f"({entry.id}"
         try:
@@ -110,12 +110,14 @@ class Fills:
         for asset, paid in (told.fee or {}).items():
             fee[asset] = max(paid, fee.get(asset, NOTHING))
         name = told.client_order_id or known.client_order_id
-        now = Known(name, told.filled_quantity, money, fee)
+        now = KnownOrder(name, told.filled_quantity, money, fee)
         self._orders[told.symbol, told.order_id] = now
         if not told.external and told.side in ("buy", "sell"):
             self._book(told.symbol, told.side, known, now, priced=price is not None)
 
-    def _book(self, symbol: str, side: str, before: Known, now: Known, *, priced: bool) -> None:
+    def _book(
+        self, symbol: str, side: str, before: KnownOrder, now: KnownOrder, *, priced: bool
+    ) -> None:
         base = symbol.partition("/")[0]
         more, spent = now.filled - before.filled, now.money - before.money
         average = now.money / now.filled if priced and now.filled else None
@@ -124,10 +126,10 @@ class Fills:
         worth = in_base * (average or NOTHING) + self._other_fees(symbol, before, now)
         self.fees[symbol] = self.fees.get(symbol, NOTHING) + worth
         if more or in_base:
-            step = Step(more if side == "buy" else -more, price, in_base, average)
+            step = FillStep(more if side == "buy" else -more, price, in_base, average)
             self.steps.setdefault(symbol, []).append(step)
 
-    def _other_fees(self, symbol: str, before: Known, now: Known) -> Decimal:
+    def _other_fees(self, symbol: str, before: KnownOrder, now: KnownOrder) -> Decimal:
         """What was paid beyond the base asset, in the quote asset, as the connector books it.
 
         Nothing there says what a third asset is worth: it counts as the full rate.
@@ -135,7 +137,7 @@ class Fills:
         base, _, quote = symbol.partition("/")
         rate = full_fee(self.connector.removesuffix("_connector"))
 
-        def paid(order: Known) -> Decimal:
+        def paid(order: KnownOrder) -> Decimal:
             third = any(order.fee[asset] for asset in order.fee if asset not in (base, quote))
             return order.fee.get(quote, NOTHING) + (order.money * rate if third else NOTHING)
 
@@ -165,7 +167,7 @@ def _read(key: str, symbol: bytes, data: bytes) -> Position:
         return msgspec.json.decode(data, type=Position)
     except (msgspec.MsgspecError, ValueError) as e:
         name = symbol.decode("utf-8", "replace")
-        raise StopError(Ending.NO, f"{key} {name}: {e}; want what a connector wrote") from None
+        raise CommandError(ExitCode.NO, f"{key} {name}: {e}; want what a connector wrote") from None
 
 
 def _is_sound(told: Status) -> bool:
@@ -173,7 +175,7 @@ def _is_sound(told: Status) -> bool:
     return all(number is None or number.is_finite() for number in numbers)
 
 
-def _is_another(known: Known, told: Status) -> bool:
+def _is_another(known: KnownOrder, told: Status) -> bool:
     """True where the venue, which was reset, gave the order's id to another order."""
     names = known.client_order_id, told.client_order_id
     return told.filled_quantity < known.filled or (None not in names and names[0] != names[1])

@@ -16,7 +16,7 @@ from services._runtime.halt import NO_REASON, halt_reason, permission
 from services._runtime.redis_client import explain
 from services._runtime.text import spelled
 from services.tradectl import show
-from services.tradectl.ending import Ending, StopError, tell
+from services.tradectl.exit_codes import CommandError, ExitCode, tell
 from services.tradectl.reading import connectors
 from services.tradectl.requests import REDIS_FULL, Answer, all_at_once, ending_of, tell_answers
 from services.tradectl.sending import ever_spoke
@@ -43,7 +43,7 @@ async def halted(redis: Redis) -> str | None:
 
 async def halt(
     redis: Redis, words: Sequence[str], *, keep_orders: bool, seconds: float, as_json: bool
-) -> Ending:
+) -> ExitCode:
     """Set the switch, then have every connector cancel all open orders."""
     reason = reason_of(words)
     before = await _set(redis, reason)
@@ -60,7 +60,7 @@ async def halt(
     if not keep_orders:
         if trouble is not None:
             message = f"what is open may not be cancelled: {explain(trouble)}"
-            raise StopError(Ending.UNKNOWN, message)
+            raise CommandError(ExitCode.UNKNOWN, message)
         answers = await _cancel_all(redis, names, seconds)
     if as_json:
         show.as_json({"halted": reason, "before": before, "canceled": answers})
@@ -99,12 +99,12 @@ async def _here(redis: Redis) -> list[str]:
     return names if await ever_spoke(redis, names) else []
 
 
-def _nobody_halted(redis: Redis, reason: str, before: str | None, *, as_json: bool) -> Ending:
+def _nobody_halted(redis: Redis, reason: str, before: str | None, *, as_json: bool) -> ExitCode:
     """The switch is set where no connector reads it: nothing was stopped."""
     tell(f"NOTHING was halted: {nobody_at(redis)}. The switch is set there all the same.")
     if as_json:
         show.as_json({"halted": reason, "before": before, "canceled": []})
-    return Ending.NO
+    return ExitCode.NO
 
 
 def reason_of(words: Sequence[str]) -> str:
@@ -115,14 +115,14 @@ def reason_of(words: Sequence[str]) -> str:
     """
     for word in words:
         if re.fullmatch(r"--\S+", word):
-            raise StopError(Ending.USAGE, f"NOT halted: no such option: {word}")
+            raise CommandError(ExitCode.USAGE, f"NOT halted: no such option: {word}")
     return " ".join(words).strip() or NO_REASON
 
 
-async def resume(redis: Redis, by: str, *, as_json: bool) -> Ending:
+async def resume(redis: Redis, by: str, *, as_json: bool) -> ExitCode:
     """Let orders go again, in the name of *by*."""
     if not await _here(redis):
-        raise StopError(Ending.NO, f"nothing was resumed: {nobody_at(redis)}")
+        raise CommandError(ExitCode.NO, f"nothing was resumed: {nobody_at(redis)}")
     before = await halted(redis)
     async with redis.pipeline(transaction=True) as both:
         both.set(TRADING, permission(by))
@@ -132,12 +132,14 @@ async def resume(redis: Redis, by: str, *, as_json: bool) -> Ending:
         except ResponseError:
             raise
         except (RedisError, OSError) as e:
-            raise StopError(Ending.UNKNOWN, f"{explain(e)}. It may have been resumed") from None
+            raise CommandError(
+                ExitCode.UNKNOWN, f"{explain(e)}. It may have been resumed"
+            ) from None
     if as_json:
         show.as_json({"halted": None, "before": before, "by": by})
     else:
         show.line("Trading was not halted." if before is None else f"Resumed. It was: {before}")
-    return Ending.DONE
+    return ExitCode.DONE
 
 
 def whoever_runs_this() -> str:
@@ -161,10 +163,14 @@ async def _set(redis: Redis, reason: str) -> str | None:
         try:
             deleted, before = await _switch(redis, reason)
         except (RedisError, OSError) as e:
-            raise StopError(Ending.REDIS, f"NOT halted, as far as is known: {explain(e)}") from None
+            raise CommandError(
+                ExitCode.REDIS, f"NOT halted, as far as is known: {explain(e)}"
+            ) from None
     if isinstance(deleted, Exception) and isinstance(before, Exception):
         hint = "; halt at its primary" if isinstance(deleted, ReadOnlyError) else ""
-        raise StopError(Ending.REDIS, f"NOT halted, as far as is known: {explain(deleted)}{hint}")
+        raise CommandError(
+            ExitCode.REDIS, f"NOT halted, as far as is known: {explain(deleted)}{hint}"
+        )
     if isinstance(before, Exception):
         tell(f"The reason can't be kept, trading is halted all the same: {explain(before)}")
         return None

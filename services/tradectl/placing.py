@@ -10,15 +10,15 @@ from common_models import PlaceOrderCommand
 from common_models.stream_names import EventStream
 from services._runtime.redis_client import explain
 from services.tradectl import show
-from services.tradectl.ending import Ending, tell
-from services.tradectl.reading import Entry, mentions
-from services.tradectl.sending import Conversation, connector_of, must_be_there, send
+from services.tradectl.exit_codes import ExitCode, tell
+from services.tradectl.reading import StreamEntry, mentions
+from services.tradectl.sending import ReplyReader, connector_of, must_be_there, send
 
 ENDED = frozenset({"filled", "canceled", "rejected", "expired"})
 
 
 @dataclass
-class Placed:
+class OrderProgress:
     """What was heard of one order so far. Pure: it is told, and says how it stands."""
 
     client_order_id: str
@@ -81,20 +81,20 @@ class Placed:
         return self.status or "accepted"
 
     @property
-    def ending(self) -> Ending:
+    def ending(self) -> ExitCode:
         """How the command ends if it ends now."""
         if self.response is None:
-            return Ending.NO_ANSWER
+            return ExitCode.NO_ANSWER
         match self.response.get("status"):
             case "accepted":
                 pass
             case "rejected":
-                return Ending.NO
+                return ExitCode.NO
             case _:
-                return Ending.UNKNOWN
+                return ExitCode.UNKNOWN
         if not self.wait_for_end or self.status == "filled":
-            return Ending.DONE
-        return Ending.NO if self.status in ENDED else Ending.NO_ANSWER
+            return ExitCode.DONE
+        return ExitCode.NO if self.status in ENDED else ExitCode.NO_ANSWER
 
 
 async def place(
@@ -105,16 +105,16 @@ async def place(
     wait_for_end: bool,
     seconds: float,
     as_json: bool,
-) -> Ending:
+) -> ExitCode:
     """Send *command* to the exchange's connector; wait for the answer, or for the order's end."""
     name = connector_of(exchange)
     await must_be_there(redis, name)
-    talk = await Conversation.begin(redis, name, ("order_response", "order_status"), seconds)
+    talk = await ReplyReader.begin(redis, name, ("order_response", "order_status"), seconds)
     responses = str(EventStream(name, "order_response"))
     again = f"repeat it with --id {command.client_order_id}"
     tell(f"client_order_id {command.client_order_id}")
     command_id = await send(redis, name, "place_order", command, again)
-    placed = Placed(command.client_order_id, command_id, wait_for_end)
+    placed = OrderProgress(command.client_order_id, command_id, wait_for_end)
     async for entry in talk.heard():
         if placed.hear(entry.fields, is_response=entry.stream == responses):
             if not as_json:
@@ -138,7 +138,7 @@ async def place(
     return placed.ending
 
 
-async def _recall(redis: Redis, name: str, placed: Placed) -> None:
+async def _recall(redis: Redis, name: str, placed: OrderProgress) -> None:
     """An order that was placed before: what was told of it lies behind us."""
     stream = str(EventStream(name, "order_status"))
     try:
@@ -149,7 +149,7 @@ async def _recall(redis: Redis, name: str, placed: Placed) -> None:
         placed.statuses = [entry.fields for entry in found]
 
 
-async def _recall_unknown(redis: Redis, stream: str, placed: Placed) -> None:
+async def _recall_unknown(redis: Redis, stream: str, placed: OrderProgress) -> None:
     """A command that asks again is answered once the first is settled: is that one unclear?"""
     try:
         found = await mentions(redis, stream, "client_order_id", placed.client_order_id)
@@ -160,7 +160,7 @@ async def _recall_unknown(redis: Redis, stream: str, placed: Placed) -> None:
         placed.responses.append(found[-1].fields)
 
 
-def _say(entry: Entry) -> None:
+def _say(entry: StreamEntry) -> None:
     fields = entry.fields
     known = ("client_order_id", "symbol", "side", "type", "exchange", "timestamp", "command_id")
     status = str(fields.pop("status", "?"))
@@ -168,14 +168,14 @@ def _say(entry: Entry) -> None:
     show.line(f"{status:<17} {show.summary(rest)}")
 
 
-def _explain(placed: Placed, seconds: float, again: str) -> None:
+def _explain(placed: OrderProgress, seconds: float, again: str) -> None:
     """What a person should know about an end that is none."""
     match placed.ending:
-        case Ending.UNKNOWN:
+        case ExitCode.UNKNOWN:
             tell(f"The outcome is still unknown after {seconds:g} s. To hear it, {again}.")
-        case Ending.NO_ANSWER if placed.response is None:
+        case ExitCode.NO_ANSWER if placed.response is None:
             tell(f"No answer within {seconds:g} s. To hear it, {again}.")
-        case Ending.NO_ANSWER:
+        case ExitCode.NO_ANSWER:
             tell(f"Accepted, but not filled within {seconds:g} s; the order stays.")
         case _:
             return

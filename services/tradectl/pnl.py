@@ -12,8 +12,15 @@ from common_models import PortfolioEvent, StrategyPosition
 from common_models.stream_names import EventStream, joined
 from services._runtime.position import NOTHING, day_of
 from services.tradectl import show
-from services.tradectl.ending import Ending, tell
-from services.tradectl.positions import Held, Ledger, gain, rounded, shortened, total
+from services.tradectl.exit_codes import ExitCode, tell
+from services.tradectl.positions import (
+    HeldPosition,
+    PositionLedger,
+    gain,
+    rounded,
+    shortened,
+    total,
+)
 from services.tradectl.reading import newest, redis_time
 from services.tradectl.tables import Column, table
 
@@ -81,7 +88,7 @@ def of_strategy(told: StrategyPosition, *, today: bool) -> Result:
     )
 
 
-def of_market(held: Held) -> Result:
+def of_market(held: HeldPosition) -> Result:
     """What a connector's books say of one market."""
     return Result(
         "",
@@ -155,8 +162,8 @@ async def bot_told(redis: Redis, exchange: str | None, symbol: str | None) -> Bo
 
 
 async def pnl(
-    redis: Redis, ledger: Ledger, exchange: str | None, symbol: str | None, *, as_json: bool
-) -> Ending:
+    redis: Redis, ledger: PositionLedger, exchange: str | None, symbol: str | None, *, as_json: bool
+) -> ExitCode:
     """Show what was won: by the bot's strategies, and by all orders through the connectors."""
     markets = [of_market(each) for each in await ledger.held(redis, exchange, symbol)]
     bot = await bot_told(redis, exchange, symbol)
@@ -165,7 +172,7 @@ async def pnl(
     if as_json:
         found = None if bot is None else _bot_json(bot, whole=whole)
         show.as_json({"bot": found, "connectors": _connectors_json(markets, whole=whole)})
-        return Ending.DONE
+        return ExitCode.DONE
     if bot is None:
         show.line(f"the bot has told nothing ({PORTFOLIO})")
         show.line("")
@@ -174,7 +181,7 @@ async def pnl(
     _show_markets("all orders through the connectors: the bot's, others', by hand", markets)
     if whole:
         _show_today("each connector", today(markets, lambda each: (each.exchange, each.currency)))
-    return Ending.DONE
+    return ExitCode.DONE
 
 
 def _show_bot(bot: BotTold, *, whole: bool) -> None:

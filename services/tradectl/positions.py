@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from common_models.stream_names import MARKET_DATA_TYPES, MarketStream, joined
 from services._runtime.position import NOTHING, Position, day_of
 from services.tradectl import show
-from services.tradectl.ending import Ending, StopError, tell
+from services.tradectl.exit_codes import CommandError, ExitCode, tell
 from services.tradectl.fills import Fills
 from services.tradectl.reading import is_trimmed, newest, redis_time
 from services.tradectl.sending import GONE_AFTER, ever_spoke, meant, silent_for
@@ -19,7 +19,7 @@ from services.tradectl.where import nobody_at
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldPosition:
     """What is held of one market, at the market's price now; what nobody knows is None.
 
     Quantities are in the base asset, money is in the quote asset; *today* is whether the position's
@@ -86,12 +86,14 @@ class Held:
 
 
 @dataclass
-class Ledger:
+class PositionLedger:
     """Finds what is held; what it has read of streams it doesn't read again."""
 
     _fills: dict[str, Fills] = field(default_factory=dict)
 
-    async def held(self, redis: Redis, exchange: str | None, symbol: str | None) -> list[Held]:
+    async def held(
+        self, redis: Redis, exchange: str | None, symbol: str | None
+    ) -> list[HeldPosition]:
         """What is held, or was, of all markets of one exchange or all.
 
         Raises:
@@ -99,8 +101,8 @@ class Ledger:
         """
         names = await meant(redis, exchange)
         if not await ever_spoke(redis, names):
-            raise StopError(Ending.NO, nobody_at(redis))
-        found: list[Held] = []
+            raise CommandError(ExitCode.NO, nobody_at(redis))
+        found: list[HeldPosition] = []
         for name in names:
             found += [
                 each
@@ -109,7 +111,7 @@ class Ledger:
             ]
         return found
 
-    async def _of(self, redis: Redis, connector: str) -> list[Held]:
+    async def _of(self, redis: Redis, connector: str) -> list[HeldPosition]:
         fills = self._fills.setdefault(connector, Fills(connector))
         positions = await fills.catch_up(redis)
         if positions and (silence := await silent_for(redis, connector) or 0.0) > GONE_AFTER:
@@ -119,7 +121,7 @@ class Ledger:
         found = []
         for symbol, position in sorted(positions.items()):
             position.price = await market_price(redis, exchange, symbol) or position.price
-            held = Held(
+            held = HeldPosition(
                 exchange,
                 symbol,
                 position,
@@ -167,19 +169,19 @@ def total(values: Iterable[Decimal | None]) -> Decimal | None:
 
 async def positions(
     redis: Redis,
-    ledger: Ledger,
+    ledger: PositionLedger,
     exchange: str | None,
     symbol: str | None,
     *,
     flat: bool,
     as_json: bool,
-) -> Ending:
+) -> ExitCode:
     """Show what is held; with *flat* also the markets of which nothing is held any more."""
     found = await ledger.held(redis, exchange, symbol)
     wanted = [each for each in found if flat or each.position.quantity]
     if as_json:
         show.as_json([each.row for each in wanted])
-        return Ending.DONE
+        return ExitCode.DONE
     table(
         "positions of all orders through the connectors" if wanted else "no positions",
         ("market", "quantity", "average price", "price now", "value", "unrealised"),
@@ -195,7 +197,7 @@ async def positions(
             for each in wanted
         ],
     )
-    return Ending.DONE
+    return ExitCode.DONE
 
 
 def shortened(value: Decimal | None) -> Decimal | None:

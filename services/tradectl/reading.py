@@ -68,7 +68,7 @@ EVENTS: dict[str, type[BaseModel]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StreamEntry:
     """One entry of a stream: its id and what its field `data` holds."""
 
     stream: str
@@ -148,7 +148,7 @@ async def connectors(redis: Redis) -> list[str]:
     return sorted(found | {name.service for name in names if isinstance(name, EventStream)})
 
 
-async def entries(redis: Redis, stream: str, start: str = "-") -> AsyncIterator[Entry]:
+async def entries(redis: Redis, stream: str, start: str = "-") -> AsyncIterator[StreamEntry]:
     """All entries from *start* on, oldest first."""
     client: Any = redis
     while True:
@@ -166,14 +166,16 @@ class Follower:
 
     _starts: dict[str, str] = field(default_factory=dict)
 
-    async def new(self, redis: Redis, stream: str) -> AsyncIterator[Entry]:
+    async def new(self, redis: Redis, stream: str) -> AsyncIterator[StreamEntry]:
         """What wasn't read yet, oldest first."""
         async for entry in entries(redis, stream, self._starts.get(stream, "-")):
             self._starts[stream] = f"({entry.id}"
             yield entry
 
 
-async def newest_first(redis: Redis, stream: str, page_size: int = PAGE) -> AsyncIterator[Entry]:
+async def newest_first(
+    redis: Redis, stream: str, page_size: int = PAGE
+) -> AsyncIterator[StreamEntry]:
     """All entries, newest first."""
     client: Any = redis
     end = "+"
@@ -186,21 +188,23 @@ async def newest_first(redis: Redis, stream: str, page_size: int = PAGE) -> Asyn
         end = "(" + page[-1][0].decode()
 
 
-async def newest(redis: Redis, stream: str) -> Entry | None:
+async def newest(redis: Redis, stream: str) -> StreamEntry | None:
     """The newest entry; None where there is none."""
     async for entry in newest_first(redis, stream, 1):
         return entry
     return None
 
 
-async def entry_at(redis: Redis, stream: str, entry_id: str) -> Entry | None:
+async def entry_at(redis: Redis, stream: str, entry_id: str) -> StreamEntry | None:
     """One entry by its id; None where it is gone."""
     client: Any = redis
     found = list(_entries(stream, await client.xrange(stream, min=entry_id, max=entry_id)))
     return found[0] if found else None
 
 
-async def read_on(redis: Redis, positions: dict[str, str], block_ms: int | None) -> list[Entry]:
+async def read_on(
+    redis: Redis, positions: dict[str, str], block_ms: int | None
+) -> list[StreamEntry]:
     """What came after *positions*, which move on; waits for the first, at most *block_ms*."""
     client: Any = redis
     reply = await client.xread(positions, count=TOGETHER, block=block_ms) or []
@@ -220,7 +224,7 @@ async def ends(redis: Redis, names: Iterable[str]) -> dict[str, str]:
     return {name: "0-0" if entry is None else entry.id for name, entry in last.items()}
 
 
-async def mentions(redis: Redis, stream: str, name: str, value: str) -> list[Entry]:
+async def mentions(redis: Redis, stream: str, name: str, value: str) -> list[StreamEntry]:
     """The entries whose field *name* is *value*, oldest first."""
     # Looking for the bytes first saves decoding all the others.
     spelled = {json.dumps(value, ensure_ascii=ascii_only).encode() for ascii_only in (True, False)}
@@ -245,6 +249,6 @@ async def redis_time(redis: Redis) -> float:
     return float(seconds * 1000 + micro / 1000)
 
 
-def _entries(stream: str, page: Any) -> Iterable[Entry]:
+def _entries(stream: str, page: Any) -> Iterable[StreamEntry]:
     for entry_id, fields in page:
-        yield Entry(stream, entry_id.decode(), (fields or {}).get(b"data", b""))
+        yield StreamEntry(stream, entry_id.decode(), (fields or {}).get(b"data", b""))

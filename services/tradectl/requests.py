@@ -17,11 +17,11 @@ from common_models import (
 from common_models.stream_names import CommandStream, EventStream
 from services._runtime.redis_client import explain
 from services.tradectl import show
-from services.tradectl.ending import Ending, StopError, tell
-from services.tradectl.reading import COMMANDS, Entry, mentions
+from services.tradectl.exit_codes import CommandError, ExitCode, tell
+from services.tradectl.reading import COMMANDS, StreamEntry, mentions
 from services.tradectl.sending import (
     GONE_AFTER,
-    Conversation,
+    ReplyReader,
     connector_of,
     ever_spoke,
     meant,
@@ -35,14 +35,14 @@ Answer = dict[str, Any]
 REDIS_FULL = "redis_full"
 
 ANSWERS, STATUS = "command_response", "connector_status"
-_ENDINGS = {"done": Ending.DONE, "rejected": Ending.NO, "no_answer": Ending.NO_ANSWER}
+_ENDINGS = {"done": ExitCode.DONE, "rejected": ExitCode.NO, "no_answer": ExitCode.NO_ANSWER}
 
 
-def ending_of(answers: Sequence[Answer]) -> Ending:
+def ending_of(answers: Sequence[Answer]) -> ExitCode:
     """How a command ends that got these answers: by the worst of them."""
-    found = {_ENDINGS.get(str(answer["status"]), Ending.UNKNOWN) for answer in answers}
-    worst_first = (Ending.UNKNOWN, Ending.NO_ANSWER, Ending.NO)
-    return next((ending for ending in worst_first if ending in found), Ending.DONE)
+    found = {_ENDINGS.get(str(answer["status"]), ExitCode.UNKNOWN) for answer in answers}
+    worst_first = (ExitCode.UNKNOWN, ExitCode.NO_ANSWER, ExitCode.NO)
+    return next((ending for ending in worst_first if ending in found), ExitCode.DONE)
 
 
 def command_of(content: BaseModel) -> str:
@@ -54,7 +54,7 @@ async def request(redis: Redis, name: str, content: BaseModel, seconds: float) -
     """Send one command and wait for its answer; `status` is "no_answer" where none came."""
     command = command_of(content)
     request_id = str(content.model_dump()["client_request_id"])
-    talk = await Conversation.begin(redis, name, [ANSWERS, STATUS], seconds)
+    talk = await ReplyReader.begin(redis, name, [ANSWERS, STATUS], seconds)
     silence = await silent_for(redis, name)
     if silence is None or silence > GONE_AFTER:
         tell(f"{name} is silent; it will do this when it is back")
@@ -74,7 +74,7 @@ async def request(redis: Redis, name: str, content: BaseModel, seconds: float) -
     }
 
 
-def _progress(entry: Entry) -> str | None:
+def _progress(entry: StreamEntry) -> str | None:
     """How far a `cancel_all_orders` is, as a connector's status says; None: it says nothing."""
     try:
         found = ConnectorStatusEvent.model_validate_json(entry.data).cancel_all
@@ -99,8 +99,8 @@ async def _answer_or_trouble(redis: Redis, name: str, content: BaseModel, second
     """One connector's trouble doesn't keep the others from being asked."""
     try:
         return await request(redis, name, content, seconds)
-    except (StopError, RedisError, OSError) as e:
-        message = str(e) if isinstance(e, StopError) else explain(e)
+    except (CommandError, RedisError, OSError) as e:
+        message = str(e) if isinstance(e, CommandError) else explain(e)
         answer = {
             "connector": name,
             "command": command_of(content),
@@ -130,7 +130,7 @@ async def cancel(
     by_order_id: bool,
     seconds: float,
     as_json: bool,
-) -> Ending:
+) -> ExitCode:
     """Cancel one order; where it trades is looked up, unless both are given."""
     field = "order_id" if by_order_id else "client_order_id"
     if exchange is None or symbol is None:
@@ -138,7 +138,7 @@ async def cancel(
     else:
         name = connector_of(exchange)
     if not await ever_spoke(redis, [name]):
-        raise StopError(Ending.NO, f"not sent: {nobody_at(redis)}")
+        raise CommandError(ExitCode.NO, f"not sent: {nobody_at(redis)}")
     content = CancelOrderCommand.model_validate({"symbol": symbol, field: order})
     answers = [await request(redis, name, content, seconds)]
     tell_answers(answers, as_json=as_json)
@@ -147,11 +147,11 @@ async def cancel(
 
 async def cancel_all(
     redis: Redis, exchange: str | None, symbol: str | None, *, seconds: float, as_json: bool
-) -> Ending:
+) -> ExitCode:
     """Cancel all open orders: of one exchange or all, of one symbol or all."""
     names = await meant(redis, exchange)
     if not await ever_spoke(redis, names):
-        raise StopError(Ending.NO, f"nothing was cancelled: {nobody_at(redis)}")
+        raise CommandError(ExitCode.NO, f"nothing was cancelled: {nobody_at(redis)}")
     contents: dict[str, BaseModel] = {name: CancelAllOrdersCommand(symbol=symbol) for name in names}
     answers = await all_at_once(redis, contents, seconds)
     tell_answers(answers, as_json=as_json)
@@ -160,7 +160,7 @@ async def cancel_all(
 
 async def refresh_balances(
     redis: Redis, exchange: str | None, assets: list[str], seconds: float
-) -> Ending:
+) -> ExitCode:
     """Have balances told anew; what goes wrong is said on stderr."""
     names = await meant(redis, exchange)
     contents: dict[str, BaseModel] = {
@@ -196,11 +196,11 @@ async def _where(
     if len(found) == 1:
         return found.pop()
     if not found:
-        raise StopError(
-            Ending.NO,
+        raise CommandError(
+            ExitCode.NO,
             f"no order with {field} {order!r} was heard of; name its --exchange and --symbol",
         )
     where = ", ".join(f"{name.removesuffix('_connector')} {each}" for name, each in sorted(found))
-    raise StopError(
-        Ending.USAGE, f"{field} {order!r} is {where}: name the --exchange, or the --symbol too"
+    raise CommandError(
+        ExitCode.USAGE, f"{field} {order!r} is {where}: name the --exchange, or the --symbol too"
     )

@@ -9,7 +9,7 @@ import typer
 from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain, open_redis
-from services.tradectl.ending import Ending, StopError, tell
+from services.tradectl.exit_codes import CommandError, ExitCode, tell
 from services.tradectl.output import lost
 from services.tradectl.watching import Work, watching
 from services.tradectl.where import redis_url
@@ -24,8 +24,8 @@ def run(work: Work, *, shows: bool = False) -> NoReturn:
     ending = _ending(work)
     if (fault := lost()) is not None and not isinstance(fault, BrokenPipeError):
         tell(f"tradectl: stdout can't be written: {fault.strerror}")
-        if shows and ending is Ending.DONE:
-            ending = Ending.UNKNOWN
+        if shows and ending is ExitCode.DONE:
+            ending = ExitCode.UNKNOWN
     raise typer.Exit(ending)
 
 
@@ -35,36 +35,36 @@ def show(work: Work, watch: float | None, *, as_json: bool) -> NoReturn:
         run(work, shows=True)
     if math.isnan(watch):
         tell("tradectl: --watch nan: want a number of seconds, e.g. 2")
-        raise typer.Exit(Ending.USAGE)
+        raise typer.Exit(ExitCode.USAGE)
     run(lambda redis: watching(redis, work, watch, as_json=as_json), shows=True)
 
 
-def _ending(work: Work) -> Ending:
+def _ending(work: Work) -> ExitCode:
     try:
         return asyncio.run(_with_redis(work))
-    except StopError as e:
+    except CommandError as e:
         tell(f"tradectl: {e}")
         return e.ending
     except (RedisError, OSError) as e:
         tell(f"tradectl: {explain(e)}")
-        return Ending.REDIS
+        return ExitCode.REDIS
     except KeyboardInterrupt:
-        return Ending.INTERRUPTED
+        return ExitCode.INTERRUPTED
     # A bug of ours: the traceback is printed. Python's own exit code for it, 1, means "rejected".
     except Exception:  # noqa: BLE001
         tell(traceback.format_exc())
-        return Ending.UNKNOWN
+        return ExitCode.UNKNOWN
 
 
-async def _with_redis(work: Work) -> Ending:
+async def _with_redis(work: Work) -> ExitCode:
     url = redis_url()
-    ending: Ending | None = None
+    ending: ExitCode | None = None
     try:
         async with open_redis(url, "tradectl") as redis:
             ending = await work(redis)
     except (RedisError, OSError) as e:
         if ending is None:
-            raise StopError(Ending.REDIS, explain(e) + _hint(url, e)) from None
+            raise CommandError(ExitCode.REDIS, explain(e) + _hint(url, e)) from None
         # The work was done; that the connection couldn't be closed changes nothing.
     return ending
 

@@ -17,8 +17,8 @@ from common_models.stream_names import (
     connector,
 )
 from services._runtime.redis_client import BLOCK_MS, explain
-from services.tradectl.ending import Ending, StopError, tell
-from services.tradectl.reading import Entry, connectors, ends, newest, read_on, redis_time
+from services.tradectl.exit_codes import CommandError, ExitCode, tell
+from services.tradectl.reading import StreamEntry, connectors, ends, newest, read_on, redis_time
 
 # What connectors read from the operator's streams too.
 OPERATORS = frozenset({"cancel_order", "cancel_all_orders"})
@@ -36,7 +36,7 @@ def connector_of(exchange: str) -> str:
     try:
         return connector(exchange)
     except StreamNameError as e:
-        raise StopError(Ending.USAGE, f"exchange {exchange!r}: {e}") from None
+        raise CommandError(ExitCode.USAGE, f"exchange {exchange!r}: {e}") from None
 
 
 async def silent_for(redis: Redis, name: str) -> float | None:
@@ -59,7 +59,7 @@ async def meant(redis: Redis, exchange: str | None) -> list[str]:
     name = connector_of(exchange)
     if name not in names:
         there = f"; there: {', '.join(names)}" if names else ""
-        raise StopError(Ending.NO, f"{name} was never on this Redis{there}")
+        raise CommandError(ExitCode.NO, f"{name} was never on this Redis{there}")
     return [name]
 
 
@@ -76,13 +76,13 @@ async def must_be_there(redis: Redis, name: str) -> None:
     """
     silence = await silent_for(redis, name)
     if silence is None:
-        raise StopError(Ending.NO, f"not sent: {name} has never said anything on this Redis")
+        raise CommandError(ExitCode.NO, f"not sent: {name} has never said anything on this Redis")
     if silence > GONE_AFTER:
-        raise StopError(Ending.NO, f"not sent: {name} has said nothing for {silence:.0f} s")
+        raise CommandError(ExitCode.NO, f"not sent: {name} has said nothing for {silence:.0f} s")
 
 
 @dataclass
-class Conversation:
+class ReplyReader:
     """The events of one connector from a moment on, until a deadline."""
 
     redis: Redis
@@ -92,7 +92,7 @@ class Conversation:
     @classmethod
     async def begin(
         cls, redis: Redis, name: str, events: Iterable[str], seconds: float
-    ) -> "Conversation":
+    ) -> "ReplyReader":
         """From now on: begin it before anything is sent, so that no answer can be missed."""
         positions = await ends(redis, [str(EventStream(name, event)) for event in events])
         return cls(redis, positions, asyncio.get_running_loop().time() + seconds)
@@ -101,7 +101,7 @@ class Conversation:
         """Wait so long from now on."""
         self.deadline = max(self.deadline, asyncio.get_running_loop().time() + seconds)
 
-    async def heard(self) -> AsyncIterator[Entry]:
+    async def heard(self) -> AsyncIterator[StreamEntry]:
         """Each event as it comes, until the deadline; a Redis that is away is waited for."""
         loop = asyncio.get_running_loop()
         away = False
@@ -110,8 +110,8 @@ class Conversation:
                 block_ms = max(1, min(BLOCK_MS, round(left * 1000)))
                 found = await read_on(self.redis, self.positions, block_ms)
             except ResponseError as e:
-                raise StopError(
-                    Ending.UNKNOWN, f"it was sent, but its answer can't be read: {explain(e)}"
+                raise CommandError(
+                    ExitCode.UNKNOWN, f"it was sent, but its answer can't be read: {explain(e)}"
                 ) from None
             except (RedisError, OSError) as e:
                 if not away:
@@ -151,7 +151,7 @@ async def send(redis: Redis, name: str, command: str, content: BaseModel, again:
     except ResponseError:
         raise
     except (RedisError, OSError) as e:
-        raise StopError(
-            Ending.UNKNOWN, f"{explain(e)}. Redis may have taken the command: {again}"
+        raise CommandError(
+            ExitCode.UNKNOWN, f"{explain(e)}. Redis may have taken the command: {again}"
         ) from None
     return entry_id.decode()

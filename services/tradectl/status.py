@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from common_models import ConnectorStatusEvent, SymbolStatus
 from common_models.stream_names import MARKET_DATA_TYPES, EventStream, MarketStream
 from services.tradectl import show
-from services.tradectl.ending import Ending
+from services.tradectl.exit_codes import ExitCode
 from services.tradectl.halting import halted
-from services.tradectl.reading import Entry, connectors, moment, newest, redis_time
+from services.tradectl.reading import StreamEntry, connectors, moment, newest, redis_time
 from services.tradectl.sending import GONE_AFTER
 from services.tradectl.tables import Column, Seconds, table
 from services.tradectl.where import nobody_at
@@ -53,14 +53,14 @@ async def heard(redis: Redis) -> list[Heard]:
     return found
 
 
-def _event(entry: Entry) -> ConnectorStatusEvent | None:
+def _event(entry: StreamEntry) -> ConnectorStatusEvent | None:
     try:
         return ConnectorStatusEvent.model_validate_json(entry.data)
     except ValidationError:
         return None
 
 
-async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> Ending:
+async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> ExitCode:
     """Show how everything is; DONE where all of it works."""
     said = await heard(redis)
     services = await _services(urls)
@@ -89,7 +89,7 @@ async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> Ending
         and all(feed["state"] in ("live", "polled") for feed in feeds)
         and not any(each.gone or each.event is None for each in said)
     )
-    return Ending.DONE if well else Ending.NO
+    return ExitCode.DONE if well else ExitCode.NO
 
 
 def _show(

@@ -12,9 +12,17 @@ from redis.asyncio import Redis
 from common_models.stream_names import IndicatorStream, MarketStream, joined
 from services._runtime.redis_client import BLOCK_MS
 from services.tradectl import show
-from services.tradectl.ending import Ending, StopError
+from services.tradectl.exit_codes import CommandError, ExitCode
 from services.tradectl.output import lost
-from services.tradectl.reading import Entry, ends, moment, name_of, read_on, redis_time, streams
+from services.tradectl.reading import (
+    StreamEntry,
+    ends,
+    moment,
+    name_of,
+    read_on,
+    redis_time,
+    streams,
+)
 
 GLOB = re.compile(r"[*?\[]")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -37,7 +45,7 @@ class Filter:
     symbol: str | None = None
     id: str | None = None
 
-    def wants(self, entry: Entry) -> bool:
+    def wants(self, entry: StreamEntry) -> bool:
         """True where the entry is about that symbol, and carries that id."""
         fields = entry.fields
         return self._symbol_fits(entry, fields) and (
@@ -46,7 +54,7 @@ class Filter:
             or any(fields.get(name) == self.id for name in IDS)
         )
 
-    def _symbol_fits(self, entry: Entry, fields: dict[str, Any]) -> bool:
+    def _symbol_fits(self, entry: StreamEntry, fields: dict[str, Any]) -> bool:
         if self.symbol is None:
             return True
         pair = joined(self.symbol)
@@ -76,8 +84,8 @@ async def start_of(redis: Redis, text: str) -> str | None:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise StopError(
-            Ending.USAGE,
+        raise CommandError(
+            ExitCode.USAGE,
             f"--from {text!r}: want new, all, an entry's id, a time ago such as 90s, 5m, 2h or 1d, "
             "or a time with its zone such as 2026-11-22T12:00:00Z",
         )
@@ -98,12 +106,12 @@ async def tail(
     count: int | None,
     follow: bool,
     as_json: bool,
-) -> Ending:
+) -> ExitCode:
     """Show entries of the streams that match, until *count* were shown, or for ever."""
     first = await start_of(redis, start)
     positions = await _positions(redis, patterns, first)
     if not positions and not follow:
-        raise StopError(Ending.NO, f"no stream matches {' '.join(patterns)}")
+        raise CommandError(ExitCode.NO, f"no stream matches {' '.join(patterns)}")
     shown = 0
     look_at = time.monotonic() + LOOK_EVERY
     while True:
@@ -114,14 +122,14 @@ async def tail(
             positions |= {name: at for name, at in found.items() if name not in positions}
         entries = await _read(redis, positions, follow=follow)
         if not entries and not follow:
-            return Ending.DONE
+            return ExitCode.DONE
         # Redis gives stream after stream: within what came together the order is made right.
         for entry in sorted(entries, key=_order):
             if wanted.wants(entry):
                 _show(entry, as_json=as_json)
                 shown += 1
                 if shown == count or lost():
-                    return Ending.DONE
+                    return ExitCode.DONE
 
 
 async def _positions(redis: Redis, patterns: Sequence[str], start: str | None) -> dict[str, str]:
@@ -132,19 +140,19 @@ async def _positions(redis: Redis, patterns: Sequence[str], start: str | None) -
     return await ends(redis, names) if start is None else dict.fromkeys(names, start)
 
 
-async def _read(redis: Redis, positions: dict[str, str], *, follow: bool) -> list[Entry]:
+async def _read(redis: Redis, positions: dict[str, str], *, follow: bool) -> list[StreamEntry]:
     if positions:
         return await read_on(redis, positions, BLOCK_MS if follow else None)
     # Nothing matches yet: XREAD needs a stream, so one that can't be stands in for it.
     return await read_on(redis, {"tradectl:nothing": "0-0"}, BLOCK_MS)
 
 
-def _order(entry: Entry) -> tuple[int, int]:
+def _order(entry: StreamEntry) -> tuple[int, int]:
     milliseconds, _, sequence = entry.id.partition("-")
     return int(milliseconds), int(sequence)
 
 
-def _show(entry: Entry, *, as_json: bool) -> None:
+def _show(entry: StreamEntry, *, as_json: bool) -> None:
     fault = entry.fault()
     if as_json:
         text = entry.data.decode("utf-8", "replace")

@@ -16,10 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from services._runtime.redis_client import explain
-from services.tradectl.ending import Ending
+from services.tradectl.exit_codes import ExitCode
 from services.tradectl.output import lost
 
-Work = Callable[[Redis], Awaitable[Ending]]
+Work = Callable[[Redis], Awaitable[ExitCode]]
 
 
 class Page(io.StringIO):
@@ -35,7 +35,7 @@ class Page(io.StringIO):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PrintedPage:
     """What a command printed at a moment, on stdout and on stderr."""
 
     at: datetime
@@ -43,7 +43,7 @@ class Look:
     err: str
 
 
-async def watching(redis: Redis, work: Work, seconds: float, *, as_json: bool) -> Ending:
+async def watching(redis: Redis, work: Work, seconds: float, *, as_json: bool) -> ExitCode:
     """Do *work* every so many seconds, and show what it prints, until it is interrupted.
 
     A Redis that goes away later is waited for. Without a terminal it ends where nobody reads it.
@@ -55,7 +55,7 @@ async def watching(redis: Redis, work: Work, seconds: float, *, as_json: bool) -
     return await _append(redis, work, look, seconds, as_json=as_json)
 
 
-async def _draw(redis: Redis, work: Work, look: Look, seconds: float) -> None:
+async def _draw(redis: Redis, work: Work, look: PrintedPage, seconds: float) -> None:
     """Draw each look over the one before, for ever."""
     console = Console(file=sys.stdout)
     with Live(
@@ -73,7 +73,9 @@ async def _draw(redis: Redis, work: Work, look: Look, seconds: float) -> None:
             look = await _look_again(redis, work, look, terminal=True)
 
 
-async def _append(redis: Redis, work: Work, look: Look, seconds: float, *, as_json: bool) -> Ending:
+async def _append(
+    redis: Redis, work: Work, look: PrintedPage, seconds: float, *, as_json: bool
+) -> ExitCode:
     """Write each look behind the one before; as JSON each is one line."""
     said = ""
     while True:
@@ -87,22 +89,24 @@ async def _append(redis: Redis, work: Work, look: Look, seconds: float, *, as_js
             sys.stdout.write(f"{look.at:%H:%M:%S} UTC\n\n{look.out}\n")
         sys.stdout.flush()
         if lost():
-            return Ending.DONE
+            return ExitCode.DONE
         await asyncio.sleep(seconds)
         look = await _look_again(redis, work, look, terminal=False)
 
 
-async def _look(redis: Redis, work: Work, *, terminal: bool) -> Look:
+async def _look(redis: Redis, work: Work, *, terminal: bool) -> PrintedPage:
     out, err = Page(terminal=terminal), Page(terminal=terminal)
     with redirect_stdout(out), redirect_stderr(err):
         await work(redis)
-    return Look(datetime.now(UTC), out.getvalue(), err.getvalue())
+    return PrintedPage(datetime.now(UTC), out.getvalue(), err.getvalue())
 
 
-async def _look_again(redis: Redis, work: Work, before: Look, *, terminal: bool) -> Look:
+async def _look_again(
+    redis: Redis, work: Work, before: PrintedPage, *, terminal: bool
+) -> PrintedPage:
     """The next look; where Redis is away, the one *before* on a terminal, and why."""
     try:
         return await _look(redis, work, terminal=terminal)
     except (RedisError, OSError) as e:
         out = before.out if terminal else ""
-        return Look(before.at, out, f"{explain(e)}; it is tried again\n")
+        return PrintedPage(before.at, out, f"{explain(e)}; it is tried again\n")

@@ -8,7 +8,7 @@ from redis.asyncio.connection import parse_url
 
 from services._runtime.runs import Run, going_on
 from services._runtime.settings import Settings
-from services.tradectl.ending import Ending, StopError, told
+from services.tradectl.exit_codes import CommandError, ExitCode, told
 from services.tradectl.settings import TradectlSettings
 
 RUNS = Path(".data")
@@ -45,8 +45,8 @@ def redis_url() -> str:
     if "redis_url" in settings.model_fields_set and _place(settings.redis_url) != _place(
         here.redis_url
     ):
-        raise StopError(
-            Ending.USAGE,
+        raise CommandError(
+            ExitCode.USAGE,
             f"`make run` runs here on {here.redis_url}, and .env or suite.toml names another "
             f"Redis; {SAY_WHICH}",
         )
@@ -83,7 +83,7 @@ def _here() -> Run | None:
     runs = going_on(RUNS)
     if len(runs) > 1:
         places = ", ".join(str(run.redis_url or "a Redis it was given") for run in runs)
-        raise StopError(Ending.USAGE, f"{len(runs)} suites run here: {places}; {SAY_WHICH}")
+        raise CommandError(ExitCode.USAGE, f"{len(runs)} suites run here: {places}; {SAY_WHICH}")
     return runs[0] if runs else None
 
 

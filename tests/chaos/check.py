@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from common_models import OrderResponseEvent, OrderStatusUpdateEvent
-from services._connector_kit.orders.bookkeeping import TERMINAL
+from services._connector_kit.orders.account.order_status import TERMINAL
 from tests.chaos.evidence import PLACE, Evidence
 
 # Which told status fits which state of the ledger's order.

@@ -20,8 +20,8 @@ from common_models.stream_names import (
     connector,
     state_key,
 )
-from services._connector_kit.orders.record import Record, load
-from services._connector_kit.orders.requests import COMMANDS
+from services._connector_kit.orders.commands.request_consumer import COMMANDS
+from services._connector_kit.orders.execution.record import Record, load
 from tests.chaos.plan import Plan
 
 PLACE = "place_order"

@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from common_models.stream_names import CommandStream, connector, state_key
+from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
+from services._connector_kit.orders.commands.request_consumer import COMMANDS
 from services._connector_kit.orders.keys import order_key
-from services._connector_kit.orders.ports import Remembered
-from services._connector_kit.orders.redis_bus import RedisBus
-from services._connector_kit.orders.requests import COMMANDS
+from services._connector_kit.orders.ports import DataLossRecord
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.chaos.evidence import PLACE, ask_simulator, group_of
@@ -201,10 +201,10 @@ def is_down(service: Service) -> bool:
 async def remember_for_long(stage: Stage) -> None:
     """As if this connector had worked on this Redis for long: its groups, and who it was."""
     async with stage.redis.client() as connection:
-        bus = RedisBus(connection, stage.name, (PLACE, *COMMANDS), "chaos")
+        bus = RedisCommandQueue(connection, stage.name, (PLACE, *COMMANDS), "chaos")
         await bus.prepare()
         server = await bus.server()
-        await bus.remember(Remembered(server.identity, -1, -1))
+        await bus.remember(DataLossRecord(server.identity, -1, -1))
 
 
 async def send(stage: Stage) -> None:

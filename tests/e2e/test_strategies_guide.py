@@ -18,10 +18,10 @@ from redis.asyncio import Redis
 
 from common_models import DecisionEvent, PortfolioEvent, Ticker
 from services._local.redis_server import RedisServer
-from services.bot.naming import ENTRY_POINTS, read
 from services.bot.parameters import declared, describe
 from services.bot.strategies import OURS
 from services.bot.strategy import Intent, Strategy
+from services.bot.strategy_config import ENTRY_POINTS, read
 from tests.e2e.conftest import launched
 from tests.support.bot import running_bot
 from tests.support.eventually import eventually, eventually_async

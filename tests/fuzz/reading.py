@@ -3,10 +3,10 @@
 from pydantic import BaseModel
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
-from services._connector_kit.orders.answers import unreadable
-from services._connector_kit.orders.parse import UnreadableError, parse
-from services._connector_kit.orders.ports import Entry
-from services._connector_kit.orders.requests import COMMANDS
+from services._connector_kit.orders.commands.answers import unreadable
+from services._connector_kit.orders.commands.parse import UnreadableError, parse
+from services._connector_kit.orders.commands.request_consumer import COMMANDS
+from services._connector_kit.orders.ports import CommandEntry
 from tests.fuzz.corpus import IDS
 
 MODELS: dict[str, type[BaseModel]] = {"place_order": PlaceOrderCommand, **COMMANDS}
@@ -25,7 +25,7 @@ def refusal(command: str, data: bytes) -> UnreadableError | None:
         assert said
         assert said.isprintable(), said
         assert len(said) <= LONGEST_REFUSAL, said
-        entry = Entry(command, "1-0", data, redelivered=False)
+        entry = CommandEntry(command, "1-0", data, redelivered=False)
         answer = unreadable(error.fields, entry, said, 1_700_000_000_000)
         assert OrderResponseEvent.model_validate_json(answer).status == "rejected"
         return error

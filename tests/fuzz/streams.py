@@ -14,7 +14,7 @@ from common_models import (
     OrderStatusUpdateEvent,
 )
 from common_models.stream_names import EventStream, IndicatorStream, MarketStream
-from services._runtime.stream_position import Position
+from services._runtime.stream_position import StreamPosition
 from tests.fuzz.corpus import HUGE, drawn, messages, with_field
 from tests.support.eventually import eventually_async
 from tests.support.market_data import connector_status, order_book, ticker, trade
@@ -141,7 +141,7 @@ async def until_read(
         for stream in streams:
             found = await redis.hget(*positions[stream])
             newest = await redis.xrevrange(stream, count=1)
-            if not found or Position.parse(found.decode()).id != newest[0][0].decode():
+            if not found or StreamPosition.parse(found.decode()).id != newest[0][0].decode():
                 return False
         return True
 

@@ -13,7 +13,7 @@ from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream, connector
 from services._connector_kit import venue_answers, web_socket
 from services._connector_kit.errors import RateLimitedError, TransientError
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import connect
 from services._local.redis_server import RedisServer
 from services._runtime import meanings
@@ -61,7 +61,7 @@ async def luno(url: str, proxy: str = "") -> AsyncIterator[Ask]:
 @asynccontextmanager
 async def socket(url: str, proxy: str = "") -> AsyncIterator[Ask]:
     """The socket that all streams use."""
-    traffic = SocketTraffic(proxy=proxy or None)
+    traffic = SocketStats(proxy=proxy or None)
     yield lambda: connect(url.replace("http", "ws", 1), lambda _: None, traffic=traffic)
 
 

@@ -28,7 +28,7 @@ class Mutant:
     @property
     def path(self) -> str:
         """The file, from the root of the tree."""
-        return self.file if "/" in self.file else f"{KIT}/{self.file}"
+        return self.file if self.file.startswith("services/") else f"{KIT}/{self.file}"
 
     def applied_to(self, source: str) -> str:
         """The file's text with the bug in it.

@@ -15,6 +15,7 @@ import pytest
 from tests.mutation.mutant import ROOT, Mutant
 
 COPIED = ("common_models", "services", "tests", "pyproject.toml", "SECURITY.md")
+ORDERS = "_connector_kit/orders"
 UNIT = (
     "tests/unit/_connector_kit/orders",
     "tests/unit/binance_connector",
@@ -24,16 +25,17 @@ SERVER = ("tests/integration/_connector_kit/orders",)
 WORLDS = ("tests/simulation/test_worlds.py",)
 # Files that have no tests of their name, or not all of them: the names of those that try them.
 TRIED_BY = {
-    "account_health": ["account"],
-    "balance_desk": ["account"],
-    "dead_man": ["heartbeat"],
+    "account_health": ["reconciler"],
+    "balance_publisher": ["reconciler"],
+    "dead_man_switch": ["heartbeat"],
     "keys": ["ledger", "book_of_record"],
     "ledger": ["positions"],
-    "missing_fills": ["account"],
+    "missing_fills": ["reconciler"],
     "open_orders": ["order_limits", "position_limits"],
     "order_limits": ["position_limits"],
     "order_state": ["ledger", "book_of_record"],
-    "redis_bus": ["book_of_record"],
+    "published_balances": ["balances"],
+    "redis_command_queue": ["book_of_record"],
     "redis_journal": ["book_of_record"],
 }
 # A run of one tier that takes longer than this many seconds hangs, and so does a test.
@@ -87,12 +89,13 @@ def tiers(path: str) -> list[tuple[str, Sequence[str]]]:
     """What is run on a mutant of that file, in order: names, and paths of tests."""
     folder, _, file = path.removeprefix("services/").rpartition("/")
     stem = file.removesuffix(".py")
+    part = ORDERS if folder.startswith(ORDERS) else folder
     unit, server = (
         sorted(
             str(test.relative_to(ROOT))
             for name in (stem, *TRIED_BY.get(stem, ()))
             for pattern in (f"test_{name}.py", f"test_{name}_*.py")
-            for test in (ROOT / "tests" / kind / folder).glob(pattern)
+            for test in (ROOT / "tests" / kind / part).rglob(pattern)
         )
         for kind in ("unit", "integration")
     )

@@ -27,20 +27,24 @@ def test_there_are_enough_and_each_has_a_name_of_its_own() -> None:
 
 def test_every_file_of_the_order_path_has_mutants() -> None:
     """What decides about orders: the connectors' rules of proof, too."""
-    assert {Path(m.path).name for m in MUTANTS} >= {
-        *("desk.py", "placing.py", "memory.py", "identity.py", "record.py", "answers.py"),
-        *("parse.py", "ghosts.py", "keyless.py", "redis_bus.py", "redis_journal.py", "trimming.py"),
+    assert {"/".join(Path(m.path).parts[-2:]) for m in MUTANTS} >= {
+        *("commands/place_order_consumer.py", "commands/data_loss.py", "commands/answers.py"),
+        *("commands/parse.py", "commands/redis_command_queue.py", "commands/stream_trimming.py"),
+        *("execution/order_executor.py", "execution/identity.py", "execution/record.py"),
+        *("execution/late_order_watch.py", "execution/no_credentials.py"),
+        "execution/redis_journal.py",
         *(
-            "ledger.py",
-            "bookkeeping.py",
-            "account.py",
-            "requests.py",
-            "cancels.py",
-            "cancel_all.py",
-            "gate.py",
-            "rules.py",
+            "account/ledger.py",
+            "account/order_status.py",
+            "account/reconciler.py",
+            "commands/request_consumer.py",
+            "commands/cancel_order.py",
+            "commands/cancel_all.py",
+            "risk/pre_trade_risk.py",
+            "execution/rules.py",
         ),
-        *("dead_man.py", "orders.py", "balances.py"),
+        *("commands/dead_man_switch.py", "account/published_balances.py"),
+        *("binance_connector/orders.py", "luno_connector/orders.py"),
     }
 
 
@@ -56,16 +60,22 @@ def test_every_file_of_the_order_path_has_mutants() -> None:
 def test_a_mutant_that_no_longer_fits_is_noticed(old: str, new: str, fault: str) -> None:
     """Rather than run as if it were one."""
     with pytest.raises(StaleMutantError, match=fault):
-        mutant("a bug", "desk.py", old, new).applied_to("x = 1\ny = 1\n")
+        mutant("a bug", "commands/place_order_consumer.py", old, new).applied_to("x = 1\ny = 1\n")
 
 
 def test_the_tests_that_mirror_a_file_come_first() -> None:
     """They say most about it, soonest."""
-    assert tiers("services/_connector_kit/orders/desk.py")[0] == (
+    assert tiers("services/_connector_kit/orders/commands/place_order_consumer.py")[0] == (
         "unit, its own",
-        [f"tests/unit/_connector_kit/orders/test_{name}.py" for name in ("desk", "desk_waits")],
+        [
+            f"tests/unit/_connector_kit/orders/commands/test_{name}.py"
+            for name in ("place_order_consumer", "place_order_consumer_waits")
+        ],
     )
-    assert tiers("services/_connector_kit/orders/redis_bus.py")[0][0] == "server, its own"
+    assert (
+        tiers("services/_connector_kit/orders/commands/redis_command_queue.py")[0][0]
+        == "server, its own"
+    )
     assert all(
         (ROOT / path).exists() for m in MUTANTS for _, paths in tiers(m.path) for path in paths
     )

@@ -127,8 +127,8 @@ VENUES: tuple[Mutant, ...] = (
     mutant(
         "a dropped connection to Luno is a refusal",
         LUNO,
-        'return Unclear(excerpt(f"no answer that can be read: {e!r}"))',
-        'return Refused("no_answer", repr(e))',
+        'return OutcomeUnknown(excerpt(f"no answer that can be read: {e!r}"))',
+        'return Rejection("no_answer", repr(e))',
     ),
     mutant("any code of Luno means that there is no order", LUNO, "e.code in NOT_FOUND", "e.code"),
     mutant(
@@ -162,7 +162,7 @@ VENUES: tuple[Mutant, ...] = (
     mutant(
         "a market buy without a book goes out",
         LUNO,
-        'return Refused("book_out_of_sync", f"the book of {command.symbol} is not in sync")',
+        'return Rejection("book_out_of_sync", f"the book of {command.symbol} is not in sync")',
         "return sized",
     ),
 )

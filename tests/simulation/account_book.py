@@ -10,9 +10,18 @@ from typing import Any
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
-from services._connector_kit.orders.account import Listener, Pushed
-from services._connector_kit.orders.balances import PER_MILLISECOND, Balance, Snapshot
-from services._connector_kit.orders.bookkeeping import ZERO, Fill, Report, Status
+from services._connector_kit.orders.account.order_status import (
+    ZERO,
+    Fill,
+    OrderStatusReport,
+    Status,
+)
+from services._connector_kit.orders.account.published_balances import (
+    PER_MILLISECOND,
+    Balance,
+    BalanceSnapshot,
+)
+from services._connector_kit.orders.account.reconciler import AccountListener, PushedBalances
 from tests.simulation import loop as virtual
 from tests.simulation.loop import Timers
 from tests.simulation.process import Process, Reply
@@ -30,7 +39,7 @@ class Session:
     """One connection of the account's stream; what is pushed arrives in order, or not at all."""
 
     process: Process
-    listener: Listener
+    listener: AccountListener
     closed: asyncio.Future[None]
     arrives: float = 0.0
 
@@ -193,21 +202,21 @@ class Account:
         pushed = self.snapshot()
         for session in list(self._sessions):
             if self._rng.random() >= self._faults.unheard:
-                self._push(session, report, Pushed(pushed.balances, pushed.version))
+                self._push(session, report, PushedBalances(pushed.balances, pushed.version))
 
     def balances(self) -> dict[str, tuple[Decimal, Decimal]]:
         """Free and locked, by asset."""
         return {asset: (self._free[asset], self._locked[asset]) for asset in sorted(self._free)}
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> BalanceSnapshot:
         """All balances now."""
         balances = [Balance(a, self._free[a], self._locked[a]) for a in sorted(self._free)]
         version = self._version if self.kind == "binance" else 0
-        return Snapshot([b for b in balances if not b.is_zero], version)
+        return BalanceSnapshot([b for b in balances if not b.is_zero], version)
 
     # --- the stream
 
-    def connect(self, process: Process, listener: Listener, reply: Reply[Session]) -> None:
+    def connect(self, process: Process, listener: AccountListener, reply: Reply[Session]) -> None:
         """Begin a session of the stream; it ends some day."""
 
         def connected() -> None:
@@ -234,7 +243,7 @@ class Account:
             if not session.closed.done():
                 session.closed.set_result(None)
 
-    def _push(self, session: Session, report: Report, balances: Pushed) -> None:
+    def _push(self, session: Session, report: OrderStatusReport, balances: PushedBalances) -> None:
         delay = self._rng.choice((self._rng.uniform(0, 0.05), self._rng.uniform(0, 5)))
         session.arrives = max(session.arrives, self._loop.time() + delay)
 

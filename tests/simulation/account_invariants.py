@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from common_models import AccountBalanceEvent, CommandResponseEvent, OrderStatusUpdateEvent
-from services._connector_kit.orders.bookkeeping import TERMINAL
+from services._connector_kit.orders.account.order_status import TERMINAL
 from services._runtime.position import Position
 from tests.simulation.invariants import Findings
 from tests.simulation.venue_order import Order

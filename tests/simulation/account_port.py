@@ -11,15 +11,15 @@ from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.account import Listener
-from services._connector_kit.orders.balances import Snapshot
-from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.gate import OrderGate
-from services._connector_kit.orders.ledger import Trace
-from services._connector_kit.orders.ports import Refused, Sized
-from services._connector_kit.orders.record import Record
-from services._connector_kit.orders.request_ports import OpenOrder
-from services._connector_kit.orders.rules import size
+from services._connector_kit.orders.account.ledger import TradeEvidence
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.account.published_balances import BalanceSnapshot
+from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.execution.rules import size
+from services._connector_kit.orders.ports import Rejection, RoundedOrder
+from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
 from tests.simulation.account_book import NO_SUCH_ORDER, Account, Session
 from tests.simulation.process import Process, Reply
 from tests.simulation.venue import VenuePort
@@ -44,7 +44,7 @@ class WholePort(VenuePort):
         clock: VenueClock,
         configured: Mapping[str, Instrument],
         served: Mapping[str, Instrument],
-        gate: OrderGate,
+        gate: PreTradeRisk,
     ) -> None:
         super().__init__(process, account.venue, 0.0)
         self._account = account
@@ -73,18 +73,18 @@ class WholePort(VenuePort):
         """As the product's clock says."""
         return self._clock.is_known
 
-    def lacks(self, symbol: str) -> Refused | None:
+    def lacks(self, symbol: str) -> Rejection | None:
         """What an order should wait for."""
         return self._gate.lacks(symbol)
 
-    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """By the product's rules, with the filters of this run."""
         instrument = self._configured.get(command.symbol)
         if instrument is None:
-            return Refused("unknown_symbol", f"symbol {command.symbol!r}")
+            return Rejection("unknown_symbol", f"symbol {command.symbol!r}")
         return size(command, instrument.rules)
 
-    async def check(self, record: Record) -> Refused | None:
+    async def check(self, record: Record) -> Rejection | None:
         """By the product's gate."""
         return await self._gate.check(record)
 
@@ -92,7 +92,7 @@ class WholePort(VenuePort):
         """True for a symbol of ours."""
         return symbol in self._served
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: AccountListener) -> None:
         """Keep the stream alive; FeedStoppedError if it is refused."""
 
         def connect(reply: Reply[Session]) -> None:
@@ -109,7 +109,7 @@ class WholePort(VenuePort):
             listener.disconnected(reason)
             await self._process.sleep(RECONNECT)
 
-    async def open_orders(self) -> Sequence[Report]:
+    async def open_orders(self) -> Sequence[OrderStatusReport]:
         """GET open orders, without their fills."""
         return await self._ask_account(
             "open_orders",
@@ -120,13 +120,13 @@ class WholePort(VenuePort):
             ],
         )
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
         """GET trades: the mark is the last trade id of each symbol, as JSON."""
         last: dict[str, int] = msgspec.json.decode(mark or "{}", type=dict[str, int])
         return await self._ask_account("trades", lambda: self._trades(last))
 
-    def _trades(self, last: dict[str, int]) -> tuple[Sequence[Trace], str]:
-        found: list[Trace] = []
+    def _trades(self, last: dict[str, int]) -> tuple[Sequence[TradeEvidence], str]:
+        found: list[TradeEvidence] = []
         for symbol in self._served:
             trades = self._account.trades[symbol]
             newest = trades[-1][0] if trades else 0
@@ -139,19 +139,19 @@ class WholePort(VenuePort):
             last[symbol] = newest
         return found, msgspec.json.encode(last).decode()
 
-    def _trace(self, symbol: str, trade_id: int, order_id: str) -> Trace:
+    def _trace(self, symbol: str, trade_id: int, order_id: str) -> TradeEvidence:
         if self._account.kind == "binance":
-            return Trace(symbol, order_id, str(trade_id), Decimal(0))
+            return TradeEvidence(symbol, order_id, str(trade_id), Decimal(0))
         order = next(
             o
             for o in reversed(self._venue.living())
             if (o.symbol, o.order_id) == (symbol, order_id)
         )
-        return Trace(symbol, order_id, None, order.filled)
+        return TradeEvidence(symbol, order_id, None, order.filled)
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> Report:
+    ) -> OrderStatusReport:
         """GET one order with its fills."""
         return await self._ask_account(
             "report",
@@ -174,7 +174,7 @@ class WholePort(VenuePort):
             "cancel", lambda: self._account.cancel(symbol, order_id, client_order_id)
         )
 
-    async def stop(self, order: OpenOrder) -> None:
+    async def stop(self, order: VenueOpenOrder) -> None:
         """DELETE one order by its order id."""
         await self.cancel(order.symbol, order_id=order.order_id, client_order_id=None)
 
@@ -189,17 +189,17 @@ class WholePort(VenuePort):
         for order in [o for o in self._account.open_orders() if o.symbol == symbol]:
             self._account.cancel(symbol, order.order_id, None)
 
-    async def became(self, orders: Sequence[OpenOrder]) -> Sequence[Report]:
+    async def became(self, orders: Sequence[VenueOpenOrder]) -> Sequence[OrderStatusReport]:
         """GET all orders, and the fills of some."""
         return await self._ask_account("became", lambda: list(self._became(orders)))
 
-    def _became(self, orders: Sequence[OpenOrder]) -> Iterator[Report]:
+    def _became(self, orders: Sequence[VenueOpenOrder]) -> Iterator[OrderStatusReport]:
         for order in orders:
             with suppress(RejectedError):
                 found = self._account.find(order.symbol, order.order_id, None)
                 yield found.report(self._account.kind)
 
-    async def balances(self) -> Snapshot:
+    async def balances(self) -> BalanceSnapshot:
         """GET all balances."""
         return await self._ask_account("balances", self._account.snapshot)
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.counts import OrderCounts
-from services._connector_kit.orders.desk import OrderDesk
-from services._connector_kit.orders.ghosts import watch_ghosts
-from services._connector_kit.orders.ledger import Ledger
-from services._connector_kit.orders.placing import Placing
-from services._connector_kit.orders.redis_bus import LEASE_MS, RedisBus
-from services._connector_kit.orders.redis_journal import RedisJournal
+from services._connector_kit.orders.account.ledger import Ledger
+from services._connector_kit.orders.commands.place_order_consumer import PlaceOrderConsumer
+from services._connector_kit.orders.commands.redis_command_queue import LEASE_MS, RedisCommandQueue
+from services._connector_kit.orders.execution.late_order_watch import watch_late_orders
+from services._connector_kit.orders.execution.order_executor import OrderExecutor
+from services._connector_kit.orders.execution.redis_journal import RedisJournal
+from services._connector_kit.orders.order_metrics import OrderMetrics
 from tests.simulation import loop as virtual
 from tests.simulation.plan import Plan
 from tests.simulation.process import Process
@@ -31,9 +31,9 @@ NO_LEASE_MS = 1
 class Core:
     """The classes that make up a connector: the product's, or with a bug planted in one."""
 
-    desk: type[OrderDesk] = OrderDesk
-    placing: type[Placing] = Placing
-    bus: type[RedisBus] = RedisBus
+    desk: type[PlaceOrderConsumer] = PlaceOrderConsumer
+    placing: type[OrderExecutor] = OrderExecutor
+    bus: type[RedisCommandQueue] = RedisCommandQueue
 
 
 class ClockPort:
@@ -71,7 +71,7 @@ class Connector:
     ) -> None:
         self.process = process
         clock = ClockPort(process)
-        counts = OrderCounts(lambda: EPOCH)
+        counts = OrderMetrics(lambda: EPOCH)
         port = VenuePort(process, venue, clock_error)
         client: Any = Client(process, redis)
         single: Any = Client(process, redis, single=True)
@@ -88,7 +88,7 @@ class Connector:
         desk = core.desk(bus, core.placing(port, journal, clock), clock)
         desk._room = asyncio.Semaphore(plan.room)
         self._ledger = Ledger(client, CONNECTOR, EXCHANGE, EVENTS_MAXLEN, counts)
-        self._parts = (desk.run(), watch_ghosts(port, journal, clock, every=GHOSTS_EVERY))
+        self._parts = (desk.run(), watch_late_orders(port, journal, clock, every=GHOSTS_EVERY))
         self.task = process.start(self._run())
 
     async def _run(self) -> None:

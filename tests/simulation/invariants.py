@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
-from services._connector_kit.orders.parse import UnreadableError, parse
+from services._connector_kit.orders.commands.parse import UnreadableError, parse
 from tests.simulation.plan import Plan
 from tests.simulation.venue import CLOCK_ERROR_MS, LONGEST_IN_ENGINE, VALIDITY_MS, FaultyVenue
 from tests.simulation.view import View

@@ -6,41 +6,41 @@ from msgspec.structs import replace
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.desk import OrderDesk, Work
+from services._connector_kit.orders.commands.data_loss import DataLossDetector
+from services._connector_kit.orders.commands.place_order_consumer import PlaceOrderConsumer, Work
+from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
+from services._connector_kit.orders.execution.order_executor import ExecutorTimings, OrderExecutor
+from services._connector_kit.orders.execution.record import Record, dump, load
 from services._connector_kit.orders.keys import order_key
-from services._connector_kit.orders.memory import Memory
-from services._connector_kit.orders.placing import Placing, Waits
 from services._connector_kit.orders.ports import (
-    Bus,
     Claim,
-    Entry,
-    Placed,
-    Refused,
-    Remembered,
-    Unclear,
+    CommandEntry,
+    CommandQueue,
+    DataLossRecord,
+    OutcomeUnknown,
+    Rejection,
+    VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record, dump, load
-from services._connector_kit.orders.redis_bus import RedisBus
 from tests.simulation.connector import Core
 
 
-class AckFirst(Placing):
+class AckFirst(OrderExecutor):
     """Acknowledges the command before it is carried out."""
 
     async def carry_out(
-        self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
     ) -> None:
         """Acknowledge, then carry out."""
         await self._answer(entry, None)
         await super().carry_out(record, entry, refusal, look_first=look_first)
 
 
-class _Sending(Placing):
+class _Sending(OrderExecutor):
     """Sends with its own idea of what to do when there is no answer."""
 
     async def carry_out(
-        self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
     ) -> None:
         """As the product does, but for `_no_answer`."""
         refusal = refusal or await self.venue.check(record)
@@ -48,20 +48,20 @@ class _Sending(Placing):
             await super().carry_out(record, entry, refusal, look_first=look_first)
             return
         match await self.venue.place(record):
-            case Placed(order):
+            case VenueAcceptance(order):
                 await self._accept(record, entry, order)
-            case Refused() as refusal:
+            case Rejection() as refusal:
                 await self._reject(record, entry, refusal)
-            case Unclear():
+            case OutcomeUnknown():
                 await self._no_answer(record, entry)
 
-    async def _no_answer(self, record: Record, entry: Entry) -> None:
+    async def _no_answer(self, record: Record, entry: CommandEntry) -> None:
         await self.resolve(record, entry)
 
-    async def _send_again(self, record: Record, entry: Entry) -> None:
+    async def _send_again(self, record: Record, entry: CommandEntry) -> None:
         again = replace(record, timestamp=self.venue.milliseconds())
         match await self.venue.place(again):
-            case Placed(order):
+            case VenueAcceptance(order):
                 await self._accept(record, entry, order)
             case _:
                 await self.resolve(again, entry)
@@ -70,7 +70,7 @@ class _Sending(Placing):
 class NewIdOnRetry(_Sending):
     """Without an answer, sends again under another id."""
 
-    async def _no_answer(self, record: Record, entry: Entry) -> None:
+    async def _no_answer(self, record: Record, entry: CommandEntry) -> None:
         await self._send_again(
             replace(record, client_order_id=f"{record.client_order_id}-2"), entry
         )
@@ -79,14 +79,14 @@ class NewIdOnRetry(_Sending):
 class ResendOnTimeout(_Sending):
     """Without an answer, sends the same again."""
 
-    async def _no_answer(self, record: Record, entry: Entry) -> None:
+    async def _no_answer(self, record: Record, entry: CommandEntry) -> None:
         await self._send_again(record, entry)
 
 
 class QueryThenResend(_Sending):
     """Without an answer, asks once and sends again where the venue knows nothing."""
 
-    async def _no_answer(self, record: Record, entry: Entry) -> None:
+    async def _no_answer(self, record: Record, entry: CommandEntry) -> None:
         try:
             found: VenueOrder | None = await self.venue.find(record)
         except TransientError:
@@ -100,15 +100,15 @@ class QueryThenResend(_Sending):
 class RejectedOnTimeout(_Sending):
     """Without an answer, says that there is no order."""
 
-    async def _no_answer(self, record: Record, entry: Entry) -> None:
-        await self._reject(record, entry, Refused("timeout", "the exchange didn't answer"))
+    async def _no_answer(self, record: Record, entry: CommandEntry) -> None:
+        await self._reject(record, entry, Rejection("timeout", "the exchange didn't answer"))
 
 
-class FreshTimestamp(Placing):
+class FreshTimestamp(OrderExecutor):
     """Signs with the time at which it sends, not with the journaled one."""
 
     async def carry_out(
-        self, record: Record, entry: Entry, refusal: Refused | None, *, look_first: bool
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
     ) -> None:
         """Look at the clock only once everything else is done."""
         if record.sendable and not look_first and refusal is None:
@@ -117,19 +117,19 @@ class FreshTimestamp(Placing):
         await super().carry_out(record, entry, refusal, look_first=look_first)
 
 
-class NoWaitForTheWindow(Placing):
+class NoWaitForTheWindow(OrderExecutor):
     """Believes the first "not found"."""
 
-    async def resolve(self, record: Record, entry: Entry) -> Record:
+    async def resolve(self, record: Record, entry: CommandEntry) -> Record:
         """Ask at once, and once."""
-        self.waits = Waits(misses=1, missed_for=0.0)
+        self.waits = ExecutorTimings(misses=1, missed_for=0.0)
         return await super().resolve(record, entry)
 
     def _deadline(self, record: Record) -> float:
         return 0.0
 
 
-class NoCompareAndSet(RedisBus):
+class NoCompareAndSet(RedisCommandQueue):
     """Looks whether an id is taken, then takes it: two commands, not one."""
 
     async def claim(self, record: Record) -> Claim:
@@ -142,18 +142,18 @@ class NoCompareAndSet(RedisBus):
         return Claim(None if found is None else load(found), server.milliseconds)
 
 
-class _TrustingMemory(Memory):
-    async def check(self, bus: Bus) -> bool:
+class _TrustingMemory(DataLossDetector):
+    async def check(self, bus: CommandQueue) -> bool:
         await bus.prepare()
         server = await bus.server()
-        await bus.remember(Remembered(server.identity, forgotten_at=-1, careful_until=-1))
+        await bus.remember(DataLossRecord(server.identity, forgotten_at=-1, careful_until=-1))
         return False
 
 
-class BlindTrust(OrderDesk):
+class BlindTrust(PlaceOrderConsumer):
     """Never thinks that Redis may have forgotten."""
 
-    _memory: Memory
+    _memory: DataLossDetector
 
     async def run(self) -> None:
         """Serve, trusting."""
@@ -161,10 +161,12 @@ class BlindTrust(OrderDesk):
         await super().run()
 
 
-class DecidingWithoutOwning(OrderDesk):
+class DecidingWithoutOwning(PlaceOrderConsumer):
     """Resolves what it must not send without taking its id first."""
 
-    async def _claim(self, entry: Entry, command: PlaceOrderCommand, *, was_held: bool) -> Work:
+    async def _claim(
+        self, entry: CommandEntry, command: PlaceOrderCommand, *, was_held: bool
+    ) -> Work:
         if not entry.redelivered and not self._memory.doubts(entry.milliseconds):
             return await super()._claim(entry, command, was_held=was_held)
         now = self._venue.milliseconds()
@@ -179,7 +181,7 @@ class DecidingWithoutOwning(OrderDesk):
         return self._placing.carry_out(record, entry, None, look_first=False)
 
 
-class NoBookOfRecord(OrderDesk):
+class NoBookOfRecord(PlaceOrderConsumer):
     """Takes up only what lies in the command stream."""
 
     async def _recover_unanswered(self, tasks: asyncio.TaskGroup) -> None:

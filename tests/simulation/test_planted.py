@@ -2,7 +2,7 @@
 
 import pytest
 
-from services._connector_kit.orders import bookkeeping
+from services._connector_kit.orders.account import order_status
 from tests.simulation.plan import draw
 from tests.simulation.planted import PLANTED
 from tests.simulation.sweep import run_plan
@@ -44,7 +44,7 @@ def test_the_product_keeps_its_promise_in_that_very_world(bug: str) -> None:
 
 def test_fills_that_are_published_again_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug of the ledger shows in a whole world."""
-    right = bookkeeping._new_fills
-    monkeypatch.setattr(bookkeeping, "_new_fills", lambda _, report: right(None, report))
+    right = order_status._new_fills
+    monkeypatch.setattr(order_status, "_new_fills", lambda _, report: right(None, report))
     found = [v for seed in range(12) for v in run_plan(draw(seed, whole=True)).violations]
     assert "FILL" in {violation.partition(":")[0] for violation in found}

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from services._runtime.redis_line import Word, ask
+from services._runtime.redis_commands import Word, ask
 from tests.simulation.redis_engine import Engine, Session
 from tests.simulation.redis_streams import Blocked
 

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from common_models import PlaceOrderCommand
+from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import (
-    Placed,
+    OutcomeUnknown,
     PlaceOutcome,
-    Refused,
-    Unclear,
+    Rejection,
+    VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record
 from tests.simulation.faults import Faults, certain
 from tests.simulation.loop import run
 from tests.simulation.plan import VENUES
@@ -85,7 +85,7 @@ def test_the_id_of_a_closed_order(kind: VenueKind, orders: int) -> None:
 
     async def main() -> int:
         venue = open_venue(kind)
-        assert isinstance(await send(venue, record_at(venue)), Placed)
+        assert isinstance(await send(venue, record_at(venue)), VenueAcceptance)
         await send(venue, record_at(venue))
         return len(venue.orders)
 
@@ -98,8 +98,8 @@ def test_the_id_of_an_open_order_is_refused_as_a_duplicate(kind: VenueKind) -> N
 
     async def main() -> None:
         venue = open_venue(kind)
-        assert isinstance(await send(venue, record_at(venue, "limit")), Placed)
-        assert await send(venue, record_at(venue, "limit")) == Unclear("duplicate")
+        assert isinstance(await send(venue, record_at(venue, "limit")), VenueAcceptance)
+        assert await send(venue, record_at(venue, "limit")) == OutcomeUnknown("duplicate")
         assert len(venue.orders) == 1
 
     run(main, 1)
@@ -113,7 +113,7 @@ def test_a_request_outside_its_time_is_not_carried_out(kind: VenueKind, late: in
     async def main() -> None:
         venue = open_venue(kind)
         outcome = await send(venue, record_at(venue, late=late))
-        assert isinstance(outcome, Unclear if kind == "binance" else Refused)
+        assert isinstance(outcome, OutcomeUnknown if kind == "binance" else Rejection)
         assert venue.orders == []
 
     run(main, 1)
@@ -141,11 +141,11 @@ def test_the_time_is_checked_again_before_matching() -> None:
 @pytest.mark.parametrize(
     ("fault", "orders", "told"),
     [
-        ("lost", 0, Unclear),
-        ("fails_before", 0, Unclear),
-        ("fails_after", 1, Unclear),
-        ("no_reply", 1, Unclear),
-        ("refused", 0, Refused),
+        ("lost", 0, OutcomeUnknown),
+        ("fails_before", 0, OutcomeUnknown),
+        ("fails_after", 1, OutcomeUnknown),
+        ("no_reply", 1, OutcomeUnknown),
+        ("refused", 0, Rejection),
     ],
 )
 def test_each_fault_does_what_its_name_says(fault: str, orders: int, told: type) -> None:

@@ -9,15 +9,15 @@ from typing import Literal
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import (
-    Placed,
+    OutcomeUnknown,
     PlaceOutcome,
-    Refused,
-    Sized,
-    Unclear,
+    Rejection,
+    RoundedOrder,
+    VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record
 from tests.simulation import loop as virtual
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Timers
@@ -134,19 +134,19 @@ class FaultyVenue:
             case "answered":
                 self._after(network, lambda: self._receive(record, reply))
             case "lost":
-                self._after(silence, lambda: reply(Unclear("no answer")))
+                self._after(silence, lambda: reply(OutcomeUnknown("no answer")))
             case "late":
                 held_up = self._rng.uniform(0, LONGEST_IN_NETWORK)
                 self._after(held_up, lambda: self._receive(record, _nobody, queued=True))
-                self._after(silence, lambda: reply(Unclear("no answer")))
+                self._after(silence, lambda: reply(OutcomeUnknown("no answer")))
             case "fails_before":
-                self._after(network, lambda: reply(Unclear("HTTP 503")))
+                self._after(network, lambda: reply(OutcomeUnknown("HTTP 503")))
             case "fails_after":
                 self._after(network, lambda: self._receive(record, _nobody))
-                self._after(network, lambda: reply(Unclear("HTTP 504")))
+                self._after(network, lambda: reply(OutcomeUnknown("HTTP 504")))
             case "no_reply":
                 self._after(network, lambda: self._receive(record, _nobody))
-                self._after(silence, lambda: reply(Unclear("no answer")))
+                self._after(silence, lambda: reply(OutcomeUnknown("no answer")))
             case "refused":
                 self._after(network, lambda: self._refuse(record, reply, "exchange_rejected"))
 
@@ -192,14 +192,14 @@ class FaultyVenue:
             self._refuse(record, reply, "exchange_rejected")
         else:
             self._say(f"{record.client_order_id} is outside its time")
-            reply(Unclear("-1021"))
+            reply(OutcomeUnknown("-1021"))
 
     def _match(self, record: Record, reply: Reply[PlaceOutcome]) -> None:
         # Binance: unique among open orders only. Luno: unique among all that ever were.
         rivals = [o for o in self.living() if o.client_order_id == record.client_order_id]
         if any(order.open or self._kind == "luno" for order in rivals):
             self._say(f"{record.client_order_id} is a duplicate")
-            reply(Unclear("duplicate"))
+            reply(OutcomeUnknown("duplicate"))
             return
         found_from, searched_from = self._shown_from()
         order = self.new_order(
@@ -207,7 +207,7 @@ class FaultyVenue:
         )
         self._say(f"{record.client_order_id} is executed as {order.order_id}")
         self.on_executed(order)
-        reply(Placed(order.as_told()))
+        reply(VenueAcceptance(order.as_told()))
 
     def new_order(
         self,
@@ -249,7 +249,7 @@ class FaultyVenue:
     def _refuse(self, record: Record, reply: Reply[PlaceOutcome], reason_code: str) -> None:
         self._say(f"{record.client_order_id} is refused: {reason_code}")
         self.refused[record.entry_id] = reason_code
-        reply(Refused(reason_code, "no"))
+        reply(Rejection(reason_code, "no"))
 
     # --- queries, switches and bans
 
@@ -272,10 +272,10 @@ class FaultyVenue:
 
         self._timers.after(self._rng.uniform(0.01, 0.3), answer)
 
-    def halted(self, reply: Reply[Refused | None]) -> None:
+    def halted(self, reply: Reply[Rejection | None]) -> None:
         """Read the halt switch."""
         halted = self._rng.random() < self._faults.halted
-        refusal = Refused("halted", "trading is halted") if halted else None
+        refusal = Rejection("halted", "trading is halted") if halted else None
         self._timers.after(self._rng.uniform(0.0002, 0.008), reply, refusal)
 
     def wait_out_ban(self, within: float, reply: Reply[bool]) -> None:
@@ -311,7 +311,7 @@ class VenuePort:
         """Always: how wrong it may be is in `error`."""
         return True
 
-    def lacks(self, symbol: str) -> Refused | None:
+    def lacks(self, symbol: str) -> Rejection | None:
         """Nothing: account and books are not part of it."""
         del symbol
         return None
@@ -322,13 +322,15 @@ class VenuePort:
             "ready", lambda reply: self._venue.wait_out_ban(within, reply)
         )
 
-    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """One symbol, no rules."""
         if command.symbol != SYMBOL:
-            return Refused("unknown_symbol", f"symbol {command.symbol!r}; want {SYMBOL}")
-        return Sized(str(command.quantity), None if command.price is None else str(command.price))
+            return Rejection("unknown_symbol", f"symbol {command.symbol!r}; want {SYMBOL}")
+        return RoundedOrder(
+            str(command.quantity), None if command.price is None else str(command.price)
+        )
 
-    async def check(self, record: Record) -> Refused | None:
+    async def check(self, record: Record) -> Rejection | None:
         """The halt switch."""
         return await self._process.call("check", self._venue.halted)
 

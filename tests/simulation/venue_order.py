@@ -5,7 +5,12 @@ from decimal import Decimal
 from typing import Literal
 
 from common_models import PlaceOrderCommand
-from services._connector_kit.orders.bookkeeping import ZERO, Fill, Report, Status
+from services._connector_kit.orders.account.order_status import (
+    ZERO,
+    Fill,
+    OrderStatusReport,
+    Status,
+)
 from services._connector_kit.orders.ports import VenueOrder
 
 VenueKind = Literal["binance", "luno"]
@@ -79,10 +84,10 @@ class Order:
             self.created,
         )
 
-    def report(self, kind: VenueKind, fills: tuple[Fill, ...] | None = None) -> Report:
+    def report(self, kind: VenueKind, fills: tuple[Fill, ...] | None = None) -> OrderStatusReport:
         """The order as the account tells it, with these *fills* (None: all)."""
         shown = tuple(self.fills) if fills is None else fills
-        return Report(
+        return OrderStatusReport(
             order_id=self.order_id,
             client_order_id=self.client_order_id,
             symbol=self.symbol,

@@ -3,9 +3,9 @@
 from typing import Any
 
 from common_models.stream_names import CommandStream, DeadLetterStream, EventStream, state_key
+from services._connector_kit.orders.execution.record import Record, load
 from services._connector_kit.orders.keys import positions_key
-from services._connector_kit.orders.positions import read_positions
-from services._connector_kit.orders.record import Record, load
+from services._connector_kit.orders.risk.positions import read_positions
 from services._runtime.position import Position
 from tests.simulation.redis import FaultyRedis
 from tests.simulation.redis_streams import FIRST, Stream, show_id

@@ -12,18 +12,18 @@ from common_models.stream_names import HALT, connector
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
-from services._connector_kit.orders import wing
-from services._connector_kit.orders.account_health import AccountHealth
-from services._connector_kit.orders.gate import OrderGate
-from services._connector_kit.orders.in_use import symbols_in_use
-from services._connector_kit.orders.order_limits import OrderLimits
-from services._connector_kit.orders.ports import Refused
+from services._connector_kit.orders import service
+from services._connector_kit.orders.account.account_health import AccountHealth
+from services._connector_kit.orders.account.open_symbols import symbols_in_use
+from services._connector_kit.orders.ports import Rejection
+from services._connector_kit.orders.risk.order_limits import OrderLimits
+from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
+from services._connector_kit.orders.service import Trading, serve_orders
 from services._connector_kit.orders.settings import TradingSettings
-from services._connector_kit.orders.wing import Trading, serve_orders
 from services._runtime import supervise
 from services._runtime.halt import halt_reason
 from services._runtime.health import Readiness
-from services._runtime.redis_line import Command
+from services._runtime.redis_commands import Command
 from services._runtime.redis_transaction import at_once
 from tests.simulation import loop as virtual
 from tests.simulation.account_book import Account
@@ -110,11 +110,11 @@ async def _halted_after(client: Any, *commands: Command) -> tuple[list[Any], str
     return replies, halt_reason(b"an operator", halt)
 
 
-async def _halted(client: Any) -> Refused | None:
+async def _halted(client: Any) -> Rejection | None:
     """What an order that waits is told of the halt switch."""
     with suppress(TransientError):
         _, reason = await _halted_after(client)
-        return None if reason is None else Refused("halted", reason)
+        return None if reason is None else Rejection("halted", reason)
     return None
 
 
@@ -148,7 +148,7 @@ class WholeConnector:
         clock = ClockPort(self.process)
         health = AccountHealth(clock)
         settings = self._trading_settings
-        gate = OrderGate(
+        gate = PreTradeRisk(
             "simulator",
             settings,
             configured,
@@ -232,8 +232,8 @@ def in_world(redis: Callable[[], FaultyRedis], rng: Any) -> Iterator[None]:
 
     jitter: Mapping[str, Any] = {"Random": lambda: rng}
     with (
-        mock.patch.object(wing, "open_redis", open_redis),
-        mock.patch.object(wing, "SystemClock", _Clock),
+        mock.patch.object(service, "open_redis", open_redis),
+        mock.patch.object(service, "SystemClock", _Clock),
         mock.patch.object(supervise, "random", SimpleNamespace(**jitter)),
     ):
         yield

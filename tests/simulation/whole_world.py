@@ -8,7 +8,7 @@ import msgspec
 
 from common_models import OrderStatusUpdateEvent, PlaceOrderCommand
 from common_models.stream_names import HALT, CommandStream, EventStream, state_key
-from services._connector_kit.orders.requests import COMMANDS
+from services._connector_kit.orders.commands.request_consumer import COMMANDS
 from tests.simulation import loop as virtual
 from tests.simulation.account_book import Account
 from tests.simulation.loop import Timers

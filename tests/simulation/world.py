@@ -31,7 +31,7 @@ import msgspec
 import structlog
 
 from common_models.stream_names import CommandStream, state_key
-from services._connector_kit.orders.ports import Remembered
+from services._connector_kit.orders.ports import DataLossRecord
 from tests.simulation import loop as virtual
 from tests.simulation.account_invariants import find_account_violations
 from tests.simulation.connector import Connector, Core
@@ -125,7 +125,7 @@ class _World:
     def _seen_before(self) -> None:
         """A connector ran on this Redis before."""
         identity = self.redis.engine.identity
-        known = Remembered(f"{identity} {identity}", -1, -1)
+        known = DataLossRecord(f"{identity} {identity}", -1, -1)
         stream = str(CommandStream(CONNECTOR, PLACE))
         self.redis.do("XGROUP", "CREATE", stream, CONNECTOR, "0", "MKSTREAM")
         self.redis.do("SET", state_key(CONNECTOR, "redis"), msgspec.json.encode(known))

@@ -7,12 +7,24 @@ from typing import Any
 
 from common_models import OrderStatusUpdateEvent
 from services._connector_kit.errors import ArchivedError, RejectedError
-from services._connector_kit.orders.account import Listener
-from services._connector_kit.orders.balances import NOTHING, Balance, Published, Snapshot, Update
-from services._connector_kit.orders.bookkeeping import Report, Status, Told, ended, news
+from services._connector_kit.orders.account.ledger import TradeEvidence
+from services._connector_kit.orders.account.order_status import (
+    OrderStatusReport,
+    PublishedOrder,
+    Status,
+    diff,
+    ended,
+)
+from services._connector_kit.orders.account.published_balances import (
+    NOTHING,
+    Balance,
+    BalanceSnapshot,
+    BalanceUpdate,
+    PublishedBalance,
+)
+from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.orders.keys import OrderRef
-from services._connector_kit.orders.ledger import Trace
-from services._connector_kit.orders.request_ports import OpenOrder
 
 NOW = 1_700_000_000_000
 
@@ -29,9 +41,11 @@ class LoopClock:
         await asyncio.sleep(seconds)
 
 
-def order(order_id: str, status: Status = "open", filled: int = 0, **fields: Any) -> Report:
+def order(
+    order_id: str, status: Status = "open", filled: int = 0, **fields: Any
+) -> OrderStatusReport:
     """An order for 10 at 100."""
-    return Report(
+    return OrderStatusReport(
         **{
             "order_id": order_id,
             "client_order_id": f"client-{order_id}",
@@ -51,7 +65,7 @@ def order(order_id: str, status: Status = "open", filled: int = 0, **fields: Any
 class AccountInMemory:
     """Orders and balances; `faults` are raised by the next calls, whichever they are."""
 
-    def __init__(self, *orders: Report) -> None:
+    def __init__(self, *orders: OrderStatusReport) -> None:
         self.orders = {report.order_id: report for report in orders}
         self.hidden: set[str] = set()
         self.archived: set[str] = set()
@@ -63,7 +77,7 @@ class AccountInMemory:
         self.took = 0.0
         self.connects = True
         self.refuses: dict[str, Exception] = {}  # by call, until it is taken out
-        self.listener: Listener | None = None
+        self.listener: AccountListener | None = None
         self._stopped: asyncio.Future[None] | None = None
         # What a cancel does although its answer is a fault.
         self.cancels_all_the_same = False
@@ -87,7 +101,7 @@ class AccountInMemory:
         """There is one symbol."""
         return symbol == "BTC/USDT"
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: AccountListener) -> None:
         """Keep the listener, until `stop_listening`."""
         self.listener, self._stopped = listener, asyncio.get_running_loop().create_future()
         if self.connects:
@@ -99,25 +113,25 @@ class AccountInMemory:
         assert self._stopped is not None
         self._stopped.set_exception(error)
 
-    async def open_orders(self) -> Sequence[Report]:
+    async def open_orders(self) -> Sequence[OrderStatusReport]:
         """Those that aren't closed."""
         await self._call("open_orders")
         hidden = self.hidden | self.archived
         shown = (r for r in self.orders.values() if r.order_id not in hidden)
         return [report for report in shown if not report.closed]
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[Trace], str]:
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
         """The mark counts the trades."""
         await self._call("traded_since")
         found = [
-            Trace("BTC/USDT", order_id, None, self.orders[order_id].filled)
+            TradeEvidence("BTC/USDT", order_id, None, self.orders[order_id].filled)
             for order_id in self.traded[int(mark or "0") :]
         ]
         return found, str(len(self.traded))
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> Report:
+    ) -> OrderStatusReport:
         """One order."""
         await self._call("report")
         if order_id in self.archived:
@@ -149,7 +163,7 @@ class AccountInMemory:
         await self._call("cancel")
         raise RejectedError("nothing to cancel", code="none")
 
-    async def stop(self, order: OpenOrder) -> None:
+    async def stop(self, order: VenueOpenOrder) -> None:
         """Cancel an order whose ids are known."""
         await self.cancel(
             order.symbol,
@@ -168,46 +182,48 @@ class AccountInMemory:
                 self.orders[report.order_id] = report._replace(status="canceled")
         return True
 
-    async def became(self, orders: Sequence[OpenOrder]) -> Sequence[Report]:
+    async def became(self, orders: Sequence[VenueOpenOrder]) -> Sequence[OrderStatusReport]:
         """What became of them, but for those that are hidden."""
         await self._call("became")
         return [self.orders[o.order_id] for o in orders if o.order_id not in self.hidden]
 
-    async def balances(self) -> Snapshot:
+    async def balances(self) -> BalanceSnapshot:
         """What wasn't zero when it was asked for."""
         money = dict(self.money)
         await self._call("balances")
-        return Snapshot([Balance(asset, free, Decimal(0)) for asset, free in money.items() if free])
+        return BalanceSnapshot(
+            [Balance(asset, free, Decimal(0)) for asset, free in money.items() if free]
+        )
 
 
 class LedgerInMemory:
     """What `Ledger` does, without a Redis: virtual time needs none."""
 
     def __init__(self) -> None:
-        self.told: dict[OrderRef, Told] = {}
+        self.told: dict[OrderRef, PublishedOrder] = {}
         self.events: list[tuple[str, str, float]] = []
         self.statuses: list[OrderStatusUpdateEvent] = []
         self.waiting: set[OrderRef] = set()
         self.at: str | None = None
 
-    async def tell(self, report: Report, *, again: bool = False) -> bool:
+    async def tell(self, report: OrderStatusReport, *, again: bool = False) -> bool:
         """Note order id, status and filled quantity, where they are news."""
         await asyncio.sleep(0)
         return self._tell(report, again=again)
 
-    async def tell_whole(self, report: Report) -> bool:
+    async def tell_whole(self, report: OrderStatusReport) -> bool:
         """The same where fills are complete; False where they aren't."""
         await asyncio.sleep(0)
         told = self.told.get(report.order)
-        found = news(told, report, "binance", external=False)
+        found = diff(told, report, "binance", external=False)
         if found and found.told.missing > (told.missing if told else 0):
             return False
         self._tell(report)
         return True
 
-    def _tell(self, report: Report, *, again: bool = False) -> bool:
+    def _tell(self, report: OrderStatusReport, *, again: bool = False) -> bool:
         self.waiting.discard(report.order)
-        found = news(self.told.get(report.order), report, "binance", external=False, again=again)
+        found = diff(self.told.get(report.order), report, "binance", external=False, again=again)
         if found is None:
             return False
         self.told[report.order] = found.told
@@ -221,12 +237,12 @@ class LedgerInMemory:
         """Those that ended with too few fills."""
         return [order for order, told in self.told.items() if told.closed and told.missing]
 
-    async def open_orders(self) -> list[tuple[str, Told]]:
+    async def open_orders(self) -> list[tuple[str, PublishedOrder]]:
         """What was told as open."""
         await asyncio.sleep(0)
         return [(order.order_id, told) for order, told in self.told.items() if not told.closed]
 
-    async def untold(self, traces: Sequence[Trace]) -> list[Trace]:
+    async def untold(self, traces: Sequence[TradeEvidence]) -> list[TradeEvidence]:
         """Those that nothing was told of yet."""
         told = self.told
         return [t for t in traces if t.order not in told or not t.in_(told[t.order])]
@@ -236,7 +252,7 @@ class LedgerInMemory:
         await asyncio.sleep(0)
         return set(self.waiting)
 
-    async def published(self, order: OrderRef) -> Told | None:
+    async def published(self, order: OrderRef) -> PublishedOrder | None:
         """What was told of it."""
         return self.told.get(order)
 
@@ -271,7 +287,7 @@ class BalancesInMemory:
 
     def __init__(self) -> None:
         self.published: list[tuple[str, float]] = []
-        self._kept: dict[str, Published] = {}
+        self._kept: dict[str, PublishedBalance] = {}
 
     async def now(self) -> int:
         """Microseconds."""
@@ -282,7 +298,7 @@ class BalancesInMemory:
         """Those that aren't zero."""
         return {a for a, kept in self._kept.items() if kept.amounts != NOTHING.amounts}
 
-    async def publish(self, update: Update, *, all_of: Sequence[str] | None = None) -> bool:
+    async def publish(self, update: BalanceUpdate, *, all_of: Sequence[str] | None = None) -> bool:
         """Note asset and amount of those that changed, or of all."""
         now, complete = await self.now(), True
         for balance in update.balances:
@@ -296,6 +312,6 @@ class BalancesInMemory:
         return complete
 
 
-def here(update: Update) -> set[str]:
+def here(update: BalanceUpdate) -> set[str]:
     """The assets of which there is something."""
     return {balance.asset for balance in update.balances if not balance.is_zero}

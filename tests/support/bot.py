@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from common_models import DecisionEvent, PortfolioEvent
 from services.bot.journal import BOOKS
-from services.bot.memory import Known, decode
+from services.bot.saved_state import SavedState, decode
 from tests.support.eventually import eventually_async
 from tests.support.metrics import Numbers, page
 from tests.support.ports import quiet_port
@@ -123,7 +123,7 @@ class Bot:
         return [line for line in lines if line["event"] == event]
 
 
-async def known(redis: Any) -> Known:
+async def known(redis: Any) -> SavedState:
     """What the bot has saved."""
     fields: dict[bytes, bytes] = await redis.hgetall(BOOKS)
     return decode({name.decode(): data for name, data in fields.items()})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common_models.stream_names import HALT, CommandStream
-from services.bot.books import Books
+from services.bot.portfolio_state import PortfolioState
 from tests.support.bot import Bot, known, running_bot
 from tests.support.bot_memory_loss import BEFORE_COMMAND, Loss, lose
 from tests.support.eventually import eventually, eventually_async
@@ -132,7 +132,7 @@ async def _agrees(desk: TradingDesk, ever: Collection[str]) -> bool:
     return not await differences(desk, ever)
 
 
-async def _books(desk: TradingDesk) -> Books:
+async def _books(desk: TradingDesk) -> PortfolioState:
     return (await known(desk.redis)).books
 
 

@@ -6,7 +6,7 @@ from typing import cast
 from common_models import OrderBook, Ticker, Trade
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.settings import ConnectorSettings
-from services._runtime.stream_writer import StreamWriter
+from services._runtime.stream_writer.writer import StreamWriter
 
 
 @dataclass

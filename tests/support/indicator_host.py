@@ -13,7 +13,7 @@ import aiohttp
 from redis.asyncio import Redis
 
 from common_models import IndicatorValue, Trade
-from services._runtime.stream_position import Position
+from services._runtime.stream_position import StreamPosition
 from tests.support.eventually import eventually_async
 from tests.support.market_data import WHEN, trade, wire
 from tests.support.ports import quiet_port
@@ -99,7 +99,7 @@ async def all_read(redis: Any, stream: str = TRADES) -> bool:
     """True when the saved position is the stream's last entry."""
     saved = await redis.hget(f"indicator_host:state:{stream}", "position")
     newest = await redis.xrevrange(stream, count=1)
-    return bool(saved) and Position.parse(saved.decode()).id == newest[0][0].decode()
+    return bool(saved) and StreamPosition.parse(saved.decode()).id == newest[0][0].decode()
 
 
 async def until_all_read(redis: Redis, stream: str = TRADES) -> None:

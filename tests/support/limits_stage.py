@@ -5,16 +5,16 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from services._connector_kit.orders.answers import accepted, rejected
-from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.account.ledger import Ledger
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.commands.answers import accepted, rejected
+from services._connector_kit.orders.execution.record import Record, dump
+from services._connector_kit.orders.execution.redis_journal import RedisJournal
 from services._connector_kit.orders.keys import order_key, unanswered_key
-from services._connector_kit.orders.ledger import Ledger
-from services._connector_kit.orders.order_limits import OrderLimits
-from services._connector_kit.orders.ports import Entry, Refused, VenueOrder
-from services._connector_kit.orders.record import Record, dump
-from services._connector_kit.orders.redis_journal import RedisJournal
+from services._connector_kit.orders.ports import CommandEntry, Rejection, VenueOrder
+from services._connector_kit.orders.risk.order_limits import OrderLimits
 from services._connector_kit.orders.settings import TradingSettings
-from services._runtime.redis_line import Command
+from services._runtime.redis_commands import Command
 from services._runtime.redis_transaction import at_once
 from tests.support.orders import command, record
 
@@ -57,7 +57,7 @@ class Stage:
         await self.redis.set(order_key(NAME, name), dump(taken))
         return taken
 
-    async def reserve(self, taken: Record) -> Refused | None:
+    async def reserve(self, taken: Record) -> Rejection | None:
         """Have an order counted at its limit."""
         return await self.limits.reserve(taken, Decimal(taken.sent_price or PRICE))
 
@@ -69,7 +69,7 @@ class Stage:
             await self.refuse(taken, refusal)
         return refusal.reason_code if refusal else None
 
-    async def refuse(self, taken: Record, refusal: Refused) -> None:
+    async def refuse(self, taken: Record, refusal: Rejection) -> None:
         """Answer it."""
         answer = rejected(taken.order, entry(taken), refusal, AT, taken)
         await self.journal.close(taken.closed(answer, unsent=True), entry(taken))
@@ -85,7 +85,7 @@ class Stage:
         order = self.taken[name].order
         quantity, traded = Decimal(str(order.quantity)), Decimal(filled)
         price = Decimal(str(order.price or PRICE))
-        report = Report(
+        report = OrderStatusReport(
             self.number(name),
             name,
             *(order.symbol, order.side, status, quantity, traded, traded * price),
@@ -97,7 +97,7 @@ class Stage:
 
     async def publish_elsewhere(self, number: int, name: str | None, filled: str = "0") -> None:
         """The status of an order comes that isn't ours."""
-        report = Report(
+        report = OrderStatusReport(
             str(number),
             name,
             *("BTC/USDT", "buy", "open", Decimal("0.5"), Decimal(filled), Decimal(filled) * PRICE),
@@ -112,6 +112,6 @@ class Stage:
         return self.taken[name].entry_id.partition("-")[2]
 
 
-def entry(taken: Record) -> Entry:
+def entry(taken: Record) -> CommandEntry:
     """The entry that it was taken for."""
-    return Entry("place_order", taken.entry_id, b"{}", redelivered=False)
+    return CommandEntry("place_order", taken.entry_id, b"{}", redelivered=False)

@@ -10,10 +10,10 @@ import pytest
 
 from services._connector_kit.errors import FeedStoppedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.status import FeedStatus
-from services._connector_kit.market_data.trade_feed import LastTrade, Tick
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.market_data.trade_feed import LastTrade, VenueTrade
+from services._connector_kit.venue_stats import SocketStats
 from services._runtime.health import Readiness
 from services.luno_connector import translate
 from services.luno_connector.settings import LunoSettings
@@ -32,20 +32,20 @@ class NoRest:
         """Never asked by a stream."""
         raise AssertionError(pair)
 
-    async def trades(self, _: str) -> list[Tick]:
+    async def trades(self, _: str) -> list[VenueTrade]:
         """None."""
         return []
 
 
 def luno_feed(streams: FakeStreams, last_trade: LastTrade | None = None) -> PairFeed:
     """The real feed of one pair, its publisher adding to *streams*; needs a running loop."""
-    desk = MarketDesk(
+    desk = SymbolSubscription(
         Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True),
         streams.publisher("luno", "XBT/ZAR"),
         FeedStatus("XBT/ZAR", Readiness()),
         last_trade,
     )
-    return PairFeed(desk, NoRest(), LunoSettings.model_construct(), SocketTraffic())
+    return PairFeed(desk, NoRest(), LunoSettings.model_construct(), SocketStats())
 
 
 def frames_of(path: Path) -> Iterator[tuple[str, Any]]:

@@ -11,16 +11,16 @@ import aiohttp
 
 from common_models import OrderBook
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._connector_kit.protocol import Exchange
 from services._connector_kit.settings import ConnectorSettings
 from services._runtime.health import Readiness
-from services._runtime.stream_writer import StreamWriter
+from services._runtime.stream_writer.writer import StreamWriter
 from services.binance_connector.client import open_binance
 from services.binance_connector.settings import BinanceSettings
-from services.exchange_simulator.market import Step
+from services.exchange_simulator.market import MarketStep
 from services.exchange_simulator.service import Simulator
 from services.luno_connector.client import open_luno
 from services.luno_connector.settings import LunoSettings
@@ -66,7 +66,7 @@ class Truth:
         bids = top[0]
         return tuple(levels[:bids]), tuple(levels[bids:])
 
-    def _see(self, _: Step | None) -> None:
+    def _see(self, _: MarketStep | None) -> None:
         # Small, because there may be many: how many bids, then prices and quantities in turn.
         engine = self.market.engine
         bids, asks = engine.bids.top(DEPTH), engine.asks.top(DEPTH)
@@ -116,7 +116,7 @@ class Consumer:
         self.status.on_change = lambda: self.changes.append(self.status.state)
         self.streams.numbered.status = self.status
         base, quote = symbol.split("/")
-        self.desk = MarketDesk(
+        self.desk = SymbolSubscription(
             Instrument(symbol, base + quote, base, quote, trading=True),
             Publisher(cast(StreamWriter, self.streams), venue, symbol, settings),
             self.status,
@@ -233,12 +233,12 @@ def opened(
 class Streams(Protocol):
     """The one thing of an exchange that is wanted here."""
 
-    async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
+    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
         """As `Exchange.stream_market_data`."""
 
 
 @asynccontextmanager
-async def streaming(exchange: Streams, desks: Sequence[MarketDesk]) -> AsyncIterator[None]:
+async def streaming(exchange: Streams, desks: Sequence[SymbolSubscription]) -> AsyncIterator[None]:
     """The exchange keeps *desks* supplied while the block runs, and never gives up by itself."""
     task = asyncio.create_task(exchange.stream_market_data(desks))
     try:

@@ -10,20 +10,23 @@ from zlib import crc32
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.desk import DeskWaits, OrderDesk
-from services._connector_kit.orders.placing import Placing
+from services._connector_kit.orders.commands.place_order_consumer import (
+    ConsumerTimings,
+    PlaceOrderConsumer,
+)
+from services._connector_kit.orders.execution.order_executor import OrderExecutor
+from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import (
     Claim,
-    Entry,
-    Placed,
+    CommandEntry,
+    DataLossRecord,
     PlaceOutcome,
-    Refused,
-    Remembered,
-    Server,
-    Sized,
+    RedisIdentity,
+    Rejection,
+    RoundedOrder,
+    VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record
 from tests.support.orders import command
 from tests.support.virtual_time import run_virtually
 
@@ -84,9 +87,9 @@ class MemoryVenue:
         self.place_takes = 0.0
         self.ready_from = 0.0
         self.time_known_from = 0.0
-        self.lacking: dict[str, Refused] = {}
-        self.refusals: list[tuple[float, Refused]] = []
-        self.unfit: Refused | None = None
+        self.lacking: dict[str, Rejection] = {}
+        self.refusals: list[tuple[float, Rejection]] = []
+        self.unfit: Rejection | None = None
 
     def milliseconds(self) -> int:
         """Its clock."""
@@ -96,7 +99,7 @@ class MemoryVenue:
         """From `time_known_from` on."""
         return seconds() >= self.time_known_from
 
-    def lacks(self, symbol: str) -> Refused | None:
+    def lacks(self, symbol: str) -> Rejection | None:
         """What orders of that symbol wait for."""
         return self.lacking.get(symbol)
 
@@ -105,12 +108,12 @@ class MemoryVenue:
         await asyncio.sleep(max(0.0, min(within, self.ready_from - seconds())))
         return seconds() >= self.ready_from
 
-    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """As it is, or `unfit`."""
         price = None if command.price is None else f"{command.price:g}"
-        return self.unfit or Sized(f"{command.quantity:g}", price)
+        return self.unfit or RoundedOrder(f"{command.quantity:g}", price)
 
-    async def check(self, record: Record) -> Refused | None:
+    async def check(self, record: Record) -> Rejection | None:
         """The first of `refusals` whose time has come."""
         self._called("check")
         return next((why for at, why in self.refusals if at <= seconds()), None)
@@ -123,7 +126,7 @@ class MemoryVenue:
         if self.outcome is not None:
             return self.outcome
         self.orders[record.client_order_id] = order_of(record)
-        return Placed(order_of(record))
+        return VenueAcceptance(order_of(record))
 
     async def find(self, record: Record) -> VenueOrder | None:
         """What it has under the id."""
@@ -154,10 +157,10 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
-        self.pending: dict[str, Entry] = {}
+        self.pending: dict[str, CommandEntry] = {}
         self.published: list[tuple[float, OrderResponseEvent]] = []
         self.corrected: list[tuple[Record, VenueOrder]] = []
-        self.dead_letters: list[tuple[Entry, str]] = []
+        self.dead_letters: list[tuple[CommandEntry, str]] = []
         self.orders: dict[str, VenueOrder] = {}  # as the account's events reported them
         self.unclear_calls = 0
         self.walks: list[float] = []
@@ -185,7 +188,9 @@ class MemoryJournal:
         self.walks.append(seconds())
         return [record for record in self.records.values() if record.state != "closed"]
 
-    async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
+    async def unclear(
+        self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
+    ) -> None:
         """Publish `unknown`, once."""
         self._may_fail()
         self.unclear_calls += 1
@@ -194,7 +199,7 @@ class MemoryJournal:
             self.published.append((seconds(), answer))
             self.records[record.client_order_id] = now.marked_unknown()
 
-    async def close(self, record: Record, entry: Entry) -> Record:
+    async def close(self, record: Record, entry: CommandEntry) -> Record:
         """Publish the answer, once."""
         self._may_fail()
         now = self.records.get(record.client_order_id, record)
@@ -208,7 +213,9 @@ class MemoryJournal:
         self.pending.pop(entry.entry_id, None)
         return now
 
-    async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
+    async def answer(
+        self, entry: CommandEntry, answer: bytes | None, dead_letter: str | None
+    ) -> None:
         """Publish the answer of an entry without a record, once."""
         self._may_fail()
         if entry.entry_id not in self._answered:
@@ -249,11 +256,11 @@ class MemoryBus:
     """The port `Bus` beside a `MemoryJournal`; *queued* are the entries that nobody read yet."""
 
     def __init__(self, journal: MemoryJournal) -> None:
-        self.queued: list[Entry] = []
-        self.others: list[Entry] = []  # what another consumer left for too long
+        self.queued: list[CommandEntry] = []
+        self.others: list[CommandEntry] = []  # what another consumer left for too long
         self.claims: list[tuple[float, Record]] = []
         self.identity = "redis-1"
-        self.kept: Remembered | None = Remembered("redis-1", -1, -1)
+        self.kept: DataLossRecord | None = DataLossRecord("redis-1", -1, -1)
         self.made_groups = False
         self.newest = 0
         self.ahead = 0  # milliseconds that its clock is ahead of the venue's
@@ -263,9 +270,9 @@ class MemoryBus:
         self.active: Callable[[float], bool] = lambda _: True
         self._journal = journal
 
-    async def server(self) -> Server:
+    async def server(self) -> RedisIdentity:
         """Which one, and its time."""
-        return Server(self.identity, milliseconds() + self.ahead)
+        return RedisIdentity(self.identity, milliseconds() + self.ahead)
 
     async def prepare(self) -> bool:
         """Once `made_groups`."""
@@ -273,11 +280,11 @@ class MemoryBus:
         made, self.made_groups = self.made_groups, False
         return made
 
-    async def remembered(self) -> Remembered | None:
+    async def remembered(self) -> DataLossRecord | None:
         """What was remembered last."""
         return self.kept
 
-    async def remember(self, what: Remembered) -> None:
+    async def remember(self, what: DataLossRecord) -> None:
         """Remember it."""
         self.kept = what
 
@@ -289,17 +296,17 @@ class MemoryBus:
         """As set."""
         return self.active(seconds())
 
-    async def own_pending(self) -> Sequence[Entry]:
+    async def own_pending(self) -> Sequence[CommandEntry]:
         """What was read and not acknowledged."""
         return list(self._journal.pending.values())
 
-    async def take_over(self) -> Sequence[Entry]:
+    async def take_over(self) -> Sequence[CommandEntry]:
         """What others left, once."""
         taken, self.others = self.others, []
         self._journal.pending |= {entry.entry_id: entry for entry in taken}
         return taken
 
-    async def new_entries(self, *, wait: bool = True) -> Sequence[Entry]:
+    async def new_entries(self, *, wait: bool = True) -> Sequence[CommandEntry]:
         """Up to ten; waits for the first, up to two seconds."""
         until = seconds() + (2.0 if wait else 0.0)
         while not self.queued and seconds() < until:
@@ -341,7 +348,10 @@ class Stage:
     """A desk among these ports."""
 
     def __init__(
-        self, waits: DeskWaits | None = None, placing: type[Placing] = Placing, **venue: Any
+        self,
+        waits: ConsumerTimings | None = None,
+        placing: type[OrderExecutor] = OrderExecutor,
+        **venue: Any,
     ) -> None:
         self.venue = MemoryVenue()
         for name, value in venue.items():
@@ -349,8 +359,10 @@ class Stage:
         self.journal = MemoryJournal()
         self.bus = MemoryBus(self.journal)
         self.placing = placing(self.venue, self.journal, LoopClock())
-        self.halt: Refused | None = None
-        self.desk = OrderDesk(self.bus, self.placing, LoopClock(), waits, halted=self._halted)
+        self.halt: Rejection | None = None
+        self.desk = PlaceOrderConsumer(
+            self.bus, self.placing, LoopClock(), waits, halted=self._halted
+        )
         self._happens: list[tuple[float, Callable[[], object]]] = []
 
     def at(self, second: float, what: Callable[[], object]) -> None:
@@ -363,13 +375,13 @@ class Stage:
             entry = self.entry(name, at, **fields)
             self.at(at, partial(self.bus.queued.append, entry))
 
-    def entry(self, name: str, at: float = 0.0, **fields: Any) -> Entry:
+    def entry(self, name: str, at: float = 0.0, **fields: Any) -> CommandEntry:
         """The stream entry of an order with that client order id, of that second."""
         data = command(client_order_id=name, **fields).model_dump_json().encode()
         entry_id = f"{START + round(at * 1000)}-{crc32(name.encode())}"
-        return Entry("place_order", entry_id, data, redelivered=False)
+        return CommandEntry("place_order", entry_id, data, redelivered=False)
 
-    def left_pending(self, entry: Entry) -> None:
+    def left_pending(self, entry: CommandEntry) -> None:
         """An earlier process read it, and was killed."""
         self.journal.pending[entry.entry_id] = _again(entry)
 
@@ -377,7 +389,7 @@ class Stage:
         """Let the desk serve until that second."""
         run_virtually(self._serve(until))
 
-    async def _halted(self) -> Refused | None:
+    async def _halted(self) -> Rejection | None:
         return self.halt
 
     async def _serve(self, until: float) -> None:
@@ -389,5 +401,5 @@ class Stage:
                 await self.desk.run()
 
 
-def _again(entry: Entry) -> Entry:
+def _again(entry: CommandEntry) -> CommandEntry:
     return replace(entry, redelivered=True)

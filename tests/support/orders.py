@@ -4,8 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from common_models import PlaceOrderCommand
-from services._connector_kit.orders.ports import Refused
-from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.ports import Rejection
 
 
 def command(**fields: Any) -> PlaceOrderCommand:
@@ -43,6 +43,6 @@ def record(
     )
 
 
-async def uncounted(_: Record, __: Decimal) -> Refused | None:
+async def uncounted(_: Record, __: Decimal) -> Rejection | None:
     """Limits of a gate that count nothing."""
     return None

@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from services._runtime.redis_client import open_redis
-from services._runtime.stream_writer import OutStream, StreamWriter
+from services._runtime.stream_writer.writer import OutStream, StreamWriter
 from services._runtime.supervise import Retry
 
 TRADES = "binance:BTCUSDT:trades"

@@ -29,7 +29,7 @@ def _second(epoch: int) -> bytes | None:
         return None
 
 
-class Encoder:
+class MarketDataEncoder:
     """Writes the messages of one symbol of one exchange."""
 
     __slots__ = ("_epoch", "_exchange", "_head", "_start", "_tail")

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.metrics_core import Metric
 
-from services._connector_kit.market_data.desk import MarketDesk
+from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._runtime.metrics import counters, gauges
 
 SYMBOL = ["symbol"]
 
 
-def feed_metrics(desks: Sequence[MarketDesk]) -> Iterator[Metric]:
+def feed_metrics(desks: Sequence[SymbolSubscription]) -> Iterator[Metric]:
     """Of each symbol: live or for how long not, how old its news is, and what was lost of it."""
 
-    def each(read: Callable[[MarketDesk], float | None]) -> dict[str, float]:
+    def each(read: Callable[[SymbolSubscription], float | None]) -> dict[str, float]:
         found = {desk.instrument.symbol: read(desk) for desk in desks}
         return {symbol: value for symbol, value in found.items() if value is not None}
 

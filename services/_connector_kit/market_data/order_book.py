@@ -1,7 +1,8 @@
 """Order books that know when they are wrong: pure, no I/O.
 
-Two ways a venue tells its book, one way out: `apply(...)` answers `Outcome.APPLIED`,
-`Outcome.IGNORED` (an old update, seen before) or a `Gap`, after which the book must not be used.
+Two kinds of venue, one interface: `apply(...)` returns `ApplyOutcome.APPLIED`,
+`ApplyOutcome.IGNORED` (an old update, seen before) or a `SequenceGap`, after which the book must
+not be used.
 
 Binance, by price level (https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams,
 "How to manage a local order book correctly"):
@@ -41,7 +42,7 @@ _NOWHERE = -inf
 _number = msgspec.json.Encoder().encode
 
 
-class Outcome(Enum):
+class ApplyOutcome(Enum):
     """What became of an update that fits."""
 
     APPLIED = "applied"
@@ -49,7 +50,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class SequenceGap:
     """The update doesn't fit: the book is no longer the venue's. Start again."""
 
     reason: str
@@ -152,11 +153,11 @@ class Book(Protocol):
     asks: Ladder
 
 
-def crossed(book: Book) -> Gap | None:
+def crossed(book: Book) -> SequenceGap | None:
     """A Gap where the best bid is not below the best ask."""
     bid, ask = book.bids.best, book.asks.best
     if bid is not None and ask is not None and bid >= ask:
-        return Gap(f"crossed: bid {bid!r} at or above ask {ask!r}")
+        return SequenceGap(f"crossed: bid {bid!r} at or above ask {ask!r}")
     return None
 
 
@@ -201,19 +202,19 @@ class LevelBook:
         last_id: int,
         bids: Iterable[tuple[float, float]],
         asks: Iterable[tuple[float, float]],
-    ) -> Outcome | Gap:
+    ) -> ApplyOutcome | SequenceGap:
         """Apply one diff (U, u, b, a). The step numbers are those of the module's docstring."""
         if last_id <= self.update_id:  # 4, 5a
-            return Outcome.IGNORED
+            return ApplyOutcome.IGNORED
         if first_id > self.update_id + 1:  # 5b
-            return Gap(f"update {first_id} after {self.update_id}")
+            return SequenceGap(f"update {first_id} after {self.update_id}")
         try:
             self.bids.update(bids)  # 5c
             self.asks.update(asks)
         except ValueError as e:
-            return Gap(f"update {first_id}: {e}")
+            return SequenceGap(f"update {first_id}: {e}")
         self.update_id = last_id
-        return crossed(self) or Outcome.APPLIED
+        return crossed(self) or ApplyOutcome.APPLIED
 
     def thin(self, depth: int) -> bool:
         """True when fewer than *depth* levels are left of what a cut snapshot covered."""
@@ -270,13 +271,13 @@ class OrderByOrderBook:
         fills: Sequence[MakerFill] = (),
         create: RestingOrder | None = None,
         delete: str | None = None,
-    ) -> list[BookTrade] | Gap:
+    ) -> list[BookTrade] | SequenceGap:
         """Apply one update; the trades it held, or a Gap.
 
         The step numbers are those of the module's docstring.
         """
         if sequence != self.sequence + 1:  # 2
-            return Gap(f"update {sequence} after {self.sequence}")
+            return SequenceGap(f"update {sequence} after {self.sequence}")
         try:
             trades = [self._fill(fill) for fill in fills]  # 3
             if create is not None:
@@ -285,7 +286,7 @@ class OrderByOrderBook:
             if delete is not None:
                 self._change(self._resting(delete), Decimal(0))
         except (ValueError, ArithmeticError) as e:  # Decimal's faults are the latter
-            return Gap(f"update {sequence}: {e}")
+            return SequenceGap(f"update {sequence}: {e}")
         self.sequence = sequence
         return crossed(self) or trades
 

@@ -6,10 +6,10 @@ import structlog
 
 from common_models.fields import Side
 from common_models.stream_names import MarketStream
-from services._connector_kit.market_data.encode import Encoder
+from services._connector_kit.market_data.encode import MarketDataEncoder
 from services._connector_kit.market_data.order_book import Book
 from services._connector_kit.settings import ConnectorSettings
-from services._runtime.stream_writer import StreamWriter
+from services._runtime.stream_writer.writer import StreamWriter
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ class Publisher:
         self._depth = settings.order_book_depth
         self._interval = settings.order_book_interval
         self._loop = asyncio.get_running_loop()
-        self._encoder = Encoder(exchange, symbol)
+        self._encoder = MarketDataEncoder(exchange, symbol)
         quotes = max(1, settings.market_data_maxlen // QUOTES_SHARE)
 
         def name(data_type: str) -> str:

@@ -12,7 +12,7 @@ from common_models.fields import Side
 from services._connector_kit.errors import FeedStoppedError, RejectedError, patience
 from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.market_data.status import TradeCounts
-from services._runtime.supervise import TransientError, Trouble, full_jitter
+from services._runtime.supervise import FailureLog, TransientError, full_jitter
 
 # Trades that arrive while a hole is refilled wait here; more than this, and the hole is given up.
 MOST_HELD = 100_000
@@ -29,7 +29,7 @@ MOST_REFUSALS = 3
 ANEW_AFTER = 5_000
 
 
-class Tick(msgspec.Struct, frozen=True, order=True, gc=False):
+class VenueTrade(msgspec.Struct, frozen=True, order=True, gc=False):
     """One trade of a venue. `side` is the taker's. A struct is made faster than a tuple.
 
     `first_id` and `last_id` are of the trades that an aggregate is made of.
@@ -50,7 +50,7 @@ class LastTrade(NamedTuple):
     trade_id: int
     milliseconds: int
 
-    def precedes_anew(self, tick: Tick) -> bool:
+    def precedes_anew(self, tick: VenueTrade) -> bool:
         """True where *tick* is newer but has no greater id: ids may have begun anew."""
         later = tick.milliseconds > self.milliseconds + ANEW_AFTER
         return later and tick.trade_id <= self.trade_id
@@ -72,7 +72,7 @@ class TradeFeed:
     def __init__(
         self,
         publisher: Publisher,
-        fetch: Callable[[int], Awaitable[list[Tick]]],
+        fetch: Callable[[int], Awaitable[list[VenueTrade]]],
         *,
         contiguous: bool,
         last: LastTrade | None,
@@ -86,7 +86,7 @@ class TradeFeed:
         self._publisher = publisher
         self._fetch = fetch
         self._contiguous = contiguous
-        self._held: deque[Tick] | None = None  # a hole is open, and these wait behind it
+        self._held: deque[VenueTrade] | None = None  # a hole is open, and these wait behind it
         self._wanted = asyncio.Event()
         self._log = structlog.get_logger().bind(symbol=publisher.symbol)
 
@@ -95,7 +95,7 @@ class TradeFeed:
         """The newest trade that was heard of, published or waiting behind a hole."""
         return self._held[-1].trade_id if self._held else self.last_id
 
-    def add(self, tick: Tick) -> None:
+    def add(self, tick: VenueTrade) -> None:
         """A trade came in."""
         last = self.last_id
         if self._held is not None:
@@ -121,7 +121,7 @@ class TradeFeed:
         else:
             self._publish(tick)
 
-    def _is_repetition(self, tick: Tick) -> bool:
+    def _is_repetition(self, tick: VenueTrade) -> bool:
         """True for a trade that is published, False for one of the venue's next life too."""
         last = LastTrade(self.last_id or 0, self._last_at)
         return tick.trade_id <= last.trade_id and not last.precedes_anew(tick)
@@ -150,7 +150,7 @@ class TradeFeed:
             self._held = deque()
         self._wanted.set()
 
-    def _publish(self, tick: Tick) -> None:
+    def _publish(self, tick: VenueTrade) -> None:
         self.last_id, self._last_at = tick.trade_id, tick.milliseconds
         self._publisher.trade(
             tick.milliseconds,
@@ -210,10 +210,10 @@ class TradeFeed:
         if self.counts.refilled > before:
             self._log.info("trades_refilled", trades=self.counts.refilled - before)
 
-    async def _page(self, first_id: int) -> list[Tick] | None:
+    async def _page(self, first_id: int) -> list[VenueTrade] | None:
         """A page of history; None where the venue refuses it. Trouble is waited out."""
         waits = full_jitter(first=0.2)
-        trouble, refusals = Trouble("trades_refill_failed", symbol=self._publisher.symbol), 0
+        trouble, refusals = FailureLog("trades_refill_failed", symbol=self._publisher.symbol), 0
         while True:
             try:
                 return sorted(await self._fetch(first_id))
@@ -225,7 +225,7 @@ class TradeFeed:
                 trouble.seen(e)
                 await asyncio.sleep(max(next(waits), patience(e)))
 
-    def _publish_page(self, page: Sequence[Tick]) -> int:
+    def _publish_page(self, page: Sequence[VenueTrade]) -> int:
         """Publish what is new of a page; how many that were."""
         last = self.last_id or 0
         if not self._contiguous and page and page[0].trade_id > last + 1:
@@ -261,7 +261,7 @@ class TradeFeed:
         follows = held and held[0].trade_id <= (self.last_id or 0) + 1
         return held is None or bool(self._contiguous and follows)
 
-    def _reached(self, page: Sequence[Tick]) -> bool:
+    def _reached(self, page: Sequence[VenueTrade]) -> bool:
         """True when the venue's history has come as far as its stream."""
         held = self._held
         return bool(held and page and page[-1].trade_id >= held[0].trade_id)

@@ -10,11 +10,11 @@ from typing import Protocol
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from common_models.stream_names import CommandStream, OperatorStream
-from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.execution.record import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """One entry of a command stream. `redelivered`: somebody may have begun with it before.
 
     `deleted`: the stream was trimmed while it was pending; nothing but its id is left.
@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class RedisIdentity:
     """Which Redis this is, and what time it has. `identity` changes when it may have forgotten."""
 
     identity: str
@@ -48,7 +48,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class DataLossRecord:
     """Kept in Redis: which Redis it was, up to when its word is doubted, and up to when checked.
 
     Both are moments of Redis's clock, in milliseconds; -1 where there was none.
@@ -91,7 +91,7 @@ class VenueOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Sized:
+class RoundedOrder:
     """An order on the venue's tick and lot, as decimal text."""
 
     quantity: str
@@ -99,14 +99,14 @@ class Sized:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class VenueAcceptance:
     """The venue has it."""
 
     order: VenueOrder
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejection:
     """There is no order: refused before it was sent, or by the venue in so many words.
 
     Only a code on the list of definitive refusals counts. "Duplicate" is not on it: it says that
@@ -124,14 +124,14 @@ BAD_CLIENT_ORDER_ID = "bad_client_order_id"
 
 
 @dataclass(frozen=True, slots=True)
-class Unclear:
+class OutcomeUnknown:
     """No answer, or none that proves anything: it may or may not have happened."""
 
     message: str
 
 
 # What became of the one POST.
-PlaceOutcome = Placed | Refused | Unclear
+PlaceOutcome = VenueAcceptance | Rejection | OutcomeUnknown
 
 
 class Clock(Protocol):
@@ -144,23 +144,23 @@ class Clock(Protocol):
         """Wait."""
 
 
-class Bus(Protocol):
+class CommandQueue(Protocol):
     """One dedicated connection to Redis: commands are read and claimed on it.
 
     Raises TransientError when the connection is gone or Redis is in trouble; the next call then
     starts on a new connection, which may lead to a Redis that has forgotten: ask `server` first.
     """
 
-    async def server(self) -> Server:
+    async def server(self) -> RedisIdentity:
         """Which Redis this connection leads to."""
 
     async def prepare(self) -> bool:
         """Make sure that the groups exist; True if one had to be made."""
 
-    async def remembered(self) -> Remembered | None:
+    async def remembered(self) -> DataLossRecord | None:
         """What was remembered last; None where nothing is."""
 
-    async def remember(self, what: Remembered) -> None:
+    async def remember(self, what: DataLossRecord) -> None:
         """Remember which Redis this was."""
 
     async def newest_entry(self) -> int:
@@ -169,13 +169,13 @@ class Bus(Protocol):
     async def hold_lease(self) -> bool:
         """Become, or stay, the active instance; False while another one is."""
 
-    async def own_pending(self) -> Sequence[Entry]:
+    async def own_pending(self) -> Sequence[CommandEntry]:
         """What this consumer read and has not acknowledged, oldest first."""
 
-    async def take_over(self) -> Sequence[Entry]:
+    async def take_over(self) -> Sequence[CommandEntry]:
         """What other consumers read and left for too long, now ours."""
 
-    async def new_entries(self, *, wait: bool = True) -> Sequence[Entry]:
+    async def new_entries(self, *, wait: bool = True) -> Sequence[CommandEntry]:
         """What nobody read yet; with *wait* it waits a while for the first."""
 
     async def claim(self, record: Record) -> Claim:
@@ -188,7 +188,7 @@ class Bus(Protocol):
         """
 
 
-class Journal(Protocol):
+class OrderJournal(Protocol):
     """What is known about each order; each call is one transaction.
 
     Raises TransientError when it is not known whether the call did anything: calling again is safe.
@@ -203,14 +203,16 @@ class Journal(Protocol):
         A claim puts its id there before it takes it, `close` removes it.
         """
 
-    async def unclear(self, record: Record, entry: Entry, answer: OrderResponseEvent) -> None:
+    async def unclear(
+        self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
+    ) -> None:
         """Publish `unknown` and note it in the record, which may have been forgotten meanwhile.
 
         Nothing happens where it was published before, the record is closed, or another entry has
         its id by now.
         """
 
-    async def close(self, record: Record, entry: Entry) -> Record:
+    async def close(self, record: Record, entry: CommandEntry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing.
 
         Where the entry was answered before (by `answer`), only the publishing is left out.
@@ -219,7 +221,9 @@ class Journal(Protocol):
         record that the journal has now.
         """
 
-    async def answer(self, entry: Entry, answer: bytes | None, dead_letter: str | None) -> None:
+    async def answer(
+        self, entry: CommandEntry, answer: bytes | None, dead_letter: str | None
+    ) -> None:
         """Answer an entry that has no record of its own, and acknowledge it: all or nothing.
 
         A second answer to the same entry, also after `close`, is only acknowledged. With
@@ -239,7 +243,7 @@ class Journal(Protocol):
         """The records that were closed as not found less than a day ago."""
 
 
-class Venue(Protocol):
+class ExecutionVenue(Protocol):
     """The exchange, as far as placing needs it."""
 
     validity: int  # milliseconds: how long after its timestamp a request may still be carried out
@@ -250,7 +254,7 @@ class Venue(Protocol):
     def knows_time(self) -> bool:
         """True once `milliseconds` is a measurement; until then it proves nothing."""
 
-    def lacks(self, symbol: str) -> Refused | None:
+    def lacks(self, symbol: str) -> Rejection | None:
         """What an order of *symbol* should wait for, at no cost; None where nothing lacks.
 
         For what passes by itself: the account isn't followed (yet), the book is out of sync.
@@ -259,10 +263,10 @@ class Venue(Protocol):
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a ban or the budget lasts longer."""
 
-    def size(self, command: PlaceOrderCommand) -> Sized | Refused:
+    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """What would be sent for a command, by the venue's rules; or why nothing is."""
 
-    async def check(self, record: Record) -> Refused | None:
+    async def check(self, record: Record) -> Rejection | None:
         """Why this order must not be sent now: switches, halt, limits; None where it may."""
 
     def place(self, record: Record) -> Awaitable[PlaceOutcome]:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Listener(Protocol):
+class ChannelListener(Protocol):
     """A client's session: it takes frames, and says whether it wants them wrapped."""
 
     combined: bool
@@ -17,7 +17,7 @@ class Channel:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.listeners: set[Listener] = set()
+        self.listeners: set[ChannelListener] = set()
 
     def publish(self, payload: bytes) -> None:
         """Send *payload* to all, wrapped in `{"stream":..,"data":..}` for combined sessions."""

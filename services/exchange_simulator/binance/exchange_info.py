@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from services.exchange_simulator.instruments import Instrument, fixed
+from services.exchange_simulator.instruments import SimulatedInstrument, fixed
 from services.exchange_simulator.market import MarketStatus
 
 WEIGHT_LIMIT = 6000
@@ -33,7 +33,7 @@ RATE_LIMITS: list[dict[str, Any]] = [
 ]
 
 
-def filters(instrument: Instrument) -> list[dict[str, Any]]:
+def filters(instrument: SimulatedInstrument) -> list[dict[str, Any]]:
     """The symbol's filters: developers.binance.com, "Filters"."""
 
     def price(ticks: int) -> str:
@@ -90,7 +90,7 @@ def filters(instrument: Instrument) -> list[dict[str, Any]]:
     ]
 
 
-def symbol(instrument: Instrument, status: MarketStatus = "active") -> dict[str, Any]:
+def symbol(instrument: SimulatedInstrument, status: MarketStatus = "active") -> dict[str, Any]:
     """One entry of `symbols`. What the simulator can't do is listed as not allowed."""
     return {
         "symbol": instrument.pair,

@@ -11,16 +11,16 @@ import msgspec
 from services.exchange_simulator.binance import tickers
 from services.exchange_simulator.binance.channels import Channel
 from services.exchange_simulator.binance.wire import EMPTY, levels, price, quantity
-from services.exchange_simulator.market import KEEP_TRADES, Market, Step
+from services.exchange_simulator.market import KEEP_TRADES, MarketStep, SimulatedMarket
 from services.exchange_simulator.matching import (
     BookSide,
     Level,
+    Match,
     Reduced,
     Removed,
     Rested,
-    Trade,
 )
-from services.exchange_simulator.tape import Tape
+from services.exchange_simulator.trade_history import TradeHistory
 
 REAL_TIME = ("aggTrade", "trade", "bookTicker")
 PARTIAL_DEPTHS = (5, 10, 20)
@@ -49,13 +49,13 @@ class Changes:
 class BinanceFeed:
     """Follows a market's facts. Subscribe it before the market opens, so that it misses none."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: SimulatedMarket) -> None:
         self.market = market
         self.instrument = market.instrument
         # Each level that a step changes takes one update id: diffs are contiguous by it.
         self.update_id = market.first_id
         # A row: time, price, quantity, first and last trade id, 1 when the taker bought.
-        self.aggregates = Tape(market.first_id, 6, KEEP_TRADES)
+        self.aggregates = TradeHistory(market.first_id, 6, KEEP_TRADES)
         prefix = self.instrument.pair.lower()
         self.channels = {kind: Channel(f"{prefix}@{kind}") for kind in STREAM_KINDS}
         self._fast = Changes(self.update_id)
@@ -72,12 +72,12 @@ class BinanceFeed:
                 self._send_depth(self._slow, "")
             self._send_tickers()
 
-    def _see(self, step: Step) -> None:
+    def _see(self, step: MarketStep) -> None:
         bids: set[int] = set()
         asks: set[int] = set()
-        trades: list[Trade] = []
+        trades: list[Match] = []
         for fact in step.facts:
-            if isinstance(fact, Trade):
+            if isinstance(fact, Match):
                 trades.append(fact)
                 (asks if fact.taker.terms.side == "buy" else bids).add(fact.price)
             elif isinstance(fact, Rested | Removed | Reduced):
@@ -93,7 +93,7 @@ class BinanceFeed:
                 changes.asks |= asks
             self._send_best()
 
-    def _send_trades(self, time_ms: int, trades: list[Trade]) -> None:
+    def _send_trades(self, time_ms: int, trades: list[Match]) -> None:
         instrument = self.instrument
         bought = trades[0].taker.terms.side == "buy"
         channel = self.channels["trade"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from services.exchange_simulator.account import Account
+from services.exchange_simulator.account import SimulatedAccount
 from services.exchange_simulator.account_order import AMOUNT_SCALE, Kind, NewOrder, unit
 from services.exchange_simulator.binance import errors
 from services.exchange_simulator.binance.exchange_info import (
@@ -19,8 +19,8 @@ from services.exchange_simulator.binance.exchange_info import (
 )
 from services.exchange_simulator.binance.queries import Query
 from services.exchange_simulator.binance.tickers import AVERAGE_MINUTES
-from services.exchange_simulator.instruments import Instrument, whole
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.instruments import SimulatedInstrument, whole
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.matching import Side, TimeInForce
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def required(name: str, value: T | None) -> T:
     return value
 
 
-def new_order(account: Account, market: Market, query: Query) -> NewOrder:
+def new_order(account: SimulatedAccount, market: SimulatedMarket, query: Query) -> NewOrder:
     """Read a new order and check its parameters and filters.
 
     Raises:
@@ -127,7 +127,7 @@ def _refuse_unspoken(query: Query) -> None:
         raise errors.not_supported("self-trade prevention")
 
 
-def _market_order(market: Market, query: Query, side: Side, name: str) -> NewOrder:
+def _market_order(market: SimulatedMarket, query: Query, side: Side, name: str) -> NewOrder:
     for other in ("price", "timeInForce"):
         if query.text(other) is not None:
             raise errors.not_required(other)
@@ -144,7 +144,7 @@ def _market_order(market: Market, query: Query, side: Side, name: str) -> NewOrd
 
 
 def _limit_order(
-    instrument: Instrument, query: Query, kind: Kind, side: Side, name: str
+    instrument: SimulatedInstrument, query: Query, kind: Kind, side: Side, name: str
 ) -> NewOrder:
     time_in_force: TimeInForce | None = one_of(query, "timeInForce", TIMES_IN_FORCE, -1115)
     if kind == "limit":
@@ -159,21 +159,21 @@ def _limit_order(
     return NewOrder(instrument.symbol, name, kind, side, lots, ticks, time_in_force or "GTC")
 
 
-def _ticks(instrument: Instrument, price: int) -> int:
+def _ticks(instrument: SimulatedInstrument, price: int) -> int:
     ticks, beside = divmod(price, unit(instrument.price_scale))
     if beside or not instrument.min_price <= ticks <= instrument.max_price:
         raise errors.filter_failure("PRICE_FILTER")
     return ticks
 
 
-def _lots(instrument: Instrument, quantity: int) -> int:
+def _lots(instrument: SimulatedInstrument, quantity: int) -> int:
     lots, beside = divmod(quantity, unit(instrument.quantity_scale))
     if beside or not instrument.min_quantity <= lots <= instrument.max_quantity:
         raise errors.filter_failure("LOT_SIZE")
     return lots
 
 
-def _lots_for(market: Market, side: Side, value: int) -> int:
+def _lots_for(market: SimulatedMarket, side: Side, value: int) -> int:
     """The most lots that the book gives for *value*, an amount of the quote asset."""
     instrument = market.instrument
     money = value // unit(instrument.money_scale)
@@ -184,7 +184,7 @@ def _lots_for(market: Market, side: Side, value: int) -> int:
     return lots
 
 
-def _check_market_filters(market: Market, order: NewOrder) -> None:
+def _check_market_filters(market: SimulatedMarket, order: NewOrder) -> None:
     instrument = market.instrument
     if order.quantity > instrument.max_market_quantity:
         raise errors.filter_failure("MARKET_LOT_SIZE")
@@ -198,7 +198,9 @@ def _check_market_filters(market: Market, order: NewOrder) -> None:
         raise errors.filter_failure("NOTIONAL")
 
 
-def _check_limit_filters(account: Account, market: Market, order: NewOrder) -> None:
+def _check_limit_filters(
+    account: SimulatedAccount, market: SimulatedMarket, order: NewOrder
+) -> None:
     instrument, ticks = market.instrument, order.price or 0
     money, lots = _recent(market)
     # The reference is the average of the last five minutes, or the last price.
@@ -212,7 +214,7 @@ def _check_limit_filters(account: Account, market: Market, order: NewOrder) -> N
         raise errors.filter_failure("MAX_NUM_ORDERS")
 
 
-def _recent(market: Market) -> tuple[int, int]:
+def _recent(market: SimulatedMarket) -> tuple[int, int]:
     """Ticks times lots, and lots, traded in five minutes: their quotient is the average."""
     now = market.now()
     recent = market.day.window(now, AVERAGE_MINUTES)

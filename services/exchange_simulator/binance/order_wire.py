@@ -5,10 +5,15 @@ Payloads: developers.binance.com, "Trading endpoints" and "Account Endpoints".
 
 from typing import Any
 
-from services.exchange_simulator.account import DISCOUNTED_PERCENT, Account, Balance, Fees
-from services.exchange_simulator.account_order import AMOUNT_SCALE, AccountOrder, Fill
+from services.exchange_simulator.account import (
+    DISCOUNTED_PERCENT,
+    AccountBalance,
+    FeeRates,
+    SimulatedAccount,
+)
+from services.exchange_simulator.account_order import AMOUNT_SCALE, AccountFill, AccountOrder
 from services.exchange_simulator.binance.wire import money, price, quantity
-from services.exchange_simulator.instruments import Instrument, fixed
+from services.exchange_simulator.instruments import SimulatedInstrument, fixed
 
 TYPES = {"limit": "LIMIT", "market": "MARKET", "post_only": "LIMIT_MAKER"}
 ENDED = {"filled": "FILLED", "canceled": "CANCELED", "expired": "EXPIRED", "refused": "REJECTED"}
@@ -130,7 +135,7 @@ def queried(order: AccountOrder) -> dict[str, Any]:
     }
 
 
-def trade(order: AccountOrder, fill: Fill) -> dict[str, Any]:
+def trade(order: AccountOrder, fill: AccountFill) -> dict[str, Any]:
     """One entry of `myTrades`."""
     instrument = order.instrument
     return {
@@ -150,12 +155,12 @@ def trade(order: AccountOrder, fill: Fill) -> dict[str, Any]:
     }
 
 
-def balance(asset: str, owned: Balance) -> dict[str, str]:
+def balance(asset: str, owned: AccountBalance) -> dict[str, str]:
     """One entry of an account's `balances`."""
     return {"asset": asset, "free": amount(owned.free), "locked": amount(owned.held)}
 
 
-def account(owner: Account, updated_ms: int, *, omit_zero: bool) -> dict[str, Any]:
+def account(owner: SimulatedAccount, updated_ms: int, *, omit_zero: bool) -> dict[str, Any]:
     """`GET /api/v3/account`."""
     return {
         **_commissions(owner.fees),
@@ -177,9 +182,9 @@ def account(owner: Account, updated_ms: int, *, omit_zero: bool) -> dict[str, An
     }
 
 
-def commission(instrument: Instrument, fees: Fees) -> dict[str, Any]:
+def commission(instrument: SimulatedInstrument, fees: FeeRates) -> dict[str, Any]:
     """`GET /api/v3/account/commission`."""
-    nothing = _rates(Fees(0, 0))
+    nothing = _rates(FeeRates(0, 0))
     return {
         "symbol": instrument.pair,
         "standardCommission": _rates(fees),
@@ -194,7 +199,7 @@ def commission(instrument: Instrument, fees: Fees) -> dict[str, Any]:
     }
 
 
-def _rates(fees: Fees) -> dict[str, str]:
+def _rates(fees: FeeRates) -> dict[str, str]:
     return {
         "maker": amount(fees.maker),
         "taker": amount(fees.taker),
@@ -203,7 +208,7 @@ def _rates(fees: Fees) -> dict[str, str]:
     }
 
 
-def _commissions(fees: Fees) -> dict[str, Any]:
+def _commissions(fees: FeeRates) -> dict[str, Any]:
     return {
         # Tenths of a per mille, whole ones only: a smaller share is in `commissionRates`.
         "makerCommission": fees.maker // 10_000,

@@ -60,7 +60,7 @@ class BinanceKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SigningWindow:
     """When a request is valid: from a second before `timestamp` until `recvWindow` after it.
 
     The venue looks twice: when the request arrives, and again just before it is forwarded to
@@ -72,7 +72,7 @@ class Window:
     width: Decimal
 
     @classmethod
-    def of(cls, params: Mapping[str, str]) -> "Window":
+    def of(cls, params: Mapping[str, str]) -> "SigningWindow":
         """Read `timestamp` and `recvWindow`.
 
         Raises:

@@ -14,7 +14,7 @@ from services.exchange_simulator.binance.channels import Channel
 from services.exchange_simulator.binance.feed import STREAM_KINDS
 from services.exchange_simulator.binance.queries import BinanceVenue
 from services.exchange_simulator.sockets import Connections, Habits
-from services.exchange_simulator.stream_gate import StreamGates
+from services.exchange_simulator.stream_faults import AllStreamFaults
 
 # A ping every 20 s, a pong within a minute, 5 incoming messages a second, 24 hours.
 HABITS = Habits(ping_every=20.0, pong_within=60.0, incoming_per_second=5, lifetime=24 * 3600.0)
@@ -45,7 +45,7 @@ def check(names: Collection[str]) -> None:
         raise RequestError(2, "Invalid request: too many parameters")
 
 
-class Session:
+class StreamSession:
     """What one client listens to."""
 
     def __init__(
@@ -152,7 +152,7 @@ def _is_request_id(value: Any) -> bool:
 
 
 def routes(
-    venue: BinanceVenue, gates: StreamGates, connections: Connections, habits: Habits = HABITS
+    venue: BinanceVenue, gates: AllStreamFaults, connections: Connections, habits: Habits = HABITS
 ) -> list[web.AbstractRouteDef]:
     """The routes of the streams; what they send passes *gates*."""
 
@@ -174,7 +174,7 @@ def routes(
 
         async with connections.accept(request, habits) as connection:
             with gates.open("binance", "market_stream", connection, shutdown_notice) as gate:
-                session = Session(venue, gate.push, combined=combined)
+                session = StreamSession(venue, gate.push, combined=combined)
                 try:
                     session.subscribe(names)
                     await connection.run(session.hear)

@@ -6,19 +6,19 @@ from typing import Any
 from services.exchange_simulator.binance.wire import EMPTY, money, price, quantity
 from services.exchange_simulator.day_stats import DAY_MINUTES, MINUTE_MS, Minute
 from services.exchange_simulator.instruments import fixed
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 
 AVERAGE_MINUTES = 5
 
 
-def _window(market: Market, minutes: int = DAY_MINUTES) -> Minute:
+def _window(market: SimulatedMarket, minutes: int = DAY_MINUTES) -> Minute:
     """The window of the last *minutes*; all zeros, trade ids -1, when nothing traded in it."""
     now = market.now()
     found = market.day.window(now, minutes)
     return found or Minute(now - minutes * MINUTE_MS, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def _average(market: Market, day: Minute) -> str:
+def _average(market: SimulatedMarket, day: Minute) -> str:
     """The price weighted by volume, 8 decimals."""
     if not day.volume:
         return fixed(0, 0)
@@ -34,7 +34,7 @@ def _percent(day: Minute) -> str:
     return str(change.quantize(Decimal("1E-3"), ROUND_HALF_EVEN))
 
 
-def ticker(market: Market) -> dict[str, Any]:
+def ticker(market: SimulatedMarket) -> dict[str, Any]:
     """`<symbol>@ticker`."""
     day = _window(market)
     now = market.now()
@@ -66,7 +66,7 @@ def ticker(market: Market) -> dict[str, Any]:
     }
 
 
-def mini_ticker(market: Market) -> dict[str, Any]:
+def mini_ticker(market: SimulatedMarket) -> dict[str, Any]:
     """`<symbol>@miniTicker`."""
     day = _window(market)
     return {
@@ -82,7 +82,7 @@ def mini_ticker(market: Market) -> dict[str, Any]:
     }
 
 
-def mini_day(market: Market) -> dict[str, Any]:
+def mini_day(market: SimulatedMarket) -> dict[str, Any]:
     """`GET /api/v3/ticker/24hr?type=MINI`."""
     day = _window(market)
     return {
@@ -101,7 +101,7 @@ def mini_day(market: Market) -> dict[str, Any]:
     }
 
 
-def full_day(market: Market) -> dict[str, Any]:
+def full_day(market: SimulatedMarket) -> dict[str, Any]:
     """`GET /api/v3/ticker/24hr`."""
     day = _window(market)
     book = book_ticker(market)
@@ -117,7 +117,7 @@ def full_day(market: Market) -> dict[str, Any]:
     }
 
 
-def last_price(market: Market) -> dict[str, str]:
+def last_price(market: SimulatedMarket) -> dict[str, str]:
     """`GET /api/v3/ticker/price`."""
     return {
         "symbol": market.instrument.pair,
@@ -125,7 +125,7 @@ def last_price(market: Market) -> dict[str, str]:
     }
 
 
-def book_ticker(market: Market) -> dict[str, str]:
+def book_ticker(market: SimulatedMarket) -> dict[str, str]:
     """`GET /api/v3/ticker/bookTicker`."""
     bid, ask = (level or EMPTY for level in market.engine.best())
     return {
@@ -137,7 +137,7 @@ def book_ticker(market: Market) -> dict[str, str]:
     }
 
 
-def average_price(market: Market) -> dict[str, Any]:
+def average_price(market: SimulatedMarket) -> dict[str, Any]:
     """`GET /api/v3/avgPrice`: over five minutes, or the last price when none traded."""
     recent = _window(market, AVERAGE_MINUTES)
     return {

@@ -7,13 +7,13 @@ developers.binance.com, "Trading endpoints" and "Account Endpoints".
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from services.exchange_simulator.account import Account, InsufficientBalanceError
+from services.exchange_simulator.account import InsufficientBalanceError, SimulatedAccount
 from services.exchange_simulator.account_order import AccountOrder, NewOrder, unit
 from services.exchange_simulator.binance import errors, order_checks, order_wire
 from services.exchange_simulator.binance.order_count import OrderCount
 from services.exchange_simulator.binance.queries import Answer, BinanceVenue, Query
-from services.exchange_simulator.binance.signing import BinanceKey, Window
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.binance.signing import BinanceKey, SigningWindow
+from services.exchange_simulator.market import SimulatedMarket
 
 MOST_ROWS = 1000
 KEY_CREATED_MS = 1_767_225_600_000
@@ -22,22 +22,22 @@ LONGEST_SPAN_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class BinanceTrading:
     """What the signed endpoints work with."""
 
     venue: BinanceVenue
-    account: Account
+    account: SimulatedAccount
     key: BinanceKey
     count: OrderCount
 
 
-def answer(desk: Desk, name: str, params: Mapping[str, str], received_ms: int) -> Answer:
+def answer(desk: BinanceTrading, name: str, params: Mapping[str, str], received_ms: int) -> Answer:
     """Answer a request whose key and signature are right, as if it had arrived at *received_ms*.
 
     Raises:
         BinanceError: the venue's refusal.
     """
-    window = Window.of(params)
+    window = SigningWindow.of(params)
     window.check(received_ms)
     if name in FORWARDED:
         window.check(desk.venue.clock())
@@ -45,7 +45,7 @@ def answer(desk: Desk, name: str, params: Mapping[str, str], received_ms: int) -
     return ENDPOINTS[name](desk, query)
 
 
-def _market(desk: Desk, query: Query) -> Market:
+def _market(desk: BinanceTrading, query: Query) -> SimulatedMarket:
     name = order_checks.required("symbol", query.text("symbol"))
     feed = desk.venue.feeds.get(name)
     if feed is None:
@@ -59,7 +59,7 @@ def _response_type(query: Query, order: NewOrder) -> str:
     return order_checks.one_of(query, "newOrderRespType", known, -1130) or default
 
 
-def _checked(desk: Desk, query: Query) -> tuple[NewOrder, str]:
+def _checked(desk: BinanceTrading, query: Query) -> tuple[NewOrder, str]:
     """A new order that passes all checks before the matching engine's, and its response type."""
     market = _market(desk, query)
     order = order_checks.new_order(desk.account, market, query)
@@ -70,7 +70,7 @@ def _checked(desk: Desk, query: Query) -> tuple[NewOrder, str]:
     return order, response_type
 
 
-def place(desk: Desk, query: Query) -> Answer:
+def place(desk: BinanceTrading, query: Query) -> Answer:
     """A new order.
 
     A client order id is unique among *open* orders only: that of an order which is over is
@@ -93,7 +93,7 @@ def place(desk: Desk, query: Query) -> Answer:
     return 0, order_wire.placed(placed, response_type)
 
 
-def check_order(desk: Desk, query: Query) -> Answer:
+def check_order(desk: BinanceTrading, query: Query) -> Answer:
     """Check a new order and send nothing."""
     if query.flag("computeCommissionRates", default=False):
         raise errors.not_supported("computeCommissionRates")
@@ -101,7 +101,7 @@ def check_order(desk: Desk, query: Query) -> Answer:
     return 1, {}
 
 
-def _found(desk: Desk, query: Query) -> tuple[AccountOrder | None, Market]:
+def _found(desk: BinanceTrading, query: Query) -> tuple[AccountOrder | None, SimulatedMarket]:
     """The order meant by `orderId` and/or `origClientOrderId`; both must fit when both are sent."""
     market = _market(desk, query)
     order_id = query.number("orderId")
@@ -118,7 +118,7 @@ def _found(desk: Desk, query: Query) -> tuple[AccountOrder | None, Market]:
     return (called[-1] if called else None), market
 
 
-def cancel(desk: Desk, query: Query) -> Answer:
+def cancel(desk: BinanceTrading, query: Query) -> Answer:
     """Cancel an open order; `newClientOrderId` is what it is called from then on."""
     order, _ = _found(desk, query)
     new_name = order_checks.client_id(query, "newClientOrderId")
@@ -139,7 +139,7 @@ def cancel(desk: Desk, query: Query) -> Answer:
     return 0, order_wire.canceled(order)
 
 
-def amend(desk: Desk, query: Query) -> Answer:
+def amend(desk: BinanceTrading, query: Query) -> Answer:
     """Reduce an open order's quantity; it keeps its place, and gets a new client order id.
 
     developers.binance.com, "Order Amend Keep Priority".
@@ -159,7 +159,7 @@ def amend(desk: Desk, query: Query) -> Answer:
     return 4, order_wire.amended(order, order.updated_ms)
 
 
-def cancel_all(desk: Desk, query: Query) -> Answer:
+def cancel_all(desk: BinanceTrading, query: Query) -> Answer:
     """Cancel all open orders of a symbol."""
     market = _market(desk, query)
     query.done()
@@ -172,13 +172,13 @@ def cancel_all(desk: Desk, query: Query) -> Answer:
     return 0, [order_wire.canceled(order) for order in found]
 
 
-def _visible(desk: Desk, orders: Iterator[AccountOrder]) -> Iterator[AccountOrder]:
+def _visible(desk: BinanceTrading, orders: Iterator[AccountOrder]) -> Iterator[AccountOrder]:
     """Those that queries find: it can take a while after an order was placed."""
     now = desk.venue.clock()
     return (order for order in orders if order.hidden_until_ms <= now)
 
 
-def query_order(desk: Desk, query: Query) -> Answer:
+def query_order(desk: BinanceTrading, query: Query) -> Answer:
     """One order."""
     order, _ = _found(desk, query)
     query.done()
@@ -187,7 +187,7 @@ def query_order(desk: Desk, query: Query) -> Answer:
     return 4, order_wire.queried(order)
 
 
-def open_orders(desk: Desk, query: Query) -> Answer:
+def open_orders(desk: BinanceTrading, query: Query) -> Answer:
     """The open orders of a symbol, or all."""
     symbol = None if query.text("symbol") is None else _market(desk, query).instrument.symbol
     query.done()
@@ -206,7 +206,7 @@ def _span(query: Query) -> tuple[int, int]:
     return start or 0, 2**63 if end is None else end
 
 
-def all_orders(desk: Desk, query: Query) -> Answer:
+def all_orders(desk: BinanceTrading, query: Query) -> Answer:
     """All orders of a symbol, oldest first: from an id, of a time, or the latest."""
     symbol = _market(desk, query).instrument.symbol
     limit, first = query.limit(500, MOST_ROWS), query.number("orderId")
@@ -223,7 +223,7 @@ def all_orders(desk: Desk, query: Query) -> Answer:
     return 20, [order_wire.queried(order) for order in chosen]
 
 
-def my_trades(desk: Desk, query: Query) -> Answer:
+def my_trades(desk: BinanceTrading, query: Query) -> Answer:
     """The account's trades of a symbol, oldest first."""
     symbol = _market(desk, query).instrument.symbol
     limit, order_id = query.limit(500, MOST_ROWS), query.number("orderId")
@@ -248,7 +248,7 @@ def my_trades(desk: Desk, query: Query) -> Answer:
     ]
 
 
-def account_status(desk: Desk, query: Query) -> Answer:
+def account_status(desk: BinanceTrading, query: Query) -> Answer:
     """Balances and commissions."""
     omit_zero = query.flag("omitZeroBalances", default=False)
     query.done()
@@ -257,20 +257,20 @@ def account_status(desk: Desk, query: Query) -> Answer:
     return 20, order_wire.account(desk.account, updated, omit_zero=omit_zero)
 
 
-def commission(desk: Desk, query: Query) -> Answer:
+def commission(desk: BinanceTrading, query: Query) -> Answer:
     """The account's rates for a symbol, and the asset that has a discount."""
     market = _market(desk, query)
     query.done()
     return 20, order_wire.commission(market.instrument, desk.account.fees)
 
 
-def order_limits(desk: Desk, query: Query) -> Answer:
+def order_limits(desk: BinanceTrading, query: Query) -> Answer:
     """How many orders have been placed, of how many."""
     query.done()
     return 40, desk.count.limits()
 
 
-def permissions(desk: Desk, query: Query) -> Answer:
+def permissions(desk: BinanceTrading, query: Query) -> Answer:
     """What the key may do: read and trade, and withdraw where it was told so."""
     query.done()
     return 1, {
@@ -291,7 +291,7 @@ def permissions(desk: Desk, query: Query) -> Answer:
 
 
 # By the names that the WebSocket API gives them.
-ENDPOINTS: dict[str, Callable[[Desk, Query], Answer]] = {
+ENDPOINTS: dict[str, Callable[[BinanceTrading, Query], Answer]] = {
     "order.place": place,
     "order.test": check_order,
     "order.cancel": cancel,

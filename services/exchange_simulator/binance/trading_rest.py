@@ -9,8 +9,8 @@ from services.exchange_simulator.binance import errors, trading
 from services.exchange_simulator.binance.queries import Answer
 from services.exchange_simulator.binance.rest import respond
 from services.exchange_simulator.binance.signing import without_signature
-from services.exchange_simulator.binance.trading import Desk
-from services.exchange_simulator.gate import RECEIVED_MS
+from services.exchange_simulator.binance.trading import BinanceTrading
+from services.exchange_simulator.fault_middleware import RECEIVED_MS
 
 # (method, path): the endpoint by its WebSocket API name.
 ENDPOINTS = {
@@ -30,7 +30,7 @@ ENDPOINTS = {
 }
 
 
-def routes(desk: Desk) -> list[web.AbstractRouteDef]:
+def routes(desk: BinanceTrading) -> list[web.AbstractRouteDef]:
     """The routes of the signed endpoints; any other method on their paths is refused."""
 
     def known(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -58,7 +58,7 @@ def routes(desk: Desk) -> list[web.AbstractRouteDef]:
     ]
 
 
-def _answer(desk: Desk, name: str, request: web.Request, body: str) -> Answer:
+def _answer(desk: BinanceTrading, name: str, request: web.Request, body: str) -> Answer:
     """Check key and signature, then answer.
 
     Raises:

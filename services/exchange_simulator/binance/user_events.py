@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.exchange_simulator.account import Account, Event
+from services.exchange_simulator.account import Event, SimulatedAccount
 from services.exchange_simulator.binance.order_wire import (
     ENDED,
     EXPIRY_REASON,
@@ -27,7 +27,7 @@ WHAT = {"new": "NEW", "trade": "TRADE", "amended": "REPLACED"}
 class UserEvents:
     """Follows an account; each event is written once, whoever listens."""
 
-    def __init__(self, account: Account, clock: Callable[[], int]) -> None:
+    def __init__(self, account: SimulatedAccount, clock: Callable[[], int]) -> None:
         self._account = account
         self._clock = clock
         # Execution ids begin where the markets' ids do: a restart doesn't reuse one.

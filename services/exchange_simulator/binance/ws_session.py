@@ -12,30 +12,30 @@ import msgspec
 
 from services.exchange_simulator.binance import errors, trading, ws_api
 from services.exchange_simulator.binance.queries import Answer, Query
-from services.exchange_simulator.binance.signing import Window
-from services.exchange_simulator.binance.trading import Desk
+from services.exchange_simulator.binance.signing import SigningWindow
+from services.exchange_simulator.binance.trading import BinanceTrading
 from services.exchange_simulator.binance.user_events import UserEvents, wrapped
 from services.exchange_simulator.endpoints import ws_api_endpoint
 from services.exchange_simulator.fault_answers import error_body
+from services.exchange_simulator.fault_middleware import FaultMiddleware
 from services.exchange_simulator.faults import RequestFault
-from services.exchange_simulator.gate import Gate
 from services.exchange_simulator.sockets import Connection
-from services.exchange_simulator.stream_gate import StreamGate
+from services.exchange_simulator.stream_faults import StreamFaults
 
 SUBSCRIBE_WEIGHT = 2
 SIGNED = frozenset(trading.ENDPOINTS) - {"account.permissions"}
 
 
-class Session:
+class WsApiSession:
     """What one connection asks, is answered, and listens to."""
 
     def __init__(
         self,
-        desk: Desk,
+        desk: BinanceTrading,
         events: UserEvents,
-        gate: Gate,
+        gate: FaultMiddleware,
         connection: Connection,
-        stream: StreamGate,
+        stream: StreamFaults,
         client: str,
     ) -> None:
         self._desk = desk
@@ -148,7 +148,7 @@ class Session:
 
     def _subscribe(self, params: dict[str, Any], received_ms: int) -> Answer:
         signed = self._check(params)
-        Window.of(signed).check(received_ms)
+        SigningWindow.of(signed).check(received_ms)
         if self._subscription is not None:
             raise errors.BinanceError(400, -2035, "User Data Stream subscription already active.")
         self._subscription = self._subscriptions

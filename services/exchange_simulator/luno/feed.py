@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from services.exchange_simulator.luno.wire import snapshot_order, update
-from services.exchange_simulator.market import Market, MarketStatus, Step
+from services.exchange_simulator.market import MarketStatus, MarketStep, SimulatedMarket
 
 # As the stream and the ticker spell it.
 STATUS: Mapping[MarketStatus, str] = {
@@ -19,7 +19,7 @@ STATUS: Mapping[MarketStatus, str] = {
 class LunoFeed:
     """Follows a market's facts. The sequence belongs to the pair: connections come and go."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: SimulatedMarket) -> None:
         self.market = market
         self.instrument = market.instrument
         self.sequence = market.first_id
@@ -52,13 +52,13 @@ class LunoFeed:
         """The market's, as Luno spells it."""
         return STATUS[self.market.status]
 
-    def _see(self, step: Step) -> None:
+    def _see(self, step: MarketStep) -> None:
         self._push(step)
 
     def _tell_status(self) -> None:
-        self._push(Step(self.market.changed_at, []), {"status": self.status})
+        self._push(MarketStep(self.market.changed_at, []), {"status": self.status})
 
-    def _push(self, step: Step, status: Mapping[str, str] | None = None) -> None:
+    def _push(self, step: MarketStep, status: Mapping[str, str] | None = None) -> None:
         self.sequence += 1
         if self._listeners:
             content = update(step, self.sequence, self.instrument) | {"status_update": status}

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.exchange_simulator.account_order import Kind, NewOrder, unit
-from services.exchange_simulator.instruments import Instrument, whole
+from services.exchange_simulator.instruments import SimulatedInstrument, whole
 from services.exchange_simulator.luno.params import Params
 from services.exchange_simulator.luno.wire import LunoError
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.matching import Side, TimeInForce
 
 CLIENT_ID = re.compile(r"[0-9A-Za-z_;,.-]{1,255}")
@@ -52,7 +52,7 @@ def client_id(params: Params) -> str:
     return text or ""
 
 
-def limit_order(market: Market, params: Params) -> NewOrder:
+def limit_order(market: SimulatedMarket, params: Params) -> NewOrder:
     """Read a limit order.
 
     Raises:
@@ -81,7 +81,7 @@ def limit_order(market: Market, params: Params) -> NewOrder:
     return NewOrder(instrument.symbol, name, kind, side, lots, price, time_in_force)
 
 
-def market_order(market: Market, params: Params) -> NewOrder:
+def market_order(market: SimulatedMarket, params: Params) -> NewOrder:
     """Read a market order: a BUY has a `counter_volume` to spend, a SELL a `base_volume`.
 
     Raises:
@@ -122,14 +122,14 @@ def _side(params: Params, sides: Mapping[str, Side]) -> Side:
     return sides[text]
 
 
-def _volume(instrument: Instrument, params: Params, name: str, invalid: str) -> int:
+def _volume(instrument: SimulatedInstrument, params: Params, name: str, invalid: str) -> int:
     scale = instrument.quantity_scale
     lots = _scaled(params, name, scale, invalid, "ErrVolumeDenominationNotAllowed")
     _check_bounds(instrument, lots)
     return lots
 
 
-def _check_bounds(instrument: Instrument, lots: int) -> None:
+def _check_bounds(instrument: SimulatedInstrument, lots: int) -> None:
     if lots < instrument.min_quantity:
         raise LunoError(400, "ErrVolumeTooLow", "The volume is below the market's minimum.")
     if lots > instrument.max_quantity:

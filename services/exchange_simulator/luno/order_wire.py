@@ -6,9 +6,9 @@ Answers: luno.com/en/developers/api, "Orders" and "Accounts".
 import hashlib
 from typing import Any
 
-from services.exchange_simulator.account import Balance
-from services.exchange_simulator.account_order import AMOUNT_SCALE, AccountOrder, Fill
-from services.exchange_simulator.instruments import Instrument, fixed, trimmed
+from services.exchange_simulator.account import AccountBalance
+from services.exchange_simulator.account_order import AMOUNT_SCALE, AccountFill, AccountOrder
+from services.exchange_simulator.instruments import SimulatedInstrument, fixed, trimmed
 from services.exchange_simulator.luno.wire import lane, order_id
 
 SIDES = {"buy": "BUY", "sell": "SELL"}
@@ -30,17 +30,17 @@ def amount(value: int) -> str:
     return fixed(value, AMOUNT_SCALE)
 
 
-def price(instrument: Instrument, ticks: int) -> str:
+def price(instrument: SimulatedInstrument, ticks: int) -> str:
     """A price."""
     return trimmed(ticks, instrument.price_scale)
 
 
-def volume(instrument: Instrument, lots: int) -> str:
+def volume(instrument: SimulatedInstrument, lots: int) -> str:
     """A quantity of the base asset."""
     return trimmed(lots, instrument.quantity_scale)
 
 
-def counter(instrument: Instrument, ticks_times_lots: int) -> str:
+def counter(instrument: SimulatedInstrument, ticks_times_lots: int) -> str:
     """An amount of the counter asset."""
     return trimmed(ticks_times_lots, instrument.money_scale)
 
@@ -97,7 +97,7 @@ def _common(order: AccountOrder) -> dict[str, Any]:
     }
 
 
-def trade(order: AccountOrder, fill: Fill) -> dict[str, Any]:
+def trade(order: AccountOrder, fill: AccountFill) -> dict[str, Any]:
     """One entry of `listtrades`: `type` is the own side, `is_buy` the taker's."""
     instrument = order.instrument
     buys = order.asked.side == "buy"
@@ -120,7 +120,7 @@ def trade(order: AccountOrder, fill: Fill) -> dict[str, Any]:
     }
 
 
-def balance(asset: str, owned: Balance) -> dict[str, str]:
+def balance(asset: str, owned: AccountBalance) -> dict[str, str]:
     """One entry of `balance`: `balance` has what is `reserved` in it."""
     return {
         "account_id": str(account_id(asset)),

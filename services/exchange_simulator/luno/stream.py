@@ -17,7 +17,7 @@ from services.exchange_simulator.endpoints import StreamEndpoint
 from services.exchange_simulator.luno.feed import LunoFeed
 from services.exchange_simulator.luno.user_feed import UserFeed
 from services.exchange_simulator.sockets import Connection, Connections, Habits
-from services.exchange_simulator.stream_gate import StreamGate, StreamGates
+from services.exchange_simulator.stream_faults import AllStreamFaults, StreamFaults
 
 # A ping every 13.5 s always, and `""` after 20 quiet seconds.
 HABITS = Habits(ping_every=13.5, pong_within=60.0, idle_after=20.0, idle_frame=b'""')
@@ -48,7 +48,7 @@ class ApiKey:
         return id_fits and secret_fits
 
 
-class Feed(Protocol):
+class LunoStreamFeed(Protocol):
     """What a client listens to once it has shown its key."""
 
     def join(self, push: Callable[[bytes], None]) -> None:
@@ -58,16 +58,16 @@ class Feed(Protocol):
         """Send nothing more to *push*."""
 
 
-class Session:
+class LunoStreamSession:
     """One client of one stream; frames of the feed pass *gate*."""
 
     def __init__(
         self,
-        feed: Feed | None,
+        feed: LunoStreamFeed | None,
         pair: str,
         key: ApiKey,
         socket: Connection,
-        gate: StreamGate,
+        gate: StreamFaults,
     ) -> None:
         self._feed = feed
         self._pair = pair
@@ -118,22 +118,22 @@ def routes(
     feeds: Mapping[str, LunoFeed],
     user: UserFeed,
     key: ApiKey,
-    gates: StreamGates,
+    gates: AllStreamFaults,
     connections: Connections,
     habits: Habits = HABITS,
     credentials_within: float = CREDENTIALS_WITHIN,
 ) -> list[web.AbstractRouteDef]:
     """The routes of the market streams and of the user stream."""
-    sessions: set[Session] = set()
+    sessions: set[LunoStreamSession] = set()
 
     async def serve(
-        request: web.Request, feed: Feed | None, endpoint: StreamEndpoint
+        request: web.Request, feed: LunoStreamFeed | None, endpoint: StreamEndpoint
     ) -> web.StreamResponse:
         pair = request.match_info.get("pair", "")
         # An unknown pair gets its handshake too, and the error once it has shown its key.
         async with connections.accept(request, habits) as socket:
             with gates.open("luno", endpoint, socket) as gate:
-                session = Session(feed, pair, key, socket, gate)
+                session = LunoStreamSession(feed, pair, key, socket, gate)
                 if len(sessions) >= MOST_SESSIONS:
                     socket.push(b"session limit exceeded")
                     socket.end(WSCloseCode.OK)

@@ -1,6 +1,6 @@
 """Luno's calls that need a key: orders, trades, balances.
 
-Calls and answers: luno.com/en/developers/api, "Orders", "Accounts" and "Market".
+Calls and answers: luno.com/en/developers/api, "Orders", "Accounts" and "SimulatedMarket".
 """
 
 from base64 import b64decode
@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from services.exchange_simulator.account import Account, InsufficientBalanceError
+from services.exchange_simulator.account import InsufficientBalanceError, SimulatedAccount
 from services.exchange_simulator.account_order import AccountOrder, NewOrder
 from services.exchange_simulator.instruments import fixed
 from services.exchange_simulator.luno import order_checks, order_wire
@@ -19,7 +19,7 @@ from services.exchange_simulator.luno.params import Params
 from services.exchange_simulator.luno.rest import LunoVenue, respond
 from services.exchange_simulator.luno.stream import ApiKey
 from services.exchange_simulator.luno.wire import LunoError
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 
 MOST_ORDERS = 1000
 MOST_TRADES = 1000
@@ -27,17 +27,17 @@ DEFAULT_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class LunoTrading:
     """What the calls work with."""
 
     venue: LunoVenue
-    account: Account
+    account: SimulatedAccount
 
 
-Call = Callable[[Desk, Params], Any]
+Call = Callable[[LunoTrading, Params], Any]
 
 
-def routes(desk: Desk) -> list[web.AbstractRouteDef]:
+def routes(desk: LunoTrading) -> list[web.AbstractRouteDef]:
     """The routes of the calls that need a key."""
 
     def call(answer: Call) -> Any:
@@ -68,7 +68,7 @@ def authorised(request: web.Request, key: ApiKey) -> bool:
     return key.matches(key_id, secret)
 
 
-def _market(desk: Desk, params: Params) -> Market:
+def _market(desk: LunoTrading, params: Params) -> SimulatedMarket:
     name = params.text("pair") or ""
     feed = desk.venue.feeds.get(name)
     if feed is None:
@@ -77,7 +77,7 @@ def _market(desk: Desk, params: Params) -> Market:
 
 
 def _place(
-    desk: Desk, params: Params, read: Callable[[Market, Params], NewOrder]
+    desk: LunoTrading, params: Params, read: Callable[[SimulatedMarket, Params], NewOrder]
 ) -> dict[str, str]:
     order_checks.check_deadline(params, desk.venue.clock())
     market = _market(desk, params)
@@ -101,17 +101,17 @@ def _place(
     return {"order_id": order_wire.public_id(order)}
 
 
-def post_order(desk: Desk, params: Params) -> Any:
+def post_order(desk: LunoTrading, params: Params) -> Any:
     """A limit order. A post-only order that would trade is cancelled: COMPLETE, nothing filled."""
     return _place(desk, params, order_checks.limit_order)
 
 
-def market_order(desk: Desk, params: Params) -> Any:
+def market_order(desk: LunoTrading, params: Params) -> Any:
     """A market order."""
     return _place(desk, params, order_checks.market_order)
 
 
-def stop_order(desk: Desk, params: Params) -> Any:
+def stop_order(desk: LunoTrading, params: Params) -> Any:
     """Cancel an order."""
     order = _by_id(desk, params.text("order_id") or "")
     if order is None or order.state != "open":
@@ -123,18 +123,18 @@ def stop_order(desk: Desk, params: Params) -> Any:
     return {"success": True}
 
 
-def _by_id(desk: Desk, public_id: str) -> AccountOrder | None:
+def _by_id(desk: LunoTrading, public_id: str) -> AccountOrder | None:
     orders = desk.account.orders.values()
     return next((order for order in orders if order_wire.public_id(order) == public_id), None)
 
 
-def _visible(desk: Desk, order: AccountOrder | None) -> AccountOrder:
+def _visible(desk: LunoTrading, order: AccountOrder | None) -> AccountOrder:
     if order is None or order.hidden_until_ms > desk.venue.clock():
         raise LunoError(404, "ErrOrderNotFound", "Cannot find that order.")
     return order
 
 
-def order_v3(desk: Desk, params: Params) -> Any:
+def order_v3(desk: LunoTrading, params: Params) -> Any:
     """One order, by `id` or by `client_order_id`."""
     public_id, name = params.text("id"), params.text("client_order_id")
     if (public_id is None) == (name is None):
@@ -144,17 +144,17 @@ def order_v3(desk: Desk, params: Params) -> Any:
     return order_wire.order_v2(_visible(desk, next(iter(desk.account.called(name or "")), None)))
 
 
-def order_v2(desk: Desk, params: Params) -> Any:
+def order_v2(desk: LunoTrading, params: Params) -> Any:
     """One order by the id in the path."""
     return order_wire.order_v2(_visible(desk, _by_id(desk, params.path["id"])))
 
 
-def order_v1(desk: Desk, params: Params) -> Any:
+def order_v1(desk: LunoTrading, params: Params) -> Any:
     """One order by the id in the path, without its client id."""
     return order_wire.order_v1(_visible(desk, _by_id(desk, params.path["id"])))
 
 
-def _listed(desk: Desk, params: Params) -> Iterator[AccountOrder]:
+def _listed(desk: LunoTrading, params: Params) -> Iterator[AccountOrder]:
     """The orders that queries find, newest first, of `pair` and before `created_before`."""
     pair = None if params.text("pair") is None else _market(desk, params).instrument.symbol
     before, now = params.number("created_before"), desk.venue.clock()
@@ -168,14 +168,14 @@ def _listed(desk: Desk, params: Params) -> Iterator[AccountOrder]:
     )
 
 
-def list_orders_v2(desk: Desk, params: Params) -> Any:
+def list_orders_v2(desk: LunoTrading, params: Params) -> Any:
     """Open orders, or with `closed` those that are over."""
     limit, closed = params.limit(DEFAULT_LIMIT, MOST_ORDERS), params.flag("closed")
     found = [order for order in _listed(desk, params) if (order.state != "open") == closed]
     return {"orders": [order_wire.order_v2(order) for order in found[:limit]]}
 
 
-def list_orders_v1(desk: Desk, params: Params) -> Any:
+def list_orders_v1(desk: LunoTrading, params: Params) -> Any:
     """Orders, perhaps of one state."""
     limit, state = params.limit(DEFAULT_LIMIT, MOST_ORDERS), params.text("state")
     if state not in (None, "PENDING", "COMPLETE"):
@@ -185,7 +185,7 @@ def list_orders_v1(desk: Desk, params: Params) -> Any:
     return {"orders": [order_wire.order_v1(order) for order in found[:limit]]}
 
 
-def list_trades(desk: Desk, params: Params) -> Any:
+def list_trades(desk: LunoTrading, params: Params) -> Any:
     """The account's trades of a pair, oldest first unless `sort_desc`."""
     market = _market(desk, params)
     limit, newest_first = params.limit(DEFAULT_LIMIT, MOST_TRADES), params.flag("sort_desc")
@@ -207,7 +207,7 @@ def list_trades(desk: Desk, params: Params) -> Any:
     return {"trades": [order_wire.trade(order, fill) for _, order, fill in found[:limit]]}
 
 
-def balances(desk: Desk, params: Params) -> Any:
+def balances(desk: LunoTrading, params: Params) -> Any:
     """All balances, or those of `assets` (the name repeats)."""
     wanted = params.texts("assets")
     unknown = [asset for asset in wanted if not asset.isalnum()]
@@ -222,7 +222,7 @@ def balances(desk: Desk, params: Params) -> Any:
     }
 
 
-def fee_info(desk: Desk, params: Params) -> Any:
+def fee_info(desk: LunoTrading, params: Params) -> Any:
     """The fees of a pair, as shares."""
     market = _market(desk, params)
     fees = desk.account.fees
@@ -240,7 +240,7 @@ def fee_info(desk: Desk, params: Params) -> Any:
     }
 
 
-def _not_spoken(_: Desk, __: Params) -> Any:
+def _not_spoken(_: LunoTrading, __: Params) -> Any:
     raise LunoError(501, "ErrNotImplemented", "the simulator doesn't speak this call")
 
 

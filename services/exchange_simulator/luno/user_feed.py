@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from services.exchange_simulator.account import Account, Event
+from services.exchange_simulator.account import Event, SimulatedAccount
 from services.exchange_simulator.account_order import AccountOrder, base_amount, quote_amount
 from services.exchange_simulator.luno.order_wire import account_id, amount, public_id
 
@@ -28,7 +28,7 @@ Push = Callable[[bytes], None]
 class UserFeed:
     """Follows an account. One key is one client: where it left off, its next session begins."""
 
-    def __init__(self, account: Account, clock: Callable[[], int]) -> None:
+    def __init__(self, account: SimulatedAccount, clock: Callable[[], int]) -> None:
         self._account = account
         self._clock = clock
         self._listeners: set[Push] = set()

@@ -3,9 +3,9 @@
 from base64 import b32encode
 from typing import Any
 
-from services.exchange_simulator.instruments import INSTRUMENTS, Instrument, trimmed
-from services.exchange_simulator.market import Step
-from services.exchange_simulator.matching import Order, Removed, Rested, Trade
+from services.exchange_simulator.instruments import INSTRUMENTS, SimulatedInstrument, trimmed
+from services.exchange_simulator.market import MarketStep
+from services.exchange_simulator.matching import BookOrder, Match, Removed, Rested
 
 # An odd factor makes n -> n * factor (mod 2^65) a bijection: ids don't repeat, and neighbours
 # don't look alike. 65 bits are 13 characters of base 32.
@@ -34,7 +34,7 @@ class LunoError(Exception):
         return {"error": self.message, "error_code": self.code}
 
 
-def lane(instrument: Instrument) -> int:
+def lane(instrument: SimulatedInstrument) -> int:
     """A small number of the pair's own: engines count alike, ids are unique over all pairs."""
     return _LANES[instrument.symbol]
 
@@ -45,7 +45,7 @@ def order_id(number: int, pair: int = 0) -> str:
     return "BX" + b32encode(scattered.to_bytes(10, "big"))[3:].translate(_ALPHABET).decode()
 
 
-def snapshot_order(order: Order, instrument: Instrument) -> dict[str, str]:
+def snapshot_order(order: BookOrder, instrument: SimulatedInstrument) -> dict[str, str]:
     """An order in a stream's snapshot."""
     return {
         "id": order_id(order.order_id, lane(instrument)),
@@ -54,7 +54,7 @@ def snapshot_order(order: Order, instrument: Instrument) -> dict[str, str]:
     }
 
 
-def update(step: Step, sequence: int, instrument: Instrument) -> dict[str, Any]:
+def update(step: MarketStep, sequence: int, instrument: SimulatedInstrument) -> dict[str, Any]:
     """A stream's update: always the six keys. A step the book didn't feel is an empty one.
 
     A filled maker gets no delete; what a taker leaves on the book is created in the message
@@ -65,7 +65,7 @@ def update(step: Step, sequence: int, instrument: Instrument) -> dict[str, Any]:
     delete: dict[str, str] | None = None
     of = lane(instrument)
     for fact in step.facts:
-        if isinstance(fact, Trade):
+        if isinstance(fact, Match):
             maker = order_id(fact.maker.order_id, of)
             trades.append(
                 {

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from services.tradectl import account, pnl, positions
-from services.tradectl.ending import Ending, tell
+from services.tradectl.exit_codes import ExitCode, tell
 from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout, Watch
 from services.tradectl.running import show
 
@@ -33,7 +33,7 @@ def show_balances(
     """
     if refresh and watch is not None:
         tell("tradectl: --refresh asks the exchanges once: want it without --watch")
-        raise typer.Exit(Ending.USAGE)
+        raise typer.Exit(ExitCode.USAGE)
     wanted, told = [asset.upper() for asset in assets or ()], account.Account()
     show(
         lambda redis: account.balances(
@@ -67,7 +67,7 @@ def show_positions(
         tradectl positions --watch 5
         tradectl positions --exchange luno --json
     """
-    ledger = positions.Ledger()
+    ledger = positions.PositionLedger()
     show(
         lambda redis: positions.positions(redis, ledger, exchange, symbol, flat=flat, as_json=json),
         watch,
@@ -98,5 +98,5 @@ def show_pnl(
         tradectl pnl --symbol BTC/USDT
         tradectl pnl --json | jq .bot.profit_today
     """
-    ledger = positions.Ledger()
+    ledger = positions.PositionLedger()
     show(lambda redis: pnl.pnl(redis, ledger, exchange, symbol, as_json=json), watch, as_json=json)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from redis.asyncio import Redis
 
-from services.tradectl import doctor, letters, status, tailing
-from services.tradectl.ending import Ending, told
+from services.tradectl import dead_letters, doctor, status, tailing
+from services.tradectl.exit_codes import ExitCode, told
 from services.tradectl.options import AsJson, Symbol, Watch
 from services.tradectl.running import run, show
 from services.tradectl.settings import TradectlSettings
@@ -65,7 +65,7 @@ def show_status(watch: Watch = None, json: AsJson = False) -> None:
         tradectl status --json | jq '.feeds[] | select(.state == "stale")'
     """
 
-    async def work(redis: Redis) -> Ending:
+    async def work(redis: Redis) -> ExitCode:
         return await status.status(redis, health_urls(), as_json=json)
 
     if watch is None:
@@ -98,7 +98,7 @@ def list_dead_letters(
     \b
         tradectl dead-letters list
     """
-    run(lambda redis: letters.list_letters(redis, count, as_json=json), shows=True)
+    run(lambda redis: dead_letters.list_letters(redis, count, as_json=json), shows=True)
 
 
 def show_dead_letter(
@@ -110,4 +110,4 @@ def show_dead_letter(
     \b
         tradectl dead-letters show 1700000000000-0
     """
-    run(lambda redis: letters.show_letter(redis, entry, as_json=json), shows=True)
+    run(lambda redis: dead_letters.show_letter(redis, entry, as_json=json), shows=True)

@@ -7,9 +7,10 @@ import typer
 from pydantic import ValidationError
 
 from common_models import PlaceOrderCommand
-from services.tradectl import account, completing, placing, requests, why
-from services.tradectl.ending import Ending, tell
+from services.tradectl import account, completing, placing, requests
+from services.tradectl.exit_codes import ExitCode, tell
 from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout, Watch
+from services.tradectl.order_trace import why
 from services.tradectl.running import run, show
 
 
@@ -86,7 +87,7 @@ def _order(given: dict[str, object]) -> PlaceOrderCommand:
         for error in e.errors(include_url=False):
             where = ".".join(str(part) for part in error["loc"])
             tell(f"tradectl: {where}={error['input']!r}: {error['msg']}")
-        raise typer.Exit(Ending.USAGE) from None
+        raise typer.Exit(ExitCode.USAGE) from None
 
 
 def cancel(
@@ -114,7 +115,7 @@ def cancel(
     """
     if every == (order is not None):
         tell("tradectl: want either a CLIENT_ORDER_ID or --all")
-        raise typer.Exit(Ending.USAGE)
+        raise typer.Exit(ExitCode.USAGE)
     pair = None if symbol is None else symbol.upper()
     if order is None:
         run(lambda redis: requests.cancel_all(redis, exchange, pair, seconds=timeout, as_json=json))

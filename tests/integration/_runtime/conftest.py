@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services._local.redis_server import RedisServer
-from services._runtime import stream_writer
+from services._runtime.stream_writer import writer
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 
 
 @pytest.fixture(autouse=True)
 def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts of at most 50 ms: tests break connections by the dozen."""
-    monkeypatch.setattr(stream_writer, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(writer, "LONGEST_WAIT", 0.05)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from services._runtime.stream_position import Position
+from services._runtime.stream_position import StreamPosition
 from services._runtime.supervise import TransientError
 from services.indicators.configuration import read
-from services.indicators.market import Market, Output
+from services.indicators.market import IndicatorMarket, IndicatorOutput
 from services.indicators.plugins import Plugins
 from services.indicators.store import Store, candles_key, open_store
 from tests.support.eventually import eventually
@@ -22,27 +22,27 @@ from tests.support.indicator_host import STATE, TRADES, market, publish, values
 MAXLEN = 10_000
 
 
-def bitcoin() -> Market:
+def bitcoin() -> IndicatorMarket:
     """BTC/USDT with an average of trades."""
     entry = "binance:BTC/USDT:sma_2@trade"
-    return Market(read([entry], Plugins(), {"binance": ["BTC/USDT"]}))
+    return IndicatorMarket(read([entry], Plugins(), {"binance": ["BTC/USDT"]}))
 
 
-async def taken(store: Store, one: Market) -> tuple[Position, list[Output]]:
+async def taken(store: Store, one: IndicatorMarket) -> tuple[StreamPosition, list[IndicatorOutput]]:
     """Load a market and take what is there: where it stands then, and what came of it."""
     one.restore(await store.load(one))
     state, entries = await store.read(one.stream, one.position)
-    return Position(entries[-1][0], state.added), one.take(entries)
+    return StreamPosition(entries[-1][0], state.added), one.take(entries)
 
 
-class Trap(list[Output]):
+class Trap(list[IndicatorOutput]):
     """Outputs that tell when they are about to be sent, which is after all was read."""
 
-    def __init__(self, outputs: list[Output], proxy: FaultProxy) -> None:
+    def __init__(self, outputs: list[IndicatorOutput], proxy: FaultProxy) -> None:
         super().__init__(outputs)
         self._proxy = proxy
 
-    def __iter__(self) -> Iterator[Output]:
+    def __iter__(self) -> Iterator[IndicatorOutput]:
         self._proxy.hold_requests = True
         return super().__iter__()
 
@@ -115,7 +115,7 @@ async def test_only_as_many_candles_are_kept_as_are_needed(redis: Redis) -> None
         for _ in range(3):
             state, entries = await store.read(one.stream, one.position)
             outputs = one.take(entries)
-            await store.save(one, Position(entries[-1][0], state.added), outputs)
+            await store.save(one, StreamPosition(entries[-1][0], state.added), outputs)
         assert await redis.llen(candles_key(TRADES, "trade")) == 1000
         next(trades)
         await publish(redis, trades, 7)

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services._connector_kit.errors import RejectedError
-from services._connector_kit.market_data.desk import MarketDesk
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.venue_stats import SocketStats
 from services.binance_connector import feed as binance_feed
-from services.binance_connector import heir as binance_heir
+from services.binance_connector import standby_socket as binance_heir
 from services.binance_connector.client import Binance
 from services.binance_connector.settings import BinanceSettings
-from services.binance_connector.translate import Snapshot
+from services.binance_connector.translate import DepthSnapshot
 from services.exchange_simulator.service import Simulator
 from tests.support.market_truth import Consumer, consuming, opened, streaming
 
@@ -77,16 +77,16 @@ class ListedOnly:
         self._exchange = exchange
         self._settings = BinanceSettings(binance_stream_url=simulator.ws_url)
 
-    async def depth(self, venue_symbol: str, limit: int) -> Snapshot:
+    async def depth(self, venue_symbol: str, limit: int) -> DepthSnapshot:
         """As `Binance.depth`."""
         if venue_symbol != "BTCUSDT":
             raise RejectedError("not listed", code="-1121")
         return await self._exchange.depth(venue_symbol, limit)
 
-    async def stream_market_data(self, desks: Sequence[MarketDesk]) -> None:
+    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
         """As `Binance.stream_market_data`."""
         await binance_feed.stream_market_data(
-            desks, self._settings, self.depth, self._exchange.agg_trades, SocketTraffic()
+            desks, self._settings, self.depth, self._exchange.agg_trades, SocketStats()
         )
 
 

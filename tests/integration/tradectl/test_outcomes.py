@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from services.tradectl.ending import Ending, StopError
+from services.tradectl.exit_codes import CommandError, ExitCode
 from services.tradectl.sending import send
 from tests.integration.tradectl.hand import (
     TRADECTL,
@@ -147,11 +147,11 @@ async def test_a_command_whose_acknowledgement_is_lost_may_have_been_sent(
     ):
         await client.ping()
         proxy.cut_replies_after = 0
-        with pytest.raises(StopError, match="repeat it with --id lost") as stopped:
+        with pytest.raises(CommandError, match="repeat it with --id lost") as stopped:
             await send(
                 client, "binance_connector", "place_order", command, "repeat it with --id lost"
             )
-        assert stopped.value.ending == Ending.UNKNOWN
+        assert stopped.value.ending == ExitCode.UNKNOWN
         await eventually(lambda: proxy.cuts == 1)
     assert [each["client_order_id"] for each in await commands(redis, "place_order")] == ["lost"]
 

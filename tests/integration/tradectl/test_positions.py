@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
 from services.tradectl.account import Account
-from services.tradectl.positions import Ledger
+from services.tradectl.positions import PositionLedger
 from services.tradectl.reading import Follower
 from tests.integration.tradectl.hand import play_connector, tradectl
 
@@ -86,7 +86,7 @@ async def test_what_was_read_of_a_stream_is_not_read_again(
     """A watch costs what is new: what is gone from the stream meanwhile is still known."""
     client: Any = redis
     await play_connector(redis)
-    ledger, account, follower = Ledger(), Account(), Follower()
+    ledger, account, follower = PositionLedger(), Account(), Follower()
     stream = "binance_connector:events:order_status"
     for number, price, held, average in ((1, "100", "1", 100), (2, "110", "2", 105)):
         await told_of(redis, number, "1", price)

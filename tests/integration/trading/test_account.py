@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from common_models import AccountBalanceEvent, ConnectorStatusEvent
 from common_models.stream_names import EventStream
 from services._connector_kit.errors import RETRY_REFUSED
-from services._connector_kit.orders.account_health import GRACE
+from services._connector_kit.orders.account.account_health import GRACE
 from tests.support.eventually import eventually_async
 from tests.support.trading import TradingDesk
 from tests.support.venues import is_ready, report

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import HALT, TRADING, EventStream
-from services._connector_kit.orders.halt_watch import FULL_FOR
+from services._connector_kit.orders.risk.halt_watch import FULL_FOR
 from tests.integration.tradectl.hand import tradectl
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from common_models.stream_names import CommandStream, state_key
+from services._connector_kit.orders.execution.record import Record, dump
 from services._connector_kit.orders.keys import order_key, unanswered_key
-from services._connector_kit.orders.ports import Remembered
-from services._connector_kit.orders.record import Record, dump
+from services._connector_kit.orders.ports import DataLossRecord
 from tests.support.eventually import eventually_async
 from tests.support.trading import TradingDesk
 
@@ -27,7 +27,7 @@ async def trusted(desk: TradingDesk) -> None:
         stream = str(CommandStream(desk.name, command))
         await redis.xgroup_create(stream, desk.name, id="0", mkstream=True)
     remembered = json.dumps({"identity": identity, "forgotten_at": -1, "careful_until": -1})
-    assert Remembered(identity, -1, -1) == Remembered(**json.loads(remembered))
+    assert DataLossRecord(identity, -1, -1) == DataLossRecord(**json.loads(remembered))
     await redis.set(state_key(desk.name, "redis"), remembered)
 
 

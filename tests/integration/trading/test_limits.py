@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from services._connector_kit.orders.request_ports import GIVE_UP_AFTER
+from services._connector_kit.orders.commands.request_ports import GIVE_UP_AFTER
 from tests.support.eventually import eventually, eventually_async
 from tests.support.metrics import page
 from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk

@@ -10,7 +10,7 @@ import pytest
 
 from common_models import ConnectorStatusEvent, Instrument
 from common_models.stream_names import EventStream, state_key
-from services._connector_kit import instrument_board
+from services._connector_kit import instrument_publisher
 from services._connector_kit.listing import Listing
 from services.binance_connector import service as binance_service
 from services.binance_connector.settings import BinanceSettings
@@ -33,7 +33,7 @@ async def desk(
     """A connector in this process, so that its list of symbols is asked for often."""
     defaults: Any = Listing.keep_fresh.__kwdefaults__
     monkeypatch.setitem(defaults, "every", 0.5)
-    monkeypatch.setattr(instrument_board, "TELL_EVERY", 0.5)
+    monkeypatch.setattr(instrument_publisher, "TELL_EVERY", 0.5)
     async with trading_desk(request.param, tmp_path) as desk:
         venue = desk.market.venue
         serve, settings = SERVE[venue.exchange]

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from services._connector_kit.orders.counts import HOPS
+from services._connector_kit.orders.order_metrics import HOPS
 from tests.support.metrics import Numbers, shows
 from tests.support.trading import TradingDesk
 

@@ -3,13 +3,13 @@
 from structlog.testing import capture_logs
 
 from services._connector_kit.frames import SHOW_EVERY, SHOWN, BadFrames
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 
 
 def test_every_bad_frame_counts_and_one_each_half_minute_is_shown() -> None:
     """A venue that sends nothing but rubbish doesn't flood the log."""
     now = 1000.0
-    traffic = SocketTraffic()
+    traffic = SocketStats()
     frames = BadFrames("binance", traffic, clock=lambda: now)
     with capture_logs() as logs:
         for _ in range(500):

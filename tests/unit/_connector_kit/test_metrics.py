@@ -4,10 +4,10 @@ import asyncio
 from typing import Any, cast
 
 from services._connector_kit.metrics import redis_metrics, trading_metrics, venue_metrics
-from services._connector_kit.orders.ports import Refused
-from services._connector_kit.orders.redis_check import RedisCheck
-from services._connector_kit.status_board import StatusBoard
-from services._connector_kit.traffic import Traffic
+from services._connector_kit.orders.ports import Rejection
+from services._connector_kit.orders.risk.redis_check import RedisCheck
+from services._connector_kit.status_publisher import StatusPublisher
+from services._connector_kit.venue_stats import VenueStats
 from services._runtime.health import Readiness
 from tests.support.fake_streams import KeptStream
 from tests.support.limits import venue_limits
@@ -20,7 +20,7 @@ def test_sockets_and_requests_have_their_labels_and_the_budget_shows_what_is_lef
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
-        traffic = Traffic(venue_limits(100, 10, clock=clock))
+        traffic = VenueStats(venue_limits(100, 10, clock=clock))
         traffic.market.messages, traffic.market.bytes = 3, 300
         traffic.account.connections, traffic.account.bad_frames = 2, 1
         traffic.requests["ok"] = 7
@@ -53,7 +53,7 @@ def test_sockets_and_requests_have_their_labels_and_the_budget_shows_what_is_lef
 async def test_trading_is_enabled_or_refused_for_one_reason() -> None:
     """The reason is gone once it doesn't hold."""
     stream = cast(Any, KeptStream(10, keep_all=False))
-    board = StatusBoard("binance", lambda: "simulator", stream, lambda: 0, Readiness())
+    board = StatusPublisher("binance", lambda: "simulator", stream, lambda: 0, Readiness())
     assert numbers(trading_metrics(board)) == {
         ("trading_enabled",): 0,
         ("trading_refused", "starting"): 1,
@@ -72,5 +72,5 @@ def test_redis_shows_how_full_it_is_and_whether_it_is_fit() -> None:
         ("redis_memory_used_bytes",): 10,
         ("redis_memory_max_bytes",): 100,
     }
-    check.fault = Refused("redis_unfit", "it evicts")
+    check.fault = Rejection("redis_unfit", "it evicts")
     assert numbers(redis_metrics(check))["redis_fit",] == 0

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services._connector_kit.errors import RateLimitedError
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import MOST_BYTES, connect, open_socket
 from services._runtime.supervise import TransientError
 from tests.support.attempts import Attempts
@@ -131,7 +131,7 @@ async def test_fragments_are_put_together_around_a_ping() -> None:
 
 async def test_messages_and_their_bytes_count_and_fragments_are_one_message() -> None:
     """A ping, a pong and a goodbye are none; each connection counts."""
-    traffic = SocketTraffic()
+    traffic = SocketStats()
     sent = frame(b"a", fin=False) + frame(b"bc", CONTINUATION) + frame(b"?", PING) + frame(b"whole")
     for _ in range(2):
         async with (
@@ -140,7 +140,7 @@ async def test_messages_and_their_bytes_count_and_fragments_are_one_message() ->
         ):
             with pytest.raises(TransientError):
                 await socket.closed()
-    assert traffic == SocketTraffic(connections=2, messages=4, bytes=16)
+    assert traffic == SocketStats(connections=2, messages=4, bytes=16)
 
 
 async def test_ten_thousand_frames_in_one_write_are_all_there_in_order() -> None:
@@ -344,7 +344,7 @@ async def test_a_ban_at_the_handshake_is_the_whole_venues(
     async with refusing(status, header) as (url, handshakes):
         for words in (f"with {status}", "bans this address"):
             with pytest.raises(RateLimitedError, match=words) as caught:
-                await connect(url, lambda _: None, traffic=SocketTraffic(limits))
+                await connect(url, lambda _: None, traffic=SocketStats(limits))
             assert caught.value.retry_after == pytest.approx(seconds, abs=5.0)
         assert len(handshakes) == 1
     assert limits.requests.paused_for == pytest.approx(seconds, abs=5.0)
@@ -357,7 +357,7 @@ async def test_any_other_refusal_at_the_handshake_is_no_ban(status: int) -> None
     async with refusing(status, "Retry-After: 40\r\n") as (url, handshakes):
         for _ in range(2):
             with pytest.raises(TransientError, match="can't be opened"):
-                await connect(url, lambda _: None, traffic=SocketTraffic(limits))
+                await connect(url, lambda _: None, traffic=SocketStats(limits))
         assert len(handshakes) == 2
     assert limits.requests.paused_for == 0.0
 
@@ -365,7 +365,7 @@ async def test_any_other_refusal_at_the_handshake_is_no_ban(status: int) -> None
 async def test_every_attempt_is_taken_from_the_budget_of_connections() -> None:
     """Those that fail too."""
     limits = venue_limits(connections=10)
-    traffic = SocketTraffic(limits)
+    traffic = SocketStats(limits)
     async with serving(b"") as url, open_socket(url, lambda _: None, traffic=traffic):
         pass
     with pytest.raises(TransientError):

@@ -6,7 +6,7 @@ import pytest
 
 from services._local import keeping
 from services._local.keeping import keep_running
-from services._local.parts import PartError
+from services._local.processes import ManagedProcessError
 
 
 class Killed:
@@ -33,7 +33,7 @@ async def test_it_is_started_again_until_it_ends_by_itself(
     log = tmp_path / "bot.log"
     log.write_text("no such luck")
     bot = Killed(-9, -15, 3)
-    with pytest.raises(PartError) as failure:
+    with pytest.raises(ManagedProcessError) as failure:
         await keep_running("bot", log, bot.ended, bot.start_again)
     assert str(failure.value) == f"bot ended with exit code 3: no such luck\n  Its log: {log}"
     assert bot.starts == 2
@@ -46,6 +46,6 @@ async def test_it_is_started_again_until_it_ends_by_itself(
 async def test_what_is_killed_as_soon_as_it_starts_is_not_started_for_ever(tmp_path: Path) -> None:
     """As on a machine without memory."""
     bot = Killed(-9, -9)
-    with pytest.raises(PartError, match="bot was killed by SIGKILL"):
+    with pytest.raises(ManagedProcessError, match="bot was killed by SIGKILL"):
         await keep_running("bot", tmp_path / "bot.log", bot.ended, bot.start_again)
     assert bot.starts == 0

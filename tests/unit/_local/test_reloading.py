@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from services._local import reloading
-from services._local.parts import Part
+from services._local.processes import ManagedProcess
 from services._local.reloading import plugin_files, plugin_paths, reload_on_change
 from tests.support.eventually import eventually
 from tests.support.processes import ROOT
 
 
-class Counted(Part):
+class Counted(ManagedProcess):
     """A part that only counts."""
 
     reloads = 0

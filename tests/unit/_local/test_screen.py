@@ -18,7 +18,7 @@ from common_models import (
     Ticker,
 )
 from common_models.bot_models import OpenOrder, StrategyPosition
-from services._local.screen import Snapshot, read, shown, summary
+from services._local.screen import ScreenSnapshot, read, shown, summary
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TICKER = Ticker(
@@ -83,21 +83,21 @@ def decision(**fields: Any) -> DecisionEvent:
     return DecisionEvent.model_validate({**usual, **fields})
 
 
-def written(snapshot: Snapshot) -> str:
+def written(snapshot: ScreenSnapshot) -> str:
     """What is written to a terminal of 80 columns without colours."""
     out = StringIO()
     Console(file=out, width=80, force_terminal=True, no_color=True).print(shown(snapshot, AT))
     return re.sub(r"\x1b\[\d*m", "", out.getvalue())
 
 
-def text(snapshot: Snapshot) -> str:
+def text(snapshot: ScreenSnapshot) -> str:
     """What a terminal of 80 columns shows; each run of blanks is one."""
     return "\n".join(" ".join(line.split()) for line in written(snapshot).splitlines())
 
 
 def test_an_empty_redis_shows_the_time() -> None:
     """In UTC and as it is here."""
-    assert text(Snapshot()).startswith("03:04:05 UTC, here ")
+    assert text(ScreenSnapshot()).startswith("03:04:05 UTC, here ")
 
 
 def test_markets_positions_orders_and_decisions_are_shown() -> None:
@@ -111,7 +111,7 @@ def test_markets_positions_orders_and_decisions_are_shown() -> None:
         decision(outcome="updated", order_status="filled", average_price=91_001),
     ]
     tickers = {("binance", "BTC/USDT"): (TICKER, 0.25)}
-    found = text(Snapshot(tickers, {"binance": STATUS}, PORTFOLIO, decisions))
+    found = text(ScreenSnapshot(tickers, {"binance": STATUS}, PORTFOLIO, decisions))
     for line in (
         "binance BTC/USDT 91,000.5 91,000 91,001 0.2 s live",
         "dip:binance:BTC/USDT 0.000006 91,000.5 -1.50 USDT +2.25 USDT",
@@ -132,7 +132,7 @@ def test_what_is_stopped_stands_out() -> None:
     portfolio = PORTFOLIO.model_copy(update={"halted": "a trial", "positions": [stopped]})
     status = STATUS.model_copy(update={"trading": False, "reason_code": "halted"})
     tickers = {("binance", "BTC/USDT"): (TICKER, 9.0)}
-    found = text(Snapshot(tickers, {"binance": status}, portfolio))
+    found = text(ScreenSnapshot(tickers, {"binance": status}, portfolio))
     assert "HALTED: a trial" in found
     assert "live, no orders: halted" in found
     assert "ValueError: x)" in found
@@ -145,22 +145,22 @@ def test_what_a_strategy_waits_for_is_shown() -> None:
         RunningStrategy(strategy="sma:a", waits_for="38 candles of 1m are missing", **usual),
         RunningStrategy(strategy="sma:b", **usual),
     ]
-    shown_ = text(Snapshot({}, {}, PORTFOLIO.model_copy(update={"strategies": waiting}), []))
+    shown_ = text(ScreenSnapshot({}, {}, PORTFOLIO.model_copy(update={"strategies": waiting}), []))
     assert "sma:a waits for 38 candles of 1m are missing" in shown_
     assert "sma:b" not in shown_
 
 
 def test_the_end_says_for_how_long_it_ran_and_what_came_of_it() -> None:
     """Also where the bot never said anything."""
-    assert summary(Snapshot(), 12.3) == "Ran for 12 s."
-    assert summary(Snapshot(portfolio=PORTFOLIO), 90) == (
+    assert summary(ScreenSnapshot(), 12.3) == "Ran for 12 s."
+    assert summary(ScreenSnapshot(portfolio=PORTFOLIO), 90) == (
         "Ran for 90 s.\n  dip:binance:BTC/USDT: holds 0.000006, profit -1.50 USDT"
     )
 
 
 async def test_it_is_read_from_redis_and_what_is_no_message_is_left_out(redis: Redis) -> None:
     """Anybody may write to a stream."""
-    assert await read(redis, {"binance": ["BTC/USDT"]}) == Snapshot()
+    assert await read(redis, {"binance": ["BTC/USDT"]}) == ScreenSnapshot()
     for stream, message in (
         ("binance:BTCUSDT:ticker", TICKER),
         ("binance_connector:events:connector_status", STATUS),
@@ -180,5 +180,5 @@ async def test_it_is_read_from_redis_and_what_is_no_message_is_left_out(redis: R
 def test_the_terminal_obeys_nothing_of_what_lies_in_redis(word: str) -> None:
     """An escape sequence in a reason is spelled out or left out."""
     outcome = "refused" if word == "refusal" else "sent"
-    snapshot = Snapshot(decisions=[decision(**{word: "a\x1b[2Jb[red]c"}, outcome=outcome)])
+    snapshot = ScreenSnapshot(decisions=[decision(**{word: "a\x1b[2Jb[red]c"}, outcome=outcome)])
     assert "a\\x1b[2Jb[red]c" in written(snapshot)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services._local.parts import Part
+from services._local.processes import ManagedProcess
 from services._local.terminal import LogTail, how_to_look, shown
 
 SUMMARY: dict[str, Any] = {
@@ -134,7 +134,7 @@ def test_how_to_look_names_the_logs_from_where_one_stands(
 ) -> None:
     """A folder below the one that `make run` was called in; elsewhere its whole path."""
     monkeypatch.chdir(tmp_path)
-    part = Part("bot", 8000, tmp_path)
+    part = ManagedProcess("bot", 8000, tmp_path)
     below = how_to_look("Ready", "redis-cli", "x", [part], tmp_path / ".data" / "run-1")
     assert "http://127.0.0.1:8000/ready  bot, process None" in below
     assert "\n    .data/run-1\n" in below

@@ -34,7 +34,7 @@ def stream() -> Iterator[io.StringIO]:
     own.setLevel(logging.NOTSET)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
-    redaction.keep(())
+    redaction.register_secrets(())
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -130,7 +130,7 @@ def test_libraries_are_heard_from_a_warning_on(library: str, stream: io.StringIO
 
 def test_a_secret_that_came_into_a_line_is_hidden(stream: io.StringIO) -> None:
     """In a value, an exception's text, and a library's warning, and where a long text is cut."""
-    redaction.keep([SECRET])
+    redaction.register_secrets([SECRET])
     logs.configure("bot", "info", stream=stream)
     structlog.get_logger().info("refused", error=f"bad key {SECRET}", long="x" * 1995 + SECRET)
     try:

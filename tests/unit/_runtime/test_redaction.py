@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services._runtime import redaction
-from services._runtime.redaction import HIDDEN, excerpt, keep, redact
+from services._runtime.redaction import HIDDEN, excerpt, redact, register_secrets
 
 SECRET = 'pa/ss "w\u00f6rd"+1'
 
@@ -18,7 +18,7 @@ SECRET = 'pa/ss "w\u00f6rd"+1'
 @pytest.fixture(autouse=True)
 def _nothing_is_secret_afterwards() -> Iterator[None]:
     yield
-    keep(())
+    register_secrets(())
 
 
 @pytest.mark.parametrize(
@@ -35,26 +35,26 @@ def _nothing_is_secret_afterwards() -> Iterator[None]:
 )
 def test_a_secret_is_hidden_in_every_form(form: str) -> None:
     """Plain, in a URL, in JSON, and as Basic authentication."""
-    keep([SECRET, "the-key-id"])
+    register_secrets([SECRET, "the-key-id"])
     assert redact(f"before {form} after") == f"before {HIDDEN} after"
 
 
 def test_a_secret_that_holds_another_leaves_nothing_of_itself() -> None:
     """The longest is looked for first."""
-    keep(["password", "password-of-the-master"])
+    register_secrets(["password", "password-of-the-master"])
     assert redact("password-of-the-master, password") == f"{HIDDEN}, {HIDDEN}"
 
 
 def test_what_is_short_is_no_secret() -> None:
     """It would stand in every other line."""
-    keep(["redis", ""])
+    register_secrets(["redis", ""])
     assert redact("redis can't be reached") == "redis can't be reached"
 
 
 def test_what_is_kept_is_what_was_said_last() -> None:
     """Nothing known, nothing hidden."""
-    keep([SECRET])
-    keep([])
+    register_secrets([SECRET])
+    register_secrets([])
     assert redact(SECRET) == SECRET
     assert redaction.redact("") == ""
 
@@ -62,7 +62,7 @@ def test_what_is_kept_is_what_was_said_last() -> None:
 @given(st.text(min_size=6), st.text(), st.text())
 def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
     """Whatever the secret and whatever stands around it."""
-    keep([secret])
+    register_secrets([secret])
     shown = redact(before + secret + after)
     assert secret not in shown.replace(HIDDEN, "\n") or secret in HIDDEN
 
@@ -70,7 +70,7 @@ def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
 @pytest.mark.parametrize("known", [[], [SECRET]])
 def test_a_signature_is_hidden(known: list[str]) -> None:
     """In a URL, and in JSON; the request before it stays readable."""
-    keep(known)
+    register_secrets(known)
     signature = "0123456789abcdefABCDEF" * 3
     url = f"GET /api/v3/order?symbol=BTCUSDT&signature={signature}"
     assert redact(url) == f"GET /api/v3/order?symbol=BTCUSDT&signature={HIDDEN}"
@@ -79,6 +79,6 @@ def test_a_signature_is_hidden(known: list[str]) -> None:
 
 def test_an_excerpt_holds_no_half_of_a_secret() -> None:
     """It is hidden first, and cut then."""
-    keep([SECRET])
+    register_secrets([SECRET])
     assert excerpt("x" * 195 + SECRET) == "x" * 195 + HIDDEN[:5]
     assert excerpt(ValueError(SECRET), 20) == HIDDEN

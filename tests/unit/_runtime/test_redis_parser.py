@@ -15,7 +15,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 from services._local.redis_server import RedisServer
 from services._runtime import redis_parser
 from services._runtime.redis_client import open_redis
-from services._runtime.redis_line import ask_all
+from services._runtime.redis_commands import ask_all
 from services._runtime.redis_parser import (
     LARGE,
     MOST_ENTRY,

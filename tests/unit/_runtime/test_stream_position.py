@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from services._runtime.stream_position import (
     START,
-    Gap,
-    Position,
+    StreamGap,
+    StreamPosition,
     StreamState,
     entry_id,
     settle,
@@ -21,15 +21,15 @@ A = "binance:BTCUSDT:trades"
 @given(st.integers(0, 2**63), st.integers(0, 2**63), st.none() | st.integers(0))
 def test_a_position_survives_being_written_down(ms: int, sequence: int, count: int | None) -> None:
     """`parse` gives back what `str` wrote."""
-    position = Position(f"{ms}-{sequence}", count)
-    assert Position.parse(str(position)) == position
+    position = StreamPosition(f"{ms}-{sequence}", count)
+    assert StreamPosition.parse(str(position)) == position
 
 
 @pytest.mark.parametrize("text", ["", "$", "1", "1-", "1-2-3", "a-b", "1-2/x", "/3"])
 def test_what_is_no_position_is_refused(text: str) -> None:
     """Nonsense never becomes a place to read from."""
     with pytest.raises(ValueError, match="invalid literal"):
-        Position.parse(text)
+        StreamPosition.parse(text)
 
 
 @given(st.lists(st.integers(1, 10**6), unique=True, max_size=30), st.data())
@@ -45,7 +45,7 @@ def test_settling_counts_exactly_what_was_trimmed_unread(ids: list[int], draw: A
         added=len(ids),
         length=len(left),
     )
-    position, gap = settle(A, Position(f"{ids[read - 1]}-0" if read else START, read), state)
+    position, gap = settle(A, StreamPosition(f"{ids[read - 1]}-0" if read else START, read), state)
     lost = max(0, trimmed - read)
     assert (gap.lost if gap else 0) == lost
     readable = [i for i in left if entry_id(i) > entry_id(position.id)]
@@ -56,23 +56,23 @@ def test_settling_counts_exactly_what_was_trimmed_unread(ids: list[int], draw: A
 def test_a_position_beyond_the_end_restarts_at_what_is_there() -> None:
     """Ids that went back mean a Redis that forgot: all it has is new to us."""
     state = StreamState(first="50-0", last="60-0", added=7, length=3)
-    position, gap = settle(A, Position("100-0", 40), state)
-    assert position == Position(START, 4)
-    assert gap == Gap(A, "restarted", "100-0", "50-0", None)
+    position, gap = settle(A, StreamPosition("100-0", 40), state)
+    assert position == StreamPosition(START, 4)
+    assert gap == StreamGap(A, "restarted", "100-0", "50-0", None)
 
 
 def test_a_stream_that_was_given_less_than_we_read_was_made_anew() -> None:
     """Emptied and filled again with later ids: nothing is read twice, and it is said."""
     state = StreamState(first="200-0", last="210-0", added=5, length=5)
-    position, gap = settle(A, Position("100-0", 40), state)
-    assert position == Position("100-0", None)
-    assert gap == Gap(A, "restarted", "100-0", "200-0", None)
+    position, gap = settle(A, StreamPosition("100-0", 40), state)
+    assert position == StreamPosition("100-0", None)
+    assert gap == StreamGap(A, "restarted", "100-0", "200-0", None)
 
 
 def test_a_bare_id_older_than_the_stream_is_a_gap_of_unknown_size() -> None:
     """Where nobody counted, the loss is said without a number."""
     state = StreamState(first="200-0", last="210-0", added=50, length=5)
-    assert settle(A, Position("100-0"), state) == (
-        Position("100-0", 45),
-        Gap(A, "trimmed", "100-0", "200-0", None),
+    assert settle(A, StreamPosition("100-0"), state) == (
+        StreamPosition("100-0", 45),
+        StreamGap(A, "trimmed", "100-0", "200-0", None),
     )

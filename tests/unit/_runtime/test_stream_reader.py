@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from services._local.redis_server import RedisServer
 from services._runtime import redis_client, redis_parser
 from services._runtime.redis_client import open_redis
-from services._runtime.stream_position import START, Gap, Position
+from services._runtime.stream_position import START, StreamGap, StreamPosition
 from services._runtime.stream_reader import Batch, StreamReader
 from tests.support.eventually import eventually
 from tests.support.metrics import Numbers, numbers
@@ -31,7 +31,7 @@ class Seen:
     def __init__(self) -> None:
         self.entries: dict[str, list[bytes]] = {A: [], B: []}
         self.batches: list[Batch] = []
-        self.gaps: list[Gap] = []
+        self.gaps: list[StreamGap] = []
         self.downs: list[str] = []
         self.ups = 0
         self.reader: StreamReader | None = None
@@ -162,14 +162,14 @@ async def test_entries_trimmed_while_it_was_away_are_counted(redis: Redis) -> No
     async with reading(redis) as seen:
         await add(redis, A, 1, 2)
         await eventually(lambda: len(seen.entries[A]) == 2)
-    saved = Position.parse(await text(redis.hget(KEY, A)))
+    saved = StreamPosition.parse(await text(redis.hget(KEY, A)))
     await add(redis, A, *range(3, 103))
     await redis.xtrim(A, maxlen=10, approximate=False)
     first = await first_id(redis, A)
     async with reading(redis) as later:
         await eventually(lambda: len(later.entries[A]) == 10)
     assert later.entries[A] == data(*range(93, 103))
-    assert later.gaps == [Gap(A, "trimmed", saved.id, first, 90)]
+    assert later.gaps == [StreamGap(A, "trimmed", saved.id, first, 90)]
 
 
 async def test_trimming_what_was_read_is_no_gap(redis: Redis) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from services._runtime.supervise import (
+    FailureLog,
     Retry,
     TransientError,
-    Trouble,
     full_jitter,
     keep_alive,
     while_fine,
@@ -158,7 +158,7 @@ async def test_a_cancellation_in_a_wait_passes_through() -> None:
 
 def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
     """The first failure is a warning, the next are debug, and one line says that it works again."""
-    trouble = Trouble("reading_delayed")
+    trouble = FailureLog("reading_delayed")
     with capture_logs() as logs:
         for text in ("first", "second"):
             trouble.seen(TransientError(text))
@@ -175,7 +175,7 @@ def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
 def test_trouble_that_goes_on_is_told_again_now_and_then() -> None:
     """At gaps that grow to five minutes; whoever reads only today's log sees it."""
     now = 0.0
-    trouble = Trouble("reading_delayed", lambda: now, part="exchange")
+    trouble = FailureLog("reading_delayed", lambda: now, part="exchange")
     with capture_logs() as logs:
         for second in range(0, 1211, 10):
             now = float(second)
@@ -198,7 +198,7 @@ async def test_a_session_that_drops_for_hours_is_told_again_now_and_then() -> No
 
 def test_trouble_that_was_over_is_told_at_once_when_it_comes_back() -> None:
     """And its gaps begin anew."""
-    trouble = Trouble("reading_delayed", lambda: 0.0)
+    trouble = FailureLog("reading_delayed", lambda: 0.0)
     with capture_logs() as logs:
         for _ in range(2):
             trouble.seen(TransientError("451"))

@@ -7,8 +7,8 @@ from fakeredis import FakeRedis
 
 from benchmarks import frames
 from benchmarks.contenders import DEPTH, Ours, WrongError, luno_book, our_ticker, our_trade
-from services._connector_kit.market_data.encode import Encoder
-from services._connector_kit.market_data.order_book import Gap, LevelBook, Outcome
+from services._connector_kit.market_data.encode import MarketDataEncoder
+from services._connector_kit.market_data.order_book import ApplyOutcome, LevelBook, SequenceGap
 from services.binance_connector import translate as binance
 from services.luno_connector import translate as luno
 
@@ -34,7 +34,7 @@ def test_the_diffs_make_the_book_that_is_looked_for() -> None:
     for frame in frames.feed("books", COUNT).frames:
         diff = binance.event(frame)
         assert isinstance(diff, binance.DepthUpdate)
-        assert book.apply(diff.U, diff.u, diff.b, diff.a) is Outcome.APPLIED
+        assert book.apply(diff.U, diff.u, diff.b, diff.a) is ApplyOutcome.APPLIED
     best = frames.top(COUNT + 1, DEPTH)
     assert {"b": book.bids.top(DEPTH), "a": book.asks.top(DEPTH)} == best
 
@@ -48,8 +48,8 @@ def test_lunos_updates_make_the_book_that_is_looked_for(updates: int) -> None:
         outcome = book.apply(
             update.sequence or 0, luno.fills(update), luno.created(update), luno.deleted(update)
         )
-        assert not isinstance(outcome, Gap)
-    data = Encoder("luno", "XBT/ZAR").book(frames.FIRST_MS, book, DEPTH)
+        assert not isinstance(outcome, SequenceGap)
+    data = MarketDataEncoder("luno", "XBT/ZAR").book(frames.FIRST_MS, book, DEPTH)
     found = json.loads(data or b"")
     found.pop("timestamp")
     assert found == luno_book(updates)

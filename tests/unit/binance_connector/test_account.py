@@ -19,12 +19,12 @@ from services._connector_kit.errors import (
 )
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.account import Listener
-from services._connector_kit.orders.account_health import AccountHealth
-from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.request_ports import OpenOrder
+from services._connector_kit.orders.account.account_health import AccountHealth
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.rate_limit import Priority, RateBudget
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 from services.binance_connector.account import BinanceAccount, _Session, ban_seconds
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
@@ -44,7 +44,7 @@ class Stream:
     """One session, and what it made of its frames."""
 
     def __init__(self) -> None:
-        self.listener = Listener(AccountHealth(LoopClock()))
+        self.listener = AccountListener(AccountHealth(LoopClock()))
         self.bad = BadFrames("test")
         self.bans: list[dict[str, Any]] = []
         self.session = _Session(self.listener, {"ETHBTC": ETH}.get, self.bad, self.ban)
@@ -80,7 +80,7 @@ def test_a_subscription_brings_a_comparison() -> None:
 def test_orders_of_our_symbols_are_heard() -> None:
     """Others are none of this connector's business."""
     (one, two) = Stream().says(event(NEW), event(TRADE), event({**NEW, "s": "DOGEUSDT"}))
-    assert isinstance(one, Report)
+    assert isinstance(one, OrderStatusReport)
     assert (one.symbol, one.status, two.status) == ("ETH/BTC", "open", "partially_filled")
 
 
@@ -271,7 +271,7 @@ class Counted:
         rest = self.rest(*instruments)
         budget = RateBudget(2400, clock=asyncio.get_running_loop().time)
         listed = listing(*instruments)
-        return BinanceAccount(rest, VenueClock(), SETTINGS, listed, budget, SocketTraffic())
+        return BinanceAccount(rest, VenueClock(), SETTINGS, listed, budget, SocketStats())
 
     def most_in_a_minute(self) -> int:
         """The largest weight that any minute saw."""
@@ -399,7 +399,7 @@ def test_a_ban_lasts_until_the_moment_it_names(error: Any, seconds: float | None
 async def test_a_ban_of_the_websocket_api_is_one_of_the_whole_venue() -> None:
     """Its requests and its connections; where it names no time, for the usual one."""
     binance = Counted()
-    traffic = SocketTraffic(binance.limits)
+    traffic = SocketStats(binance.limits)
     account = BinanceAccount(
         binance.rest(ETH), VenueClock(), SETTINGS, listing(ETH), RateBudget(2400), traffic
     )
@@ -428,7 +428,7 @@ async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_serv
     listed = listing(ETH, others=[Instrument("A0/BTC", "A0BTC", "A0", "BTC", trading=True)])
     rest = SignedRest(binance, SETTINGS, listed, VenueClock())
     budget = RateBudget(2400)
-    account = BinanceAccount(rest, VenueClock(), SETTINGS, listed, budget, SocketTraffic())
+    account = BinanceAccount(rest, VenueClock(), SETTINGS, listed, budget, SocketStats())
     binance.open = [{**QUERIED, "symbol": "A0BTC"}]
     assert not account.knows("A0/BTC")
     assert await account.open_orders() == []
@@ -538,7 +538,7 @@ def test_all_orders_of_a_symbol_are_cancelled_by_one_request() -> None:
     async def stop() -> None:
         account = binance.account(1)
         assert await account.stop_all("A0/BTC")
-        await account.stop(OpenOrder("A0/BTC", "28", "ours"))
+        await account.stop(VenueOpenOrder("A0/BTC", "28", "ours"))
 
     run_virtually(stop())
     single = {"symbol": "A0BTC", "orderId": 28, "newClientOrderId": "ours"}
@@ -555,7 +555,7 @@ def test_what_became_of_cancelled_orders_is_asked_for_by_one_listing() -> None:
     ]
     trade: Any = {**MY_TRADE, "symbol": "A0BTC", "orderId": 1500, "qty": "3"}
     binance.trades["A0BTC"] = [trade]
-    wanted = [OpenOrder("A0/BTC", str(n), None) for n in (700, 1500, 1701, 5000)]
+    wanted = [VenueOpenOrder("A0/BTC", str(n), None) for n in (700, 1500, 1701, 5000)]
 
     async def ask() -> None:
         found = await binance.account(1).became(wanted)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from services._connector_kit.errors import FeedStoppedError, RateLimitedError, RejectedError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._runtime.health import Readiness
 from services._runtime.supervise import TransientError
 from services.binance_connector.book_sync import BookSync
-from services.binance_connector.translate import DepthUpdate, Snapshot
+from services.binance_connector.translate import DepthSnapshot, DepthUpdate
 from tests.support.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
 
@@ -29,12 +29,12 @@ class Venue:
         self.fetches: list[float] = []
         self.delay = 0.01
 
-    async def depth(self, _: int) -> Snapshot:
+    async def depth(self, _: int) -> DepthSnapshot:
         """The snapshot of now, which arrives after `delay`."""
         self.fetches.append(asyncio.get_running_loop().time())
         if self.faults:
             raise self.faults.pop(0)
-        taken = Snapshot(self.update_id, [(float(self.update_id), 1.0)], [(1e6, 1.0)])
+        taken = DepthSnapshot(self.update_id, [(float(self.update_id), 1.0)], [(1e6, 1.0)])
         await asyncio.sleep(self.delay)
         return taken
 
@@ -53,7 +53,7 @@ def synced(
 
     async def main() -> None:
         streams, venue, readiness = FakeStreams(), Venue(), Readiness()
-        desk = MarketDesk(
+        desk = SymbolSubscription(
             Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True),
             streams.publisher(),
             FeedStatus("BTC/USDT", readiness),
@@ -187,12 +187,12 @@ def test_a_snapshot_that_is_no_book_is_not_published() -> None:
 
     async def scenario(sync: BookSync, venue: Venue, streams: FakeStreams, _: Readiness) -> None:
         bad = [
-            Snapshot(100, [(2.0, 1.0)], [(2.0, 1.0)]),
-            Snapshot(100, [(float("nan"), 1.0)], []),
+            DepthSnapshot(100, [(2.0, 1.0)], [(2.0, 1.0)]),
+            DepthSnapshot(100, [(float("nan"), 1.0)], []),
         ]
         good = venue.depth
 
-        async def depth(limit: int) -> Snapshot:
+        async def depth(limit: int) -> DepthSnapshot:
             return bad.pop(0) if bad else await good(limit)
 
         sync._fetch = depth
@@ -299,13 +299,13 @@ def test_where_rest_can_not_be_compared_with_nothing_is_said() -> None:
         await sync.compare()  # no book yet
         sync.connected()
         await asyncio.sleep(5.0)
-        earlier = Snapshot(venue.update_id, [(1.0, 9.0)], [(1e6, 1.0)])
+        earlier = DepthSnapshot(venue.update_id, [(1.0, 9.0)], [(1e6, 1.0)])
         sync.apply(venue.update())
         venue.update_id += 2
-        later = Snapshot(venue.update_id, [(1.0, 9.0)], [(1e6, 1.0)])
+        later = DepthSnapshot(venue.update_id, [(1.0, 9.0)], [(1e6, 1.0)])
         for snapshot in (earlier, later):
 
-            async def depth(_: int, found: Snapshot = snapshot) -> Snapshot:
+            async def depth(_: int, found: DepthSnapshot = snapshot) -> DepthSnapshot:
                 return found
 
             sync._fetch = depth

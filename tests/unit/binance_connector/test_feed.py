@@ -8,11 +8,11 @@ import pytest
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.market_data.status import FeedStatus
-from services._connector_kit.market_data.trade_feed import Tick
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.market_data.trade_feed import VenueTrade
+from services._connector_kit.venue_stats import SocketStats
 from services._runtime.health import Readiness
 from services._runtime.supervise import TransientError
 from services.binance_connector.feed import (
@@ -21,7 +21,7 @@ from services.binance_connector.feed import (
     StreamSocket,
     SymbolFeed,
 )
-from services.binance_connector.translate import Snapshot
+from services.binance_connector.translate import DepthSnapshot
 from tests.support.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
 
@@ -36,14 +36,14 @@ class Venue:
         self.update_id = 100
         self.fault: Exception | None = None
 
-    async def depth(self, _: str, levels: int) -> Snapshot:
+    async def depth(self, _: str, levels: int) -> DepthSnapshot:
         """The latest update id, or the fault."""
         self.asked += levels == AUDIT_LEVELS
         if self.fault:
             raise self.fault
-        return Snapshot(self.update_id, [(1.0, 1.0)], [(2.0, 1.0)])
+        return DepthSnapshot(self.update_id, [(1.0, 1.0)], [(2.0, 1.0)])
 
-    async def trades(self, _: str, __: int) -> list[Tick]:
+    async def trades(self, _: str, __: int) -> list[VenueTrade]:
         """None."""
         return []
 
@@ -55,7 +55,7 @@ def with_socket(
 
     async def main() -> None:
         streams, venue = FakeStreams(), Venue()
-        desk = MarketDesk(
+        desk = SymbolSubscription(
             Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True),
             streams.publisher(),
             FeedStatus("BTC/USDT", Readiness()),
@@ -63,7 +63,7 @@ def with_socket(
         )
         feed = SymbolFeed(desk, 20, venue.depth, venue.trades)
         feed.book.book = LevelBook(100, [(1.0, 1.0)], [(2.0, 1.0)], limit=1000)
-        socket = StreamSocket("ws://nowhere", [feed], venue.depth, AUDIT, SocketTraffic())
+        socket = StreamSocket("ws://nowhere", [feed], venue.depth, AUDIT, SocketStats())
         await scenario(socket, feed, venue, streams)
 
     run_virtually(main())
@@ -204,7 +204,7 @@ def test_the_levels_of_all_books_are_compared_with_rests_some_a_round_in_turn() 
         names = [f"C{number}" for number in range(2 * COMPARED_A_ROUND + 1)]
         feeds = []
         for name in names:
-            desk = MarketDesk(
+            desk = SymbolSubscription(
                 Instrument(f"{name}/USDT", f"{name}USDT", name, "USDT", trading=True),
                 FakeStreams().publisher(),
                 FeedStatus(f"{name}/USDT", readiness),
@@ -215,7 +215,7 @@ def test_the_levels_of_all_books_are_compared_with_rests_some_a_round_in_turn() 
         wrong = feeds[-1]
         assert wrong.book.book is not None
         wrong.book.book.asks.set(2.0, 1.5)
-        socket = StreamSocket("ws://nowhere", feeds, venue.depth, AUDIT, SocketTraffic())
+        socket = StreamSocket("ws://nowhere", feeds, venue.depth, AUDIT, SocketStats())
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket._audit(), 4 * AUDIT)
         assert all(feed.status.compared for feed in feeds)

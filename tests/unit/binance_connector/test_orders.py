@@ -15,15 +15,15 @@ from pydantic import SecretStr
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
-from services._connector_kit.orders.gate import OrderGate
 from services._connector_kit.orders.ports import (
-    Placed,
+    OutcomeUnknown,
     PlaceOutcome,
-    Refused,
-    Sized,
-    Unclear,
+    Rejection,
+    RoundedOrder,
+    VenueAcceptance,
     VenueOrder,
 )
+from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
 from services._connector_kit.orders.settings import TradingSettings
 from services.binance_connector import orders
 from services.binance_connector.client import Binance, open_binance
@@ -101,7 +101,7 @@ class opened:  # noqa: N801 - reads as a function
         binance = await self.client.__aenter__()
         clock = VenueClock()
 
-        gate = OrderGate(
+        gate = PreTradeRisk(
             "simulator",
             TradingSettings.model_construct(),
             {BTC.symbol: BTC},
@@ -128,7 +128,7 @@ async def test_an_order_is_posted_once_signed_with_the_journaled_time(trading: T
     trading.server.answers(200, json.dumps(ORDER).encode())
     trading.clock.offset = 1_000_000  # whatever our clock says meanwhile
     outcome = await trading.place()
-    assert outcome == Placed(FOUND)
+    assert outcome == VenueAcceptance(FOUND)
     (request,) = trading.server.requests
     assert (request.method, request.target) == ("POST", "/api/v3/order")
     assert request.headers["x-mbx-apikey"] == "key"
@@ -191,7 +191,7 @@ async def test_only_a_definitive_refusal_means_that_there_is_no_order(
     """The codes of the list, in a 4xx, and Binance's words with them."""
     trading.server.answers(status, body)
     outcome = await trading.place()
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason_code == reason
     assert "Binance: -" in outcome.message
     assert outcome.about_key == (json.loads(body)["code"] in BAD_KEY)
@@ -260,7 +260,7 @@ async def test_every_other_answer_proves_nothing(
     """It may or may not have been carried out; one request went out, no redirect is followed."""
     trading.server.answers(status, body, Location=f"{trading.server.url}/api/v3/order")
     outcome = await trading.place()
-    assert isinstance(outcome, Unclear)
+    assert isinstance(outcome, OutcomeUnknown)
     assert len(outcome.message) < 300
     assert len(trading.server.requests) == 1
 
@@ -272,14 +272,14 @@ async def test_no_answer_proves_nothing_and_nothing_is_sent_again(
     """Hung up on, reset, or left waiting: one request on the wire."""
     monkeypatch.setattr(orders, "POST_TIMEOUT", 0.2)
     trading.server.end = end
-    assert isinstance(await trading.place(), Unclear)
+    assert isinstance(await trading.place(), OutcomeUnknown)
     assert len(trading.server.requests) == 1
 
 
 async def test_nobody_there_proves_nothing() -> None:
     """Though nothing can have been sent: the resolver finds that out."""
     async with opened(f"http://127.0.0.1:{quiet_port()}") as (_, placing, _clock):
-        assert isinstance(await placing.place(record()), Unclear)
+        assert isinstance(await placing.place(record()), OutcomeUnknown)
 
 
 async def test_an_order_on_a_stale_connection_is_not_sent_again(trading: Trading) -> None:
@@ -291,7 +291,7 @@ async def test_an_order_on_a_stale_connection_is_not_sent_again(trading: Trading
     outcome = await trading.place(client_order_id="order-2")
     sent = [r for r in trading.server.requests if r.params["newClientOrderId"] == "order-2"]
     assert len(sent) <= 1
-    assert isinstance(outcome, Placed if sent else Unclear)
+    assert isinstance(outcome, VenueAcceptance if sent else OutcomeUnknown)
 
 
 async def test_no_proxy_of_the_environment_sees_an_order(
@@ -301,7 +301,7 @@ async def test_no_proxy_of_the_environment_sees_an_order(
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{quiet_port()}")
     trading.server.answers(200, json.dumps(ORDER).encode())
-    assert isinstance(await trading.place(), Placed)
+    assert isinstance(await trading.place(), VenueAcceptance)
 
 
 async def test_a_cancelled_task_is_cancelled(trading: Trading) -> None:
@@ -338,7 +338,7 @@ async def test_an_order_of_the_wrong_time_has_the_clock_measured_again(
     doubts: list[None] = []
     monkeypatch.setattr(trading.clock, "doubt", lambda: doubts.append(None))
     trading.server.answers(400, error(-1021, "Timestamp for this request is outside."))
-    assert isinstance(await trading.place(), Unclear)
+    assert isinstance(await trading.place(), OutcomeUnknown)
     with pytest.raises(TransientError, match="-1021"):
         await trading.orders.find(record())
     assert len(doubts) == 2
@@ -379,7 +379,7 @@ def test_what_binance_cant_do_is_refused_in_words(
 ) -> None:
     """Before anything is sent; each says what would be right."""
     refusal = trading.orders.size(command(**fields))
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, Rejection)
     assert refusal.reason_code == reason
     assert words in refusal.message
 
@@ -387,7 +387,7 @@ def test_what_binance_cant_do_is_refused_in_words(
 def test_uuids_of_either_spelling_are_ids_for_binance(trading: Trading) -> None:
     """36 characters with dashes, 32 without; and those derived from stream entries."""
     for name in ("550e8400-e29b-41d4-a716-446655440000", "A_-9" * 9, "x1700000000000-0"):
-        assert isinstance(trading.orders.size(command(client_order_id=name)), Sized)
+        assert isinstance(trading.orders.size(command(client_order_id=name)), RoundedOrder)
 
 
 async def test_an_order_is_found_by_its_client_id(trading: Trading) -> None:
@@ -467,7 +467,7 @@ async def test_too_many_orders_have_new_orders_wait_and_nothing_else(
     await measured(trading, NOON)
     trading.server.answers(429, body, **headers)
     outcome = await trading.place()
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason_code == "rate_limited"
     limits = trading.binance.limits
     assert most - 5.0 < limits.orders.closed_for < most + 1.0
@@ -484,13 +484,13 @@ async def test_a_count_that_reaches_its_limit_has_new_orders_wait_before_they_ar
     assert await trading.orders.ready(0.0)
     order = json.dumps(ORDER).encode()
     trading.server.answers(200, order, X_MBX_ORDER_COUNT_10S="49", X_MBX_ORDER_COUNT_1D="49")
-    assert isinstance(await trading.place(), Placed)
+    assert isinstance(await trading.place(), VenueAcceptance)
     assert await trading.orders.ready(0.0)
     limit = {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 49}
     trading.server.answers(200, json.dumps({"symbols": [], "rateLimits": [limit]}).encode())
     await trading.binance.instruments([])
     trading.server.answers(200, order, X_MBX_ORDER_COUNT_10S="49", X_MBX_ORDER_COUNT_1D="49")
-    assert isinstance(await trading.place(), Placed)
+    assert isinstance(await trading.place(), VenueAcceptance)
     assert not await trading.orders.ready(0.0)
     assert 5.0 < trading.binance.limits.orders.closed_for < 11.0
     assert trading.binance.limits.requests.paused_for == 0.0
@@ -527,7 +527,7 @@ async def test_a_418_is_a_ban_whatever_its_body(trading: Trading) -> None:
 async def test_a_definitive_refusal_under_a_200_is_one_too(trading: Trading, code: int) -> None:
     """The body is believed; it is no acceptance."""
     trading.server.answers(200, error(code))
-    assert isinstance(await trading.place(), Refused)
+    assert isinstance(await trading.place(), Rejection)
 
 
 @pytest.mark.parametrize(
@@ -546,7 +546,7 @@ async def test_a_definitive_refusal_under_a_200_is_one_too(trading: Trading, cod
 async def test_any_other_no_under_a_200_proves_nothing(trading: Trading, body: bytes) -> None:
     """Nor does a body that says both."""
     trading.server.answers(200, body)
-    assert isinstance(await trading.place(), Unclear)
+    assert isinstance(await trading.place(), OutcomeUnknown)
 
 
 async def test_an_order_is_looked_for_whatever_the_settings_say_of_its_symbol(
@@ -563,7 +563,7 @@ async def test_an_order_is_looked_for_whatever_the_settings_say_of_its_symbol(
         assert await trading.orders.search(order) == found
     assert {r.params["symbol"] for r in trading.server.requests} == {"ETHUSDT"}
     refusal = trading.orders.size(removed)
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, Rejection)
     assert refusal.reason_code == "unknown_symbol"
 
 

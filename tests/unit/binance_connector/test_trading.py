@@ -6,8 +6,8 @@ from decimal import Decimal
 from pydantic import SecretStr
 
 from services._connector_kit.instruments import Instrument, Range, TradingRules
-from services._connector_kit.orders.gate import OrderGate
-from services._connector_kit.orders.ports import Refused, Sized
+from services._connector_kit.orders.ports import Rejection, RoundedOrder
+from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
 from services.binance_connector.client import open_binance
 from services.binance_connector.settings import BinanceSettings
 from tests.support.listings import listing
@@ -24,7 +24,7 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
     listed = listing(LISTED)
     instruments = listed.configured
 
-    gate = OrderGate(
+    gate = PreTradeRisk(
         "simulator",
         settings,
         instruments,
@@ -37,10 +37,10 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
         trading = binance.trading(listed, gate, lambda _: None)
         assert trading
         order = command(symbol="BTC/USDT", price=100.7)
-        assert trading.orders.size(order) == Sized("0.5", "100.7")
+        assert trading.orders.size(order) == RoundedOrder("0.5", "100.7")
         rules = TradingRules(price=Range(Decimal(1), Decimal(1), Decimal(1_000_000)))
         instruments[LISTED.symbol] = replace(LISTED, trading=False, rules=rules)
-        assert trading.orders.size(order) == Sized("0.5", "100")
+        assert trading.orders.size(order) == RoundedOrder("0.5", "100")
         refusal = await trading.orders.check(record(order))
-        assert isinstance(refusal, Refused)
+        assert isinstance(refusal, Rejection)
         assert refusal.reason_code == "symbol_not_trading"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services._connector_kit.market_data.trade_feed import Tick
+from services._connector_kit.market_data.trade_feed import VenueTrade
 from services.binance_connector import translate
 from services.binance_connector.translate import AggTrade, DayTicker, DepthUpdate, ServerShutdown
 
@@ -122,7 +122,9 @@ def test_a_frame_nested_absurdly_deep_is_an_error_and_no_crash() -> None:
 def test_aggregate_trades_of_rest_are_read() -> None:
     """`GET /api/v3/aggTrades`."""
     row = {"a": 26129, "p": "0.01", "q": "4.7", "f": 1, "l": 2, "T": 1498793709153, "m": True}
-    assert translate.agg_trades([row]) == [Tick(26129, 1498793709153, 0.01, 4.7, "sell", 1, 2)]
+    assert translate.agg_trades([row]) == [
+        VenueTrade(26129, 1498793709153, 0.01, 4.7, "sell", 1, 2)
+    ]
     assert translate.agg_trades([]) == []
 
 

@@ -27,7 +27,7 @@ FEE = 0.001  # of what is bought or sold
 def seconds(symbol: str, seed: int) -> Iterator[tuple[float, float, float]]:
     """The last price, the best bid and the best ask at the end of each second."""
     instrument = next(i for i in INSTRUMENTS if i.symbol == symbol)
-    market = simulated.Market(instrument, lambda: 1_790_000_000_000)
+    market = simulated.SimulatedMarket(instrument, lambda: 1_790_000_000_000)
     traders = Traders(market, seed, 300, int(PHASE) * RATE)
     traders.open_market()
     for _ in range(MINUTES * 60):

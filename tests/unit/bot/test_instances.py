@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from services.bot import memory
-from services.bot.naming import read
+from services.bot import saved_state
 from services.bot.portfolio import Portfolio
+from services.bot.strategy_config import read
 from services.bot.strategy_host import StrategyHost
 
 KEY = "rsi_reversion:binance:BTC/USDT"
@@ -75,7 +75,7 @@ SAVED = {"order:bot-2": json.dumps(ORDER).encode(), "rest": json.dumps(REST).enc
 )
 def test_what_an_earlier_release_saved_is_the_instances_without_a_name(entries: list[str]) -> None:
     """Position, open order and state, whatever its parameters and whoever is beside it."""
-    known = memory.decode(SAVED)
+    known = saved_state.decode(SAVED)
     portfolio = Portfolio()
     portfolio.restore(known.books)
     host = StrategyHost(read(entries, MARKETS), cast(Any, SimpleNamespace()), cast(Any, None))

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from common_models import ConnectorStatusEvent, OrderBook, Ticker, Trade
 from services._runtime.health import Readiness
-from services._runtime.stream_position import Gap
+from services._runtime.stream_position import StreamGap
 from services._runtime.stream_reader import Batch
 from services.bot.connector_watch import SILENT_AFTER, ConnectorWatch
 from services.bot.data_provider import DataProvider
@@ -144,7 +144,7 @@ def test_the_summary_has_ages_counts_and_prices(watch: MarketWatch, clock: Clock
     watch.take(batch(TICKER, ticker(last=1.5), ticker(last=2.5)))
     watch.take(batch(BOOK, order_book(middle=3.5)))
     watch.take(batch(STATUS, connector_status()))
-    watch.note_gap(Gap(TRADES, "trimmed", "1-0", "9-0", 3))
+    watch.note_gap(StreamGap(TRADES, "trimmed", "1-0", "9-0", 3))
     clock.now += 2.5
     assert watch.summary() == {
         "fresh": 3,

@@ -14,18 +14,18 @@ from common_models import (
     OrderStatusUpdateEvent,
     Trade,
 )
-from services.bot import memory
-from services.bot.books import Holding, Order, Unvalued
+from services.bot import saved_state
 from services.bot.portfolio import KEEP_ENDED, Portfolio, Told
+from services.bot.portfolio_state import BotOrder, Holding, Unvalued
 from services.bot.rejections import Rejections
 
 KEY = "x:binance:BTC/USDT"
 MIDNIGHT = 1_795_910_400.0  # 2026-11-29, 00:00 UTC
 
 
-def order(number: int = 1, side: str = "buy", quantity: str = "2") -> Order:
+def order(number: int = 1, side: str = "buy", quantity: str = "2") -> BotOrder:
     """An order that was sent."""
-    return Order(
+    return BotOrder(
         id=f"bot-{number}",
         strategy=KEY,
         exchange="binance",
@@ -77,7 +77,7 @@ def response(name: str, **more: object) -> OrderResponseEvent:
     return event.model_copy(update=more)
 
 
-def portfolio(*orders: Order) -> Portfolio:
+def portfolio(*orders: BotOrder) -> Portfolio:
     """Books with these orders."""
     found = Portfolio()
     for each in orders:
@@ -254,7 +254,7 @@ def test_a_loss_while_the_bot_was_away_over_midnight_is_that_of_its_day() -> Non
     books = portfolio(order(), order(2))
     books.take_status("binance", at(status("filled", 2.0, 100.0), -7200))
     again = Portfolio()
-    again.restore(memory.decode(memory.Encoder().encode(books.books, [], {})).books)
+    again.restore(saved_state.decode(saved_state.StateEncoder().encode(books.books, [], {})).books)
     again.see("binance", "BTC/USDT", Decimal(80), MIDNIGHT + 28_800)
     assert again.lost_today("USDT") == 40
     late = at(status("filled", 2.0, 90.0, number=2), -600)
@@ -356,7 +356,7 @@ ANOTHERS = "1700000000000-2"
 def test_the_answer_to_another_command_with_our_id_is_not_ours(name: str) -> None:
     """By the command's entry: whatever it says, our order is as it was, and is asked about."""
     books = portfolio(order())
-    doubted: list[Order] = []
+    doubted: list[BotOrder] = []
     books.on_doubt = doubted.append
     mine = books.books.orders["bot-1"]
     mine.command_id = OURS
@@ -394,7 +394,7 @@ def test_without_the_commands_entry_an_answer_is_known_by_its_content(
 ) -> None:
     """As an order has none that an earlier release wrote, or whose XADD's reply was lost."""
     books = portfolio(order())
-    doubted: list[Order] = []
+    doubted: list[BotOrder] = []
     books.on_doubt = doubted.append
     mine = books.books.orders["bot-1"]
     for command_id in (None, ANOTHERS):
@@ -537,7 +537,7 @@ def test_fees_that_the_release_before_took_for_money_are_what_they_were(
     )
     fields = {"order:bot-1": saved_before("0.09", side), "rest": rest.encode()}
     books = Portfolio()
-    books.books = memory.decode(fields).books
+    books.books = saved_state.decode(fields).books
     event = status("filled", 2.0, 95.0).model_copy(update={"fee": fee})
     books.take_status("binance", event)
     holding = books.books.holdings[KEY]
@@ -546,7 +546,7 @@ def test_fees_that_the_release_before_took_for_money_are_what_they_were(
 
 def test_an_order_of_the_release_before_goes_on() -> None:
     """Its state has no entry of its command, and no fills that were told one by one."""
-    old = msgspec.json.decode(saved_before("0"), type=Order)
+    old = msgspec.json.decode(saved_before("0"), type=BotOrder)
     books = portfolio(old)
     books.take_response("binance", response("accepted", order_id="4711", command_id=OURS))
     event = status("filled", 2.0, 95.0).model_copy(update={"trades": [fill(2, 1.0, 100.0)]})
@@ -572,16 +572,16 @@ def test_the_books_survive_being_saved() -> None:
     books.take_status("binance", status("partially_filled", 0.5, 100.0, fee=0.1))
     books.take_response("binance", response("rejected", client_order_id="bot-2"), 7.0)
     balance = AccountBalanceEvent(exchange="luno", asset="ZAR", free=1, locked=2, total=3)
-    known = memory.decode(memory.Encoder().encode(books.books, [balance], {}))
+    known = saved_state.decode(saved_state.StateEncoder().encode(books.books, [balance], {}))
     assert known.books == books.books
     assert known.balances == [balance]
 
 
 def test_an_order_that_has_ended_is_saved_as_it_is_now() -> None:
     """A late fill of one that was over is saved too."""
-    books, encoder = portfolio(order()), memory.Encoder()
+    books, encoder = portfolio(order()), saved_state.StateEncoder()
     for filled in (1.0, 1.5):
         books.take_status("binance", status("canceled", filled, 100.0))
         for _ in range(2):
-            known = memory.decode(encoder.encode(books.books, [], {}))
+            known = saved_state.decode(encoder.encode(books.books, [], {}))
             assert known.books == books.books

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common_models import OrderStatusUpdateEvent
-from services.bot.books import Holding, Order
 from services.bot.lots import Lots
 from services.bot.portfolio import Portfolio
-from services.exchange_simulator.account import Fees
-from services.exchange_simulator.account_order import AccountOrder, Fill, NewOrder
+from services.bot.portfolio_state import BotOrder, Holding
+from services.exchange_simulator.account import FeeRates
+from services.exchange_simulator.account_order import AccountFill, AccountOrder, NewOrder
 from services.exchange_simulator.instruments import Venue, fixed, whole
 from services.exchange_simulator.matching import Side
 from tests.unit.exchange_simulator.desks import BTC, XBT, Floor
@@ -26,8 +26,8 @@ LOTS = {
 BNB = "BNB/USDT"
 PRICES = {BTC: "60000.00", XBT: "1400000"}
 FEES = {
-    BTC: Fees(maker=90_000, taker=100_000),
-    XBT: Fees(maker=100_000, taker=250_000),
+    BTC: FeeRates(maker=90_000, taker=100_000),
+    XBT: FeeRates(maker=100_000, taker=250_000),
 }
 MARKETS = pytest.mark.parametrize(("exchange", "symbol"), [("binance", BTC), ("luno", XBT)])
 
@@ -35,7 +35,7 @@ MARKETS = pytest.mark.parametrize(("exchange", "symbol"), [("binance", BTC), ("l
 class Trader:
     """Trades on an account without coins, and books what it is told of its orders."""
 
-    def __init__(self, exchange: Venue, symbol: str, fees: Fees, bnb: str = "0") -> None:
+    def __init__(self, exchange: Venue, symbol: str, fees: FeeRates, bnb: str = "0") -> None:
         self.exchange, self.symbol = exchange, symbol
         self.base, _, self.quote = symbol.partition("/")
         others = [BNB] if fees.discount_asset else []
@@ -62,7 +62,7 @@ class Trader:
         self.orders += 1
         name = f"bot-{self.orders}"
         market = (KEY, self.exchange, self.symbol, side)
-        self.books.add(Order(name, *market, "market", quantity, None, "so", [], 1.0))
+        self.books.add(BotOrder(name, *market, "market", quantity, None, "so", [], 1.0))
         for part in [lots // parts] * (parts - 1) + [lots - lots // parts * (parts - 1)]:
             self.floor.others(
                 self.symbol,
@@ -75,7 +75,7 @@ class Trader:
         for known in range(1, len(order.fills) + 1):
             self.books.take_status(self.exchange, self._told(order, order.fills[:known]))
 
-    def _told(self, order: AccountOrder, fills: list[Fill]) -> OrderStatusUpdateEvent:
+    def _told(self, order: AccountOrder, fills: list[AccountFill]) -> OrderStatusUpdateEvent:
         """What a connector publishes once these fills are known."""
         filled = sum(fill.quantity for fill in fills)
         paid: Counter[str] = Counter()
@@ -103,13 +103,13 @@ class Trader:
 @pytest.mark.timeout(300)
 @settings(max_examples=15, deadline=None)
 @given(
-    fees=st.builds(Fees, st.integers(0, 2_000_000), st.integers(0, 2_000_000)),
+    fees=st.builds(FeeRates, st.integers(0, 2_000_000), st.integers(0, 2_000_000)),
     trips=st.lists(
         st.tuples(st.integers(100, 200_000), st.integers(1, 4), st.integers(1, 100)), max_size=40
     ),
 )
 def test_a_position_is_what_the_account_has_more(
-    exchange: Venue, symbol: str, fees: Fees, trips: list[tuple[int, int, int]]
+    exchange: Venue, symbol: str, fees: FeeRates, trips: list[tuple[int, int, int]]
 ) -> None:
     """Whatever the fees, the fills of an order, and how much of a position is sold at a time."""
     trader = Trader(exchange, symbol, fees)

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common_models import CommandResponseEvent, OrderStatusUpdateEvent, QueryOrderCommand
-from services.bot.books import Order
 from services.bot.connector_watch import SILENT_AFTER, ConnectorWatch
 from services.bot.portfolio import Portfolio
-from services.bot.resync import ANSWERED_WITHIN, MISSES, OPEN_SILENT_FOR, Question, Resync
+from services.bot.portfolio_state import BotOrder
+from services.bot.resync import ANSWERED_WITHIN, MISSES, OPEN_SILENT_FOR, OrderQuery, Resync
 from services.bot.settings import BotSettings
 from tests.support.market_data import connector_status
 from tests.unit.bot.test_portfolio import order, status
@@ -22,7 +22,7 @@ RESOLVED_WITHIN = 40.0
 class Asked:
     """A bot's books, its questions, and a connector that tells its status."""
 
-    def __init__(self, *orders: Order) -> None:
+    def __init__(self, *orders: BotOrder) -> None:
         self.portfolio = Portfolio()
         for each in orders:
             each.sent_at = SENT_AT
@@ -39,7 +39,7 @@ class Asked:
         data = connector_status().model_dump_json().encode()
         self.connectors.take("binance_connector:events:connector_status", data, self.now)
 
-    def at(self, seconds: float, *, away: bool = False) -> list[Question]:
+    def at(self, seconds: float, *, away: bool = False) -> list[OrderQuery]:
         """The questions that are asked so long after the order was sent."""
         self.now = SENT_AT + seconds
         if not away:
@@ -50,8 +50,8 @@ class Asked:
         return questions
 
     def answer(
-        self, question: Question, status: str = "rejected", reason: str | None = "unknown_order"
-    ) -> Order | None:
+        self, question: OrderQuery, status: str = "rejected", reason: str | None = "unknown_order"
+    ) -> BotOrder | None:
         """The connector's answer; the order that it proves lost."""
         event = CommandResponseEvent(
             client_request_id=question.request_id,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common_models import OrderBook, OrderBookLevel
-from services.bot.books import Order
 from services.bot.lots import Lots
 from services.bot.portfolio import Portfolio
+from services.bot.portfolio_state import BotOrder
 from services.bot.rejections import Rejections
 from services.bot.risk import Proposal, Refusal, Risk, limits_against
 from services.bot.settings import BotSettings
@@ -47,9 +47,9 @@ def proposal(side: str = "buy", quantity: str = "1", price: str | None = None) -
     )
 
 
-def order(number: int, side: str = "buy", state: str = "open", sent_at: float = NOW) -> Order:
+def order(number: int, side: str = "buy", state: str = "open", sent_at: float = NOW) -> BotOrder:
     """One of the bot's, of 1 BTC."""
-    return Order(
+    return BotOrder(
         id=f"bot-{number}",
         strategy="x",
         exchange="binance",

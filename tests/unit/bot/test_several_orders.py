@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.bot.books import Order
 from services.bot.decision_maker import decision_id
 from services.bot.dispatcher import cause_of
-from services.bot.naming import StrategyError, Wanted, read
 from services.bot.portfolio import Portfolio
+from services.bot.portfolio_state import BotOrder
 from services.bot.rejections import Rejections
 from services.bot.strategy import Cancel, Intent, Strategy, Wishes
-from services.bot.strategy_host import MOST_WISHES, Running
+from services.bot.strategy_config import StrategyError, StrategySpec, read
+from services.bot.strategy_host import MOST_WISHES, StrategyRunner
 from tests.support.bot_strategies import Ladder
 from tests.unit.bot.test_portfolio import status
 from tests.unit.bot.test_risk import NOW, holding, judged, order, proposal, verdict
@@ -25,7 +25,7 @@ MARKETS = {"binance": ("BTC/USDT",)}
 LIMIT: dict[str, Any] = {"risk_max_position": {"USDT": Decimal(300)}}
 
 
-def resting(number: int, side: str, price: str = "90", quantity: str = "1") -> Order:
+def resting(number: int, side: str, price: str = "90", quantity: str = "1") -> BotOrder:
     """An open order of the strategy."""
     found = order(number, side)
     found.price, found.quantity = Decimal(price), Decimal(quantity)
@@ -161,7 +161,7 @@ class Returning(Strategy):
 def told(returned: Any) -> tuple[list[Any], str | None]:
     """What is understood of it, and why the strategy was stopped."""
     (wanted,) = read([f"{__name__}.Returning:binance:BTC/USDT:1"], MARKETS)
-    running = Running(wanted, cast(Any, SimpleNamespace()))
+    running = StrategyRunner(wanted, cast(Any, SimpleNamespace()))
     cast(Returning, running.strategy).returned = returned
     return running.tell("on_ticker", None), running.stopped
 
@@ -197,7 +197,7 @@ def test_how_many_may_be_open_is_one_unless_the_class_or_a_parameter_says_more()
     (usual,) = read(["do_nothing:binance:BTC/USDT:1"], MARKETS)
     assert (ladder.max_orders, usual.max_orders) == (7, 1)
     assert ladder.cls is Ladder
-    assert isinstance(usual, Wanted)
+    assert isinstance(usual, StrategySpec)
 
 
 class Greedy(Strategy):

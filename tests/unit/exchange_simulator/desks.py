@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.exchange_simulator.account import Account, Event, Fees
+from services.exchange_simulator.account import Event, FeeRates, SimulatedAccount
 from services.exchange_simulator.account_order import AMOUNT_SCALE, BY_SYMBOL, AccountOrder
 from services.exchange_simulator.binance import trading as binance_trading
 from services.exchange_simulator.binance.feed import BinanceFeed
@@ -18,13 +18,13 @@ from services.exchange_simulator.luno import trading as luno_trading
 from services.exchange_simulator.luno.feed import LunoFeed
 from services.exchange_simulator.luno.rest import LunoVenue
 from services.exchange_simulator.luno.stream import ApiKey
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.matching import Side, Terms
 
 NOW = 1_790_000_010_000
 BTC, ETH = "BTC/USDT", "ETH/USDT"
 XBT = "XBT/ZAR"
-FEES = Fees(maker=90_000, taker=100_000)
+FEES = FeeRates(maker=90_000, taker=100_000)
 FUNDS = {"BTC": "10", "ETH": "100", "USDT": "1000000", "XBT": "5", "ZAR": "10000000"}
 
 
@@ -44,9 +44,11 @@ class Floor:
 
     def __init__(self, *symbols: str, begin: int = 0, funds: Mapping[str, str] = FUNDS) -> None:
         self.clock = Clock()
-        self.markets = {symbol: Market(BY_SYMBOL[symbol], self.clock, begin) for symbol in symbols}
+        self.markets = {
+            symbol: SimulatedMarket(BY_SYMBOL[symbol], self.clock, begin) for symbol in symbols
+        }
         amounts = {a: whole(text, AMOUNT_SCALE) for a, text in ({**FUNDS, **funds}).items()}
-        self.account = Account(self.markets, FEES, amounts)
+        self.account = SimulatedAccount(self.markets, FEES, amounts)
         self.events: list[Event] = []
         self.account.subscribe(self.events.append)
 
@@ -82,7 +84,7 @@ class BinanceFloor(Floor):
         key = BinanceKey("key", SecretStr("secret"))
         count = OrderCount(self.clock)
         self.account.subscribe(count.see)
-        self.desk = binance_trading.Desk(venue, self.account, key, count)
+        self.desk = binance_trading.BinanceTrading(venue, self.account, key, count)
 
     def call(self, name: str, **params: Any) -> Any:
         """The answer of an endpoint to a request that has just arrived."""
@@ -107,4 +109,4 @@ class LunoFloor(Floor):
         feeds = {m.instrument.pair: LunoFeed(m) for m in self.markets.values()}
         key = ApiKey("key", SecretStr("secret"))
         venue = LunoVenue(feeds, self.clock, MinuteBudget(300, self.clock), key)
-        self.desk = luno_trading.Desk(venue, self.account)
+        self.desk = luno_trading.LunoTrading(venue, self.account)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.exchange_simulator.account import Fees, InsufficientBalanceError
+from services.exchange_simulator.account import FeeRates, InsufficientBalanceError
 from services.exchange_simulator.account_order import AccountOrder, NewOrder, base_amount
 from services.exchange_simulator.account_order import quote_amount as money
 from tests.unit.exchange_simulator.desks import BTC, Floor
@@ -64,7 +64,7 @@ BNB = "BNB/USDT"
 def floor_with_bnb(amount: str) -> Floor:
     """Both sides of a market for BTC, BNB at 600, and an account that pays with BNB."""
     floor = Floor(BTC, BNB, funds={"BNB": amount})
-    floor.account.fees = Fees(maker=90_000, taker=100_000, discount_asset="BNB")
+    floor.account.fees = FeeRates(maker=90_000, taker=100_000, discount_asset="BNB")
     floor.others(BNB, "sell", "600.00", "50")
     floor.others(BTC, "sell", "60000.00", "1")
     floor.others(BTC, "buy", "59000.00", "1")

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.exchange_simulator.instruments import INSTRUMENTS, Instrument, fixed, trimmed, whole
+from services.exchange_simulator.instruments import (
+    INSTRUMENTS,
+    SimulatedInstrument,
+    fixed,
+    trimmed,
+    whole,
+)
 
 numbers = st.integers(0, 10**15)
 scales = st.integers(0, 8)
@@ -61,7 +67,7 @@ def test_both_venues_have_the_symbols_that_are_configured_by_default() -> None:
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.symbol)
-def test_the_limits_of_an_instrument_fit_each_other(instrument: Instrument) -> None:
+def test_the_limits_of_an_instrument_fit_each_other(instrument: SimulatedInstrument) -> None:
     """The start price and the typical order lie well inside what is allowed."""
     assert instrument.min_price * 10 < instrument.start_price < instrument.max_price / 5
     assert (

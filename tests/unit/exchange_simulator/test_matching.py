@@ -5,17 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.exchange_simulator.matching import (
-    Accepted,
+    BookOrder,
     EngineError,
     Fact,
     Killed,
+    Match,
     MatchingEngine,
-    Order,
-    Refused,
+    OrderAccepted,
+    OrderRefused,
     Removed,
     Rested,
     Terms,
-    Trade,
 )
 
 FIRST_ID = 1000
@@ -100,7 +100,7 @@ def test_it_does_what_a_plain_slow_book_does(steps: list[Terms | int]) -> None:
     for step in steps:
         if isinstance(step, Terms):
             facts = engine.submit(step)[1]
-            trades = [f for f in facts if isinstance(f, Trade)]
+            trades = [f for f in facts if isinstance(f, Match)]
             assert [(t.maker.order_id, t.price, t.quantity) for t in trades] == slow.submit(step)
         elif step < len(engine.resting):
             order_id = list(engine.resting)[step]
@@ -128,19 +128,19 @@ def test_every_lot_is_traded_resting_cancelled_killed_or_refused(steps: list[Ter
     asked: dict[int, int] = {}
     settled: dict[int, int] = {}
 
-    def settle(order: Order, quantity: int) -> None:
+    def settle(order: BookOrder, quantity: int) -> None:
         settled[order.order_id] = settled.get(order.order_id, 0) + quantity
 
     for facts in said:
         for fact in facts:
-            if isinstance(fact, Accepted | Refused):
+            if isinstance(fact, OrderAccepted | OrderRefused):
                 asked[fact.order.order_id] = fact.order.terms.quantity
-            if isinstance(fact, Trade):
+            if isinstance(fact, Match):
                 settle(fact.taker, fact.quantity)
                 settle(fact.maker, fact.quantity)
             elif isinstance(fact, Removed | Killed):
                 settle(fact.order, fact.quantity)
-            elif isinstance(fact, Refused):
+            elif isinstance(fact, OrderRefused):
                 settle(fact.order, fact.order.terms.quantity)
     for order in engine.resting.values():
         settle(order, order.remaining)
@@ -163,7 +163,7 @@ def test_a_levels_quantity_is_the_sum_of_its_orders(steps: list[Terms | int]) ->
 def test_trade_ids_count_up_without_holes(steps: list[Terms | int]) -> None:
     """The n-th trade has the first id plus n."""
     engine, said = play(steps)
-    ids = [fact.trade_id for facts in said for fact in facts if isinstance(fact, Trade)]
+    ids = [fact.trade_id for facts in said for fact in facts if isinstance(fact, Match)]
     assert ids == list(range(FIRST_ID, engine.next_trade_id))
 
 
@@ -173,7 +173,7 @@ def test_a_market_order_takes_the_best_prices_first_and_ends() -> None:
     engine.submit(terms("sell", 3, 102))
     engine.submit(terms("sell", 2, 101))
     order, facts = engine.submit(terms("buy", 10))
-    assert [(f.price, f.quantity) for f in facts if isinstance(f, Trade)] == [(101, 2), (102, 3)]
+    assert [(f.price, f.quantity) for f in facts if isinstance(f, Match)] == [(101, 2), (102, 3)]
     assert facts[-1] == Killed(order, 5, "no_liquidity")
     assert engine.best() == (None, None)
 
@@ -184,8 +184,8 @@ def test_a_limit_order_trades_and_rests_with_what_is_left() -> None:
     maker, _ = engine.submit(terms("sell", 2, 101))
     taker, facts = engine.submit(terms("buy", 5, 101))
     assert facts == [
-        Accepted(taker),
-        Trade(FIRST_ID, taker, maker, 101, 2, 0, 3),
+        OrderAccepted(taker),
+        Match(FIRST_ID, taker, maker, 101, 2, 0, 3),
         Rested(taker, 3),
     ]
     assert engine.best() == ((101, 3), None)
@@ -200,7 +200,7 @@ def test_the_older_order_at_a_price_trades_first() -> None:
         fact.maker
         for quantity in (1, 5)
         for fact in engine.submit(terms("sell", quantity))[1]
-        if isinstance(fact, Trade)
+        if isinstance(fact, Match)
     ]
     assert makers == [first, first, second]
 
@@ -220,7 +220,7 @@ def test_fill_or_kill_takes_all_or_nothing() -> None:
     engine.submit(terms("sell", 2, 101))
     engine.submit(terms("sell", 2, 102))
     order, facts = engine.submit(terms("buy", 5, 102, time_in_force="FOK"))
-    assert facts == [Accepted(order), Killed(order, 5, "fill_or_kill")]
+    assert facts == [OrderAccepted(order), Killed(order, 5, "fill_or_kill")]
     filled, _ = engine.submit(terms("buy", 4, 102, time_in_force="FOK"))
     assert filled.remaining == 0
 
@@ -230,9 +230,9 @@ def test_post_only_is_refused_when_it_would_trade() -> None:
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 2, 101))
     order, facts = engine.submit(terms("buy", 1, 101, post_only=True))
-    assert facts == [Refused(order)]
+    assert facts == [OrderRefused(order)]
     order, facts = engine.submit(terms("buy", 1, 100, post_only=True))
-    assert facts == [Accepted(order), Rested(order, 1)]
+    assert facts == [OrderAccepted(order), Rested(order, 1)]
 
 
 def test_a_cancelled_order_is_gone_and_cant_be_cancelled_again() -> None:
@@ -281,7 +281,7 @@ def test_the_cost_of_a_quantity_is_what_taking_it_costs(
     engine = book(*asks)
     expected = engine.asks.cost(quantity)
     facts = engine.submit(terms("buy", quantity))[1] if quantity else []
-    assert sum(f.price * f.quantity for f in facts if isinstance(f, Trade)) == expected
+    assert sum(f.price * f.quantity for f in facts if isinstance(f, Match)) == expected
 
 
 @given(
@@ -302,7 +302,7 @@ def test_money_buys_as_much_as_it_pays_for_and_not_a_lot_more(
 def test_an_order_of_an_earlier_life_rests_again_with_its_own_id() -> None:
     """What is left of it; nothing trades, and it can be cancelled."""
     engine = book((100, 5))
-    order = Order(7, terms("buy", 10, 99), 4)
+    order = BookOrder(7, terms("buy", 10, 99), 4)
     engine.restore(order)
     assert engine.best() == ((99, 4), (100, 5))
     assert engine.cancel(7) == [Removed(order, 4)]
@@ -313,4 +313,4 @@ def test_an_order_of_an_earlier_life_rests_again_with_its_own_id() -> None:
 def test_an_order_that_cant_rest_isnt_restored(price: int | None) -> None:
     """Without a price, or across the book."""
     with pytest.raises(EngineError, match="order_id=7"):
-        book((100, 5)).restore(Order(7, terms("buy", 1, price), 1))
+        book((100, 5)).restore(BookOrder(7, terms("buy", 1, price), 1))

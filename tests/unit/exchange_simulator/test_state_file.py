@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services._runtime.lifecycle import FatalError
-from services.exchange_simulator.account import Fees
+from services.exchange_simulator.account import FeeRates
 from services.exchange_simulator.account_order import NewOrder
 from services.exchange_simulator.state_file import StateFile
 from tests.unit.exchange_simulator.desks import BTC, ETH, Floor
@@ -41,7 +41,7 @@ def test_a_fee_in_a_third_asset_is_written_too(tmp_path: Path) -> None:
     path = tmp_path / "state.jsonl"
     funds = {"BNB": "1"}
     before = Floor(BTC, BNB, funds=funds)
-    before.account.fees = Fees(maker=90_000, taker=100_000, discount_asset="BNB")
+    before.account.fees = FeeRates(maker=90_000, taker=100_000, discount_asset="BNB")
     file = StateFile(path)
     file.keep({"binance": before.account})
     before.others(BTC, "sell", "60000.00", "1")

@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.exchange_simulator.instruments import INSTRUMENTS, Instrument
-from services.exchange_simulator.market import Market, Step
-from services.exchange_simulator.matching import Order, Side, Terms, Trade
+from services.exchange_simulator.instruments import INSTRUMENTS, SimulatedInstrument
+from services.exchange_simulator.market import MarketStep, SimulatedMarket
+from services.exchange_simulator.matching import BookOrder, Match, Side, Terms
 from services.exchange_simulator.traders import OrderPool, Traders
 
 BTC = INSTRUMENTS[0]
 START = 1_790_000_000_000
 
 
-def story(seed: int, clock_step: int = 1, instrument: Instrument = BTC) -> list[object]:
+def story(seed: int, clock_step: int = 1, instrument: SimulatedInstrument = BTC) -> list[object]:
     """Every fact of a market that opens and lives for a while; times left out."""
     times = count(START, clock_step)
     opened = [START]  # ids start at the time of opening: both runs open at the same time
-    market = Market(instrument, lambda: opened.pop() if opened else next(times))
+    market = SimulatedMarket(instrument, lambda: opened.pop() if opened else next(times))
     told: list[object] = []
 
-    def hear(step: Step) -> None:
+    def hear(step: MarketStep) -> None:
         for fact in step.facts:
-            parts = [(p.order_id, p.terms) if isinstance(p, Order) else p for p in fact]
+            parts = [(p.order_id, p.terms) if isinstance(p, BookOrder) else p for p in fact]
             told.append((type(fact).__name__, *parts))
 
     market.subscribe(hear)
@@ -49,16 +49,16 @@ def test_another_seed_or_symbol_makes_another_market() -> None:
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.symbol)
-def test_the_book_stays_two_sided_deep_and_bounded(instrument: Instrument) -> None:
+def test_the_book_stays_two_sided_deep_and_bounded(instrument: SimulatedInstrument) -> None:
     """Over twenty thousand actions: never thin, never growing, trading all the time."""
-    market = Market(instrument, lambda: START)
+    market = SimulatedMarket(instrument, lambda: START)
     traders = Traders(market, 1, 400)
     facts: Counter[str] = Counter()
     market.subscribe(lambda step: facts.update(type(fact).__name__ for fact in step.facts))
     traders.open_market()
     engine = market.engine
     for _ in range(40):
-        before = facts["Trade"]
+        before = facts["Match"]
         for _ in range(500):
             traders.act()
         bids, asks = len(list(engine.bids.orders())), len(list(engine.asks.orders()))
@@ -66,19 +66,19 @@ def test_the_book_stays_two_sided_deep_and_bounded(instrument: Instrument) -> No
         assert 200 < asks < 600
         assert len(engine.bids.levels) > 100
         assert len(engine.asks.levels) > 100
-        assert facts["Trade"] - before > 100
+        assert facts["Match"] - before > 100
         bid, ask = engine.best()
         assert bid is not None
         assert ask is not None
         assert ask[0] - bid[0] < instrument.start_price / 200
         assert abs(bid[0] - instrument.start_price) < instrument.start_price / 20
     assert facts["Killed"] > 0
-    assert facts["Refused"] > 0
+    assert facts["OrderRefused"] > 0
 
 
 def test_the_book_recovers_when_somebody_sweeps_it() -> None:
     """After an order that takes every ask, sellers come back."""
-    market = Market(BTC, lambda: START)
+    market = SimulatedMarket(BTC, lambda: START)
     traders = Traders(market, 1, 200)
     traders.open_market()
     market.submit(Terms("whale", "buy", 10**12))
@@ -90,7 +90,7 @@ def test_the_book_recovers_when_somebody_sweeps_it() -> None:
 
 def test_orders_of_others_are_left_alone() -> None:
     """The crowd may trade with a stranger's order, but never cancels it."""
-    market = Market(BTC, lambda: START)
+    market = SimulatedMarket(BTC, lambda: START)
     traders = Traders(market, 1, 50)
     traders.open_market()
     far = market.submit(Terms("stranger", "buy", 5, BTC.start_price // 2))
@@ -101,10 +101,10 @@ def test_orders_of_others_are_left_alone() -> None:
 
 def test_quantities_and_prices_are_what_the_venue_allows() -> None:
     """Every trade of a market is within its instrument's limits."""
-    market = Market(INSTRUMENTS[-1], lambda: START)
+    market = SimulatedMarket(INSTRUMENTS[-1], lambda: START)
     limits = market.instrument
-    trades: list[Trade] = []
-    market.subscribe(lambda s: trades.extend(f for f in s.facts if isinstance(f, Trade)))
+    trades: list[Match] = []
+    market.subscribe(lambda s: trades.extend(f for f in s.facts if isinstance(f, Match)))
     traders = Traders(market, 3, 100)
     traders.open_market()
     for _ in range(2000):
@@ -117,7 +117,7 @@ def test_quantities_and_prices_are_what_the_venue_allows() -> None:
 @pytest.mark.parametrize("share", [0.8, 0.999, 1.001, 1.2])
 def test_a_market_can_be_moved(share: float) -> None:
     """It trades around the new price then and stays there; no side was ever empty."""
-    market = Market(BTC, lambda: START)
+    market = SimulatedMarket(BTC, lambda: START)
     traders = Traders(market, 1, 100)
     traders.open_market()
     sides: list[bool] = []
@@ -136,15 +136,15 @@ def test_a_market_can_be_moved(share: float) -> None:
 @pytest.mark.parametrize(("side", "share"), [("buy", 0.9), ("sell", 1.1)])
 def test_a_move_takes_what_others_have_on_its_way(side: Side, share: float) -> None:
     """Filled at its own price; an order beyond the new price stays."""
-    market = Market(BTC, lambda: START)
+    market = SimulatedMarket(BTC, lambda: START)
     traders = Traders(market, 1, 100)
     traders.open_market()
     target = round(BTC.start_price * share)
     near, beyond = (BTC.start_price + target) // 2, 2 * target - BTC.start_price
     taken = market.submit(Terms("stranger", side, 500_000, near))
     stays = market.submit(Terms("stranger", side, 500_000, beyond))
-    trades: list[Trade] = []
-    market.subscribe(lambda s: trades.extend(f for f in s.facts if isinstance(f, Trade)))
+    trades: list[Match] = []
+    market.subscribe(lambda s: trades.extend(f for f in s.facts if isinstance(f, Match)))
     traders.move(target)
     assert (taken.remaining, stays.remaining) == (0, 500_000)
     own = [trade for trade in trades if trade.maker is taken]

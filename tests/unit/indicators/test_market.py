@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common_models import IndicatorValue
-from services._runtime.stream_position import Position
+from services._runtime.stream_position import StreamPosition
 from services.indicators.candles import Candle
-from services.indicators.market import Market, Output, SavedLine, SavedMarket
+from services.indicators.market import IndicatorMarket, IndicatorOutput, SavedLine, SavedMarket
 from tests.support.market_data import trade, wire
 from tests.unit.indicators.configured import wanted
 
@@ -31,18 +31,18 @@ ENTRIES = [
 ]
 
 
-def market(*names: str) -> Market:
+def market(*names: str) -> IndicatorMarket:
     """BTC/USDT with these indicators."""
-    return Market(wanted(*(f"binance:BTC/USDT:{name}" for name in names or NAMES)))
+    return IndicatorMarket(wanted(*(f"binance:BTC/USDT:{name}" for name in names or NAMES)))
 
 
-def decoded(outputs: list[Output], name: str) -> list[IndicatorValue]:
+def decoded(outputs: list[IndicatorOutput], name: str) -> list[IndicatorValue]:
     """The values of one indicator."""
     stream = f"indicators:{name}:binance:BTCUSDT"
     return [IndicatorValue.model_validate_json(o.data) for o in outputs if o.stream == stream]
 
 
-def saved(one: Market, kept: dict[str, list[Candle]], at: str) -> SavedMarket:
+def saved(one: IndicatorMarket, kept: dict[str, list[Candle]], at: str) -> SavedMarket:
     """What a store would have of it: encoded and decoded, its candles added to what is *kept*."""
     lines = {}
     for name, line in one.lines.items():
@@ -52,7 +52,7 @@ def saved(one: Market, kept: dict[str, list[Candle]], at: str) -> SavedMarket:
         fields = msgspec.json.encode(line.saved(at))
         lines[name] = (msgspec.json.decode(fields, type=SavedLine), candles)
     one.saved()
-    return SavedMarket(Position(at), one.trade_id, lines)
+    return SavedMarket(StreamPosition(at), one.trade_id, lines)
 
 
 WHOLE = market().take(ENTRIES)
@@ -131,7 +131,7 @@ def test_an_id_that_is_no_number_is_a_hole(trade_id: str) -> None:
 
 def test_where_an_exchange_leaves_numbers_out_a_jump_is_none() -> None:
     """Luno numbers all that happens in a market, not its trades alone."""
-    one = Market(wanted("luno:XBT/ZAR:sma_2@trade"))
+    one = IndicatorMarket(wanted("luno:XBT/ZAR:sma_2@trade"))
     entries = [
         (f"{n}-0", wire(trade("XBT/ZAR", "luno", number=number)))
         for n, number in enumerate((5, 9, 31), 1)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from services.indicators.candles import Candle
-from services.indicators.market import Market
+from services.indicators.market import IndicatorMarket
 from services.indicators.plugins import Plugins
-from services.indicators.series import Running
+from services.indicators.series import RunningIndicator
 from tests.support.market_data import trade, wire
 from tests.unit.indicators.configured import OURS, wanted
 
@@ -28,7 +28,7 @@ from tests.unit.indicators.configured import OURS, wanted
 def test_it_is_known_after_how_many_values_each_of_ours_speaks(name: str, wants: int) -> None:
     """As docs/indicators.md says."""
     (one,) = wanted(f"binance:BTC/USDT:{name}@trade")
-    assert Running(one).wants == wants
+    assert RunningIndicator(one).wants == wants
 
 
 class Silent:
@@ -62,12 +62,12 @@ def entries() -> Iterator[tuple[str, bytes]]:
         yield f"{number}-0", wire(trade(number=number))
 
 
-def market(*names: str, plugins: Plugins = OURS) -> Market:
+def market(*names: str, plugins: Plugins = OURS) -> IndicatorMarket:
     """BTC/USDT with these indicators."""
-    return Market(wanted(*(f"binance:BTC/USDT:{name}" for name in names), plugins=plugins))
+    return IndicatorMarket(wanted(*(f"binance:BTC/USDT:{name}" for name in names), plugins=plugins))
 
 
-def told(one: Market) -> dict[str, str | None]:
+def told(one: IndicatorMarket) -> dict[str, str | None]:
     """What is new, by the indicator's name: what is missing, in words."""
     progress = one.progress()
     one.told(progress)

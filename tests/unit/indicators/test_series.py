@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.indicators.candles import Candle
-from services.indicators.configuration import Wanted
+from services.indicators.configuration import IndicatorSpec
 from services.indicators.maths import Ema, Rsi
 from services.indicators.plugins import Plugins
 from services.indicators.series import FRESH_EVERY, LEAST_KEPT, Series
@@ -156,7 +156,7 @@ def test_a_plugin_that_fails_is_stopped_and_the_others_go_on(
     assert stopped.startswith(reason)
 
 
-def names_of(found: Iterable[Wanted]) -> list[str]:
+def names_of(found: Iterable[IndicatorSpec]) -> list[str]:
     """The first stream's name of each."""
     return [each.names[0] for each in found]
 

@@ -12,12 +12,12 @@ from pydantic import SecretStr
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.account import Listener
-from services._connector_kit.orders.account_health import AccountHealth
-from services._connector_kit.orders.bookkeeping import Report
-from services._connector_kit.orders.request_ports import OpenOrder
+from services._connector_kit.orders.account.account_health import AccountHealth
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.rate_limit import Priority
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 from services.luno_connector.account import LISTED_FOR_MS, LunoAccount
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
@@ -39,7 +39,7 @@ class Rest:
         self.completed: list[str] = []
         self.faults: list[Exception] = []
         self.found = order("BX1", symbol="XBT/ZAR")
-        self.over: list[Report] = []
+        self.over: list[OrderStatusReport] = []
         self.listed: list[tuple[set[str], int]] = []
 
     async def report(
@@ -49,7 +49,7 @@ class Rest:
         client_order_id: str | None,
         priority: Priority = Priority.BALANCES,
         fills: bool = True,
-    ) -> Report:
+    ) -> OrderStatusReport:
         """An order."""
         self.asked.append(order_id)
         self.with_their_fills.append(fills)
@@ -57,7 +57,7 @@ class Rest:
             raise self.faults.pop(0)
         return self.found if order_id is None else self.found._replace(order_id=order_id)
 
-    async def with_fills(self, report: Report) -> Report:
+    async def with_fills(self, report: OrderStatusReport) -> OrderStatusReport:
         """A listed order."""
         self.completed.append(report.order_id)
         return report
@@ -66,7 +66,7 @@ class Rest:
         """Take its word for it."""
         self.canceled.append(order_id)
 
-    async def closed(self, symbols: Collection[str], since: int) -> list[Report]:
+    async def closed(self, symbols: Collection[str], since: int) -> list[OrderStatusReport]:
         """The listing of closed orders."""
         self.listed.append((set(symbols), since))
         return [report for report in self.over if report.created >= since]
@@ -80,7 +80,7 @@ def account(rest: Rest) -> LunoAccount:
         luno_api_secret_key=SecretStr("secret"),
     )
     listed = listing(XBT, others=[ETH])
-    return LunoAccount(cast("OrderRest", rest), VenueClock(), settings, listed, SocketTraffic())
+    return LunoAccount(cast("OrderRest", rest), VenueClock(), settings, listed, SocketStats())
 
 
 def status(order_id: str, market: str = "XBTZAR") -> dict[str, Any]:
@@ -96,7 +96,7 @@ def fill(order_id: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def asking(luno: LunoAccount, listener: Listener) -> AsyncIterator[None]:
+async def asking(luno: LunoAccount, listener: AccountListener) -> AsyncIterator[None]:
     """Changed orders are asked for while the block runs."""
     task = asyncio.create_task(luno._ask_for_changed(listener))
     try:
@@ -108,7 +108,7 @@ async def asking(luno: LunoAccount, listener: Listener) -> AsyncIterator[None]:
 
 async def test_an_order_that_changed_is_asked_for_once() -> None:
     """However many frames say so; one of another market isn't."""
-    rest, listener = Rest(), Listener(AccountHealth(LoopClock()))
+    rest, listener = Rest(), AccountListener(AccountHealth(LoopClock()))
     luno = account(rest)
     for frame in (status("BX1"), fill("BX1"), status("BX2"), fill("BX1"), status("BX3", "DOGEZAR")):
         luno._on_text(json.dumps(frame).encode(), listener)
@@ -120,7 +120,7 @@ async def test_an_order_that_changed_is_asked_for_once() -> None:
 @pytest.mark.parametrize("error", [TransientError("silence"), RejectedError("no such order")])
 async def test_an_order_that_cant_be_read_is_left_to_the_comparison(error: Exception) -> None:
     """The others are told."""
-    rest, listener = Rest(), Listener(AccountHealth(LoopClock()))
+    rest, listener = Rest(), AccountListener(AccountHealth(LoopClock()))
     rest.faults = [error]
     luno = account(rest)
     for name in ("BX1", "BX2"):
@@ -132,7 +132,7 @@ async def test_an_order_that_cant_be_read_is_left_to_the_comparison(error: Excep
 
 def test_a_balance_that_moved_is_asked_for() -> None:
     """The frame has an account's number, not its asset."""
-    listener = Listener(AccountHealth(LoopClock()))
+    listener = AccountListener(AccountHealth(LoopClock()))
     frame = {"type": "balance_update", "balance_update": {"account_id": 8, "balance": "1.0"}}
     account(Rest())._on_text(json.dumps(frame).encode(), listener)
     assert listener.balances.is_set()
@@ -155,7 +155,7 @@ def test_a_balance_that_moved_is_asked_for() -> None:
 )
 def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> None:
     """What it said, the comparison finds out; the stream goes on."""
-    listener = Listener(AccountHealth(LoopClock()))
+    listener = AccountListener(AccountHealth(LoopClock()))
     luno = account(Rest())
     luno._on_text(frame, listener)
     assert luno._bad_frames.count == 1
@@ -164,7 +164,7 @@ def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> 
 
 def test_keep_alives_and_new_kinds_are_no_fault() -> None:
     """Nothing follows from them."""
-    listener = Listener(AccountHealth(LoopClock()))
+    listener = AccountListener(AccountHealth(LoopClock()))
     luno = account(Rest())
     for frame in (b'""', b'{"type": "something_new"}'):
         luno._on_text(frame, listener)
@@ -181,7 +181,7 @@ def test_a_refusal_ends_the_stream() -> None:
         frame = {"error_code": code, "error": "no"}
         with pytest.raises(error):
             account(Rest())._on_text(
-                json.dumps(frame).encode(), Listener(AccountHealth(LoopClock()))
+                json.dumps(frame).encode(), AccountListener(AccountHealth(LoopClock()))
             )
 
 
@@ -204,7 +204,7 @@ async def test_a_cancel_is_for_the_very_order_that_was_named() -> None:
 
 async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_served() -> None:
     """It is cancelled, heard of and asked for; a symbol that Luno never listed isn't."""
-    rest, listener = Rest(), Listener(AccountHealth(LoopClock()))
+    rest, listener = Rest(), AccountListener(AccountHealth(LoopClock()))
     luno = account(rest)
     luno._on_text(json.dumps(status("BX1", "ETHZAR")).encode(), listener)
     assert luno._changed == {}
@@ -221,22 +221,22 @@ async def test_an_order_of_a_symbol_that_is_listed_though_not_configured_is_serv
 async def test_an_order_that_is_known_is_cancelled_by_one_request() -> None:
     """It isn't looked at before; and Luno has no request for all of a pair."""
     rest = Rest()
-    await account(rest).stop(OpenOrder("XBT/ZAR", "BX1", "ours"))
+    await account(rest).stop(VenueOpenOrder("XBT/ZAR", "BX1", "ours"))
     assert not await account(rest).stop_all("XBT/ZAR")
     assert (rest.canceled, rest.asked) == (["BX1"], [])
 
 
 async def test_what_became_of_cancelled_orders_is_asked_for_by_one_listing() -> None:
     """One that is older than a day by itself; none of them is asked for again for its frames."""
-    rest, listener = Rest(), Listener(AccountHealth(LoopClock()))
+    rest, listener = Rest(), AccountListener(AccountHealth(LoopClock()))
     luno = account(rest)
     now = luno.milliseconds()
     young = [order(f"BX{n}", "canceled", symbol="XBT/ZAR", created=now - n) for n in range(3)]
     rest.over = [*young, order("BX9", "canceled", symbol="XBT/ZAR", created=now)]
     for name in ("BX1", "BX7"):
         luno._on_text(json.dumps(status(name)).encode(), listener)
-    wanted = [OpenOrder(r.symbol, r.order_id, None, r.created) for r in young]
-    old = OpenOrder("XBT/ZAR", "BX8", None, now - 2 * LISTED_FOR_MS)
+    wanted = [VenueOpenOrder(r.symbol, r.order_id, None, r.created) for r in young]
+    old = VenueOpenOrder("XBT/ZAR", "BX8", None, now - 2 * LISTED_FOR_MS)
     found = await luno.became([*wanted, old])
     assert {report.order_id for report in found} == {"BX0", "BX1", "BX2", "BX8"}
     assert rest.listed == [({"XBT/ZAR"}, now - 2)]
@@ -249,4 +249,4 @@ async def test_an_order_that_luno_doesnt_show_is_left_out() -> None:
     """Its cancel was taken; the next comparison publishes it."""
     rest = Rest()
     rest.faults = [RejectedError("no such order")]
-    assert await account(rest).became([OpenOrder("XBT/ZAR", "BX1", None)]) == []
+    assert await account(rest).became([VenueOpenOrder("XBT/ZAR", "BX1", None)]) == []

@@ -9,7 +9,7 @@ import pytest
 
 from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.account.order_status import OrderStatusReport
 from services._connector_kit.rate_limit import Priority
 from services.luno_connector import fills as module
 from services.luno_connector import translate_orders
@@ -67,9 +67,9 @@ def trade(sequence: int, order_id: str = "BX1", volume: str = "0.1", **more: Any
     return {**TRADE, "timestamp": NOW + sequence, **own, **more}
 
 
-def order(filled: str, **fields: Any) -> Report:
+def order(filled: str, **fields: Any) -> OrderStatusReport:
     """What Luno says of the order itself."""
-    return Report(
+    return OrderStatusReport(
         order_id="BX1",
         client_order_id="mine",
         symbol="XBT/ZAR",
@@ -85,7 +85,7 @@ def order(filled: str, **fields: Any) -> Report:
     )
 
 
-def ids(report: Report) -> list[str]:
+def ids(report: OrderStatusReport) -> list[str]:
     """Of its fills."""
     return [fill.trade_id for fill in report.fills]
 

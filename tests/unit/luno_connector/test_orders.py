@@ -16,16 +16,16 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.order_book import LevelBook
-from services._connector_kit.orders.gate import LiveBook, OrderGate
+from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import (
-    Placed,
+    OutcomeUnknown,
     PlaceOutcome,
-    Refused,
-    Sized,
-    Unclear,
+    Rejection,
+    RoundedOrder,
+    VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.record import Record
+from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
 from services._connector_kit.orders.settings import TradingSettings
 from services.luno_connector import client as luno_client
 from services.luno_connector.accounts import Accounts
@@ -102,7 +102,7 @@ async def opened(server: RawServer, **more: Any) -> AsyncIterator[Trading]:
     clock = VenueClock()
 
     async with open_luno(settings) as luno:
-        gate = OrderGate(
+        gate = PreTradeRisk(
             "simulator",
             TradingSettings.model_construct(),
             {XBT.symbol: XBT},
@@ -148,7 +148,7 @@ async def test_a_limit_order_is_posted_once_with_the_journaled_time(
     """The documented parameters and no other; the key by HTTP Basic."""
     trading.server.answers(200, TAKEN)
     trading.clock.offset = 1_000_000  # whatever our clock says meanwhile
-    assert await trading.place(**fields) == Placed(VenueOrder("BX1", "order-1", "0"))
+    assert await trading.place(**fields) == VenueAcceptance(VenueOrder("BX1", "order-1", "0"))
     (request,) = trading.server.requests
     assert (request.method, request.path) == ("POST", "/api/1/postorder")
     assert request.headers["authorization"] == "Basic " + b64encode(b"key:secret").decode()
@@ -164,7 +164,7 @@ async def test_a_limit_order_is_posted_once_with_the_journaled_time(
 async def test_a_market_sell_sells_base_units(trading: Trading) -> None:
     """Luno's own market order."""
     trading.server.answers(200, TAKEN)
-    assert isinstance(await trading.place(type="market", side="sell"), Placed)
+    assert isinstance(await trading.place(type="market", side="sell"), VenueAcceptance)
     (request,) = trading.server.requests
     assert (request.method, request.path) == ("POST", "/api/1/marketorder")
     assert request.params == {"pair": "XBTZAR", "type": "SELL", "base_volume": "0.5", **FENCE}
@@ -176,7 +176,7 @@ async def test_a_market_buy_is_an_ioc_limit_with_a_cap(trading: Trading) -> None
         1, [(99.0, 1.0)], [(101.0, 0.3), (103.0, 0.1), (250.0, 5.0)], limit=10
     )
     sized = trading.orders.size(command(symbol="XBT/ZAR", type="market", quantity=0.4))
-    assert sized == Sized("0.4", "105")  # 103 x 1.01 = 104.03
+    assert sized == RoundedOrder("0.4", "105")  # 103 x 1.01 = 104.03
     trading.server.answers(200, TAKEN)
     sent = order(type="market", quantity=0.4)
     await trading.orders.place(
@@ -207,8 +207,8 @@ def test_a_market_buy_needs_a_book(trading: Trading) -> None:
     blind = trading.orders.size(buy)
     trading.books["XBT/ZAR"] = LevelBook(1, [(99.0, 1.0)], [(101.0, 0.3)], limit=10)
     thin = trading.orders.size(buy)
-    assert isinstance(blind, Refused)
-    assert isinstance(thin, Refused)
+    assert isinstance(blind, Rejection)
+    assert isinstance(thin, Rejection)
     assert (blind.reason_code, thin.reason_code) == ("book_out_of_sync", "no_liquidity")
 
 
@@ -219,7 +219,7 @@ async def test_how_far_a_market_buy_may_go_is_a_setting(slippage: str, price: st
     async with raw_server() as server, opened(server, **given) as trading:
         trading.books["XBT/ZAR"] = LevelBook(1, [(99.0, 1.0)], [(101.0, 9.0)], limit=10)
         sized = trading.orders.size(command(symbol="XBT/ZAR", type="market", quantity=0.4))
-        assert sized == Sized("0.4", price)
+        assert sized == RoundedOrder("0.4", price)
 
 
 @pytest.mark.parametrize("code", sorted(DEFINITIVE))
@@ -229,7 +229,7 @@ async def test_only_a_definitive_refusal_means_that_there_is_no_order(
     """The codes of the list, and Luno's words with them."""
     trading.server.answers(400, error(code, "because"))
     outcome = await trading.place()
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Rejection)
     wanted = "rate_limited" if code == "ErrTooManyRequests" else "exchange_rejected"
     assert outcome.reason_code == wanted
     assert f"Luno: {code} because" in outcome.message
@@ -251,7 +251,7 @@ async def test_a_refused_key_and_a_full_budget_are_definitive(
     """By their status alone: Luno looks at no order then."""
     trading.server.answers(status, body)
     outcome = await trading.place()
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason_code == reason
     assert outcome.about_key == (status == 401)
 
@@ -305,7 +305,7 @@ async def test_every_other_answer_proves_nothing(
     """It may or may not have been carried out; one request went out, no redirect is followed."""
     trading.server.answers(status, body, Location=f"{trading.server.url}/api/1/postorder")
     outcome = await trading.place()
-    assert isinstance(outcome, Unclear)
+    assert isinstance(outcome, OutcomeUnknown)
     assert len(outcome.message) < 300
     assert len(trading.server.requests) == 1
 
@@ -317,14 +317,14 @@ async def test_no_answer_proves_nothing_and_nothing_is_sent_again(
     """Hung up on, reset, or left waiting: one request on the wire."""
     monkeypatch.setattr(luno_client, "CALL_TIMEOUT", 0.3)
     trading.server.end = end
-    assert isinstance(await trading.place(), Unclear)
+    assert isinstance(await trading.place(), OutcomeUnknown)
     assert len(trading.server.requests) == 1
 
 
 async def test_nobody_there_proves_nothing() -> None:
     """Though nothing can have been sent: the resolver finds that out."""
     async with opened(RawServer(url=f"http://127.0.0.1:{quiet_port()}")) as trading:
-        assert isinstance(await trading.place(), Unclear)
+        assert isinstance(await trading.place(), OutcomeUnknown)
 
 
 async def test_an_order_on_a_stale_connection_is_not_sent_again(trading: Trading) -> None:
@@ -336,7 +336,7 @@ async def test_an_order_on_a_stale_connection_is_not_sent_again(trading: Trading
     outcome = await trading.place(client_order_id="order-2")
     sent = [r for r in trading.server.requests if r.params["client_order_id"] == "order-2"]
     assert len(sent) <= 1
-    assert isinstance(outcome, Placed if sent else Unclear)
+    assert isinstance(outcome, VenueAcceptance if sent else OutcomeUnknown)
 
 
 async def test_no_proxy_of_the_environment_sees_an_order(
@@ -346,7 +346,7 @@ async def test_no_proxy_of_the_environment_sees_an_order(
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{quiet_port()}")
     trading.server.answers(200, TAKEN)
-    assert isinstance(await trading.place(), Placed)
+    assert isinstance(await trading.place(), VenueAcceptance)
 
 
 async def test_a_cancelled_task_is_cancelled(trading: Trading) -> None:
@@ -406,7 +406,7 @@ def test_what_luno_cant_do_is_refused_in_words(
 ) -> None:
     """Before anything is sent; each says what would be right."""
     refusal = trading.orders.size(command(**{"symbol": "XBT/ZAR", **fields}))
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, Rejection)
     assert refusal.reason_code == reason
     assert words in refusal.message
 

@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from services._connector_kit.errors import RateLimitedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument, MarketStatus
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.market_data.status import FeedStatus
-from services._connector_kit.market_data.trade_feed import ANEW_AFTER, LastTrade, Tick
+from services._connector_kit.market_data.subscription import SymbolSubscription
+from services._connector_kit.market_data.trade_feed import ANEW_AFTER, LastTrade, VenueTrade
 from services._runtime.health import Readiness
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.translate import TickerRow, TopOfBook
@@ -53,16 +53,16 @@ class Rest:
         book = LevelBook(1, [(self.bid, 1.0)], [(101.0, 1.0)], limit=1000)
         return TopOfBook(self.milliseconds, book)
 
-    async def trades(self, pair: str) -> list[Tick]:
+    async def trades(self, pair: str) -> list[VenueTrade]:
         """The latest."""
         self._call(pair)
         if pair in self.rates:
             rate = self.rates[pair]
             newest = self.made_before + int(asyncio.get_running_loop().time() * rate)
             page = range(max(1, newest - 99), newest + 1)
-            return [Tick(n, int(n * 1000 / rate), 100.0, 1.0, "buy") for n in page]
+            return [VenueTrade(n, int(n * 1000 / rate), 100.0, 1.0, "buy") for n in page]
         at = 1000 + self.made_later
-        return [Tick(n, at + n, 100.0, 1.0, "buy") for n in self.trade_ids]
+        return [VenueTrade(n, at + n, 100.0, 1.0, "buy") for n in self.trade_ids]
 
 
 def polled(
@@ -76,7 +76,7 @@ def polled(
     async def main() -> None:
         rest, streams, readiness = Rest(), FakeStreams(), Readiness()
         desks = [
-            MarketDesk(
+            SymbolSubscription(
                 Instrument(f"{base}/ZAR", f"{base}ZAR", base, "ZAR", trading=True),
                 streams.publisher("luno", f"{base}/ZAR"),
                 FeedStatus(f"{base}/ZAR", readiness),
@@ -326,7 +326,7 @@ def test_no_order_is_judged_by_the_book_of_a_pair_that_can_not_be_asked() -> Non
         rest, streams = Rest(), FakeStreams()
         publisher = streams.publisher("luno", "XBT/ZAR")
         instrument = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
-        desk = MarketDesk(instrument, publisher, FeedStatus("XBT/ZAR", Readiness()), None)
+        desk = SymbolSubscription(instrument, publisher, FeedStatus("XBT/ZAR", Readiness()), None)
         polling = asyncio.create_task(poll_market_data(rest, [desk]))
         await asyncio.sleep(5.0)
         known = [publisher.live_book is not None]

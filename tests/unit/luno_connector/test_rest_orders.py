@@ -10,7 +10,7 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.rate_limit import Priority
-from services._connector_kit.traffic import SocketTraffic
+from services._connector_kit.venue_stats import SocketStats
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.accounts import Accounts
 from services.luno_connector.rest_orders import OrderRest
@@ -138,7 +138,7 @@ async def test_a_comparison_finds_all_that_closed_since_the_last_one() -> None:
     )
     listed = listing(XBT)
     rest = OrderRest(luno, listed, Accounts({}))
-    account = LunoAccount(rest, VenueClock(), settings, listed, SocketTraffic())
+    account = LunoAccount(rest, VenueClock(), settings, listed, SocketStats())
     found, mark = await account.traded_since(str(NOW))
     assert {trace.order_id for trace in found} == {f"{n}" for n in range(3000)}
     assert mark == str(NOW + 1)

@@ -4,27 +4,27 @@ import json
 from typing import Any
 
 from services.tradectl.account import OrderLine, Orders
-from services.tradectl.reading import Entry
+from services.tradectl.reading import StreamEntry
 
 
-def entry(at: int, **fields: Any) -> Entry:
+def entry(at: int, **fields: Any) -> StreamEntry:
     """An entry of some event stream."""
-    return Entry("s", f"{at}-0", json.dumps(fields).encode())
+    return StreamEntry("s", f"{at}-0", json.dumps(fields).encode())
 
 
-def response(at: int, client_order_id: str, status: str = "accepted", **more: Any) -> Entry:
+def response(at: int, client_order_id: str, status: str = "accepted", **more: Any) -> StreamEntry:
     """An answer."""
     asked = {"symbol": "BTC/USDT", "side": "buy", "type": "limit", "requested_quantity": 2.0}
     return entry(at, client_order_id=client_order_id, status=status, **asked, **more)
 
 
-def status(at: int, order_id: str, status: str, filled: float, **more: Any) -> Entry:
+def status(at: int, order_id: str, status: str, filled: float, **more: Any) -> StreamEntry:
     """A status of an order of 2."""
     numbers = {"filled_quantity": filled, "remaining_quantity": 2.0 - filled}
     return entry(at, order_id=order_id, status=status, symbol="BTC/USDT", **numbers, **more)
 
 
-def lines(responses: list[Entry], statuses: list[Entry]) -> dict[str | None, OrderLine]:
+def lines(responses: list[StreamEntry], statuses: list[StreamEntry]) -> dict[str | None, OrderLine]:
     """By client order id."""
     orders = Orders("binance")
     for each in responses:
@@ -71,4 +71,6 @@ def test_a_refused_other_order_under_the_same_id_does_not_hide_the_first() -> No
 
 def test_entries_that_cannot_be_read_are_left_out() -> None:
     """Whatever else lies in the streams."""
-    assert lines([Entry("s", "1-0", b"\xff"), entry(2)], [Entry("s", "3-0", b"[1]")]) == {}
+    assert (
+        lines([StreamEntry("s", "1-0", b"\xff"), entry(2)], [StreamEntry("s", "3-0", b"[1]")]) == {}
+    )

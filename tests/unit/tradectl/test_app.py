@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from services.tradectl.app import app, main
 from services.tradectl.arguments import with_watch_every
-from services.tradectl.ending import Ending
+from services.tradectl.exit_codes import ExitCode
 from tests.support.processes import ROOT
 
 COMMANDS = (
@@ -35,7 +35,7 @@ def test_the_help_names_every_command_and_every_exit_code() -> None:
     text = CliRunner().invoke(app, ["--help"]).stdout
     for command in COMMANDS:
         assert re.search(rf"^  {command.split()[0]} ", text, re.MULTILINE), command
-    for ending in Ending:
+    for ending in ExitCode:
         assert re.search(rf"^ +{ending.value}  ", text, re.MULTILINE), ending
 
 
@@ -83,7 +83,7 @@ def test_arguments_that_cannot_be_used_are_named_and_nothing_is_sent(
 ) -> None:
     """Exit code 2, before anything is asked of Redis: none runs there."""
     result = CliRunner().invoke(app, arguments.split(), env={"REDIS_URL": "redis://127.0.0.1:1"})
-    assert result.exit_code == Ending.USAGE
+    assert result.exit_code == ExitCode.USAGE
     assert said in result.stderr
 
 
@@ -109,7 +109,7 @@ NO_TEXT = "\udce9"
 def test_an_argument_in_another_encoding_is_one_clear_line(arguments: tuple[str, ...]) -> None:
     """A Latin-1 terminal's letter is spelled out; nothing is asked of Redis: none runs there."""
     result = CliRunner().invoke(app, arguments, env={"REDIS_URL": "redis://127.0.0.1:1"})
-    assert result.exit_code == Ending.USAGE
+    assert result.exit_code == ExitCode.USAGE
     assert result.stderr == "tradectl: argument '\\xe9': isn't text in UTF-8\n"
 
 
@@ -117,7 +117,7 @@ def test_a_mistyped_option_of_halt_is_no_reason() -> None:
     """`--keep-order` must not cancel what somebody wanted to keep."""
     arguments = ("halt", "maintenance", "--keep-order")
     result = CliRunner().invoke(app, arguments, env={"REDIS_URL": "redis://127.0.0.1:1"})
-    assert result.exit_code == Ending.USAGE
+    assert result.exit_code == ExitCode.USAGE
     assert result.stderr == "tradectl: NOT halted: no such option: --keep-order\n"
 
 
@@ -144,5 +144,5 @@ def test_watch_may_be_given_without_seconds(arguments: str, read_as: str) -> Non
 def test_a_watch_that_never_waits_is_refused(command: str, seconds: str) -> None:
     """Redis has other work."""
     refused = CliRunner().invoke(app, [command, "--watch", seconds])
-    assert refused.exit_code == Ending.USAGE
+    assert refused.exit_code == ExitCode.USAGE
     assert "--watch" in refused.stderr

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.tradectl.ending import Ending
-from services.tradectl.placing import Placed
+from services.tradectl.exit_codes import ExitCode
+from services.tradectl.placing import OrderProgress
 
 ID, COMMAND = "my-order", "1000-0"
 
@@ -20,9 +20,9 @@ def status(status: str) -> dict[str, Any]:
     return {"client_order_id": ID, "order_id": "1", "status": status}
 
 
-def placed(*events: dict[str, Any], wait: bool = False) -> Placed:
+def placed(*events: dict[str, Any], wait: bool = False) -> OrderProgress:
     """An order of which these were heard; answers have a `command_id`."""
-    found = Placed(ID, COMMAND, wait)
+    found = OrderProgress(ID, COMMAND, wait)
     for event in events:
         found.hear(event, is_response="command_id" in event)
     return found
@@ -31,31 +31,31 @@ def placed(*events: dict[str, Any], wait: bool = False) -> Placed:
 @pytest.mark.parametrize(
     ("events", "wait", "outcome", "ending", "ended"),
     [
-        ([], False, "no_answer", Ending.NO_ANSWER, False),
-        ([status("open")], False, "no_answer", Ending.NO_ANSWER, False),
-        ([response("accepted")], False, "accepted", Ending.DONE, True),
-        ([response("rejected")], True, "rejected", Ending.NO, True),
-        ([response("unknown")], False, "unknown", Ending.UNKNOWN, False),
-        ([response("unknown"), response("accepted")], False, "accepted", Ending.DONE, True),
-        ([response("unknown"), response("rejected")], True, "rejected", Ending.NO, True),
-        ([response("accepted")], True, "accepted", Ending.NO_ANSWER, False),
-        ([response("accepted"), status("open")], True, "open", Ending.NO_ANSWER, False),
-        ([status("filled"), response("accepted")], True, "filled", Ending.DONE, True),
+        ([], False, "no_answer", ExitCode.NO_ANSWER, False),
+        ([status("open")], False, "no_answer", ExitCode.NO_ANSWER, False),
+        ([response("accepted")], False, "accepted", ExitCode.DONE, True),
+        ([response("rejected")], True, "rejected", ExitCode.NO, True),
+        ([response("unknown")], False, "unknown", ExitCode.UNKNOWN, False),
+        ([response("unknown"), response("accepted")], False, "accepted", ExitCode.DONE, True),
+        ([response("unknown"), response("rejected")], True, "rejected", ExitCode.NO, True),
+        ([response("accepted")], True, "accepted", ExitCode.NO_ANSWER, False),
+        ([response("accepted"), status("open")], True, "open", ExitCode.NO_ANSWER, False),
+        ([status("filled"), response("accepted")], True, "filled", ExitCode.DONE, True),
         # A comparison with the exchange may tell an older state after the end.
         (
             [response("accepted"), status("filled"), status("unknown")],
             True,
             "filled",
-            Ending.DONE,
+            ExitCode.DONE,
             True,
         ),
-        ([response("accepted"), status("canceled")], True, "canceled", Ending.NO, True),
-        ([response("accepted"), status("expired")], False, "accepted", Ending.DONE, True),
-        ([response("something new")], False, "something new", Ending.UNKNOWN, True),
+        ([response("accepted"), status("canceled")], True, "canceled", ExitCode.NO, True),
+        ([response("accepted"), status("expired")], False, "accepted", ExitCode.DONE, True),
+        ([response("something new")], False, "something new", ExitCode.UNKNOWN, True),
     ],
 )
 def test_every_way_an_order_can_stand_has_one_outcome_and_one_exit_code(
-    events: list[dict[str, Any]], wait: bool, outcome: str, ending: Ending, ended: bool
+    events: list[dict[str, Any]], wait: bool, outcome: str, ending: ExitCode, ended: bool
 ) -> None:
     """Unknown is never taken for no, and a status alone is no answer."""
     found = placed(*events, wait=wait)
@@ -72,7 +72,7 @@ def test_answers_to_other_commands_are_not_ours() -> None:
 
 def test_an_answer_that_names_no_command_is_taken() -> None:
     """The contract's own fields are enough; a connector of another kind may send no more."""
-    assert placed(response("accepted", command_id=None)).ending == Ending.DONE
+    assert placed(response("accepted", command_id=None)).ending == ExitCode.DONE
 
 
 def test_a_replayed_answer_says_that_the_order_is_an_old_one() -> None:

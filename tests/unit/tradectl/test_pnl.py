@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common_models import StrategyPosition
-from services._connector_kit.orders.position_limits import PositionLimits
+from services._connector_kit.orders.risk.position_limits import PositionLimits
 from services._runtime.position import Position
-from services.bot.books import Holding
 from services.bot.portfolio import Portfolio
+from services.bot.portfolio_state import Holding
 from services.tradectl.pnl import Result, by_market, of_market, of_strategy, today
-from services.tradectl.positions import Held
+from services.tradectl.positions import HeldPosition
 
 DAY = "2026-11-28"
 NUMBERS = st.decimals("-1000", "1000", places=6)
@@ -31,7 +31,7 @@ def test_of_all_orders_it_is_what_the_connector_limits(
     """Its own sum, at the same prices: less than nothing is lost."""
     positions = {symbol: Position(day=DAY, **fields) for symbol, fields in kept.items()}
     results = [
-        of_market(Held("binance", symbol, position, None, None, today=True))
+        of_market(HeldPosition("binance", symbol, position, None, None, today=True))
         for symbol, position in positions.items()
     ]
     found = today(results, lambda each: ("binance", each.currency))

@@ -5,20 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common_models import DecisionEvent, IndicatorValue, OrderBook, PlaceOrderCommand
-from services.tradectl.reading import Entry, model_of
+from services.tradectl.reading import StreamEntry, model_of
 
 
 @given(st.binary() | st.text().map(str.encode))
 def test_no_bytes_are_a_crash(data: bytes) -> None:
     """An entry that can't be read has no fields, and a fault where something was promised."""
-    entry = Entry("binance:BTCUSDT:ticker", "1-0", data)
+    entry = StreamEntry("binance:BTCUSDT:ticker", "1-0", data)
     assert isinstance(entry.fields, dict)
     assert entry.fault()
 
 
 def test_json_nested_beyond_reason_has_no_fields() -> None:
     """No recursion error comes out."""
-    entry = Entry("binance:BTCUSDT:ticker", "1-0", b"[" * 100_000)
+    entry = StreamEntry("binance:BTCUSDT:ticker", "1-0", b"[" * 100_000)
     assert entry.fields == {}
     assert entry.fault()
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from services.tradectl.reading import Entry
+from services.tradectl.reading import StreamEntry
 from services.tradectl.tailing import Filter
 
 
-def entry(stream: str, **fields: str) -> Entry:
+def entry(stream: str, **fields: str) -> StreamEntry:
     """An entry of a stream."""
-    return Entry(stream, "5-0", json.dumps(fields).encode())
+    return StreamEntry(stream, "5-0", json.dumps(fields).encode())
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_filter_looks_at_symbols_and_ids(found: Filter, wanted: bool) -> None:
 
 def test_market_data_is_told_by_its_stream_also_where_it_cannot_be_read() -> None:
     """A broken message of the symbol is what one looks for."""
-    broken = Entry("binance:BTCUSDT:trades", "5-0", b"\xff")
+    broken = StreamEntry("binance:BTCUSDT:trades", "5-0", b"\xff")
     assert Filter(symbol="BTC/USDT").wants(broken)
     assert not Filter(symbol="ETH/USDT").wants(broken)
     assert not Filter(id="7").wants(broken)

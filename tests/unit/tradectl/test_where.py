@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services._runtime.runs import Run, note
-from services.tradectl.ending import Ending, StopError
+from services.tradectl.exit_codes import CommandError, ExitCode
 from services.tradectl.settings import SERVICES
 from services.tradectl.where import health_urls, redis_url
 
@@ -93,11 +93,11 @@ def test_where_it_could_be_one_or_the_other_nothing_is_done(folder: Path) -> Non
     run_here(folder, HERE)
     (folder / ".env").write_text(f"REDIS_URL={ANOTHER}\n")
     with pytest.raises(
-        StopError, match=r"127\.0\.0\.1:6380.*\.env or suite\.toml names another.*REDIS_URL"
+        CommandError, match=r"127\.0\.0\.1:6380.*\.env or suite\.toml names another.*REDIS_URL"
     ) as e:
         redis_url()
-    assert e.value.ending == Ending.USAGE
+    assert e.value.ending == ExitCode.USAGE
     (folder / ".env").unlink()
     run_here(folder, "redis://127.0.0.1:6381/0", 1)
-    with pytest.raises(StopError, match=r"2 suites run here: .*6380.*6381.*REDIS_URL"):
+    with pytest.raises(CommandError, match=r"2 suites run here: .*6380.*6381.*REDIS_URL"):
         redis_url()

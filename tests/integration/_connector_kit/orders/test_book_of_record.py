@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from services._connector_kit.orders.answers import accepted, rejected, unclear
-from services._connector_kit.orders.bookkeeping import Report
+from services._connector_kit.orders.account.ledger import Ledger
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.commands.answers import accepted, rejected, unclear
+from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.execution.redis_journal import RedisJournal
 from services._connector_kit.orders.keys import OrderRef, order_key, told_key, unanswered_key
-from services._connector_kit.orders.ledger import Ledger
-from services._connector_kit.orders.ports import Entry, Refused, Remembered, VenueOrder
-from services._connector_kit.orders.record import Record
-from services._connector_kit.orders.redis_bus import RedisBus
-from services._connector_kit.orders.redis_journal import RedisJournal
+from services._connector_kit.orders.ports import CommandEntry, DataLossRecord, Rejection, VenueOrder
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.account_venue import order as report_of
@@ -29,7 +29,7 @@ FOUND = VenueOrder("28", "order-1", "0")
 class Book:
     """A bus that claims, and the journal that answers."""
 
-    def __init__(self, redis: Redis, bus: RedisBus) -> None:
+    def __init__(self, redis: Redis, bus: RedisCommandQueue) -> None:
         self.redis: Any = redis
         self.bus = bus
         self.journal = RedisJournal(redis, NAME, 1000)
@@ -53,20 +53,20 @@ class Book:
 async def book(redis_server: RedisServer, redis: Redis) -> AsyncIterator[Book]:
     """Nothing is claimed yet."""
     async with open_redis(redis_server.url, "bus", single=True) as client:
-        bus = RedisBus(client, NAME, ["place_order"], "one")
+        bus = RedisCommandQueue(client, NAME, ["place_order"], "one")
         await bus.prepare()
-        await bus.remember(Remembered("this one", -1, -1))
+        await bus.remember(DataLossRecord("this one", -1, -1))
         yield Book(redis, bus)
 
 
-def entry_of(taken: Record) -> Entry:
+def entry_of(taken: Record) -> CommandEntry:
     """The entry that a record was taken for."""
-    return Entry("place_order", taken.entry_id, b"{}", redelivered=False)
+    return CommandEntry("place_order", taken.entry_id, b"{}", redelivered=False)
 
 
 def rejection(taken: Record, *, provisional: bool = False) -> Record:
     """The record, closed without an order."""
-    refusal = Refused("halted", "why")
+    refusal = Rejection("halted", "why")
     answer = rejected(taken.order, entry_of(taken), refusal, AT, taken, provisional=provisional)
     return taken.closed(answer, provisional=provisional)
 
@@ -122,7 +122,7 @@ async def test_a_record_that_redis_lost_stands_there_again_once_it_is_unknown(bo
 
 async def test_more_than_a_page_is_read(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it."""
-    monkeypatch.setattr("services._connector_kit.orders.redis_journal.UNANSWERED_PAGE", 2)
+    monkeypatch.setattr("services._connector_kit.orders.execution.redis_journal.UNANSWERED_PAGE", 2)
     for number in range(5):
         await book.claim(f"o{number}", at=AT + number)
     assert await book.names() == [f"o{number}" for number in range(5)]
@@ -137,7 +137,7 @@ async def test_a_record_lives_as_long_as_its_order(book: Book) -> None:
     assert WEEK - 60 < await book.life("order-2") <= WEEK
 
 
-def reported(status: Any) -> Report:
+def reported(status: Any) -> OrderStatusReport:
     """What the venue says of the order."""
     return report_of("28", status, client_order_id="order-1")
 

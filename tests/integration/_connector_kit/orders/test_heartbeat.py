@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from common_models.stream_names import BOT_HEARTBEAT
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.dead_man import silent_for
+from services._connector_kit.orders.commands.dead_man_switch import silent_for
 
 
 @pytest.mark.parametrize("told", [None, b"", b"soon", b"-1", b"9" * 5000, b"1e3", b"\xff", b"\xb2"])

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from common_models import OrderBook, Ticker, Trade
 from common_models.fields import Side
-from services._connector_kit.market_data.encode import Encoder
+from services._connector_kit.market_data.encode import MarketDataEncoder
 from services._connector_kit.market_data.order_book import LevelBook
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_a_trade_is_what_its_model_would_write(
 ) -> None:
     """For any numbers and any moment, refused ones included; an aggregate with what it is of."""
     first, last = made_of or (None, None)
-    encoder = Encoder("binance", symbol)
+    encoder = MarketDataEncoder("binance", symbol)
     data = encoder.trade(milliseconds, price, quantity, side, trade_id, first, last)
     assert read(data) == model_says(
         Trade,
@@ -88,7 +88,7 @@ def test_a_ticker_is_what_its_model_would_write(
     symbol: str, milliseconds: int, last: float, bid: float, ask: float, volume: float | None
 ) -> None:
     """For any numbers and any moment, refused ones included."""
-    data = Encoder("luno", symbol).ticker(milliseconds, last, bid, ask, volume)
+    data = MarketDataEncoder("luno", symbol).ticker(milliseconds, last, bid, ask, volume)
     assert read(data) == model_says(
         Ticker,
         milliseconds,
@@ -123,7 +123,7 @@ def test_a_book_is_what_its_model_would_write(
         return [{"price": price, "quantity": quantity} for price, quantity in alive[:depth]]
 
     book = LevelBook(1, list(bids.items()), list(asks.items()), limit=1000)
-    data = Encoder("binance", symbol).book(milliseconds, book, depth)
+    data = MarketDataEncoder("binance", symbol).book(milliseconds, book, depth)
     assert read(data) == model_says(
         OrderBook,
         milliseconds,
@@ -137,7 +137,7 @@ def test_a_book_is_what_its_model_would_write(
 @pytest.mark.parametrize("milliseconds", [FIRST_MS - 1, LAST_MS + 1, 10**18, 10**30, -(10**30)])
 def test_a_moment_that_no_calendar_has_gives_no_message(milliseconds: int) -> None:
     """A venue's nonsense time is refused, not raised: it must not end a feed."""
-    encoder = Encoder("binance", "BTC/USDT")
+    encoder = MarketDataEncoder("binance", "BTC/USDT")
     book = LevelBook(1, [(1.0, 1.0)], [], limit=1000)
     assert encoder.trade(milliseconds, 1.0, 1.0, "buy", 1) is None
     assert encoder.ticker(milliseconds, 1.0, 1.0, 1.0, None) is None

@@ -3,20 +3,20 @@
 import time
 
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.market_data.desk import MarketDesk
 from services._connector_kit.market_data.metrics import feed_metrics
 from services._connector_kit.market_data.status import FeedStatus
+from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._runtime.health import Readiness
 from tests.support.fake_streams import FakeStreams
 from tests.support.metrics import numbers
 
 
-def desk(symbol: str) -> MarketDesk:
+def desk(symbol: str) -> SymbolSubscription:
     """One symbol's, just made."""
     base, quote = symbol.split("/")
     instrument = Instrument(symbol, base + quote, base, quote, trading=True)
     publisher = FakeStreams().publisher("binance", symbol)
-    return MarketDesk(instrument, publisher, FeedStatus(symbol, Readiness()), None)
+    return SymbolSubscription(instrument, publisher, FeedStatus(symbol, Readiness()), None)
 
 
 async def test_each_symbol_shows_its_own_state_and_counts() -> None:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from common_models.fields import Side
 from services._connector_kit.market_data.order_book import (
+    ApplyOutcome,
     BookTrade,
-    Gap,
     Ladder,
     LevelBook,
     MakerFill,
     OrderByOrderBook,
-    Outcome,
     RestingOrder,
+    SequenceGap,
     crossed,
 )
 
@@ -75,7 +75,7 @@ def test_a_level_book_is_what_a_dict_would_be(
     book = LevelBook(100, list(bids.items()), list(asks.items()), limit=1000)
     for first, last, bid_diff, ask_diff in numbered(updates, 100):
         outcome = book.apply(first, last, bid_diff.items(), ask_diff.items())
-        assert outcome is Outcome.APPLIED
+        assert outcome is ApplyOutcome.APPLIED
         bids, asks = after(bids, bid_diff), after(asks, ask_diff)
         assert book.bids.top(depth) == parsed(book.bids, depth) == best_first(bids, "buy")[:depth]
         assert book.asks.top(depth) == parsed(book.asks, depth) == best_first(asks, "sell")[:depth]
@@ -121,10 +121,10 @@ def test_lost_repeated_and_reordered_updates_are_a_gap_or_ignored(
         first, last, bid_diff, ask_diff = told[index]
         known = book.update_id
         outcome = book.apply(first, last, bid_diff.items(), ask_diff.items())
-        if isinstance(outcome, Gap):
+        if isinstance(outcome, SequenceGap):
             assert first > known + 1
             return
-        assert outcome is (Outcome.IGNORED if last <= known else Outcome.APPLIED)
+        assert outcome is (ApplyOutcome.IGNORED if last <= known else ApplyOutcome.APPLIED)
         assert (book.bids.top(99), book.asks.top(99)) == truth[book.update_id]
 
 
@@ -133,7 +133,7 @@ def test_a_level_book_that_crosses_is_a_gap() -> None:
     for bid in (101.0, 102.0):
         book = LevelBook(1, [(100.0, 1.0)], [(101.0, 1.0)], limit=1000)
         outcome = book.apply(2, 2, [(bid, 1.0)], [])
-        assert outcome == Gap(f"crossed: bid {bid} at or above ask 101.0")
+        assert outcome == SequenceGap(f"crossed: bid {bid} at or above ask 101.0")
 
 
 @pytest.mark.parametrize("number", BAD_NUMBERS)
@@ -143,7 +143,7 @@ def test_a_level_that_is_no_number_above_zero_is_a_gap(number: float) -> None:
         for bids, asks in (([level], []), ([], [level])):
             book = LevelBook(1, [(98.0, 1.0)], [(101.0, 1.0)], limit=1000)
             outcome = book.apply(2, 2, bids, asks)
-            assert isinstance(outcome, Gap)
+            assert isinstance(outcome, SequenceGap)
             assert "want finite numbers above 0" in outcome.reason
 
 
@@ -251,7 +251,7 @@ def test_an_update_may_trade_create_and_delete_at_once() -> None:
 @pytest.mark.parametrize("sequence", [7, 6, 9, 0])
 def test_only_the_next_sequence_number_fits(sequence: int) -> None:
     """Repeated, older and skipped numbers are gaps."""
-    assert two_orders().apply(sequence) == Gap(f"update {sequence} after 7")
+    assert two_orders().apply(sequence) == SequenceGap(f"update {sequence} after 7")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_an_update_that_does_not_fit_is_a_gap(
         order(*create) if create else None,
         delete,
     )
-    assert isinstance(outcome, Gap)
+    assert isinstance(outcome, SequenceGap)
     assert reason in outcome.reason
 
 

@@ -16,7 +16,7 @@ from services._connector_kit.errors import (
     RejectedError,
 )
 from services._connector_kit.market_data import trade_feed
-from services._connector_kit.market_data.trade_feed import LastTrade, Tick, TradeFeed
+from services._connector_kit.market_data.trade_feed import LastTrade, TradeFeed, VenueTrade
 from services._runtime.supervise import TransientError
 from tests.support.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
@@ -24,9 +24,9 @@ from tests.support.virtual_time import run_virtually
 LONG_ENOUGH = 600.0
 
 
-def tick(trade_id: int, made_later: int = 0) -> Tick:
+def tick(trade_id: int, made_later: int = 0) -> VenueTrade:
     """The trade of that id."""
-    return Tick(trade_id, 1_000_000 + trade_id + made_later, 100.0, 0.5, "buy")
+    return VenueTrade(trade_id, 1_000_000 + trade_id + made_later, 100.0, 0.5, "buy")
 
 
 class Venue:
@@ -41,17 +41,17 @@ class Venue:
         self.answers.set()
         self._page = page
 
-    async def after(self, first_id: int) -> list[Tick]:
+    async def after(self, first_id: int) -> list[VenueTrade]:
         """A page from *first_id* on: Binance's way."""
         await self._call()
         return [self.tick(n) for n in sorted(self.ids) if n >= first_id][: self._page]
 
-    async def latest(self, _: int) -> list[Tick]:
+    async def latest(self, _: int) -> list[VenueTrade]:
         """The latest page, whatever was asked: Luno's way."""
         await self._call()
         return [self.tick(n) for n in sorted(self.ids)[-self._page :]]
 
-    def tick(self, trade_id: int) -> Tick:
+    def tick(self, trade_id: int) -> VenueTrade:
         """The trade of that id, in this life of the venue."""
         return tick(trade_id, self.made_later)
 
@@ -507,7 +507,7 @@ def test_a_late_repetition_is_none_of_a_new_life() -> None:
     async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
         venue.ids = list(range(1, 12))
         feed.add(tick(10))
-        odd = Tick(4, tick(10).milliseconds + trade_feed.ANEW_AFTER + 1, 100.0, 0.5, "buy")
+        odd = VenueTrade(4, tick(10).milliseconds + trade_feed.ANEW_AFTER + 1, 100.0, 0.5, "buy")
         feed.add(odd)
         await asyncio.sleep(LONG_ENOUGH)
         assert (feed.counts.repeated, len(venue.calls)) == (1, 1)
@@ -525,7 +525,7 @@ def test_a_repetition_that_is_not_much_later_is_asked_of_nobody() -> None:
     async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
         feed.add(tick(10))
         at = tick(10).milliseconds + trade_feed.ANEW_AFTER
-        feed.add(Tick(9, at, 100.0, 0.5, "buy"))
+        feed.add(VenueTrade(9, at, 100.0, 0.5, "buy"))
         await asyncio.sleep(LONG_ENOUGH)
         assert (venue.calls, feed.counts.repeated) == ([], 1)
 
@@ -566,7 +566,7 @@ class Lives:
         self.published: list[int] = []  # what it should be
         self._feed = feed
         self._venue = venue
-        self._told: list[Tick] = []
+        self._told: list[VenueTrade] = []
         self.tell(10)
 
     def tell(self, trade_id: int) -> None:

@@ -8,14 +8,14 @@ import pytest
 import services._connector_kit.orders as package
 
 CORE = (
-    "answers",
-    "desk",
-    "ghosts",
-    "memory",
-    "parse",
-    "placing",
+    "commands/answers",
+    "commands/data_loss",
+    "commands/parse",
+    "commands/place_order_consumer",
+    "execution/late_order_watch",
+    "execution/order_executor",
+    "execution/record",
     "ports",
-    "record",
 )
 # What of asyncio and datetime reads a clock, or waits by one.
 FORBIDDEN = {"sleep", "timeout", "timeout_at", "wait_for", "now", "utcnow", "today"}

@@ -8,7 +8,7 @@ import pytest
 import services
 
 SERVICES = Path(services.__file__).parent
-REASON = re.compile(r'(?:Refused|Outcome)\(\s*(?:"rejected",\s*)?"([a-z_]+)"')
+REASON = re.compile(r'(?:Rejection|Outcome)\(\s*(?:"rejected",\s*)?"([a-z_]+)"')
 # Those that the code puts together or passes on.
 OTHERS = {"quantity_out_of_bounds", "price_out_of_bounds", "exchange_rejected", "invalid_command"}
 # Those that the other one has no cause for.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.exchange_simulator.binance.feed import BinanceFeed
 from services.exchange_simulator.instruments import INSTRUMENTS
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.matching import Terms
 from services.exchange_simulator.traders import Traders
 
@@ -36,16 +36,16 @@ class Recorder:
 
 def open_market(seed: int = 1, orders: int = 50) -> tuple[BinanceFeed, Traders]:
     """An open market with its feed and its traders."""
-    market = Market(BTC, lambda: NOW)
+    market = SimulatedMarket(BTC, lambda: NOW)
     feed = BinanceFeed(market)
     traders = Traders(market, seed, orders)
     traders.open_market()
     return feed, traders
 
 
-def quiet_market() -> tuple[BinanceFeed, Market]:
+def quiet_market() -> tuple[BinanceFeed, SimulatedMarket]:
     """A market without traders."""
-    market = Market(BTC, lambda: NOW)
+    market = SimulatedMarket(BTC, lambda: NOW)
     return BinanceFeed(market), market
 
 

@@ -10,7 +10,7 @@ from services.exchange_simulator.binance.feed import BinanceFeed
 from services.exchange_simulator.binance.queries import BinanceVenue, Query
 from services.exchange_simulator.budget import MinuteBudget
 from services.exchange_simulator.instruments import INSTRUMENTS
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.traders import Traders
 
 START = 1_790_000_000_000
@@ -27,7 +27,7 @@ def venue() -> BinanceVenue:
     feeds = {}
     for instrument in INSTRUMENTS[:2]:
         now = START
-        market = Market(instrument, clock)
+        market = SimulatedMarket(instrument, clock)
         feeds[instrument.pair] = BinanceFeed(market)
         traders = Traders(market, 1, 300)
         traders.open_market()

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.exchange_simulator.binance.errors import BinanceError
-from services.exchange_simulator.binance.signing import BinanceKey, Window, without_signature
+from services.exchange_simulator.binance.signing import BinanceKey, SigningWindow, without_signature
 
 # The example of the venue's documentation, "SIGNED Endpoint Examples for POST /api/v3/order".
 DOCUMENTED_KEY = BinanceKey(
@@ -49,14 +49,14 @@ def test_a_key_that_cant_be_one_isnt_one_that_is_wrong(given: str | None, code: 
 
 def test_a_window_is_open_from_a_second_before_its_timestamp_until_its_end() -> None:
     """The documented inequality, at its edges; a fraction of a millisecond counts."""
-    window = Window(NOW, Decimal("5000.5"))
+    window = SigningWindow(NOW, Decimal("5000.5"))
     for open_at in (NOW - 999, NOW, NOW + 5000):
         window.check(open_at)
     for shut_at in (NOW - 1000, NOW + 5001):
         with pytest.raises(BinanceError) as refused:
             window.check(shut_at)
         assert refused.value.code == -1021
-    assert Window.of({"timestamp": str(NOW)}).width == 5000
+    assert SigningWindow.of({"timestamp": str(NOW)}).width == 5000
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_window_is_open_from_a_second_before_its_timestamp_until_its_end() -> 
 def test_a_window_that_cant_be_read_is_refused(params: dict[str, str], code: int) -> None:
     """Missing, malformed, wider than a minute."""
     with pytest.raises(BinanceError) as refused:
-        Window.of(params)
+        SigningWindow.of(params)
     assert refused.value.code == code
 
 

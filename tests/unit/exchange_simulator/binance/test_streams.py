@@ -7,10 +7,10 @@ import pytest
 
 from services.exchange_simulator.binance.feed import BinanceFeed
 from services.exchange_simulator.binance.queries import BinanceVenue
-from services.exchange_simulator.binance.streams import RequestError, Session
+from services.exchange_simulator.binance.streams import RequestError, StreamSession
 from services.exchange_simulator.budget import MinuteBudget
 from services.exchange_simulator.instruments import INSTRUMENTS
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.matching import Terms
 
 NOW = 1_790_000_000_000
@@ -23,12 +23,12 @@ class Client:
         def clock() -> int:
             return NOW
 
-        self.market = Market(INSTRUMENTS[0], clock)
+        self.market = SimulatedMarket(INSTRUMENTS[0], clock)
         venue = BinanceVenue(
             {"BTCUSDT": BinanceFeed(self.market)}, clock, MinuteBudget(6000, clock)
         )
         self.frames: list[Any] = []
-        self.session = Session(
+        self.session = StreamSession(
             venue, lambda frame: self.frames.append(msgspec.json.decode(frame)), combined=combined
         )
 

@@ -11,7 +11,7 @@ from services.exchange_simulator.binance.queries import BinanceVenue
 from services.exchange_simulator.binance.ws_api import answer, look_up
 from services.exchange_simulator.budget import MinuteBudget
 from services.exchange_simulator.instruments import INSTRUMENTS
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 
 NOW = 1_790_000_010_000  # half a minute is left
 
@@ -24,7 +24,7 @@ def clock() -> int:
 @pytest.fixture
 def venue() -> BinanceVenue:
     """One quiet symbol."""
-    market = Market(INSTRUMENTS[0], clock)
+    market = SimulatedMarket(INSTRUMENTS[0], clock)
     return BinanceVenue({"BTCUSDT": BinanceFeed(market)}, clock, MinuteBudget(6000, clock))
 
 

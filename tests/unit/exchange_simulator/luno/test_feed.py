@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.exchange_simulator.instruments import INSTRUMENTS
 from services.exchange_simulator.luno.feed import LunoFeed
-from services.exchange_simulator.market import Market
+from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.traders import Traders
 
 NOW = 1_790_000_000_000
@@ -71,7 +71,7 @@ class Follower:
 @given(seed=st.integers(0, 1000), joins=st.lists(st.integers(0, 60), min_size=1, max_size=4))
 def test_whoever_joins_whenever_has_the_engines_book(seed: int, joins: list[int]) -> None:
     """Several clients that join at different moments all end on the same, right book."""
-    market = Market(ETH, lambda: NOW)
+    market = SimulatedMarket(ETH, lambda: NOW)
     feed = LunoFeed(market)
     traders = Traders(market, seed, 30)
     traders.open_market()
@@ -92,7 +92,7 @@ def test_whoever_joins_whenever_has_the_engines_book(seed: int, joins: list[int]
 
 def test_every_kind_of_update_happens_and_trades_count_up() -> None:
     """Create, delete, trades, trades with a rest, and now and then an empty one."""
-    market = Market(ETH, lambda: NOW)
+    market = SimulatedMarket(ETH, lambda: NOW)
     feed = LunoFeed(market)
     traders = Traders(market, 1, 100)
     traders.open_market()
@@ -110,7 +110,7 @@ def test_every_kind_of_update_happens_and_trades_count_up() -> None:
 
 def test_a_snapshot_is_in_price_time_order() -> None:
     """Bids fall, asks rise; at one price the older order comes first."""
-    market = Market(ETH, lambda: NOW)
+    market = SimulatedMarket(ETH, lambda: NOW)
     feed = LunoFeed(market)
     Traders(market, 1, 400).open_market()
     snapshot = feed.snapshot()
@@ -127,7 +127,7 @@ def test_a_snapshot_is_in_price_time_order() -> None:
 
 def test_who_left_gets_nothing_but_the_sequence_goes_on() -> None:
     """A client that comes back finds the numbers further on."""
-    market = Market(ETH, lambda: NOW)
+    market = SimulatedMarket(ETH, lambda: NOW)
     feed = LunoFeed(market)
     traders = Traders(market, 1, 50)
     traders.open_market()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.exchange_simulator.instruments import INSTRUMENTS
 from services.exchange_simulator.luno.wire import LunoError, order_id, update
-from services.exchange_simulator.market import Market, Step
+from services.exchange_simulator.market import MarketStep, SimulatedMarket
 from services.exchange_simulator.matching import Terms
 
 NOW = 1_790_000_000_000
@@ -28,10 +28,10 @@ def test_an_error_has_both_keys() -> None:
     assert LunoError(400, "ErrX", "no").body() == {"error": "no", "error_code": "ErrX"}
 
 
-def steps(*actions: Terms | int) -> list[Step]:
+def steps(*actions: Terms | int) -> list[MarketStep]:
     """What a fresh market tells of *actions*; a number cancels the n-th order."""
-    market = Market(XBT, lambda: NOW)
-    told: list[Step] = []
+    market = SimulatedMarket(XBT, lambda: NOW)
+    told: list[MarketStep] = []
     market.subscribe(told.append)
     for action in actions:
         if isinstance(action, Terms):

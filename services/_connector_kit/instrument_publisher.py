@@ -1,0 +1,102 @@
+"""Tells what can be traded: the hash `<connector>:state:instruments`, one field for each symbol."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+from redis.asyncio import Redis
+
+import common_models
+from common_models.stream_names import connector, state_key
+from services._connector_kit.fees import Fees
+from services._connector_kit.instruments import Instrument
+from services._runtime.redis_transaction import at_once, reading
+from services._runtime.supervise import FailureLog, TransientError
+
+# Written this often also where nothing changed, in seconds: Redis may have forgotten.
+TELL_EVERY = 30.0
+
+
+class InstrumentPublisher:
+    """The symbols that one connector takes new orders of, as its listing has them now."""
+
+    def __init__(
+        self,
+        exchange: str,
+        redis: Redis,
+        configured: Mapping[str, Instrument],
+        before_writing: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._exchange = exchange
+        self._redis = redis
+        self._configured = configured
+        self._before_writing = before_writing
+        self._fees: dict[str, Fees] = {}
+        self._changed = asyncio.Event()
+
+    def set_fees(self, symbol: str, fees: Fees) -> None:
+        """The account's fees for a symbol: published at once where they changed."""
+        if self._fees.get(symbol) != fees:
+            self._fees[symbol] = fees
+            self._changed.set()
+
+    async def keep_telling(self) -> None:
+        """Write them until cancelled; what can't be written now is written the next time."""
+        trouble = FailureLog("instruments_not_written")
+        while True:
+            try:
+                await self._before_writing()
+                await self._tell()
+            except TransientError as e:
+                trouble.seen(e)
+            else:
+                trouble.over()
+            await self._until_due()
+
+    async def _until_due(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TELL_EVERY):
+                await self._changed.wait()
+
+    async def _tell(self) -> None:
+        """Write all, and take out those that are no longer configured."""
+        self._changed.clear()
+        key = state_key(connector(self._exchange), "instruments")
+        fields = {
+            symbol: told(self._exchange, instrument, self._fees.get(symbol)).model_dump_json()
+            for symbol, instrument in self._configured.items()
+        }
+        there: Any = await reading(self._redis.hgetall(key))
+        gone = [name for name in there if name.decode() not in fields]
+        words = [word for pair in fields.items() for word in pair]
+        await at_once(self._redis, ("HSET", key, *words), *([("HDEL", key, *gone)] if gone else []))
+
+
+def told(exchange: str, instrument: Instrument, fees: Fees | None) -> common_models.Instrument:
+    """An instrument as its model has it: bounds that hold for limit and market orders alike."""
+    rules = instrument.rules
+    both = (rules.quantity, rules.market_quantity)
+    return common_models.Instrument(
+        symbol=instrument.symbol,
+        exchange=exchange,
+        base=instrument.base,
+        quote=instrument.quote,
+        trading=instrument.trading,
+        tick=float(rules.price.step),
+        lot=float(max(each.step for each in both)),
+        min_quantity=float(max(each.least for each in both)),
+        max_quantity=float(_narrower(rules.quantity.most, rules.market_quantity.most)),
+        min_notional=float(max(rules.least_notional, rules.least_market_notional)),
+        max_notional=float(rules.most_notional),
+        maker_fee=None if fees is None else float(fees.maker),
+        taker_fee=None if fees is None else float(fees.taker),
+        fee_prices={} if fees is None else {a: float(p) for a, p in fees.prices.items()},
+        post_only=instrument.post_only,
+    )
+
+
+def _narrower(*bounds: Decimal) -> Decimal:
+    """The smallest of those that are bounds; 0 where none is."""
+    return min(filter(None, bounds), default=Decimal(0))

@@ -1,0 +1,1 @@
+"""The account: orders and balances as they are published, and compared with the venue."""

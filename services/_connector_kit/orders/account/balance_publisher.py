@@ -1,0 +1,121 @@
+"""Publishes the account's balances: as they are pushed, when they moved, and when asked for."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from services._connector_kit.errors import (
+    RETRY_REFUSED,
+    FeedStoppedError,
+    RejectedError,
+    TransientError,
+)
+from services._connector_kit.orders.account.account_health import AccountHealth
+from services._connector_kit.orders.account.published_balances import (
+    Balance,
+    BalanceSnapshot,
+    BalanceUpdate,
+    PublishedBalances,
+)
+from services._connector_kit.orders.ports import Clock
+from services._runtime.supervise import FailureLog, full_jitter
+
+# All balances are published at least once a minute: a little more often, for what may delay them.
+ALL_EVERY = 50.0
+# Balances that moved are asked for at most so often.
+APART = 1.0
+# A snapshot that was older than what is published is asked for again after so long.
+AFTER_STALE = 0.2
+
+
+class BalanceVenue(Protocol):
+    """The exchange, as far as balances need it. Raises what the kit's `errors` lists."""
+
+    def milliseconds(self) -> int:
+        """The venue's clock, as we know it."""
+
+    async def balances(self) -> BalanceSnapshot:
+        """The balances that are not zero."""
+
+
+class BalancePublisher:
+    """One account's balances; `moved` is set where some balance changed and it isn't known how."""
+
+    def __init__(
+        self,
+        venue: BalanceVenue,
+        published: PublishedBalances,
+        clock: Clock,
+        health: AccountHealth,
+        moved: asyncio.Event,
+    ) -> None:
+        self._venue = venue
+        self._published = published
+        self._clock = clock
+        self._health = health
+        self._moved = moved
+        self._all_published = float("-inf")
+
+    async def pushed(self, balances: Sequence[Balance], version: int) -> None:
+        """Publish what the account stream pushed. Raises TransientError."""
+        update = BalanceUpdate(balances, version, self._venue.milliseconds())
+        if not await self._published.publish(update):
+            self._moved.set()
+
+    async def request(self, assets: Sequence[str] | None) -> None:
+        """Publish the balances of *assets*; None: all that are not zero.
+
+        Raises what the kit's `errors` lists.
+        """
+        named = list(assets or ())
+        while not await self._publish_snapshot(named, all_of=named):
+            await self._clock.sleep(AFTER_STALE)
+
+    async def _publish_snapshot(self, named: Sequence[str], all_of: Sequence[str] | None) -> bool:
+        """Ask for all balances and publish them; False where some of them may be too old."""
+        asked_at = await self._published.now()
+        snapshot = await self._venue.balances()
+        received_at = self._venue.milliseconds()
+        here = {balance.asset for balance in snapshot.balances}
+        gone = sorted((await self._published.assets() | set(named)) - here)
+        balances = [*snapshot.balances, *map(Balance.nothing, gone)]
+        update = BalanceUpdate(balances, snapshot.version, received_at, asked_at)
+        return await self._published.publish(update, all_of=all_of)
+
+    async def keep_publishing(self) -> None:
+        """Publish where they moved, and all of them again before a minute is over."""
+        trouble = FailureLog("balances_delayed")
+        waits = full_jitter()
+        while True:
+            due = self._all_published + ALL_EVERY - self._clock.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due, 0.0)):
+                    await self._moved.wait()
+            self._moved.clear()
+            try:
+                await self._look()
+            except (TransientError, RejectedError) as e:
+                trouble.seen(e)
+                self._health.down("balances", str(e))
+                self._moved.set()
+                retry_after = e.retry_after if isinstance(e, TransientError) else 0.0
+                await self._clock.sleep(max(next(waits), retry_after))
+            except FeedStoppedError as e:
+                self._health.refused("balances", str(e))
+                self._moved.set()
+                await self._clock.sleep(RETRY_REFUSED)
+            else:
+                trouble.over()
+                self._health.up("balances")
+                waits = full_jitter()
+            await self._clock.sleep(APART)
+
+    async def _look(self) -> None:
+        """Publish what changed of them; all of them, where that is due."""
+        now = self._clock.monotonic()
+        due = now - self._all_published >= ALL_EVERY
+        if not await self._publish_snapshot((), all_of=() if due else None):
+            self._moved.set()
+        if due:
+            self._all_published = now

@@ -1,0 +1,344 @@
+"""What was published of orders, and publishing what is new: each once."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+
+from common_models import OrderStatusUpdateEvent
+from common_models.stream_names import EventStream
+from services._connector_kit.orders.account.order_state import (
+    AcceptedOrder,
+    OrderState,
+    published_keys,
+    read_published,
+)
+from services._connector_kit.orders.account.order_status import (
+    LIVES_APART_MS,
+    LOST,
+    OrderDiff,
+    OrderStatusReport,
+    PublishedOrder,
+    diff,
+    ended,
+    life,
+)
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.keys import (
+    OrderRef,
+    accepted_key,
+    fills_missing_key,
+    first_told_key,
+    open_key,
+    positions_key,
+    told_as_key,
+    told_key,
+    trades_mark_key,
+)
+from services._connector_kit.orders.order_metrics import OrderMetrics
+from services._connector_kit.orders.risk.positions import booked
+from services._runtime.failpoints import reach
+from services._runtime.fees import full_fee
+from services._runtime.position import day_of
+from services._runtime.redis_transaction import Change, reading, transact
+
+log = structlog.get_logger()
+
+# So long the fills of an order that has ended are asked for, in seconds.
+ASK_FOR_FILLS = 24 * 3600
+
+
+class TradeEvidence(NamedTuple):
+    """A sign that an order traded: a trade's id, or where there is none how much is filled.
+
+    `milliseconds` is the trade's time, 0 where it isn't known.
+    """
+
+    symbol: str
+    order_id: str
+    trade_id: str | None
+    filled: Decimal
+    milliseconds: int = 0
+
+    @property
+    def order(self) -> OrderRef:
+        """Which order it is of."""
+        return OrderRef(self.symbol, self.order_id)
+
+    def in_(self, told: PublishedOrder) -> bool:
+        """True where what was told has it already."""
+        if self.trade_id is not None:
+            # A trade after all that is known of the order is another one, of another life.
+            same_life = not told.version or self.milliseconds <= told.version + LIVES_APART_MS
+            return self.trade_id in told.trade_ids and same_life
+        return told.closed and told.filled >= self.filled
+
+
+@dataclass(slots=True)
+class _Done:
+    """What one transaction did: what it published, whether it held it back.
+
+    `lives`: when the two orders were created to which the venue gave the same id, one after the
+    other.
+    """
+
+    published: list[tuple[PublishedOrder, OrderStatusUpdateEvent]] = field(default_factory=list)
+    held: bool = False
+    lives: tuple[int, int] | None = None
+
+
+class Ledger:
+    """The published truth about one account, kept in Redis beside the streams.
+
+    Every change reads what was told, and writes event and memory in one transaction: telling the
+    same again, from a second instance or after a lost reply, publishes nothing.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        connector: str,
+        exchange: str,
+        events_maxlen: int,
+        counts: OrderMetrics | None = None,
+    ) -> None:
+        self._counts = counts or OrderMetrics()
+        self._redis: Any = redis
+        self._connector = connector
+        self._exchange = exchange
+        self._maxlen = events_maxlen
+        self._statuses = str(EventStream(connector, "order_status"))
+        self._open = open_key(connector)
+        self._mark = trades_mark_key(connector)
+        self._accepted = accepted_key(connector)
+        self._fills_missing = fills_missing_key(connector)
+        self._positions = positions_key(connector)
+        self._life_began = 0  # the venue's, as far as was noticed
+
+    async def tell(self, report: OrderStatusReport, *, again: bool = False) -> bool:
+        """Publish what *report* says beyond what was told; True where there was something.
+
+        With *again* the order's status is published where there is nothing new, too.
+
+        Raises:
+            TransientError: Redis is in trouble; telling again is safe.
+        """
+        return bool((await self._tell(report, again=again)).published)
+
+    async def tell_whole(self, report: OrderStatusReport) -> bool:
+        """The same, but publish nothing where more fills are missing than was said before.
+
+        False: they are.
+        """
+        return not (await self._tell(report, whole=True)).held
+
+    async def _tell(
+        self, report: OrderStatusReport, *, again: bool = False, whole: bool = False
+    ) -> _Done:
+        order = report.order
+
+        async def decide(change: Change) -> _Done:
+            done = _Done()
+            state = OrderState(self._connector, order, report.client_order_id, change)
+            which = life(state.told, report)
+            if which == "older":
+                return done
+            if which == "newer":
+                await self._begin_anew(change, done, state, report)
+            known, record = await state.complete(report)
+            told = state.told
+            found = diff(
+                told,
+                known,
+                self._exchange,
+                external=record is None,
+                again=again,
+                history=state.is_history(known, record),
+            )
+            if found and whole and found.told.missing > (told.missing if told else 0):
+                done.held = True
+                return done
+            state.nothing_to_ask()
+            self._write(change, done, state, found, record)
+            return done
+
+        return await self._transact(order, report.client_order_id, decide)
+
+    async def _begin_anew(
+        self, change: Change, done: _Done, state: OrderState, report: OrderStatusReport
+    ) -> None:
+        """The venue gave the order's id to another order: the first one is gone."""
+        told = state.told
+        if told is None:
+            return
+        done.lives = told.created, report.created
+        if not told.closed:
+            last = ended(report.order_id, told, LOST, report.milliseconds)
+            record = await state.record(told.client_order_id)
+            found = diff(told, last, self._exchange, external=record is None)
+            self._write(change, done, state, found, record)
+        state.begin_anew()
+
+    async def end(self, order: OrderRef, word: str, milliseconds: int) -> None:
+        """The venue shows nothing of it any more: publish its last status, and ask no more.
+
+        *word* is `LOST` or `ARCHIVED`; *milliseconds* the venue's time.
+
+        Raises:
+            TransientError: Redis is in trouble; ending it again is safe.
+        """
+
+        async def decide(change: Change) -> _Done:
+            done, state = _Done(), OrderState(self._connector, order, None, change)
+            known = state.told or state.accepted
+            record = await state.record(known.client_order_id if known else None)
+            state.nothing_to_ask()
+            state.not_open()
+            told = state.told or (_placed(record) if record else None)
+            if told is not None and not told.closed:
+                last = ended(order.order_id, told, word, milliseconds)
+                found = diff(told, last, self._exchange, external=record is None)
+                self._write(change, done, state, found, record)
+            return done
+
+        await self._transact(order, None, decide)
+
+    async def _transact(
+        self,
+        order: OrderRef,
+        client_order_id: str | None,
+        decide: Callable[[Change], Awaitable[_Done]],
+    ) -> _Done:
+        keys = [*published_keys(self._connector, order), self._positions]
+        reads = OrderState.reads(self._connector, order, client_order_id)
+        reach("before_tell")
+        done = await transact(self._redis, keys, reads, decide)
+        reach("after_tell")
+        if done.lives is not None and done.lives[0] >= self._life_began:
+            self._life_began = done.lives[1]  # those after it began anew together with it
+            log.warning("venue_ids_restarted", **order._asdict())
+        for now, event in done.published:
+            self._counts.told(event, closed=now.closed)
+        return done
+
+    def _write(
+        self,
+        change: Change,
+        done: _Done,
+        state: OrderState,
+        found: OrderDiff | None,
+        record: Record | None,
+    ) -> None:
+        """Publish the event, and keep what was published."""
+        if found is None:
+            return
+        if found.event is not None:
+            self._publish(change, self._statuses, found.event.model_dump_json())
+            done.published.append((found.told, found.event))
+        if record is not None:
+            self._book(change, state, found.told)
+        state.keep(found.told, record)
+
+    def _book(self, change: Change, state: OrderState, now: PublishedOrder) -> None:
+        """Add to the position what is new of an order of ours."""
+        day, rate = day_of(state.milliseconds / 1000), full_fee(self._exchange)
+        position = booked(state.position, state.told, now, day, rate)
+        if position is not None:
+            change.write("HSET", self._positions, now.symbol, position)
+
+    async def open_orders(self) -> list[tuple[str, PublishedOrder]]:
+        """The orders that were told as open, by exchange order id."""
+        texts = [text.decode() for text in await reading(self._redis.smembers(self._open))]
+        keys = [self._key_of(text) for text in texts]
+        found = await reading(self._redis.mget(keys)) if keys else ()
+        told = [
+            (_order_id(text), msgspec.json.decode(data, type=PublishedOrder))
+            for text, data in zip(texts, found, strict=True)
+            if data
+        ]
+        self._counts.open = {OrderRef(order.symbol, order_id) for order_id, order in told}
+        return told
+
+    async def accepted(self) -> set[OrderRef]:
+        """The orders that were accepted and of which nothing was told yet."""
+        found = await reading(self._redis.hgetall(self._accepted))
+        return {
+            OrderRef(msgspec.json.decode(data, type=AcceptedOrder).symbol, _order_id(text.decode()))
+            for text, data in found.items()
+        }
+
+    async def published(self, order: OrderRef) -> PublishedOrder | None:
+        """What was published of an order; None where nothing was."""
+        return read_published(
+            order, *await reading(self._redis.mget(published_keys(self._connector, order)))
+        )
+
+    async def published_as(self, symbol: str, client_order_id: str) -> OrderRef | None:
+        """The order that was published last with that symbol and client order id."""
+        found = await reading(self._redis.get(told_as_key(self._connector, client_order_id)))
+        text = (found or b"").decode()
+        order = OrderRef.parse(text) or OrderRef(symbol, text)
+        told = await self.published(order) if found and order.symbol == symbol else None
+        return order if told and told.client_order_id == client_order_id else None
+
+    async def fills_missing(self) -> list[OrderRef]:
+        """The orders that ended with fewer published fills than filled; for a day."""
+        seconds, _ = await reading(self._redis.time())
+        oldest = (seconds - ASK_FOR_FILLS) * 1000
+        await reading(self._redis.zremrangebyscore(self._fills_missing, "-inf", f"({oldest}"))
+        found = await reading(self._redis.zrange(self._fills_missing, 0, -1))
+        return [order for text in found if (order := OrderRef.parse(text.decode()))]
+
+    async def untold(self, traces: Sequence[TradeEvidence]) -> list[TradeEvidence]:
+        """Those of *traces* that nothing was told of yet."""
+        if not traces:
+            return []
+        keys = [key for trace in traces for key in published_keys(self._connector, trace.order)]
+        found = await reading(self._redis.mget(keys))
+        told = [
+            read_published(trace.order, *both)
+            for trace, both in zip(traces, zip(found[::2], found[1::2], strict=True), strict=True)
+        ]
+        return [
+            trace
+            for trace, known in zip(traces, told, strict=True)
+            if known is None or not trace.in_(known)
+        ]
+
+    async def mark(self) -> str | None:
+        """Up to where the account's trades were compared; None where they never were."""
+        found = await reading(self._redis.get(self._mark))
+        return None if found is None else str(found.decode())
+
+    async def set_mark(self, mark: str) -> None:
+        """The account's trades were compared up to there."""
+        await reading(self._redis.set(self._mark, mark))
+
+    def _key_of(self, text: str) -> str:
+        """Where what was told is kept of an order as the set of open orders names it."""
+        order = OrderRef.parse(text)
+        if order is None:
+            return first_told_key(self._connector, text)
+        return told_key(self._connector, order)
+
+    def _publish(self, change: Change, stream: str, data: str) -> None:
+        change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
+
+
+def _placed(record: Record) -> PublishedOrder:
+    """An order of which only its command is known."""
+    order = record.order
+    quantity = Decimal(record.sent_quantity or str(order.quantity))
+    zero = Decimal(0)
+    return PublishedOrder(
+        record.client_order_id, order.symbol, "open", quantity, zero, zero, {}, side=order.side
+    )
+
+
+def _order_id(text: str) -> str:
+    """The order id in an order's text, which the first release wrote without the symbol."""
+    return text.rpartition(" ")[2]

@@ -1,0 +1,87 @@
+"""Reports whose fills don't add up: their orders are asked for with all their fills, for a while.
+
+A report that has the order's own fee is published at once, and its fills follow. Another one is
+held back meanwhile: without its fills its fee isn't known.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
+from services._connector_kit.orders.account.ledger import Ledger
+from services._connector_kit.orders.account.order_status import OrderStatusReport
+from services._connector_kit.orders.keys import OrderRef
+from services._connector_kit.orders.ports import Clock
+
+log = structlog.get_logger()
+
+# So long a venue may take to show the fills of what it says is filled, in seconds. Then the order
+# is published all the same, and says that its fills aren't complete.
+SHOWN_WITHIN = 10.0
+ASK_EVERY = 1.0
+
+
+class MissingFills:
+    """Publishes reports once their fills add up. *ask* has the venue's own report published so."""
+
+    def __init__(
+        self, ledger: Ledger, clock: Clock, ask: Callable[[OrderRef], Awaitable[object]]
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._ask = ask
+        self._held: dict[OrderRef, tuple[float, list[OrderStatusReport]]] = {}
+        self._wanted = asyncio.Event()
+
+    async def publish(self, report: OrderStatusReport) -> None:
+        """Publish *report*, all of it or what is known; ask for the fills that are missing.
+
+        Raises:
+            TransientError: Redis is in trouble; publishing again is safe.
+        """
+        if await self._ledger.tell_whole(report):
+            return
+        _, reports = self._held.setdefault(report.order, (self._clock.monotonic(), []))
+        if report.fee is not None:
+            await self._ledger.tell(report)
+        elif report not in reports:
+            reports.append(report)
+        self._wanted.set()
+
+    async def keep_asking(self) -> None:
+        """Ask for what is held back, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._held:
+                for order in list(self._held):
+                    await self._look_after(order)
+                if self._held:
+                    await self._clock.sleep(ASK_EVERY)
+
+    async def _look_after(self, order: OrderRef) -> None:
+        since, reports = self._held[order]
+        try:
+            async with asyncio.timeout(SHOWN_WITHIN):
+                await self._ask(order)
+        except (TransientError, RejectedError, FeedStoppedError, TimeoutError) as e:
+            log.warning("fills_not_read", **order._asdict(), error=str(e))
+        try:
+            late = self._clock.monotonic() - since >= SHOWN_WITHIN
+            for report in list(reports):
+                if late:
+                    await self._ledger.tell(report)
+                elif not await self._ledger.tell_whole(report):
+                    return
+                reports.remove(report)
+            told = await self._ledger.published(order)
+            if not late and told is not None and told.missing:
+                return
+        except TransientError as e:
+            log.warning("fills_not_published", **order._asdict(), error=str(e))
+            return
+        if late:
+            log.warning("fills_are_missing", **order._asdict())
+        del self._held[order]

@@ -1,0 +1,206 @@
+"""What Redis keeps of one order, read and written within one transaction."""
+
+from decimal import Decimal
+
+import msgspec
+
+from services._connector_kit.orders.account.order_status import (
+    LIVES_APART_MS,
+    OrderStatusReport,
+    PublishedOrder,
+)
+from services._connector_kit.orders.execution.identity import is_ours
+from services._connector_kit.orders.execution.record import Record, load
+from services._connector_kit.orders.keys import (
+    KEEP_CLOSED,
+    OrderRef,
+    accepted_key,
+    fills_missing_key,
+    first_told_key,
+    open_key,
+    order_key,
+    positions_key,
+    told_as_key,
+    told_key,
+)
+from services._connector_kit.orders.ports import VenueOrder
+from services._runtime.redis_commands import Command
+from services._runtime.redis_transaction import Change
+
+# The venue's clock and ours of it, at most.
+TIMES_DIFFER_MS = 60_000
+
+
+class AcceptedOrder(msgspec.Struct, frozen=True):
+    """An order of ours that the venue took, and of which nothing was told yet."""
+
+    symbol: str
+    client_order_id: str
+
+
+class OrderState:
+    """One order: what was published of it (`told`), what was noted of it when it was accepted.
+
+    `position` is what is held of its symbol, as it is kept.
+    """
+
+    def __init__(
+        self, connector: str, order: OrderRef, client_order_id: str | None, change: Change
+    ) -> None:
+        kept, noted, self._first_record, seconds_and_micro, self.position = change.found
+        self._connector = connector
+        self._order = order
+        self._change = change
+        self._reported_as = client_order_id
+        self.told = read_published(order, *kept)
+        self.accepted = _read_accepted(order, *noted)
+        self.milliseconds = int(seconds_and_micro[0]) * 1000
+        self._first_told = read_published(order, kept[1]) is not None
+        self._first_accepted = _read_accepted(order, noted[1]) is not None
+
+    @staticmethod
+    def reads(connector: str, order: OrderRef, client_order_id: str | None) -> list[Command]:
+        """What a transaction has to read of an order that is reported with that client order id."""
+        return [
+            ("MGET", *published_keys(connector, order)),
+            ("HMGET", accepted_key(connector), str(order), order.order_id),
+            ("GET", order_key(connector, client_order_id or "")),
+            ("TIME",),
+            ("HGET", positions_key(connector), order.symbol),
+        ]
+
+    async def record(self, client_order_id: str | None) -> Record | None:
+        """The journal's record of an order of that symbol and id: the order is ours."""
+        if client_order_id is None:
+            return None
+        data = self._first_record
+        if client_order_id != self._reported_as:
+            data = await self._change.ask("GET", order_key(self._connector, client_order_id))
+        record = None if data is None else load(data)
+        return record if record and record.order.symbol == self._order.symbol else None
+
+    async def complete(self, report: OrderStatusReport) -> tuple[OrderStatusReport, Record | None]:
+        """*report* with what our own records add to it, and the record, where the order is ours.
+
+        Binance gives a cancelled order the client id of the cancel, and an amended one a new one;
+        Luno doesn't say how much a market order asked for.
+        """
+        told_as = self.told.client_order_id if self.told else None
+        accepted_as = self.accepted.client_order_id if self.accepted else None
+        client_order_id = told_as or accepted_as
+        record = await self.record(client_order_id)
+        if told_as is None and record is not None and not _in_time(report, record):
+            client_order_id = None  # what was accepted is of another life of the venue
+        if client_order_id is None:
+            client_order_id = report.client_order_id
+            record = await self.record(client_order_id)
+        report = report._replace(client_order_id=client_order_id)
+        if record is None or not _in_time(report, record):
+            return report, None
+        if client_order_id != accepted_as and not _fits(report, record):
+            return report, None
+        if not report.quantity and record.sent_quantity is not None:
+            report = report._replace(quantity=Decimal(record.sent_quantity))
+        return report._replace(type=record.order.type), record
+
+    def begin_anew(self) -> None:
+        """All that is known is of another order: the venue gave its id to this one."""
+        same = (
+            self.told is not None
+            and self.accepted is not None
+            and self.told.client_order_id == self.accepted.client_order_id
+        )
+        if same:
+            self.nothing_to_ask()
+            self.accepted = None
+        self.told = None
+
+    def is_history(self, report: OrderStatusReport, record: Record | None) -> bool:
+        """True for an order that ended before all that is kept, and of which nothing is known."""
+        unknown = self.told is None and self.accepted is None and record is None
+        oldest = self.milliseconds - KEEP_CLOSED * 1000
+        return unknown and report.closed and report.milliseconds < oldest
+
+    def nothing_to_ask(self) -> None:
+        """Something was published of it: it is no longer one of those that are only accepted."""
+        if self.accepted is not None:
+            self._change.write("HDEL", accepted_key(self._connector), str(self._order))
+        if self._first_accepted:
+            self._change.write("HDEL", accepted_key(self._connector), self._order.order_id)
+
+    def not_open(self) -> None:
+        """Ask the venue for it no more."""
+        self._change.write("SREM", open_key(self._connector), str(self._order))
+        if self._first_told:
+            self._change.write("SREM", open_key(self._connector), self._order.order_id)
+
+    def keep(self, now: PublishedOrder, record: Record | None) -> None:
+        """Keep what was published of it; once it has ended, all of it for `KEEP_CLOSED`."""
+        write, before = self._change.write, self.told
+        # An order that is still to be answered is kept until it is: then the journal sets the end.
+        ends = now.closed and (record is None or record.state == "closed")
+        end = ("EX", KEEP_CLOSED) if ends else ()
+        key, first_key = published_keys(self._connector, self._order)
+        write("SET", key, msgspec.json.encode(now), *end)
+        if now.closed:
+            self.not_open()
+        else:
+            write("SADD", open_key(self._connector), str(self._order))
+        if self._first_told:
+            write("PEXPIRE", first_key, 0)
+            write("SREM", open_key(self._connector), self._order.order_id)
+        if now.client_order_id is not None:
+            write("SET", told_as_key(self._connector, now.client_order_id), str(self._order), *end)
+        if record is not None:
+            record_key = order_key(self._connector, record.client_order_id)
+            if ends:
+                write("PEXPIRE", record_key, KEEP_CLOSED * 1000)
+            elif before is not None and before.closed:  # it was lost, and is there again
+                write("PERSIST", record_key)
+        if now.closed and now.missing and not now.lost:
+            key, since = fills_missing_key(self._connector), self.milliseconds
+            write("ZADD", key, "NX", since, str(self._order))
+        elif before is not None and before.closed and before.missing:
+            write("ZREM", fills_missing_key(self._connector), str(self._order))
+
+
+def published_keys(connector: str, order: OrderRef) -> list[str]:
+    """Where what was published of it is kept, and where the first release kept it."""
+    return [told_key(connector, order), first_told_key(connector, order.order_id)]
+
+
+def read_published(order: OrderRef, *kept: bytes | None) -> PublishedOrder | None:
+    """The first of *kept* that is of *order*: the first release kept one for all symbols."""
+    found = (msgspec.json.decode(data, type=PublishedOrder) for data in kept if data is not None)
+    return next((told for told in found if told.symbol == order.symbol), None)
+
+
+def _read_accepted(order: OrderRef, *noted: bytes | None) -> AcceptedOrder | None:
+    """The same of what was noted when it was accepted."""
+    found = (msgspec.json.decode(data, type=AcceptedOrder) for data in noted if data is not None)
+    return next((accepted for accepted in found if accepted.symbol == order.symbol), None)
+
+
+def _in_time(report: OrderStatusReport, record: Record) -> bool:
+    """False for an order that was made at another time than the record's."""
+    if record.created and report.created:
+        return abs(report.created - record.created) <= LIVES_APART_MS
+    latest = record.timestamp + record.validity + TIMES_DIFFER_MS
+    return not record.timestamp or report.created <= latest
+
+
+def _fits(report: OrderStatusReport, record: Record) -> bool:
+    """True where the venue's order can come from the record's command."""
+    return is_ours(
+        VenueOrder(
+            report.order_id,
+            report.client_order_id or "",
+            f"{report.filled:f}",
+            symbol=report.symbol,
+            side=report.side,
+            quantity=f"{report.quantity:f}" if report.quantity else None,
+            price=f"{report.price:f}" if report.price else None,
+            created=report.created,
+        ),
+        record,
+    )

@@ -1,0 +1,349 @@
+"""What was told of each order, and what is new in what the venue says now. Pure.
+
+The venue's events may come late, twice, out of order, or not at all; REST tells the same again.
+Whatever comes in, what goes out is legal: the cumulative filled quantity never falls, a terminal
+status is never followed by another, and each fill is told once. An order's terms may change at the
+venue: they follow the newest version only.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from common_models import OrderStatusUpdateEvent, Trade
+from common_models.fields import Side
+from services._connector_kit.orders.keys import OrderRef
+
+Status = Literal["open", "partially_filled", "filled", "canceled", "rejected", "expired", "unknown"]
+TERMINAL = frozenset({"filled", "canceled", "rejected", "expired"})
+ZERO = Decimal(0)
+# What the exchange has no word for: it hasn't got the order any more, and doesn't say why.
+LOST = "LOST"
+# It says that the order ended without a fill, so long ago that it keeps no more of it.
+ARCHIVED = "ARCHIVED"
+# An order of another life of the venue was created after all that is known of the earlier one; a
+# venue's own times of one order may differ by a moment.
+LIVES_APART_MS = 1000
+
+
+class Fill(NamedTuple):
+    """One fill of an order. `is_maker`: the order had rested; None where that isn't known."""
+
+    trade_id: str
+    milliseconds: int
+    price: Decimal
+    quantity: Decimal
+    fee_asset: str | None = None
+    fee: Decimal = ZERO
+    is_maker: bool | None = None
+
+
+class OrderStatusReport(NamedTuple):
+    """What the venue says of an order at some moment; `filled` is cumulative.
+
+    `fills` are those that came with this report, some or all. `fee` is the order's own by asset,
+    where the venue reports it with the order; None: it is the sum of its fills' fees.
+    `quantity` is 0 where the venue doesn't say what was asked for; `prevented` (cumulative) is what
+    the venue took off it to keep the account from trading with itself. `created` is the venue's
+    time of the order, `version` that of its last change: milliseconds, 0 where it gives none.
+    """
+
+    order_id: str
+    client_order_id: str | None
+    symbol: str
+    side: Side
+    status: Status
+    quantity: Decimal
+    filled: Decimal
+    quote_filled: Decimal
+    milliseconds: int
+    fills: tuple[Fill, ...] = ()
+    fee: Mapping[str, Decimal] | None = None
+    venue_status: str | None = None
+    price: Decimal = ZERO
+    prevented: Decimal = ZERO
+    created: int = 0
+    version: int = 0
+    type: str | None = None
+
+    @property
+    def order(self) -> OrderRef:
+        """Which order it is of."""
+        return OrderRef(self.symbol, self.order_id)
+
+    @property
+    def closed(self) -> bool:
+        """True for a terminal status."""
+        return self.status in TERMINAL
+
+
+def first_fills(filled: Decimal, found: Sequence[Fill]) -> tuple[Fill, ...]:
+    """The first of the fills *found* of an order, up to what was *filled* when it was read.
+
+    Those after it came between the two answers; the next report has them.
+    """
+    first, total = [], ZERO
+    for fill in sorted(found, key=lambda fill: int(fill.trade_id)):
+        total += fill.quantity
+        if total > filled:
+            break
+        first.append(fill)
+    return tuple(first)
+
+
+class PublishedOrder(msgspec.Struct, frozen=True):
+    """What was published of one order. Kept in Redis, so a restart tells nothing twice.
+
+    `traded` is the quantity of the fills that were published; None where an earlier release wrote
+    it, which published all it knew of. Such a release published Luno's fills without an id:
+    `trade_ids` is empty then. `lost`: its last status only says that the venue hasn't got it any
+    more.
+    """
+
+    client_order_id: str | None
+    symbol: str
+    status: Status
+    quantity: Decimal
+    filled: Decimal
+    quote_filled: Decimal
+    fee: dict[str, Decimal]
+    trade_ids: frozenset[str] = frozenset()
+    side: Side | None = None
+    price: Decimal = ZERO
+    prevented: Decimal = ZERO
+    created: int = 0
+    version: int = 0
+    traded: Decimal | None = None
+    lost: bool = False
+    type: str | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True once a terminal status was told."""
+        return self.status in TERMINAL
+
+    @property
+    def remaining(self) -> Decimal:
+        """What isn't filled of it."""
+        return max(ZERO, self.quantity - self.prevented - self.filled)
+
+    @property
+    def missing(self) -> Decimal:
+        """How much of what is filled has no published fill."""
+        return ZERO if self.traded is None else self.filled - self.traded
+
+
+class OrderDiff(NamedTuple):
+    """What is to be kept, and the event that is to be published, if any."""
+
+    told: PublishedOrder
+    event: OrderStatusUpdateEvent | None
+
+
+Life = Literal["same", "newer", "older"]
+
+
+def life(told: PublishedOrder | None, report: OrderStatusReport) -> Life:
+    """Whether *report* is of the very order that was *told*.
+
+    A venue that was reset gives its ids to other orders: these were created after whatever is known
+    of the first one.
+    """
+    if told is None or not told.created or not report.created:
+        return "same"
+    if report.created > max(told.created, told.version) + LIVES_APART_MS:
+        return "newer"
+    return "older" if report.created < told.created - LIVES_APART_MS else "same"
+
+
+def diff(
+    told: PublishedOrder | None,
+    report: OrderStatusReport,
+    exchange: str,
+    *,
+    external: bool,
+    again: bool = False,
+    history: bool = False,
+) -> OrderDiff | None:
+    """What *report* says beyond what was *told*; None where it says nothing new.
+
+    With *again* there is an event, without fills, where nothing is new. *history*: the order ended
+    so long ago that its fills were published before, and are kept only.
+    """
+    known_ids, fills = _new_fills(told, report)
+    filled = max(report.filled, told.filled if told else ZERO)
+    # A venue without versions may answer late with what was before: then less was filled.
+    newest = told is None or (report.version >= told.version and report.filled >= told.filled)
+    terms = _terms(told, report, newest=newest)
+    now = PublishedOrder(
+        client_order_id=(told and told.client_order_id) or report.client_order_id,
+        symbol=report.symbol,
+        side=report.side,
+        status=_status(told, report, filled, terms[0], newest=newest),
+        quantity=terms[0],
+        price=terms[1],
+        prevented=max(report.prevented, told.prevented if told else ZERO),
+        filled=filled,
+        quote_filled=max(report.quote_filled, told.quote_filled if told else ZERO),
+        fee=_fee(dict(told.fee) if told else {}, report, fills),
+        trade_ids=known_ids | {fill.trade_id for fill in fills},
+        created=(told.created if told else 0) or report.created,
+        version=max(report.version, told.version if told else 0),
+        traded=filled if history else _traded(told, report, fills, filled),
+        type=report.type or (told.type if told else None),
+        lost=report.venue_status == LOST and (told is None or told.lost or not told.closed),
+    )
+    if told and not fills and not again and _shown(now) == _shown(told):
+        return None if now == told else OrderDiff(now, None)
+    shown = () if history else fills
+    return OrderDiff(now, _event(now, report, shown, exchange, external=external))
+
+
+def ended(order_id: str, told: PublishedOrder, word: str, milliseconds: int) -> OrderStatusReport:
+    """The last report of an order of which the venue shows nothing any more: *word* says why."""
+    return OrderStatusReport(
+        order_id=order_id,
+        client_order_id=told.client_order_id,
+        symbol=told.symbol,
+        side=told.side or "buy",  # of fills only, and here are none
+        status="expired",
+        quantity=told.quantity,
+        filled=told.filled,
+        quote_filled=told.quote_filled,
+        milliseconds=milliseconds,
+        venue_status=word,
+        version=told.version,
+    )
+
+
+def _new_fills(
+    told: PublishedOrder | None, report: OrderStatusReport
+) -> tuple[frozenset[str], tuple[Fill, ...]]:
+    """The ids of the fills that were published, and the fills that were not."""
+    known = told.trade_ids if told else frozenset()
+    if told and not known and told.filled > told.missing:
+        if sum((fill.quantity for fill in report.fills), ZERO) < report.filled:
+            return known, ()  # which of them were told isn't clear until all are shown
+        known = _published_without_ids(told, report.fills)
+    new = {fill.trade_id: fill for fill in report.fills if fill.trade_id not in known}
+    return known, tuple(new.values())
+
+
+def _published_without_ids(told: PublishedOrder, fills: tuple[Fill, ...]) -> frozenset[str]:
+    """The ids of those *fills* that an earlier release published without: the first ones."""
+    left, ids = told.filled - told.missing, []
+    for fill in fills:
+        if left <= 0:
+            break
+        left -= fill.quantity
+        ids.append(fill.trade_id)
+    return frozenset(ids)
+
+
+def _traded(
+    told: PublishedOrder | None, report: OrderStatusReport, fills: tuple[Fill, ...], filled: Decimal
+) -> Decimal:
+    """The quantity of all fills that were published, together with the new *fills*."""
+    all_of_it = sum((fill.quantity for fill in report.fills), ZERO) == report.filled == filled
+    if all_of_it:
+        return filled
+    before = ZERO if told is None else told.filled - told.missing
+    return min(before + sum((fill.quantity for fill in fills), ZERO), filled)
+
+
+def _terms(
+    told: PublishedOrder | None, report: OrderStatusReport, *, newest: bool
+) -> tuple[Decimal, Decimal]:
+    """Quantity and price by the newest version; by the other where that doesn't know them."""
+    if told is None:
+        return report.quantity, report.price
+    first, second = (report, told) if newest else (told, report)
+    return first.quantity or second.quantity, first.price or second.price
+
+
+def _status(
+    told: PublishedOrder | None,
+    report: OrderStatusReport,
+    filled: Decimal,
+    quantity: Decimal,
+    *,
+    newest: bool,
+) -> Status:
+    if told and told.closed and not (told.lost and report.venue_status != LOST):
+        return told.status
+    if report.status in TERMINAL:
+        return report.status
+    if filled >= quantity > 0:
+        return "filled"
+    if (report if newest or told is None else told).status == "unknown":
+        return "unknown"
+    return "partially_filled" if filled else "open"
+
+
+def _shown(told: PublishedOrder) -> tuple[object, ...]:
+    """What an event says of it, but for the fills."""
+    return told.filled, told.status, told.fee, told.remaining
+
+
+def _fee(
+    known: dict[str, Decimal], report: OrderStatusReport, fills: tuple[Fill, ...]
+) -> dict[str, Decimal]:
+    if report.fee is not None:
+        for asset, amount in report.fee.items():
+            known[asset] = max(known.get(asset, ZERO), amount)
+        return known
+    for fill in fills:
+        if fill.fee_asset is not None and fill.fee:
+            known[fill.fee_asset] = known.get(fill.fee_asset, ZERO) + fill.fee
+    return known
+
+
+def _event(
+    now: PublishedOrder,
+    report: OrderStatusReport,
+    fills: tuple[Fill, ...],
+    exchange: str,
+    *,
+    external: bool,
+) -> OrderStatusUpdateEvent:
+    return OrderStatusUpdateEvent(
+        order_id=report.order_id,
+        client_order_id=now.client_order_id,
+        symbol=now.symbol,
+        status=now.status,
+        filled_quantity=float(now.filled),
+        remaining_quantity=float(now.remaining),
+        average_price=float(now.quote_filled / now.filled) if now.quote_filled else None,
+        trades=[
+            Trade(
+                symbol=now.symbol,
+                timestamp=_moment(fill.milliseconds),
+                price=float(fill.price),
+                quantity=float(fill.quantity),
+                side=report.side,
+                trade_id=fill.trade_id,
+                exchange=exchange,
+                fee=None if fill.fee_asset is None else float(fill.fee),
+                fee_asset=fill.fee_asset,
+                is_maker=fill.is_maker,
+            )
+            for fill in fills
+        ]
+        or None,
+        fee={asset: float(amount) for asset, amount in now.fee.items()} or None,
+        timestamp=_moment(report.milliseconds),
+        exchange=exchange,
+        venue_status=report.venue_status,
+        external=external,
+        fills_complete=False if now.missing else None,
+        side=now.side,
+        type=now.type,
+        price=float(now.price) if now.price and now.type != "market" else None,
+    )
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

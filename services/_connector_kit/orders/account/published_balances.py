@@ -1,0 +1,201 @@
+"""The balances that were published, and publishing newer ones: never an older after a newer.
+
+Two orders are known, and neither alone is enough (docs/adr/0012):
+
+* the venue's own version, where it gives one: it orders pushed balances among themselves;
+* Redis's clock: what was published before a request was sent is not newer than its answer.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from common_models import AccountBalanceEvent
+from common_models.stream_names import EventStream
+from services._connector_kit.orders.keys import balances_key
+from services._runtime.redis_transaction import Change, reading, transact
+
+# Versions are venue milliseconds times this, and a number within the millisecond.
+PER_MILLISECOND = 1000
+# For so long (microseconds) a venue's answer may lag behind what it pushed.
+LAG = 10_000_000
+
+
+class Balance(NamedTuple):
+    """One asset: `total` is `free` and `locked` together."""
+
+    asset: str
+    free: Decimal
+    locked: Decimal
+
+    @property
+    def is_zero(self) -> bool:
+        """True where there is nothing of it."""
+        return not self.free and not self.locked
+
+    @property
+    def amounts(self) -> str:
+        """Free and locked as text, the same for the same amounts."""
+        return f"{_plain(self.free)} {_plain(self.locked)}"
+
+    @classmethod
+    def nothing(cls, asset: str) -> "Balance":
+        """None of it."""
+        return cls(asset, Decimal(0), Decimal(0))
+
+
+class BalanceSnapshot(NamedTuple):
+    """All balances of an account; `version` as in `BalanceUpdate`."""
+
+    balances: Sequence[Balance]
+    version: int = 0
+
+
+class BalanceUpdate(NamedTuple):
+    """Balances as the venue gave them: pushed, or as the answer to a request.
+
+    `version` is the venue's own (0: it gives none). `received_at` is when they came, in venue
+    milliseconds. `asked_at` is Redis's time in microseconds before the request was sent; None
+    where they were pushed.
+    """
+
+    balances: Sequence[Balance]
+    version: int
+    received_at: int
+    asked_at: int | None = None
+
+
+class PublishedBalance(NamedTuple):
+    """What was published last of an asset.
+
+    `version` is the venue's own. Pushed balances up to the version `includes` may be part of it
+    already. `published_at` is Redis's time in microseconds.
+    """
+
+    amounts: str
+    version: int = 0
+    includes: int = 0
+    published_at: int = 0
+
+    @classmethod
+    def read(cls, text: bytes) -> "PublishedBalance":
+        """From Redis; an earlier release wrote the amounts alone."""
+        free, locked, *numbers = text.decode().split()
+        return cls(f"{free} {locked}", *map(int, numbers))
+
+    def __str__(self) -> str:
+        """As Redis keeps it."""
+        return f"{self.amounts} {self.version} {self.includes} {self.published_at}"
+
+    def after(self, update: BalanceUpdate, amounts: str, now: int) -> "PublishedBalance":
+        """What is kept once *update* was published; *now* is Redis's time in microseconds."""
+        if update.asked_at is None:
+            return PublishedBalance(amounts, update.version, 0, now)
+        if amounts == self.amounts and self.published_at >= update.asked_at:
+            return self  # published again; what was published meanwhile is the newer
+        includes = max(update.received_at * PER_MILLISECOND + PER_MILLISECOND - 1, update.version)
+        return PublishedBalance(amounts, update.version, includes, now)
+
+    def may_be_newer(self, update: BalanceUpdate, now: int) -> bool:
+        """True where *update* isn't certainly newer than this."""
+        if update.asked_at is None:
+            return update.version <= max(self.version, self.includes)
+        if self.published_at > now:
+            return False  # Redis's clock has gone back: nothing can be said by it
+        lags = 0 < update.version < self.version and update.asked_at - self.published_at < LAG
+        return self.published_at >= update.asked_at or lags
+
+
+NOTHING = PublishedBalance("0 0")
+
+
+class PublishedBalances:
+    """What was published of an account's balances, kept in Redis beside the stream.
+
+    Every change reads what was published, and writes event and memory in one transaction:
+    publishing the same again, from a second instance or after a lost reply, publishes nothing.
+    """
+
+    def __init__(self, redis: Redis, connector: str, exchange: str, events_maxlen: int) -> None:
+        self._redis: Any = redis
+        self._exchange = exchange
+        self._maxlen = events_maxlen
+        self._stream = str(EventStream(connector, "account_balance"))
+        self._key = balances_key(connector)
+
+    async def now(self) -> int:
+        """Redis's time in microseconds. Raises TransientError."""
+        return _microseconds(await reading(self._redis.time()))
+
+    async def assets(self) -> set[str]:
+        """The assets whose balance was published, and was not zero. Raises TransientError."""
+        found = await reading(self._redis.hgetall(self._key))
+        read = {asset.decode(): PublishedBalance.read(text) for asset, text in found.items()}
+        return {asset for asset, kept in read.items() if kept.amounts != NOTHING.amounts}
+
+    async def publish(self, update: BalanceUpdate, *, all_of: Sequence[str] | None = None) -> bool:
+        """Publish the balances that changed, those that just became zero among them.
+
+        With *all_of* (assets; empty: all that are not zero) those are published unchanged too.
+        False where a balance was not published, as it may be older than what was published: the
+        venue must be asked (again).
+
+        Raises:
+            TransientError: Redis is in trouble; publishing again is safe.
+        """
+
+        async def decide(change: Change) -> bool:
+            words, time = change.found
+            now = _microseconds(time)
+            kept = {
+                asset.decode(): PublishedBalance.read(text)
+                for asset, text in zip(words[::2], words[1::2], strict=True)
+            }
+            complete = True
+            for balance in update.balances:
+                before = kept.get(balance.asset, NOTHING)
+                changed = before.amounts != balance.amounts
+                if changed and before.may_be_newer(update, now):
+                    complete = False
+                elif changed or _asked_for(balance, all_of):
+                    after = before.after(update, balance.amounts, now)
+                    kept[balance.asset] = after
+                    change.write("HSET", self._key, balance.asset, str(after))
+                    self._publish(change, self._event(balance, update.received_at))
+            return complete
+
+        reads = [("HGETALL", self._key), ("TIME",)]
+        return await transact(self._redis, [self._key], reads, decide)
+
+    def _event(self, balance: Balance, at: int) -> AccountBalanceEvent:
+        return AccountBalanceEvent(
+            exchange=self._exchange,
+            asset=balance.asset,
+            free=float(balance.free),
+            locked=float(balance.locked),
+            total=float(balance.free + balance.locked),
+            timestamp=datetime.fromtimestamp(at / 1000, UTC),
+        )
+
+    def _publish(self, change: Change, event: AccountBalanceEvent) -> None:
+        data = event.model_dump_json()
+        change.write("XADD", self._stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
+
+
+def _microseconds(time: Any) -> int:
+    """The reply to TIME."""
+    seconds, micro = time
+    return int(seconds) * 1_000_000 + int(micro)
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
+
+
+def _asked_for(balance: Balance, all_of: Sequence[str] | None) -> bool:
+    if all_of is None:
+        return False
+    return balance.asset in all_of if all_of else not balance.is_zero

@@ -1,0 +1,286 @@
+"""The account's orders: published as they change, and compared with the venue's."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+import structlog
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+
+from services._connector_kit.errors import (
+    RETRY_REFUSED,
+    ArchivedError,
+    FeedStoppedError,
+    RejectedError,
+    TransientError,
+)
+from services._connector_kit.orders.account.account_health import AccountHealth
+from services._connector_kit.orders.account.balance_publisher import BalancePublisher
+from services._connector_kit.orders.account.ledger import Ledger, TradeEvidence
+from services._connector_kit.orders.account.missing_fills import MissingFills
+from services._connector_kit.orders.account.order_status import (
+    ARCHIVED,
+    LOST,
+    OrderStatusReport,
+    PublishedOrder,
+    life,
+)
+from services._connector_kit.orders.account.published_balances import (
+    Balance,
+    BalanceSnapshot,
+    PublishedBalances,
+)
+from services._connector_kit.orders.keys import OrderRef
+from services._connector_kit.orders.ports import Clock
+from services._runtime.supervise import FailureLog, full_jitter
+
+log = structlog.get_logger()
+
+# Events that wait to be told; more, and they go: the next comparison brings what they said.
+MOST_WAITING = 10_000
+AFTER_ERROR = 1.0
+# So long the account stream may take to tell of an accepted order before it is asked for.
+STREAM_TELLS_WITHIN = 1.0
+CATCH_UP_WITHIN = 5.0
+# An order that the venue denies for so long, whenever it is asked, is lost (a testnet that was
+# reset). Until then it may be slow to show it; and should it show it later, it is published again.
+DENIED_FOR = 600.0
+
+
+class PushedBalances(NamedTuple):
+    """Balances that the account stream pushed; `version` is the venue's own, rising."""
+
+    balances: Sequence[Balance]
+    version: int
+
+
+class AccountListener:
+    """Where a venue's account stream puts what it receives; never blocks, never raises."""
+
+    def __init__(self, health: AccountHealth) -> None:
+        self.waiting: asyncio.Queue[OrderStatusReport | PushedBalances] = asyncio.Queue(
+            MOST_WAITING
+        )
+        self.compare = asyncio.Event()
+        self.balances = asyncio.Event()
+        self.dropped = 0
+        self._health = health
+
+    def heard(self, what: OrderStatusReport | PushedBalances) -> None:
+        """An order changed, or balances did."""
+        try:
+            self.waiting.put_nowait(what)
+        except asyncio.QueueFull:
+            self.dropped += 1
+            self.compare.set()
+
+    def connected(self) -> None:
+        """The stream is (again) there: something may have been missed."""
+        self._health.connected()
+        self.compare.set()
+
+    def disconnected(self, reason: str) -> None:
+        """The stream is gone, and will be connected again."""
+        self._health.down("stream", reason)
+
+    def missed(self) -> None:
+        """Something came that couldn't be read, or could not be asked about."""
+        self.compare.set()
+
+    def balances_moved(self) -> None:
+        """Some balance changed; which, or to what, isn't known."""
+        self.balances.set()
+
+
+class AccountVenue(Protocol):
+    """The exchange, as far as the account needs it. Raises what the kit's `errors` lists."""
+
+    def milliseconds(self) -> int:
+        """The venue's clock, as we know it."""
+
+    async def listen(self, listener: AccountListener) -> None:
+        """Keep the account stream alive until cancelled; FeedStoppedError if it is refused."""
+
+    async def open_orders(self) -> Sequence[OrderStatusReport]:
+        """The open orders of our symbols; their fills may be left out."""
+
+    async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
+        """What traded after *mark*, and the next mark."""
+
+    async def report(
+        self, symbol: str, *, order_id: str | None, client_order_id: str | None
+    ) -> OrderStatusReport:
+        """What became of one order, with its fills; RejectedError where there is none."""
+
+    async def balances(self) -> BalanceSnapshot:
+        """The balances that are not zero."""
+
+
+class AccountReconciler:
+    """Publishes the account. Heartbeats are no evidence: it compares again and again."""
+
+    def __init__(
+        self,
+        venue: AccountVenue,
+        ledger: Ledger,
+        balances: PublishedBalances,
+        clock: Clock,
+        reconcile_interval: float,
+        health: AccountHealth,
+    ) -> None:
+        self._venue = venue
+        self._ledger = ledger
+        self._clock = clock
+        self._interval = reconcile_interval
+        self._health = health
+        self._listener = AccountListener(health)
+        self.balances = BalancePublisher(venue, balances, clock, health, self._listener.balances)
+        self._accepted = asyncio.Event()
+        self._denied: dict[OrderRef, float] = {}
+        self._fills = MissingFills(ledger, clock, self._look_at)
+
+    async def run(self) -> None:
+        """Until cancelled; a part that fails, or is refused the key, is tried again."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._health.watch())
+            tasks.create_task(self._keep_listening())
+            tasks.create_task(self._tell_what_is_heard())
+            tasks.create_task(self._keep_comparing())
+            tasks.create_task(self.balances.keep_publishing())
+            tasks.create_task(self._look_at_accepted())
+            tasks.create_task(self._fills.keep_asking())
+
+    async def _keep_listening(self) -> None:
+        while True:
+            try:
+                await self._venue.listen(self._listener)
+            except FeedStoppedError as e:
+                self._health.refused("stream", str(e))
+            await self._clock.sleep(RETRY_REFUSED)
+
+    def metrics(self) -> Iterator[Metric]:
+        """What was heard and let go, for Prometheus."""
+        yield CounterMetricFamily(
+            "account_events_dropped",
+            "Events of the account stream that found no room; the next comparison tells the same.",
+            value=self._listener.dropped,
+        )
+
+    async def _tell_what_is_heard(self) -> None:
+        trouble = FailureLog("telling_delayed")
+        while True:
+            what = await self._listener.waiting.get()
+            while True:
+                try:
+                    if isinstance(what, OrderStatusReport):
+                        await self._fills.publish(what)
+                    else:
+                        await self.balances.pushed(*what)
+                except TransientError as e:
+                    trouble.seen(e)
+                    await self._clock.sleep(AFTER_ERROR)
+                else:
+                    trouble.over()
+                    break
+
+    def order_accepted(self) -> None:
+        """An order was accepted: its status is told soon, whatever the stream does."""
+        self._accepted.set()
+
+    async def _look_at_accepted(self) -> None:
+        while True:
+            await self._accepted.wait()
+            self._accepted.clear()
+            await self._clock.sleep(STREAM_TELLS_WITHIN)
+            await self._catch_up()
+            try:
+                for order in await self._ledger.accepted():
+                    await self._look_at(order)
+            except TransientError as e:
+                log.warning("accepted_not_looked_at", error=str(e))
+                self._accepted.set()
+            except FeedStoppedError as e:
+                log.warning("accepted_not_looked_at", error=str(e))
+                self._listener.missed()  # the comparison looks at them, and tries again
+
+    async def _keep_comparing(self) -> None:
+        trouble = FailureLog("comparison_failed")
+        waits = full_jitter()
+        while True:
+            self._listener.compare.clear()
+            connection = self._health.connections
+            try:
+                await self.compare()
+            except (TransientError, RejectedError) as e:
+                trouble.seen(e)
+                self._health.down("comparison", str(e))
+                retry_after = e.retry_after if isinstance(e, TransientError) else 0.0
+                await self._clock.sleep(max(next(waits), retry_after))
+                continue
+            except FeedStoppedError as e:
+                self._health.refused("comparison", str(e))
+                await self._clock.sleep(RETRY_REFUSED)
+                continue
+            trouble.over()
+            waits = full_jitter()
+            if connection == self._health.connections:
+                self._health.up("comparison")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._listener.compare.wait()
+
+    async def compare(self) -> None:
+        """Tell what the venue knows and we have not told: orders and their fills."""
+        await self._catch_up()
+        open_now = {report.order: report for report in await self._venue.open_orders()}
+        told = {OrderRef(t.symbol, i): t for i, t in await self._ledger.open_orders()}
+        ask = list(await self._ledger.accepted())
+        mark = await self._ledger.mark()
+        traded, next_mark = await self._venue.traded_since(mark)
+        for order, report in open_now.items():
+            self._denied.pop(order, None)
+            known = told.get(order)
+            if known is None or _differs(known, report):
+                ask.append(order)
+        ask += [order for order in told if order not in open_now]
+        ask += await self._ledger.fills_missing()
+        news = [trace.order for trace in await self._ledger.untold(traded)]
+        seen = {order: await self._look_at(order) for order in dict.fromkeys(ask + news)}
+        if all(seen[order] for order in news):
+            await self._ledger.set_mark(next_mark)
+        self._listener.balances_moved()
+
+    async def _catch_up(self) -> None:
+        """Wait a while for what was heard to be told: asking the venue for it would be a waste."""
+        until = self._clock.monotonic() + CATCH_UP_WITHIN
+        while not self._listener.waiting.empty() and self._clock.monotonic() < until:
+            await self._clock.sleep(CATCH_UP_WITHIN / 50)
+
+    async def _look_at(self, order: OrderRef) -> bool:
+        """Ask the venue for one order, and tell what is new; False where it doesn't show it yet."""
+        try:
+            report = await self._venue.report(
+                order.symbol, order_id=order.order_id, client_order_id=None
+            )
+        except ArchivedError as e:
+            log.warning("order_archived", **order._asdict(), error=str(e))
+            await self._ledger.end(order, ARCHIVED, self._venue.milliseconds())
+        except RejectedError as e:
+            now = self._clock.monotonic()
+            if now - self._denied.setdefault(order, now) < DENIED_FOR:
+                return False
+            log.warning("order_lost", **order._asdict(), error=str(e))
+            await self._ledger.end(order, LOST, self._venue.milliseconds())
+        else:
+            await self._fills.publish(report)
+        self._denied.pop(order, None)
+        return True
+
+
+def _differs(told: PublishedOrder, report: OrderStatusReport) -> bool:
+    """True where an open order isn't what was published of it, or its fills aren't all there."""
+    remaining = report.quantity - report.prevented - report.filled
+    changed = report.version >= told.version and remaining != told.remaining
+    another = life(told, report) != "same"
+    return told.filled < report.filled or bool(told.missing) or changed or another

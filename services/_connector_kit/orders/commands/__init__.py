@@ -1,0 +1,1 @@
+"""Command streams: read, claimed, guarded, and answered."""

@@ -1,0 +1,394 @@
+"""Reads `place_order` and claims each command in stream order; carrying out runs beside it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.commands.answers import unreadable
+from services._connector_kit.orders.commands.data_loss import DataLossDetector
+from services._connector_kit.orders.commands.parse import UnreadableError, parse
+from services._connector_kit.orders.execution.order_executor import OrderExecutor
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.ports import (
+    BAD_CLIENT_ORDER_ID,
+    Clock,
+    CommandEntry,
+    CommandQueue,
+    Rejection,
+)
+from services._runtime.failpoints import reach
+from services._runtime.supervise import FailureLog
+
+log = structlog.get_logger()
+
+Work = Coroutine[Any, Any, None]
+# No exchange has a longer client order id or symbol; in bytes.
+LONGEST_NAME = 255
+RATE_LIMITED = Rejection("rate_limited", "the exchange takes no orders from us just now")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerTimings:
+    """How long the desk waits for what; in seconds."""
+
+    after_error: float = 0.2
+    lease: float = 0.5  # between two renewals
+    without_lease: float = 1.0
+    own_pending: float = 5.0  # between two looks at what was read and not acknowledged
+    max_age: float = 10.0  # of a command, by Redis's clock
+    most_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
+    settle: float = 3.0  # after a forgotten request's validity, until the venue shows its order
+    recover_every: float = 30.0  # between two walks over the unanswered orders
+    held: float = 0.05  # between two looks at what is held back
+    halted: float = 0.2  # between two looks at the halt switch, while the venue takes no order
+    careful: float = 600.0  # after forgetting, or a first start: look at the venue before sending
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingOrder:
+    """A fresh command that is not claimed yet, as something lacks; refused from `until` on."""
+
+    entry: CommandEntry
+    command: PlaceOrderCommand
+    until: float  # the clock's monotonic seconds
+
+    @property
+    def names(self) -> set[str]:
+        """A later command with one of these waits too: it is claimed in stream order."""
+        return {self.command.symbol, self.command.client_order_id}
+
+
+async def _never() -> None:
+    """Trading isn't halted."""
+
+
+class PlaceOrderConsumer:
+    """One connector's `place_order` commands.
+
+    `halted` says why no order may leave, None where one may: nothing waits through a halt, so that
+    nothing leaves after it. Whether one may leave after all is judged right before the POST.
+    """
+
+    # More orders under way than this, or held back, and reading waits.
+    MOST_IN_FLIGHT = 64
+    # Unanswered orders of earlier runs that are resolved at once.
+    MOST_RECOVERIES = 8
+
+    def __init__(
+        self,
+        bus: CommandQueue,
+        placing: OrderExecutor,
+        clock: Clock,
+        waits: ConsumerTimings | None = None,
+        *,
+        halted: Callable[[], Awaitable[Rejection | None]] = _never,
+    ) -> None:
+        self._bus = bus
+        self._placing = placing
+        self._venue = placing.venue
+        self._clock = clock
+        self._waits = waits or ConsumerTimings()
+        self._halted = halted
+        self._memory = DataLossDetector(round(self._waits.careful * 1000))
+        self._in_flight: set[str] = set()
+        self._held: dict[str, WaitingOrder] = {}  # by entry id, in stream order
+        self._room = asyncio.Semaphore(self.MOST_IN_FLIGHT)
+        # Unanswered orders whose entry isn't under way, by entry id.
+        self._recovering: set[str] = set()
+        self._recoveries = asyncio.Semaphore(self.MOST_RECOVERIES)
+        self._recovered_at = float("-inf")
+        # Read by this process for the first time, and not yet begun with: still fresh when read
+        # again after an error.
+        self._untouched: set[str] = set()
+        self._connected = False
+        self._leased_at = float("-inf")
+        self._settled_at = float("-inf")
+        self._looked_at_pending = float("-inf")
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        trouble = FailureLog("orders_delayed")
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    await self._round(tasks)
+                except TransientError as e:
+                    self._connected = False
+                    trouble.seen(e)
+                    await self._clock.sleep(self._waits.after_error)
+                else:
+                    trouble.over()
+
+    async def _round(self, tasks: asyncio.TaskGroup) -> None:
+        if not self._connected:
+            # They are read again: the claim belongs to the connection that gave the command.
+            self._in_flight -= self._held.keys()
+            self._held.clear()
+            if await self._memory.check(self._bus):
+                # What is under way was claimed in what is forgotten: it is claimed again.
+                self._in_flight.clear()
+            self._settled_at = await self._settling()
+            self._connected = True
+            self._looked_at_pending = self._recovered_at = float("-inf")
+        halted = bool(self._held) and await self._halted() is not None
+        entries = self._due(halted=halted)
+        due = {entry.entry_id for entry in entries}
+        if not entries:
+            if not await self._holds_lease():
+                self._recovered_at = float("-inf")  # a takeover begins with what another left
+                await self._clock.sleep(self._waits.without_lease)
+                return
+            entries = await self._entries()
+        for entry in entries:
+            if entry.entry_id in self._in_flight and entry.entry_id not in due:
+                continue  # a takeover gives what is ours already once more
+            await self._room.acquire()
+            self._in_flight.add(entry.entry_id)
+            try:
+                await self._take(entry, tasks)
+            except TransientError:
+                self._done(entry)
+                raise
+        await self._clock.sleep(0.0)  # what was begun goes ahead of the next read
+        await self._recover_unanswered(tasks)
+
+    async def _holds_lease(self) -> bool:
+        """Renew the lease now and then: a command that comes sooner doesn't wait for it."""
+        now = self._clock.monotonic()
+        if now - self._leased_at < self._waits.lease:
+            return True
+        held = await self._bus.hold_lease()
+        self._leased_at = now if held else float("-inf")
+        return held
+
+    async def _recover_unanswered(self, tasks: asyncio.TaskGroup) -> None:
+        """Resolve every unanswered order that isn't under way, whatever became of its entry.
+
+        Its entry may have been deleted, or its symbol removed from the settings. A record that
+        another instance still carries out may be resolved too: that never sends, and the record
+        is closed once.
+        """
+        now = self._clock.monotonic()
+        if now - self._recovered_at < self._waits.recover_every:
+            return
+        unanswered = await self._placing.journal.unanswered()
+        self._recovered_at = now
+        for record in unanswered:
+            if record.entry_id not in self._in_flight | self._recovering:
+                self._recovering.add(record.entry_id)
+                tasks.create_task(self._recover(record))
+
+    async def _recover(self, record: Record) -> None:
+        try:
+            async with self._recoveries:
+                await self._placing.recover(record)
+        finally:
+            self._recovering.discard(record.entry_id)
+
+    async def _entries(self) -> list[CommandEntry]:
+        """What is to be done next: first what was left lying, then what is new."""
+        now = self._clock.monotonic()
+        if now - self._looked_at_pending >= self._waits.own_pending:
+            left = [*await self._bus.own_pending(), *await self._bus.take_over()]
+            self._looked_at_pending = now
+            left = [entry for entry in left if entry.entry_id not in self._in_flight]
+            if left:
+                return left
+        if len(self._held) >= self.MOST_IN_FLIGHT:
+            await self._clock.sleep(self._waits.held)
+            return []
+        new = list(await self._bus.new_entries(wait=not self._held))
+        if new:
+            reach("after_read")
+        elif self._held:
+            await self._clock.sleep(self._waits.held)
+        self._untouched.update(entry.entry_id for entry in new)
+        return new
+
+    def _due(self, *, halted: bool) -> list[CommandEntry]:
+        """Those held back that lack nothing any more, or have waited for as long as they may.
+
+        All of them once trading is halted.
+        """
+        now, due = self._clock.monotonic(), []
+        waiting: set[str] = set()
+        for held in self._held.values():
+            over = now >= held.until or self._venue.lacks(held.command.symbol) is None
+            if (halted or over) and waiting.isdisjoint(held.names):
+                due.append(held.entry)
+            else:
+                waiting |= held.names
+        return due
+
+    async def _take(self, entry: CommandEntry, tasks: asyncio.TaskGroup) -> None:
+        """Claim one command; what follows from it runs in a task of its own."""
+        if entry.deleted:
+            await self._placing.acknowledge_deleted(entry)
+            self._done(entry)
+            self._recovered_at = float("-inf")  # its record, if there is one, is next
+            return
+        try:
+            derived = "x" + entry.entry_id
+            command = parse(PlaceOrderCommand, entry.data, {"client_order_id": derived})
+        except UnreadableError as e:
+            self._start(entry, self._refuse_unreadable(entry, e), tasks)
+            return
+        if (refusal := too_long(command)) is not None:
+            work = self._placing.refuse(command, entry, refusal)
+        else:
+            was_held = self._held.pop(entry.entry_id, None) is not None
+            if not was_held and await self._hold(entry, command):
+                self._room.release()
+                return
+            work = await self._claim(entry, command, was_held=was_held)
+        self._start(entry, work, tasks)
+
+    def _start(self, entry: CommandEntry, work: Work, tasks: asyncio.TaskGroup) -> None:
+        self._untouched.discard(entry.entry_id)
+        task = tasks.create_task(work)
+        task.add_done_callback(lambda _: self._done(entry))
+
+    def _done(self, entry: CommandEntry) -> None:
+        self._in_flight.discard(entry.entry_id)
+        self._room.release()
+
+    def _sendable(self, entry: CommandEntry) -> bool:
+        """True where nobody can have sent it yet."""
+        fresh = not entry.redelivered or entry.entry_id in self._untouched
+        return fresh and not self._memory.doubts(entry.milliseconds)
+
+    async def _hold(self, entry: CommandEntry, command: PlaceOrderCommand) -> bool:
+        """Hold a command back while something lacks that its order needs; False where not.
+
+        Others go on meanwhile, but for those that must be claimed after it.
+        """
+        if not self._sendable(entry):
+            return False
+        names = {command.symbol, command.client_order_id}
+        behind = any(not names.isdisjoint(held.names) for held in self._held.values())
+        if not behind and self._venue.lacks(command.symbol) is None:
+            return False
+        left = await self._left(entry)
+        if left <= 0:
+            return False
+        until = self._clock.monotonic() + left
+        self._held[entry.entry_id] = WaitingOrder(entry, command, until)
+        return True
+
+    async def _claim(
+        self, entry: CommandEntry, command: PlaceOrderCommand, *, was_held: bool
+    ) -> Work:
+        """Take the command's id for this entry; what is to be done then."""
+        sendable = self._sendable(entry)
+        refusal = None
+        if was_held:
+            refusal = await self._halted() or self._venue.lacks(command.symbol)
+        sized = self._venue.size(command)
+        if isinstance(sized, Rejection) and sized.reason_code == BAD_CLIENT_ORDER_ID:
+            return self._placing.refuse(command, entry, sized)
+        if sendable and refusal is None and not isinstance(sized, Rejection):
+            refusal = await self._wait_for_venue(entry)
+            sized = self._venue.size(command)  # by the market as it is after the wait
+        if refusal is None and isinstance(sized, Rejection):
+            refusal = sized
+        if refusal is not None:
+            # Redis may have forgotten an order of this id: by then the venue shows what was sent.
+            await self._clock.sleep(self._unsettled())
+        record = Record(
+            client_order_id=command.client_order_id,
+            entry_id=entry.entry_id,
+            command=command.model_dump_json(exclude_defaults=True),
+            timestamp=self._venue.milliseconds() if self._venue.knows_time() else 0,
+            validity=self._venue.validity,
+            sendable=sendable,
+            sent_quantity=None if isinstance(sized, Rejection) else sized.quantity,
+            sent_price=None if isinstance(sized, Rejection) else sized.price,
+        )
+        asked = self._clock.monotonic()
+        reach("before_claim")
+        claim = await self._bus.claim(record)
+        reach("after_claim")
+        if claim.found is not None:
+            return self._placing.take_up(claim.found, entry, command)
+        if sendable and refusal is None:
+            # By the clock of the Redis that took both, and whatever has passed since it was asked.
+            age = claim.milliseconds - entry.milliseconds
+            refusal = self._too_late(age / 1000 + self._clock.monotonic() - asked)
+        # Also where it is refused now: what was sent before may have been accepted then.
+        look_first = self._memory.careful(entry.milliseconds)
+        return self._placing.carry_out(record, entry, refusal, look_first=look_first)
+
+    def _too_late(self, age: float) -> Rejection | None:
+        """Why a command's moment has passed, or has not come."""
+        if age < -self._waits.most_ahead:
+            return Rejection("clock", f"the entry's id is {-age:.1f} s ahead of Redis's clock")
+        if age > self._waits.max_age:
+            want = f"want at most {self._waits.max_age:g} s"
+            return Rejection("expired", f"the command is {age:.1f} s old; {want}")
+        return None
+
+    async def _wait_for_venue(self, entry: CommandEntry) -> Rejection | None:
+        """Wait until the venue may be sent an order; why not, where that takes too long.
+
+        The timestamp is journaled after this: a request has its validity yet to come.
+        """
+        if (halt := await self._halted()) is not None:
+            return halt
+        unsettled = self._unsettled()
+        if not unsettled and await self._venue.ready(0.0):
+            return None
+        ready = asyncio.create_task(self._ready(unsettled, await self._left(entry)))
+        try:
+            while not (await asyncio.wait([ready], timeout=self._waits.halted))[0]:
+                if (halt := await self._halted()) is not None:
+                    return halt
+            return None if ready.result() else RATE_LIMITED
+        finally:
+            ready.cancel()
+            await asyncio.gather(ready, return_exceptions=True)
+
+    def _unsettled(self) -> float:
+        """For how many seconds what was sent before may not be at the venue yet."""
+        return max(0.0, self._settled_at - self._clock.monotonic())
+
+    async def _ready(self, unsettled: float, left: float) -> bool:
+        """Wait until what was sent before is settled, and the venue may be sent an order."""
+        await self._clock.sleep(unsettled)
+        return await self._venue.ready(max(0.0, left - unsettled))
+
+    async def _left(self, entry: CommandEntry) -> float:
+        """For how many seconds a command is fresh yet, by Redis's clock."""
+        server = await self._bus.server()
+        return self._waits.max_age - (server.milliseconds - entry.milliseconds) / 1000
+
+    async def _settling(self) -> float:
+        """When whatever was sent and forgotten is at the venue, to be found, or never will be."""
+        now = self._clock.monotonic()
+        if self._memory.began_at < 0:
+            return now
+        past = (await self._bus.server()).milliseconds - self._memory.began_at
+        longest = self._venue.validity / 1000 + self._waits.settle
+        return now + min(longest - past / 1000, longest)
+
+    async def _refuse_unreadable(self, entry: CommandEntry, error: UnreadableError) -> None:
+        answer = None
+        if isinstance(error.fields.get("client_order_id"), str):
+            answer = unreadable(error.fields, entry, str(error), self._venue.milliseconds())
+        await self._placing.dead_letter(entry, answer, str(error))
+
+
+def too_long(command: PlaceOrderCommand) -> Rejection | None:
+    """Why a command gets no record: a name that would be kept of it is too large."""
+    for reason_code, name, text in (
+        (BAD_CLIENT_ORDER_ID, "client_order_id", command.client_order_id),
+        ("unknown_symbol", "symbol", command.symbol),
+    ):
+        if (size := len(text.encode())) > LONGEST_NAME:
+            want = f"want at most {LONGEST_NAME}"
+            return Rejection(reason_code, f"{name} {text[:50]!r}... has {size} bytes; {want}")
+    return None

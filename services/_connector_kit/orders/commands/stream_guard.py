@@ -1,0 +1,170 @@
+"""Watches the command streams: whoever may write to one could block it, or empty it.
+
+* An entry whose id lies in the future makes each one after it as late, and the largest possible id
+  lets no further entry in at all.
+* XADD with MAXLEN deletes entries that may not have been read.
+
+The first is repaired, within a second or two; the second can only be noticed: what is gone is gone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from common_models.stream_names import CommandStream, DeadLetterStream, OperatorStream
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.commands.stream_trimming import KEEP, moment
+from services._connector_kit.orders.execution.redis_journal import letter
+from services._connector_kit.orders.keys import deleted_key
+from services._connector_kit.orders.order_metrics import OrderMetrics
+from services._connector_kit.orders.ports import Clock, CommandEntry
+from services._runtime.redis_commands import Command
+from services._runtime.redis_transaction import Change, reading, snapshot, transact
+from services._runtime.supervise import FailureLog
+
+log = structlog.get_logger()
+
+EVERY = 1.0
+# An id may be ahead of Redis's clock by so much, in milliseconds: clocks are set.
+AHEAD_MS = 5000
+LETTERS_MAXLEN = 10_000
+
+Stream = CommandStream | OperatorStream
+
+
+class StreamGuard:
+    """Looks at all command streams of one connector, whose group has the connector's name."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        connector: str,
+        streams: Sequence[Stream],
+        clock: Clock,
+        counts: OrderMetrics,
+        *,
+        keep: int = KEEP,
+    ) -> None:
+        self._redis: Any = redis
+        self._connector = connector
+        self._streams = streams
+        self._clock = clock
+        self._counts = counts
+        self._keep = keep
+        self._deleted_key = deleted_key(connector)
+
+    async def keep_looking(self) -> None:
+        """Again and again, until cancelled."""
+        trouble = FailureLog("command_streams_not_looked_at")
+        while True:
+            try:
+                await self.look()
+            except TransientError as e:
+                trouble.seen(e)
+            else:
+                trouble.over()
+            await self._clock.sleep(EVERY)
+
+    async def look(self) -> None:
+        """Repair what is blocked, report what was deleted.
+
+        Raises:
+            TransientError: Redis is in trouble; looking again is safe.
+        """
+        # XINFO STREAM would do, but brings the first and the last entry, however large they are.
+        reads: list[Command] = [("TIME",), ("HGETALL", self._deleted_key)]
+        for stream in self._streams:
+            reads += [("XINFO", "GROUPS", str(stream)), ("XLEN", str(stream))]
+        (seconds, _), kept, *found = await snapshot(self._redis, reads)
+        reported = dict(zip(kept[::2], kept[1::2], strict=True))
+        for stream, groups, length in zip(self._streams, found[::2], found[1::2], strict=True):
+            group = _group(groups, self._connector)
+            if group is None:
+                continue  # it is made when the stream is read
+            if moment(group["last-delivered-id"])[0] > int(seconds) * 1000 + AHEAD_MS:
+                await self._repair(stream)
+            elif group["entries-read"] is not None and group["lag"] is not None:
+                deleted = group["entries-read"] + group["lag"] - length
+                before = int(reported.get(str(stream).encode(), 0))
+                await self._report(stream, deleted, before, length, group["lag"])
+
+    async def _repair(self, stream: Stream) -> None:
+        """Empty the stream, all of which was delivered, and let its ids go on from now.
+
+        What is pending is carried out and answered as it was read. XDEL can't be used: Redis
+        remembers the highest id that was deleted by it, and lets no stream go back behind that.
+        """
+        name = str(stream)
+
+        async def decide(change: Change) -> tuple[int, int] | None:
+            groups, newest, (seconds, micro) = change.found
+            group = _group(groups, self._connector)
+            now = int(seconds) * 1000 + int(micro) // 1000
+            delivered = moment(group["last-delivered-id"]) if group else (0, 0)
+            if delivered[0] <= now + AHEAD_MS:
+                return None  # another instance repaired it
+            if newest and moment(newest[0][0]) > delivered:
+                return None  # it will be delivered in a moment
+            first = f"{now + AHEAD_MS + 1}-0"
+            for entry_id, fields in await change.ask("XRANGE", name, first, "+", "COUNT", 1):
+                entry = CommandEntry(
+                    stream.command, entry_id.decode(), _data(fields), redelivered=True
+                )
+                text = letter(entry, f"its id is {delivered[0] - now} ms ahead of Redis's clock")
+                letters = str(DeadLetterStream(self._connector, stream.command))
+                change.write("XADD", letters, "MAXLEN", "~", LETTERS_MAXLEN, "*", "data", text)
+            # XDEL was used by somebody else, or for a large entry of a moment ago.
+            info = _fields(await change.ask("XINFO", "STREAM", name))
+            last = "-".join(map(str, max((now, 0), moment(info["max-deleted-entry-id"]))))
+            change.write("XTRIM", name, "MAXLEN", "=", 0)
+            change.write("XSETID", name, last, "ENTRIESADDED", 0)
+            change.write("XGROUP", "SETID", name, self._connector, last, "ENTRIESREAD", 0)
+            change.write("HDEL", self._deleted_key, name)
+            return delivered
+
+        reads = [("XINFO", "GROUPS", name), ("XREVRANGE", name, "+", "-", "COUNT", 1), ("TIME",)]
+        blocked = await transact(self._redis, [name], reads, decide)
+        if blocked is not None:
+            self._counts.tampered[stream.command, "future_id"] += 1
+            last_id = "-".join(map(str, blocked))
+            log.error("command_id_of_the_future", stream=name, last_id=last_id)
+
+    async def _report(
+        self, stream: Stream, deleted: int, before: int, length: int, lag: int
+    ) -> None:
+        """Report deletions that aren't our own: ours leave `KEEP` entries."""
+        if deleted == before:
+            return
+        if deleted > before and length < self._keep:
+            unread = max(0, lag - length)
+            self._counts.tampered[stream.command, "deleted"] += deleted - before
+            log.error(
+                "commands_deleted",
+                stream=str(stream),
+                entries=deleted - before,
+                unread_at_least=unread,
+            )
+        await reading(self._redis.hset(self._deleted_key, str(stream), deleted))
+
+
+def _group(groups: Any, name: str) -> dict[str, Any] | None:
+    """Of the reply to XINFO GROUPS; None where there is no such group, or no stream."""
+    if not isinstance(groups, list):
+        return None
+    for group in map(_fields, groups):
+        if group["name"] == name.encode():
+            return group
+    return None
+
+
+def _fields(flat: list[Any]) -> dict[str, Any]:
+    """Names and values that Redis sends one after the other."""
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _data(fields: list[bytes]) -> bytes:
+    """The field `data` of an entry as Redis sends it."""
+    found = dict(zip(fields[::2], fields[1::2], strict=True))
+    return found.get(b"data", b"")

@@ -1,0 +1,1 @@
+"""One order from its claim to its final answer."""

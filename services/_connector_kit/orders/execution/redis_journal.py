@@ -1,0 +1,354 @@
+"""The orders' journal and the answers, each change one transaction."""
+
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic, time_ns
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+
+from common_models import OrderResponseEvent
+from common_models.stream_names import CommandStream, DeadLetterStream, EventStream
+from services._connector_kit.orders.account.order_state import AcceptedOrder
+from services._connector_kit.orders.account.order_status import PublishedOrder
+from services._connector_kit.orders.execution.record import Record, dump, load
+from services._connector_kit.orders.keys import (
+    KEEP_CLOSED,
+    OrderRef,
+    accepted_key,
+    answered_key,
+    deleted_key,
+    first_told_key,
+    ghosts_key,
+    order_key,
+    sending_key,
+    told_as_key,
+    told_key,
+    unanswered_key,
+)
+from services._connector_kit.orders.order_metrics import OrderMetrics
+from services._connector_kit.orders.ports import CommandEntry, VenueOrder
+from services._runtime.redis_transaction import Change, at_once, reading, transact
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+WATCH_GHOSTS = 24 * 3600
+UNANSWERED_PAGE = 500
+KEEP_ANSWERED = 24 * 3600
+# What is known of an order that was refused before it was sent is kept for a day. Beyond so many
+# refusals in a minute it is kept for no longer than another instance may need it.
+KEEP_REFUSED = 24 * 3600
+MOST_REFUSALS = 600
+KEEP_SURPLUS_RECORD = 60
+KEEP_SURPLUS_ANSWERED = 600
+# An answered command stays in its stream, to be looked at, where it is no larger; in bytes.
+MOST_KEPT = 4096
+# An id so far ahead of this machine's clock is none that Redis gave, in milliseconds.
+AHEAD_MS = 60_000
+
+
+class RedisJournal:
+    """The port `Journal` on a real server. `on_accepted`: there is an order to be told of."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        connector: str,
+        events_maxlen: int,
+        *,
+        on_accepted: Callable[[], None] = lambda: None,
+        counts: OrderMetrics | None = None,
+    ) -> None:
+        self._on_accepted = on_accepted
+        self._counts = counts or OrderMetrics()
+        self._redis: Any = redis
+        self._connector = connector
+        self._maxlen = events_maxlen
+        self._responses = str(EventStream(connector, "order_response"))
+        self._command_responses = str(EventStream(connector, "command_response"))
+        self._ghosts = ghosts_key(connector)
+        self._accepted = accepted_key(connector)
+        self._unanswered = unanswered_key(connector)
+        self._sending = sending_key(connector)
+        self._refusals: deque[float] = deque(maxlen=MOST_REFUSALS)
+
+    async def get(self, client_order_id: str) -> Record | None:
+        """The record of that id."""
+        found = await reading(self._redis.get(self._key(client_order_id)))
+        return None if found is None else load(found)
+
+    async def unanswered(self) -> Sequence[Record]:
+        """All records without a final answer, oldest first; what is none is taken out."""
+        ids = [i.decode() for i in await reading(self._redis.zrange(self._unanswered, 0, -1))]
+        records = []
+        for first in range(0, len(ids), UNANSWERED_PAGE):
+            page = ids[first : first + UNANSWERED_PAGE]
+            found = await reading(self._redis.mget([self._key(i) for i in page]))
+            for client_order_id, data in zip(page, found, strict=True):
+                if data is not None and (record := load(data)).state != "closed":
+                    records.append(record)
+                else:
+                    await self._take_out(client_order_id)
+        return records
+
+    async def _take_out(self, client_order_id: str) -> None:
+        """Take an id out of the book of record: its record is closed, or was never written."""
+        key = self._key(client_order_id)
+
+        async def decide(change: Change) -> None:
+            data, moment, (seconds, _) = change.found
+            if data is not None:
+                stale = load(data).state == "closed"
+            else:  # it may be about to be claimed
+                stale = moment is not None and float(moment) < (int(seconds) - 60) * 1000
+            if stale:
+                change.write("ZREM", self._unanswered, client_order_id)
+                change.write("ZREM", self._sending, client_order_id)
+
+        reads = [("GET", key), ("ZSCORE", self._unanswered, client_order_id), ("TIME",)]
+        await transact(self._redis, [key], reads, decide)
+
+    async def newest_entry(self, entry: CommandEntry) -> int:
+        """When the newest entry of *entry*'s stream came, by Redis's clock; no later than now.
+
+        An id of the future says nothing: what comes after it may get a lower one. 0: there is none.
+        """
+        stream = entry.stream(self._connector)
+        newest, (seconds, microseconds) = await at_once(
+            self._redis, ("XREVRANGE", stream, "+", "-", "COUNT", 1), ("TIME",)
+        )
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        return min(now, int(newest[0][0].partition(b"-")[0])) if newest else 0
+
+    async def orders_waiting(self) -> bool:
+        """True while `place_order` commands are not yet answered."""
+        stream = str(CommandStream(self._connector, "place_order"))
+        groups: Any = await reading(self._redis.xinfo_groups(stream))
+        # Once an entry was deleted Redis may not know how many are unread: nil. None is always 0.
+        return any(group["pending"] or group["lag"] != 0 for group in groups)
+
+    async def unclear(
+        self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
+    ) -> None:
+        """Publish `unknown`, once, and note it in the record."""
+        del entry  # it stays pending: the final answer acknowledges it
+        key = self._key(record.client_order_id)
+
+        async def decide(change: Change) -> None:
+            (known,) = change.found
+            now = record if known is None else load(known)
+            if now.state == "taken" and now.entry_id == record.entry_id:
+                self._publish(change, self._responses, answer.model_dump_json())
+                change.write("SET", key, dump(now.marked_unknown()))
+                moment = record.entry_id.partition("-")[0]
+                change.write("ZADD", self._unanswered, "NX", moment, record.client_order_id)
+
+        await transact(self._redis, [key], [("GET", key)], decide)
+        self._counts.said_unknown(record)
+
+    async def close(self, record: Record, entry: CommandEntry) -> Record:
+        """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
+        key, answered = self._key(record.client_order_id), self._answered_key(entry)
+        order = _order(record)
+        told = told_key(self._connector, order or OrderRef("", ""))
+        surplus = order is None and not record.provisional and self._surplus_refusal()
+
+        async def decide(change: Change) -> Record:
+            (known, was_answered), published = change.found
+            now = record if known is None else load(known)
+            if now.entry_id != record.entry_id:
+                return now
+            if known is None or now.state != "closed":
+                now = record
+                if was_answered is None:
+                    self._publish(change, self._responses, record.answer or "")
+                    kept_for = KEEP_SURPLUS_ANSWERED if surplus else KEEP_ANSWERED
+                    change.write("SET", answered, "", "EX", kept_for)
+                self._keep(change, record, order, published, surplus=surplus)
+                if record.provisional:
+                    change.write("ZADD", self._ghosts, record.timestamp, record.client_order_id)
+            change.write("ZREM", self._unanswered, record.client_order_id)
+            change.write("ZREM", self._sending, record.client_order_id)
+            self._acknowledge(change, entry)
+            return now
+
+        reads = [("MGET", key, answered), ("GET", told)]
+        kept = await transact(self._redis, [key, answered], reads, decide)
+        self._counts.closed(entry.entry_id)
+        if record.answer and kept.answer == record.answer:  # else it was answered by another
+            self._counts.answered(entry, record.answer)
+        if order is not None:
+            self._on_accepted()
+        return kept
+
+    async def answer(
+        self, entry: CommandEntry, answer: bytes | None, dead_letter: str | None
+    ) -> None:
+        """Answer an entry that has no record of its own, once, and acknowledge it."""
+        key = self._answered_key(entry)
+        surplus = answer is not None and self._surplus_refusal()
+
+        async def decide(change: Change) -> None:
+            (was_answered,) = change.found
+            if was_answered is None:
+                if dead_letter is not None:
+                    stream = str(DeadLetterStream(self._connector, entry.command))
+                    self._publish(change, stream, letter(entry, dead_letter))
+                if answer is not None:
+                    placing = entry.command == "place_order"
+                    stream = self._responses if placing else self._command_responses
+                    self._publish(change, stream, answer)
+                if answer is not None or dead_letter is not None:
+                    kept_for = KEEP_SURPLUS_ANSWERED if surplus else KEEP_ANSWERED
+                    change.write("SET", key, "", "EX", kept_for)
+            self._acknowledge(change, entry)
+
+        await transact(self._redis, [key], [("GET", key)], decide)
+        if dead_letter is not None:
+            self._counts.dead_letters[entry.command] += 1
+        if answer:
+            self._counts.answered(entry, answer)
+
+    async def correct(self, record: Record, order: VenueOrder) -> None:
+        """A ghost appeared: put the corrected record in place, once, and have its status told."""
+        key = self._key(record.client_order_id)
+        ref = OrderRef(record.order.symbol, order.order_id)
+
+        async def decide(change: Change) -> None:
+            known, published = change.found
+            now = None if known is None else load(known)
+            if now is not None and now.provisional:
+                self._keep(change, record, ref, published)
+                change.write("ZREM", self._ghosts, record.client_order_id)
+
+        reads = [("GET", key), ("GET", told_key(self._connector, ref))]
+        await transact(self._redis, [key], reads, decide)
+        self._counts.ghosts += 1
+        self._on_accepted()
+
+    async def told(self, client_order_id: str) -> VenueOrder | None:
+        """The order as the account's events told of it; None where they didn't yet."""
+        found = await reading(self._redis.get(told_as_key(self._connector, client_order_id)))
+        if found is None:
+            return None
+        text = found.decode()
+        order = OrderRef.parse(text)
+        key = told_key(self._connector, order) if order else first_told_key(self._connector, text)
+        data = await reading(self._redis.get(key))
+        told = None if data is None else msgspec.json.decode(data, type=PublishedOrder)
+        if told is None or told.client_order_id != client_order_id:
+            return None  # the venue gave its order id to another order since
+        return VenueOrder(
+            order.order_id if order else text,
+            client_order_id,
+            f"{told.filled:f}",
+            symbol=told.symbol,
+            side=told.side,
+            quantity=f"{told.quantity:f}" if told.quantity else None,
+            price=f"{told.price:f}" if told.price else None,
+            created=told.created,
+        )
+
+    async def provisional(self) -> Sequence[Record]:
+        """The records that were closed as not found less than a day ago."""
+        seconds, _ = await reading(self._redis.time())
+        oldest = (seconds - WATCH_GHOSTS) * 1000
+        await reading(self._redis.zremrangebyscore(self._ghosts, "-inf", f"({oldest}"))
+        ids = await reading(self._redis.zrange(self._ghosts, 0, -1))
+        if not ids:
+            return []
+        found = await reading(self._redis.mget([self._key(i.decode()) for i in ids]))
+        return [record for data in found if data and (record := load(data)).provisional]
+
+    def _key(self, client_order_id: str) -> str:
+        return order_key(self._connector, client_order_id)
+
+    def _answered_key(self, entry: CommandEntry) -> str:
+        """Exists once an entry has its final answer."""
+        command = f"operator:{entry.command}" if entry.operator else entry.command
+        return answered_key(self._connector, command, entry.entry_id)
+
+    def _surplus_refusal(self) -> bool:
+        """Count a refusal; True where there were `MOST_REFUSALS` in the minute before it."""
+        now, most = monotonic(), self._refusals.maxlen
+        surplus = len(self._refusals) == most and self._refusals[0] > now - 60
+        self._refusals.append(now)
+        return surplus
+
+    def _keep(
+        self,
+        change: Change,
+        record: Record,
+        order: OrderRef | None,
+        published: bytes | None,
+        *,
+        surplus: bool = False,
+    ) -> None:
+        """Write a closed record; *published* is what the ledger keeps of its order.
+
+        It lives for `KEEP_CLOSED`, counted from the moment that the order's terminal status is
+        published: while the order is open the record has no expiry, and the ledger sets it. Of an
+        order that was refused before it was sent it lives for `KEEP_REFUSED`; in a flood of
+        refusals (*surplus*) only until nobody else can have the entry in hand.
+        """
+        told = None if published is None else msgspec.json.decode(published, type=PublishedOrder)
+        if told is not None and told.client_order_id != record.client_order_id:
+            told = None  # the venue gave its order id to another order since
+        is_over = order is None or (told is not None and told.closed)
+        kept_for = KEEP_CLOSED
+        if record.unsent:
+            kept_for = KEEP_SURPLUS_RECORD if surplus else KEEP_REFUSED
+        life = ("EX", kept_for) if is_over else ()
+        change.write("SET", self._key(record.client_order_id), dump(record), *life)
+        if order is not None and told is None:
+            self._note_accepted(change, order, record)
+        elif order is not None and is_over:  # the ledger waited for the answer
+            told_as = told_as_key(self._connector, record.client_order_id)
+            for name in (told_key(self._connector, order), told_as):
+                change.write("PEXPIRE", name, KEEP_CLOSED * 1000)
+
+    def _note_accepted(self, change: Change, order: OrderRef, record: Record) -> None:
+        """The venue has it, and nothing was told of it: the account will ask for it."""
+        noted = AcceptedOrder(order.symbol, record.client_order_id)
+        change.write("HSET", self._accepted, str(order), msgspec.json.encode(noted))
+
+    def _publish(self, change: Change, stream: str, data: str | bytes) -> None:
+        change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
+
+    def _acknowledge(self, change: Change, entry: CommandEntry) -> None:
+        stream = entry.stream(self._connector)
+        change.write("XACK", stream, self._connector, entry.entry_id)
+        # The guard takes out one whose id is of the future: once XDEL has seen such an id, Redis
+        # lets the stream's ids never go back behind it.
+        if len(entry.data) > MOST_KEPT and entry.milliseconds < time_ns() // 1_000_000 + AHEAD_MS:
+            change.write("XDEL", stream, entry.entry_id)
+            change.write("HINCRBY", deleted_key(self._connector), stream, 1)
+
+
+class _Answer(msgspec.Struct):
+    order_id: str | None = None
+
+
+def _order(record: Record) -> OrderRef | None:
+    """The venue's order that the record's answer names."""
+    order_id = msgspec.json.decode(record.answer or "{}", type=_Answer).order_id
+    return None if order_id is None else OrderRef(record.order.symbol, order_id)
+
+
+def letter(entry: CommandEntry, error: str) -> bytes:
+    """A dead letter: what is wrong, and the entry whole; bytes that are no text as base64."""
+    try:
+        content, encoding = entry.data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        content, encoding = b64encode(entry.data).decode("ascii"), "base64"
+    letter = {
+        "entry_id": entry.entry_id,
+        "error": error,
+        "encoding": encoding,
+        "content": content,
+    }
+    return msgspec.json.encode(letter)

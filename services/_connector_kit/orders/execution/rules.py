@@ -1,0 +1,99 @@
+"""A venue's own rules for an order's price and quantity. Pure, in Decimal."""
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.instruments import Range, TradingRules
+from services._connector_kit.orders.ports import Rejection, RoundedOrder
+
+# Enough for every digit of a float over every step: nothing is rounded but on purpose.
+PRECISION = 60
+# Float arithmetic misses a step by some last digits of a float (29 * 0.7 is 20.299999999999997):
+# as a share of a step, and of the value, whose digits are wider than that where it is many steps.
+NOISE = Decimal("1e-9")
+NOISE_OF_VALUE = Decimal(4) / 2**52
+
+
+def size(command: PlaceOrderCommand, rules: TradingRules) -> RoundedOrder | Rejection:
+    """What would be sent: the quantity rounded down to the lot, the price to the passive side.
+
+    What is within float noise of a step counts as that step. What then is out of bounds is
+    refused with the rule and the nearest value that is not.
+    """
+    with localcontext(prec=PRECISION):
+        market = command.type == "market"
+        allowed = _both(rules.quantity, rules.market_quantity) if market else rules.quantity
+        quantity = _on_step(command.quantity, allowed.step, up=False)
+        if refusal := _outside("quantity", command.quantity, quantity, allowed):
+            return refusal
+        if market or command.price is None:
+            return RoundedOrder(text(quantity), None)
+        up = command.side == "sell"
+        price = _on_step(command.price, rules.price.step, up=up)
+        if refusal := _outside("price", command.price, price, rules.price):
+            return refusal
+        return _notional(quantity, price, rules) or RoundedOrder(text(quantity), text(price))
+
+
+def _both(one: Range, other: Range) -> Range:
+    """What both allow; of two steps the larger is a multiple of the smaller."""
+    return Range(
+        step=max(one.step, other.step),
+        least=max(one.least, other.least),
+        most=min(filter(None, (one.most, other.most)), default=Decimal(0)),
+    )
+
+
+def _notional(quantity: Decimal, price: Decimal, rules: TradingRules) -> Rejection | None:
+    notional = quantity * price
+    if notional < rules.least_notional:
+        enough = rounded(rules.least_notional / price, rules.quantity.step, up=True)
+        want = f"at least {text(rules.least_notional)}: a quantity of {text(enough)}"
+    elif rules.most_notional and notional > rules.most_notional:
+        most = rounded(rules.most_notional / price, rules.quantity.step, up=False)
+        want = f"at most {text(rules.most_notional)}: a quantity of {text(most)}"
+    else:
+        return None
+    message = f"quantity x price is {text(notional)}; want {want} at this price"
+    return Rejection("notional_out_of_bounds", message)
+
+
+def _outside(name: str, asked: float, value: Decimal, allowed: Range) -> Rejection | None:
+    """*value* is what was *asked* for, put on the step of *allowed*."""
+    least = max(rounded(allowed.least, allowed.step, up=True), allowed.step)
+    most = rounded(allowed.most, allowed.step, up=False)
+    if allowed.most and most < least:
+        fault = "refused: the exchange's own bounds leave no valid value"
+    elif value < least:
+        fault = f"too small; want {text(least)} or more"
+    elif allowed.most and value > most:
+        fault = f"too large; want {text(most)} or less"
+    else:
+        return None
+    return Rejection(f"{name}_out_of_bounds", f"{name} {asked!r} is {fault}")
+
+
+def _on_step(asked: float, step: Decimal, *, up: bool) -> Decimal:
+    """*asked* put on *step*: the nearest where only float noise lies between."""
+    value = Decimal(str(asked))
+    if not step:
+        return value
+    steps = value / step
+    nearest = steps.to_integral_value()
+    if abs(steps - nearest) <= max(NOISE, steps * NOISE_OF_VALUE):
+        return nearest * step
+    return rounded(value, step, up=up)
+
+
+def rounded(value: Decimal, step: Decimal, *, up: bool) -> Decimal:
+    """*value* put on *step*; a step of 0 leaves it as it is."""
+    if not step:
+        return value
+    steps = (value / step).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR)
+    return steps * step
+
+
+def text(value: Decimal) -> str:
+    """Plain digits: no exponent, no zeros at the end."""
+    digits = f"{value:f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits

@@ -1,0 +1,208 @@
+"""What is counted of commands and orders, for Prometheus, and how long each hop of an order takes.
+
+The parts that talk to Redis and the venue tell it; the order core knows nothing of it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import msgspec
+from prometheus_client import Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from common_models import OrderStatusUpdateEvent
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.keys import OrderRef
+from services._connector_kit.orders.ports import Claim, CommandEntry
+from services._runtime.metrics import counters, gauges
+
+# The hops of an order that is sent, in their order.
+HOPS = ("waited", "claimed", "venue", "answered")
+# From half a millisecond to what finding out about an order may take, in seconds.
+BUCKETS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+OUTCOMES = {
+    "place_order": ("accepted", "rejected", "expired", "unreadable", "unknown", "replayed"),
+    "cancel_order": ("done", "rejected", "unreadable", "unknown"),
+    "cancel_all_orders": ("done", "rejected", "unreadable", "unknown"),
+    "query_order": ("done", "rejected", "unreadable", "unknown"),
+    "request_balance": ("done", "rejected", "unreadable", "unknown"),
+}
+# What others did to a command stream: put an entry with an id of the future into it, or deleted
+# entries from it.
+TAMPERED = ("future_id", "deleted")
+# Refusals that are an outcome of their own.
+_OWN_OUTCOME = {"expired": "expired", "invalid_command": "unreadable"}
+
+
+class _Answer(msgspec.Struct):
+    """What matters of an answer."""
+
+    status: str = "none"
+    reason_code: str | None = None
+    replay: bool | None = None
+
+    @property
+    def outcome(self) -> str:
+        """What the command is counted as."""
+        if self.replay:
+            return "replayed"
+        return _OWN_OUTCOME.get(self.reason_code or "", self.status)
+
+
+_read = msgspec.json.Decoder(_Answer).decode
+
+
+class OrderMetrics:
+    """One connector's commands and orders. `milliseconds` is the venue's clock, as we know it."""
+
+    def __init__(
+        self, milliseconds: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
+        self.commands: Counter[tuple[str, ...]] = Counter(
+            {(command, outcome): 0 for command in OUTCOMES for outcome in OUTCOMES[command]}
+        )
+        self.refusals: Counter[str] = Counter()
+        self.dead_letters = Counter(dict.fromkeys(OUTCOMES, 0))
+        self.tampered: Counter[tuple[str, ...]] = Counter(
+            {(command, how): 0 for command in OUTCOMES for how in TAMPERED}
+        )
+        self.ghosts = 0
+        self.open: set[OrderRef] = set()
+        self._symbols: set[str] = set()  # of which an order was told
+        self._milliseconds = milliseconds
+        self._unknown: dict[str, int] = {}  # when it was claimed, by entry
+        self._venue_answered: dict[str, float] = {}  # when, by entry
+        self._hops = Histogram(
+            "order_hop_seconds",
+            "How long each hop of an order took: its command waited in the stream, was claimed "
+            "once read, went to the venue and back, and its answer got into Redis.",
+            ["hop"],
+            registry=None,
+            buckets=BUCKETS,
+        )
+        self._hop = {hop: self._hops.labels(hop) for hop in HOPS}
+        self._fills = Histogram(
+            "fill_seconds",
+            "From the venue's time of a fill to its order status in Redis.",
+            registry=None,
+            buckets=BUCKETS,
+        )
+
+    # --- told by the bus, the venue's port, the journal and the ledger
+
+    def claimed(self, record: Record, claim: Claim, since_read: float) -> None:
+        """A command's id was claimed, *since_read* seconds after the command was read."""
+        found = claim.found
+        if found is None:
+            entry_milliseconds = int(record.entry_id.partition("-")[0])
+            waited = (claim.milliseconds - entry_milliseconds) / 1000
+            self._hop["waited"].observe(max(0.0, waited))
+            self._hop["claimed"].observe(since_read)
+        elif found.state == "unknown" and found.entry_id == record.entry_id:
+            self._unknown[found.entry_id] = _claimed_at(found)
+
+    def venue_answered(self, record: Record, seconds: float) -> None:
+        """The venue answered the one POST, or didn't, after *seconds*."""
+        self._hop["venue"].observe(seconds)
+        self._venue_answered[record.entry_id] = time.monotonic()
+
+    def answered(self, entry: CommandEntry, answer: bytes | str) -> None:
+        """The final answer that we gave to a command is in Redis."""
+        said = _read(answer)
+        self.commands[entry.command, said.outcome] += 1
+        if entry.command == "place_order" and said.status == "rejected" and not said.replay:
+            self.refusals[said.reason_code or "none"] += 1
+
+    def closed(self, entry_id: str) -> None:
+        """An order's final answer is in Redis, whoever gave it."""
+        self._unknown.pop(entry_id, None)
+        self._answer_readable(entry_id)
+
+    def said_unknown(self, record: Record) -> None:
+        """That an order's outcome isn't known is in Redis."""
+        if record.entry_id not in self._unknown:
+            self.commands["place_order", "unknown"] += 1
+            self._unknown[record.entry_id] = _claimed_at(record)
+        self._answer_readable(record.entry_id)
+
+    def _answer_readable(self, entry_id: str) -> None:
+        since = self._venue_answered.pop(entry_id, None)
+        if since is not None:
+            self._hop["answered"].observe(time.monotonic() - since)
+
+    def told(self, event: OrderStatusUpdateEvent, *, closed: bool) -> None:
+        """An order's status is in Redis."""
+        self._symbols.add(event.symbol)
+        order = OrderRef(event.symbol, event.order_id)
+        if closed:
+            self.open.discard(order)
+        else:
+            self.open.add(order)
+        if event.trades:
+            at = max(trade.timestamp for trade in event.trades).timestamp()
+            self._fills.observe(max(0.0, self._milliseconds() / 1000 - at))
+
+    # --- read by Prometheus
+
+    def metrics(self) -> Iterator[Metric]:
+        """All of it."""
+        yield counters(
+            "order_commands",
+            "Commands by what became of them; an order that was `unknown` counts again once it "
+            "has its final answer.",
+            ["command", "outcome"],
+            self.commands,
+        )
+        yield counters(
+            "order_refusals",
+            "Orders answered `rejected`, by the answer's reason_code.",
+            ["reason_code"],
+            self.refusals,
+        )
+        yield counters(
+            "dead_letters",
+            "Commands that couldn't be read.",
+            ["command"],
+            self.dead_letters,
+        )
+        yield counters(
+            "command_streams_tampered",
+            "What others did to command streams: `future_id` blocks one until it is repaired, "
+            "`deleted` counts entries that were deleted, read or not.",
+            ["command", "how"],
+            self.tampered,
+        )
+        yield GaugeMetricFamily(
+            "orders_unknown",
+            "Orders of which nobody knows whether the venue has them.",
+            value=len(self._unknown),
+        )
+        oldest = min(self._unknown.values(), default=None)
+        age = 0.0 if oldest is None else max(0.0, (self._milliseconds() - oldest) / 1000)
+        yield GaugeMetricFamily(
+            "order_unknown_oldest_seconds",
+            "How long ago the oldest of them was claimed; 0 where there is none.",
+            value=age,
+        )
+        yield CounterMetricFamily(
+            "ghost_orders",
+            "Orders that were answered as not found, and that the venue has after all.",
+            value=self.ghosts,
+        )
+        yield gauges(
+            "orders_open",
+            "Open orders, as far as they were told.",
+            ["symbol"],
+            dict.fromkeys(self._symbols, 0) | Counter(order.symbol for order in self.open),
+        )
+        yield from self._hops.collect()
+        yield from self._fills.collect()
+
+
+def _claimed_at(record: Record) -> int:
+    """When a record was claimed, in venue milliseconds; else when Redis took its entry."""
+    return record.timestamp or int(record.entry_id.partition("-")[0])

@@ -1,0 +1,119 @@
+"""Our orders that may still trade, read from the book of record together with what is held."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+
+from services._connector_kit.orders.account.order_state import AcceptedOrder
+from services._connector_kit.orders.account.order_status import PublishedOrder
+from services._connector_kit.orders.execution.record import Record, load
+from services._connector_kit.orders.keys import (
+    OrderRef,
+    accepted_key,
+    first_told_key,
+    open_key,
+    order_key,
+    positions_key,
+    sending_key,
+    told_key,
+    unanswered_key,
+)
+from services._connector_kit.orders.risk.position_limits import WorkingOrder
+from services._connector_kit.orders.risk.positions import read_positions
+from services._runtime.position import Position
+from services._runtime.redis_commands import pairs
+from services._runtime.redis_transaction import at_once, reading
+
+# Carries out commands, and reads the halt switch after them (`HaltWatch.reason_after`).
+HaltedAfter = Callable[..., Awaitable[tuple[list[Any], str | None]]]
+
+
+class OpenOrdersSnapshot(NamedTuple):
+    """The open orders by client order id, what is held by symbol, and why trading is halted."""
+
+    orders: dict[str, WorkingOrder]
+    positions: dict[str, Position]
+    halt: str | None
+
+
+class OpenOrders:
+    """Reads them. What trades while they are read may count twice, and never not at all."""
+
+    def __init__(self, redis: Redis, connector: str, halted_after: HaltedAfter) -> None:
+        self._redis: Any = redis
+        self._connector = connector
+        self._halted_after = halted_after
+        self._unanswered = unanswered_key(connector)
+        self._sending = sending_key(connector)
+        self._accepted = accepted_key(connector)
+        self._open = open_key(connector)
+        self._positions = positions_key(connector)
+
+    async def beside(self, own: str, passed: set[bytes]) -> OpenOrdersSnapshot:
+        """What is open beside the order *own*.
+
+        Of those without an answer only *passed*: the others came later, and counted this one.
+
+        Raises:
+            TransientError: Redis is in trouble.
+        """
+        unanswered, sending, accepted, published = await at_once(
+            self._redis,
+            ("ZRANGE", self._unanswered, 0, -1),
+            ("ZRANGE", self._sending, 0, -1),
+            ("HGETALL", self._accepted),
+            ("SMEMBERS", self._open),
+        )
+        noted = pairs(accepted)
+        told_keys = [self._told_key(text.decode()) for text in (*noted, *published)]
+        waiting = {own} | {name.decode() for name in passed & {*unanswered} & {*sending}}
+        taken = {
+            msgspec.json.decode(data, type=AcceptedOrder).client_order_id for data in noted.values()
+        }
+        names = [*waiting | taken | await self._published(told_keys)]
+        keys = [*told_keys, *(order_key(self._connector, name) for name in names)]
+        # All of one moment: what an order has traded is held, what is left of it isn't.
+        (found, held), halt = await self._halted_after(
+            ("MGET", *keys), ("HGETALL", self._positions)
+        )
+        told, records = found[: len(told_keys)], found[len(told_keys) :]
+        ours = {
+            name: load(data) for name, data in zip(names, records, strict=True) if data is not None
+        }
+        orders = {name: _whole(ours[name]) for name in waiting | taken if name in ours}
+        for each in _told(told):
+            name = each.client_order_id or ""
+            if name in waiting or name not in ours or ours[name].order.symbol != each.symbol:
+                continue
+            if each.closed:
+                orders.pop(name, None)
+            else:
+                side = each.side or ours[name].order.side
+                orders[name] = WorkingOrder(each.symbol, side, each.remaining)
+        orders.pop(own, None)
+        return OpenOrdersSnapshot(orders, read_positions(held), halt)
+
+    async def _published(self, told_keys: Sequence[str]) -> set[str]:
+        """The client order ids under which something was published of these orders."""
+        found = await reading(self._redis.mget(told_keys)) if told_keys else ()
+        return {told.client_order_id for told in _told(found) if told.client_order_id}
+
+    def _told_key(self, text: str) -> str:
+        order = OrderRef.parse(text)
+        if order is None:
+            return first_told_key(self._connector, text)
+        return told_key(self._connector, order)
+
+
+def _told(found: Sequence[bytes | None]) -> list[PublishedOrder]:
+    return [msgspec.json.decode(data, type=PublishedOrder) for data in found if data is not None]
+
+
+def _whole(record: Record) -> WorkingOrder:
+    """All of it is left, as far as is known."""
+    order = record.order
+    quantity = Decimal(record.sent_quantity or str(order.quantity))
+    return WorkingOrder(order.symbol, order.side, quantity)

@@ -1,0 +1,177 @@
+"""Limits that are counted in Redis, over restarts and instances: pace, open orders, positions."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from common_models.stream_names import BOT_ORDERS
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.keys import (
+    accepted_key,
+    open_key,
+    positions_key,
+    sending_key,
+    sent_key,
+    unanswered_key,
+)
+from services._connector_kit.orders.ports import Rejection
+from services._connector_kit.orders.risk.open_orders import HaltedAfter, OpenOrders
+from services._connector_kit.orders.risk.position_limits import PositionLimits, ProposedOrder
+from services._connector_kit.orders.risk.positions import read_positions
+from services._connector_kit.orders.settings import TradingSettings
+from services._runtime.position import Position
+from services._runtime.redis_transaction import at_once
+
+MINUTE_MS = 60_000
+BOT, OTHERS = "bot", "others"
+# Limits of pace and open orders are so many times higher for what makes a position smaller.
+REDUCING_FACTOR = 2
+
+
+def writer(client_order_id: str) -> str:
+    """Who counts for an order: the bot, by its ids, or all others together."""
+    return BOT if client_order_id.startswith(BOT_ORDERS) else OTHERS
+
+
+class LimitUsage(NamedTuple):
+    """What counts at the moment when an order was counted too.
+
+    Orders of the last minute, by the bot and by others; at most how many are open; those that
+    passed until now and aren't answered; what is held, by symbol.
+    """
+
+    by_bot: int
+    by_others: int
+    open: int
+    passed: set[bytes]
+    positions: dict[str, Position]
+
+
+class OrderLimits:
+    """Counts an order before it is sent, and says whether it may be.
+
+    An order is written first and counted with all others in the same MULTI: of several at once, in
+    one process or two, those beyond a limit see that they are. What is refused is taken out again.
+
+    The halt switch is read in that MULTI too, so that nothing but it lies between an order and its
+    POST. `mark` gives the price at which a market is valued now, None without a live book.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        connector: str,
+        settings: TradingSettings,
+        halted_after: HaltedAfter,
+        mark: Callable[[str], Decimal | None],
+    ) -> None:
+        self._redis: Any = redis
+        self._halted_after = halted_after
+        self._connector = connector
+        self._each = settings.risk_orders_per_minute
+        self._all = settings.risk_orders_per_minute_total or self._each
+        self._most_open = settings.risk_max_open_orders
+        self._unanswered = unanswered_key(connector)
+        self._sending = sending_key(connector)
+        self._accepted = accepted_key(connector)
+        self._open = open_key(connector)
+        self._positions = positions_key(connector)
+        self._open_orders = OpenOrders(redis, connector, halted_after)
+        self._held = PositionLimits(settings, mark)
+
+    async def reserve(self, record: Record, price: Decimal) -> Rejection | None:
+        """Count the order of *record*; why it must not be sent at *price*, None where it may.
+
+        Raises:
+            TransientError: Redis is in trouble: it must not be sent, and may have been counted.
+        """
+        counted, halt = await self._count(record)
+        order, quantity = record.order, Decimal(record.sent_quantity or "0")
+        proposal = ProposedOrder(order.symbol, order.side, quantity, price)
+        refusal = _halted(halt) or await self._refusal(record, proposal, counted)
+        if refusal is not None:
+            await self._take_back(record)
+        return refusal
+
+    async def _count(self, record: Record) -> tuple[LimitUsage, str | None]:
+        """Count it; what is counted now, and why trading is halted.
+
+        A minute of the venue's clock: it is the same for all instances, and nobody sets it. What
+        lies more than a minute ahead was written before the venue's clock was set back.
+        """
+        name, now = record.client_order_id, record.timestamp
+        own = self._sent(record)
+        lately = (f"({now - MINUTE_MS}", now + MINUTE_MS)
+        replies, halt = await self._halted_after(
+            ("ZADD", self._sending, now, name),
+            ("ZADD", own, now, name),
+            ("ZREMRANGEBYSCORE", own, "-inf", now - MINUTE_MS),
+            ("PEXPIRE", own, 2 * MINUTE_MS),
+            ("ZCOUNT", sent_key(self._connector, BOT), *lately),
+            ("ZCOUNT", sent_key(self._connector, OTHERS), *lately),
+            ("ZINTERCARD", 2, self._unanswered, self._sending),
+            ("HLEN", self._accepted),
+            ("SCARD", self._open),
+            ("ZRANGE", self._sending, 0, -1),
+            ("HGETALL", self._positions),
+        )
+        passed, positions = set(replies[9]), read_positions(replies[10])
+        return LimitUsage(replies[4], replies[5], sum(replies[6:9]), passed, positions), halt
+
+    async def _refusal(
+        self, record: Record, proposal: ProposedOrder, counted: LimitUsage
+    ) -> Rejection | None:
+        """Which limit it breaks, beside what was sent, is open and is held."""
+        pace = self._pace(record, counted, 1)
+        others, few = counted.open - 1, counted.open <= self._most_open
+        if pace is None and few and self._held.surely_kept(proposal, counted.positions, others):
+            return None
+        # The others only leave less of it to be made smaller.
+        if pace is not None and not self._held.reduces(proposal, counted.positions, ()):
+            return pace
+        # Some may be somebody else's, stand in two places, or be of other markets: look at them.
+        look = await self._open_orders.beside(record.client_order_id, counted.passed)
+        beside = look.orders.values()
+        times = REDUCING_FACTOR if self._held.reduces(proposal, look.positions, beside) else 1
+        return (
+            self._pace(record, counted, times)
+            or self._too_many(len(beside), times)
+            or self._held.refusal(proposal, look.positions, beside)
+            or _halted(look.halt)
+        )
+
+    def _pace(self, record: Record, counted: LimitUsage, times: int) -> Rejection | None:
+        who, by_bot, by_others = writer(record.client_order_id), counted.by_bot, counted.by_others
+        if (by_bot if who == BOT else by_others) > self._each * times:
+            allowed = f"RISK_ORDERS_PER_MINUTE allows {self._each} by {who}"
+        elif by_bot + by_others > self._all * times:
+            allowed = f"RISK_ORDERS_PER_MINUTE_TOTAL allows {self._all} by bot and others"
+        else:
+            return None
+        return Rejection("orders_per_minute", f"{allowed}{_if_higher(times)}; wait a little")
+
+    def _too_many(self, others: int, times: int) -> Rejection | None:
+        if others < self._most_open * times:
+            return None
+        allowed = f"RISK_MAX_OPEN_ORDERS allows {self._most_open}{_if_higher(times)}"
+        return Rejection("max_open_orders", f"{others} are open; {allowed}")
+
+    def _sent(self, record: Record) -> str:
+        return sent_key(self._connector, writer(record.client_order_id))
+
+    async def _take_back(self, record: Record) -> None:
+        """It isn't sent: it counts no longer."""
+        name = record.client_order_id
+        await at_once(
+            self._redis, ("ZREM", self._sending, name), ("ZREM", self._sent(record), name)
+        )
+
+
+def _if_higher(times: int) -> str:
+    return f" ({times} times that to make a position smaller)" if times > 1 else ""
+
+
+def _halted(reason: str | None) -> Rejection | None:
+    return None if reason is None else Rejection("halted", f"trading is halted: {reason}")

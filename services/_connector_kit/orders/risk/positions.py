@@ -1,0 +1,119 @@
+"""What is held of each market by our own orders, kept beside what was published of them."""
+
+from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
+
+import msgspec
+from redis.asyncio import Redis
+
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.account.order_status import ZERO, PublishedOrder
+from services._connector_kit.orders.keys import positions_key
+from services._connector_kit.orders.ports import Clock
+from services._runtime.position import Position, day_of
+from services._runtime.redis_commands import pairs
+from services._runtime.redis_transaction import Change, transact
+from services._runtime.supervise import FailureLog
+
+# In seconds.
+ROLL_EVERY = 5.0
+
+
+def booked(
+    kept: bytes | None, before: PublishedOrder | None, now: PublishedOrder, day: str, rate: Decimal
+) -> bytes | None:
+    """The position *kept* with what is new of an order; None where nothing is.
+
+    *before* and *now* are what was told of the order and what is told of it now: their difference
+    is booked, so that what comes again adds nothing, and what comes late is added then. *rate* is
+    what an order costs whose fee is taken in neither of its assets (BNB), as a share of its money:
+    nothing here says what that asset is worth.
+    """
+    after, known = _sum(now, now, rate), _sum(before, now, rate)
+    quantity, cash = (new - old for new, old in zip(after, known, strict=True))
+    if not quantity and not cash:
+        return None
+    position = Position(day=day) if kept is None else msgspec.json.decode(kept, type=Position)
+    position.quantity += quantity
+    position.cash += cash
+    filled = now.filled - (before.filled if before else ZERO)
+    spent = now.quote_filled - (before.quote_filled if before else ZERO)
+    if filled > 0 and spent > 0:
+        position.price = spent / filled
+    return msgspec.json.encode(position)
+
+
+def _sum(
+    told: PublishedOrder | None, order: PublishedOrder, rate: Decimal
+) -> tuple[Decimal, Decimal]:
+    """What *order* added to the position, by what was *told* of it: base asset, and money."""
+    if told is None:
+        return ZERO, ZERO
+    base, _, quote = order.symbol.partition("/")
+    sign = 1 if order.side == "buy" else -1
+    spent = told.quote_filled or told.filled * told.price
+    fee = dict(told.fee)
+    in_base, in_quote = fee.pop(base, ZERO), fee.pop(quote, ZERO)
+    if any(fee.values()):
+        in_quote += spent * rate
+    return sign * told.filled - in_base, -sign * spent - in_quote
+
+
+def read_positions(flat: Sequence[bytes]) -> dict[str, Position]:
+    """The positions by symbol, from the reply to HGETALL."""
+    return {
+        symbol.decode(): msgspec.json.decode(data, type=Position)
+        for symbol, data in pairs(flat).items()
+    }
+
+
+class DayRoll:
+    """Begins a new day for every position at midnight UTC, by Redis's clock.
+
+    `mark` gives the price at which a market is valued now, None without a live book; a market that
+    is not *configured* has none, and is valued at its last price.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        connector: str,
+        mark: Callable[[str], Decimal | None],
+        configured: Collection[str],
+    ) -> None:
+        self._redis = redis
+        self._key = positions_key(connector)
+        self._mark = mark
+        self._configured = configured
+
+    async def roll(self) -> None:
+        """Begin the new day of those whose price is known; the others wait for their book.
+
+        Raises:
+            TransientError: Redis is in trouble; rolling again is safe.
+        """
+
+        async def decide(change: Change) -> None:
+            found, (seconds, _) = change.found
+            today = day_of(int(seconds))
+            for symbol, position in read_positions(found).items():
+                mark = self._mark(symbol)
+                waits = mark is None and symbol in self._configured and position.quantity
+                if position.day < today and not waits:
+                    position.price = mark or position.price
+                    position.roll(today)
+                    change.write("HSET", self._key, symbol, msgspec.json.encode(position))
+
+        await transact(self._redis, [self._key], [("HGETALL", self._key), ("TIME",)], decide)
+
+    async def keep_rolling(self, clock: Clock) -> None:
+        """Roll every few seconds, until cancelled."""
+        trouble = FailureLog("day_not_rolled")
+        while True:
+            try:
+                await self.roll()
+            except TransientError as e:
+                trouble.seen(e)
+            else:
+                trouble.over()
+            await clock.sleep(ROLL_EVERY)

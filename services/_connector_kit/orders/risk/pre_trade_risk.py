@@ -1,0 +1,288 @@
+"""What an order must pass before it is sent: the live switch, halt, and the limits."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from common_models import PlaceOrderCommand
+from services._connector_kit.errors import TransientError
+from services._connector_kit.instruments import Instrument
+from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.execution.rules import rounded, text
+from services._connector_kit.orders.ports import Rejection
+from services._connector_kit.orders.settings import LIVE, TradingSettings
+from services._connector_kit.world import World
+
+# How far the average price of some minutes may lie above the middle of the book, as a share.
+AVERAGE_DIFFERS_BY = Decimal("0.05")
+
+
+class PriceSide(Protocol):
+    """One side of a book, best level first."""
+
+    @property
+    def best(self) -> float | None:
+        """The best price."""
+
+    def top(self, depth: int) -> list[tuple[float, float]]:
+        """The best *depth* levels as (price, quantity)."""
+
+    def __len__(self) -> int: ...
+
+
+class LiveBook(Protocol):
+    """A book that is in sync."""
+
+    @property
+    def bids(self) -> PriceSide:
+        """The buyers."""
+
+    @property
+    def asks(self) -> PriceSide:
+        """The sellers."""
+
+
+class PreTradeRisk:
+    """Refuses orders that must not leave.
+
+    `book` gives a symbol's live book, None while it is out of sync. `reserve` reads the halt switch
+    and counts an order, at its limit or the worst price that it would pay, among those of the last
+    minute, the open ones and what is held; it says why the order may not be sent, and raises
+    TransientError where it can't be counted. `fault` says why nothing may
+    be sent at all, `account_fault` why nothing may while the account isn't followed; None where it
+    may.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        settings: TradingSettings,
+        instruments: Mapping[str, Instrument],
+        book: Callable[[str], LiveBook | None],
+        reserve: Callable[[Record, Decimal], Awaitable[Rejection | None]],
+        fault: Callable[[], Rejection | None],
+        account_fault: Callable[[], Rejection | None],
+    ) -> None:
+        self._world = world
+        self._settings = settings
+        self._instruments = instruments
+        self._book = book
+        self._reserve = reserve
+        self._fault = fault
+        self._account_fault = account_fault
+
+    def lacks(self, symbol: str) -> Rejection | None:
+        """What an order of *symbol* should wait for: it is likely to come by itself, and soon.
+
+        None where nothing lacks, and where the order will be refused whatever comes.
+        """
+        instrument = self._instruments.get(symbol)
+        if instrument is None or not instrument.trading or self._fault() is not None:
+            return None
+        fault = self._account_fault()
+        if fault is not None:
+            return None if fault.reason_code == "key_refused" else fault
+        return None if self._book(symbol) is not None else _out_of_sync(symbol)
+
+    async def check(self, record: Record) -> Rejection | None:
+        """Why this order must not be sent now; None where it may, and then it counts as sent."""
+        if self._world == "live" and self._settings.live_trading != LIVE:
+            return Rejection(
+                "trading_disabled", f"want LIVE_TRADING={LIVE} for orders of real money"
+            )
+        if (fault := self._fault() or self._account_fault()) is not None:
+            return fault
+        command = record.order
+        instrument = self._instruments[command.symbol]
+        if (refusal := _shut(instrument, command)) is not None:
+            return refusal
+        book = self._book(command.symbol)
+        if book is None:
+            return _out_of_sync(command.symbol)
+        price = _price(record, book)
+        if price is None:
+            return Rejection("no_liquidity", "the book hasn't got that much on the other side")
+        # The switch is read last before the POST.
+        return self._limits(record, instrument, book, price) or await self._count(record, price)
+
+    async def _count(self, record: Record, price: Decimal) -> Rejection | None:
+        try:
+            return await self._reserve(record, price)
+        except TransientError as e:
+            return Rejection("halt_unreadable", f"the halt switch can't be read: {e}")
+
+    def _limits(
+        self, record: Record, instrument: Instrument, book: LiveBook, price: Decimal
+    ) -> Rejection | None:
+        command, quantity = record.order, Decimal(record.sent_quantity or "0")
+        if record.sent_price is not None:
+            refusal = _share(command, instrument, book, price)
+        else:
+            refusal = _too_little(instrument, book, quantity)
+        return (
+            self._quantity(instrument, quantity)
+            or refusal
+            or self._notional(instrument, quantity * price)
+            or self._collar(command, book, price)
+            or self._position(instrument)
+        )
+
+    def _quantity(self, instrument: Instrument, quantity: Decimal) -> Rejection | None:
+        most = self._settings.risk_max_quantity.get(instrument.base)
+        if most is None:
+            return _unnamed("max_quantity", instrument.base)
+        if quantity > most:
+            return Rejection(
+                "max_quantity",
+                f"quantity is {text(quantity)} {instrument.base}; "
+                f"RISK_MAX_QUANTITY allows {text(most)}",
+            )
+        return None
+
+    def _notional(self, instrument: Instrument, notional: Decimal) -> Rejection | None:
+        most = self._settings.risk_max_notional.get(instrument.quote)
+        if most is None:
+            return _unnamed("max_notional", instrument.quote)
+        if notional > most:
+            return Rejection(
+                "max_notional",
+                f"quantity x price is {text(notional)} {instrument.quote}; "
+                f"RISK_MAX_NOTIONAL allows {text(most)}",
+            )
+        return None
+
+    def _position(self, instrument: Instrument) -> Rejection | None:
+        """What is held and was lost is counted where there is a limit for it."""
+        if instrument.quote not in self._settings.risk_max_position:
+            return _unnamed("max_position", instrument.quote)
+        if instrument.quote not in self._settings.risk_max_daily_loss:
+            return _unnamed("max_daily_loss", instrument.quote)
+        return None
+
+    def _collar(
+        self, command: PlaceOrderCommand, book: LiveBook, price: Decimal
+    ) -> Rejection | None:
+        collar = self._settings.risk_price_collar
+        other_side = book.asks if command.side == "buy" else book.bids
+        if other_side.best is None:
+            return _without_other_side(command, book, price, collar)
+        if command.side == "buy":
+            most = Decimal(str(other_side.best)) * (1 + collar)
+            if price > most:
+                return _off_market("buy", price, f"at most {text(most)}")
+        else:
+            least = Decimal(str(other_side.best)) * (1 - collar)
+            if price < least:
+                return _off_market("sell", price, f"at least {text(least)}")
+        return None
+
+
+def _shut(instrument: Instrument, command: PlaceOrderCommand) -> Rejection | None:
+    """Why the exchange takes no such order of this market now; None where it does."""
+    if not instrument.trading:
+        return Rejection("symbol_not_trading", f"the exchange has halted {command.symbol}")
+    if instrument.post_only and not command.post_only:
+        said = f"{command.symbol} takes post_only orders alone now, as its exchange says"
+        return Rejection("post_only_mode", said)
+    return None
+
+
+def _out_of_sync(symbol: str) -> Rejection:
+    return Rejection("book_out_of_sync", f"the book of {symbol} is not in sync")
+
+
+def _unnamed(reason_code: str, asset: str) -> Rejection:
+    return Rejection(reason_code, f"RISK_{reason_code.upper()} has no limit for {asset}; name one")
+
+
+def _price(record: Record, book: LiveBook) -> Decimal | None:
+    """An order's limit, or the worst price that it would pay; None for more than the book has."""
+    if record.sent_price is not None:
+        return Decimal(record.sent_price)
+    return _worst_price(book, record.order, Decimal(record.sent_quantity or "0"))
+
+
+def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) -> Decimal | None:
+    """The price of the last level that an order of that quantity would reach."""
+    other_side = book.asks if command.side == "buy" else book.bids
+    for depth in (20, len(other_side)):  # nearly always the first levels are enough
+        left = quantity
+        for price, available in other_side.top(depth):
+            left -= Decimal(str(available))
+            if left <= 0:
+                return Decimal(str(price))
+    return None
+
+
+def _too_little(instrument: Instrument, book: LiveBook, quantity: Decimal) -> Rejection | None:
+    """The venue's least notional, for a market order: refused where the venue can't take it.
+
+    The venue multiplies with the average price of some minutes, or the last one
+    (developers.binance.com/docs/binance-spot-api-docs/filters: NOTIONAL, `avgPriceMins`), we with
+    the middle of the book. Where the two may differ the venue judges.
+    """
+    least = instrument.rules.least_market_notional
+    notional = quantity * (middle(book) or Decimal(0))
+    if notional * (1 + AVERAGE_DIFFERS_BY) >= least:
+        return None
+    message = f"quantity x price is about {text(notional)}; want at least {text(least)}"
+    return Rejection("notional_out_of_bounds", message)
+
+
+def middle(book: LiveBook) -> Decimal | None:
+    """The price between the best two; where one side is empty the other's, None without any."""
+    bests = [Decimal(str(best)) for best in (book.bids.best, book.asks.best) if best is not None]
+    return sum(bests, Decimal(0)) / len(bests) if bests else None
+
+
+def _share(
+    command: PlaceOrderCommand, instrument: Instrument, book: LiveBook, price: Decimal
+) -> Rejection | None:
+    """The venue's bounds for a limit price as a share of the market's.
+
+    The venue takes the average of some minutes for that, we the middle of the book: near a bound
+    the venue may yet judge otherwise.
+    """
+    rules = instrument.rules
+    allowed = rules.buy_share if command.side == "buy" else rules.sell_share
+    between = middle(book)
+    if between is None:
+        return None
+    least = rounded(between * allowed.least, rules.price.step, up=True)
+    most = rounded(between * allowed.most, rules.price.step, up=False)
+    if price < least:
+        want = f"about {text(least)} or more"
+    elif allowed.most and price > most:
+        want = f"about {text(most)} or less"
+    else:
+        return None
+    return Rejection("percent_price", f"price {text(price)} is too far off the market; want {want}")
+
+
+def _without_other_side(
+    command: PlaceOrderCommand, book: LiveBook, price: Decimal, collar: Decimal
+) -> Rejection | None:
+    """Whether an order may rest in a book whose other side is empty; None where it may.
+
+    Nothing there says what it is worth, and the first who comes trades with it. So it must rest at
+    or behind its own side's best price; with `post_only` ahead of it too, within the collar.
+    """
+    own_side, sign = (book.bids, 1) if command.side == "buy" else (book.asks, -1)
+    if own_side.best is not None:
+        ahead = collar if command.post_only else Decimal(0)
+        bound = Decimal(str(own_side.best)) * (1 + sign * ahead)
+        if price * sign <= bound * sign:
+            return None
+    whom = "sells" if command.side == "buy" else "buys"
+    return Rejection(
+        "price_collar",
+        f"nobody {whom} {command.symbol}, so nothing says what a {command.side} at {text(price)} "
+        "is worth: want a price at or behind the best of its own side",
+    )
+
+
+def _off_market(side: str, price: Decimal, allowed: str) -> Rejection:
+    return Rejection(
+        "price_collar",
+        f"a {side} at {text(price)} is too far off the market; RISK_PRICE_COLLAR allows {allowed}",
+    )

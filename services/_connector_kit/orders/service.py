@@ -1,0 +1,255 @@
+"""The order wing, put together: commands in, answers and account events out."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from redis.asyncio import Redis
+
+from common_models import CancelAllProgress
+from common_models.stream_names import CommandStream, OperatorStream, connector
+from services._connector_kit.clock import VenueClock
+from services._connector_kit.errors import (
+    FeedStoppedError,
+    RejectedError,
+    TransientError,
+    patience,
+)
+from services._connector_kit.fees import FetchFees
+from services._connector_kit.orders.account.account_health import AccountHealth
+from services._connector_kit.orders.account.ledger import Ledger
+from services._connector_kit.orders.account.published_balances import PublishedBalances
+from services._connector_kit.orders.account.reconciler import AccountReconciler
+from services._connector_kit.orders.commands.dead_man_switch import watch_bot
+from services._connector_kit.orders.commands.place_order_consumer import (
+    ConsumerTimings,
+    PlaceOrderConsumer,
+)
+from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
+from services._connector_kit.orders.commands.request_consumer import RequestConsumer
+from services._connector_kit.orders.commands.request_ports import RequestVenue
+from services._connector_kit.orders.commands.stream_guard import StreamGuard
+from services._connector_kit.orders.commands.stream_trimming import keep_trimmed
+from services._connector_kit.orders.execution.late_order_watch import watch_late_orders
+from services._connector_kit.orders.execution.no_credentials import (
+    NoCredentialsExecutor,
+    NoCredentialsVenue,
+)
+from services._connector_kit.orders.execution.order_executor import ExecutorTimings, OrderExecutor
+from services._connector_kit.orders.execution.redis_journal import RedisJournal
+from services._connector_kit.orders.execution.timed_venue import TimedVenue
+from services._connector_kit.orders.order_metrics import OrderMetrics
+from services._connector_kit.orders.ports import ExecutionVenue, Rejection
+from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.venue_stats import VenueStats
+from services._runtime.health import Readiness
+from services._runtime.metrics import Metrics
+from services._runtime.redis_client import open_redis
+from services._runtime.supervise import full_jitter
+
+log = structlog.get_logger()
+
+# Each has a connection and a task of its own, so that none waits behind another's crowd: nothing
+# holds up an operator, and no cancel a cancel-all. By part: whether the streams are the operator's,
+# and the commands.
+LANES: Mapping[str, tuple[bool, Sequence[str]]] = {
+    "operator": (True, ("cancel_all_orders", "cancel_order")),
+    "cancel_all": (False, ("cancel_all_orders",)),
+    "cancels": (False, ("cancel_order",)),
+    "requests": (False, ("query_order", "request_balance")),
+}
+# The venue's time is waited for as long as it takes, so many seconds at once.
+CLOCK_WITHIN = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """What a venue with credentials brings: placing, the account, and its clock.
+
+    `check_key`, where the venue can tell what a key may do, raises FatalError for one that may do
+    more than it should, and is called until it has found that out. `fees` fetches the account's
+    own, where the venue publishes them.
+    """
+
+    orders: ExecutionVenue
+    account: RequestVenue
+    clock: VenueClock
+    fetch_time: Callable[[], Awaitable[int]]
+    check_key: Callable[[], Awaitable[None]] | None = None
+    fees: FetchFees | None = None
+
+
+def command_streams(name: str) -> list[CommandStream | OperatorStream]:
+    """All command streams of a connector."""
+    found: list[CommandStream | OperatorStream] = [CommandStream(name, "place_order")]
+    for operator, commands in LANES.values():
+        kind = OperatorStream if operator else CommandStream
+        found += [kind(name, command) for command in commands]
+    return found
+
+
+class SystemClock:
+    """The port `Clock` on this machine."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+async def serve_orders(  # noqa: PLR0913 - all that it is put together from
+    exchange: str,
+    trading: Trading | None,
+    redis: Redis,
+    settings: TradingSettings,
+    readiness: Readiness,
+    metrics: Metrics,
+    traffic: VenueStats,
+    health: AccountHealth,
+    *,
+    halted: Callable[[], Awaitable[Rejection | None]],
+    on_progress: Callable[[str, CancelAllProgress | None], None],
+) -> None:
+    """Serve one exchange's commands until cancelled; `trading` is None without credentials."""
+    name = connector(exchange)
+    clock = SystemClock()
+    orders = trading.orders if trading else NoCredentialsVenue()
+    counts = OrderMetrics(orders.milliseconds)
+    metrics.watch(counts.metrics)
+    venue = TimedVenue(orders, counts, traffic.requests, health.order_refused)
+    ledger = Ledger(redis, name, exchange, settings.events_maxlen, counts)
+    account: AccountReconciler | None = None
+    if trading is None:
+        log.warning("no_credentials", meaning="market data only; commands are rejected")
+    else:
+        balances = PublishedBalances(redis, name, exchange, settings.events_maxlen)
+        interval = settings.reconcile_interval
+        account = AccountReconciler(trading.account, ledger, balances, clock, interval, health)
+    journal = RedisJournal(
+        redis,
+        name,
+        settings.events_maxlen,
+        on_accepted=account.order_accepted if account else lambda: None,
+        counts=counts,
+    )
+    waits = ExecutorTimings(
+        margin=settings.order_resolve_margin, missed_for=settings.order_missed_for
+    )
+    placing = (OrderExecutor if trading else NoCredentialsExecutor)(venue, journal, clock, waits)
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+
+        async def open_bus(
+            part: str, commands: Sequence[str], *, operator: bool
+        ) -> RedisCommandQueue:
+            client = open_redis(settings.redis_url, f"{name}_{part}", single=True)
+            return RedisCommandQueue(
+                await stack.enter_async_context(client),
+                name,
+                commands,
+                settings.instance_id,
+                lease_ms=round(settings.order_lease * 1000),
+                take_over_after_ms=round(settings.order_take_over_after * 1000),
+                on_state=lambda reason: _tell(readiness, part, reason),
+                counts=counts,
+                operator=operator,
+            )
+
+        desk = PlaceOrderConsumer(
+            await open_bus("orders", ["place_order"], operator=False),
+            placing,
+            clock,
+            ConsumerTimings(
+                max_age=settings.order_command_max_age,
+                settle=settings.order_settle,
+                recover_every=settings.reconcile_interval,
+            ),
+            halted=halted,
+        )
+        tasks.create_task(desk.run())
+        for part, (operator, commands) in LANES.items():
+            requests = RequestConsumer(
+                await open_bus(part, commands, operator=operator),
+                journal,
+                clock,
+                exchange,
+                trading.account if trading else None,
+                account,
+                ledger,
+                venue.milliseconds,
+                orders_waiting=journal.orders_waiting,
+                newest_entry=journal.newest_entry,
+                operator=operator,
+                estimate=traffic.limits.requests.seconds_for,
+                on_progress=partial(on_progress, part),
+            )
+            tasks.create_task(requests.run())
+        streams = command_streams(name)
+        tasks.create_task(keep_trimmed(redis, name, streams, clock))
+        tasks.create_task(StreamGuard(redis, name, streams, clock, counts).keep_looking())
+        if trading and account:
+            metrics.watch(account.metrics)
+            tasks.create_task(account.run())
+            tasks.create_task(watch_late_orders(venue, journal, clock))
+            if settings.dead_man_switch:
+                watching = watch_bot(
+                    redis, ledger, trading.account, clock, settings.dead_man_switch
+                )
+                tasks.create_task(watching)
+            health.down("clock", "not measured yet")
+            tasks.create_task(trading.clock.keep_measured(trading.fetch_time))
+            tasks.create_task(_await_clock(trading.clock, health))
+            if trading.check_key is not None:
+                health.down("key", "not known yet what it may do")
+                tasks.create_task(_check_key(trading.check_key, clock, readiness, health))
+
+
+async def _await_clock(clock: VenueClock, health: AccountHealth) -> None:
+    """Orders need the venue's time."""
+    while not await clock.known(CLOCK_WITHIN):
+        pass
+    health.up("clock")
+
+
+async def _check_key(
+    check: Callable[[], Awaitable[None]],
+    clock: SystemClock,
+    readiness: Readiness,
+    health: AccountHealth,
+) -> None:
+    """Have the venue say what the key may do, however long that takes.
+
+    Raises:
+        FatalError: it may do too much.
+    """
+    readiness.waiting("key", "not known yet what it may do")
+    waits = full_jitter()
+    while True:
+        try:
+            await check()
+        except FeedStoppedError as e:
+            said, least = str(e), patience(e)
+            health.refused("key", said)
+        except (TransientError, RejectedError) as e:
+            said = f"not known yet what it may do: {e}"
+            least = patience(e)
+            health.down("key", said)
+        else:
+            health.up("key")
+            readiness.ok("key")
+            return
+        readiness.waiting("key", said)
+        await clock.sleep(max(next(waits), least))
+
+
+def _tell(readiness: Readiness, part: str, reason: str | None) -> None:
+    if reason is None:
+        readiness.ok(part)
+    else:
+        readiness.waiting(part, reason)

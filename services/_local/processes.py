@@ -1,0 +1,174 @@
+"""The processes the launcher runs: started, watched, asked whether they are ready, stopped."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from services._local.parent import dying_with_parent
+from services._local.settings import HOST
+
+# A service stops within five seconds by itself.
+STOP_WITHIN = 6.0
+ASK_TIMEOUT = 2.0
+ASK_EVERY = 0.1
+LAST_LINES = 5
+# What a user's own code may stop; everything else goes on without it.
+PLUGINS = frozenset({"strategies", "indicators"})
+
+
+class ManagedProcessError(Exception):
+    """A part ended, or didn't become ready; the message says which and why."""
+
+
+def ending(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+class ManagedProcess:
+    """One service as a process of its own; its log is the file `<folder>/<name>.log`."""
+
+    def __init__(self, name: str, health_port: int, folder: Path) -> None:
+        self.name = name
+        self.health_port = health_port
+        self.log = folder / f"{name}.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self._environment: Mapping[str, str] = {}
+        self._started = asyncio.Event()
+        self._changing = asyncio.Lock()  # held while one process takes the place of another
+
+    @property
+    def url(self) -> str:
+        """Where it says how it is."""
+        return f"http://{HOST}:{self.health_port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None before it was started."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def ready_url(self) -> str:
+        """Where it says whether it is ready."""
+        return f"{self.url}/ready"
+
+    async def start(self, environment: Mapping[str, str]) -> None:
+        """Run `python -m services.<name>` where no `.env` lies."""
+        self._environment = environment
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(*dying_with_parent(), sys.executable, "-m", f"services.{self.name}"),
+                cwd=self.log.parent,
+                env={**environment, "HEALTH_PORT": str(self.health_port)},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the launcher, which stops all in order
+            )
+        self._started.set()
+
+    async def ended(self) -> int:
+        """Wait until it was started and has ended, not to be reloaded; its exit code."""
+        await self._started.wait()
+        while True:
+            process = self._process
+            code = -1 if process is None else await process.wait()
+            async with self._changing:
+                if process is self._process:
+                    return code
+
+    async def start_again(self) -> None:
+        """Run it as it was run before, where it doesn't run."""
+        async with self._changing:
+            if self._process is None or self._process.returncode is not None:
+                await self.start(self._environment)
+
+    async def reload(self) -> None:
+        """Stop it, and run it as it was run before."""
+        async with self._changing:
+            await self.stop()
+            await self.start(self._environment)
+
+    async def until_ready(self, http: aiohttp.ClientSession, within: float) -> None:
+        """Ask until it says that it is ready, but for plugins that have failed.
+
+        Raises:
+            PartError: it didn't in *within* seconds, or won't until somebody changes something;
+                with what it waits for.
+        """
+        reason = "it was never asked"
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    reason = await self._why_not_ready(http)
+                    if not reason:
+                        return
+                    await asyncio.sleep(ASK_EVERY)
+        except TimeoutError:
+            raise ManagedProcessError(
+                f"{self.name} isn't ready after {within:.0f} s: {reason}"
+            ) from None
+
+    async def _why_not_ready(self, http: aiohttp.ClientSession) -> str:
+        """Empty when it is ready.
+
+        Raises:
+            PartError: it won't be, until somebody changes something.
+        """
+        try:
+            async with http.get(
+                self.ready_url, timeout=aiohttp.ClientTimeout(total=ASK_TIMEOUT)
+            ) as response:
+                report: Any = await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as e:
+            return f"{self.ready_url} gives no answer ({e.__class__.__name__})"
+        if not isinstance(report, dict) or report.get("service") != self.name:
+            return f"{self.ready_url} is answered by something else"
+        failed = PLUGINS.intersection(report["blocked"])
+        waiting = {p: why for p, why in report["parts"].items() if why != "ok" and p not in failed}
+        for part in waiting.keys() & set(report["blocked"]):
+            raise ManagedProcessError(
+                f"{self.name} can't work: {part}: {waiting[part]}\n  Its log: {self.log}"
+            )
+        return "; ".join(f"{part}: {why}" for part, why in waiting.items())
+
+    async def stop(self) -> None:
+        """Ask it and whatever it started to stop; after six seconds, make it."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                await process.wait()
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+def last_words(log: Path) -> str:
+    """Why a service failed, from its log: its one clear error, or the last lines."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    for line in reversed(lines):
+        record = parsed(line)
+        if record.get("event") == "service_failed":
+            return str(record.get("error"))
+    return "\n  ".join(lines[-LAST_LINES:]) or "it left no log"
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A log line's fields; empty if it isn't JSON."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}

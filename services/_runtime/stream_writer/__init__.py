@@ -1,0 +1,1 @@
+"""Writes many small entries to Redis streams, in few system calls."""

@@ -1,0 +1,126 @@
+"""A socket's successor: it is up and delivers before the other one is closed, without a hole.
+
+Both carry the same events, but either may be behind. So what the heir brings waits until the
+socket in office has come as far as the heir's beginning: from there on the heir has all there
+is, and what both had is known by its ids.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Protocol
+
+import structlog
+
+from services._connector_kit.errors import TransientError
+from services._connector_kit.venue_stats import SocketStats
+from services._connector_kit.web_socket import WebSocket, connect
+from services._runtime.supervise import full_jitter, while_fine
+from services.binance_connector.translate import AggTrade, DepthUpdate, event
+
+log = structlog.get_logger()
+
+# The venue ends every connection after 24 h,
+# https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams. In seconds.
+LONGEST_LIFE = 23 * 3600.0
+LIFE_JITTER = 3600.0
+# Sockets aren't changed more often, whatever the venue announces: it counts connections.
+REST = 60.0
+# What happened before the heir was there, the socket in office gets this long to bring.
+OVERLAP = 1.0
+# An heir that hasn't caught up by then takes over all the same; what is missing is found by ids.
+CAUGHT_UP_WITHIN = 10.0
+MOST_HELD = 20_000
+LOOK_EVERY = 0.05
+
+
+def socket_lifetime() -> float:
+    """How long a socket serves, in seconds: sockets opened together aren't changed together."""
+    return LONGEST_LIFE - random.random() * LIFE_JITTER  # noqa: S311 - jitter, not cryptography
+
+
+class KnownIds(Protocol):
+    """How far one symbol's events are known."""
+
+    @property
+    def depth_id(self) -> int | None:
+        """The last update in the book; None while that isn't in sync."""
+
+    @property
+    def trade_id(self) -> int | None:
+        """The last trade; None before the first."""
+
+
+class StandbySocket:
+    """What the next socket has brought so far. `known` gives a symbol, None for a foreign one."""
+
+    def __init__(self, known: Callable[[str], KnownIds | None]) -> None:
+        self._known = known
+        self._held: list[bytes] = []
+        self._first_updates: dict[str, int] = {}
+        self._first_trades: dict[str, int] = {}
+
+    def on_frame(self, frame: bytes) -> None:
+        """A frame waits."""
+        self._held.append(frame)
+        try:
+            found = event(frame)
+        except (ValueError, RecursionError):
+            return  # it is counted when its turn comes
+        if isinstance(found, DepthUpdate):
+            self._first_updates.setdefault(found.s, found.U)
+        elif isinstance(found, AggTrade):
+            self._first_trades.setdefault(found.s, found.a)
+
+    @property
+    def caught_up(self) -> bool:
+        """True when nothing is missing between what is known and what is held."""
+        names = {*self._first_updates, *self._first_trades}
+        return bool(self._held) and all(map(self._joins, names))
+
+    def _joins(self, name: str) -> bool:
+        known = self._known(name)
+        if known is None:
+            return True
+        update, trade = self._first_updates.get(name), self._first_trades.get(name)
+        # A book that isn't in sync gets a new snapshot anyway.
+        depth_joins = update is None or known.depth_id is None or update <= known.depth_id + 1
+        trade_joins = trade is None or (known.trade_id is not None and trade <= known.trade_id + 1)
+        return depth_joins and trade_joins
+
+    async def catch_up(self) -> None:
+        """Return when it may take over."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while len(self._held) < MOST_HELD and loop.time() - started < CAUGHT_UP_WITHIN:
+            await asyncio.sleep(LOOK_EVERY)
+            if self.caught_up and loop.time() - started >= OVERLAP:
+                return
+        log.warning("heir_not_caught_up", held=len(self._held))
+
+    def take_over(self, socket: WebSocket, on_frame: Callable[[bytes], None]) -> None:
+        """Hand on what was held, and from now on all that comes on the heir's *socket*."""
+        socket.hand_to(on_frame)
+        for frame in self._held:
+            on_frame(frame)
+        self._held.clear()
+
+
+async def open_standby(
+    url: str, known: Callable[[str], KnownIds | None], traffic: SocketStats
+) -> tuple[StandbySocket, WebSocket]:
+    """An heir that may take over, and its socket, to `end` one day. Trouble is waited out."""
+    waits = full_jitter()
+    while True:
+        heir = StandbySocket(known)
+        try:
+            with ExitStack() as stack:
+                socket = await connect(url, heir.on_frame, traffic=traffic)
+                stack.callback(socket.end)
+                await while_fine(heir.catch_up(), socket.closed())
+                stack.pop_all()
+                return heir, socket
+        except TransientError as e:
+            log.warning("heir_lost", error=str(e))
+            await asyncio.sleep(max(next(waits), e.retry_after))

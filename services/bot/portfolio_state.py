@@ -1,0 +1,204 @@
+"""The bot's orders and positions, as they are saved."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from common_models import OpenOrder
+from common_models.fields import OrderType, Side
+from services._runtime.average_price import average_price
+from services._runtime.position import NOTHING, Position, day_of
+from services.bot.rejections import Rejections
+
+# An order that is `lost` is closed in the books alone: no connector knows it, and it can't come any
+# more. Should it be heard of all the same, that holds, as it does for one that was rejected.
+LOST = "lost"
+# Decided, and refused before it was sent: it is saved until its strategy was told.
+REFUSED = "refused"
+ENDED = frozenset({"filled", "canceled", "rejected", "expired", LOST, REFUSED})
+PROVISIONAL_END = frozenset({"rejected", LOST})
+
+
+class BotOrder(msgspec.Struct):
+    """One order from its decision on; its id is the decision's, and the client order id.
+
+    `state`: `deciding` (not in Redis yet), `sent`, `unknown`, `lost`, `refused`, or as in
+    `order_status`.
+    `command_id` is its command's stream entry; None where the reply to the XADD was lost, or an
+    earlier release wrote it. `unresolved` says why nobody can tell what became of it.
+    """
+
+    id: str
+    strategy: str
+    exchange: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    reason: str
+    caused_by: list[str]
+    sent_at: float  # Redis's clock, in seconds; 0: not yet
+    state: str = "deciding"
+    order_id: str | None = None
+    filled: Decimal = NOTHING
+    spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
+    fees_paid: dict[str, Decimal] = msgspec.field(default_factory=dict)  # by asset
+    fees_counted_to: Decimal = NOTHING  # so much of `spent` has fees in a third asset
+    cancel_asked_at: float = 0.0  # Redis's clock, in seconds; 0: never
+    command_id: str | None = None
+    unresolved: str | None = None
+    # The fills whose price was told: their ids, quantity and money.
+    fill_ids: list[str] = msgspec.field(default_factory=list)
+    fill_quantity: Decimal = NOTHING
+    fill_spent: Decimal = NOTHING
+
+    @property
+    def ended(self) -> bool:
+        """True where nothing more can come of it."""
+        return self.state in ENDED
+
+    @property
+    def open_quantity(self) -> Decimal:
+        """What may still trade, in the base asset; sells are negative."""
+        left = NOTHING if self.ended else max(self.quantity - self.filled, NOTHING)
+        return left if self.side == "buy" else -left
+
+
+class Fee(NamedTuple):
+    """What was taken, and the worth of one in the quote asset, where that is known.
+
+    In the base asset that is the price of the fills. `at_full_rate` is what a fee of the exchange's
+    full rate would have been, in the quote asset.
+    """
+
+    asset: str
+    amount: Decimal
+    rate: Decimal | None
+    at_full_rate: Decimal
+
+
+class Unvalued(msgspec.Struct, frozen=True):
+    """Fees in an asset without a known price, and what is counted for them meanwhile."""
+
+    amount: Decimal = NOTHING
+    counted: Decimal = NOTHING
+
+
+class Holding(Position, kw_only=True):
+    """What one strategy holds of one market: what the account has more, or less, because of it.
+
+    `average` is the price at which that was entered, without fees; None: nothing is held, or books
+    of an earlier release didn't say. `fees` are all that were paid, in the quote asset.
+    """
+
+    exchange: str
+    symbol: str
+    fees_unvalued: dict[str, Unvalued] = msgspec.field(default_factory=dict)
+    average: Decimal | None = None
+    fees: Decimal = NOTHING
+    fees_day: str = ""  # the day that `fees_of_day` are of
+    fees_of_day: Decimal = NOTHING
+
+    @property
+    def base(self) -> str:
+        """The asset that is bought and sold."""
+        return self.symbol.partition("/")[0]
+
+    @property
+    def quote(self) -> str:
+        """The asset its money is in."""
+        return self.symbol.partition("/")[2]
+
+    @property
+    def unrealised(self) -> Decimal | None:
+        """What closing the position at `price` would win; None where a price isn't known."""
+        if not self.quantity:
+            return NOTHING
+        if self.average is None or self.price is None:
+            return None
+        return self.quantity * (self.price - self.average)
+
+    @property
+    def realised(self) -> Decimal | None:
+        """What was won by what was closed, less all fees; None where `average` isn't known."""
+        if not self.quantity:
+            return self.cash
+        return None if self.average is None else self.cash + self.quantity * self.average
+
+    @property
+    def fees_today(self) -> Decimal:
+        """Since midnight UTC, in the quote asset."""
+        return self.fees_of_day if self.fees_day == self.day else NOTHING
+
+    def fill(self, quantity: Decimal, spent: Decimal, at: float) -> None:
+        """*quantity* was bought for *spent*; both are negative where it was sold."""
+        if quantity:
+            self.average = average_price(self.quantity, self.average, quantity, spent / quantity)
+        self.trade(quantity, -spent, at)
+
+    def pay(self, fee: Fee, at: float) -> None:
+        """A fee was taken.
+
+        In a third asset it costs what it is worth; where that isn't known, the full rate until it
+        is.
+        """
+        worth = fee.at_full_rate if fee.rate is None else fee.amount * fee.rate
+        self._count_fee(worth, day_of(at))
+        if fee.asset == self.base:
+            price = fee.rate or self.price or NOTHING
+            self.average = average_price(self.quantity, self.average, -fee.amount, price)
+            self.trade(-fee.amount, NOTHING, at)
+        else:
+            self.trade(NOTHING, -worth, at)
+        if fee.rate is None:
+            known = self.fees_unvalued.get(fee.asset, Unvalued())
+            self.fees_unvalued[fee.asset] = Unvalued(
+                known.amount + fee.amount, known.counted + fee.at_full_rate
+            )
+
+    def value(self, asset: str, rate: Decimal) -> None:
+        """Fees in a third asset are worth *rate* each, in the quote asset."""
+        fee = self.fees_unvalued.pop(asset)
+        more = fee.amount * rate - fee.counted
+        self.cash -= more
+        self._count_fee(more, self.day)
+
+    def _count_fee(self, worth: Decimal, day: str) -> None:
+        self.fees += worth
+        if day > self.fees_day:
+            self.fees_day, self.fees_of_day = day, NOTHING
+        if day == self.fees_day:
+            self.fees_of_day += worth
+
+
+class PortfolioState(msgspec.Struct):
+    """All of it, as it is saved."""
+
+    orders: dict[str, BotOrder] = msgspec.field(default_factory=dict)
+    # When, of the last minute; those that were rejected count no longer.
+    sent: list[float] = msgspec.field(default_factory=list)
+    holdings: dict[str, Holding] = msgspec.field(default_factory=dict)
+    rejections: dict[str, Rejections] = msgspec.field(default_factory=dict)
+
+
+def open_orders(orders: Iterable[BotOrder]) -> list[OpenOrder]:
+    """As they are told."""
+    return [
+        OpenOrder(
+            client_order_id=order.id,
+            order_id=order.order_id,
+            strategy=order.strategy,
+            exchange=order.exchange,
+            symbol=order.symbol,
+            side=order.side,
+            type=order.type,
+            quantity=float(order.quantity),
+            price=None if order.price is None else float(order.price),
+            filled_quantity=float(order.filled),
+            state=order.state,
+        )
+        for order in orders
+    ]

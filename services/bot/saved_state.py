@@ -1,0 +1,182 @@
+"""What the bot knew: the books as they were saved, and the last of every stream up to there."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from common_models import AccountBalanceEvent
+from services._runtime.lifecycle import FatalError
+from services._runtime.redis_client import explain
+from services._runtime.stream_position import StreamPosition, entry_data
+from services._runtime.supervise import TransientError
+from services.bot.data_provider import RECENT_TRADES
+from services.bot.journal import BOOKS, POSITIONS
+from services.bot.portfolio_state import BotOrder, Holding, PortfolioState
+from services.bot.rejections import Rejections
+from services.bot.view import Sources
+
+log = structlog.get_logger()
+
+# The fields of the books: one for each order, and one for all else.
+ORDER = "order:"
+REST = "rest"
+
+
+class SavedBalance(msgspec.Struct, frozen=True):
+    """One balance, as it is saved."""
+
+    exchange: str
+    asset: str
+    event: str  # the event's JSON
+
+
+class Saved(msgspec.Struct):
+    """All but the orders that isn't in the streams behind the saved positions."""
+
+    sent: list[float]
+    holdings: dict[str, Holding]
+    balances: list[SavedBalance]
+    strategies: dict[str, msgspec.Raw]
+    rejections: dict[str, Rejections] = msgspec.field(default_factory=dict)
+
+
+class FeesAsMoney(msgspec.Struct):
+    """What an earlier release saved of an order's fees: all of them as money."""
+
+    fees: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """What was saved, understood."""
+
+    books: PortfolioState
+    balances: list[AccountBalanceEvent]
+    states: dict[str, msgspec.Raw]
+
+
+class StateEncoder:
+    """Makes the fields of the hash; an order that has ended is encoded once."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, tuple[BotOrder, bytes]] = {}
+
+    def encode(
+        self,
+        books: PortfolioState,
+        balances: Iterable[AccountBalanceEvent],
+        states: dict[str, msgspec.Raw],
+    ) -> dict[str, bytes]:
+        """One field for each order, and one for all else."""
+        saved = [SavedBalance(b.exchange, b.asset, b.model_dump_json()) for b in balances]
+        rest = Saved(books.sent, books.holdings, saved, states, books.rejections)
+        fields = {f"{ORDER}{order.id}": self._order(order) for order in books.orders.values()}
+        self._ended = {i: known for i, known in self._ended.items() if i in books.orders}
+        return {**fields, REST: msgspec.json.encode(rest)}
+
+    def _order(self, order: BotOrder) -> bytes:
+        if not order.ended:
+            return msgspec.json.encode(order)
+        known = self._ended.get(order.id)
+        if known is not None and known[0] == order:
+            return known[1]
+        data = msgspec.json.encode(order)
+        self._ended[order.id] = (msgspec.structs.replace(order), data)
+        return data
+
+
+def decode(fields: Mapping[str, bytes]) -> SavedState:
+    """What `StateEncoder` gave.
+
+    Raises:
+        FatalError: it can't be read. Nobody trades on books that are guessed.
+    """
+    try:
+        saved = msgspec.json.decode(fields[REST], type=Saved)
+        found = [
+            _order(data, saved.holdings) for name, data in fields.items() if name.startswith(ORDER)
+        ]
+        balances = [AccountBalanceEvent.model_validate_json(b.event) for b in saved.balances]
+    except (KeyError, msgspec.DecodeError, ValueError) as e:
+        raise FatalError(
+            f"{BOOKS} can't be read: {e}; want what this bot wrote. To begin with empty books, "
+            f"stop trading, and delete {BOOKS} and {POSITIONS}"
+        ) from e
+    orders = {order.id: order for order in sorted(found, key=lambda order: order.sent_at)}
+    books = PortfolioState(orders, saved.sent, saved.holdings, saved.rejections)
+    return SavedState(books, balances, saved.strategies)
+
+
+def _order(data: bytes, holdings: Mapping[str, Holding]) -> BotOrder:
+    order = msgspec.json.decode(data, type=BotOrder)
+    money = msgspec.json.decode(data, type=FeesAsMoney).fees
+    holding = holdings.get(order.strategy)
+    if not money or holding is None:
+        return order
+    if order.side == "sell" or not order.spent:
+        order.fees_paid[holding.quote] = money
+        return order
+    # A buy's fee was taken of what it bought.
+    amount = round(money * order.filled / order.spent, 10)
+    order.fees_paid[holding.base] = amount
+    holding.quantity -= amount
+    holding.cash += money
+    return order
+
+
+async def recall(redis: Redis, sources: Sources) -> None:
+    """Let the sources know again what the streams said last, up to the saved positions.
+
+    What follows is read by the stream reader.
+
+    Raises:
+        TransientError: Redis is in trouble.
+    """
+    names = [*sources.provider.feeds, *sources.connectors.streams, *sources.indicators]
+    try:
+        saved: Any = await redis.hmget(POSITIONS, names)
+        pipe = redis.pipeline(transaction=False)
+        pipe.time()
+        for name, position in zip(names, saved, strict=True):
+            feed = sources.provider.feeds.get(name)
+            count = RECENT_TRADES if feed and feed.data_type == "trades" else 1
+            pipe.xrevrange(name, _upto(position), "-", count)
+        (seconds, microseconds), *replies = await pipe.execute()
+    except (RedisError, OSError) as e:  # a TimeoutError is an OSError
+        raise TransientError(explain(e)) from e
+    offset = sources.clock() - (seconds + microseconds / 1e6)
+    for name, entries in zip(names, replies, strict=True):
+        flat = [(i.decode(), entry_data(_flat(fields))) for i, fields in reversed(entries)]
+        if flat:
+            _remember(sources, name, flat, offset)
+
+
+def _remember(sources: Sources, name: str, entries: list[tuple[str, bytes]], offset: float) -> None:
+    received_at = int(entries[-1][0].partition("-")[0]) / 1000 + offset
+    if name in sources.connectors.streams:
+        sources.connectors.take(name, entries[-1][1], received_at)
+    elif name in sources.indicators:
+        sources.indicators[name].take(entries, received_at, -offset, _ignored)
+    else:
+        sources.provider.feeds[name].recall([data for _, data in entries], received_at)
+
+
+def _ignored(*_: object) -> None:
+    """What was decided on before isn't decided on again."""
+
+
+def _flat(fields: dict[bytes, bytes]) -> list[bytes]:
+    return [word for pair in fields.items() for word in pair]
+
+
+def _upto(position: bytes | None) -> str:
+    try:
+        return StreamPosition.parse(position.decode()).id if position else "+"
+    except ValueError:
+        return "+"

@@ -1,0 +1,161 @@
+"""Where every HTTP request comes in: noted, counted, and made to suffer the faults asked for."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from urllib.parse import parse_qs
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from services.exchange_simulator.account import SimulatedAccount
+from services.exchange_simulator.endpoints import RequestEndpoint, rest_endpoint
+from services.exchange_simulator.fault_answers import EarlierAnswers, error_response
+from services.exchange_simulator.faults import FaultPlan, RequestFault
+from services.exchange_simulator.instruments import Venue
+
+# When the request had arrived, in the venue's Unix ms.
+RECEIVED_MS = web.RequestKey("received_ms", int)
+# How often a request that hangs looks whether its client is still there.
+LOOK_EVERY_MS = 50
+CLIENT_IDS = ("newClientOrderId", "client_order_id")
+
+
+class StoppingError(Exception):
+    """The simulator stops: whatever waits is given up."""
+
+
+class FaultMiddleware:
+    """What stands before the venues' routes. *clocks* give each venue's Unix ms."""
+
+    def __init__(
+        self,
+        plan: FaultPlan,
+        clocks: Mapping[Venue, Callable[[], int]],
+        accounts: Mapping[Venue, SimulatedAccount],
+    ) -> None:
+        self.plan = plan
+        self._clocks = clocks
+        self._accounts = accounts
+        # How many requests to place an order arrived, by client order id.
+        self.arrivals: dict[Venue, Counter[str]] = {venue: Counter() for venue in accounts}
+        self.requests: Counter[tuple[Venue, RequestEndpoint]] = Counter()
+        self._earlier = EarlierAnswers()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Whatever hangs or waits is given up."""
+        self._stopping.set()
+
+    def middleware(self) -> Middleware:
+        """The gate as aiohttp wants it."""
+
+        @web.middleware
+        async def pass_through(request: web.Request, handler: Handler) -> web.StreamResponse:
+            known = rest_endpoint(request.method, request.path)
+            if known is None:
+                return await handler(request)
+            venue, endpoint = known
+            self.requests[known] += 1
+            body = (await request.read()).decode("utf-8", "replace")
+            request[RECEIVED_MS] = self._clocks[venue]()
+            path, _, query = request.raw_path.partition("?")
+            text = f"{path}?{query}" if endpoint == "connect" else f"{query}&{body}"
+            client_id = _client_id(text) if endpoint == "place" else ""
+            if endpoint == "place":
+                self.count(venue, client_id)
+            fault = self.plan.take_request(venue, endpoint, text)
+            if fault is None and endpoint == "market_data":
+                return self._earlier.keep(request, await handler(request))
+            if fault is None:
+                return await handler(request)
+            if fault.answer == "earlier":
+                return await self._repeat(fault, request, handler)
+            return await self._suffer(fault, request, handler, client_id)
+
+        return pass_through
+
+    def count(self, venue: Venue, client_id: str) -> None:
+        """Count an order that arrived."""
+        self.arrivals[venue][client_id] += 1
+
+    def hide(self, fault: RequestFault, client_id: str) -> None:
+        """Keep the newest order of that client id, or its fills, from queries for a while."""
+        now = self._clocks[fault.venue]()
+        for order in self._accounts[fault.venue].called(client_id)[-1:]:
+            order.hidden_until_ms = now + fault.invisible_ms
+            order.fills_hidden_until_ms = now + fault.fills_late_ms
+
+    async def _repeat(
+        self, fault: RequestFault, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        with suppress(StoppingError):
+            await self._pause(fault.answer_after_ms)
+        return self._earlier.find(request) or await handler(request)
+
+    async def _suffer(
+        self, fault: RequestFault, request: web.Request, handler: Handler, client_id: str
+    ) -> web.StreamResponse:
+        async def execute() -> web.StreamResponse:
+            if fault.execute == "late":
+                await self._pause(fault.execute_after_ms)
+            response = await handler(request)
+            if client_id:
+                self.hide(fault, client_id)
+            return response
+
+        response: web.StreamResponse = error_response(fault)
+        answers_first = fault.execute == "late" and fault.answer in ("close", "error")
+        try:
+            if fault.execute != "never" and not answers_first:
+                executed = await execute()
+                response = executed if fault.answer == "normal" else response
+            await self._pause(fault.answer_after_ms)
+            if fault.answer == "hang":
+                await self._hang(request)
+            elif fault.answer == "close":
+                _cut(request)
+            elif fault.answer == "error":
+                await _send(response, request)
+            if answers_first:
+                await execute()
+        except StoppingError:
+            _cut(request)
+        return response
+
+    async def _hang(self, request: web.Request) -> None:
+        """Say nothing until the client has given up."""
+        while request.transport is not None:
+            await self._pause(LOOK_EVERY_MS)
+
+    async def _pause(self, for_ms: int) -> None:
+        """Wait.
+
+        Raises:
+            StoppingError: the simulator stops; nothing is done any more.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(for_ms / 1000):
+                await self._stopping.wait()
+        if self._stopping.is_set():
+            raise StoppingError
+
+
+def _client_id(encoded: str) -> str:
+    """The client order id among encoded parameters, "" when there is none."""
+    params = parse_qs(encoded)
+    return next((params[name][-1] for name in CLIENT_IDS if name in params), "")
+
+
+def _cut(request: web.Request) -> None:
+    """End the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _send(response: web.StreamResponse, request: web.Request) -> None:
+    """Send the whole answer now: what its handler still does, the client doesn't wait for."""
+    response.force_close()
+    await response.prepare(request)
+    await response.write_eof()

@@ -1,0 +1,1 @@
+"""`tradectl why`: every entry about one order, in order."""

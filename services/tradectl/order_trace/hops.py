@@ -1,0 +1,239 @@
+"""The story of an order: what was found of it, put in order, and what is missing. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from common_models.stream_names import (
+    BOT_ORDERS,
+    TIMER,
+    CommandStream,
+    EventStream,
+    IndicatorStream,
+    MarketStream,
+    OperatorStream,
+)
+from services.tradectl.order_trace.gather import Found, order_of
+from services.tradectl.reading import StreamEntry, moment, name_of
+from services.tradectl.show import number, summary
+
+# What a connector refuses an order for before it is sent, with the market and the limits in view.
+GATE = frozenset(
+    {
+        "trading_disabled",
+        "halt_unreadable",
+        "halted",
+        "redis_unfit",
+        "account_unavailable",
+        "key_refused",
+        "symbol_not_trading",
+        "post_only_mode",
+        "book_out_of_sync",
+        "no_liquidity",
+        "percent_price",
+        "max_notional",
+        "price_collar",
+        "max_quantity",
+        "max_open_orders",
+        "max_position",
+        "max_daily_loss",
+        "orders_per_minute",
+    }
+)
+# What a record's states mean: they are those of the answer, not of the order.
+STATES = {"taken": "not answered yet", "unknown": "answered: unknown", "closed": "answered"}
+# The bot's own words for having heard of an answer or a fill.
+TOLD = frozenset({"answered", "updated"})
+HEARD = TOLD | {"cancel_sent", "cancel_dropped", "lost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step; without an `entry` it is missing, or there was `none`, and `text` says why.
+
+    `aside`: its time is none of the story's: the exchange's, or that of a hop that comes later.
+    """
+
+    name: str
+    text: str
+    entry: StreamEntry | None = None
+    aside: bool = False
+    none: bool = False
+
+    @property
+    def missing(self) -> bool:
+        """True where there should be something to show."""
+        return self.entry is None and not self.none
+
+
+def story(found: Found) -> list[Hop]:
+    """Tick, indicator, decision, risk, command, journal, and all that came after."""
+    return [
+        *_causes(found),
+        *_decision(found),
+        *_command(found),
+        *_connector_risk(found),
+        *_journal(found),
+        *_after(found),
+    ]
+
+
+def _causes(found: Found) -> Iterator[Hop]:
+    if not found.decisions:
+        if not _placed_elsewhere(found):
+            for name in ("tick", "indicator"):
+                yield Hop(name, "without a decision nothing says what led to the order")
+        return
+    timer = next((cause for cause in found.gone if cause.startswith(f"{TIMER} ")), None)
+    if timer is not None:
+        milliseconds = timer.partition(" ")[2].partition("-")[0]
+        at = moment(int(milliseconds)).time().isoformat("milliseconds")
+        yield Hop("timer", f"none came: the strategy's timer was due at {at}", none=True)
+        return
+    names = [_cause_name(entry) for entry in found.causes]
+    for name in ("tick", "indicator"):
+        if name not in names:
+            yield Hop(name, _why_no_cause(name, found))
+    for name, entry in zip(names, found.causes, strict=True):
+        yield Hop(name, _said(entry, "symbol", "exchange", "caused_by"), entry)
+
+
+def _cause_name(entry: StreamEntry) -> str:
+    return _kind(entry.stream)
+
+
+def _kind(stream: str) -> str:
+    match name_of(stream):
+        case MarketStream():
+            return "tick"
+        case IndicatorStream():
+            return "indicator"
+        case _:
+            return "cause"
+
+
+def _why_no_cause(name: str, found: Found) -> str:
+    gone = [cause for cause in found.gone if _kind(cause.partition(" ")[0]) == name]
+    if gone:
+        return f"no longer in its stream: {', '.join(gone)}"
+    return "nothing that led to the decision names one"
+
+
+def _decision(found: Found) -> Iterator[Hop]:
+    if not found.decisions:
+        if _placed_elsewhere(found):
+            yield Hop("decision", "none: the bot didn't place this order", none=True)
+        else:
+            yield Hop("decision", "bot:events:decision no longer reaches back so far")
+            yield Hop("risk (bot)", "without a decision nothing says what was checked")
+        return
+    first = found.decisions[0]
+    fields = first.fields
+    wanted = " ".join(number(fields.get(name)) for name in ("side", "quantity", "symbol"))
+    at = f" at {number(fields['price'])}" if fields.get("price") else ""
+    reason = f"{fields.get('strategy')}: {wanted}{at}: {fields.get('reason')}"
+    yield Hop("decision", reason, first)
+    match fields.get("outcome"):
+        case "sent":
+            text = "passed the bot's limits, and sent"
+        case "observed":
+            text = "passed the bot's limits; not sent: BOT_MODE is observe"
+        case "refused":
+            text = f"refused: {fields.get('reason_code')}: {fields.get('refusal')}"
+        case outcome:
+            text = f"not told: the first that is kept of the decision is {outcome!r}"
+    yield Hop("risk (bot)", text, first)
+
+
+def _placed_elsewhere(found: Found) -> bool:
+    """True where the order's id isn't one that the bot gives."""
+    named = [*found.commands, *found.records, *found.letters, *found.after]
+    ids = [str(entry.fields.get("client_order_id", "")) for entry in named]
+    return not any(each.startswith(BOT_ORDERS) for each in ids)
+
+
+def _not_sent(found: Found) -> bool:
+    """True where the bot decided, and sent nothing."""
+    outcome = found.decisions[0].fields.get("outcome") if found.decisions else None
+    return not found.commands and outcome in ("observed", "refused")
+
+
+def _command(found: Found) -> Iterator[Hop]:
+    if _not_sent(found):
+        yield Hop("command", "none was sent", none=True)
+    elif not found.commands and not found.letters:
+        yield Hop("command", "none with this id is in a place_order stream (any more)")
+    for entry in found.commands[:1]:  # those that ask again come in their time
+        yield Hop("command", _said(entry, "client_order_id"), entry)
+    for entry in found.letters:
+        yield Hop("dead letter", _said(entry, "content", "encoding"), entry)
+
+
+def _responses(found: Found) -> list[StreamEntry]:
+    return [entry for entry in found.after if _after_name(entry) == "response"]
+
+
+def _connector_risk(found: Found) -> Iterator[Hop]:
+    responses = _responses(found)
+    if not responses:
+        return
+    entry = responses[0]
+    status, code = entry.fields.get("status"), entry.fields.get("reason_code")
+    if code in GATE:
+        text = f"refused: {code}"
+    elif status in ("accepted", "unknown") or code == "exchange_rejected":
+        text = "passed the connector's limits, and sent"
+    else:
+        text = f"not told: the answer is {status} ({code})"
+    yield Hop("risk (connector)", text, entry, aside=True)
+
+
+def _journal(found: Found) -> Iterator[Hop]:
+    if not found.records and not _not_sent(found):
+        yield Hop("journal", "no record: never claimed, or answered more than 7 days ago")
+    for entry in found.records:
+        fields = entry.fields
+        names = ("entry_id", "sent_quantity", "sent_price", "provisional", "validity")
+        shown = summary({name: fields.get(name) for name in names})
+        state = STATES.get(str(fields.get("state")), str(fields.get("state")))
+        signed = moment(entry.milliseconds).time().isoformat("milliseconds")
+        text = f"{state} {shown}; the request is of {signed} by the exchange's clock"
+        yield Hop("journal", text, entry, aside=True)
+
+
+def _after(found: Found) -> Iterator[Hop]:
+    heard = [entry for entry in found.decisions if entry.fields.get("outcome") in HEARD]
+    answered = bool(_responses(found))
+    if not answered and (found.commands or found.records):
+        yield Hop("response", "no connector has answered")
+    names = []
+    for entry in sorted([*found.commands[1:], *found.after, *heard], key=order_of):
+        names.append(_after_name(entry))
+        yield Hop(names[-1], _said(entry, "client_order_id", "symbol", "exchange"), entry)
+    accepted = any(entry.fields.get("status") == "accepted" for entry in _responses(found))
+    if accepted and not {"status", "fill"} & set(names):
+        yield Hop("status", "accepted, but no status was told (yet, or any more)")
+
+
+_AFTER = {"order_response": "response", "command_response": "answer", "decision": "bot heard"}
+
+
+def _after_name(entry: StreamEntry) -> str:
+    match name_of(entry.stream):
+        case EventStream(event="order_status"):
+            return "fill" if entry.fields.get("trades") else "status"
+        case EventStream(event="decision") if entry.fields.get("outcome") not in TOLD:
+            return "decision"
+        case EventStream(event=event):
+            return _AFTER.get(event, event)
+        case OperatorStream(command=command):
+            return command
+        case CommandStream(command=command):
+            return "command again" if command == "place_order" else command
+        case _:
+            return "event"
+
+
+def _said(entry: StreamEntry, *but: str) -> str:
+    """What an entry says, without what stands elsewhere in the story."""
+    left_out = {*but, "timestamp", "client_request_id"}
+    return summary({name: value for name, value in entry.fields.items() if name not in left_out})

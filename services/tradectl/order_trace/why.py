@@ -1,0 +1,104 @@
+"""`tradectl why`: the whole story of one order, hop by hop, and where a hop is missing."""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from rich.text import Text
+
+from common_models import DecisionEvent
+from common_models.stream_names import EventStream
+from services._runtime.text import clean
+from services.tradectl import show
+from services.tradectl.exit_codes import ExitCode, tell
+from services.tradectl.order_trace.gather import gather
+from services.tradectl.order_trace.hops import Hop, story
+from services.tradectl.reading import moment
+from services.tradectl.tables import WIDE, Column, Seconds, table
+
+# So many of the last decisions are looked at for one that can be read.
+LOOK_AT = 20
+ENTRY = Column("entry", wide=True)
+
+
+async def why(redis: Redis, order: str | None, exchange: str | None, *, as_json: bool) -> ExitCode:
+    """Tell the story of one order, or of the last decision; NO where nobody has heard of it."""
+    order = order or await _last_decision(redis)
+    if order is None:
+        tell("tradectl: no decision yet; want a CLIENT_ORDER_ID, or a bot that has decided")
+        return ExitCode.NO
+    found = await gather(redis, order, exchange)
+    if not found:
+        tell(f"tradectl: nothing here has ever mentioned the order {order!r}")
+        return ExitCode.NO
+    stories = {each.connector: _rows(story(each)) for each in found}
+    if as_json:
+        told = [{"connector": name, "hops": rows} for name, rows in stories.items()]
+        show.as_json({"client_order_id": order, "stories": told})
+        return ExitCode.DONE
+    for name, rows in stories.items():
+        table(
+            f"why {clean(order)} at {name} (times in UTC, by Redis's clock)",
+            ("hop", "time", "after", Column("its own time", wide=True), "what", ENTRY),
+            [_shown(row) for row in rows],
+        )
+    return ExitCode.DONE
+
+
+async def _last_decision(redis: Redis) -> str | None:
+    """The id of what the bot decided last; None where it has decided nothing."""
+    entries: Any = await redis.xrevrange(str(EventStream("bot", "decision")), count=LOOK_AT)
+    for _, fields in entries:
+        with suppress(ValidationError):  # anybody may write there
+            return DecisionEvent.model_validate_json(fields.get(b"data", b"")).decision_id
+    return None
+
+
+def _shown(row: dict[str, Any]) -> tuple[object, ...]:
+    what = Text(clean(("MISSING: " if row["missing"] else "") + row["what"]))
+    entry = f"{row['stream']} {row['id']}" if row["stream"] else ""
+    if entry and show.screen_width() < WIDE:  # it has no column of its own then
+        what.append("\n" + clean(entry), style="dim")
+    return (
+        row["hop"],
+        _clock(row["time"]),
+        None if row["after_ms"] is None else Seconds(row["after_ms"] / 1000),
+        _clock(row["own_time"]),
+        what,
+        entry,
+    )
+
+
+def _rows(hops: list[Hop]) -> list[dict[str, Any]]:
+    """The hops with their times: `after_ms` is since the hop before that has one."""
+    rows = []
+    before: int | None = None
+    for hop in hops:
+        at = None if hop.entry is None else hop.entry.milliseconds
+        fields = {} if hop.entry is None else hop.entry.fields
+        rows.append(
+            {
+                "hop": hop.name,
+                "missing": hop.missing,
+                "time": None if at is None or hop.aside else moment(at).isoformat(),
+                "after_ms": None if at is None or before is None or hop.aside else at - before,
+                "own_time": None if hop.aside else fields.get("timestamp"),
+                "stream": None if hop.entry is None else hop.entry.stream,
+                "id": None if hop.entry is None else hop.entry.id,
+                "what": hop.text,
+                "data": fields or None,
+            }
+        )
+        if at is not None and not hop.aside:
+            before = at
+    return rows
+
+
+def _clock(at: Any) -> str:
+    """Only the time of day: the entry's id holds the rest."""
+    try:
+        return show.clock_time(datetime.fromisoformat(at))
+    except (TypeError, ValueError):
+        return ""

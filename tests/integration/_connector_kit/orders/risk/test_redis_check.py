@@ -1,0 +1,73 @@
+"""How Redis is set decides whether orders may leave: on a real server, set while it runs."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from services._connector_kit.errors import TransientError
+from services._connector_kit.orders.ports import Rejection
+from services._connector_kit.orders.risk.redis_check import NOT_LOOKED_AT, RedisCheck, fault_of
+from services._local.redis_server import RedisServer
+
+FIT = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
+
+
+async def looked(check: RedisCheck) -> Rejection | None:
+    """What a look finds."""
+    await check.look()
+    return check.fault
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong", "right"),
+    [("maxmemory-policy", "allkeys-lru", "noeviction"), ("appendonly", "no", "yes")],
+)
+async def test_the_fault_is_told_with_its_remedy_and_goes_with_it(
+    redis: Redis, setting: str, wrong: str, right: str
+) -> None:
+    """The remedy in the message is a command that works."""
+    check, changes = RedisCheck(redis), []
+    check.on_change = lambda: changes.append(check.fault)
+    assert check.fault is NOT_LOOKED_AT
+    assert await looked(check) is None
+    await redis.config_set(setting, wrong)
+    fault = await looked(check)
+    assert fault is not None
+    assert fault.reason_code == "redis_unfit"
+    assert f"CONFIG SET {setting} {right}" in fault.message
+    await redis.config_set(setting, right)
+    assert await looked(check) is None
+    assert await looked(check) is None
+    assert len(changes) == 3
+
+
+async def test_each_look_sees_how_full_it_is(redis: Redis) -> None:
+    """Of how much, where it has a bound."""
+    check = RedisCheck(redis)
+    await check.look()
+    assert check.memory_used > 100_000
+    assert check.memory_max == 0
+    await redis.config_set("maxmemory", 64 << 20)
+    await check.look()
+    assert check.memory_used < check.memory_max == 64 << 20
+
+
+async def test_while_redis_is_away_what_was_found_last_stands(
+    redis: Redis, redis_server: RedisServer
+) -> None:
+    """Nothing is judged by an answer that didn't come."""
+    check = RedisCheck(redis)
+    await check.look()
+    await redis_server.stop()
+    with pytest.raises(TransientError):
+        await check.look()
+    assert check.fault is None
+
+
+@pytest.mark.parametrize("missing", FIT)
+def test_what_redis_doesnt_tell_is_not_taken_for_fit(missing: str) -> None:
+    """A server that hides its settings gets no orders."""
+    told: dict[str, Any] = {name: value for name, value in FIT.items() if name != missing}
+    assert fault_of(FIT) is None
+    assert fault_of(told) is not None

@@ -1,0 +1,50 @@
+"""Requests are counted by what became of them."""
+
+import asyncio
+
+import pytest
+
+from services._connector_kit.errors import (
+    FeedStoppedError,
+    RateLimitedError,
+    RejectedError,
+    TransientError,
+)
+from services._connector_kit.venue_stats import OUTCOMES, VenueStats
+from tests.support.limits import venue_limits
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (TransientError("no answer"), "transient"),
+        (RateLimitedError("later", retry_after=1.0), "rate_limited"),
+        (RejectedError("no"), "rejected"),
+        (FeedStoppedError("bad key"), "key_refused"),
+    ],
+)
+async def test_a_request_counts_once_by_how_its_error_is_sorted(
+    error: Exception, outcome: str
+) -> None:
+    """And the error goes on as it is."""
+    traffic = VenueStats(venue_limits())
+    with pytest.raises(type(error)) as caught, traffic.request():
+        raise error
+    assert caught.value is error
+    assert traffic.requests == dict.fromkeys(OUTCOMES, 0) | {outcome: 1}
+
+
+async def test_a_request_that_was_answered_is_ok() -> None:
+    """Once the answer is there."""
+    traffic = VenueStats(venue_limits())
+    with traffic.request():
+        assert traffic.requests["ok"] == 0
+    assert traffic.requests["ok"] == 1
+
+
+async def test_a_request_that_was_cancelled_has_no_outcome() -> None:
+    """Nobody waited for one."""
+    traffic = VenueStats(venue_limits())
+    with pytest.raises(asyncio.CancelledError), traffic.request():
+        raise asyncio.CancelledError
+    assert not any(traffic.requests.values())
