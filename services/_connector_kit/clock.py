@@ -1,4 +1,4 @@
-"""The venue's clock, as far as we can know it."""
+"""This machine's clock, and the venue's as far as we can know it."""
 
 import asyncio
 import time
@@ -139,3 +139,15 @@ class VenueClock:
     def _age(self) -> float:
         """Seconds since the last measurement."""
         return (self._steady() - self._measured_at) / 1000
+
+
+class SystemClock:
+    """The port `Clock` of the order core, on this machine."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from common_models import Trade
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
+from services._connector_kit.clock import SystemClock
 from services._connector_kit.errors import FatalError, FeedStoppedError, RejectedError, patience
 from services._connector_kit.fees import keep_fees_fresh
 from services._connector_kit.instrument_publisher import InstrumentPublisher
@@ -27,14 +28,15 @@ from services._connector_kit.metrics import redis_metrics, trading_metrics, venu
 from services._connector_kit.orders.account.account_health import AccountHealth
 from services._connector_kit.orders.account.open_symbols import symbols_in_use
 from services._connector_kit.orders.commands.cancel_open import cancel_when_full
-from services._connector_kit.orders.ports import Rejection
+from services._connector_kit.orders.ports import LiveBook, Rejection
 from services._connector_kit.orders.risk.halt_watch import HaltWatch
 from services._connector_kit.orders.risk.order_limits import OrderLimits
 from services._connector_kit.orders.risk.positions import DayRoll
-from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk, middle
+from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk, middle
 from services._connector_kit.orders.risk.redis_check import NOT_LOOKED_AT, RedisCheck
-from services._connector_kit.orders.service import SystemClock, Trading, serve_orders
+from services._connector_kit.orders.service import serve_orders
 from services._connector_kit.orders.settings import LIVE, TradingSettings
+from services._connector_kit.orders.trading import Trading
 from services._connector_kit.protocol import Exchange
 from services._connector_kit.status_publisher import StatusPublisher
 from services._runtime.health import Readiness, health_server
@@ -190,22 +192,27 @@ class Engine:
             live = book(symbol) if symbol in publishers else None
             return None if live is None else middle(live)
 
-        gate = PreTradeRisk(
-            self._exchange.world,
-            self._settings,
-            listing.configured,
-            book,
-            OrderLimits(
-                self._redis,
-                connector(self._exchange.name),
+        self._trading = trading = self._exchange.trading(listing, book)
+        checks = (
+            None
+            if trading is None
+            else PreTradeRisk(
+                self._exchange.world,
                 self._settings,
-                self._halt.reason_after,
-                mark,
-            ).reserve,
-            lambda: self._redis_check.fault,
-            lambda: self._account.fault,
+                trading.rules,
+                listing.configured,
+                book,
+                OrderLimits(
+                    self._redis,
+                    connector(self._exchange.name),
+                    self._settings,
+                    self._halt.reason_after,
+                    mark,
+                ).reserve,
+                lambda: self._redis_check.fault,
+                lambda: self._account.fault,
+            )
         )
-        self._trading = self._exchange.trading(listing, gate, book)
         await self._until_done(READS, self._redis_check.look)
         if self._trading is not None:
             await self._until_done(READS, self._begin_trading)
@@ -226,13 +233,14 @@ class Engine:
                     tasks.create_task(fresh)
             await serve_orders(
                 self._exchange.name,
-                self._trading,
+                trading,
                 self._redis,
                 self._settings,
                 self._readiness,
                 self._metrics,
                 self._exchange.traffic,
                 self._account,
+                checks=checks,
                 halted=self._halted,
                 on_progress=self._board.cancelling,
             )

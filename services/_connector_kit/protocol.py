@@ -6,8 +6,8 @@ from typing import Protocol
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.subscription import SymbolSubscription
-from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
-from services._connector_kit.orders.service import Trading
+from services._connector_kit.orders.ports import LiveBook
+from services._connector_kit.orders.trading import Trading
 from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World
 
@@ -32,13 +32,9 @@ class Exchange(Protocol):
     async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
         """Keep the desks supplied until cancelled."""
 
-    def trading(
-        self,
-        listing: Listing,
-        gate: PreTradeRisk,
-        book: Callable[[str], LiveBook | None],
-    ) -> Trading | None:
+    def trading(self, listing: Listing, book: Callable[[str], LiveBook | None]) -> Trading | None:
         """What is needed to trade; None without credentials.
 
-        *listing* is kept up to date: rules are looked up when they are needed.
+        *listing* is kept up to date: rules are looked up when they are needed. *book* returns a
+        symbol's live book, None while it is out of sync.
         """

@@ -22,14 +22,15 @@ from services._connector_kit.errors import (
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.account.ledger import TradeEvidence
 from services._connector_kit.orders.account.order_status import OrderStatusReport
-from services._connector_kit.orders.account.published_balances import (
-    PER_MILLISECOND,
+from services._connector_kit.orders.account.published_balances import PER_MILLISECOND
+from services._connector_kit.orders.account.venue import (
+    AccountListener,
     Balance,
     BalanceSnapshot,
+    PushedBalances,
+    TradeEvidence,
 )
-from services._connector_kit.orders.account.reconciler import AccountListener, PushedBalances
 from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.venue_stats import SocketStats
@@ -214,7 +215,7 @@ class BinanceAccount:
             instrument.venue_symbol,
             order_id=order_id,
             client_order_id=client_order_id,
-            keep=keep if keep and translate_orders.carries(keep) else None,
+            keep=keep if keep and translate_orders.RULES.carries(keep) else None,
         )
 
     async def stop(self, order: VenueOpenOrder) -> None:
@@ -258,7 +259,7 @@ def _check_ids(order_id: str | None, client_order_id: str | None) -> None:
     if order_id is not None and not (order_id.isascii() and order_id.isdecimal()):
         message = f"order_id {order_id[:50]!r}: Binance's are digits"
         raise RejectedError(message, code=NO_SUCH_ORDER)
-    if client_order_id is not None and not translate_orders.carries(client_order_id):
+    if client_order_id is not None and not translate_orders.RULES.carries(client_order_id):
         message = f"client_order_id {client_order_id[:50]!r}: none that Binance takes"
         raise RejectedError(message, code=NO_SUCH_ORDER)
 

@@ -26,8 +26,8 @@ from services._connector_kit.limits import RESERVE, VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._connector_kit.market_data.trade_feed import VenueTrade
-from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
-from services._connector_kit.orders.service import Trading
+from services._connector_kit.orders.ports import LiveBook
+from services._connector_kit.orders.trading import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World, world_of
@@ -119,11 +119,10 @@ class Binance:
     def trading(
         self,
         listing: Listing,
-        gate: PreTradeRisk,
         book: Callable[[str], LiveBook | None],  # noqa: ARG002
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""
-        return assemble(self, self._settings, listing, gate, self.traffic, self.world)
+        return assemble(self, self._settings, listing, self.traffic, self.world)
 
     async def depth(self, venue_symbol: str, limit: int) -> translate.DepthSnapshot:
         """A depth snapshot of at most *limit* levels a side."""

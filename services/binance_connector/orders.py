@@ -1,4 +1,4 @@
-"""Orders on Binance: the port `Venue` of the order core.
+"""Orders on Binance: the port `ExecutionVenue` of the order core.
 
 The POST is signed and sent by ourselves, on the SDK's session: the SDK would put its own
 timestamp where the journaled one must stand.
@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 
-from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
@@ -17,16 +16,13 @@ from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing, UnlistedError
 from services._connector_kit.orders.execution.identity import best_match, is_ours
 from services._connector_kit.orders.execution.record import Record
-from services._connector_kit.orders.execution.rules import size
 from services._connector_kit.orders.ports import (
     OutcomeUnknown,
     PlaceOutcome,
     Rejection,
-    RoundedOrder,
     VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.binance_connector import translate_orders
@@ -68,7 +64,6 @@ class BinanceOrders:
         rest: SignedRest,
         limits: VenueLimits,
         clock: VenueClock,
-        gate: PreTradeRisk,
         listing: Listing,
         validity: int,
         key_known: Callable[[float], Awaitable[bool]],
@@ -79,7 +74,6 @@ class BinanceOrders:
         self._rest = rest
         self._limits = limits
         self._clock = clock
-        self._gate = gate
         self._listing = listing
         self._key_known = key_known
 
@@ -91,40 +85,12 @@ class BinanceOrders:
         """True once Binance's clock is measured."""
         return self._clock.is_known
 
-    def lacks(self, symbol: str) -> Rejection | None:
-        """What an order of *symbol* should wait for; None where nothing lacks."""
-        return self._gate.lacks(symbol)
-
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a ban or a limit lasts longer."""
         known = await self._clock.known(within) and await self._key_known(within)
         if not known or not await self._limits.orders.open_within(within):
             return False
         return await self._limits.requests.spend_within(within, ORDER_WEIGHT, Priority.PLACE)
-
-    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
-        """What would be sent for a command, by Binance's rules; or why nothing is."""
-        instrument = self._listing.configured.get(command.symbol)
-        if instrument is None:
-            known = ", ".join(self._listing.configured)
-            return Rejection(
-                "unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}"
-            )
-        if not translate_orders.carries(command.client_order_id):
-            return Rejection(
-                "bad_client_order_id",
-                f"client_order_id {command.client_order_id[:50]!r}: Binance takes 1 to 36 of "
-                "letters, digits, - and _",
-            )
-        if command.type == "market" and (command.post_only or command.time_in_force):
-            return Rejection("unsupported", "a market order has no post_only and no time_in_force")
-        if command.post_only and command.time_in_force not in (None, "GTC"):
-            return Rejection("unsupported", "post_only goes with GTC only")
-        return size(command, instrument.rules)
-
-    async def check(self, record: Record) -> Rejection | None:
-        """Why this order must not be sent now; None where it may."""
-        return await self._gate.check(record)
 
     async def place(self, record: Record) -> PlaceOutcome:
         """Send the one POST."""
@@ -141,7 +107,7 @@ class BinanceOrders:
 
     async def find(self, record: Record) -> VenueOrder | None:
         """The order with that client order id, by direct query (memory, then database)."""
-        if not translate_orders.carries(record.client_order_id):
+        if not translate_orders.RULES.carries(record.client_order_id):
             return None
         try:
             instrument = await self._instrument(record)

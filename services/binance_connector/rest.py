@@ -21,7 +21,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.account.order_status import Fill, OrderStatusReport, first_fills
-from services._connector_kit.orders.account.published_balances import BalanceSnapshot
+from services._connector_kit.orders.account.venue import BalanceSnapshot
 from services._connector_kit.orders.execution.amounts import amount, moment, positive
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority

@@ -2,8 +2,7 @@
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
-from services._connector_kit.orders.service import Trading
+from services._connector_kit.orders.trading import Trading
 from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World
@@ -12,13 +11,13 @@ from services.binance_connector.key_check import KeyCheck
 from services.binance_connector.orders import BinanceOrders
 from services.binance_connector.rest import Caller, SignedRest
 from services.binance_connector.settings import BinanceSettings
+from services.binance_connector.translate_orders import RULES
 
 
 def assemble(
     binance: Caller,
     settings: BinanceSettings,
     listing: Listing,
-    gate: PreTradeRisk,
     traffic: VenueStats,
     world: World,
 ) -> Trading | None:
@@ -29,7 +28,7 @@ def assemble(
     rest = SignedRest(binance, settings, listing, clock)
     key = KeyCheck(rest, clock, world)
     validity = round(settings.order_validity * 1000)
-    orders = BinanceOrders(rest, binance.limits, clock, gate, listing, validity, key.known)
+    orders = BinanceOrders(rest, binance.limits, clock, listing, validity, key.known)
     trades_budget = RateBudget(TRADES_WEIGHT_A_MINUTE)
     account = BinanceAccount(rest, clock, settings, listing, trades_budget, traffic.account)
-    return Trading(orders, account, clock, rest.milliseconds, key.check, rest.fees)
+    return Trading(orders, RULES, account, clock, rest.milliseconds, key.check, rest.fees)

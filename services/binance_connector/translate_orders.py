@@ -13,9 +13,10 @@ from common_models.fields import Side
 from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import ZERO, Instrument
 from services._connector_kit.orders.account.order_status import Fill, OrderStatusReport, Status
-from services._connector_kit.orders.account.published_balances import Balance
+from services._connector_kit.orders.account.venue import Balance
 from services._connector_kit.orders.execution.amounts import amount, moment, positive
 from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.execution.validation import OrderRules
 from services._connector_kit.orders.ports import VenueOrder
 
 STATUSES: dict[str, Status] = {
@@ -32,13 +33,12 @@ STATUSES: dict[str, Status] = {
 
 SIDES: dict[str, Side] = {"BUY": "buy", "SELL": "sell"}
 
-# https://developers.binance.com/docs/binance-spot-api-docs/fix-api: what a client order id may be.
-_CLIENT_ORDER_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}")
 
-
-def carries(client_order_id: str) -> bool:
-    """True for a client order id that Binance takes as it is."""
-    return _CLIENT_ORDER_ID.fullmatch(client_order_id) is not None
+# What Binance takes as an order. The form of an id:
+# https://developers.binance.com/docs/binance-spot-api-docs/fix-api
+RULES = OrderRules(
+    "Binance", re.compile(r"[a-zA-Z0-9_-]{1,36}"), "1 to 36 of letters, digits, - and _"
+)
 
 
 def order_params(record: Record, instrument: Instrument) -> dict[str, str | int]:

@@ -18,10 +18,12 @@ from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.frames import BadFrames
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.account.ledger import TradeEvidence
 from services._connector_kit.orders.account.order_status import OrderStatusReport
-from services._connector_kit.orders.account.published_balances import BalanceSnapshot
-from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.account.venue import (
+    AccountListener,
+    BalanceSnapshot,
+    TradeEvidence,
+)
 from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.rate_limit import Priority
 from services._connector_kit.venue_stats import SocketStats

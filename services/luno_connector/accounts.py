@@ -10,7 +10,7 @@ import structlog
 
 from services._connector_kit.errors import RejectedError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.account.published_balances import Balance
+from services._connector_kit.orders.account.venue import Balance
 from services.luno_connector import translate_orders
 
 log = structlog.get_logger()

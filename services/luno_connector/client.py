@@ -32,8 +32,8 @@ from services._connector_kit.limits import RESERVE, VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._connector_kit.market_data.trade_feed import VenueTrade
-from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
-from services._connector_kit.orders.service import Trading
+from services._connector_kit.orders.ports import LiveBook
+from services._connector_kit.orders.trading import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, in_force
 from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World, world_of
@@ -213,11 +213,10 @@ class Luno:
     def trading(
         self,
         listing: Listing,
-        gate: PreTradeRisk,
         book: Callable[[str], LiveBook | None],
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""
-        return assemble(self, self._settings, listing, gate, book, self.traffic)
+        return assemble(self, self._settings, listing, book, self.traffic)
 
     async def milliseconds(self) -> int:
         """Luno's time: an answer's HTTP `Date`, which is to the second, taken at its middle."""

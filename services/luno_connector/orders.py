@@ -1,10 +1,10 @@
-"""Orders on Luno: the port `Venue` of the order core."""
+"""Orders on Luno: the port `ExecutionVenue` of the order core."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
@@ -12,8 +12,10 @@ from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.execution.identity import best_match
 from services._connector_kit.orders.execution.record import Record
-from services._connector_kit.orders.execution.rules import rounded, size, text
+from services._connector_kit.orders.execution.rules import rounded, text
+from services._connector_kit.orders.execution.validation import OrderRules
 from services._connector_kit.orders.ports import (
+    LiveBook,
     OutcomeUnknown,
     PlaceOutcome,
     Rejection,
@@ -21,7 +23,6 @@ from services._connector_kit.orders.ports import (
     VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate_orders
@@ -70,6 +71,8 @@ DEFINITIVE = frozenset(
         "ErrVolumeTooLow",
     }
 )
+# https://www.luno.com/en/developers/api: `client_order_id` of POST /api/1/postorder.
+CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z_;,.-]{1,255}")
 Params = Mapping[str, str | int | bool]
 
 
@@ -105,6 +108,28 @@ class OrderRest(Protocol):
         """The account's open orders, and the closed ones created since *since* (milliseconds)."""
 
 
+def order_rules(book: Callable[[str], LiveBook | None], slippage: Decimal) -> OrderRules:
+    """What Luno takes as an order. *slippage* is the share above the book that a cap allows."""
+
+    def cap_market_buy(order: RoundedOrder, instrument: Instrument) -> RoundedOrder | Rejection:
+        """Luno has no market buy in base units: it becomes an IOC limit order at a capped price."""
+        found = book(instrument.symbol)
+        if found is None:
+            return Rejection("book_out_of_sync", f"the book of {instrument.symbol} is not in sync")
+        left = Decimal(order.quantity)
+        for price, quantity in found.asks.top(len(found.asks)):
+            left -= Decimal(str(quantity))
+            if left <= 0:
+                cap = rounded(
+                    Decimal(str(price)) * (1 + slippage), instrument.rules.price.step, up=True
+                )
+                return RoundedOrder(order.quantity, text(cap))
+        return Rejection("no_liquidity", "the book hasn't got that much on the other side")
+
+    form = "1 to 255 of letters, digits and _ ; , . -"
+    return OrderRules("Luno", CLIENT_ORDER_ID, form, cap_market_buy)
+
+
 class LunoOrders:
     """Places, and finds again, the orders of one account."""
 
@@ -113,21 +138,15 @@ class LunoOrders:
         rest: OrderRest,
         limits: VenueLimits,
         clock: VenueClock,
-        gate: PreTradeRisk,
         listing: Listing,
-        book: Callable[[str], LiveBook | None],
         validity: int,
-        slippage: Decimal,
     ) -> None:
         # `ttl` in milliseconds: how long after `timestamp` Luno may still carry a request out.
         self.validity = validity
         self._rest = rest
         self._limits = limits
         self._clock = clock
-        self._gate = gate
         self._listing = listing
-        self._book = book
-        self._slippage = slippage
 
     def milliseconds(self) -> int:
         """Luno's clock, as we know it."""
@@ -137,58 +156,10 @@ class LunoOrders:
         """True once Luno's clock is measured."""
         return self._clock.is_known
 
-    def lacks(self, symbol: str) -> Rejection | None:
-        """What an order of *symbol* should wait for; None where nothing lacks."""
-        return self._gate.lacks(symbol)
-
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a pause or the budget lasts longer."""
         known = await self._clock.known(within)
         return known and await self._limits.requests.spend_within(within, 1, Priority.PLACE)
-
-    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
-        """What would be sent for a command, by Luno's rules; or why nothing is."""
-        instrument = self._listing.configured.get(command.symbol)
-        if instrument is None:
-            known = ", ".join(self._listing.configured)
-            return Rejection(
-                "unknown_symbol", f"symbol {command.symbol[:50]!r}; want one of {known}"
-            )
-        if not translate_orders.carries(command.client_order_id):
-            return Rejection(
-                "bad_client_order_id",
-                f"client_order_id {command.client_order_id[:50]!r}: Luno takes 1 to 255 of "
-                "letters, digits and _ ; , . -",
-            )
-        if command.type == "market" and (command.post_only or command.time_in_force):
-            return Rejection("unsupported", "a market order has no post_only and no time_in_force")
-        if command.post_only and command.time_in_force not in (None, "GTC"):
-            return Rejection("unsupported", "post_only goes with GTC only")
-        sized = size(command, instrument.rules)
-        if isinstance(sized, RoundedOrder) and command.type == "market" and command.side == "buy":
-            return self._capped(command, instrument, sized)
-        return sized
-
-    def _capped(
-        self, command: PlaceOrderCommand, instrument: Instrument, sized: RoundedOrder
-    ) -> RoundedOrder | Rejection:
-        """A market buy: Luno has none in base units, so it is an IOC limit order with a cap."""
-        book = self._book(command.symbol)
-        if book is None:
-            return Rejection("book_out_of_sync", f"the book of {command.symbol} is not in sync")
-        left = Decimal(sized.quantity)
-        for price, quantity in book.asks.top(len(book.asks)):
-            left -= Decimal(str(quantity))
-            if left <= 0:
-                cap = Decimal(str(price)) * (1 + self._slippage)
-                return RoundedOrder(
-                    sized.quantity, text(rounded(cap, instrument.rules.price.step, up=True))
-                )
-        return Rejection("no_liquidity", "the book hasn't got that much on the other side")
-
-    async def check(self, record: Record) -> Rejection | None:
-        """Why this order must not be sent now; None where it may."""
-        return await self._gate.check(record)
 
     async def place(self, record: Record) -> PlaceOutcome:
         """Send the one POST."""
@@ -216,7 +187,7 @@ class LunoOrders:
 
     async def find(self, record: Record) -> VenueOrder | None:
         """The order with that client order id, by direct query, which takes no symbol."""
-        if not translate_orders.carries(record.client_order_id):
+        if not CLIENT_ORDER_ID.fullmatch(record.client_order_id):
             return None
         try:
             instrument = await self._listing.look_up(record.order.symbol)

@@ -10,7 +10,7 @@ from services._connector_kit.instruments import Instrument
 from services._connector_kit.limits import VenueLimits
 from services._connector_kit.listing import Listing
 from services._connector_kit.orders.account.order_status import OrderStatusReport
-from services._connector_kit.orders.account.published_balances import BalanceSnapshot
+from services._connector_kit.orders.account.venue import BalanceSnapshot
 from services._connector_kit.orders.ports import VenueOrder
 from services._connector_kit.rate_limit import Priority
 from services._runtime.redaction import excerpt

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.listing import Listing
-from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
-from services._connector_kit.orders.service import Trading
+from services._connector_kit.orders.ports import LiveBook
+from services._connector_kit.orders.trading import Trading
 from services._connector_kit.venue_stats import VenueStats
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.accounts import Accounts
-from services.luno_connector.orders import LunoOrders
+from services.luno_connector.orders import LunoOrders, order_rules
 from services.luno_connector.rest_orders import Caller, OrderRest
 from services.luno_connector.settings import LunoSettings
 
@@ -18,7 +18,6 @@ def assemble(
     luno: Caller,
     settings: LunoSettings,
     listing: Listing,
-    gate: PreTradeRisk,
     book: Callable[[str], LiveBook | None],
     traffic: VenueStats,
 ) -> Trading | None:
@@ -28,7 +27,7 @@ def assemble(
     clock = VenueClock()
     rest = OrderRest(luno, listing, Accounts(settings.luno_accounts))
     validity = round(settings.order_validity * 1000)
-    slippage = settings.luno_market_buy_slippage
-    orders = LunoOrders(rest, luno.limits, clock, gate, listing, book, validity, slippage)
+    orders = LunoOrders(rest, luno.limits, clock, listing, validity)
+    rules = order_rules(book, settings.luno_market_buy_slippage)
     account = LunoAccount(rest, clock, settings, listing, traffic.account)
-    return Trading(orders, account, clock, luno.milliseconds, fees=rest.fees)
+    return Trading(orders, rules, account, clock, luno.milliseconds, fees=rest.fees)

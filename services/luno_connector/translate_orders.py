@@ -5,7 +5,6 @@ order is AWAITING, PENDING or COMPLETE, and the quantities tell the rest. What i
 documented form raises KeyError, TypeError, ValueError or ArithmeticError.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -14,21 +13,13 @@ from common_models.fields import Side
 from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account.order_status import Fill, OrderStatusReport, Status
-from services._connector_kit.orders.account.published_balances import Balance
+from services._connector_kit.orders.account.venue import Balance
 from services._connector_kit.orders.execution.amounts import amount, moment, positive
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import VenueOrder
 
 ZERO = Decimal(0)
 SIDES: dict[str, Side] = {"BUY": "buy", "SELL": "sell"}
-
-# https://www.luno.com/en/developers/api: what a client order id may be.
-_CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z_;,.-]{1,255}")
-
-
-def carries(client_order_id: str) -> bool:
-    """True for a client order id that Luno takes as it is."""
-    return _CLIENT_ORDER_ID.fullmatch(client_order_id) is not None
 
 
 def limit_params(record: Record, instrument: Instrument) -> dict[str, str | int | bool]:

@@ -5,7 +5,7 @@ from tests.mutation.mutant import Mutant, mutant
 ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "what is heard is dropped and not compared",
-        "account/reconciler.py",
+        "account/venue.py",
         "self.dropped += 1\n            self.compare.set()",
         "self.dropped += 1",
     ),
@@ -54,13 +54,13 @@ ACCOUNT: tuple[Mutant, ...] = (
     ),
     mutant(
         "a connection that is back compares nothing",
-        "account/reconciler.py",
+        "account/venue.py",
         "self._health.connected()\n        self.compare.set()",
         "self._health.connected()",
     ),
     mutant(
         "what couldn't be read isn't asked for",
-        "account/reconciler.py",
+        "account/venue.py",
         'asked about."""\n        self.compare.set()',
         'asked about."""\n        pass',
     ),

@@ -165,7 +165,7 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "what is held back waits though nothing lacks",
         "commands/place_order_consumer.py",
-        " or self._venue.lacks(held.command.symbol) is None",
+        " or self._checks.wait_reason(held.command.symbol) is None",
         "",
     ),
     mutant(
@@ -183,7 +183,7 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "what was held back is sent though something lacks",
         "commands/place_order_consumer.py",
-        "refusal = await self._halted() or self._venue.lacks(command.symbol)",
+        "refusal = await self._halted() or self._checks.wait_reason(command.symbol)",
         "refusal = await self._halted()",
     ),
     mutant(
@@ -219,7 +219,7 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "what waited is sized before",
         "commands/place_order_consumer.py",
-        "sized = self._venue.size(command)  # by",
+        "sized = self._checks.validate(command)  # by",
         "pass  # by",
     ),
     mutant(

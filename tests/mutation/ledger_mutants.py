@@ -229,13 +229,13 @@ LEDGER: tuple[Mutant, ...] = (
     ),
     mutant(
         "a trade of another life was published",
-        "account/ledger.py",
+        "account/venue.py",
         "self.trade_id in told.trade_ids and same_life",
         "self.trade_id in told.trade_ids",
     ),
     mutant(
         "a trade that was published is new",
-        "account/ledger.py",
+        "account/venue.py",
         "return self.trade_id in told.trade_ids",
         "return False",
     ),

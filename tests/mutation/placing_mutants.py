@@ -24,21 +24,21 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "the desk's refusal is ignored",
         "execution/order_executor.py",
-        "refusal = refusal or await self.venue.check(record)",
-        "refusal = await self.venue.check(record)",
+        "refusal = refusal or await self.checks.check(record)",
+        "refusal = await self.checks.check(record)",
     ),
     mutant(
         "the switches are not checked",
         "execution/order_executor.py",
-        "refusal = refusal or await self.venue.check(record)",
+        "refusal = refusal or await self.checks.check(record)",
         "pass",
     ),
     mutant(
         "the switches are checked before the look only",
         "execution/order_executor.py",
         "if look_first and await",
-        "checked = await self.venue.check(record)\n        if look_first and await",
-        ("refusal = refusal or await self.venue.check(record)", "refusal = refusal or checked"),
+        "checked = await self.checks.check(record)\n        if look_first and await",
+        ("refusal = refusal or await self.checks.check(record)", "refusal = refusal or checked"),
     ),
     mutant(
         "sent twice",
@@ -111,13 +111,13 @@ PLACING: tuple[Mutant, ...] = (
     ),
     mutant(
         "a venue that refuses is believed at once",
-        "execution/order_executor.py",
+        "execution/evidence.py",
         "now - self._first_refusal >= self._waits.refused_for",
         "True",
     ),
     mutant(
         "the day of refusals starts over at each",
-        "execution/order_executor.py",
+        "execution/evidence.py",
         "self._first_refusal = min(self._first_refusal, now)",
         "self._first_refusal = now",
     ),
@@ -183,17 +183,17 @@ PLACING: tuple[Mutant, ...] = (
     ),
     mutant(
         "one miss is enough",
-        "execution/order_executor.py",
+        "execution/evidence.py",
         "self._misses >= self._waits.misses and",
         "",
     ),
     mutant(
         "misses are enough at once",
-        "execution/order_executor.py",
+        "execution/evidence.py",
         "and now - self._first_miss >= self._waits.missed_for",
         "",
     ),
-    mutant("misses are not counted", "execution/order_executor.py", "self._misses += 1", "pass"),
+    mutant("misses are not counted", "execution/evidence.py", "self._misses += 1", "pass"),
     mutant(
         "the deadline is ignored",
         "execution/order_executor.py",

@@ -28,6 +28,7 @@ TRIED_BY = {
     "account_health": ["reconciler"],
     "balance_publisher": ["reconciler"],
     "dead_man_switch": ["heartbeat"],
+    "evidence": ["order_executor"],
     "keys": ["ledger", "book_of_record"],
     "ledger": ["positions"],
     "missing_fills": ["reconciler"],
@@ -35,6 +36,7 @@ TRIED_BY = {
     "order_limits": ["position_limits"],
     "order_state": ["ledger", "book_of_record"],
     "published_balances": ["balances"],
+    "venue": ["reconciler", "order_status"],
     "redis_command_queue": ["book_of_record"],
     "redis_journal": ["book_of_record"],
 }

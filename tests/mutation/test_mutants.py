@@ -33,6 +33,7 @@ def test_every_file_of_the_order_path_has_mutants() -> None:
         *("execution/order_executor.py", "execution/identity.py", "execution/record.py"),
         *("execution/late_order_watch.py", "execution/no_credentials.py"),
         "execution/redis_journal.py",
+        "execution/validation.py",
         *(
             "account/ledger.py",
             "account/order_status.py",

@@ -4,6 +4,7 @@ from tests.mutation.mutant import Mutant, mutant
 
 BINANCE = "services/binance_connector/orders.py"
 LUNO = "services/luno_connector/orders.py"
+VALIDATION = "execution/validation.py"
 
 
 def _binance_proof(code: int, what: str) -> Mutant:
@@ -101,17 +102,30 @@ VENUES: tuple[Mutant, ...] = (
     ),
     mutant("limits look like refusals of Binance's", BINANCE, "code in (-1003, -1015)", "False"),
     mutant(
-        "post_only goes with anything at Binance",
-        BINANCE,
+        "post_only goes with anything",
+        VALIDATION,
         'command.time_in_force not in (None, "GTC")',
         "False",
     ),
     mutant(
-        "any id goes to Binance",
-        BINANCE,
-        "if not translate_orders.carries(command.client_order_id):",
+        "any id goes to the venue",
+        VALIDATION,
+        "if not rules.carries(command.client_order_id):",
         "if False:",
     ),
+    mutant(
+        "a market order goes with a time in force",
+        VALIDATION,
+        "(command.post_only or command.time_in_force)",
+        "command.post_only",
+    ),
+    mutant(
+        "a market buy has no cap",
+        VALIDATION,
+        'is_market_buy = command.type == "market" and command.side == "buy"',
+        "is_market_buy = False",
+    ),
+    mutant("a market sell is capped", VALIDATION, ' and command.side == "buy"', ""),
     *(
         _luno_proof(code)
         for code in (
@@ -147,22 +161,16 @@ VENUES: tuple[Mutant, ...] = (
         "record.timestamp",
     ),
     mutant(
-        "a market buy at Luno has no cap",
-        LUNO,
-        'command.type == "market" and command.side == "buy":',
-        'command.type == "nothing":',
-    ),
-    mutant(
         "a market buy's cap is below the price",
         LUNO,
-        "(1 + self._slippage)",
-        "(1 - self._slippage)",
+        "(1 + slippage)",
+        "(1 - slippage)",
     ),
     mutant("a market buy's cap is the best price", LUNO, "if left <= 0:", "if True:"),
     mutant(
         "a market buy without a book goes out",
         LUNO,
-        'return Rejection("book_out_of_sync", f"the book of {command.symbol} is not in sync")',
-        "return sized",
+        'return Rejection("book_out_of_sync", f"the book of {instrument.symbol} is not in sync")',
+        "return order",
     ),
 )

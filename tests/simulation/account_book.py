@@ -16,12 +16,13 @@ from services._connector_kit.orders.account.order_status import (
     OrderStatusReport,
     Status,
 )
-from services._connector_kit.orders.account.published_balances import (
-    PER_MILLISECOND,
+from services._connector_kit.orders.account.published_balances import PER_MILLISECOND
+from services._connector_kit.orders.account.venue import (
+    AccountListener,
     Balance,
     BalanceSnapshot,
+    PushedBalances,
 )
-from services._connector_kit.orders.account.reconciler import AccountListener, PushedBalances
 from tests.simulation import loop as virtual
 from tests.simulation.loop import Timers
 from tests.simulation.process import Process, Reply

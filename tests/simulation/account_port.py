@@ -7,19 +7,16 @@ from typing import TypeVar
 
 import msgspec
 
-from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.account.ledger import TradeEvidence
 from services._connector_kit.orders.account.order_status import OrderStatusReport
-from services._connector_kit.orders.account.published_balances import BalanceSnapshot
-from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.account.venue import (
+    AccountListener,
+    BalanceSnapshot,
+    TradeEvidence,
+)
 from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
-from services._connector_kit.orders.execution.record import Record
-from services._connector_kit.orders.execution.rules import size
-from services._connector_kit.orders.ports import Rejection, RoundedOrder
-from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
 from tests.simulation.account_book import NO_SUCH_ORDER, Account, Session
 from tests.simulation.process import Process, Reply
 from tests.simulation.venue import VenuePort
@@ -30,9 +27,9 @@ RECONNECT = 1.0
 
 
 class WholePort(VenuePort):
-    """`Venue`, `AccountVenue` and `RequestVenue`, for one process.
+    """`ExecutionVenue`, `AccountVenue` and `RequestVenue`, for one process.
 
-    The product's own rules and gate judge an order; the venue's clock is known by measuring it.
+    The product's own checks judge an order; the venue's clock is known by measuring it.
     """
 
     no_such_order: Collection[str] = frozenset({NO_SUCH_ORDER})
@@ -42,16 +39,12 @@ class WholePort(VenuePort):
         process: Process,
         account: Account,
         clock: VenueClock,
-        configured: Mapping[str, Instrument],
         served: Mapping[str, Instrument],
-        gate: PreTradeRisk,
     ) -> None:
         super().__init__(process, account.venue, 0.0)
         self._account = account
         self._clock = clock
-        self._configured = configured
         self._served = served
-        self._gate = gate
 
     def milliseconds(self) -> int:
         """The venue's clock, as this process knows it."""
@@ -72,21 +65,6 @@ class WholePort(VenuePort):
     def knows_time(self) -> bool:
         """As the product's clock says."""
         return self._clock.is_known
-
-    def lacks(self, symbol: str) -> Rejection | None:
-        """What an order should wait for."""
-        return self._gate.lacks(symbol)
-
-    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
-        """By the product's rules, with the filters of this run."""
-        instrument = self._configured.get(command.symbol)
-        if instrument is None:
-            return Rejection("unknown_symbol", f"symbol {command.symbol!r}")
-        return size(command, instrument.rules)
-
-    async def check(self, record: Record) -> Rejection | None:
-        """By the product's gate."""
-        return await self._gate.check(record)
 
     def knows(self, symbol: str) -> bool:
         """True for a symbol of ours."""

@@ -85,7 +85,7 @@ class Connector:
             take_over_after_ms=plan.idle,
             counts=counts,
         )
-        desk = core.desk(bus, core.placing(port, journal, clock), clock)
+        desk = core.desk(bus, core.placing(port, port, journal, clock), clock)
         desk._room = asyncio.Semaphore(plan.room)
         self._ledger = Ledger(client, CONNECTOR, EXCHANGE, EVENTS_MAXLEN, counts)
         self._parts = (desk.run(), watch_late_orders(port, journal, clock, every=GHOSTS_EVERY))

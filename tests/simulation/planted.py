@@ -9,7 +9,8 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.commands.data_loss import DataLossDetector
 from services._connector_kit.orders.commands.place_order_consumer import PlaceOrderConsumer, Work
 from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
-from services._connector_kit.orders.execution.order_executor import ExecutorTimings, OrderExecutor
+from services._connector_kit.orders.execution.evidence import ExecutorTimings
+from services._connector_kit.orders.execution.order_executor import OrderExecutor
 from services._connector_kit.orders.execution.record import Record, dump, load
 from services._connector_kit.orders.keys import order_key
 from services._connector_kit.orders.ports import (
@@ -43,7 +44,7 @@ class _Sending(OrderExecutor):
         self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
     ) -> None:
         """As the product does, but for `_no_answer`."""
-        refusal = refusal or await self.venue.check(record)
+        refusal = refusal or await self.checks.check(record)
         if not record.sendable or look_first or refusal is not None:
             await super().carry_out(record, entry, refusal, look_first=look_first)
             return
@@ -112,7 +113,7 @@ class FreshTimestamp(OrderExecutor):
     ) -> None:
         """Look at the clock only once everything else is done."""
         if record.sendable and not look_first and refusal is None:
-            refusal = await self.venue.check(record)
+            refusal = await self.checks.check(record)
             record = replace(record, timestamp=self.venue.milliseconds())
         await super().carry_out(record, entry, refusal, look_first=look_first)
 

@@ -294,7 +294,7 @@ def _nobody(_: PlaceOutcome | Trouble) -> None:
 
 
 class VenuePort:
-    """`Venue`, for one process with its own idea of the venue's clock."""
+    """`ExecutionVenue` and `PreTradeChecks` of one process, whose venue clock may be wrong."""
 
     validity = VALIDITY_MS
 
@@ -311,7 +311,7 @@ class VenuePort:
         """Always: how wrong it may be is in `error`."""
         return True
 
-    def lacks(self, symbol: str) -> Rejection | None:
+    def wait_reason(self, symbol: str) -> Rejection | None:
         """Nothing: account and books are not part of it."""
         del symbol
         return None
@@ -322,7 +322,7 @@ class VenuePort:
             "ready", lambda reply: self._venue.wait_out_ban(within, reply)
         )
 
-    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
+    def validate(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """One symbol, no rules."""
         if command.symbol != SYMBOL:
             return Rejection("unknown_symbol", f"symbol {command.symbol!r}; want {SYMBOL}")

@@ -1,5 +1,6 @@
 """A connector with all of its order wing: the product's `serve_orders` runs in one process."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from decimal import Decimal
@@ -15,11 +16,13 @@ from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.orders import service
 from services._connector_kit.orders.account.account_health import AccountHealth
 from services._connector_kit.orders.account.open_symbols import symbols_in_use
+from services._connector_kit.orders.execution.validation import OrderRules
 from services._connector_kit.orders.ports import Rejection
 from services._connector_kit.orders.risk.order_limits import OrderLimits
 from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
-from services._connector_kit.orders.service import Trading, serve_orders
+from services._connector_kit.orders.service import serve_orders
 from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.trading import Trading
 from services._runtime import supervise
 from services._runtime.halt import halt_reason
 from services._runtime.health import Readiness
@@ -37,6 +40,7 @@ from tests.simulation.redis_client import Client
 from tests.simulation.view import EXCHANGE
 from tests.simulation.whole_plan import SYMBOLS, RunSettings
 
+RULES = OrderRules("the venue", re.compile(r".+", re.DOTALL), "any text")
 LIMITS = {"USDT": Decimal(1_000_000)}
 
 
@@ -148,9 +152,10 @@ class WholeConnector:
         clock = ClockPort(self.process)
         health = AccountHealth(clock)
         settings = self._trading_settings
-        gate = PreTradeRisk(
+        checks = PreTradeRisk(
             "simulator",
             settings,
+            RULES,
             configured,
             self._book,
             OrderLimits(
@@ -163,8 +168,8 @@ class WholeConnector:
             lambda: None,
             lambda: health.fault,
         )
-        port = WholePort(self.process, self._account, self._clock, configured, served, gate)
-        trading = Trading(port, port, self._clock, port.server_time)
+        port = WholePort(self.process, self._account, self._clock, served)
+        trading = Trading(port, RULES, port, self._clock, port.server_time)
         nobody: Any = SimpleNamespace(watch=lambda _: None)
         requests: Any = SimpleNamespace(seconds_for=lambda *_: 0.0)
         limits: Any = SimpleNamespace(requests=requests)
@@ -178,6 +183,7 @@ class WholeConnector:
             nobody,
             traffic,
             health,
+            checks=checks,
             halted=partial(_halted, client),
             on_progress=lambda *_: None,
         )

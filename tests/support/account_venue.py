@@ -7,7 +7,6 @@ from typing import Any
 
 from common_models import OrderStatusUpdateEvent
 from services._connector_kit.errors import ArchivedError, RejectedError
-from services._connector_kit.orders.account.ledger import TradeEvidence
 from services._connector_kit.orders.account.order_status import (
     OrderStatusReport,
     PublishedOrder,
@@ -17,12 +16,15 @@ from services._connector_kit.orders.account.order_status import (
 )
 from services._connector_kit.orders.account.published_balances import (
     NOTHING,
-    Balance,
-    BalanceSnapshot,
     BalanceUpdate,
     PublishedBalance,
 )
-from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.account.venue import (
+    AccountListener,
+    Balance,
+    BalanceSnapshot,
+    TradeEvidence,
+)
 from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.orders.keys import OrderRef
 

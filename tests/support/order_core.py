@@ -70,7 +70,7 @@ class LoopClock:
 
 
 class MemoryVenue:
-    """The port `Venue`: what it does is set by each test, what it is asked is kept."""
+    """The ports `ExecutionVenue` and `PreTradeChecks`: a test sets its answers; calls are kept."""
 
     validity = 5000
 
@@ -99,7 +99,7 @@ class MemoryVenue:
         """From `time_known_from` on."""
         return seconds() >= self.time_known_from
 
-    def lacks(self, symbol: str) -> Rejection | None:
+    def wait_reason(self, symbol: str) -> Rejection | None:
         """What orders of that symbol wait for."""
         return self.lacking.get(symbol)
 
@@ -108,7 +108,7 @@ class MemoryVenue:
         await asyncio.sleep(max(0.0, min(within, self.ready_from - seconds())))
         return seconds() >= self.ready_from
 
-    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
+    def validate(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """As it is, or `unfit`."""
         price = None if command.price is None else f"{command.price:g}"
         return self.unfit or RoundedOrder(f"{command.quantity:g}", price)
@@ -358,7 +358,10 @@ class Stage:
             setattr(self.venue, name, value)
         self.journal = MemoryJournal()
         self.bus = MemoryBus(self.journal)
-        self.placing = placing(self.venue, self.journal, LoopClock())
+        self.outcomes: list[tuple[str, PlaceOutcome, float]] = []  # of each POST, and its seconds
+        self.placing = placing(
+            self.venue, self.venue, self.journal, LoopClock(), on_outcome=self._record_outcome
+        )
         self.halt: Rejection | None = None
         self.desk = PlaceOrderConsumer(
             self.bus, self.placing, LoopClock(), waits, halted=self._halted
@@ -388,6 +391,9 @@ class Stage:
     def play(self, until: float) -> None:
         """Let the desk serve until that second."""
         run_virtually(self._serve(until))
+
+    def _record_outcome(self, record: Record, outcome: PlaceOutcome, seconds: float) -> None:
+        self.outcomes.append((record.client_order_id, outcome, seconds))
 
     async def _halted(self) -> Rejection | None:
         return self.halt

@@ -1,10 +1,13 @@
-"""Orders, records and books for tests of the order wing."""
+"""Orders, records and books for tests of the order path."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
 from common_models import PlaceOrderCommand
+from services._connector_kit.instruments import Range, TradingRules
 from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.execution.validation import OrderRules
 from services._connector_kit.orders.ports import Rejection
 
 
@@ -41,6 +44,11 @@ def record(
             **fields,
         }
     )
+
+
+# A limit price on 0.01, a quantity on 0.0001; ids as any venue takes them.
+STEPS = TradingRules(price=Range(Decimal("0.01")), quantity=Range(Decimal("0.0001")))
+RULES = OrderRules("The venue", re.compile(r"[a-zA-Z0-9_-]{1,36}"), "1 to 36 letters and digits")
 
 
 async def uncounted(_: Record, __: Decimal) -> Rejection | None:

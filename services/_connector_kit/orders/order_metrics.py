@@ -14,7 +14,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from common_models import OrderStatusUpdateEvent
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.keys import OrderRef
-from services._connector_kit.orders.ports import Claim, CommandEntry
+from services._connector_kit.orders.ports import (
+    Claim,
+    CommandEntry,
+    PlaceOutcome,
+    Rejection,
+    VenueAcceptance,
+)
 from services._runtime.metrics import counters, gauges
 
 # The hops of an order that is sent, in their order.
@@ -201,6 +207,37 @@ class OrderMetrics:
         )
         yield from self._hops.collect()
         yield from self._fills.collect()
+
+
+def outcome_recorder(
+    metrics: OrderMetrics, requests: dict[str, int], on_key_refused: Callable[[str], None]
+) -> Callable[[Record, PlaceOutcome, float], None]:
+    """Records each POST: its seconds in *metrics*, its outcome in *requests*.
+
+    *on_key_refused* is called with the venue's message if it refuses the key.
+    """
+
+    def record_outcome(record: Record, outcome: PlaceOutcome, seconds: float) -> None:
+        metrics.venue_answered(record, seconds)
+        requests[_outcome_name(outcome)] += 1
+        if isinstance(outcome, Rejection) and outcome.about_key:
+            on_key_refused(outcome.message)
+
+    return record_outcome
+
+
+def _outcome_name(outcome: PlaceOutcome) -> str:
+    match outcome:
+        case VenueAcceptance():
+            return "ok"
+        case Rejection(reason_code="rate_limited"):
+            return "rate_limited"
+        case Rejection(about_key=True):
+            return "key_refused"
+        case Rejection():
+            return "rejected"
+        case _:
+            return "transient"
 
 
 def _claimed_at(record: Record) -> int:

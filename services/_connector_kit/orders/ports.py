@@ -134,6 +134,31 @@ class OutcomeUnknown:
 PlaceOutcome = VenueAcceptance | Rejection | OutcomeUnknown
 
 
+class PriceSide(Protocol):
+    """One side of a book, best level first."""
+
+    @property
+    def best(self) -> float | None:
+        """The best price."""
+
+    def top(self, depth: int) -> list[tuple[float, float]]:
+        """The best *depth* levels as (price, quantity)."""
+
+    def __len__(self) -> int: ...
+
+
+class LiveBook(Protocol):
+    """A book that is in sync."""
+
+    @property
+    def bids(self) -> PriceSide:
+        """The buyers."""
+
+    @property
+    def asks(self) -> PriceSide:
+        """The sellers."""
+
+
 class Clock(Protocol):
     """Time that passes."""
 
@@ -243,8 +268,24 @@ class OrderJournal(Protocol):
         """The records that were closed as not found less than a day ago."""
 
 
+class PreTradeChecks(Protocol):
+    """Whether an order may be sent; asked by the consumer and the executor, never by a venue."""
+
+    def wait_reason(self, symbol: str) -> Rejection | None:
+        """Why an order of *symbol* should wait, read from memory; None if nothing is missing.
+
+        For conditions that pass: the account isn't followed (yet), the book is out of sync.
+        """
+
+    def validate(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
+        """The order that would be sent, by the venue's rules; or why none is sent."""
+
+    async def check(self, record: Record) -> Rejection | None:
+        """Why this order must not be sent now: switches, halt, limits; None if it may."""
+
+
 class ExecutionVenue(Protocol):
-    """The exchange, as far as placing needs it."""
+    """What the executor needs of the exchange."""
 
     validity: int  # milliseconds: how long after its timestamp a request may still be carried out
 
@@ -254,20 +295,8 @@ class ExecutionVenue(Protocol):
     def knows_time(self) -> bool:
         """True once `milliseconds` is a measurement; until then it proves nothing."""
 
-    def lacks(self, symbol: str) -> Rejection | None:
-        """What an order of *symbol* should wait for, at no cost; None where nothing lacks.
-
-        For what passes by itself: the account isn't followed (yet), the book is out of sync.
-        """
-
     async def ready(self, within: float) -> bool:
         """Wait until an order may be sent; False where a ban or the budget lasts longer."""
-
-    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
-        """What would be sent for a command, by the venue's rules; or why nothing is."""
-
-    async def check(self, record: Record) -> Rejection | None:
-        """Why this order must not be sent now: switches, halt, limits; None where it may."""
 
     def place(self, record: Record) -> Awaitable[PlaceOutcome]:
         """Send the one POST, with the record's timestamp; never raises but CancelledError."""

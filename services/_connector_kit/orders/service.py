@@ -1,10 +1,8 @@
 """The order wing, put together: commands in, answers and account events out."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -12,14 +10,13 @@ from redis.asyncio import Redis
 
 from common_models import CancelAllProgress
 from common_models.stream_names import CommandStream, OperatorStream, connector
-from services._connector_kit.clock import VenueClock
+from services._connector_kit.clock import SystemClock, VenueClock
 from services._connector_kit.errors import (
     FeedStoppedError,
     RejectedError,
     TransientError,
     patience,
 )
-from services._connector_kit.fees import FetchFees
 from services._connector_kit.orders.account.account_health import AccountHealth
 from services._connector_kit.orders.account.ledger import Ledger
 from services._connector_kit.orders.account.published_balances import PublishedBalances
@@ -31,20 +28,20 @@ from services._connector_kit.orders.commands.place_order_consumer import (
 )
 from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
 from services._connector_kit.orders.commands.request_consumer import RequestConsumer
-from services._connector_kit.orders.commands.request_ports import RequestVenue
 from services._connector_kit.orders.commands.stream_guard import StreamGuard
 from services._connector_kit.orders.commands.stream_trimming import keep_trimmed
+from services._connector_kit.orders.execution.evidence import ExecutorTimings
 from services._connector_kit.orders.execution.late_order_watch import watch_late_orders
 from services._connector_kit.orders.execution.no_credentials import (
     NoCredentialsExecutor,
     NoCredentialsVenue,
 )
-from services._connector_kit.orders.execution.order_executor import ExecutorTimings, OrderExecutor
+from services._connector_kit.orders.execution.order_executor import OrderExecutor
 from services._connector_kit.orders.execution.redis_journal import RedisJournal
-from services._connector_kit.orders.execution.timed_venue import TimedVenue
-from services._connector_kit.orders.order_metrics import OrderMetrics
-from services._connector_kit.orders.ports import ExecutionVenue, Rejection
+from services._connector_kit.orders.order_metrics import OrderMetrics, outcome_recorder
+from services._connector_kit.orders.ports import PreTradeChecks, Rejection
 from services._connector_kit.orders.settings import TradingSettings
+from services._connector_kit.orders.trading import Trading
 from services._connector_kit.venue_stats import VenueStats
 from services._runtime.health import Readiness
 from services._runtime.metrics import Metrics
@@ -66,23 +63,6 @@ LANES: Mapping[str, tuple[bool, Sequence[str]]] = {
 CLOCK_WITHIN = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Trading:
-    """What a venue with credentials brings: placing, the account, and its clock.
-
-    `check_key`, where the venue can tell what a key may do, raises FatalError for one that may do
-    more than it should, and is called until it has found that out. `fees` fetches the account's
-    own, where the venue publishes them.
-    """
-
-    orders: ExecutionVenue
-    account: RequestVenue
-    clock: VenueClock
-    fetch_time: Callable[[], Awaitable[int]]
-    check_key: Callable[[], Awaitable[None]] | None = None
-    fees: FetchFees | None = None
-
-
 def command_streams(name: str) -> list[CommandStream | OperatorStream]:
     """All command streams of a connector."""
     found: list[CommandStream | OperatorStream] = [CommandStream(name, "place_order")]
@@ -90,18 +70,6 @@ def command_streams(name: str) -> list[CommandStream | OperatorStream]:
         kind = OperatorStream if operator else CommandStream
         found += [kind(name, command) for command in commands]
     return found
-
-
-class SystemClock:
-    """The port `Clock` on this machine."""
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 async def serve_orders(  # noqa: PLR0913 - all that it is put together from
@@ -114,16 +82,20 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
     traffic: VenueStats,
     health: AccountHealth,
     *,
+    checks: PreTradeChecks | None,
     halted: Callable[[], Awaitable[Rejection | None]],
     on_progress: Callable[[str, CancelAllProgress | None], None],
 ) -> None:
-    """Serve one exchange's commands until cancelled; `trading` is None without credentials."""
+    """Serve one exchange's commands until cancelled.
+
+    `trading` and `checks` are None without credentials.
+    """
     name = connector(exchange)
     clock = SystemClock()
-    orders = trading.orders if trading else NoCredentialsVenue()
-    counts = OrderMetrics(orders.milliseconds)
+    no_credentials = NoCredentialsVenue()
+    venue = trading.orders if trading else no_credentials
+    counts = OrderMetrics(venue.milliseconds)
     metrics.watch(counts.metrics)
-    venue = TimedVenue(orders, counts, traffic.requests, health.order_refused)
     ledger = Ledger(redis, name, exchange, settings.events_maxlen, counts)
     account: AccountReconciler | None = None
     if trading is None:
@@ -142,7 +114,14 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
     waits = ExecutorTimings(
         margin=settings.order_resolve_margin, missed_for=settings.order_missed_for
     )
-    placing = (OrderExecutor if trading else NoCredentialsExecutor)(venue, journal, clock, waits)
+    placing = (OrderExecutor if trading else NoCredentialsExecutor)(
+        venue,
+        checks or no_credentials,
+        journal,
+        clock,
+        waits,
+        on_outcome=outcome_recorder(counts, traffic.requests, health.order_refused),
+    )
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
 
         async def open_bus(

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
+from services._connector_kit.orders.execution.validation import validate
 from services._connector_kit.orders.ports import (
     OutcomeUnknown,
     PlaceOutcome,
@@ -23,16 +25,15 @@ from services._connector_kit.orders.ports import (
     VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
-from services._connector_kit.orders.settings import TradingSettings
 from services.binance_connector import orders
 from services.binance_connector.client import Binance, open_binance
 from services.binance_connector.orders import DEFINITIVE, BinanceOrders
 from services.binance_connector.rest import BAD_KEY, SignedRest
 from services.binance_connector.settings import KEY_HELP, BinanceSettings
+from services.binance_connector.translate_orders import RULES
 from tests.support.eventually import eventually
 from tests.support.listings import listing
-from tests.support.orders import command, record, uncounted
+from tests.support.orders import command, record
 from tests.support.ports import quiet_port
 from tests.support.raw_http import RawServer, raw_server
 
@@ -86,6 +87,11 @@ async def trading() -> AsyncIterator[Trading]:
         yield Trading(server, binance, placing, clock)
 
 
+def validated(order: PlaceOrderCommand) -> RoundedOrder | Rejection:
+    """The order that would be sent, by the rules that Binance's connector declares."""
+    return validate(order, {BTC.symbol: BTC}, RULES)
+
+
 class opened:  # noqa: N801 - reads as a function
     """The client and what places orders through it, at *url*."""
 
@@ -100,23 +106,13 @@ class opened:  # noqa: N801 - reads as a function
     async def __aenter__(self) -> tuple[Binance, BinanceOrders, VenueClock]:
         binance = await self.client.__aenter__()
         clock = VenueClock()
-
-        gate = PreTradeRisk(
-            "simulator",
-            TradingSettings.model_construct(),
-            {BTC.symbol: BTC},
-            lambda _: None,
-            uncounted,
-            lambda: None,
-            lambda: None,
-        )
         listed = listing(BTC, others=[ETH])
         rest = SignedRest(binance, self.settings, listed, clock)
 
         async def key_known(within: float) -> bool:
             return True
 
-        placing = BinanceOrders(rest, binance.limits, clock, gate, listed, 5000, key_known)
+        placing = BinanceOrders(rest, binance.limits, clock, listed, 5000, key_known)
         return binance, placing, clock
 
     async def __aexit__(self, *error: object) -> None:
@@ -368,26 +364,22 @@ async def test_orders_wait_for_the_venues_time_to_be_known(trading: Trading) -> 
         ({"client_order_id": "a&symbol=ETHUSDT"}, "bad_client_order_id", "letters"),
         ({"client_order_id": "ä"}, "bad_client_order_id", "letters"),
         ({"client_order_id": "a\n"}, "bad_client_order_id", "letters"),
-        ({"type": "market", "time_in_force": "GTC"}, "unsupported", "time_in_force"),
-        ({"type": "market", "post_only": True}, "unsupported", "post_only"),
-        ({"post_only": True, "time_in_force": "FOK"}, "unsupported", "GTC only"),
-        ({"quantity": 1e-6}, "quantity_out_of_bounds", "0.00001"),
     ],
 )
-def test_what_binance_cant_do_is_refused_in_words(
-    trading: Trading, fields: dict[str, Any], reason: str, words: str
+def test_an_id_that_binance_refuses_is_rejected_before_it_is_sent(
+    fields: dict[str, Any], reason: str, words: str
 ) -> None:
-    """Before anything is sent; each says what would be right."""
-    refusal = trading.orders.size(command(**fields))
+    """The message says which ids Binance takes."""
+    refusal = validated(command(**fields))
     assert isinstance(refusal, Rejection)
     assert refusal.reason_code == reason
     assert words in refusal.message
 
 
-def test_uuids_of_either_spelling_are_ids_for_binance(trading: Trading) -> None:
+def test_uuids_of_either_spelling_are_ids_for_binance() -> None:
     """36 characters with dashes, 32 without; and those derived from stream entries."""
     for name in ("550e8400-e29b-41d4-a716-446655440000", "A_-9" * 9, "x1700000000000-0"):
-        assert isinstance(trading.orders.size(command(client_order_id=name)), RoundedOrder)
+        assert isinstance(validated(command(client_order_id=name)), RoundedOrder)
 
 
 async def test_an_order_is_found_by_its_client_id(trading: Trading) -> None:
@@ -552,7 +544,7 @@ async def test_any_other_no_under_a_200_proves_nothing(trading: Trading, body: b
 async def test_an_order_is_looked_for_whatever_the_settings_say_of_its_symbol(
     trading: Trading,
 ) -> None:
-    """Its name at Binance is the listing's. New orders of it are refused all the same."""
+    """Its name at Binance is the listing's."""
     removed = command(symbol="ETH/USDT")
     for order in (record(removed), record(removed, sent_quantity=None)):
         trading.server.answers(200, json.dumps({**ORDER, "symbol": "ETHUSDT"}).encode())
@@ -562,9 +554,6 @@ async def test_an_order_is_looked_for_whatever_the_settings_say_of_its_symbol(
         trading.server.answers(200, json.dumps([{**ORDER, "symbol": "ETHUSDT"}]).encode())
         assert await trading.orders.search(order) == found
     assert {r.params["symbol"] for r in trading.server.requests} == {"ETHUSDT"}
-    refusal = trading.orders.size(removed)
-    assert isinstance(refusal, Rejection)
-    assert refusal.reason_code == "unknown_symbol"
 
 
 async def test_an_order_of_a_symbol_that_was_delisted_since_is_no_outcome(

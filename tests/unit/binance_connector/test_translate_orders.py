@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services._connector_kit.orders.account.order_status import TERMINAL, Fill
-from services._connector_kit.orders.account.published_balances import Balance
+from services._connector_kit.orders.account.venue import Balance
 from services.binance_connector import translate_orders
 from services.binance_connector.rest import signature, signed
 

@@ -14,7 +14,7 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.account.account_health import AccountHealth
 from services._connector_kit.orders.account.order_status import OrderStatusReport
-from services._connector_kit.orders.account.reconciler import AccountListener
+from services._connector_kit.orders.account.venue import AccountListener
 from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.rate_limit import Priority
 from services._connector_kit.venue_stats import SocketStats

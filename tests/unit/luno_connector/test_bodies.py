@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.account.published_balances import Balance
+from services._connector_kit.orders.account.venue import Balance
 from services.luno_connector.accounts import Accounts
 from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import PostError

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from common_models import PlaceOrderCommand
 from services._connector_kit.clock import VenueClock
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.order_book import LevelBook
 from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.execution.validation import OrderRules, validate
 from services._connector_kit.orders.ports import (
+    LiveBook,
     OutcomeUnknown,
     PlaceOutcome,
     Rejection,
@@ -25,17 +28,15 @@ from services._connector_kit.orders.ports import (
     VenueAcceptance,
     VenueOrder,
 )
-from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
-from services._connector_kit.orders.settings import TradingSettings
 from services.luno_connector import client as luno_client
 from services.luno_connector.accounts import Accounts
 from services.luno_connector.client import Luno, open_luno
-from services.luno_connector.orders import DEFINITIVE, LunoOrders
+from services.luno_connector.orders import DEFINITIVE, LunoOrders, order_rules
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import KEY_HELP, KEY_REFUSED, LunoSettings
 from tests.support.eventually import eventually
 from tests.support.listings import listing
-from tests.support.orders import command, record, uncounted
+from tests.support.orders import command, record
 from tests.support.ports import quiet_port
 from tests.support.raw_http import RawServer, raw_server
 
@@ -81,8 +82,13 @@ class Trading:
     server: RawServer
     luno: Luno
     orders: LunoOrders
+    rules: OrderRules
     clock: VenueClock
     books: dict[str, LiveBook]
+
+    def validate(self, order: PlaceOrderCommand) -> RoundedOrder | Rejection:
+        """The order that would be sent, by the rules that Luno's connector declares."""
+        return validate(order, {XBT.symbol: XBT}, self.rules)
 
     async def place(self, **fields: Any) -> PlaceOutcome:
         """Place an order."""
@@ -102,19 +108,11 @@ async def opened(server: RawServer, **more: Any) -> AsyncIterator[Trading]:
     clock = VenueClock()
 
     async with open_luno(settings) as luno:
-        gate = PreTradeRisk(
-            "simulator",
-            TradingSettings.model_construct(),
-            {XBT.symbol: XBT},
-            books.get,
-            uncounted,
-            lambda: None,
-            lambda: None,
-        )
         listed = listing(XBT)
-        rest, slippage = OrderRest(luno, listed, Accounts({})), settings.luno_market_buy_slippage
-        placing = LunoOrders(rest, luno.limits, clock, gate, listed, books.get, 5000, slippage)
-        yield Trading(server, luno, placing, clock, books)
+        rest = OrderRest(luno, listed, Accounts({}))
+        placing = LunoOrders(rest, luno.limits, clock, listed, 5000)
+        rules = order_rules(books.get, settings.luno_market_buy_slippage)
+        yield Trading(server, luno, placing, rules, clock, books)
 
 
 @pytest.fixture
@@ -175,7 +173,7 @@ async def test_a_market_buy_is_an_ioc_limit_with_a_cap(trading: Trading) -> None
     trading.books["XBT/ZAR"] = LevelBook(
         1, [(99.0, 1.0)], [(101.0, 0.3), (103.0, 0.1), (250.0, 5.0)], limit=10
     )
-    sized = trading.orders.size(command(symbol="XBT/ZAR", type="market", quantity=0.4))
+    sized = trading.validate(command(symbol="XBT/ZAR", type="market", quantity=0.4))
     assert sized == RoundedOrder("0.4", "105")  # 103 x 1.01 = 104.03
     trading.server.answers(200, TAKEN)
     sent = order(type="market", quantity=0.4)
@@ -204,9 +202,9 @@ async def test_a_market_buy_is_an_ioc_limit_with_a_cap(trading: Trading) -> None
 def test_a_market_buy_needs_a_book(trading: Trading) -> None:
     """In sync, and with that much in it."""
     buy = command(symbol="XBT/ZAR", type="market", quantity=0.4)
-    blind = trading.orders.size(buy)
+    blind = trading.validate(buy)
     trading.books["XBT/ZAR"] = LevelBook(1, [(99.0, 1.0)], [(101.0, 0.3)], limit=10)
-    thin = trading.orders.size(buy)
+    thin = trading.validate(buy)
     assert isinstance(blind, Rejection)
     assert isinstance(thin, Rejection)
     assert (blind.reason_code, thin.reason_code) == ("book_out_of_sync", "no_liquidity")
@@ -218,7 +216,7 @@ async def test_how_far_a_market_buy_may_go_is_a_setting(slippage: str, price: st
     given = {"luno_market_buy_slippage": Decimal(slippage)}
     async with raw_server() as server, opened(server, **given) as trading:
         trading.books["XBT/ZAR"] = LevelBook(1, [(99.0, 1.0)], [(101.0, 9.0)], limit=10)
-        sized = trading.orders.size(command(symbol="XBT/ZAR", type="market", quantity=0.4))
+        sized = trading.validate(command(symbol="XBT/ZAR", type="market", quantity=0.4))
         assert sized == RoundedOrder("0.4", price)
 
 
@@ -388,24 +386,18 @@ async def test_orders_wait_for_the_venues_time_to_be_known(trading: Trading) -> 
 @pytest.mark.parametrize(
     ("fields", "reason", "words"),
     [
-        ({"symbol": "DOGE/ZAR"}, "unknown_symbol", "XBT/ZAR"),
         ({"client_order_id": ""}, "bad_client_order_id", "1 to 255"),
         ({"client_order_id": "a" * 256}, "bad_client_order_id", "1 to 255"),
         ({"client_order_id": "a:b"}, "bad_client_order_id", "letters"),
         ({"client_order_id": "a/b"}, "bad_client_order_id", "letters"),
         ({"client_order_id": "a\n"}, "bad_client_order_id", "letters"),
-        ({"type": "market", "side": "sell", "post_only": True}, "unsupported", "post_only"),
-        ({"type": "market", "time_in_force": "IOC"}, "unsupported", "time_in_force"),
-        ({"post_only": True, "time_in_force": "IOC"}, "unsupported", "GTC only"),
-        ({"quantity": 0.00009}, "quantity_out_of_bounds", "0.0001"),
-        ({"price": 9.0}, "price_out_of_bounds", "10"),
     ],
 )
-def test_what_luno_cant_do_is_refused_in_words(
+def test_an_id_that_luno_refuses_is_rejected_before_it_is_sent(
     trading: Trading, fields: dict[str, Any], reason: str, words: str
 ) -> None:
-    """Before anything is sent; each says what would be right."""
-    refusal = trading.orders.size(command(**{"symbol": "XBT/ZAR", **fields}))
+    """The message says which ids Luno takes."""
+    refusal = trading.validate(command(**{"symbol": "XBT/ZAR", **fields}))
     assert isinstance(refusal, Rejection)
     assert refusal.reason_code == reason
     assert words in refusal.message

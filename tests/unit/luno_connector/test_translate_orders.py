@@ -7,7 +7,7 @@ import pytest
 
 from services._connector_kit.fees import Fees
 from services._connector_kit.instruments import Instrument
-from services._connector_kit.orders.account.published_balances import Balance
+from services._connector_kit.orders.account.venue import Balance
 from services.luno_connector import translate_orders
 
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)

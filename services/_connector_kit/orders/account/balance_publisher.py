@@ -13,11 +13,10 @@ from services._connector_kit.errors import (
 )
 from services._connector_kit.orders.account.account_health import AccountHealth
 from services._connector_kit.orders.account.published_balances import (
-    Balance,
-    BalanceSnapshot,
     BalanceUpdate,
     PublishedBalances,
 )
+from services._connector_kit.orders.account.venue import Balance, BalanceSnapshot
 from services._connector_kit.orders.ports import Clock
 from services._runtime.supervise import FailureLog, full_jitter
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
@@ -18,7 +18,6 @@ from services._connector_kit.orders.account.order_state import (
     read_published,
 )
 from services._connector_kit.orders.account.order_status import (
-    LIVES_APART_MS,
     LOST,
     OrderDiff,
     OrderStatusReport,
@@ -27,6 +26,7 @@ from services._connector_kit.orders.account.order_status import (
     ended,
     life,
 )
+from services._connector_kit.orders.account.venue import TradeEvidence
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.keys import (
     OrderRef,
@@ -50,32 +50,6 @@ log = structlog.get_logger()
 
 # So long the fills of an order that has ended are asked for, in seconds.
 ASK_FOR_FILLS = 24 * 3600
-
-
-class TradeEvidence(NamedTuple):
-    """A sign that an order traded: a trade's id, or where there is none how much is filled.
-
-    `milliseconds` is the trade's time, 0 where it isn't known.
-    """
-
-    symbol: str
-    order_id: str
-    trade_id: str | None
-    filled: Decimal
-    milliseconds: int = 0
-
-    @property
-    def order(self) -> OrderRef:
-        """Which order it is of."""
-        return OrderRef(self.symbol, self.order_id)
-
-    def in_(self, told: PublishedOrder) -> bool:
-        """True where what was told has it already."""
-        if self.trade_id is not None:
-            # A trade after all that is known of the order is another one, of another life.
-            same_life = not told.version or self.milliseconds <= told.version + LIVES_APART_MS
-            return self.trade_id in told.trade_ids and same_life
-        return told.closed and told.filled >= self.filled
 
 
 @dataclass(slots=True)

@@ -8,13 +8,13 @@ Two orders are known, and neither alone is enough (docs/adr/0012):
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from common_models import AccountBalanceEvent
 from common_models.stream_names import EventStream
+from services._connector_kit.orders.account.venue import Balance
 from services._connector_kit.orders.keys import balances_key
 from services._runtime.redis_transaction import Change, reading, transact
 
@@ -22,36 +22,6 @@ from services._runtime.redis_transaction import Change, reading, transact
 PER_MILLISECOND = 1000
 # For so long (microseconds) a venue's answer may lag behind what it pushed.
 LAG = 10_000_000
-
-
-class Balance(NamedTuple):
-    """One asset: `total` is `free` and `locked` together."""
-
-    asset: str
-    free: Decimal
-    locked: Decimal
-
-    @property
-    def is_zero(self) -> bool:
-        """True where there is nothing of it."""
-        return not self.free and not self.locked
-
-    @property
-    def amounts(self) -> str:
-        """Free and locked as text, the same for the same amounts."""
-        return f"{_plain(self.free)} {_plain(self.locked)}"
-
-    @classmethod
-    def nothing(cls, asset: str) -> "Balance":
-        """None of it."""
-        return cls(asset, Decimal(0), Decimal(0))
-
-
-class BalanceSnapshot(NamedTuple):
-    """All balances of an account; `version` as in `BalanceUpdate`."""
-
-    balances: Sequence[Balance]
-    version: int = 0
 
 
 class BalanceUpdate(NamedTuple):
@@ -189,10 +159,6 @@ def _microseconds(time: Any) -> int:
     """The reply to TIME."""
     seconds, micro = time
     return int(seconds) * 1_000_000 + int(micro)
-
-
-def _plain(amount: Decimal) -> str:
-    return f"{amount.normalize():f}"
 
 
 def _asked_for(balance: Balance, all_of: Sequence[str] | None) -> bool:

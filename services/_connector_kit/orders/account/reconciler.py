@@ -1,9 +1,8 @@
 """The account's orders: published as they change, and compared with the venue's."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple, Protocol
 
 import structlog
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
@@ -17,7 +16,7 @@ from services._connector_kit.errors import (
 )
 from services._connector_kit.orders.account.account_health import AccountHealth
 from services._connector_kit.orders.account.balance_publisher import BalancePublisher
-from services._connector_kit.orders.account.ledger import Ledger, TradeEvidence
+from services._connector_kit.orders.account.ledger import Ledger
 from services._connector_kit.orders.account.missing_fills import MissingFills
 from services._connector_kit.orders.account.order_status import (
     ARCHIVED,
@@ -26,19 +25,14 @@ from services._connector_kit.orders.account.order_status import (
     PublishedOrder,
     life,
 )
-from services._connector_kit.orders.account.published_balances import (
-    Balance,
-    BalanceSnapshot,
-    PublishedBalances,
-)
+from services._connector_kit.orders.account.published_balances import PublishedBalances
+from services._connector_kit.orders.account.venue import AccountListener, AccountVenue
 from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ports import Clock
 from services._runtime.supervise import FailureLog, full_jitter
 
 log = structlog.get_logger()
 
-# Events that wait to be told; more, and they go: the next comparison brings what they said.
-MOST_WAITING = 10_000
 AFTER_ERROR = 1.0
 # So long the account stream may take to tell of an accepted order before it is asked for.
 STREAM_TELLS_WITHIN = 1.0
@@ -46,75 +40,6 @@ CATCH_UP_WITHIN = 5.0
 # An order that the venue denies for so long, whenever it is asked, is lost (a testnet that was
 # reset). Until then it may be slow to show it; and should it show it later, it is published again.
 DENIED_FOR = 600.0
-
-
-class PushedBalances(NamedTuple):
-    """Balances that the account stream pushed; `version` is the venue's own, rising."""
-
-    balances: Sequence[Balance]
-    version: int
-
-
-class AccountListener:
-    """Where a venue's account stream puts what it receives; never blocks, never raises."""
-
-    def __init__(self, health: AccountHealth) -> None:
-        self.waiting: asyncio.Queue[OrderStatusReport | PushedBalances] = asyncio.Queue(
-            MOST_WAITING
-        )
-        self.compare = asyncio.Event()
-        self.balances = asyncio.Event()
-        self.dropped = 0
-        self._health = health
-
-    def heard(self, what: OrderStatusReport | PushedBalances) -> None:
-        """An order changed, or balances did."""
-        try:
-            self.waiting.put_nowait(what)
-        except asyncio.QueueFull:
-            self.dropped += 1
-            self.compare.set()
-
-    def connected(self) -> None:
-        """The stream is (again) there: something may have been missed."""
-        self._health.connected()
-        self.compare.set()
-
-    def disconnected(self, reason: str) -> None:
-        """The stream is gone, and will be connected again."""
-        self._health.down("stream", reason)
-
-    def missed(self) -> None:
-        """Something came that couldn't be read, or could not be asked about."""
-        self.compare.set()
-
-    def balances_moved(self) -> None:
-        """Some balance changed; which, or to what, isn't known."""
-        self.balances.set()
-
-
-class AccountVenue(Protocol):
-    """The exchange, as far as the account needs it. Raises what the kit's `errors` lists."""
-
-    def milliseconds(self) -> int:
-        """The venue's clock, as we know it."""
-
-    async def listen(self, listener: AccountListener) -> None:
-        """Keep the account stream alive until cancelled; FeedStoppedError if it is refused."""
-
-    async def open_orders(self) -> Sequence[OrderStatusReport]:
-        """The open orders of our symbols; their fills may be left out."""
-
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
-        """What traded after *mark*, and the next mark."""
-
-    async def report(
-        self, symbol: str, *, order_id: str | None, client_order_id: str | None
-    ) -> OrderStatusReport:
-        """What became of one order, with its fills; RejectedError where there is none."""
-
-    async def balances(self) -> BalanceSnapshot:
-        """The balances that are not zero."""
 
 
 class AccountReconciler:

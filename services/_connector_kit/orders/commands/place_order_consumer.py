@@ -91,6 +91,7 @@ class PlaceOrderConsumer:
         self._bus = bus
         self._placing = placing
         self._venue = placing.venue
+        self._checks = placing.checks
         self._clock = clock
         self._waits = waits or ConsumerTimings()
         self._halted = halted
@@ -218,7 +219,7 @@ class PlaceOrderConsumer:
         now, due = self._clock.monotonic(), []
         waiting: set[str] = set()
         for held in self._held.values():
-            over = now >= held.until or self._venue.lacks(held.command.symbol) is None
+            over = now >= held.until or self._checks.wait_reason(held.command.symbol) is None
             if (halted or over) and waiting.isdisjoint(held.names):
                 due.append(held.entry)
             else:
@@ -271,7 +272,7 @@ class PlaceOrderConsumer:
             return False
         names = {command.symbol, command.client_order_id}
         behind = any(not names.isdisjoint(held.names) for held in self._held.values())
-        if not behind and self._venue.lacks(command.symbol) is None:
+        if not behind and self._checks.wait_reason(command.symbol) is None:
             return False
         left = await self._left(entry)
         if left <= 0:
@@ -287,13 +288,13 @@ class PlaceOrderConsumer:
         sendable = self._sendable(entry)
         refusal = None
         if was_held:
-            refusal = await self._halted() or self._venue.lacks(command.symbol)
-        sized = self._venue.size(command)
+            refusal = await self._halted() or self._checks.wait_reason(command.symbol)
+        sized = self._checks.validate(command)
         if isinstance(sized, Rejection) and sized.reason_code == BAD_CLIENT_ORDER_ID:
             return self._placing.refuse(command, entry, sized)
         if sendable and refusal is None and not isinstance(sized, Rejection):
             refusal = await self._wait_for_venue(entry)
-            sized = self._venue.size(command)  # by the market as it is after the wait
+            sized = self._checks.validate(command)  # by the market as it is after the wait
         if refusal is None and isinstance(sized, Rejection):
             refusal = sized
         if refusal is not None:

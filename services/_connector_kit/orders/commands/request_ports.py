@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from services._connector_kit.errors import FeedStoppedError, RejectedError
 from services._connector_kit.orders.account.order_status import OrderStatusReport
-from services._connector_kit.orders.account.reconciler import AccountVenue
+from services._connector_kit.orders.account.venue import AccountVenue
 from services._connector_kit.orders.keys import OrderRef
 
 # Seconds. A command for which the venue lets nothing happen for so long is answered `unknown`.

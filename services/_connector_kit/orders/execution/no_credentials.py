@@ -23,7 +23,7 @@ NO_KEYS = "the connector runs without API keys"
 
 
 class NoCredentialsVenue:
-    """The port `Venue` of a connector without API keys: nothing is sent, and it says so."""
+    """`ExecutionVenue` and `PreTradeChecks` of a connector without API keys: nothing is sent."""
 
     validity = 0
 
@@ -35,7 +35,7 @@ class NoCredentialsVenue:
         """There is no other clock."""
         return True
 
-    def lacks(self, symbol: str) -> Rejection | None:  # noqa: ARG002
+    def wait_reason(self, symbol: str) -> Rejection | None:  # noqa: ARG002
         """There is nothing to wait for."""
         return None
 
@@ -43,7 +43,7 @@ class NoCredentialsVenue:
         """There is nothing to wait for."""
         return True
 
-    def size(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:  # noqa: ARG002
+    def validate(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:  # noqa: ARG002
         """Nothing is sent."""
         return Rejection(NO_CREDENTIALS, NO_KEYS)
 

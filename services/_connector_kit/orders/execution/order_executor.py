@@ -12,7 +12,6 @@ exactly one final answer, and "rejected" is never said without evidence. What ho
 """
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ import structlog
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.errors import RejectedError, TransientError
 from services._connector_kit.orders.commands.answers import accepted, rejected, replayed, unclear
+from services._connector_kit.orders.execution.evidence import Evidence, ExecutorTimings
 from services._connector_kit.orders.execution.identity import is_ours, same_terms
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import (
@@ -30,6 +30,8 @@ from services._connector_kit.orders.ports import (
     ExecutionVenue,
     OrderJournal,
     OutcomeUnknown,
+    PlaceOutcome,
+    PreTradeChecks,
     Rejection,
     VenueAcceptance,
     VenueOrder,
@@ -41,66 +43,32 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorTimings:
-    """How long the core waits for what; in seconds."""
-
-    retry: float = 0.1  # between two tries of the same transaction
-    longest_retry: float = 2.0
-    poll: float = 0.5  # between two queries for an order
-    longest_poll: float = 2.0
-    margin: float = 15.0  # after the venue could last have carried it out
-    misses: int = 3
-    missed_for: float = 10.0
-    refused_poll: float = 60.0  # between two queries that the venue refuses to answer
-    refused_for: float = 86_400.0  # so long they are repeated, then the order is given up
-
-
-class Evidence:
-    """What speaks against an order's existence, while it is looked for."""
-
-    def __init__(self, waits: ExecutorTimings) -> None:
-        self.complete = False
-        self._waits = waits
-        self._seen: set[str] = set()
-        self._misses = 0
-        self._first_miss = float("inf")
-        self._first_refusal = float("inf")
-
-    def first(self, event: str) -> bool:
-        """True the first time that *event* happens."""
-        new = event not in self._seen
-        self._seen.add(event)
-        return new
-
-    def missed(self, now: float) -> bool:
-        """The venue didn't show it; True once that happened often enough, for long enough."""
-        self._misses += 1
-        self._first_miss = min(self._first_miss, now)
-        return (
-            self._misses >= self._waits.misses and now - self._first_miss >= self._waits.missed_for
-        )
-
-    def refused_for_too_long(self, now: float) -> bool:
-        """The venue refused to say; True once it has done so for too long."""
-        self._first_refusal = min(self._first_refusal, now)
-        return now - self._first_refusal >= self._waits.refused_for
+def _ignore(_record: Record, _outcome: PlaceOutcome, _seconds: float) -> None:
+    """Nobody counts the outcomes."""
 
 
 class OrderExecutor:
-    """Carries claimed orders to their answers."""
+    """Carries claimed orders to their answers.
+
+    `on_outcome` is called with the record, the outcome of its POST, and how many seconds that took.
+    """
 
     def __init__(
         self,
         venue: ExecutionVenue,
+        checks: PreTradeChecks,
         journal: OrderJournal,
         clock: Clock,
         waits: ExecutorTimings | None = None,
+        *,
+        on_outcome: Callable[[Record, PlaceOutcome, float], None] = _ignore,
     ) -> None:
         self.venue = venue
+        self.checks = checks
         self.journal = journal
         self.clock = clock
         self.waits = waits or ExecutorTimings()
+        self._on_outcome = on_outcome
 
     async def carry_out(
         self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
@@ -112,13 +80,15 @@ class OrderExecutor:
         if look_first and await self._was_there(record, entry, refusal):
             return
         # Right before the POST: looking may have taken a while.
-        refusal = refusal or await self.venue.check(record)
+        refusal = refusal or await self.checks.check(record)
         if refusal is not None:
             # Where it had to be looked for, Redis may have lost that it was sent.
             await self._reject(record, entry, refusal, unsent=not look_first)
             return
         reach("before_post")
+        sent = self.clock.monotonic()
         outcome = await self.venue.place(record)
+        self._on_outcome(record, outcome, self.clock.monotonic() - sent)
         reach("after_post")
         match outcome:
             case VenueAcceptance(order):
@@ -204,7 +174,7 @@ class OrderExecutor:
             yield wait
             wait = min(wait * 2, self.waits.longest_poll)
 
-    async def _seek(self, record: Record, evidence: "Evidence") -> VenueOrder | None:
+    async def _seek(self, record: Record, evidence: Evidence) -> VenueOrder | None:
         """One query; once misses have added up after the deadline, the final search.
 
         Returns the order, or somebody else's with that id.

@@ -14,7 +14,7 @@ NOISE = Decimal("1e-9")
 NOISE_OF_VALUE = Decimal(4) / 2**52
 
 
-def size(command: PlaceOrderCommand, rules: TradingRules) -> RoundedOrder | Rejection:
+def round_order(command: PlaceOrderCommand, rules: TradingRules) -> RoundedOrder | Rejection:
     """What would be sent: the quantity rounded down to the lot, the price to the passive side.
 
     What is within float noise of a step counts as that step. What then is out of bounds is

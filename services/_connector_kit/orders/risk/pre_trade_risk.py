@@ -2,44 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import Protocol
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.execution.rules import rounded, text
-from services._connector_kit.orders.ports import Rejection
+from services._connector_kit.orders.execution.validation import OrderRules, validate
+from services._connector_kit.orders.ports import LiveBook, Rejection, RoundedOrder
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 
 # How far the average price of some minutes may lie above the middle of the book, as a share.
 AVERAGE_DIFFERS_BY = Decimal("0.05")
-
-
-class PriceSide(Protocol):
-    """One side of a book, best level first."""
-
-    @property
-    def best(self) -> float | None:
-        """The best price."""
-
-    def top(self, depth: int) -> list[tuple[float, float]]:
-        """The best *depth* levels as (price, quantity)."""
-
-    def __len__(self) -> int: ...
-
-
-class LiveBook(Protocol):
-    """A book that is in sync."""
-
-    @property
-    def bids(self) -> PriceSide:
-        """The buyers."""
-
-    @property
-    def asks(self) -> PriceSide:
-        """The sellers."""
 
 
 class PreTradeRisk:
@@ -57,6 +32,7 @@ class PreTradeRisk:
         self,
         world: World,
         settings: TradingSettings,
+        rules: OrderRules,
         instruments: Mapping[str, Instrument],
         book: Callable[[str], LiveBook | None],
         reserve: Callable[[Record, Decimal], Awaitable[Rejection | None]],
@@ -65,16 +41,17 @@ class PreTradeRisk:
     ) -> None:
         self._world = world
         self._settings = settings
+        self._rules = rules
         self._instruments = instruments
         self._book = book
         self._reserve = reserve
         self._fault = fault
         self._account_fault = account_fault
 
-    def lacks(self, symbol: str) -> Rejection | None:
-        """What an order of *symbol* should wait for: it is likely to come by itself, and soon.
+    def wait_reason(self, symbol: str) -> Rejection | None:
+        """Why an order of *symbol* should wait for a condition that is likely to pass soon.
 
-        None where nothing lacks, and where the order will be refused whatever comes.
+        None if nothing is missing, and if the order will be rejected anyway.
         """
         instrument = self._instruments.get(symbol)
         if instrument is None or not instrument.trading or self._fault() is not None:
@@ -84,8 +61,12 @@ class PreTradeRisk:
             return None if fault.reason_code == "key_refused" else fault
         return None if self._book(symbol) is not None else _out_of_sync(symbol)
 
+    def validate(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
+        """The order that would be sent for *command*; or the venue's rule that it breaks."""
+        return validate(command, self._instruments, self._rules)
+
     async def check(self, record: Record) -> Rejection | None:
-        """Why this order must not be sent now; None where it may, and then it counts as sent."""
+        """Why this order must not be sent now; None if it may, and then it counts as sent."""
         if self._world == "live" and self._settings.live_trading != LIVE:
             return Rejection(
                 "trading_disabled", f"want LIVE_TRADING={LIVE} for orders of real money"

@@ -16,8 +16,16 @@ from services._connector_kit.orders.commands.answers import (
     unreadable,
 )
 from services._connector_kit.orders.execution.record import Record
-from services._connector_kit.orders.order_metrics import OrderMetrics
-from services._connector_kit.orders.ports import Claim, CommandEntry, Rejection, VenueOrder
+from services._connector_kit.orders.order_metrics import OrderMetrics, outcome_recorder
+from services._connector_kit.orders.ports import (
+    Claim,
+    CommandEntry,
+    OutcomeUnknown,
+    PlaceOutcome,
+    Rejection,
+    VenueAcceptance,
+    VenueOrder,
+)
 from tests.support.metrics import Numbers, numbers
 from tests.support.orders import record
 
@@ -190,3 +198,23 @@ def test_unknown_is_an_answer_too_and_ends_the_hop_to_redis() -> None:
     counts.said_unknown(mine)
     counts.answered(ENTRY, wire(unclear(mine, "no answer", AT)))
     assert numbers(counts.metrics())["order_hop_seconds_count", "answered"] == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "name"),
+    [
+        (VenueAcceptance(VenueOrder("28", "order-1", "0")), "ok"),
+        (Rejection("exchange_rejected", "no money"), "rejected"),
+        (Rejection("exchange_rejected", "the key", about_key=True), "key_refused"),
+        (Rejection("rate_limited", "too many"), "rate_limited"),
+        (OutcomeUnknown("no answer"), "transient"),
+    ],
+)
+def test_each_post_is_counted_by_its_outcome_and_timed(outcome: PlaceOutcome, name: str) -> None:
+    """A key that the venue refuses is reported."""
+    metrics, requests = OrderMetrics(), dict.fromkeys(("ok", "rejected", name), 0)
+    refusals: list[str] = []
+    outcome_recorder(metrics, requests, refusals.append)(record(), outcome, 0.5)
+    assert {name: n for name, n in requests.items() if n} == {name: 1}
+    assert refusals == (["the key"] if name == "key_refused" else [])
+    assert numbers(metrics.metrics())["order_hop_seconds_count", "venue"] == 1

@@ -10,13 +10,14 @@ from structlog.testing import capture_logs
 
 from common_models import OrderStatusUpdateEvent
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.account.ledger import Ledger, TradeEvidence
+from services._connector_kit.orders.account.ledger import Ledger
 from services._connector_kit.orders.account.order_status import (
     LOST,
     Fill,
     OrderStatusReport,
     Status,
 )
+from services._connector_kit.orders.account.venue import TradeEvidence
 from services._connector_kit.orders.commands.answers import accepted
 from services._connector_kit.orders.execution.record import dump
 from services._connector_kit.orders.execution.redis_journal import RedisJournal

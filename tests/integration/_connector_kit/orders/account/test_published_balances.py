@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 from common_models import AccountBalanceEvent
 from services._connector_kit.orders.account.published_balances import (
-    Balance,
     BalanceUpdate,
     PublishedBalances,
 )
+from services._connector_kit.orders.account.venue import Balance
 
 NAME = "luno_connector"
 NOW = 1_700_000_000_000

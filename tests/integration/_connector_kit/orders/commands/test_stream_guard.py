@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from common_models.stream_names import CommandStream, OperatorStream
+from services._connector_kit.clock import SystemClock
 from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
 from services._connector_kit.orders.commands.stream_guard import AHEAD_MS, Stream, StreamGuard
 from services._connector_kit.orders.execution.redis_journal import MOST_KEPT, RedisJournal
 from services._connector_kit.orders.order_metrics import OrderMetrics
 from services._connector_kit.orders.ports import CommandEntry
-from services._connector_kit.orders.service import SystemClock
 
 NAME = "binance_connector"
 CANCELS = CommandStream(NAME, "cancel_order")

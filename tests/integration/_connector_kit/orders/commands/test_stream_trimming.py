@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from common_models.stream_names import CommandStream
+from services._connector_kit.clock import SystemClock
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.commands import stream_trimming
 from services._connector_kit.orders.commands.stream_trimming import keep_trimmed, trim
-from services._connector_kit.orders.service import SystemClock
 from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually_async
 

@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from common_models import OrderResponseEvent
+from services._connector_kit.clock import SystemClock
 from services._connector_kit.orders.commands.place_order_consumer import (
     ConsumerTimings,
     PlaceOrderConsumer,
@@ -19,7 +20,6 @@ from services._connector_kit.orders.execution.no_credentials import (
     NoCredentialsVenue,
 )
 from services._connector_kit.orders.execution.redis_journal import RedisJournal
-from services._connector_kit.orders.service import SystemClock
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
@@ -38,7 +38,8 @@ async def desk(server: RedisServer, redis: Redis) -> AsyncIterator[None]:
     clock = SystemClock()
     async with open_redis(server.url, "orders", single=True) as client:
         bus = RedisCommandQueue(client, NAME, ("place_order",), "one")
-        placing = NoCredentialsExecutor(NoCredentialsVenue(), journal, clock)
+        venue = NoCredentialsVenue()
+        placing = NoCredentialsExecutor(venue, venue, journal, clock)
         running = asyncio.create_task(
             PlaceOrderConsumer(bus, placing, clock, ConsumerTimings(settle=0.1)).run()
         )

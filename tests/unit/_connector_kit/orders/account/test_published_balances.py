@@ -12,10 +12,10 @@ from services._connector_kit.orders.account.published_balances import (
     LAG,
     NOTHING,
     PER_MILLISECOND,
-    Balance,
     BalanceUpdate,
     PublishedBalance,
 )
+from services._connector_kit.orders.account.venue import Balance
 
 START = 1_700_000_000_000  # venue milliseconds at step 0
 

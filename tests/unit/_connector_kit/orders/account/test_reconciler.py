@@ -18,15 +18,16 @@ from services._connector_kit.orders.account import (
     missing_fills,
     reconciler,
 )
+from services._connector_kit.orders.account import venue as account_venue
 from services._connector_kit.orders.account.account_health import AccountHealth
 from services._connector_kit.orders.account.ledger import Ledger
 from services._connector_kit.orders.account.order_status import Fill, OrderStatusReport, Status
 from services._connector_kit.orders.account.published_balances import (
     PER_MILLISECOND,
-    Balance,
     PublishedBalances,
 )
-from services._connector_kit.orders.account.reconciler import AccountReconciler, PushedBalances
+from services._connector_kit.orders.account.reconciler import AccountReconciler
+from services._connector_kit.orders.account.venue import Balance, PushedBalances
 from services._connector_kit.orders.keys import OrderRef
 from tests.support.account_venue import (
     NOW,
@@ -484,7 +485,7 @@ def test_events_beyond_the_bound_are_made_up_for_by_a_comparison(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They are counted, and none is lost."""
-    monkeypatch.setattr(reconciler, "MOST_WAITING", 3)
+    monkeypatch.setattr(account_venue, "MOST_WAITING", 3)
 
     async def story(now: Telling) -> None:
         await asyncio.sleep(1.0)

@@ -8,8 +8,8 @@ from services._connector_kit.orders.commands.place_order_consumer import (
     ConsumerTimings,
     PlaceOrderConsumer,
 )
+from services._connector_kit.orders.execution.evidence import ExecutorTimings
 from services._connector_kit.orders.execution.no_credentials import NoCredentialsExecutor
-from services._connector_kit.orders.execution.order_executor import ExecutorTimings
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, DataLossRecord, Rejection
 from tests.support.order_core import START, MemoryVenue, Stage, order_of

@@ -136,15 +136,15 @@ class Market:
         """Always."""
         return True
 
-    def lacks(self, symbol: str) -> Rejection | None:
+    def wait_reason(self, symbol: str) -> Rejection | None:
         """A book, until that second."""
         if asyncio.get_running_loop().time() >= self.from_second.get(symbol, 0.0):
             return None
         return Rejection("book_out_of_sync", "no book")
 
-    def size(self, order: PlaceOrderCommand) -> RoundedOrder | Rejection:
+    def validate(self, order: PlaceOrderCommand) -> RoundedOrder | Rejection:
         """As a market buy on Luno is sized: by the book."""
-        return self.lacks(order.symbol) or RoundedOrder(str(order.quantity), None)
+        return self.wait_reason(order.symbol) or RoundedOrder(str(order.quantity), None)
 
     async def ready(self, within: float) -> bool:
         """At once, or from some second on."""
@@ -168,7 +168,7 @@ class Carrying:
     """What `OrderExecutor` is asked to carry out."""
 
     def __init__(self, venue: Market) -> None:
-        self.venue = venue
+        self.venue = self.checks = venue
         self.journal = self
         self.done: dict[str, Done] = {}
 
@@ -268,7 +268,7 @@ def test_an_order_that_is_too_old_when_it_is_read_doesnt_wait() -> None:
     """It is expired, whatever lacks."""
     old = entry(-20.0)
     market = Market(ETH_USDT=ALWAYS)
-    market.size = lambda order: RoundedOrder(str(order.quantity), None)  # type: ignore[method-assign]
+    market.validate = lambda order: RoundedOrder(str(order.quantity), None)  # type: ignore[method-assign]
     streams = Streams(old, entry(-20.0, "ETH/USDT", number=1))
     done = served(streams, market, seconds=1.0)
     assert [one.reason for one in done.values()] == ["expired", "expired"]
@@ -335,7 +335,7 @@ def test_what_is_held_back_is_answered_though_the_lease_is_lost() -> None:
 def test_an_order_is_refused_with_what_lacked_though_it_could_be_sized() -> None:
     """It is too old by then, too; what lacked is what helps."""
     market = Market(BTC_USDT=ALWAYS)
-    market.size = lambda order: RoundedOrder(str(order.quantity), None)  # type: ignore[method-assign]
+    market.validate = lambda order: RoundedOrder(str(order.quantity), None)  # type: ignore[method-assign]
     (done,) = served(Streams(entry(1.0)), market).values()
     assert (done.reason, done.sent) == ("book_out_of_sync", "0.5")
 
@@ -345,11 +345,11 @@ def test_an_order_is_sized_after_the_wait_for_the_budget() -> None:
     market = Market()
     market.ready_from = 5.0
 
-    def size(order: PlaceOrderCommand) -> RoundedOrder:
+    def validate(order: PlaceOrderCommand) -> RoundedOrder:
         del order
         return RoundedOrder(f"{asyncio.get_running_loop().time():.0f}", None)
 
-    market.size = size  # type: ignore[method-assign]
+    market.validate = validate  # type: ignore[method-assign]
     (done,) = served(Streams(entry(1.0)), market).values()
     assert (done.reason, done.sent) == (None, "5")
 

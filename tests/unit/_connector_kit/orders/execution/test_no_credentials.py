@@ -25,7 +25,8 @@ def keyless() -> tuple[NoCredentialsExecutor, MemoryJournal]:
     journal = MemoryJournal()
     journal.records[RECORD.client_order_id] = RECORD
     journal.pending[ENTRY.entry_id] = ENTRY
-    return NoCredentialsExecutor(NoCredentialsVenue(), journal, LoopClock()), journal
+    venue = NoCredentialsVenue()
+    return NoCredentialsExecutor(venue, venue, journal, LoopClock()), journal
 
 
 @pytest.mark.parametrize("look_first", [True, False])

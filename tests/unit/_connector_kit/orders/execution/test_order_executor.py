@@ -9,7 +9,7 @@ import pytest
 
 from services._connector_kit.errors import RejectedError
 from services._connector_kit.orders.commands.answers import rejected
-from services._connector_kit.orders.execution.order_executor import ExecutorTimings
+from services._connector_kit.orders.execution.evidence import ExecutorTimings
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, OutcomeUnknown, Rejection
 from tests.support.order_core import START, Stage, order_of
@@ -62,6 +62,14 @@ def resolve(stage: Stage) -> None:
 
 
 # The one POST
+
+
+def test_each_post_is_reported_with_its_outcome_and_its_seconds() -> None:
+    """For the metrics, and for the account's health."""
+    no_answer = OutcomeUnknown("no answer")
+    stage = staged(outcome=no_answer, place_takes=1.5)
+    carry_out(stage)
+    assert stage.outcomes == [("order-1", no_answer, 1.5)]
 
 
 def test_an_order_is_checked_sent_once_and_accepted() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.instruments import Range, TradingRules
-from services._connector_kit.orders.execution.rules import size
+from services._connector_kit.orders.execution.rules import round_order
 from services._connector_kit.orders.ports import Rejection, RoundedOrder
 from tests.support.orders import command
 
@@ -25,14 +25,14 @@ RULES = TradingRules(
 
 def sized(order: PlaceOrderCommand, rules: TradingRules = RULES) -> tuple[str, str | None]:
     """The quantity and price that would be sent."""
-    found = size(order, rules)
+    found = round_order(order, rules)
     assert isinstance(found, RoundedOrder), found
     return found.quantity, found.price
 
 
 def refused(order: PlaceOrderCommand, rules: TradingRules = RULES) -> Rejection:
     """Why nothing would be sent."""
-    found = size(order, rules)
+    found = round_order(order, rules)
     assert isinstance(found, Rejection), found
     return found
 
@@ -111,7 +111,7 @@ def test_a_price_within_float_noise_of_a_tick_is_that_tick(
     fields: dict[str, Any], step: str, sent: str
 ) -> None:
     """What is further off goes to the passive tick."""
-    found = size(command(**fields), TradingRules(price=Range(Decimal(step))))
+    found = round_order(command(**fields), TradingRules(price=Range(Decimal(step))))
     if sent == "0":
         assert isinstance(found, Rejection)
     else:
@@ -169,7 +169,7 @@ def test_float_arithmetic_that_means_a_step_is_sized_as_that_step(
         "quotient": n * one * 1.1 / 1.1,
     }[how]
     rules = TradingRules(price=Range(Decimal(step)), quantity=Range(Decimal(step)))
-    found = size(command(side=side, quantity=value, price=value), rules)
+    found = round_order(command(side=side, quantity=value, price=value), rules)
     assert isinstance(found, RoundedOrder)
     exact = n * Decimal(step)
     assert (Decimal(found.quantity), Decimal(found.price or "")) == (exact, exact)
@@ -188,7 +188,7 @@ def test_what_is_no_noise_goes_down_to_the_lot_and_to_the_passive_tick(
     rules = TradingRules(price=Range(Decimal(step)), quantity=Range(Decimal(step)))
     below, above = n * Decimal(step), (n + 1) * Decimal(step)
     for side, price in (("buy", below), ("sell", above)):
-        found = size(command(side=side, quantity=value, price=value), rules)
+        found = round_order(command(side=side, quantity=value, price=value), rules)
         assert isinstance(found, RoundedOrder)
         assert (Decimal(found.quantity), Decimal(found.price or "")) == (below, price)
 
@@ -239,7 +239,7 @@ def noise(asked: Decimal, step: Decimal) -> Decimal:
 @given(commands, trading_rules())
 def test_whatever_is_sent_keeps_every_rule(order: PlaceOrderCommand, rules: TradingRules) -> None:
     """On lot and tick, in bounds; never more than was asked, at no worse a price."""
-    found = size(order, rules)
+    found = round_order(order, rules)
     if isinstance(found, Rejection):
         return
     quantity = Decimal(found.quantity)
@@ -264,7 +264,7 @@ def test_the_nearest_valid_value_passes_the_rule_that_named_it(
     order: PlaceOrderCommand, rules: TradingRules
 ) -> None:
     """Asked for next, another rule may speak, but not that one about that field."""
-    first = size(order, rules)
+    first = round_order(order, rules)
     if isinstance(first, RoundedOrder) or "want" not in first.message:
         return
     field: Literal["price", "quantity"] = (
@@ -274,6 +274,6 @@ def test_the_nearest_valid_value_passes_the_rule_that_named_it(
     nearest = float(words[words.index("of") + 1] if "of" in words else words[0])
     if not nearest:  # no quantity at all is small enough at that price
         return
-    second = size(order.model_copy(update={field: nearest}), rules)
+    second = round_order(order.model_copy(update={field: nearest}), rules)
     if isinstance(second, Rejection):
         assert second.reason_code != first.reason_code

@@ -1,6 +1,6 @@
 """What an order must pass before it is sent: every refusal has its reason, in order."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
@@ -9,12 +9,12 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.instruments import Instrument, Range, TradingRules
 from services._connector_kit.market_data.order_book import Ladder
 from services._connector_kit.orders.execution.record import Record
-from services._connector_kit.orders.ports import Rejection
-from services._connector_kit.orders.risk.pre_trade_risk import LiveBook, PreTradeRisk
+from services._connector_kit.orders.ports import LiveBook, Rejection, RoundedOrder
+from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 from tests.support.attempts import Attempts
-from tests.support.orders import command, record
+from tests.support.orders import RULES, command, record, uncounted
 
 BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
 
@@ -62,6 +62,7 @@ class Situation:
         return PreTradeRisk(
             self.world,
             self.settings,
+            RULES,
             {self.instrument.symbol: self.instrument},
             lambda _: self.book,
             self.reserve,
@@ -334,7 +335,7 @@ async def test_while_the_account_cant_be_followed_no_order_leaves(code: str) -> 
 
 def lacking(situation: Situation, symbol: str = "BTC/USDT") -> str | None:
     """What an order should wait for."""
-    lacks = situation.gate().lacks(symbol)
+    lacks = situation.gate().wait_reason(symbol)
     return lacks.reason_code if lacks else None
 
 
@@ -405,3 +406,26 @@ async def test_nothing_is_given_away_into_a_book_without_the_other_side(attempt:
                 what = f"{side} far off the market where nobody stands on the other side"
                 attempt("bot", what, succeeded=reason is None)
                 assert reason == "price_collar"
+
+
+async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
+    """Instruments are read when they are needed: the listing keeps them up to date."""
+    instruments = {BTC.symbol: BTC}
+    checks = PreTradeRisk(
+        "simulator",
+        settings(),
+        RULES,
+        instruments,
+        lambda _: None,
+        uncounted,
+        lambda: None,
+        lambda: None,
+    )
+    order = command(price=100.7)
+    assert checks.validate(order) == RoundedOrder("0.5", "100.7")
+    rules = TradingRules(price=Range(Decimal(1), Decimal(1), Decimal(1_000_000)))
+    instruments[BTC.symbol] = replace(BTC, trading=False, rules=rules)
+    assert checks.validate(order) == RoundedOrder("0.5", "100")
+    refusal = await checks.check(record(order))
+    assert refusal is not None
+    assert refusal.reason_code == "symbol_not_trading"
