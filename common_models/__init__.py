@@ -23,7 +23,7 @@ from common_models.commands_events_models import (
     SymbolStatus,
 )
 from common_models.indicator_models import IndicatorProgress, IndicatorValue
-from common_models.instrument_models import Instrument
+from common_models.instrument_models import InstrumentInfo
 from common_models.market_data_models import OrderBook, OrderBookLevel, Ticker, Trade
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "DecisionEvent",
     "IndicatorProgress",
     "IndicatorValue",
-    "Instrument",
+    "InstrumentInfo",
     "OpenOrder",
     "OrderBook",
     "OrderBookLevel",

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common_models.fields import NotNegative, Positive, Timestamp, utc_now
 
 
-class Instrument(BaseModel):
+class InstrumentInfo(BaseModel):
     """One symbol of an exchange, and what the exchange demands of its orders; 0 is no bound.
 
     `lot` and the quantities are in the base asset, `tick` and the notionals in the quote asset.

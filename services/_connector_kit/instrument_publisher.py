@@ -74,11 +74,11 @@ class InstrumentPublisher:
         await at_once(self._redis, ("HSET", key, *words), *([("HDEL", key, *gone)] if gone else []))
 
 
-def told(exchange: str, instrument: Instrument, fees: Fees | None) -> common_models.Instrument:
+def told(exchange: str, instrument: Instrument, fees: Fees | None) -> common_models.InstrumentInfo:
     """An instrument as its model has it: bounds that hold for limit and market orders alike."""
     rules = instrument.rules
     both = (rules.quantity, rules.market_quantity)
-    return common_models.Instrument(
+    return common_models.InstrumentInfo(
         symbol=instrument.symbol,
         exchange=exchange,
         base=instrument.base,

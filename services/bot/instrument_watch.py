@@ -7,7 +7,7 @@ from decimal import Decimal
 import structlog
 from redis.asyncio import Redis
 
-from common_models import Instrument
+from common_models import InstrumentInfo
 from common_models.stream_names import connector, state_key
 from services._runtime.fees import full_fee
 from services._runtime.redis_transaction import snapshot
@@ -60,7 +60,7 @@ class InstrumentWatch:
 
     def _take(self, market: tuple[str, str], data: bytes) -> None:
         try:
-            told = read(Instrument, data)
+            told = read(InstrumentInfo, data)
             self._known[market] = Lots.of(told)
             for asset, price in told.fee_prices.items():
                 self._prices[market[0], asset, told.quote] = Decimal(str(price))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
-from common_models import Instrument
+from common_models import InstrumentInfo
 from services._runtime.fees import full_fee
 
 
@@ -17,7 +17,7 @@ class Lots:
     fee: Decimal = Decimal(0)
 
     @classmethod
-    def of(cls, instrument: Instrument) -> "Lots":
+    def of(cls, instrument: InstrumentInfo) -> "Lots":
         """As the connector tells them."""
         told = [fee for fee in (instrument.maker_fee, instrument.taker_fee) if fee is not None]
         return cls(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from common_models import Instrument, PortfolioEvent
+from common_models import InstrumentInfo, PortfolioEvent
 from common_models.stream_names import HALT, EventStream, MarketStream, state_key
 from tests.support.bot import Bot, running_bot
 from tests.support.eventually import eventually_async
@@ -195,7 +195,9 @@ async def test_fees_in_bnb_cost_what_the_exchange_says_though_nobody_watches_it(
 
             async def price() -> float | None:
                 told: Any = await redis.hget(state_key(desk.name, "instruments"), "BTC/USDT")
-                return Instrument.model_validate_json(told).fee_prices.get("BNB") if told else None
+                return (
+                    InstrumentInfo.model_validate_json(told).fee_prices.get("BNB") if told else None
+                )
 
             await eventually_async(price)
             async with running_bot(desk.redis, desk.redis_url, tmp_path / "b", **holder) as bot:

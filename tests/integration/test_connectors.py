@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from common_models import ConnectorStatusEvent, Instrument, OrderBook
+from common_models import ConnectorStatusEvent, InstrumentInfo, OrderBook
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually, eventually_async
@@ -304,7 +304,7 @@ async def test_the_lots_and_bounds_of_each_symbol_can_be_read(
         await eventually_async(lambda: redis.exists(key))
         told: Any = await redis.hgetall(key)
     assert {name.decode() for name in told} == set(venue.symbols)
-    first = Instrument.model_validate_json(told[venue.symbols[0].encode()])
+    first = InstrumentInfo.model_validate_json(told[venue.symbols[0].encode()])
     assert (first.lot, first.min_quantity, first.min_notional) == BOUNDS[venue.exchange]
     assert first.trading
 

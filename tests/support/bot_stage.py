@@ -14,7 +14,7 @@ from common_models import (
     CancelOrderCommand,
     CommandResponseEvent,
     IndicatorValue,
-    Instrument,
+    InstrumentInfo,
     OrderResponseEvent,
     OrderStatusUpdateEvent,
     PlaceOrderCommand,
@@ -212,7 +212,7 @@ class Stage:
 
     async def instrument(self, fee_prices: dict[str, float] | None = None, **bounds: float) -> None:
         """What Binance takes of BTC/USDT."""
-        told = Instrument(
+        told = InstrumentInfo(
             symbol="BTC/USDT",
             exchange="binance",
             base="BTC",

@@ -53,10 +53,10 @@ async def telling(
     await asyncio.wait([telling])
 
 
-async def told(redis: Any) -> dict[str, common_models.Instrument]:
+async def told(redis: Any) -> dict[str, common_models.InstrumentInfo]:
     """What stands there."""
     return {
-        name.decode(): common_models.Instrument.model_validate_json(data)
+        name.decode(): common_models.InstrumentInfo.model_validate_json(data)
         for name, data in (await redis.hgetall(KEY)).items()
     }
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from common_models import Instrument
+from common_models import InstrumentInfo
 from common_models.stream_names import state_key
 from tests.support.eventually import eventually_async
 from tests.support.trading import MARKETS, TradingDesk, trading_desk
@@ -11,13 +11,13 @@ from tests.support.trading import MARKETS, TradingDesk, trading_desk
 BINANCE, _ = MARKETS
 
 
-async def until_told(desk: TradingDesk) -> Instrument:
+async def until_told(desk: TradingDesk) -> InstrumentInfo:
     """The instrument it trades, once its fees are told."""
-    found: list[Instrument] = []
+    found: list[InstrumentInfo] = []
 
     async def told() -> bool:
         data: Any = await desk.redis.hget(state_key(desk.name, "instruments"), desk.market.symbol)
-        found[:] = [Instrument.model_validate_json(data)] if data else []
+        found[:] = [InstrumentInfo.model_validate_json(data)] if data else []
         return any(each.taker_fee is not None for each in found)
 
     await eventually_async(told)

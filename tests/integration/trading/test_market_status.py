@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common_models import ConnectorStatusEvent, Instrument
+from common_models import ConnectorStatusEvent, InstrumentInfo
 from common_models.stream_names import EventStream, state_key
 from services._connector_kit import instrument_publisher
 from services._connector_kit.listing import Listing
@@ -69,11 +69,11 @@ async def says(desk: TradingDesk, market: str, *, trading: bool) -> bool:
     )
 
 
-async def instrument(desk: TradingDesk) -> Instrument:
+async def instrument(desk: TradingDesk) -> InstrumentInfo:
     """The one it trades, as others read it."""
     key = state_key(desk.name, "instruments")
     found: Any = await desk.redis.hget(key, desk.market.symbol)
-    return Instrument.model_validate_json(found)
+    return InstrumentInfo.model_validate_json(found)
 
 
 async def test_orders_that_a_shut_market_cant_take_are_refused_for_that_reason(

@@ -5,10 +5,10 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common_models import Instrument
+from common_models import InstrumentInfo
 from services.bot.lots import Lots
 
-BTC = Instrument(
+BTC = InstrumentInfo(
     symbol="BTC/USDT",
     exchange="binance",
     base="BTC",
