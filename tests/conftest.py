@@ -23,6 +23,7 @@ __all__ = ["attempt", "pytest_addoption", "pytest_runtest_call"]
 
 # How long an example takes says something about the machine's other work, not about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("busy"), max_examples=10)
 settings.load_profile("busy")
 
 # These take up to a minute each, most of it waiting.

@@ -103,7 +103,12 @@ CONTENDERS = (
 )
 
 
-@pytest.fixture(params=CONTENDERS, ids=lambda contender: contender.venue.name)
+@pytest.fixture(
+    params=[
+        pytest.param(contender, id=contender.venue.name, marks=marks)
+        for contender, marks in zip(CONTENDERS, ((), (), pytest.mark.slow), strict=True)
+    ]
+)
 def contender(request: pytest.FixtureRequest) -> Contender:
     """Each of them in turn."""
     found: Contender = request.param

@@ -224,6 +224,7 @@ async def test_a_reset_is_told() -> None:
         assert await until_closed(url, []) == "the socket broke without a goodbye"
 
 
+@pytest.mark.slow
 async def test_a_half_open_socket_is_noticed_within_five_seconds() -> None:
     """The server neither reads nor answers, and nothing tells us but our own ping."""
     never = asyncio.Event()
@@ -240,6 +241,7 @@ async def test_a_half_open_socket_is_noticed_within_five_seconds() -> None:
     assert took < 5.0
 
 
+@pytest.mark.slow
 async def test_a_server_that_answers_pings_is_left_alone() -> None:
     """Quiet isn't dead: a pong is all it takes."""
     pongs = asyncio.Event()

@@ -150,6 +150,7 @@ async def test_what_follows_a_large_reply_is_read_too() -> None:
         assert found[2:] == [7, entry(2, b"a", b"b"), b"y" * 50]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("sent", "fault"),
@@ -201,6 +202,7 @@ async def filled(server: RedisServer, sizes: Sequence[int]) -> AsyncIterator[Any
         yield redis
 
 
+@pytest.mark.slow
 async def test_two_hundred_megabytes_in_one_reply_take_a_few(redis_server: RedisServer) -> None:
     """From a real server, of which the small entries come whole."""
     sizes = [5, *[20_000_000] * 10, 6]

@@ -184,6 +184,7 @@ async def test_trimming_what_was_read_is_no_gap(redis: Redis) -> None:
     assert not later.gaps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 7, 100])
 async def test_entries_trimmed_under_a_slow_reader_are_counted(
     redis: Redis, redis_server: RedisServer, count: int
@@ -288,6 +289,7 @@ async def test_it_waits_for_a_redis_that_is_not_there_yet(tmp_path: Any) -> None
         await server.stop()
 
 
+@pytest.mark.slow
 async def test_a_redis_that_hangs_is_given_up_and_found_again(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,6 +420,7 @@ async def again(attempt: Callable[[], Awaitable[None]], within: float = 10.0) ->
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_reply_that_is_too_large_is_asked_for_in_smaller_parts(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ async def test_a_ban_without_a_time_lasts_a_minute(server: CannedServer, binance
     assert caught.value.retry_after == 60.0
 
 
+@pytest.mark.slow
 async def test_the_venues_count_of_our_weight_is_believed(
     server: CannedServer, binance: Binance
 ) -> None:

@@ -73,6 +73,7 @@ def gains(kind: type[Strategy], symbol: str, seed: int) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "symbol"), [(RsiReversion, "BTC/USDT"), (SmaCrossover, "XBT/ZAR")]
 )

@@ -45,6 +45,7 @@ def test_with_phases_it_moves_more_than_a_round_trip_costs(character: Character)
     assert len(wide) > 40
 
 
+@pytest.mark.slow
 def test_one_character_trends_farther_the_other_turns_more_often() -> None:
     """Over ten hours: from one minute to the next, and how often a minute leads back."""
 

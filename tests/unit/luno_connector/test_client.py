@@ -124,6 +124,7 @@ async def test_silence_ends_in_a_timeout(
         await luno.tickers(["XBTZAR"])
 
 
+@pytest.mark.slow
 async def test_the_sdk_itself_waits_no_longer_than_a_stop_may(
     server: CannedServer, luno: Luno
 ) -> None:

@@ -556,3 +556,5 @@ TestWithTheFillsFees = AnOrderIsTold.TestCase
 TestWithAFeeOfItsOwn = AnOrderWithAFeeOfItsOwnIsTold.TestCase
 for case in (TestWithTheFillsFees, TestWithAFeeOfItsOwn):
     case.settings = settings(max_examples=150, stateful_step_count=25)
+    pytest.mark.slow(case)
+del case  # pytest would run it as a third class
