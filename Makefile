@@ -12,7 +12,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run live picture paper bench bench-micro soak test secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
+.PHONY: help setup run live picture paper bench bench-micro soak test test-fast secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -87,6 +87,9 @@ check-alerts:  ## the alert rules: well-formed, each fires on what it is for, no
 test: setup  ## all tests, on a real (embedded) server
 	$(BIN)/python -m pytest -n 4 --maxschedchunk 2 --ignore tests/recorded --ignore tests/compose tests
 
+test-fast: setup  ## unit and contract tests in under a minute: not those marked slow, and fewer random examples
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" --hypothesis-profile fast tests/unit tests/contract
+
 security-table: setup  ## who can do harm: the table of SECURITY.md, from what the tests try; ONLY="tests/integration/_local"
 	$(BIN)/python -m tests.security --jobs $(or $(JOBS),4) $(ONLY)
 
@@ -126,11 +129,12 @@ bench-micro: setup  ## the parts of the hot path, each alone
 soak: setup  ## the real processes at a high rate, and their memory over time: MINUTES=10
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
 
-check: setup  ## format, lint, types, import contracts
+check: setup  ## format, lint, types, import contracts, English
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.english
 
 format: setup  ## put the code in shape
 	$(BIN)/ruff format .
