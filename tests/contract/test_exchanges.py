@@ -105,8 +105,12 @@ CONTENDERS = (
 
 @pytest.fixture(
     params=[
-        pytest.param(contender, id=contender.venue.name, marks=marks)
-        for contender, marks in zip(CONTENDERS, ((), (), pytest.mark.slow), strict=True)
+        pytest.param(
+            contender,
+            id=contender.venue.name,
+            marks=[pytest.mark.slow] if contender.venue is LUNO_WITHOUT_KEY else [],
+        )
+        for contender in CONTENDERS
     ]
 )
 def contender(request: pytest.FixtureRequest) -> Contender:
