@@ -129,11 +129,12 @@ bench-micro: setup  ## the parts of the hot path, each alone
 soak: setup  ## the real processes at a high rate, and their memory over time: MINUTES=10
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
 
-check: setup  ## format, lint, types, import contracts, English
+check: setup  ## format, lint, types, import contracts, spelling, English; pre-commit runs the same
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 	$(BIN)/python -m tests.english
 
 format: setup  ## put the code in shape

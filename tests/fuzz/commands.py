@@ -28,10 +28,10 @@ Fields = Mapping[bytes, bytes]
 def huge_cases() -> list[Case]:
     """10 MB each: one text, one without an end, one that is no text."""
     text = b'{"client_order_id": "huge", "symbol": "' + b"A" * HUGE + b'"}'
-    datas = {"text": text, "brackets": b"[" * HUGE, "bytes": b"\xff" * HUGE}
+    payloads = {"text": text, "brackets": b"[" * HUGE, "bytes": b"\xff" * HUGE}
     return [
         Case(f"10 MB of {name}", data, "bytes; want at most", answerable=False)
-        for name, data in datas.items()
+        for name, data in payloads.items()
     ]
 
 

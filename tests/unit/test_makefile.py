@@ -1,4 +1,4 @@
-"""What `make setup` would do."""
+"""What `make setup` and `make check` would do."""
 
 import shutil
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,3 +38,21 @@ def test_an_environment_of_another_python_is_made_anew(environment: Path) -> Non
     assert "rm -rf .venv" in planned(environment, "Python 3.10.1", asked)
     assert "rm -rf .venv" not in planned(environment, ours, asked)
     assert "rm -rf .venv" not in planned(environment, "Python 3.10.1")
+
+
+def test_pre_commit_runs_the_commands_of_make_check() -> None:
+    """The same, in the same order, without asking a network for anything."""
+    recipe = (ROOT / "Makefile").read_text().partition("\ncheck: ")[2].split("\n\n")[0]
+    commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()[1:]]
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repository,) = config["repos"]
+    hooks = repository["hooks"]
+    assert repository["repo"] == "local"
+    assert [hook["entry"] for hook in hooks] == commands
+    assert len(commands) >= 6
+    for hook in hooks:
+        assert (hook["language"], hook["pass_filenames"], hook["always_run"]) == (
+            "system",
+            False,
+            True,
+        )
