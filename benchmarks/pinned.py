@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from services._local.parent import dying_with_parent
+from services._local.parent_death import exit_with_parent
 
 ROOT = Path(__file__).parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -65,7 +65,7 @@ def running(
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*dying_with_parent(), *_pinned(core), *command],
+            [*exit_with_parent(), *_pinned(core), *command],
             cwd=folder,
             env={**kept, "PYTHONPATH": str(ROOT), **environment},
             stdout=output,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services._runtime.meanings import (
+from services._runtime.fault_explanations import (
     BANNED,
     DOWN,
     FIREWALL,
@@ -24,7 +24,7 @@ from services._runtime.meanings import (
     RESTRICTED,
     UNREACHABLE,
     WRONG_URL,
-    Meaning,
+    FaultExplanation,
 )
 from services._runtime.redaction import excerpt
 
@@ -46,12 +46,12 @@ _USER = re.compile(r"//[^/@\s]*@")  # of a proxy's URL
 _BEGINNING = 4096
 
 
-def by_status(status: int) -> Meaning | None:
+def by_status(status: int) -> FaultExplanation | None:
     """What a status means that comes without an error code of the venue's own."""
     return _BY_STATUS.get(status) or (DOWN if status >= 500 else None)
 
 
-def with_meaning(said: str, meaning: Meaning | None) -> str:
+def with_meaning(said: str, meaning: FaultExplanation | None) -> str:
     """What is *said*, cut short, and what it means, where that is known."""
     return excerpt(said) if meaning is None else f"{excerpt(said)}; {meaning}"
 
@@ -92,7 +92,7 @@ def no_answer(venue: str, error: BaseException, *, url: str = "", proxied: bool 
     return with_meaning(f"no answer from {venue}: {_USER.sub('//', said)}", meaning)
 
 
-def _cause(root: BaseException, meaning: Meaning, host: str) -> str | None:
+def _cause(root: BaseException, meaning: FaultExplanation, host: str) -> str | None:
     """What happened to the connection, in a few words; None where the error itself says most."""
     if meaning == NO_NAME:
         return f"can't resolve {host} (DNS)"
@@ -126,7 +126,7 @@ def _host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2] or "the exchange"
 
 
-def _root(error: BaseException) -> tuple[BaseException, Meaning | None]:
+def _root(error: BaseException) -> tuple[BaseException, FaultExplanation | None]:
     """Of all that led to *error* what tells most, and what it means."""
     found = {meaning: cause for cause in _causes(error) if (meaning := _meaning(cause))}
     for meaning in (PROXY, NO_TRUST, NO_NAME, UNREACHABLE):
@@ -135,7 +135,7 @@ def _root(error: BaseException) -> tuple[BaseException, Meaning | None]:
     return error, None
 
 
-def _meaning(cause: BaseException) -> Meaning | None:
+def _meaning(cause: BaseException) -> FaultExplanation | None:
     """What one cause means by itself."""
     if "Proxy" in cause.__class__.__name__:  # each library has its own
         return PROXY

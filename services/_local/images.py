@@ -12,7 +12,7 @@ from pathlib import Path
 # By variable: what docker-compose.yml and Dockerfile take where it isn't set.
 IMAGES: Mapping[str, str] = {"REDIS_IMAGE": "redis:8-alpine", "PYTHON_IMAGE": "python:3.13-slim"}
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-PULLED_WITHIN = 900.0
+PULL_TIMEOUT = 900.0
 
 
 class ImageError(Exception):
@@ -63,12 +63,12 @@ def _docker(*arguments: str) -> str:
     command = ("docker", *arguments)
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=PULLED_WITHIN
+            command, capture_output=True, text=True, check=False, timeout=PULL_TIMEOUT
         )
     except FileNotFoundError as e:
         raise ImageError("the command docker is missing") from e
     except subprocess.TimeoutExpired as e:
-        raise ImageError(f"{' '.join(command)} took more than {PULLED_WITHIN:.0f} s") from e
+        raise ImageError(f"{' '.join(command)} took more than {PULL_TIMEOUT:.0f} s") from e
     if done.returncode:
         raise ImageError(f"{' '.join(command)}: {done.stderr.strip()[-300:]}")
     return done.stdout

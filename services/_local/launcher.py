@@ -15,20 +15,20 @@ from typing import Any
 import aiohttp
 
 from common_models.stream_names import MarketStream
-from services._local.keeping import keep_running
 from services._local.ports import NoPortError, Ports
 from services._local.processes import ManagedProcess, ManagedProcessError
 from services._local.redis_server import RedisServer
 from services._local.reloading import reload_on_change
+from services._local.restart import restart_when_killed
 from services._local.run_folder import fresh_run_folder
 from services._local.screen import screen
 from services._local.settings import RunSettings, environment, with_suite_file
-from services._local.terminal import LogTail, how_to_look, say
-from services._runtime.runs import Run, note
+from services._local.terminal import LogTail, print_message, usage_hints
+from services._runtime.running_suites import RunningSuite, record_suite
 from services._runtime.settings import SettingsError, load
 
 # From the start of a part until it must be ready.
-READY_WITHIN = 60.0
+READY_TIMEOUT = 60.0
 SIMULATED = (
     "two simulated exchanges, their connectors, indicators, and the bot. "
     "SIMULATOR_SEED={seed} gives the same markets again."
@@ -37,7 +37,7 @@ LIVE = (
     "public market data of Binance and Luno, indicators, and the bot, which only observes: "
     "there are no keys here, and no order is sent."
 )
-SHOW_LOGS_EVERY = 0.2
+LOG_POLL_INTERVAL = 0.2
 PORTS = {
     "the bot": 8000,
     "the Binance connector": 8001,
@@ -73,7 +73,7 @@ async def _until_asked_to_stop(run: Coroutine[Any, Any, None]) -> int:
         nonlocal asked_to_stop
         if not asked_to_stop:
             asked_to_stop = True
-            say("Stopping.")
+            print_message("Stopping.")
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -95,58 +95,60 @@ async def _run(
     settings: RunSettings, given: Mapping[str, str], ports: Ports, folder: Path, *, live: bool
 ) -> None:
     started = time.monotonic()
-    at = _take(ports, own_redis=settings.own_redis, live=live)
-    bot = ManagedProcess("bot", at["the bot"], folder)
-    binance = ManagedProcess("binance_connector", at["the Binance connector"], folder)
-    luno = ManagedProcess("luno_connector", at["the Luno connector"], folder)
-    indicators = ManagedProcess("indicators", at["the indicator host"], folder)
+    port_of = _claim_ports(ports, own_redis=settings.own_redis, live=live)
+    bot = ManagedProcess("bot", port_of["the bot"], folder)
+    binance = ManagedProcess("binance_connector", port_of["the Binance connector"], folder)
+    luno = ManagedProcess("luno_connector", port_of["the Luno connector"], folder)
+    indicators = ManagedProcess("indicators", port_of["the indicator host"], folder)
     venues: tuple[ManagedProcess, ...] = ()
     if not live:
-        venues = (ManagedProcess("exchange_simulator", at["the simulator's health"], folder),)
-    parts = [bot, indicators, binance, luno, *venues]
+        venues = (ManagedProcess("exchange_simulator", port_of["the simulator's health"], folder),)
+    processes = [bot, indicators, binance, luno, *venues]
     has_screen = sys.stdout.isatty()
-    logs = [LogTail(part.name, part.log, has_screen=has_screen) for part in parts]
+    logs = [LogTail(process.name, process.log, has_screen=has_screen) for process in processes]
     async with (
         _shown_to_the_end(logs),
-        _redis(settings, at.get("Redis"), folder) as redis,
+        _redis(settings, port_of.get("Redis"), folder) as redis,
         _stopped_in_turn((bot, indicators), (binance, luno), venues),
         asyncio.TaskGroup() as tasks,
     ):
         watching = (
             redis.watch(),
-            *(keep_running(p.name, p.log, p.ended, p.start_again) for p in parts),
+            *(restart_when_killed(p.name, p.log, p.wait_for_exit, p.restart) for p in processes),
         )
         watches = [tasks.create_task(watch) for watch in (*watching, _keep_showing(logs))]
         source = "trade" if live else "1s"  # real markets may not trade each second
         variables = environment(
             given,
             redis.url,
-            at.get("the simulator"),
+            port_of.get("the simulator"),
             settings.indicators(source),
             settings.strategies,
         )
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start(venues, variables)
         await _start((binance, luno, indicators, bot), variables)
-        for part, variable in ((bot, "STRATEGIES"), (indicators, "INDICATOR_PLUGINS")):
-            watches.append(tasks.create_task(reload_on_change(part, variable, variables)))
-        noted = redis.url if redis.server else None  # one that was given may hold a password
-        note(folder, Run(noted, {part.name: part.url for part in parts}))
+        for process, variable in ((bot, "STRATEGIES"), (indicators, "INDICATOR_PLUGINS")):
+            watches.append(tasks.create_task(reload_on_change(process, variable, variables)))
+        recorded_url = redis.url if redis.server else None  # one that was given may hold a password
+        record_suite(
+            folder, RunningSuite(recorded_url, {process.name: process.url for process in processes})
+        )
         stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")
         what = LIVE if live else SIMULATED.format(seed=variables["SIMULATOR_SEED"])
         ready = f"Ready after {time.monotonic() - started:.1f} s: {what}"
-        say(how_to_look(ready, redis.cli, str(stream), parts, folder))
+        print_message(usage_hints(ready, redis.cli, str(stream), processes, folder))
         async with _screen(redis.url, settings):
-            await _pass(settings.run_seconds)
+            await _wait(settings.run_seconds)
         for watch in watches:
             watch.cancel()
 
 
-async def _start(parts: Sequence[ManagedProcess], variables: Mapping[str, str]) -> None:
-    for part in parts:
-        await part.start(variables)
+async def _start(processes: Sequence[ManagedProcess], variables: Mapping[str, str]) -> None:
+    for process in processes:
+        await process.start(variables)
     async with aiohttp.ClientSession() as http:
-        await asyncio.gather(*(part.until_ready(http, READY_WITHIN) for part in parts))
+        await asyncio.gather(*(process.until_ready(http, READY_TIMEOUT) for process in processes))
 
 
 def _screen(redis_url: str, settings: RunSettings) -> AbstractAsyncContextManager[None]:
@@ -157,14 +159,14 @@ def _screen(redis_url: str, settings: RunSettings) -> AbstractAsyncContextManage
     return screen(redis_url, markets)
 
 
-async def _pass(seconds: float | None) -> None:
+async def _wait(seconds: float | None) -> None:
     if seconds is None:
         await asyncio.Event().wait()
     else:
         await asyncio.sleep(seconds)
 
 
-def _take(ports: Ports, *, own_redis: bool, live: bool) -> dict[str, int]:
+def _claim_ports(ports: Ports, *, own_redis: bool, live: bool) -> dict[str, int]:
     """The port of each part of this run; who finds its own taken moves, and says so."""
     wanted = dict(PORTS)
     if own_redis:
@@ -174,12 +176,12 @@ def _take(ports: Ports, *, own_redis: bool, live: bool) -> dict[str, int]:
     found = ports.take_each(wanted)
     for whose, port in wanted.items():
         if found[whose] != port:
-            say(f"Port {port} is taken: {whose} uses {found[whose]}.")
+            print_message(f"Port {port} is taken: {whose} uses {found[whose]}.")
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Bus:
+class _RunRedis:
     """The Redis of this run, and how redis-cli finds it."""
 
     url: str
@@ -195,28 +197,28 @@ class _Bus:
         if (server := self.server) is None:
             return
 
-        async def ended() -> int:
+        async def wait_for_exit() -> int:
             return -1 if server.process is None else await server.process.wait()
 
         log = server.data_dir / "valkey.log"
-        await keep_running("Redis", log, ended, partial(_started, server))
+        await restart_when_killed("Redis", log, wait_for_exit, partial(_start_server, server))
 
 
 @asynccontextmanager
-async def _redis(settings: RunSettings, port: int | None, folder: Path) -> AsyncIterator[_Bus]:
+async def _redis(settings: RunSettings, port: int | None, folder: Path) -> AsyncIterator[_RunRedis]:
     if port is None:
         # The URL itself may hold a password.
-        yield _Bus(settings.redis_url, 'redis-cli -u "$REDIS_URL"', None)
+        yield _RunRedis(settings.redis_url, 'redis-cli -u "$REDIS_URL"', None)
         return
     server = RedisServer(folder / "redis", port)
     try:
-        await _started(server)
-        yield _Bus(server.url, f"redis-cli -p {port}", server)
+        await _start_server(server)
+        yield _RunRedis(server.url, f"redis-cli -p {port}", server)
     finally:
         await server.stop()
 
 
-async def _started(server: RedisServer) -> None:
+async def _start_server(server: RedisServer) -> None:
     try:
         await server.start()
     except RuntimeError as e:
@@ -230,14 +232,14 @@ async def _stopped_in_turn(*groups: Sequence[ManagedProcess]) -> AsyncIterator[N
         yield
     finally:
         for group in groups:
-            await asyncio.gather(*(part.stop() for part in group))
+            await asyncio.gather(*(process.stop() for process in group))
 
 
 async def _keep_showing(logs: Sequence[LogTail]) -> None:
     while True:
         for log in logs:
             log.show()
-        await asyncio.sleep(SHOW_LOGS_EVERY)
+        await asyncio.sleep(LOG_POLL_INTERVAL)
 
 
 @asynccontextmanager

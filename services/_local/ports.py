@@ -15,7 +15,7 @@ from services._local.settings import HOST
 TRIES = 100
 # Below those that systems hand out by themselves (Linux: from 32768): no outgoing connection takes
 # one of these between the look at it and the start of the process.
-FIRST_QUIET, LAST_QUIET = 10_000, 32_000
+FIRST_STATIC_PORT, LAST_STATIC_PORT = 10_000, 32_000
 
 
 class NoPortError(Exception):
@@ -84,10 +84,12 @@ def quiet_port() -> int:
         NoPortError: not one of a hundred that were tried is free.
     """
     for _ in range(TRIES):
-        port = FIRST_QUIET + secrets.randbelow(LAST_QUIET - FIRST_QUIET)
+        port = FIRST_STATIC_PORT + secrets.randbelow(LAST_STATIC_PORT - FIRST_STATIC_PORT)
         if _is_free(port):
             return port
-    raise NoPortError(f"no port is free among {TRIES} from {FIRST_QUIET} to {LAST_QUIET - 1}")
+    raise NoPortError(
+        f"no port is free among {TRIES} from {FIRST_STATIC_PORT} to {LAST_STATIC_PORT - 1}"
+    )
 
 
 def _is_free(port: int) -> bool:

@@ -11,14 +11,14 @@ from typing import Any
 
 import aiohttp
 
-from services._local.parent import dying_with_parent
+from services._local.parent_death import exit_with_parent
 from services._local.settings import HOST
 
 # A service stops within five seconds by itself.
-STOP_WITHIN = 6.0
-ASK_TIMEOUT = 2.0
-ASK_EVERY = 0.1
-LAST_LINES = 5
+STOP_TIMEOUT = 6.0
+READY_REQUEST_TIMEOUT = 2.0
+READY_POLL_INTERVAL = 0.1
+LOG_LINES_SHOWN = 5
 # What a user's own code may stop; everything else goes on without it.
 PLUGINS = frozenset({"strategies", "indicators"})
 
@@ -27,7 +27,7 @@ class ManagedProcessError(Exception):
     """A part ended, or didn't become ready; the message says which and why."""
 
 
-def ending(code: int) -> str:
+def describe_exit(code: int) -> str:
     """An exit code in words."""
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
@@ -66,7 +66,7 @@ class ManagedProcess:
         self._environment = environment
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(*dying_with_parent(), sys.executable, "-m", f"services.{self.name}"),
+                *(*exit_with_parent(), sys.executable, "-m", f"services.{self.name}"),
                 cwd=self.log.parent,
                 env={**environment, "HEALTH_PORT": str(self.health_port)},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -76,7 +76,7 @@ class ManagedProcess:
             )
         self._started.set()
 
-    async def ended(self) -> int:
+    async def wait_for_exit(self) -> int:
         """Wait until it was started and has ended, not to be reloaded; its exit code."""
         await self._started.wait()
         while True:
@@ -86,7 +86,7 @@ class ManagedProcess:
                 if process is self._process:
                     return code
 
-    async def start_again(self) -> None:
+    async def restart(self) -> None:
         """Run it as it was run before, where it doesn't run."""
         async with self._changing:
             if self._process is None or self._process.returncode is not None:
@@ -112,7 +112,7 @@ class ManagedProcess:
                     reason = await self._why_not_ready(http)
                     if not reason:
                         return
-                    await asyncio.sleep(ASK_EVERY)
+                    await asyncio.sleep(READY_POLL_INTERVAL)
         except TimeoutError:
             raise ManagedProcessError(
                 f"{self.name} isn't ready after {within:.0f} s: {reason}"
@@ -126,7 +126,7 @@ class ManagedProcess:
         """
         try:
             async with http.get(
-                self.ready_url, timeout=aiohttp.ClientTimeout(total=ASK_TIMEOUT)
+                self.ready_url, timeout=aiohttp.ClientTimeout(total=READY_REQUEST_TIMEOUT)
             ) as response:
                 report: Any = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as e:
@@ -148,24 +148,24 @@ class ManagedProcess:
             return
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOP_WITHIN):
+            async with asyncio.timeout(STOP_TIMEOUT):
                 await process.wait()
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 
-def last_words(log: Path) -> str:
+def failure_reason(log: Path) -> str:
     """Why a service failed, from its log: its one clear error, or the last lines."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     for line in reversed(lines):
-        record = parsed(line)
+        record = parse_log_line(line)
         if record.get("event") == "service_failed":
             return str(record.get("error"))
-    return "\n  ".join(lines[-LAST_LINES:]) or "it left no log"
+    return "\n  ".join(lines[-LOG_LINES_SHOWN:]) or "it left no log"
 
 
-def parsed(line: str) -> dict[str, Any]:
+def parse_log_line(line: str) -> dict[str, Any]:
     """A log line's fields; empty if it isn't JSON."""
     try:
         record = json.loads(line)

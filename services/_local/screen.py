@@ -20,14 +20,14 @@ from rich.text import Text
 from common_models import ConnectorStatusEvent, DecisionEvent, PortfolioEvent, Ticker
 from common_models.stream_names import EventStream, MarketStream
 from services._runtime.redis_client import open_redis
-from services._runtime.text import clean
+from services._runtime.text_sanitizing import escape_control_characters
 
-READ_EVERY = 0.5
+REFRESH_INTERVAL = 0.5
 DECISIONS_SHOWN = 6
 # Each has some steps: it is sent, answered, filled.
 STEPS_READ = 5 * DECISIONS_SHOWN
 # A price that is older is marked; in seconds.
-OLD = 5.0
+STALE_AFTER = 5.0
 
 M = TypeVar("M", bound=BaseModel)
 Markets = Mapping[str, Sequence[str]]  # by exchange
@@ -85,17 +85,17 @@ def _entries(model: type[M], entries: Any) -> Iterator[tuple[float, M]]:
 
 def shown(snapshot: ScreenSnapshot, now: datetime) -> RenderableType:
     """All of it as tables."""
-    parts: list[RenderableType] = [Text(_clock(now), style="bold"), _markets(snapshot)]
+    tables: list[RenderableType] = [Text(_clock(now), style="bold"), _markets(snapshot)]
     if snapshot.portfolio is not None:
         if snapshot.portfolio.halted is not None:
-            parts.append(_text(f"HALTED: {snapshot.portfolio.halted}", "bold red"))
-        parts += [_positions(snapshot.portfolio), _orders(snapshot.portfolio)]
+            tables.append(_text(f"HALTED: {snapshot.portfolio.halted}", "bold red"))
+        tables += [_positions(snapshot.portfolio), _orders(snapshot.portfolio)]
         for each in snapshot.portfolio.strategies:
             if each.waits_for is not None:
-                parts.append(_text(f"{each.strategy} waits for {each.waits_for}", "yellow"))
+                tables.append(_text(f"{each.strategy} waits for {each.waits_for}", "yellow"))
     if snapshot.decisions:
-        parts.append(_decisions(snapshot.decisions))
-    return Group(*parts)
+        tables.append(_decisions(snapshot.decisions))
+    return Group(*tables)
 
 
 def _clock(now: datetime) -> str:
@@ -106,7 +106,7 @@ def _clock(now: datetime) -> str:
 def _markets(snapshot: ScreenSnapshot) -> Table:
     table = _table("market", "last", "bid", "ask", "age", "state", right=("last", "bid", "ask"))
     for (exchange, symbol), (ticker, age) in snapshot.tickers.items():
-        old = "red" if age > OLD else ""
+        old = "red" if age > STALE_AFTER else ""
         prices = (ticker.last_price, ticker.bid_price, ticker.ask_price)
         table.add_row(
             _text(f"{exchange} {symbol}"),
@@ -203,7 +203,7 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def _text(text: str, style: str = "") -> Text:
     """What may come from anybody: neither markup nor anything that a terminal obeys."""
-    return Text(clean(text), style=style)
+    return Text(escape_control_characters(text), style=style)
 
 
 def _number(value: float | None) -> str:
@@ -229,7 +229,7 @@ async def screen(redis_url: str, markets: Markets) -> AsyncIterator[None]:
                         with suppress(RedisError, OSError):  # what is away is said elsewhere
                             last = await read(redis, markets)
                         live.update(shown(last, datetime.now(UTC)), refresh=True)
-                        await asyncio.sleep(READ_EVERY)
+                        await asyncio.sleep(REFRESH_INTERVAL)
 
                 showing = asyncio.create_task(keep_showing())
                 try:

@@ -39,15 +39,15 @@ class SecretsError(Exception):
 
 def main() -> int:
     """`[renew] [FOLDER]`: make the folder, or renew its certificates; 0 when that is done."""
-    words = sys.argv[1:]
-    renews = words[:1] == ["renew"]
-    folder = Path((words[renews:] or ["secrets"])[0])
+    arguments = sys.argv[1:]
+    renewing = arguments[:1] == ["renew"]
+    folder = Path((arguments[renewing:] or ["secrets"])[0])
     try:
-        (renew if renews else make)(folder)
+        (renew if renewing else make)(folder)
     except SecretsError as e:
-        sys.stderr.write(f"make {'renew' if renews else 'secrets'}: {e}\n")
+        sys.stderr.write(f"make {'renew' if renewing else 'secrets'}: {e}\n")
         return 1
-    if renews:
+    if renewing:
         print(f"The certificates in {folder}/ are new. Start everything anew with them:")
         print("docker compose -f docker-compose.yml -f docker-compose.secure.yml \\")
         print("  up -d --force-recreate")
@@ -66,24 +66,24 @@ def make(folder: Path) -> None:
     if folder.exists():
         raise SecretsError(f"{folder}/ is there already; remove it first if new secrets are wanted")
     _need_openssl()
-    made = folder.with_name(folder.name + ".new")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(mode=0o700, parents=True)
+    staging = folder.with_name(folder.name + ".new")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(mode=0o700, parents=True)
     passwords = {user: secrets.token_urlsafe(32) for user in (*USERS, ADMIN)}
-    _write(made / "users.acl", access_list(passwords))
+    _write(staging / "users.acl", access_list(passwords))
     for user, password in passwords.items():
         if user in PEOPLE:
-            _write(made / f"redis_password_{user}", password)
+            _write(staging / f"redis_password_{user}", password)
             url = _url(user, password, "localhost", folder.resolve() / "redis_ca.crt")
         else:
             url = _url(user, password, HOST, CA_IN_CONTAINER)
-        _write(made / f"redis_url_{user}", url)
-    hand_tool = _url(OPERATOR, passwords[OPERATOR], HOST, CA_IN_CONTAINER)
-    _write(made / "redis_url_tradectl", hand_tool)
+        _write(staging / f"redis_url_{user}", url)
+    tradectl_url = _url(OPERATOR, passwords[OPERATOR], HOST, CA_IN_CONTAINER)
+    _write(staging / "redis_url_tradectl", tradectl_url)
     for name in EXCHANGE_KEYS:
-        _write(made / name, "")
-    _certificates(made)
-    made.rename(folder)
+        _write(staging / name, "")
+    _certificates(staging)
+    staging.rename(folder)
 
 
 def renew(folder: Path) -> None:
@@ -95,13 +95,13 @@ def renew(folder: Path) -> None:
     if not (folder / "redis_ca.crt").exists():
         raise SecretsError(f"{folder}/redis_ca.crt isn't there; make secrets makes it")
     _need_openssl()
-    made = folder / "renewed"
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(mode=0o700)
-    _certificates(made)
+    staging = folder / "renewed"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(mode=0o700)
+    _certificates(staging)
     for name in CERTIFICATES:
-        (made / name).replace(folder / name)
-    made.rmdir()
+        (staging / name).replace(folder / name)
+    staging.rmdir()
 
 
 def _need_openssl() -> None:

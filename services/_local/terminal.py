@@ -4,17 +4,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services._local.processes import ManagedProcess, parsed
+from services._local.processes import ManagedProcess, parse_log_line
 
-LOUD = frozenset({"warning", "error", "critical"})
-NOT_SHOWN = frozenset({"event", "level", "timestamp", "service", "exception"})
-VALUE_SHOWN = 120
+SHOWN_LEVELS = frozenset({"warning", "error", "critical"})
+HIDDEN_FIELDS = frozenset({"event", "level", "timestamp", "service", "exception"})
+MAX_VALUE_LENGTH = 120
 # Why something failed, and what helps.
-ERROR_SHOWN = 500
+MAX_ERROR_LENGTH = 500
 ON_SCREEN = frozenset({"market_summary", "decision"})
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """One message to the person."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -26,9 +26,9 @@ class LogTail:
     With a screen, what stands there isn't said once more.
     """
 
-    def __init__(self, part: str, log: Path, *, has_screen: bool = False) -> None:
+    def __init__(self, service: str, log: Path, *, has_screen: bool = False) -> None:
         self._on_screen = ON_SCREEN if has_screen else frozenset()
-        self._part = part
+        self._service = service
         self._log = log
         self._read = 0
         self._stopping = False
@@ -42,15 +42,15 @@ class LogTail:
             lines, end, _ = log.read().rpartition(b"\n")
         self._read += len(lines) + len(end)
         for line in lines.decode(errors="replace").splitlines():
-            record = parsed(line)
+            record = parse_log_line(line)
             # What a part that was asked to stop warns of is the stop itself.
             self._stopping = self._stopping or record.get("event") == "service_stopping"
             if self._stopping and record.get("level") == "warning":
                 continue
             if record.get("event") in self._on_screen:
                 continue
-            if text := shown(self._part, line):
-                say(text + self._where(record))
+            if text := shown(self._service, line):
+                print_message(text + self._where(record))
 
     def _where(self, record: dict[str, Any]) -> str:
         """What was raised by which line of code, and the log that has the rest."""
@@ -61,13 +61,15 @@ class LogTail:
         return ""
 
 
-def how_to_look(
-    ready: str, redis_cli: str, stream: str, parts: list[ManagedProcess], folder: Path
+def usage_hints(
+    ready: str, redis_cli: str, stream: str, processes: list[ManagedProcess], folder: Path
 ) -> str:
     """Printed once everything is ready."""
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
-    health = "\n".join(f"    {part.ready_url}  {part.name}, process {part.pid}" for part in parts)
+    health = "\n".join(
+        f"    {service.ready_url}  {service.name}, process {service.pid}" for service in processes
+    )
     tradectl = Path(sys.executable).parent / "tradectl"
     if tradectl.is_relative_to(Path.cwd()):
         tradectl = tradectl.relative_to(Path.cwd())
@@ -90,29 +92,29 @@ def how_to_look(
 """
 
 
-def shown(part: str, line: str) -> str | None:
+def shown(service: str, line: str) -> str | None:
     """A log line of *part* as a person reads it; None if it is for the file only.
 
     The bot's summaries and decisions are shown, and whatever any part warns of.
     """
-    record = parsed(line)
+    record = parse_log_line(line)
     if not record:
-        return f"{part}: {line}" if line.strip() else None
+        return f"{service}: {line}" if line.strip() else None
     if record.get("event") == "market_summary":
         return summary(record)
     if record.get("event") == "decision":
         return decision(record)
-    if record.get("level") not in LOUD:
+    if record.get("level") not in SHOWN_LEVELS:
         return None
     fields = [
-        f"{k}={_short(v, ERROR_SHOWN if k == 'error' else VALUE_SHOWN)}"
+        f"{k}={_short(v, MAX_ERROR_LENGTH if k == 'error' else MAX_VALUE_LENGTH)}"
         for k, v in record.items()
-        if k not in NOT_SHOWN
+        if k not in HIDDEN_FIELDS
     ]
-    return " ".join([f"{part}: {record['level']}: {record.get('event')}", *fields])
+    return " ".join([f"{service}: {record['level']}: {record.get('event')}", *fields])
 
 
-def _short(value: Any, most: int = VALUE_SHOWN) -> str:
+def _short(value: Any, most: int = MAX_VALUE_LENGTH) -> str:
     text = str(value)
     return text if len(text) <= most else f"{text[:most]}..."
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 
 def average_price(
-    held: Decimal, average: Decimal | None, traded: Decimal, price: Decimal
+    quantity: Decimal, average: Decimal | None, traded: Decimal, price: Decimal
 ) -> Decimal | None:
     """The average price of a position once *traded* more of it (sells are negative) is booked.
 
@@ -12,11 +12,11 @@ def average_price(
     goes through zero is entered anew. None: nothing is held, or *average* isn't known (None) of
     what was *held* before, and still is.
     """
-    after = held + traded
+    after = quantity + traded
     if not after:
         return None
-    if not held or (held > 0) != (after > 0):
+    if not quantity or (quantity > 0) != (after > 0):
         return price
-    if average is None or (traded > 0) != (held > 0):
+    if average is None or (traded > 0) != (quantity > 0):
         return average
-    return (held * average + traded * price) / after
+    return (quantity * average + traded * price) / after

@@ -57,10 +57,10 @@ def arm(text: str) -> None:
 def reach(name: str) -> None:
     """This point is reached: the end, where it was armed."""
     if _armed is not None and _armed.name == name:
-        _strike(_armed)
+        _send_signal(_armed)
 
 
-def _strike(failpoint: Failpoint) -> None:
+def _send_signal(failpoint: Failpoint) -> None:
     global _armed, _reached  # noqa: PLW0603 - a process has one fate
     _reached += 1
     if _reached == failpoint.nth:

@@ -9,19 +9,19 @@ import json
 from datetime import UTC, datetime
 
 # Of a reason that is longer, this much is shown: it stands in every refusal.
-MOST_SHOWN = 200
+MAX_REASON_LENGTH = 200
 NO_REASON = "no reason given"
-NOBODY_RESUMED = "nobody has resumed trading on this Redis; `tradectl resume` does"
+NEVER_RESUMED = "nobody has resumed trading on this Redis; `tradectl resume` does"
 
 
 def halt_reason(trading: bytes | None, halt: bytes | None) -> str | None:
     """Why trading is halted, by the two keys' values, any bytes; None where it isn't."""
     if halt is not None:
-        return halt[:MOST_SHOWN].decode("utf-8", "replace") or NO_REASON
-    return NOBODY_RESUMED if trading is None else None
+        return halt[:MAX_REASON_LENGTH].decode("utf-8", "replace") or NO_REASON
+    return NEVER_RESUMED if trading is None else None
 
 
-def permission(by: str) -> str:
+def trading_permission(by: str) -> str:
     """The value of `control:trading` that lets orders go: who allowed it, and when.
 
     It differs from every value before: that is how a running connector recognises a resume.

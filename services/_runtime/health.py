@@ -23,10 +23,10 @@ log = structlog.get_logger()
 
 # Answers take milliseconds: who holds a connection for longer only holds it. Prometheus and the
 # like connect again.
-LONGEST_CONNECTION = 60.0
+MAX_CONNECTION_SECONDS = 60.0
 # With one more, the oldest goes: a crowd that says nothing keeps nobody out, and takes no file
 # descriptors from the service's own sockets.
-MOST_CONNECTIONS = 50
+MAX_CONNECTIONS = 50
 
 
 class Readiness:
@@ -183,9 +183,9 @@ def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
 
     def connection() -> asyncio.Protocol:
         new = server()
-        loop.call_later(LONGEST_CONNECTION, _end, new)
+        loop.call_later(MAX_CONNECTION_SECONDS, _end, new)
         latest.append(new)
-        if len(latest) > MOST_CONNECTIONS:
+        if len(latest) > MAX_CONNECTIONS:
             loop.call_soon(_end, latest.popleft())  # soon: it may not be open yet
         return new
 

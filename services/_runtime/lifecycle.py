@@ -21,7 +21,7 @@ from services._runtime.settings import ServiceSettings, SettingsError, load
 S = TypeVar("S", bound=ServiceSettings)
 
 # A stop that hangs is ended by force before an orchestrator's patience ends.
-STOP_WITHIN = 4.5
+STOP_TIMEOUT = 4.5
 
 log = structlog.get_logger()
 
@@ -55,18 +55,18 @@ async def _run_until_signal(serve: Callable[[S], Awaitable[None]], settings: S) 
             asked_to_stop = True
             log.info("service_stopping", signal=signal_name)
             task.cancel()
-            loop.call_later(STOP_WITHIN, _give_up)
+            loop.call_later(STOP_TIMEOUT, _force_exit)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number.name)
     log.info("service_started", pid=os.getpid())
     await asyncio.wait([task])
     # After this asyncio waits for what still runs in threads, where no cancellation reaches.
-    loop.call_later(STOP_WITHIN, _give_up)
-    return _outcome(task, asked_to_stop=asked_to_stop)
+    loop.call_later(STOP_TIMEOUT, _force_exit)
+    return _exit_code(task, asked_to_stop=asked_to_stop)
 
 
-def _outcome(task: asyncio.Future[None], *, asked_to_stop: bool) -> int:
+def _exit_code(task: asyncio.Future[None], *, asked_to_stop: bool) -> int:
     """The exit code of a service that has ended, after saying why it ended."""
     if not task.cancelled() and (error := task.exception()):
         return _report(error)
@@ -79,7 +79,7 @@ def _outcome(task: asyncio.Future[None], *, asked_to_stop: bool) -> int:
 
 def _report(error: BaseException) -> int:
     """Say once what went wrong: plainly if we foresaw it, else with a traceback."""
-    causes = list(_leaves(error))
+    causes = list(_flatten(error))
     fatal = [str(e) for e in causes if isinstance(e, FatalError)]
     if fatal:
         log.error("service_failed", error="; ".join(dict.fromkeys(fatal)))
@@ -88,13 +88,13 @@ def _report(error: BaseException) -> int:
     return 1
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
+def _flatten(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+        return [leaf for inner in error.exceptions for leaf in _flatten(inner)]
     return [error]
 
 
-def _give_up() -> None:
-    log.error("stop_took_too_long", seconds=STOP_WITHIN)
+def _force_exit() -> None:
+    log.error("stop_took_too_long", seconds=STOP_TIMEOUT)
     sys.stderr.flush()
     os._exit(1)

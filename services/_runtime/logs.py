@@ -11,7 +11,7 @@ from structlog.typing import EventDict, Processor
 from services._runtime.redaction import excerpt, redact
 
 # Of a longer text in a line, this much is shown: what comes over the wire has no length.
-MOST_SHOWN = 2000
+MAX_VALUE_LENGTH = 2000
 
 
 def configure(service: str, level: str, *, stream: Any = None) -> None:
@@ -34,7 +34,7 @@ def configure(service: str, level: str, *, stream: Any = None) -> None:
     if stream.isatty():
         last = [
             _shorten,
-            _obey_nothing,
+            _escape_control_characters,
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
         ]
     else:
@@ -61,7 +61,7 @@ def configure(service: str, level: str, *, stream: Any = None) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *last,
-                _without_secrets,
+                _redact_line,
             ],
         )
     )
@@ -74,8 +74,8 @@ def _shorten(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _short(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MOST_SHOWN:
-        return f"{excerpt(value, MOST_SHOWN)}... ({len(value)} characters)"
+    if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
+        return f"{excerpt(value, MAX_VALUE_LENGTH)}... ({len(value)} characters)"
     if isinstance(value, list):
         return [_short(each) for each in value]
     if isinstance(value, dict):
@@ -83,16 +83,16 @@ def _short(value: Any) -> Any:
     return value
 
 
-def _obey_nothing(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _escape_control_characters(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """What a terminal would obey is spelled out, as JSON does it anyway."""
-    return {name: _spelled(value) for name, value in event.items()}
+    return {name: _escaped(value) for name, value in event.items()}
 
 
-def _spelled(value: Any) -> Any:
+def _escaped(value: Any) -> Any:
     if isinstance(value, str) and not value.isprintable():
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
     return value
 
 
-def _without_secrets(_logger: Any, _method: str, line: Any) -> Any:
+def _redact_line(_logger: Any, _method: str, line: Any) -> Any:
     return redact(line)

@@ -17,7 +17,7 @@ from services import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-Read = Callable[[], Iterable[Metric]]
+Collect = Callable[[], Iterable[Metric]]
 # The value of a single label, or the values of several.
 Labels = TypeVar("Labels", bound=str | tuple[str, ...])
 
@@ -33,9 +33,9 @@ class Metrics:
             {"service": service, "version": __version__, "python": platform.python_version()}
         )
 
-    def watch(self, read: Read) -> None:
+    def watch(self, read: Collect) -> None:
         """Ask *read* for its metrics whenever the page is asked for."""
-        self.registry.register(_Reading(read))
+        self.registry.register(_Collector(read))
 
     async def page(self) -> bytes:
         """All metrics now, in Prometheus's text format.
@@ -50,10 +50,10 @@ class Metrics:
         return b"".join(parts)
 
 
-class _Reading:
+class _Collector:
     """A collector, as the registry wants them."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Collect) -> None:
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
@@ -61,24 +61,28 @@ class _Reading:
 
 
 def _text(family: Metric) -> bytes:
-    return generate_latest(_Reading(lambda: [family]))
+    return generate_latest(_Collector(lambda: [family]))
 
 
-def counters(name: str, says: str, labels: Sequence[str], values: Mapping[Labels, float]) -> Metric:
+def counters(
+    name: str, documentation: str, labels: Sequence[str], values: Mapping[Labels, float]
+) -> Metric:
     """A counter for each of *values*; Prometheus shows it as *name* with `_total` behind it."""
-    family = CounterMetricFamily(name, says, labels=labels)
+    family = CounterMetricFamily(name, documentation, labels=labels)
     for key, value in values.items():
-        family.add_metric(_words(key), value)
+        family.add_metric(_label_values(key), value)
     return family
 
 
-def gauges(name: str, says: str, labels: Sequence[str], values: Mapping[Labels, float]) -> Metric:
+def gauges(
+    name: str, documentation: str, labels: Sequence[str], values: Mapping[Labels, float]
+) -> Metric:
     """A gauge for each of *values*."""
-    family = GaugeMetricFamily(name, says, labels=labels)
+    family = GaugeMetricFamily(name, documentation, labels=labels)
     for key, value in values.items():
-        family.add_metric(_words(key), value)
+        family.add_metric(_label_values(key), value)
     return family
 
 
-def _words(labels: str | tuple[str, ...]) -> Sequence[str]:
+def _label_values(labels: str | tuple[str, ...]) -> Sequence[str]:
     return [labels] if isinstance(labels, str) else labels

@@ -11,35 +11,35 @@ from collections.abc import Iterable
 from itertools import permutations
 from urllib.parse import quote, quote_plus
 
-HIDDEN = "[secret]"
+REDACTED = "[secret]"
 # Of what an exchange says, this much is told.
-MOST_SHOWN = 200
+EXCERPT_LENGTH = 200
 # What is shorter may be a word that stands in every other line.
-SHORTEST = 6
+MIN_SECRET_LENGTH = 6
 # No form of a secret is longer. Of a text of megabytes no more is looked at than can be shown.
-LONGEST = 4096
+MAX_SECRET_LENGTH = 4096
 
 # A signed request can be sent again by whoever reads it, while its window is open.
 _SIGNATURE = r"(?<=signature)(\W{1,6})[0-9A-Fa-f]{32,}"
-_known = re.compile(_SIGNATURE)
+_secret_pattern = re.compile(_SIGNATURE)
 
 
 def register_secrets(secrets: Iterable[str]) -> None:
     """From now on hide *secrets*, and no others."""
-    global _known  # noqa: PLW0603 - what is secret is so for the whole process
-    forms = _forms({secret for secret in secrets if len(secret) >= SHORTEST})
+    global _secret_pattern  # noqa: PLW0603 - what is secret is so for the whole process
+    forms = _forms({secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH})
     longest_first = sorted(forms, key=len, reverse=True)
-    _known = re.compile("|".join([*map(re.escape, longest_first), _SIGNATURE]))
+    _secret_pattern = re.compile("|".join([*map(re.escape, longest_first), _SIGNATURE]))
 
 
 def redact(text: str) -> str:
     """*text* with each secret hidden, and the signature of each request."""
-    return _known.sub(lambda found: (found[1] or "") + HIDDEN, text)
+    return _secret_pattern.sub(lambda found: (found[1] or "") + REDACTED, text)
 
 
-def excerpt(text: object, most: int = MOST_SHOWN) -> str:
+def excerpt(text: object, most: int = EXCERPT_LENGTH) -> str:
     """The beginning of what somebody else wrote. Hidden first: half a secret isn't recognised."""
-    return redact(str(text)[: most + LONGEST])[:most]
+    return redact(str(text)[: most + MAX_SECRET_LENGTH])[:most]
 
 
 def _forms(secrets: set[str]) -> set[str]:

@@ -9,13 +9,13 @@ import hiredis
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-Word = str | bytes | int
-Command = tuple[Word, ...]
+Argument = str | bytes | int
+Command = tuple[Argument, ...]
 
 _pack: Any = hiredis.pack_command
 
 
-async def ask(connection: Any, *command: Word) -> Any:
+async def ask(connection: Any, *command: Argument) -> Any:
     """One command and its reply.
 
     Raises:

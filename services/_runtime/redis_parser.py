@@ -14,16 +14,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 
 # In bytes. Below this a reply is left to hiredis.
-LARGE = 8 << 20
+LARGE_REPLY_BYTES = 8 << 20
 # The fields of one entry of a stream, names included.
-MOST_ENTRY = 256 << 10
+MAX_ENTRY_BYTES = 256 << 10
 # What is kept of one reply, with what Python adds to it.
-MOST_REPLY = 64 << 20
+MAX_REPLY_BYTES = 64 << 20
 # What Python adds to the bytes of a text or a list.
-OVERHEAD = 64
-MOST_LINE = 64 << 10
+OBJECT_OVERHEAD = 64
+MAX_LINE_BYTES = 64 << 10
 # No command of ours has a reply of more lists in one another.
-MOST_NESTED = 16
+MAX_NESTING = 16
 
 _NOT_ENOUGH = object()
 _NOTE = re.compile(rb"an entry of (\d+) bytes, too large to be read")
@@ -34,12 +34,12 @@ class ReplyTooLargeError(RedisError):
     """A reply that would take more than `MOST_REPLY`."""
 
 
-def too_large(size: int) -> bytes:
+def oversize_note(size: int) -> bytes:
     """What stands in the field `data` of an entry whose content was thrown away."""
     return b"an entry of %d bytes, too large to be read" % size
 
 
-def size_of(data: bytes) -> int:
+def original_size(data: bytes) -> int:
     """How large the entry is, or was, that *data* was read from, in bytes."""
     note = _NOTE.fullmatch(data)
     return int(note[1]) if note else len(data)
@@ -52,18 +52,18 @@ class BoundedParser(_AsyncHiredisParser):
         """Called by redis-py."""
         self._stream: Any = connection._reader  # noqa: SLF001 - as its base does it
         self._connected = True
-        self._begin_anew(b"")
+        self._reset(b"")
 
-    def _begin_anew(self, ahead: bytes) -> None:
+    def _reset(self, buffered: bytes) -> None:
         """With *ahead*, what came already of the replies to come."""
         self._reader: Any = hiredis.Reader(
             protocolError=InvalidResponse, replyError=self.parse_error, notEnoughData=_NOT_ENOUGH
         )
         self._fed: list[bytes] = []
         self._size = 0
-        self._taken = 0  # replies that were read out of what was fed
-        if ahead:
-            self._feed(ahead)
+        self._replies_read = 0  # replies that were read out of what was fed
+        if buffered:
+            self._feed(buffered)
 
     def _feed(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -83,7 +83,7 @@ class BoundedParser(_AsyncHiredisParser):
         if not self._connected:
             raise RedisConnectionError("Connection closed by server.")
         while (reply := self._reader.gets()) is _NOT_ENOUGH:
-            if self._size > LARGE:
+            if self._size > LARGE_REPLY_BYTES:
                 reply = await self._read_large()
                 break
             data = await self._stream.read(self._read_size)
@@ -91,34 +91,34 @@ class BoundedParser(_AsyncHiredisParser):
                 raise RedisConnectionError("Connection closed by server.")
             self._feed(data)
         else:
-            self._taken += 1
+            self._replies_read += 1
             if not self._reader.has_data():
                 self._fed.clear()
-                self._size = self._taken = 0
+                self._size = self._replies_read = 0
         if isinstance(reply, RedisConnectionError):
             raise reply
         return reply
 
     async def _read_large(self) -> Any:
-        taken, came = self._taken, bytearray().join(self._fed)
-        self._begin_anew(b"")  # what hiredis holds of it goes at once
-        large = _LargeReply(came, self._stream, self._read_size, self.parse_error)
-        for _ in range(taken):
+        replies_read, received = self._replies_read, bytearray().join(self._fed)
+        self._reset(b"")  # what hiredis holds of it goes at once
+        large = _LargeReply(received, self._stream, self._read_size, self.parse_error)
+        for _ in range(replies_read):
             await large.read()
         reply = await large.read()
-        self._begin_anew(bytes(large.ahead))
+        self._reset(bytes(large.buffered))
         return reply
 
 
 class _LargeReply:
     """RESP2 (redis.io/docs/latest/develop/reference/protocol-spec) from *ahead*, then *stream*."""
 
-    def __init__(self, ahead: bytearray, stream: Any, read_size: int, parse_error: Any) -> None:
-        self.ahead = ahead
+    def __init__(self, buffered: bytearray, stream: Any, read_size: int, parse_error: Any) -> None:
+        self.buffered = buffered
         self._stream = stream
         self._read_size = read_size
         self._parse_error = parse_error
-        self._kept = 0
+        self._size_kept = 0
 
     async def read(self) -> Any:
         """The next reply.
@@ -127,7 +127,7 @@ class _LargeReply:
             ReplyTooLargeError: it is too large, and it isn't an entry of a stream that makes it so.
             RedisError: the connection is gone, or breaks the protocol.
         """
-        self._kept = 0
+        self._size_kept = 0
         return await self._value(0)
 
     async def _value(self, depth: int) -> Any:
@@ -137,7 +137,7 @@ class _LargeReply:
             return None if rest == b"-1" else await self._text(_number(rest))
         if kind == b"*":
             return None if rest == b"-1" else await self._list(_number(rest), depth + 1)
-        self._keep(len(rest))
+        self._account(len(rest))
         if kind == b":":
             return int(rest)
         if kind == b"+":
@@ -147,11 +147,11 @@ class _LargeReply:
         raise InvalidResponse(f"no RESP2: {line[:50]!r}")
 
     async def _list(self, length: int, depth: int) -> list[Any]:
-        if depth > MOST_NESTED:
-            raise InvalidResponse(f"more than {MOST_NESTED} lists in one another")
+        if depth > MAX_NESTING:
+            raise InvalidResponse(f"more than {MAX_NESTING} lists in one another")
         found: list[Any] = []
         for _ in range(length):
-            self._keep(0)
+            self._account(0)
             first = found[0] if length == 2 and len(found) == 1 else None
             if isinstance(first, bytes) and _ENTRY_ID.fullmatch(first):
                 found.append(await self._fields(depth))
@@ -163,9 +163,9 @@ class _LargeReply:
         """The fields of an entry; one note instead where they are too large."""
         line = await self._line()
         if line[:1] != b"*" or line == b"*-1":  # no entry after all, or one that was deleted
-            self.ahead[:0] = line + b"\r\n"
+            self.buffered[:0] = line + b"\r\n"
             return await self._value(depth)
-        kept, size = self._kept, 0
+        size_before, size = self._size_kept, 0
         found: list[bytes] = []
         for _ in range(_number(line[1:])):
             head = await self._line()
@@ -173,54 +173,54 @@ class _LargeReply:
                 raise InvalidResponse(f"no field of an entry: {head[:50]!r}")
             length = _number(head[1:])
             size += length
-            if size + OVERHEAD * (len(found) + 1) > MOST_ENTRY:
+            if size + OBJECT_OVERHEAD * (len(found) + 1) > MAX_ENTRY_BYTES:
                 found = []
                 await self._skip(length + 2)
-                size = max(size, MOST_ENTRY + 1)
-                self._kept = kept
+                size = max(size, MAX_ENTRY_BYTES + 1)
+                self._size_kept = size_before
             else:
                 found.append(await self._text(length))
-        if size > MOST_ENTRY:
-            return [b"data", too_large(size)]
+        if size > MAX_ENTRY_BYTES:
+            return [b"data", oversize_note(size)]
         return found
 
-    def _keep(self, size: int) -> None:
-        self._kept += size + OVERHEAD
-        if self._kept > MOST_REPLY:
-            raise ReplyTooLargeError(f"a reply of more than {MOST_REPLY} bytes")
+    def _account(self, size: int) -> None:
+        self._size_kept += size + OBJECT_OVERHEAD
+        if self._size_kept > MAX_REPLY_BYTES:
+            raise ReplyTooLargeError(f"a reply of more than {MAX_REPLY_BYTES} bytes")
 
     async def _text(self, length: int) -> bytes:
-        self._keep(length)
-        await self._until(length + 2)
-        text = bytes(self.ahead[:length])
-        del self.ahead[: length + 2]
+        self._account(length)
+        await self._buffer(length + 2)
+        text = bytes(self.buffered[:length])
+        del self.buffered[: length + 2]
         return text
 
     async def _line(self) -> bytes:
-        while (end := self.ahead.find(b"\r\n", 0, MOST_LINE)) < 0:
-            if len(self.ahead) >= MOST_LINE:
+        while (end := self.buffered.find(b"\r\n", 0, MAX_LINE_BYTES)) < 0:
+            if len(self.buffered) >= MAX_LINE_BYTES:
                 raise InvalidResponse("a line without an end")
-            await self._more()
-        line = bytes(self.ahead[:end])
-        del self.ahead[: end + 2]
+            await self._read_more()
+        line = bytes(self.buffered[:end])
+        del self.buffered[: end + 2]
         return line
 
     async def _skip(self, length: int) -> None:
-        while len(self.ahead) < length:
-            length -= len(self.ahead)
-            self.ahead.clear()
-            await self._more()
-        del self.ahead[:length]
+        while len(self.buffered) < length:
+            length -= len(self.buffered)
+            self.buffered.clear()
+            await self._read_more()
+        del self.buffered[:length]
 
-    async def _until(self, length: int) -> None:
-        while len(self.ahead) < length:
-            await self._more()
+    async def _buffer(self, length: int) -> None:
+        while len(self.buffered) < length:
+            await self._read_more()
 
-    async def _more(self) -> None:
+    async def _read_more(self) -> None:
         data = await self._stream.read(self._read_size)
         if not data:
             raise RedisConnectionError("Connection closed by server.")
-        self.ahead += data
+        self.buffered += data
 
 
 def _number(text: bytes) -> int:

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
 from services._runtime.redis_client import explain
-from services._runtime.redis_commands import Command, Word, ask_all
+from services._runtime.redis_commands import Argument, Command, ask_all
 from services._runtime.supervise import TransientError
 
 T = TypeVar("T")
@@ -22,12 +22,12 @@ class Change:
         self.replies: list[Any] = []
         self._connection = connection
 
-    async def ask(self, *command: Word) -> Any:
+    async def ask(self, *command: Argument) -> Any:
         """Read something more."""
         (reply,) = await ask_all(self._connection, command)
         return reply
 
-    def write(self, *command: Word) -> None:
+    def write(self, *command: Argument) -> None:
         """A command that is carried out once all is decided, together with the others."""
         self.writes.append(command)
 

@@ -41,7 +41,7 @@ QUOTES = _amounts(
 )
 
 
-def _times(factor: str) -> dict[str, Decimal]:
+def _scaled(factor: str) -> dict[str, Decimal]:
     return {asset: amount * Decimal(factor) for asset, amount in QUOTES.items()}
 
 
@@ -59,5 +59,5 @@ class RiskSettings(ServiceSettings):
         default_factory=lambda: _amounts("BTC:0.05,XBT:0.05,ETH:1,SOL:20,XRP:2000")
     )
     risk_max_open_orders: Annotated[int, Field(ge=1)] = 10
-    risk_max_position: Amounts = Field(default_factory=lambda: _times("5"))
-    risk_max_daily_loss: Amounts = Field(default_factory=lambda: _times("0.1"))
+    risk_max_position: Amounts = Field(default_factory=lambda: _scaled("5"))
+    risk_max_daily_loss: Amounts = Field(default_factory=lambda: _scaled("0.1"))

@@ -34,7 +34,7 @@ from redis.asyncio.connection import parse_url
 
 from services._runtime import failpoints
 from services._runtime.suite_file import FILE, NAMES, SuiteFile, SuiteFileError, read
-from services._runtime.text import bare, is_text
+from services._runtime.text_sanitizing import is_utf8, strip_pasted_characters
 from services._runtime.urls import hidden, venue_url
 
 S = TypeVar("S", bound="Settings")
@@ -151,7 +151,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
             return None, field_name, False
         try:
             text = Path(path).read_bytes().decode("utf-8-sig")
-            return bare(text) or None, field_name, False
+            return strip_pasted_characters(text) or None, field_name, False
         except (OSError, UnicodeDecodeError) as e:
             spelled = self._spelled(f"{field_name}_file")
             raise SettingsError(
@@ -194,7 +194,7 @@ def suite_file_of(settings_cls: type[BaseSettings]) -> SuiteFile | None:
         **EnvSettingsSource(settings_cls).env_vars,
     }
     given = variables.get("suite_toml")
-    if given and not is_text(given):
+    if given and not is_utf8(given):
         raise SettingsError(f"SUITE_TOML={given!r}: isn't text in UTF-8; want a file's path")
     path = Path(given) if given else FILE
     try:
@@ -289,12 +289,12 @@ class Settings(BaseSettings):
         """Refuse bytes of another encoding; take off what a secret was copied with."""
         if not isinstance(value, str):
             return value
-        if not is_text(value):
+        if not is_utf8(value):
             raise ValueError("isn't text in UTF-8; write it anew in an editor that saves UTF-8")
         name = str(info.field_name)
         if not is_secret(name, cls.model_fields[name]):
             return value
-        return bare(value) or ("" if name in _URLS_WITH_PASSWORD else None)
+        return strip_pasted_characters(value) or ("" if name in _URLS_WITH_PASSWORD else None)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ def entry_data(fields: list[bytes]) -> bytes:
     return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"data", b"")
 
 
-def settle(
+def resume_from(
     stream: str, position: StreamPosition | None, state: StreamState
 ) -> tuple[StreamPosition, StreamGap | None]:
     """Where to read *stream* from, now that it looks like *state*, and what can't be read any more.

@@ -28,7 +28,7 @@ from services._runtime.stream_position import (
     StreamState,
     entry_data,
     entry_id,
-    settle,
+    resume_from,
 )
 from services._runtime.supervise import Retry, TransientError, full_jitter, keep_alive
 
@@ -37,13 +37,13 @@ log = structlog.get_logger()
 # Entries of one stream in one reply.
 READ_COUNT = 500
 # After a reply that didn't come, or was too large, so many times fewer.
-FEWER = 8
+COUNT_REDUCTION = 8
 # How often the streams are looked at for entries that got away, in seconds.
-CHECK_EVERY = 1.0
-SAVE_EVERY = 1.0
+CHECK_INTERVAL = 1.0
+SAVE_INTERVAL = 1.0
 # A stop waits this long for the last save.
 LAST_SAVE_TIMEOUT = 1.0
-LONGEST_WAIT = 2.0
+MAX_RETRY_WAIT = 2.0
 GAP_REASONS = ("trimmed", "restarted")
 
 
@@ -88,7 +88,7 @@ class StreamReader:
         self._on_up = on_up
         self._on_retry = on_retry
         self._on_gap = on_gap
-        self._count = self._asked = count
+        self._count = self._current_count = count
         self._saves = saves
         self._loaded = False
         self._saved: dict[str, StreamPosition] = {}
@@ -98,7 +98,7 @@ class StreamReader:
         self._time_at_connect = 0.0  # Redis's, in seconds
         self._connected_at = 0.0  # the loop's
         # For each stream, a time by Redis's clock before which nothing unread was written.
-        self._none_before: dict[str, float] = {}
+        self._unread_since: dict[str, float] = {}
         # For the metrics.
         self._read_count = dict.fromkeys(self._streams, 0)
         self._lost_count = dict.fromkeys(self._streams, 0)
@@ -113,12 +113,12 @@ class StreamReader:
                     keep_alive(
                         lambda: self._session(handle),
                         name="stream_reader",
-                        waits=lambda: full_jitter(longest=LONGEST_WAIT),
+                        waits=lambda: full_jitter(longest=MAX_RETRY_WAIT),
                         on_retry=self._on_retry,
                     )
                 )
                 if self._saves:
-                    tasks.create_task(self._save_now_and_then())
+                    tasks.create_task(self._save_periodically())
         finally:
             if self._saves:
                 await self._save_last()
@@ -129,18 +129,18 @@ class StreamReader:
         loop = asyncio.get_running_loop()
         connection = cast(Any, self._redis.connection_pool).make_connection()
         try:
-            await _reach(connection.connect())
+            await _transient_errors(connection.connect())
             self._connections += 1
             await self._load(connection)
-            await self._note_what_is_there(connection)
+            await self._record_initial_state(connection)
             checked_at = loop.time()
             if self._on_up:
                 self._on_up()
             while True:
-                if loop.time() - checked_at >= CHECK_EVERY:
+                if loop.time() - checked_at >= CHECK_INTERVAL:
                     await self._check(connection)
                     checked_at = loop.time()
-                asked = self._asked
+                asked = self._current_count
                 for name, entries in await self._read(connection):
                     self._hand_over(name.decode(), entries, handle)
                     if len(entries) == asked:  # catching up: let others run too
@@ -150,13 +150,15 @@ class StreamReader:
 
     async def _read(self, connection: Any) -> list[Any]:
         ids = [self.positions[stream].id for stream in self._streams]
-        command = ("XREAD", "COUNT", self._asked, "BLOCK", BLOCK_MS, "STREAMS")
+        command = ("XREAD", "COUNT", self._current_count, "BLOCK", BLOCK_MS, "STREAMS")
         try:
             reply = await _ask(connection, *command, *self._streams, *ids)
         except TransientError:
-            self._asked = max(1, self._asked // FEWER)  # perhaps it was too large
+            self._current_count = max(
+                1, self._current_count // COUNT_REDUCTION
+            )  # perhaps it was too large
             raise
-        self._asked = min(self._count, self._asked * 2)
+        self._current_count = min(self._count, self._current_count * 2)
         return reply or []
 
     def _hand_over(self, stream: str, raw: list[Any], handle: Callable[[Batch], None]) -> None:
@@ -192,7 +194,7 @@ class StreamReader:
 
     # --- looking for entries that got away
 
-    async def _note_what_is_there(self, connection: Any) -> None:
+    async def _record_initial_state(self, connection: Any) -> None:
         """Find the places to start from, and remember what lay there before we came."""
         seconds, microseconds = await _ask(connection, "TIME")
         self._time_at_connect = int(seconds) + int(microseconds) / 1e6
@@ -205,7 +207,7 @@ class StreamReader:
         states = await _states(connection, self._streams)
         started = [stream for stream in self._streams if stream not in self.positions]
         for stream, state in states.items():
-            position, gap = settle(stream, self.positions.get(stream), state)
+            position, gap = resume_from(stream, self.positions.get(stream), state)
             self.positions[stream] = position
             if gap is not None:
                 self._milestones.pop(stream, None)
@@ -213,18 +215,18 @@ class StreamReader:
             if entry_id(position.id) < entry_id(state.last):
                 self._milestones.setdefault(stream, (entry_id(state.last), state.added))
                 first = entry_id(state.first or START)[0] / 1000
-                self._none_before[stream] = max(self._none_before.get(stream, 0.0), first)
+                self._unread_since[stream] = max(self._unread_since.get(stream, 0.0), first)
             else:
-                self._stand_at_the_end(stream, state)
+                self._set_count_at_end(stream, state)
         if started:
             log.info("reading_from_newest", streams=started, reason="no saved position")
         return states
 
-    def _stand_at_the_end(self, stream: str, state: StreamState) -> None:
+    def _set_count_at_end(self, stream: str, state: StreamState) -> None:
         """Nothing is left to read, so our count must be the stream's."""
         position = self.positions[stream]
         self._milestones.pop(stream, None)
-        self._none_before[stream] = self.redis_time()
+        self._unread_since[stream] = self.redis_time()
         self.positions[stream] = replace(position, count=state.added)
         if position.count is not None and state.added > position.count:
             lost = state.added - position.count
@@ -266,7 +268,7 @@ class StreamReader:
         if stream not in self._milestones:
             return 0.0
         last = entry_id(self.positions[stream].id)[0] / 1000
-        return max(0.0, self.redis_time() - max(last, self._none_before.get(stream, 0.0)))
+        return max(0.0, self.redis_time() - max(last, self._unread_since.get(stream, 0.0)))
 
     def metrics(self) -> Iterator[Metric]:
         """What was read, what got away before it was read, and how far behind it is."""
@@ -332,10 +334,10 @@ class StreamReader:
             await cast(Any, self._redis).hset(self._saved_in, mapping=changed)
             self._saved = positions
 
-    async def _save_now_and_then(self) -> None:
+    async def _save_periodically(self) -> None:
         failing = False
         while True:
-            await asyncio.sleep(SAVE_EVERY)
+            await asyncio.sleep(SAVE_INTERVAL)
             try:
                 await self.save()
                 failing = False
@@ -352,7 +354,7 @@ class StreamReader:
             log.warning("positions_not_saved", key=self._saved_in, error=explain(e))
 
 
-async def _reach(waiting: Any) -> Any:
+async def _transient_errors(waiting: Any) -> Any:
     """Wait for Redis; what goes wrong there may pass."""
     try:
         return await waiting
@@ -361,13 +363,13 @@ async def _reach(waiting: Any) -> Any:
 
 
 async def _ask(connection: Any, *command: str | int) -> Any:
-    await _reach(connection.send_command(*command))
-    return await _reach(connection.read_response())
+    await _transient_errors(connection.send_command(*command))
+    return await _transient_errors(connection.read_response())
 
 
 async def _states(connection: Any, streams: tuple[str, ...]) -> dict[str, StreamState]:
     commands = connection.pack_commands([("XINFO", "STREAM", stream) for stream in streams])
-    await _reach(connection.send_packed_command(commands))
+    await _transient_errors(connection.send_packed_command(commands))
     return {stream: await _state(connection, stream) for stream in streams}
 
 

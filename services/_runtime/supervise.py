@@ -14,13 +14,13 @@ from services._runtime.redaction import redact
 T = TypeVar("T")
 log = structlog.get_logger()
 
-FIRST_WAIT = 0.5
-LONGEST_WAIT = 5.0
+INITIAL_WAIT = 0.5
+MAX_WAIT = 5.0
 HEALTHY_AFTER = 30.0
 # Trouble that goes on is told again: after so many seconds first, then at gaps that double up to
 # the longest. Nobody reads the log from its start.
-TELL_AGAIN_FIRST = 10.0
-TELL_AGAIN = 300.0
+INITIAL_WARNING_GAP = 10.0
+MAX_WARNING_GAP = 300.0
 
 
 class TransientError(Exception):
@@ -49,7 +49,7 @@ class Retry:
 
 
 def full_jitter(
-    first: float = FIRST_WAIT, longest: float = LONGEST_WAIT, rng: random.Random | None = None
+    first: float = INITIAL_WAIT, longest: float = MAX_WAIT, rng: random.Random | None = None
 ) -> Iterator[float]:
     """Waits in seconds: each random below a limit that doubles from *first* up to *longest*."""
     draw = (rng or random.Random()).random  # noqa: S311 - jitter, not cryptography
@@ -78,7 +78,7 @@ async def keep_alive(
     see `FailureLog`. Each drop is told to *on_down*, and to *on_retry* with when the next try is.
     """
     wait = waits()
-    trouble = FailureLog("session_dropped", clock, session=name)
+    failures = FailureLog("session_dropped", clock, session=name)
     while True:
         started = clock()
         try:
@@ -88,9 +88,9 @@ async def keep_alive(
             error = e
         if clock() - started >= healthy_after:
             wait = waits()
-            trouble = FailureLog("session_dropped", clock, session=name)
+            failures = FailureLog("session_dropped", clock, session=name)
         pause = max(next(wait), error.retry_after)
-        retry = trouble.retrying(error, pause)
+        retry = failures.retrying(error, pause)
         if on_down:
             on_down(retry.cause)
         if on_retry:
@@ -98,7 +98,7 @@ async def keep_alive(
         await sleep(pause)
 
 
-async def first_fault(*waits: Awaitable[None]) -> None:
+async def raise_first_error(*waits: Awaitable[None]) -> None:
     """Wait for all of *waits*; the first fault ends them all and is raised as it is."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
@@ -109,10 +109,10 @@ async def first_fault(*waits: Awaitable[None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def while_fine(work: Awaitable[T], *watches: Awaitable[None]) -> T:
+async def run_while_healthy(work: Awaitable[T], *watches: Awaitable[None]) -> T:
     """What *work* gives; the first fault of *watches* ends it and is raised as it is."""
     task = asyncio.ensure_future(work)
-    guard = asyncio.ensure_future(first_fault(*watches))
+    guard = asyncio.ensure_future(raise_first_error(*watches))
     try:
         await asyncio.wait([task, guard], return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -131,22 +131,22 @@ class FailureLog:
         self, event: str, clock: Callable[[], float] = time.monotonic, **about: str
     ) -> None:
         self._event = event
-        self._over_event = f"{event}_no_more"
+        self._recovered_event = f"{event}_recovered"
         self._log = log.bind(**about)
         self._clock = clock
         self._failures = 0
-        self._tell_at = float("-inf")
-        self._gap = TELL_AGAIN_FIRST
+        self._next_warning_at = float("-inf")
+        self._warning_gap = INITIAL_WARNING_GAP
 
     def seen(self, error: Exception, **about: object) -> None:
         """It failed: a warning at first and at growing gaps, at debug in between."""
         self._failures += 1
-        say, now = self._log.debug, self._clock()
-        if now >= self._tell_at:
-            self._tell_at = now + self._gap
-            self._gap = min(self._gap * 2, TELL_AGAIN)
-            say = self._log.warning
-        say(self._event, **about, error=str(error), attempt=self._failures)
+        log_failure, now = self._log.debug, self._clock()
+        if now >= self._next_warning_at:
+            self._next_warning_at = now + self._warning_gap
+            self._warning_gap = min(self._warning_gap * 2, MAX_WARNING_GAP)
+            log_failure = self._log.warning
+        log_failure(self._event, **about, error=str(error), attempt=self._failures)
 
     def retrying(self, error: Exception, pause: float) -> Retry:
         """It failed, and is tried again in *pause* seconds: tells it as `seen` does."""
@@ -156,7 +156,7 @@ class FailureLog:
     def over(self) -> None:
         """It worked."""
         if self._failures:
-            self._log.info(self._over_event, failures=self._failures)
+            self._log.info(self._recovered_event, failures=self._failures)
             self._failures = 0
-            self._tell_at = float("-inf")
-            self._gap = TELL_AGAIN_FIRST
+            self._next_warning_at = float("-inf")
+            self._warning_gap = INITIAL_WARNING_GAP

@@ -36,7 +36,7 @@ from services._connector_kit.rate_limit import RateBudget
 from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import open_socket
 from services._runtime.redaction import excerpt
-from services._runtime.supervise import first_fault, keep_alive
+from services._runtime.supervise import keep_alive, raise_first_error
 from services.binance_connector import translate_orders
 from services.binance_connector.rest import (
     BAD_KEY,
@@ -107,7 +107,7 @@ class BinanceAccount:
         session = _Session(listener, self._listing.named, self._bad_frames, self._ban)
         async with open_socket(self._url, session.on_text, traffic=self._traffic) as socket:
             socket.send(self._subscription())
-            await first_fault(socket.closed(), session.subscribed_in_time())
+            await raise_first_error(socket.closed(), session.subscribed_in_time())
 
     def _ban(self, error: Mapping[str, Any]) -> float:
         """Obey the ban that an answer of the WebSocket API tells of; how long it lasts."""

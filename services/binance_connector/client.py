@@ -31,7 +31,7 @@ from services._connector_kit.orders.trading import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget
 from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World, world_of
-from services._runtime import meanings
+from services._runtime import fault_explanations
 from services._runtime.redaction import excerpt
 from services.binance_connector import http_session, order_count, translate
 from services.binance_connector.feed import stream_market_data
@@ -55,9 +55,9 @@ AGG_TRADES_PAGE = 1000
 # again will help.
 TRANSIENT = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016, -1034})
 MEANINGS = {
-    **dict.fromkeys((-1001, -1008, -1016), meanings.DOWN),
-    -1003: meanings.LIMITED,
-    -1021: meanings.TIME,
+    **dict.fromkeys((-1001, -1008, -1016), fault_explanations.DOWN),
+    -1003: fault_explanations.LIMITED,
+    -1021: fault_explanations.TIME,
 }
 
 
@@ -165,7 +165,7 @@ class Binance:
         except BinanceAPIException as e:
             raise self._sorted(e) from e
         except aiohttp.ContentTypeError as e:  # with a status of 2xx
-            raise TransientError(f"Binance answered no JSON; {meanings.PAGE}") from e
+            raise TransientError(f"Binance answered no JSON; {fault_explanations.PAGE}") from e
         except (aiohttp.ClientError, OSError, TimeoutError) as e:
             raise TransientError(venue_answers.no_answer("Binance", e)) from e
         except (BinanceRequestException, ValueError, RecursionError, AttributeError) as e:

@@ -18,7 +18,7 @@ from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._connector_kit.market_data.trade_feed import TradeFeed, VenueTrade
 from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import WebSocket, connect
-from services._runtime.supervise import FailureLog, Retry, keep_alive, while_fine
+from services._runtime.supervise import FailureLog, Retry, keep_alive, run_while_healthy
 from services.binance_connector.book_sync import BookSync
 from services.binance_connector.settings import BinanceSettings
 from services.binance_connector.standby_socket import (
@@ -147,7 +147,7 @@ class StreamSocket:
         try:
             while True:
                 following = self._heir_when_due(rest)
-                heir, heirs = await while_fine(following, socket.closed(), self._audit())
+                heir, heirs = await run_while_healthy(following, socket.closed(), self._audit())
                 socket.end()
                 socket, rest = heirs, REST
                 self._shutdown.clear()

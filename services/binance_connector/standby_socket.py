@@ -16,7 +16,7 @@ import structlog
 from services._connector_kit.errors import TransientError
 from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import WebSocket, connect
-from services._runtime.supervise import full_jitter, while_fine
+from services._runtime.supervise import full_jitter, run_while_healthy
 from services.binance_connector.translate import AggTrade, DepthUpdate, event
 
 log = structlog.get_logger()
@@ -118,7 +118,7 @@ async def open_standby(
             with ExitStack() as stack:
                 socket = await connect(url, heir.on_frame, traffic=traffic)
                 stack.callback(socket.end)
-                await while_fine(heir.catch_up(), socket.closed())
+                await run_while_healthy(heir.catch_up(), socket.closed())
                 stack.pop_all()
                 return heir, socket
         except TransientError as e:

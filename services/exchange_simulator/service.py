@@ -13,7 +13,7 @@ from aiohttp import web
 
 from services._runtime.health import Readiness, health_server
 from services._runtime.lifecycle import FatalError
-from services._runtime.metrics import Metrics, Read
+from services._runtime.metrics import Collect, Metrics
 from services.exchange_simulator import control, pacing
 from services.exchange_simulator.account import FeeRates, SimulatedAccount
 from services.exchange_simulator.binance import rest as binance_rest
@@ -66,7 +66,7 @@ class Simulator:
     binance: Mapping[str, BinanceFeed]
     luno: Mapping[str, LunoFeed]
     accounts: Mapping[Venue, SimulatedAccount]
-    metrics: Read = tuple
+    metrics: Collect = tuple
 
     @property
     def http_url(self) -> str:

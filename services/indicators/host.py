@@ -17,7 +17,7 @@ from services._runtime.stream_position import (
     StreamPosition,
     StreamState,
     entry_id,
-    settle,
+    resume_from,
 )
 from services._runtime.supervise import full_jitter, keep_alive
 from services.indicators.configuration import IndicatorSpec
@@ -91,7 +91,7 @@ class Host:
         state, entries = await store.read(market.stream, market.position)
         # A first start reads what is still there, so that it is warm sooner.
         known = market.position or StreamPosition(START, state.removed)
-        settled, gap = settle(market.stream, known, state)
+        settled, gap = resume_from(market.stream, known, state)
         if gap is not None:
             market.hole(_told(gap))
         if not entries and gap is None:

@@ -28,7 +28,7 @@ from services._connector_kit.orders.commands.request_ports import VenueOpenOrder
 from services._connector_kit.rate_limit import Priority
 from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import open_socket
-from services._runtime.supervise import first_fault, keep_alive
+from services._runtime.supervise import keep_alive, raise_first_error
 from services.luno_connector import translate
 from services.luno_connector.orders import NOT_FOUND, UNKNOWN_ORDER
 from services.luno_connector.rest_orders import OrderRest
@@ -78,7 +78,7 @@ class LunoAccount:
 
     async def listen(self, listener: AccountListener) -> None:
         """Keep the user stream alive until cancelled; FeedStoppedError if it is refused."""
-        await first_fault(
+        await raise_first_error(
             keep_alive(
                 lambda: self._session(listener),
                 name="luno_user_stream",
@@ -93,7 +93,7 @@ class LunoAccount:
 
         async with open_socket(self._url, on_text, traffic=self._traffic) as socket:
             socket.send(self._credentials)
-            await first_fault(socket.closed(), self._accepted(listener))
+            await raise_first_error(socket.closed(), self._accepted(listener))
 
     async def _accepted(self, listener: AccountListener) -> None:
         await asyncio.sleep(REFUSED_WITHIN)

@@ -37,7 +37,7 @@ from services._connector_kit.orders.trading import Trading
 from services._connector_kit.rate_limit import Priority, RateBudget, in_force
 from services._connector_kit.venue_stats import VenueStats
 from services._connector_kit.world import World, world_of
-from services._runtime import meanings
+from services._runtime import fault_explanations
 from services._runtime.redaction import excerpt
 from services.luno_connector import translate
 from services.luno_connector.orders import EmptyNotFoundError, PostError
@@ -68,9 +68,9 @@ TRANSIENT = frozenset(
     {"ErrTooManyRequests", "ErrInternal", "ErrDeadlineExceeded", "ErrUnderMaintenance"}
 )
 MEANINGS = {
-    "ErrDeadlineExceeded": meanings.TIME,
-    "ErrTooManyRequests": meanings.LIMITED,
-    "ErrUnderMaintenance": meanings.DOWN,
+    "ErrDeadlineExceeded": fault_explanations.TIME,
+    "ErrTooManyRequests": fault_explanations.LIMITED,
+    "ErrUnderMaintenance": fault_explanations.DOWN,
 }
 
 
@@ -84,7 +84,7 @@ class _HTTPStatusError(Exception):
         said = f"{self.status}: {venue_answers.words(response.content) or 'nothing'}"
         meaning = venue_answers.by_status(self.status)
         if self.status == 200 and venue_answers.is_page(response.content):
-            meaning = meanings.PAGE
+            meaning = fault_explanations.PAGE
         super().__init__(venue_answers.with_meaning(said, meaning))
 
     def posted(self) -> Exception:

@@ -12,7 +12,7 @@ from pydantic_settings import NoDecode
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
 from services._runtime.settings import ApiKey, HttpUrl, Port, WebSocketUrl, api_key
-from services._runtime.text import bare
+from services._runtime.text_sanitizing import strip_pasted_characters
 
 CONFIG_FILE = Path("config.cfg")
 # Luno's codes of a refused key: https://www.luno.com/en/developers/api.
@@ -63,7 +63,9 @@ class LunoSettings(TradingSettings):
     def key_from_config_file(cls, values: dict[str, object]) -> dict[str, object]:
         """Without a key in the environment, `config.cfg` may have one, under `[luno]`."""
         given = (values.get("luno_api_key_id"), values.get("luno_api_secret_key"))
-        if any(bare(value) if isinstance(value, str) else value for value in given):
+        if any(
+            strip_pasted_characters(value) if isinstance(value, str) else value for value in given
+        ):
             return values
         return {**values, **_keys_of(CONFIG_FILE)}
 
@@ -90,7 +92,10 @@ def _keys_of(path: Path) -> dict[str, object]:
         ) from None
     if not parser.has_section("luno"):
         return {}
-    found = {name: bare(parser["luno"].get(name, "")) for name in ("api_key_id", "api_secret_key")}
+    found = {
+        name: strip_pasted_characters(parser["luno"].get(name, ""))
+        for name in ("api_key_id", "api_secret_key")
+    }
     for name, value in found.items():
         try:
             api_key(value)

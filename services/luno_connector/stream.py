@@ -27,7 +27,7 @@ from services._connector_kit.market_data.trade_feed import TradeFeed, VenueTrade
 from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import open_socket
 from services._runtime.redaction import excerpt
-from services._runtime.supervise import FailureLog, first_fault, keep_alive
+from services._runtime.supervise import FailureLog, keep_alive, raise_first_error
 from services.luno_connector import translate
 from services.luno_connector.book_comparison import BookComparison
 from services.luno_connector.polling import poll_market_data
@@ -108,7 +108,9 @@ class PairFeed:
             async with open_socket(self._url, self._on_frame, traffic=self._traffic) as socket:
                 socket.send(self._credentials)
                 self._desk.status.syncing("waiting for the snapshot")
-                await first_fault(socket.closed(), self._snapshot_in_time(), self._until_doubted())
+                await raise_first_error(
+                    socket.closed(), self._snapshot_in_time(), self._until_doubted()
+                )
         except FeedStoppedError as e:
             self._refused.seen(e)
             raise TransientError(str(e), retry_after=RETRY_REFUSED) from e

@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 
 from common_models.stream_names import EventStream, joined
 from services.tradectl import show
-from services.tradectl.exit_codes import ExitCode, after, tell
-from services.tradectl.reading import Follower, StreamEntry, is_trimmed, moment, redis_time
+from services.tradectl.exit_codes import ExitCode, print_message, unknown_after
+from services.tradectl.reading import Follower, StreamEntry, is_trimmed, redis_time, utc_time
 from services.tradectl.requests import refresh_balances
-from services.tradectl.sending import meant
+from services.tradectl.sending import selected_connectors
 from services.tradectl.tables import Column, Seconds, table
 
 ORDER_COLUMNS = (
@@ -55,7 +55,7 @@ class OrderLine:
     def row(self) -> dict[str, Any]:
         """As JSON shows it."""
         found = {name: getattr(self, name) for name in self.__slots__ if name != "at"}
-        return {**found, "updated": moment(self.at).isoformat()}
+        return {**found, "updated": utc_time(self.at).isoformat()}
 
 
 @dataclass
@@ -64,30 +64,30 @@ class Orders:
 
     exchange: str
     _answers: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
-    _told: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    _statuses: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
 
-    def take_answer(self, entry: StreamEntry) -> None:
+    def add_response(self, entry: StreamEntry) -> None:
         """An `order_response`; the refusal of an id that is another order's is no answer to it."""
         fields = entry.fields
         refused_repeat = fields.get("reason_code") == "duplicate_id"
         if fields.get("client_order_id") and not refused_repeat:
             self._answers[fields["client_order_id"]] = (entry.milliseconds, fields)
 
-    def take_status(self, entry: StreamEntry) -> None:
+    def add_status(self, entry: StreamEntry) -> None:
         """An `order_status`."""
         fields = entry.fields
         if fields.get("order_id"):
-            self._told[fields["order_id"]] = (entry.milliseconds, fields)
+            self._statuses[fields["order_id"]] = (entry.milliseconds, fields)
 
-    def lines(self) -> list[OrderLine]:
+    def orders_by_update(self) -> list[OrderLine]:
         """All of them, the one that was last heard of last."""
         answers = dict(self._answers)
         lines = []
-        for at, status in self._told.values():
+        for at, status in self._statuses.values():
             # Popped: an order that has a status is shown once.
             _, answer = answers.pop(status.get("client_order_id") or "", (0, {}))
-            lines.append(_told(self.exchange, at, status, answer))
-        lines += [_answered(self.exchange, at, answer) for at, answer in answers.values()]
+            lines.append(_status_line(self.exchange, at, status, answer))
+        lines += [_response_line(self.exchange, at, answer) for at, answer in answers.values()]
         return sorted(lines, key=lambda line: line.at)
 
 
@@ -105,11 +105,11 @@ class Account:
         found = self._orders.setdefault(connector, Orders(exchange))
         statuses = str(EventStream(connector, "order_status"))
         async for entry in self._follower.new(redis, str(EventStream(connector, "order_response"))):
-            found.take_answer(entry)
+            found.add_response(entry)
         async for entry in self._follower.new(redis, statuses):
-            found.take_status(entry)
+            found.add_status(entry)
         await _warn_of_trimmed(redis, statuses)
-        return found.lines()
+        return found.orders_by_update()
 
     async def balances(self, redis: Redis, connector: str) -> dict[str, StreamEntry]:
         """The last word on each asset."""
@@ -120,7 +120,7 @@ class Account:
         return latest
 
 
-def _told(
+def _status_line(
     exchange: str, at: int, status: Mapping[str, Any], answer: Mapping[str, Any]
 ) -> OrderLine:
     filled = float(status.get("filled_quantity") or 0)
@@ -147,7 +147,7 @@ def _sum(first: float, second: float) -> float:
     return float(Decimal(str(first)) + Decimal(str(second)))
 
 
-def _answered(exchange: str, at: int, answer: Mapping[str, Any]) -> OrderLine:
+def _response_line(exchange: str, at: int, answer: Mapping[str, Any]) -> OrderLine:
     return OrderLine(
         exchange=exchange,
         client_order_id=answer.get("client_order_id"),
@@ -176,7 +176,7 @@ async def orders(
 ) -> ExitCode:
     """The open orders; with *closed* those that have ended too."""
     found: list[OrderLine] = []
-    for name in await meant(redis, exchange):
+    for name in await selected_connectors(redis, exchange):
         found += await account.orders(redis, name)
     wanted = [
         each
@@ -223,10 +223,10 @@ async def balances(
     as_json: bool,
 ) -> ExitCode:
     """The latest balance of each asset; *refresh* has the exchanges asked first."""
-    ending = ExitCode.DONE
+    exit_code = ExitCode.DONE
     if refresh:
-        ending = await refresh_balances(redis, exchange, assets, seconds)
-    with after("the exchanges were asked") if refresh else nullcontext():
+        exit_code = await refresh_balances(redis, exchange, assets, seconds)
+    with unknown_after("the exchanges were asked") if refresh else nullcontext():
         rows = await _balances(redis, account, exchange, assets, zero=zero)
     if as_json:
         show.as_json(rows)
@@ -241,7 +241,7 @@ async def balances(
                 for row in rows
             ],
         )
-    return ending
+    return exit_code
 
 
 def _since(told: str, now: float) -> Seconds:
@@ -252,10 +252,10 @@ async def _balances(
     redis: Redis, account: Account, exchange: str | None, assets: list[str], *, zero: bool
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for name in await meant(redis, exchange):
+    for name in await selected_connectors(redis, exchange):
         latest = await account.balances(redis, name)
         rows += [
-            {**entry.fields, "told": moment(entry.milliseconds).isoformat(timespec="seconds")}
+            {**entry.fields, "told": utc_time(entry.milliseconds).isoformat(timespec="seconds")}
             for asset, entry in sorted(latest.items())
             if (not assets or asset in assets) and (zero or assets or entry.fields.get("total"))
         ]
@@ -265,4 +265,6 @@ async def _balances(
 async def _warn_of_trimmed(redis: Redis, stream: str) -> None:
     """An order that rests for very long may have lost its last status."""
     if await is_trimmed(redis, stream):
-        tell(f"{stream} no longer holds its oldest entries: orders told of only there are missing")
+        print_message(
+            f"{stream} no longer holds its oldest entries: orders told of only there are missing"
+        )

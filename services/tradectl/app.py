@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from services.tradectl.arguments import Commands
-from services.tradectl.commands import account, looking, orders, switch
+from services.tradectl.commands import account, halt, inspect, orders
 from services.tradectl.output import guard
 from services.tradectl.version import version
 
@@ -49,8 +49,8 @@ dead_letters = typer.Typer(
     help="Commands that no connector could read.", no_args_is_help=True, rich_markup_mode=None
 )
 
-app.command("tail")(looking.tail)
-app.command("status")(looking.show_status)
+app.command("tail")(inspect.tail)
+app.command("status")(inspect.show_status)
 app.command("place")(orders.place)
 app.command("cancel")(orders.cancel)
 app.command("orders")(orders.show_orders)
@@ -59,15 +59,15 @@ app.command("positions")(account.show_positions)
 app.command("pnl")(account.show_pnl)
 app.command("why")(orders.show_why)
 # A reason may begin with a dash: "-5% in a minute".
-app.command("halt", context_settings={"ignore_unknown_options": True})(switch.halt)
-app.command("resume")(switch.resume)
+app.command("halt", context_settings={"ignore_unknown_options": True})(halt.halt)
+app.command("resume")(halt.resume)
 app.add_typer(dead_letters, name="dead-letters")
-dead_letters.command("list")(looking.list_dead_letters)
-dead_letters.command("show")(looking.show_dead_letter)
-app.command("doctor")(looking.see_doctor)
+dead_letters.command("list")(inspect.list_dead_letters)
+dead_letters.command("show")(inspect.show_dead_letter)
+app.command("doctor")(inspect.run_doctor)
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(version())
         raise typer.Exit
@@ -79,7 +79,7 @@ def options(
         bool,
         typer.Option(
             "--version",
-            callback=_tell_version,
+            callback=_print_version,
             is_eager=True,
             help="Say which version this is, and end.",
         ),

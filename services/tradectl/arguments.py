@@ -7,13 +7,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from services._runtime.text import is_text, spelled
-from services.tradectl.exit_codes import ExitCode, tell
+from services._runtime.text_sanitizing import escape_invalid_bytes, is_utf8
+from services.tradectl.exit_codes import ExitCode, print_message
 
 # The commands that show a state, and how often they do where nobody says it, in seconds.
-WATCHED = frozenset({"status", "orders", "balances", "positions", "pnl"})
-WATCH = ("--watch", "-w")
-WATCH_EVERY = "2"
+WATCHABLE_COMMANDS = frozenset({"status", "orders", "balances", "positions", "pnl"})
+WATCH_OPTIONS = ("--watch", "-w")
+WATCH_INTERVAL = "2"
 
 
 class Commands(TyperGroup):
@@ -21,29 +21,33 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Spell such bytes out in what `halt` is given: it holds however its reason is spelled."""
-        if args and args[0] in WATCHED:
-            args = with_watch_every(args)
+        if args and args[0] in WATCHABLE_COMMANDS:
+            args = with_watch_interval(args)
         if ctx.resilient_parsing:  # a shell asks what may come next
             return super().parse_args(ctx, args)
         if args[:1] == ["halt"]:
-            args = [spelled(each) for each in args]
+            args = [escape_invalid_bytes(each) for each in args]
         for each in args:
-            if not is_text(each):
-                tell(f"tradectl: argument '{spelled(each)}': isn't text in UTF-8")
+            if not is_utf8(each):
+                print_message(
+                    f"tradectl: argument '{escape_invalid_bytes(each)}': isn't text in UTF-8"
+                )
                 raise typer.Exit(ExitCode.USAGE)
         for before, each in itertools.pairwise(args):
             # "-1" reads as an option, unless it is the value of one.
             if args[0] == "place" and re.match(r"-\.?\d", each) and not before.startswith("-"):
-                tell(f"tradectl: quantity={each}: want a number above 0; SIDE says buy or sell")
+                print_message(
+                    f"tradectl: quantity={each}: want a number above 0; SIDE says buy or sell"
+                )
                 raise typer.Exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
 
 
-def with_watch_every(args: list[str]) -> list[str]:
+def with_watch_interval(args: list[str]) -> list[str]:
     """*args* with the seconds behind each `--watch` that has none. Pure."""
     found: list[str] = []
     for each, after in itertools.zip_longest(args, args[1:], fillvalue=""):
         found.append(each)
-        if each in WATCH and re.match(r"$|-+[^\d.]", after):
-            found.append(WATCH_EVERY)
+        if each in WATCH_OPTIONS and re.match(r"$|-+[^\d.]", after):
+            found.append(WATCH_INTERVAL)
     return found

@@ -8,10 +8,10 @@ from typing import Literal
 
 from common_models import ConnectorStatusEvent
 from services._runtime import suite_file
-from services._runtime.meanings import meaning_in
-from services.tradectl.status import tries
+from services._runtime.fault_explanations import find_explanation
+from services.tradectl.status import describe_retry
 
-SEE_TROUBLESHOOTING = "docs/troubleshooting.md says what it may be"
+TROUBLESHOOTING_HINT = "docs/troubleshooting.md says what it may be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,13 @@ def not_ready_checks(event: ConnectorStatusEvent) -> Iterator[Check]:
         if why == "starting":
             continue
         name = f"{event.exchange}_connector {part}"
-        meaning, retry = meaning_in(why), retries.get(part)
-        found = why if retry is None else f"{why} ({tries(retry.attempt, retry.next_try_in)})"
-        yield Check(name, "warn", found, meaning.helps if meaning else SEE_TROUBLESHOOTING)
+        explanation, retry = find_explanation(why), retries.get(part)
+        found = (
+            why if retry is None else f"{why} ({describe_retry(retry.attempt, retry.next_try_in)})"
+        )
+        yield Check(
+            name, "warn", found, explanation.remedy if explanation else TROUBLESHOOTING_HINT
+        )
     for symbol in event.symbols:
         if symbol.market_status != "trading":
             name = f"{event.exchange}_connector {symbol.symbol}"

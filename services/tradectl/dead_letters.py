@@ -6,14 +6,21 @@ from redis.asyncio import Redis
 
 from services.tradectl import show
 from services.tradectl.exit_codes import CommandError, ExitCode
-from services.tradectl.reading import StreamEntry, entry_at, mentions, moment, newest_first, streams
+from services.tradectl.reading import (
+    StreamEntry,
+    entries_with_field,
+    entry_at,
+    newest_first,
+    streams,
+    utc_time,
+)
 from services.tradectl.tables import Column, table
 
 STREAMS = "*:dead_letter:*"
-SHORT = 60
+MAX_CONTENT_LENGTH = 60
 
 
-async def list_letters(redis: Redis, count: int, *, as_json: bool) -> ExitCode:
+async def list_dead_letters(redis: Redis, count: int, *, as_json: bool) -> ExitCode:
     """The newest letters of each command, newest first."""
     rows: list[dict[str, Any]] = []
     for stream in await streams(redis, STREAMS):
@@ -37,7 +44,7 @@ async def list_letters(redis: Redis, count: int, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-async def show_letter(redis: Redis, entry_id: str, *, as_json: bool) -> ExitCode:
+async def show_dead_letter(redis: Redis, entry_id: str, *, as_json: bool) -> ExitCode:
     """One letter whole, by its own id or by the id of the command's entry.
 
     Raises:
@@ -49,7 +56,9 @@ async def show_letter(redis: Redis, entry_id: str, *, as_json: bool) -> ExitCode
         if entry is not None:
             found.append(_row(entry))
             continue
-        found += [_row(each) for each in await mentions(redis, stream, "entry_id", entry_id)]
+        found += [
+            _row(each) for each in await entries_with_field(redis, stream, "entry_id", entry_id)
+        ]
     if not found:
         raise CommandError(
             ExitCode.NO, f"no dead letter {entry_id!r}; `tradectl dead-letters list`"
@@ -68,7 +77,7 @@ def _row(entry: StreamEntry) -> dict[str, Any]:
     return {
         "id": entry.id,
         "stream": entry.stream,
-        "time": moment(entry.milliseconds).isoformat(),
+        "time": utc_time(entry.milliseconds).isoformat(),
         "entry_id": fields.get("entry_id"),
         "error": fields.get("error"),
         "encoding": fields.get("encoding"),
@@ -81,4 +90,4 @@ def _is_id(text: str) -> bool:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= SHORT else text[:SHORT] + "..."
+    return text if len(text) <= MAX_CONTENT_LENGTH else text[:MAX_CONTENT_LENGTH] + "..."

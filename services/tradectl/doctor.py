@@ -21,14 +21,14 @@ from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.checks import Check, file_checks, not_ready_checks
 from services.tradectl.exit_codes import ExitCode
-from services.tradectl.halting import halted
+from services.tradectl.halting import current_halt_reason
 from services.tradectl.reading import COMMANDS, connectors
-from services.tradectl.sending import OPERATORS
+from services.tradectl.sending import OPERATOR_COMMANDS
 from services.tradectl.settings import TradectlSettings
-from services.tradectl.status import heard
+from services.tradectl.status import latest_statuses
 from services.tradectl.tables import table
 
-LEAST_VERSION = (7, 0)
+MIN_VERSION = (7, 0)
 # Why a connector takes no orders, and what to do.
 REMEDIES = {
     "no_credentials": "set its keys to trade",
@@ -38,9 +38,9 @@ REMEDIES = {
     "account_unavailable": "look at its /ready; it is tried again by itself",
 }
 # Redis's clock decides how old an order is; a bot's own clock only stamps its messages.
-CLOCKS_APART = 1.0
+MAX_CLOCK_DIFFERENCE = 1.0
 # Commands that are read but not acknowledged: more than can be under way means trouble.
-MOST_PENDING = 50
+MAX_PENDING = 50
 KEYS = {
     "binance": ("binance_api_key", "binance_api_secret"),
     "luno": ("luno_api_key_id", "luno_api_secret_key"),
@@ -49,7 +49,7 @@ KEYS = {
 
 async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> ExitCode:
     """Look at everything; NO where something fails. Nothing is changed."""
-    await _must_answer(redis)
+    await _require_answer(redis)
     checks = await examine(redis, settings)
     if as_json:
         show.as_json([{name: getattr(check, name) for name in check.__slots__} for check in checks])
@@ -59,10 +59,10 @@ async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> 
     return ExitCode.NO if any(check.state == "fail" for check in checks) else ExitCode.DONE
 
 
-Look = Callable[[Redis, TradectlSettings], AsyncIterator[Check]]
+Examination = Callable[[Redis, TradectlSettings], AsyncIterator[Check]]
 
 
-async def _must_answer(redis: Redis) -> None:
+async def _require_answer(redis: Redis) -> None:
     """Without any answer there is nothing to examine; an error is an answer.
 
     Raises:
@@ -75,7 +75,7 @@ async def _must_answer(redis: Redis) -> None:
 async def examine(redis: Redis, settings: TradectlSettings) -> list[Check]:
     """What every look found; one that Redis refuses is a row that says so."""
     checks = []
-    for name, look in LOOKS.items():
+    for name, look in EXAMINATIONS.items():
         try:
             async for check in look(redis, settings):
                 checks.append(check)  # noqa: PERF401 - what came before an error is kept
@@ -120,7 +120,7 @@ def version_check(info: dict[str, Any]) -> Check:
     valkey = info.get("valkey_version")
     version = str(info.get("redis_version", "0"))
     parts = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:2]]
-    new_enough = tuple(parts) >= LEAST_VERSION
+    new_enough = tuple(parts) >= MIN_VERSION
     return Check(
         "version",
         "ok" if new_enough else "fail",
@@ -159,7 +159,7 @@ async def _clock(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
     seconds, micro = await redis.time()
     after = time.time()
     apart = seconds + micro / 1e6 - (before + after) / 2
-    off = abs(apart) > CLOCKS_APART + (after - before) / 2
+    off = abs(apart) > MAX_CLOCK_DIFFERENCE + (after - before) / 2
     yield Check(
         "clocks",
         "warn" if off else "ok",
@@ -181,10 +181,10 @@ async def _permissions(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check
         unlisted = e
     for name in names:
         for command in COMMANDS:
-            kind = OperatorStream if command in OPERATORS else CommandStream
+            kind = OperatorStream if command in OPERATOR_COMMANDS else CommandStream
             stream = str(kind(name, command))
             probes.append((f"send {command} to {name}", ("XADD", stream, "*", "data", "x")))
-    judged = {what: await _judged(redis, *probe) for what, probe in probes}
+    judged = {what: await _error_when_queued(redis, *probe) for what, probe in probes}
     yield writes_check(judged.values())
     refused = [what for what, error in judged.items() if isinstance(error, NoPermissionError)]
     if unlisted is not None:
@@ -206,7 +206,7 @@ def writes_check(judged: Iterable[RedisError | None]) -> Check:
     return Check("writes", "fail", explain(troubles[0]), f"{fix}: it takes no orders and no events")
 
 
-async def _judged(redis: Redis, *command: str) -> RedisError | None:
+async def _error_when_queued(redis: Redis, *command: str) -> RedisError | None:
     """What Redis has against *command*, which is queued and never carried out.
 
     Only once MULTI is answered: a user who may not queue would carry it out.
@@ -229,7 +229,7 @@ async def _judged(redis: Redis, *command: str) -> RedisError | None:
 
 
 async def _halt(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
-    reason = await halted(redis)
+    reason = await current_halt_reason(redis)
     if reason is None:
         yield Check("halt", "ok", "not halted")
     else:
@@ -262,9 +262,9 @@ async def _files(_: Redis, __: TradectlSettings) -> AsyncIterator[Check]:
 
 async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
     """Do they speak, trade, and belong to one world?"""
-    said = await heard(redis)
+    statuses = await latest_statuses(redis)
     worlds: dict[str, str] = {}
-    for each in said:
+    for each in statuses:
         claimed: Any = await redis.get(state_key(each.name, "world"))
         worlds[each.name] = "none" if claimed is None else claimed.decode("utf-8", "replace")
         if each.gone or each.event is None:
@@ -280,7 +280,7 @@ async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]
         if each.event and not each.gone:
             for check in not_ready_checks(each.event):
                 yield check
-    if not said:
+    if not statuses:
         yield Check("connectors", "warn", "none has spoken on this Redis", "start one")
         return
     yield world_check(worlds)
@@ -301,7 +301,7 @@ async def _groups(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
         waiting = pending = 0
         missing: list[str] = []
         streams = [str(CommandStream(name, command)) for command in COMMANDS]
-        operators = [str(OperatorStream(name, command)) for command in OPERATORS]
+        operators = [str(OperatorStream(name, command)) for command in OPERATOR_COMMANDS]
         # Connectors of an earlier release haven't got these.
         streams += [stream for stream in operators if await client.exists(stream)]
         for stream in streams:
@@ -323,15 +323,15 @@ def group_check(name: str, missing: list[str], pending: int, waiting: int) -> Ch
     check = f"{name} commands"
     found = f"{waiting} unread, {pending} under way"
     if missing:
-        said = f"{found}; nobody reads {', '.join(missing)}"
-        return Check(check, "fail", said, f"start {name}: it makes its groups itself")
-    if waiting > 0 or pending > MOST_PENDING:
+        unread = f"{found}; nobody reads {', '.join(missing)}"
+        return Check(check, "fail", unread, f"start {name}: it makes its groups itself")
+    if waiting > 0 or pending > MAX_PENDING:
         return Check(check, "warn", found, "if that stays so, look at the connector's log")
     return Check(check, "ok", found)
 
 
 # What is looked at, by the name of the row that says that it couldn't be.
-LOOKS: dict[str, Look] = {
+EXAMINATIONS: dict[str, Examination] = {
     "Redis": _server,
     "clocks": _clock,
     "permissions": _permissions,

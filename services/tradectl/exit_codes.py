@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from services._runtime.redis_client import explain
 from services._runtime.settings import Settings, SettingsError, load
-from services._runtime.text import clean
+from services._runtime.text_sanitizing import escape_control_characters
 
 
 class ExitCode(IntEnum):
@@ -28,20 +28,20 @@ class ExitCode(IntEnum):
 class CommandError(Exception):
     """A command that can't go on; the message is what the person is told."""
 
-    def __init__(self, ending: ExitCode, message: str) -> None:
+    def __init__(self, exit_code: ExitCode, message: str) -> None:
         super().__init__(message)
-        self.ending = ending
+        self.exit_code = exit_code
 
 
-def tell(message: str) -> None:
+def print_message(message: str) -> None:
     """Say something to the person: on stderr, so that stdout holds results only."""
     for line in message.split("\n"):
-        sys.stderr.write(clean(line) + "\n")
+        sys.stderr.write(escape_control_characters(line) + "\n")
     sys.stderr.flush()
 
 
 @contextmanager
-def after(what: str) -> Iterator[None]:
+def unknown_after(what: str) -> Iterator[None]:
     """What fails in here fails after *what*: it can't end as "nothing was sent"."""
     try:
         yield
@@ -52,7 +52,7 @@ def after(what: str) -> Iterator[None]:
 S = TypeVar("S", bound=Settings)
 
 
-def told(settings_type: type[S]) -> S:
+def load_settings(settings_type: type[S]) -> S:
     """What the environment says.
 
     Raises:

@@ -15,7 +15,7 @@ from services.tradectl.exit_codes import CommandError, ExitCode
 from services.tradectl.reading import PAGE, StreamEntry
 
 # What is left of sums of binary fractions, far less than any exchange's lot.
-TINY = Decimal("1e-9")
+ROUNDING_ERROR = Decimal("1e-9")
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ class Fills:
                 found: list[Any] = await ask.execute()
             positions, page = found
             for entry_id, fields in page:
-                self.take(StreamEntry(stream, entry_id.decode(), (fields or {}).get(b"data", b"")))
+                self.add(StreamEntry(stream, entry_id.decode(), (fields or {}).get(b"data", b"")))
             if len(page) < PAGE:
                 return {name.decode(): _read(key, name, data) for name, data in positions.items()}
 
@@ -92,28 +92,28 @@ class Fills:
         """Where it is told."""
         return str(EventStream(self.connector, "order_status"))
 
-    def take(self, entry: StreamEntry) -> None:
+    def add(self, entry: StreamEntry) -> None:
         """One event; what isn't one is left out. Pure."""
         self.start = f"({entry.id}"
         try:
-            told = msgspec.json.decode(entry.data, type=Status)
+            status = msgspec.json.decode(entry.data, type=Status)
         except (msgspec.MsgspecError, ValueError):
             return
-        if not _is_sound(told):
+        if not _is_finite(status):
             return
-        known = self._orders.get((told.symbol, told.order_id), UNKNOWN)
-        if _is_another(known, told):
+        known = self._orders.get((status.symbol, status.order_id), UNKNOWN)
+        if _is_new_order(known, status):
             known = UNKNOWN
-        price = told.average_price or told.price
-        money = told.filled_quantity * price if price else known.money
+        price = status.average_price or status.price
+        money = status.filled_quantity * price if price else known.money
         fee = dict(known.fee)
-        for asset, paid in (told.fee or {}).items():
+        for asset, paid in (status.fee or {}).items():
             fee[asset] = max(paid, fee.get(asset, NOTHING))
-        name = told.client_order_id or known.client_order_id
-        now = KnownOrder(name, told.filled_quantity, money, fee)
-        self._orders[told.symbol, told.order_id] = now
-        if not told.external and told.side in ("buy", "sell"):
-            self._book(told.symbol, told.side, known, now, priced=price is not None)
+        name = status.client_order_id or known.client_order_id
+        now = KnownOrder(name, status.filled_quantity, money, fee)
+        self._orders[status.symbol, status.order_id] = now
+        if not status.external and status.side in ("buy", "sell"):
+            self._book(status.symbol, status.side, known, now, priced=price is not None)
 
     def _book(
         self, symbol: str, side: str, before: KnownOrder, now: KnownOrder, *, priced: bool
@@ -150,7 +150,7 @@ class Fills:
         """
         steps = self.steps.get(symbol, [])
         at = held - sum((step.quantity - step.base_fee for step in steps), NOTHING)
-        at = NOTHING if abs(at) < TINY else at
+        at = NOTHING if abs(at) < ROUNDING_ERROR else at
         average: Decimal | None = None
         for step in steps:
             for change, price in ((step.quantity, step.price), (-step.base_fee, step.average)):
@@ -170,12 +170,17 @@ def _read(key: str, symbol: bytes, data: bytes) -> Position:
         raise CommandError(ExitCode.NO, f"{key} {name}: {e}; want what a connector wrote") from None
 
 
-def _is_sound(told: Status) -> bool:
-    numbers = (told.filled_quantity, told.average_price, told.price, *(told.fee or {}).values())
+def _is_finite(status: Status) -> bool:
+    numbers = (
+        status.filled_quantity,
+        status.average_price,
+        status.price,
+        *(status.fee or {}).values(),
+    )
     return all(number is None or number.is_finite() for number in numbers)
 
 
-def _is_another(known: KnownOrder, told: Status) -> bool:
+def _is_new_order(known: KnownOrder, status: Status) -> bool:
     """True where the venue, which was reset, gave the order's id to another order."""
-    names = known.client_order_id, told.client_order_id
-    return told.filled_quantity < known.filled or (None not in names and names[0] != names[1])
+    names = known.client_order_id, status.client_order_id
+    return status.filled_quantity < known.filled or (None not in names and names[0] != names[1])

@@ -12,28 +12,28 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from common_models import CancelAllOrdersCommand
 from common_models.stream_names import HALT, TRADING
-from services._runtime.halt import NO_REASON, halt_reason, permission
+from services._runtime.halt import NO_REASON, halt_reason, trading_permission
 from services._runtime.redis_client import explain
-from services._runtime.text import spelled
+from services._runtime.text_sanitizing import escape_invalid_bytes
 from services.tradectl import show
-from services.tradectl.exit_codes import CommandError, ExitCode, tell
+from services.tradectl.exit_codes import CommandError, ExitCode, print_message
 from services.tradectl.reading import connectors
-from services.tradectl.requests import REDIS_FULL, Answer, all_at_once, ending_of, tell_answers
-from services.tradectl.sending import ever_spoke
-from services.tradectl.where import nobody_at
+from services.tradectl.requests import REDIS_FULL, Answer, exit_code_of, print_answers, request_all
+from services.tradectl.sending import any_has_status
+from services.tradectl.target import no_connector_message
 
 # A connector without a key has no orders to cancel.
-NOTHING_OPEN = "no_credentials"
+NO_CREDENTIALS = "no_credentials"
 # How often a command is sent to a full Redis, and how many seconds apart: together longer than a
 # connector takes to find Redis full.
-FULL_TRIES, TRY_EVERY = 20, 0.5
+FULL_TRIES, FULL_RETRY_INTERVAL = 20, 0.5
 CANCELS_BY_ITSELF = (
     "Redis is full and takes no command: once it has been full for 5 s the connector cancels all "
     "that is open by itself, which isn't confirmed here"
 )
 
 
-async def halted(redis: Redis) -> str | None:
+async def current_halt_reason(redis: Redis) -> str | None:
     """Why trading is halted; None where it isn't."""
     found = cast(
         "tuple[bytes | None, bytes | None]", (await redis.get(TRADING), await redis.get(HALT))
@@ -45,17 +45,19 @@ async def halt(
     redis: Redis, words: Sequence[str], *, keep_orders: bool, seconds: float, as_json: bool
 ) -> ExitCode:
     """Set the switch, then have every connector cancel all open orders."""
-    reason = reason_of(words)
-    before = await _set(redis, reason)
+    reason = halt_reason_from(words)
+    before = await _set_switch(redis, reason)
     names: list[str] = []
     trouble: Exception | None = None
     try:
-        names = await _here(redis)
+        names = await _active_connectors(redis)
     except (RedisError, OSError) as e:
         trouble = e
     if not names and trouble is None:
-        return _nobody_halted(redis, reason, before, as_json=as_json)
-    tell("Halted: no connector sends new orders." + (f" It was: {before}" if before else ""))
+        return _halted_without_connectors(redis, reason, before, as_json=as_json)
+    print_message(
+        "Halted: no connector sends new orders." + (f" It was: {before}" if before else "")
+    )
     answers: list[Answer] = []
     if not keep_orders:
         if trouble is not None:
@@ -65,12 +67,16 @@ async def halt(
     if as_json:
         show.as_json({"halted": reason, "before": before, "canceled": answers})
     else:
-        tell_answers(answers, as_json=False)
-    if any(answer["status"] != "done" and not _had_none(answer) for answer in answers):
-        tell("Not all open orders are known to be cancelled: look at `tradectl orders`.")
-    if any(_is_left(answer) for answer in answers):
-        tell("The connectors' logs say what they cancelled; look at the exchange's own page too.")
-    return ending_of([each for each in answers if not _had_none(each) and not _is_left(each)])
+        print_answers(answers, as_json=False)
+    if any(answer["status"] != "done" and not _has_no_credentials(answer) for answer in answers):
+        print_message("Not all open orders are known to be cancelled: look at `tradectl orders`.")
+    if any(_is_redis_full(answer) for answer in answers):
+        print_message(
+            "The connectors' logs say what they cancelled; look at the exchange's own page too."
+        )
+    return exit_code_of(
+        [each for each in answers if not _has_no_credentials(each) and not _is_redis_full(each)]
+    )
 
 
 async def _cancel_all(redis: Redis, names: Sequence[str], seconds: float) -> list[Answer]:
@@ -84,30 +90,34 @@ async def _cancel_all(redis: Redis, names: Sequence[str], seconds: float) -> lis
     tries = FULL_TRIES
     while asked:
         contents: dict[str, BaseModel] = {name: CancelAllOrdersCommand() for name in asked}
-        found = await all_at_once(redis, contents, seconds)
+        found = await request_all(redis, contents, seconds)
         answers |= {str(answer["connector"]): answer for answer in found}
         tries -= 1
-        asked = [name for name in asked if _is_left(answers[name])] if tries else []
+        asked = [name for name in asked if _is_redis_full(answers[name])] if tries else []
         if asked:
-            await asyncio.sleep(TRY_EVERY)
-    return [_left(answers[name]) for name in names]
+            await asyncio.sleep(FULL_RETRY_INTERVAL)
+    return [_with_redis_full_message(answers[name]) for name in names]
 
 
-async def _here(redis: Redis) -> list[str]:
+async def _active_connectors(redis: Redis) -> list[str]:
     """The connectors of this Redis; none where none ever said anything."""
     names = await connectors(redis)
-    return names if await ever_spoke(redis, names) else []
+    return names if await any_has_status(redis, names) else []
 
 
-def _nobody_halted(redis: Redis, reason: str, before: str | None, *, as_json: bool) -> ExitCode:
+def _halted_without_connectors(
+    redis: Redis, reason: str, before: str | None, *, as_json: bool
+) -> ExitCode:
     """The switch is set where no connector reads it: nothing was stopped."""
-    tell(f"NOTHING was halted: {nobody_at(redis)}. The switch is set there all the same.")
+    print_message(
+        f"NOTHING was halted: {no_connector_message(redis)}. The switch is set there all the same."
+    )
     if as_json:
         show.as_json({"halted": reason, "before": before, "canceled": []})
     return ExitCode.NO
 
 
-def reason_of(words: Sequence[str]) -> str:
+def halt_reason_from(words: Sequence[str]) -> str:
     """Any words will do, or none, but for what looks like a mistyped option.
 
     Raises:
@@ -121,11 +131,11 @@ def reason_of(words: Sequence[str]) -> str:
 
 async def resume(redis: Redis, by: str, *, as_json: bool) -> ExitCode:
     """Let orders go again, in the name of *by*."""
-    if not await _here(redis):
-        raise CommandError(ExitCode.NO, f"nothing was resumed: {nobody_at(redis)}")
-    before = await halted(redis)
+    if not await _active_connectors(redis):
+        raise CommandError(ExitCode.NO, f"nothing was resumed: {no_connector_message(redis)}")
+    before = await current_halt_reason(redis)
     async with redis.pipeline(transaction=True) as both:
-        both.set(TRADING, permission(by))
+        both.set(TRADING, trading_permission(by))
         both.delete(HALT)
         try:
             await both.execute()
@@ -142,15 +152,15 @@ async def resume(redis: Redis, by: str, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def whoever_runs_this() -> str:
+def current_user() -> str:
     """The name of the user at this machine."""
     try:
-        return spelled(getpass.getuser())
+        return escape_invalid_bytes(getpass.getuser())
     except (OSError, KeyError):  # a container's user may have none
         return "operator"
 
 
-async def _set(redis: Redis, reason: str) -> str | None:
+async def _set_switch(redis: Redis, reason: str) -> str | None:
     """Set the switch before anything else is done; the reason that it had before.
 
     Deleting `control:trading` halts, and needs no memory. The reason, which comes after it, halts
@@ -172,7 +182,9 @@ async def _set(redis: Redis, reason: str) -> str | None:
             ExitCode.REDIS, f"NOT halted, as far as is known: {explain(deleted)}{hint}"
         )
     if isinstance(before, Exception):
-        tell(f"The reason can't be kept, trading is halted all the same: {explain(before)}")
+        print_message(
+            f"The reason can't be kept, trading is halted all the same: {explain(before)}"
+        )
         return None
     found = None if before is None else before.decode("utf-8", "replace")
     return None if found == reason else found
@@ -186,14 +198,14 @@ async def _switch(redis: Redis, reason: str) -> list[Any]:
         return await both.execute(raise_on_error=False)
 
 
-def _had_none(answer: Answer) -> bool:
-    return bool(answer.get("reason_code") == NOTHING_OPEN)
+def _has_no_credentials(answer: Answer) -> bool:
+    return bool(answer.get("reason_code") == NO_CREDENTIALS)
 
 
-def _is_left(answer: Answer) -> bool:
+def _is_redis_full(answer: Answer) -> bool:
     return bool(answer.get("reason_code") == REDIS_FULL)
 
 
-def _left(answer: Answer) -> Answer:
+def _with_redis_full_message(answer: Answer) -> Answer:
     """A full Redis takes no command, and needs none: the halt holds, and connectors notice it."""
-    return {**answer, "error_message": CANCELS_BY_ITSELF} if _is_left(answer) else answer
+    return {**answer, "error_message": CANCELS_BY_ITSELF} if _is_redis_full(answer) else answer

@@ -4,21 +4,21 @@ from typing import Annotated
 
 import typer
 
-from services.tradectl import completing
+from services.tradectl import completion
 
 # The longest that a connector may take to be sure of an order's outcome, and a little more.
-PATIENCE = 75.0
+DEFAULT_TIMEOUT = 75.0
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 Exchange = Annotated[
     str | None,
     typer.Option(
-        "--exchange", "-x", help="e.g. binance, luno.", autocompletion=completing.exchanges
+        "--exchange", "-x", help="e.g. binance, luno.", autocompletion=completion.exchanges
     ),
 ]
 Symbol = Annotated[
     str | None,
-    typer.Option("--symbol", "-s", help="e.g. BTC/USDT.", autocompletion=completing.symbols),
+    typer.Option("--symbol", "-s", help="e.g. BTC/USDT.", autocompletion=completion.symbols),
 ]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds to wait for the answer.")

@@ -58,6 +58,6 @@ def guard() -> None:
     sys.stderr = cast("TextIO", Output(sys.stderr))
 
 
-def lost() -> OSError | None:
+def output_error() -> OSError | None:
     """Why results couldn't be written; None where all were."""
     return sys.stdout.fault if isinstance(sys.stdout, Output) else None

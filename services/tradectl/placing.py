@@ -10,11 +10,11 @@ from common_models import PlaceOrderCommand
 from common_models.stream_names import EventStream
 from services._runtime.redis_client import explain
 from services.tradectl import show
-from services.tradectl.exit_codes import ExitCode, tell
-from services.tradectl.reading import StreamEntry, mentions
-from services.tradectl.sending import ReplyReader, connector_of, must_be_there, send
+from services.tradectl.exit_codes import ExitCode, print_message
+from services.tradectl.reading import StreamEntry, entries_with_field
+from services.tradectl.sending import ReplyReader, connector_of, require_running, send
 
-ENDED = frozenset({"filled", "canceled", "rejected", "expired"})
+CLOSED = frozenset({"filled", "canceled", "rejected", "expired"})
 
 
 @dataclass
@@ -23,11 +23,11 @@ class OrderProgress:
 
     client_order_id: str
     command_id: str
-    wait_for_end: bool
+    wait_until_closed: bool
     responses: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[dict[str, Any]] = field(default_factory=list)
 
-    def hear(self, event: dict[str, Any], *, is_response: bool) -> bool:
+    def add(self, event: dict[str, Any], *, is_response: bool) -> bool:
         """Take an event; False where it is another order's."""
         if event.get("client_order_id") != self.client_order_id:
             return False
@@ -56,18 +56,18 @@ class OrderProgress:
         return self.response is not None and self.response.get("replay") is True
 
     @property
-    def ended(self) -> bool:
+    def done(self) -> bool:
         """True once nothing more is waited for."""
         if not self.answered:
             return False
         accepted = self.response is not None and self.response.get("status") == "accepted"
-        return not (accepted and self.wait_for_end) or self.status in ENDED
+        return not (accepted and self.wait_until_closed) or self.status in CLOSED
 
     @property
     def status(self) -> str | None:
         """What the order's status is, as far as it was told."""
-        ended = [s["status"] for s in self.statuses if s.get("status") in ENDED]
-        told = ended or [s.get("status") for s in self.statuses]
+        done = [s["status"] for s in self.statuses if s.get("status") in CLOSED]
+        told = done or [s.get("status") for s in self.statuses]
         return told[-1] if told else None
 
     @property
@@ -76,12 +76,12 @@ class OrderProgress:
         if self.response is None:
             return "no_answer"
         answer = str(self.response.get("status"))
-        if answer != "accepted" or not self.wait_for_end:
+        if answer != "accepted" or not self.wait_until_closed:
             return answer
         return self.status or "accepted"
 
     @property
-    def ending(self) -> ExitCode:
+    def exit_code(self) -> ExitCode:
         """How the command ends if it ends now."""
         if self.response is None:
             return ExitCode.NO_ANSWER
@@ -92,9 +92,9 @@ class OrderProgress:
                 return ExitCode.NO
             case _:
                 return ExitCode.UNKNOWN
-        if not self.wait_for_end or self.status == "filled":
+        if not self.wait_until_closed or self.status == "filled":
             return ExitCode.DONE
-        return ExitCode.NO if self.status in ENDED else ExitCode.NO_ANSWER
+        return ExitCode.NO if self.status in CLOSED else ExitCode.NO_ANSWER
 
 
 async def place(
@@ -102,29 +102,29 @@ async def place(
     exchange: str,
     command: PlaceOrderCommand,
     *,
-    wait_for_end: bool,
+    wait_until_closed: bool,
     seconds: float,
     as_json: bool,
 ) -> ExitCode:
     """Send *command* to the exchange's connector; wait for the answer, or for the order's end."""
     name = connector_of(exchange)
-    await must_be_there(redis, name)
-    talk = await ReplyReader.begin(redis, name, ("order_response", "order_status"), seconds)
+    await require_running(redis, name)
+    replies = await ReplyReader.open(redis, name, ("order_response", "order_status"), seconds)
     responses = str(EventStream(name, "order_response"))
     again = f"repeat it with --id {command.client_order_id}"
-    tell(f"client_order_id {command.client_order_id}")
+    print_message(f"client_order_id {command.client_order_id}")
     command_id = await send(redis, name, "place_order", command, again)
-    placed = OrderProgress(command.client_order_id, command_id, wait_for_end)
-    async for entry in talk.heard():
-        if placed.hear(entry.fields, is_response=entry.stream == responses):
+    placed = OrderProgress(command.client_order_id, command_id, wait_until_closed)
+    async for entry in replies.events():
+        if placed.add(entry.fields, is_response=entry.stream == responses):
             if not as_json:
-                _say(entry)
+                _print_event(entry)
             if placed.replayed:
-                await _recall(redis, name, placed)
-        if placed.ended:
+                await _read_earlier_statuses(redis, name, placed)
+        if placed.done:
             break
     if placed.response is None:
-        await _recall_unknown(redis, responses, placed)
+        await _read_earlier_unknown(redis, responses, placed)
     if as_json:
         found = {
             "outcome": placed.outcome,
@@ -134,33 +134,33 @@ async def place(
             "status": placed.statuses[-1] if placed.statuses else None,
         }
         show.as_json(found)
-    _explain(placed, seconds, again)
-    return placed.ending
+    _print_hint(placed, seconds, again)
+    return placed.exit_code
 
 
-async def _recall(redis: Redis, name: str, placed: OrderProgress) -> None:
+async def _read_earlier_statuses(redis: Redis, name: str, placed: OrderProgress) -> None:
     """An order that was placed before: what was told of it lies behind us."""
     stream = str(EventStream(name, "order_status"))
     try:
-        found = await mentions(redis, stream, "client_order_id", placed.client_order_id)
+        found = await entries_with_field(redis, stream, "client_order_id", placed.client_order_id)
     except (RedisError, OSError) as e:
-        tell(f"what became of it before can't be read: {explain(e)}")
+        print_message(f"what became of it before can't be read: {explain(e)}")
     else:
         placed.statuses = [entry.fields for entry in found]
 
 
-async def _recall_unknown(redis: Redis, stream: str, placed: OrderProgress) -> None:
+async def _read_earlier_unknown(redis: Redis, stream: str, placed: OrderProgress) -> None:
     """A command that asks again is answered once the first is settled: is that one unclear?"""
     try:
-        found = await mentions(redis, stream, "client_order_id", placed.client_order_id)
+        found = await entries_with_field(redis, stream, "client_order_id", placed.client_order_id)
     except (RedisError, OSError) as e:
-        tell(f"whether it was answered before can't be read: {explain(e)}")
+        print_message(f"whether it was answered before can't be read: {explain(e)}")
         return
     if found and found[-1].fields.get("status") == "unknown":
         placed.responses.append(found[-1].fields)
 
 
-def _say(entry: StreamEntry) -> None:
+def _print_event(entry: StreamEntry) -> None:
     fields = entry.fields
     known = ("client_order_id", "symbol", "side", "type", "exchange", "timestamp", "command_id")
     status = str(fields.pop("status", "?"))
@@ -168,14 +168,14 @@ def _say(entry: StreamEntry) -> None:
     show.line(f"{status:<17} {show.summary(rest)}")
 
 
-def _explain(placed: OrderProgress, seconds: float, again: str) -> None:
+def _print_hint(placed: OrderProgress, seconds: float, again: str) -> None:
     """What a person should know about an end that is none."""
-    match placed.ending:
+    match placed.exit_code:
         case ExitCode.UNKNOWN:
-            tell(f"The outcome is still unknown after {seconds:g} s. To hear it, {again}.")
+            print_message(f"The outcome is still unknown after {seconds:g} s. To hear it, {again}.")
         case ExitCode.NO_ANSWER if placed.response is None:
-            tell(f"No answer within {seconds:g} s. To hear it, {again}.")
+            print_message(f"No answer within {seconds:g} s. To hear it, {again}.")
         case ExitCode.NO_ANSWER:
-            tell(f"Accepted, but not filled within {seconds:g} s; the order stays.")
+            print_message(f"Accepted, but not filled within {seconds:g} s; the order stays.")
         case _:
             return

@@ -12,7 +12,7 @@ from common_models import PortfolioEvent, StrategyPosition
 from common_models.stream_names import EventStream, joined
 from services._runtime.position import NOTHING, day_of
 from services.tradectl import show
-from services.tradectl.exit_codes import ExitCode, tell
+from services.tradectl.exit_codes import ExitCode, print_message
 from services.tradectl.positions import (
     HeldPosition,
     PositionLedger,
@@ -132,7 +132,7 @@ def today(results: Iterable[Result], money: Callable[[Result], Money]) -> dict[M
 
 
 @dataclass(frozen=True, slots=True)
-class BotTold:
+class BotReport:
     """What the bot told last, and how long ago, in seconds."""
 
     mode: str
@@ -140,7 +140,7 @@ class BotTold:
     results: Sequence[Result]
 
 
-async def bot_told(redis: Redis, exchange: str | None, symbol: str | None) -> BotTold | None:
+async def bot_report(redis: Redis, exchange: str | None, symbol: str | None) -> BotReport | None:
     """The bot's last word on its profit; None where it never said anything that can be read."""
     last = await newest(redis, PORTFOLIO)
     if last is None:
@@ -148,7 +148,9 @@ async def bot_told(redis: Redis, exchange: str | None, symbol: str | None) -> Bo
     try:
         event = PortfolioEvent.model_validate_json(last.data)
     except ValidationError as e:
-        tell(f"{PORTFOLIO} {last.id} can't be read: {e.errors(include_url=False)[0]['msg']}")
+        print_message(
+            f"{PORTFOLIO} {last.id} can't be read: {e.errors(include_url=False)[0]['msg']}"
+        )
         return None
     now = await redis_time(redis)
     is_of_today = day_of(last.milliseconds / 1000) == day_of(now / 1000)
@@ -158,7 +160,7 @@ async def bot_told(redis: Redis, exchange: str | None, symbol: str | None) -> Bo
         if exchange in (None, each.exchange)
         and (symbol is None or joined(each.symbol) == joined(symbol))
     ]
-    return BotTold(event.mode, max(0.0, (now - last.milliseconds) / 1000), results)
+    return BotReport(event.mode, max(0.0, (now - last.milliseconds) / 1000), results)
 
 
 async def pnl(
@@ -166,7 +168,7 @@ async def pnl(
 ) -> ExitCode:
     """Show what was won: by the bot's strategies, and by all orders through the connectors."""
     markets = [of_market(each) for each in await ledger.held(redis, exchange, symbol)]
-    bot = await bot_told(redis, exchange, symbol)
+    bot = await bot_report(redis, exchange, symbol)
     # A limit goes by all markets: the day's profit of some of them is no number that it knows.
     whole = exchange is None and symbol is None
     if as_json:
@@ -184,7 +186,7 @@ async def pnl(
     return ExitCode.DONE
 
 
-def _show_bot(bot: BotTold, *, whole: bool) -> None:
+def _show_bot(bot: BotReport, *, whole: bool) -> None:
     gone = ": THE BOT IS GONE" if bot.age > BOT_GONE_AFTER else ""
     table(
         f"the bot ({bot.mode}), as it told {show.span(bot.age)} ago{gone}",
@@ -208,7 +210,7 @@ def _show_today(whose: str, found: dict[Money, Decimal]) -> None:
         table(title, ("money", "profit"), rows)
 
 
-def _bot_json(bot: BotTold, *, whole: bool) -> dict[str, Any]:
+def _bot_json(bot: BotReport, *, whole: bool) -> dict[str, Any]:
     won = today(bot.results, lambda each: ("", each.currency))
     return {
         "mode": bot.mode,

@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 from common_models.stream_names import MARKET_DATA_TYPES, MarketStream, joined
 from services._runtime.position import NOTHING, Position, day_of
 from services.tradectl import show
-from services.tradectl.exit_codes import CommandError, ExitCode, tell
+from services.tradectl.exit_codes import CommandError, ExitCode, print_message
 from services.tradectl.fills import Fills
 from services.tradectl.reading import is_trimmed, newest, redis_time
-from services.tradectl.sending import GONE_AFTER, ever_spoke, meant, silent_for
+from services.tradectl.sending import GONE_AFTER, any_has_status, selected_connectors, status_age
 from services.tradectl.tables import Gain, amount, table
-from services.tradectl.where import nobody_at
+from services.tradectl.target import no_connector_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ class PositionLedger:
         Raises:
             StopError: no connector was ever here.
         """
-        names = await meant(redis, exchange)
-        if not await ever_spoke(redis, names):
-            raise CommandError(ExitCode.NO, nobody_at(redis))
+        names = await selected_connectors(redis, exchange)
+        if not await any_has_status(redis, names):
+            raise CommandError(ExitCode.NO, no_connector_message(redis))
         found: list[HeldPosition] = []
         for name in names:
             found += [
@@ -114,8 +114,10 @@ class PositionLedger:
     async def _of(self, redis: Redis, connector: str) -> list[HeldPosition]:
         fills = self._fills.setdefault(connector, Fills(connector))
         positions = await fills.catch_up(redis)
-        if positions and (silence := await silent_for(redis, connector) or 0.0) > GONE_AFTER:
-            tell(f"{connector} has said nothing for {show.span(silence)}: prices are as old")
+        if positions and (silence := await status_age(redis, connector) or 0.0) > GONE_AFTER:
+            print_message(
+                f"{connector} has said nothing for {show.span(silence)}: prices are as old"
+            )
         trimmed = positions and await is_trimmed(redis, fills.stream)
         now, exchange = await redis_time(redis), connector.removesuffix("_connector")
         found = []

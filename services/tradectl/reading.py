@@ -42,7 +42,7 @@ from common_models.stream_names import (
 
 PAGE = 1000
 # Of each of many streams: books are large.
-TOGETHER = 200
+READ_COUNT = 200
 
 MARKET_DATA: dict[str, type[BaseModel]] = {
     "ticker": Ticker,
@@ -89,7 +89,7 @@ class StreamEntry:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def fault(self) -> str | None:
+    def validation_error(self) -> str | None:
         """Why it isn't what its stream promises; None where it is, or nothing was promised."""
         model = model_of(self.stream)
         if model is None:
@@ -103,12 +103,12 @@ class StreamEntry:
         return None
 
 
-def moment(milliseconds: float) -> datetime:
+def utc_time(milliseconds: float) -> datetime:
     """A time of Redis's clock."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def name_of(stream: str) -> StreamName | None:
+def parse_name(stream: str) -> StreamName | None:
     """The parts of a stream's name; None where it is none of the contract's form."""
     try:
         return parse(stream)
@@ -118,7 +118,7 @@ def name_of(stream: str) -> StreamName | None:
 
 def model_of(stream: str) -> type[BaseModel] | None:
     """What the stream's entries are."""
-    match name_of(stream):
+    match parse_name(stream):
         case MarketStream(data_type=data_type):
             return MARKET_DATA[data_type]
         case CommandStream(command=command) | OperatorStream(command=command):
@@ -139,7 +139,7 @@ async def streams(redis: Redis, pattern: str = "*") -> list[str]:
 
 async def connectors(redis: Redis) -> list[str]:
     """The connectors that have streams here: "binance_connector", ..."""
-    names = [name_of(stream) for stream in await streams(redis, "*_connector:*")]
+    names = [parse_name(stream) for stream in await streams(redis, "*_connector:*")]
     found = {
         name.connector
         for name in names
@@ -202,12 +202,12 @@ async def entry_at(redis: Redis, stream: str, entry_id: str) -> StreamEntry | No
     return found[0] if found else None
 
 
-async def read_on(
+async def read_new(
     redis: Redis, positions: dict[str, str], block_ms: int | None
 ) -> list[StreamEntry]:
     """What came after *positions*, which move on; waits for the first, at most *block_ms*."""
     client: Any = redis
-    reply = await client.xread(positions, count=TOGETHER, block=block_ms) or []
+    reply = await client.xread(positions, count=READ_COUNT, block=block_ms) or []
     found = [
         entry
         for stream, page in (reply.items() if isinstance(reply, dict) else reply)
@@ -218,13 +218,13 @@ async def read_on(
     return found
 
 
-async def ends(redis: Redis, names: Iterable[str]) -> dict[str, str]:
+async def last_ids(redis: Redis, names: Iterable[str]) -> dict[str, str]:
     """Where each stream ends now: reading on from there gives what is new."""
     last = {name: await newest(redis, name) for name in names}
     return {name: "0-0" if entry is None else entry.id for name, entry in last.items()}
 
 
-async def mentions(redis: Redis, stream: str, name: str, value: str) -> list[StreamEntry]:
+async def entries_with_field(redis: Redis, stream: str, name: str, value: str) -> list[StreamEntry]:
     """The entries whose field *name* is *value*, oldest first."""
     # Looking for the bytes first saves decoding all the others.
     spelled = {json.dumps(value, ensure_ascii=ascii_only).encode() for ascii_only in (True, False)}

@@ -17,14 +17,21 @@ from common_models.stream_names import (
     connector,
 )
 from services._runtime.redis_client import BLOCK_MS, explain
-from services.tradectl.exit_codes import CommandError, ExitCode, tell
-from services.tradectl.reading import StreamEntry, connectors, ends, newest, read_on, redis_time
+from services.tradectl.exit_codes import CommandError, ExitCode, print_message
+from services.tradectl.reading import (
+    StreamEntry,
+    connectors,
+    last_ids,
+    newest,
+    read_new,
+    redis_time,
+)
 
 # What connectors read from the operator's streams too.
-OPERATORS = frozenset({"cancel_order", "cancel_all_orders"})
+OPERATOR_COMMANDS = frozenset({"cancel_order", "cancel_all_orders"})
 # Connectors tell their status every ten seconds.
 GONE_AFTER = 30.0
-AFTER_ERROR = 0.5
+RETRY_DELAY = 0.5
 
 
 def connector_of(exchange: str) -> str:
@@ -39,7 +46,7 @@ def connector_of(exchange: str) -> str:
         raise CommandError(ExitCode.USAGE, f"exchange {exchange!r}: {e}") from None
 
 
-async def silent_for(redis: Redis, name: str) -> float | None:
+async def status_age(redis: Redis, name: str) -> float | None:
     """How long a connector has told no status, in seconds; None: it never did."""
     last = await newest(redis, str(EventStream(name, "connector_status")))
     if last is None:
@@ -47,7 +54,7 @@ async def silent_for(redis: Redis, name: str) -> float | None:
     return (await redis_time(redis) - last.milliseconds) / 1000
 
 
-async def meant(redis: Redis, exchange: str | None) -> list[str]:
+async def selected_connectors(redis: Redis, exchange: str | None) -> list[str]:
     """The connectors that are meant: that of *exchange*, or all that are on this Redis.
 
     Raises:
@@ -63,22 +70,22 @@ async def meant(redis: Redis, exchange: str | None) -> list[str]:
     return [name]
 
 
-async def ever_spoke(redis: Redis, names: Iterable[str]) -> bool:
+async def any_has_status(redis: Redis, names: Iterable[str]) -> bool:
     """Whether one of these connectors was ever on this Redis."""
-    return any([await silent_for(redis, name) is not None for name in names])
+    return any([await status_age(redis, name) is not None for name in names])
 
 
-async def must_be_there(redis: Redis, name: str) -> None:
+async def require_running(redis: Redis, name: str) -> None:
     """An order that nobody reads would only expire.
 
     Raises:
         StopError: the connector has said nothing for too long.
     """
-    silence = await silent_for(redis, name)
-    if silence is None:
+    age = await status_age(redis, name)
+    if age is None:
         raise CommandError(ExitCode.NO, f"not sent: {name} has never said anything on this Redis")
-    if silence > GONE_AFTER:
-        raise CommandError(ExitCode.NO, f"not sent: {name} has said nothing for {silence:.0f} s")
+    if age > GONE_AFTER:
+        raise CommandError(ExitCode.NO, f"not sent: {name} has said nothing for {age:.0f} s")
 
 
 @dataclass
@@ -90,37 +97,37 @@ class ReplyReader:
     deadline: float
 
     @classmethod
-    async def begin(
+    async def open(
         cls, redis: Redis, name: str, events: Iterable[str], seconds: float
     ) -> "ReplyReader":
         """From now on: begin it before anything is sent, so that no answer can be missed."""
-        positions = await ends(redis, [str(EventStream(name, event)) for event in events])
+        positions = await last_ids(redis, [str(EventStream(name, event)) for event in events])
         return cls(redis, positions, asyncio.get_running_loop().time() + seconds)
 
     def extend(self, seconds: float) -> None:
         """Wait so long from now on."""
         self.deadline = max(self.deadline, asyncio.get_running_loop().time() + seconds)
 
-    async def heard(self) -> AsyncIterator[StreamEntry]:
+    async def events(self) -> AsyncIterator[StreamEntry]:
         """Each event as it comes, until the deadline; a Redis that is away is waited for."""
         loop = asyncio.get_running_loop()
-        away = False
+        disconnected = False
         while (left := self.deadline - loop.time()) > 0:
             try:
                 block_ms = max(1, min(BLOCK_MS, round(left * 1000)))
-                found = await read_on(self.redis, self.positions, block_ms)
+                entries = await read_new(self.redis, self.positions, block_ms)
             except ResponseError as e:
                 raise CommandError(
                     ExitCode.UNKNOWN, f"it was sent, but its answer can't be read: {explain(e)}"
                 ) from None
             except (RedisError, OSError) as e:
-                if not away:
-                    tell(f"waiting: {explain(e)}")
-                away = True
-                await asyncio.sleep(AFTER_ERROR)
+                if not disconnected:
+                    print_message(f"waiting: {explain(e)}")
+                disconnected = True
+                await asyncio.sleep(RETRY_DELAY)
                 continue
-            away = False
-            for entry in found:
+            disconnected = False
+            for entry in entries:
                 yield entry
 
 
@@ -131,12 +138,12 @@ async def stream_for(redis: Redis, name: str, command: str) -> str:
     earlier release, or somebody else's, reads the contract's streams only.
     """
     operators = str(OperatorStream(name, command))
-    if command in OPERATORS and await redis.exists(operators):
+    if command in OPERATOR_COMMANDS and await redis.exists(operators):
         return operators
     return str(CommandStream(name, command))
 
 
-async def send(redis: Redis, name: str, command: str, content: BaseModel, again: str) -> str:
+async def send(redis: Redis, name: str, command: str, content: BaseModel, retry_hint: str) -> str:
     """Put a command into its stream; its entry id. *again* says how to repeat it safely.
 
     Raises:
@@ -152,6 +159,6 @@ async def send(redis: Redis, name: str, command: str, content: BaseModel, again:
         raise
     except (RedisError, OSError) as e:
         raise CommandError(
-            ExitCode.UNKNOWN, f"{explain(e)}. Redis may have taken the command: {again}"
+            ExitCode.UNKNOWN, f"{explain(e)}. Redis may have taken the command: {retry_hint}"
         ) from None
     return entry_id.decode()

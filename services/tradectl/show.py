@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from services._runtime.text import clean
+from services._runtime.text_sanitizing import escape_control_characters
 
 # Where no terminal says how wide it is: wide enough for any table.
 PIPED_WIDTH = 240
@@ -26,7 +26,7 @@ def number(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return clean(str(value))
+        return escape_control_characters(str(value))
     plain = f"{Decimal(str(value)):f}"
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
@@ -49,7 +49,7 @@ def span(seconds: float) -> str:
 
 def line(text: str) -> None:
     """One line of result, at once; on a terminal one that is too long goes on below, indented."""
-    shown = clean(text)
+    shown = escape_control_characters(text)
     if sys.stdout.isatty():
         folded = textwrap.wrap(
             shown, screen_width(), subsequent_indent=INDENT, break_on_hyphens=False
@@ -90,10 +90,12 @@ def _short(name: str, value: Any) -> str:
     if isinstance(value, dict) and not any(
         isinstance(each, dict | list) for each in value.values()
     ):
-        return ",".join(f"{clean(str(key))}:{number(each)}" for key, each in value.items())
+        return ",".join(
+            f"{escape_control_characters(str(key))}:{number(each)}" for key, each in value.items()
+        )
     if isinstance(value, str | int | float):
         return number(value)
-    return clean(json.dumps(value, ensure_ascii=False))
+    return escape_control_characters(json.dumps(value, ensure_ascii=False))
 
 
 def _is_level(value: Any) -> bool:

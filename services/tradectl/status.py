@@ -13,13 +13,13 @@ from common_models import ConnectorStatusEvent, SymbolStatus
 from common_models.stream_names import MARKET_DATA_TYPES, EventStream, MarketStream
 from services.tradectl import show
 from services.tradectl.exit_codes import ExitCode
-from services.tradectl.halting import halted
-from services.tradectl.reading import StreamEntry, connectors, moment, newest, redis_time
+from services.tradectl.halting import current_halt_reason
+from services.tradectl.reading import StreamEntry, connectors, newest, redis_time, utc_time
 from services.tradectl.sending import GONE_AFTER
 from services.tradectl.tables import Column, Seconds, table
-from services.tradectl.where import nobody_at
+from services.tradectl.target import no_connector_message
 
-ASK_WITHIN = 3.0
+READY_TIMEOUT = 3.0
 SIMULATOR = "exchange_simulator"
 FEED = "exchange symbol state market since silent_s trades_lost why"
 FEED_COLUMNS = (
@@ -29,7 +29,7 @@ FEED_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class LatestStatus:
     """What a connector said last, and how long ago, in seconds; `event` None: it isn't readable."""
 
     name: str
@@ -42,14 +42,14 @@ class Heard:
         return self.age > GONE_AFTER
 
 
-async def heard(redis: Redis) -> list[Heard]:
+async def latest_statuses(redis: Redis) -> list[LatestStatus]:
     """The last word of every connector that ever spoke on this Redis."""
     now = await redis_time(redis)
     found = []
     for name in await connectors(redis):
         last = await newest(redis, str(EventStream(name, "connector_status")))
         if last is not None:
-            found.append(Heard(name, _event(last), (now - last.milliseconds) / 1000))
+            found.append(LatestStatus(name, _event(last), (now - last.milliseconds) / 1000))
     return found
 
 
@@ -62,39 +62,41 @@ def _event(entry: StreamEntry) -> ConnectorStatusEvent | None:
 
 async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> ExitCode:
     """Show how everything is; DONE where all of it works."""
-    said = await heard(redis)
+    statuses = await latest_statuses(redis)
     services = await _services(urls)
-    if not any(each.event and each.event.world == "simulator" for each in said):
+    if not any(each.event and each.event.world == "simulator" for each in statuses):
         # Nobody misses the simulator on a live exchange.
         services = [s for s in services if s["service"] != SIMULATOR or s["state"] != "no answer"]
-    feeds = [_feed(each, symbol) for each in said if each.event for symbol in each.event.symbols]
-    streams = await _streams(redis, said)
-    reason = await halted(redis)
+    feeds = [
+        _feed(each, symbol) for each in statuses if each.event for symbol in each.event.symbols
+    ]
+    streams = await _streams(redis, statuses)
+    reason = await current_halt_reason(redis)
     if as_json:
         found = {
             "halted": reason,
             "services": services,
-            "connectors": [_connector(each) for each in said],
+            "connectors": [_connector(each) for each in statuses],
             "feeds": feeds,
             "streams": streams,
         }
         show.as_json(found)
     else:
-        _show(services, said, feeds, streams, nobody_at(redis))
+        _show(services, statuses, feeds, streams, no_connector_message(redis))
         if reason is not None:
             show.line(f"HALTED: {reason}")
-    well = (
-        bool(said)
+    healthy = (
+        bool(statuses)
         and all(service["state"] == "ready" for service in services)
         and all(feed["state"] in ("live", "polled") for feed in feeds)
-        and not any(each.gone or each.event is None for each in said)
+        and not any(each.gone or each.event is None for each in statuses)
     )
-    return ExitCode.DONE if well else ExitCode.NO
+    return ExitCode.DONE if healthy else ExitCode.NO
 
 
 def _show(
     services: list[dict[str, Any]],
-    said: list[Heard],
+    statuses: list[LatestStatus],
     feeds: list[dict[str, Any]],
     streams: list[dict[str, Any]],
     nobody: str,
@@ -105,11 +107,11 @@ def _show(
         [_values(row, "service state why") for row in services],
     )
     table(
-        "connectors" if said else nobody,
+        "connectors" if statuses else nobody,
         ("connector", "state", "silent for", "world", "trading", "dropped"),
         [
             _values(_connector(each), "connector state silent_s world trading dropped")
-            for each in said
+            for each in statuses
         ],
     )
     table(
@@ -134,7 +136,7 @@ def _shown(name: str, value: Any) -> Any:
 
 
 async def _services(urls: dict[str, str]) -> list[dict[str, Any]]:
-    timeout = aiohttp.ClientTimeout(total=ASK_WITHIN)
+    timeout = aiohttp.ClientTimeout(total=READY_TIMEOUT)
     async with aiohttp.ClientSession(timeout=timeout) as http, asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(_ask(http, name, url)) for name, url in urls.items()]
     return [task.result() for task in asked]
@@ -159,7 +161,7 @@ async def _ask(http: aiohttp.ClientSession, name: str, url: str) -> dict[str, An
     return {"service": name, "state": state, "why": "; ".join(waits)}
 
 
-def tries(attempt: int, next_try_in: float) -> str:
+def describe_retry(attempt: int, next_try_in: float) -> str:
     """Which attempt failed, and when the next one is."""
     return f"attempt {attempt}, next try in {show.span(next_try_in)}"
 
@@ -167,16 +169,16 @@ def tries(attempt: int, next_try_in: float) -> str:
 def _when(retry: Any) -> str:
     match retry:
         case {"attempt": int(attempt), "next_try_in": int() | float() as seconds}:
-            return f" ({tries(attempt, seconds)})"
+            return f" ({describe_retry(attempt, seconds)})"
     return ""
 
 
-def _connector(said: Heard) -> dict[str, Any]:
-    event = said.event
+def _connector(statuses: LatestStatus) -> dict[str, Any]:
+    event = statuses.event
     found = {
-        "connector": said.name,
-        "state": "gone" if said.gone else "ok" if event else "unreadable",
-        "silent_s": round(said.age, 3),
+        "connector": statuses.name,
+        "state": "gone" if statuses.gone else "ok" if event else "unreadable",
+        "silent_s": round(statuses.age, 3),
     }
     if event is None:
         return {**found, "world": None, "trading": None, "dropped": None}
@@ -188,24 +190,24 @@ def _connector(said: Heard) -> dict[str, Any]:
     }
 
 
-def _feed(said: Heard, symbol: SymbolStatus) -> dict[str, Any]:
+def _feed(statuses: LatestStatus, symbol: SymbolStatus) -> dict[str, Any]:
     age = symbol.last_message_age
     return {
-        "exchange": said.name.removesuffix("_connector"),
+        "exchange": statuses.name.removesuffix("_connector"),
         "symbol": symbol.symbol,
         # What a connector said before it went is no longer true.
-        "state": "gone" if said.gone else symbol.state,
+        "state": "gone" if statuses.gone else symbol.state,
         "since": symbol.since.isoformat(timespec="seconds"),
-        "silent_s": None if age is None else round(age + said.age, 3),
+        "silent_s": None if age is None else round(age + statuses.age, 3),
         "trades_lost": symbol.trades_lost,
         "market": symbol.market_status,
         "why": symbol.reason or "",
     }
 
 
-async def _streams(redis: Redis, said: list[Heard]) -> list[dict[str, Any]]:
+async def _streams(redis: Redis, statuses: list[LatestStatus]) -> list[dict[str, Any]]:
     rows = []
-    for each in said:
+    for each in statuses:
         for symbol in each.event.symbols if each.event else ():
             for data_type in MARKET_DATA_TYPES:
                 exchange = each.name.removesuffix("_connector")
@@ -224,7 +226,7 @@ async def _stream(redis: Redis, name: MarketStream) -> dict[str, Any]:
     row["entries"] = await redis.xlen(str(name))
     try:
         told = datetime.fromisoformat(str(last.fields.get("timestamp")))
-        row["lag_s"] = round((moment(last.milliseconds) - told).total_seconds(), 3)
+        row["lag_s"] = round((utc_time(last.milliseconds) - told).total_seconds(), 3)
     except (ValueError, TypeError):  # not a time, or one without a zone
         row["lag_s"] = None
     return row

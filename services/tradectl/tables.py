@@ -17,10 +17,10 @@ from services.tradectl.show import number, screen_width, span
 # A terminal that has at least so many columns shows all that a table has.
 WIDE = 120
 # A column of words isn't made narrower than that: the rows are shown one below the other instead.
-NARROWEST = 8
-GOOD = frozenset({"ok", "ready", "live", "polled", "trading", "done", "accepted", "filled"})
-BAD = frozenset({"fail", "not ready", "stale", "rejected", "no answer", "gone"})
-DOUBTFUL = frozenset({"warn", "unknown", "syncing", "partially_filled"})
+MIN_COLUMN_WIDTH = 8
+GREEN_WORDS = frozenset({"ok", "ready", "live", "polled", "trading", "done", "accepted", "filled"})
+RED_WORDS = frozenset({"fail", "not ready", "stale", "rejected", "no answer", "gone"})
+YELLOW_WORDS = frozenset({"warn", "unknown", "syncing", "partially_filled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ def table(title: str, columns: Sequence[Column | str], rows: Iterable[Sequence[o
     kept = [i for i, each in enumerate(named) if console.width >= WIDE or not each.wide]
     values = [[row[i] for i in kept] for row in rows]
     if values:
-        console.print(_fitting([named[i].title for i in kept], values, console.width))
+        console.print(_fitted_table([named[i].title for i in kept], values, console.width))
     console.print()
 
 
-def _fitting(titles: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> Table:
+def _fitted_table(titles: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> Table:
     numeric = [_is_numeric([row[i] for row in rows]) for i in range(len(titles))]
     cells = [[_cell(value) for value in row] for row in rows]
     widest = [max(_width(row[i].plain) for row in cells) for i in range(len(titles))]
@@ -78,7 +78,7 @@ def _fitting(titles: Sequence[str], rows: Sequence[Sequence[object]], width: int
     ]
     natural = [max(_width(head), full) for head, full in zip(heads, widest, strict=True)]
     least = [
-        full if right else min(full, max([NARROWEST, *map(cell_len, title.split())]))
+        full if right else min(full, max([MIN_COLUMN_WIDTH, *map(cell_len, title.split())]))
         for full, right, title in zip(natural, numeric, titles, strict=True)
     ]
     between = len(titles) - 1
@@ -145,6 +145,12 @@ def _cell(value: object) -> Text:
         return Text(sign + number(amount(value.money)), style=style)
     text = number(value)
     style = (
-        "green" if text in GOOD else "red" if text in BAD else "yellow" if text in DOUBTFUL else ""
+        "green"
+        if text in GREEN_WORDS
+        else "red"
+        if text in RED_WORDS
+        else "yellow"
+        if text in YELLOW_WORDS
+        else ""
     )
     return Text(text, style=style)

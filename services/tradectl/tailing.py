@@ -13,19 +13,19 @@ from common_models.stream_names import IndicatorStream, MarketStream, joined
 from services._runtime.redis_client import BLOCK_MS
 from services.tradectl import show
 from services.tradectl.exit_codes import CommandError, ExitCode
-from services.tradectl.output import lost
+from services.tradectl.output import output_error
 from services.tradectl.reading import (
     StreamEntry,
-    ends,
-    moment,
-    name_of,
-    read_on,
+    last_ids,
+    parse_name,
+    read_new,
     redis_time,
     streams,
+    utc_time,
 )
 
 GLOB = re.compile(r"[*?\[]")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 IDS = (
     "client_order_id",
     "order_id",
@@ -35,7 +35,7 @@ IDS = (
     "trade_id",
 )
 # New streams that match a glob are looked for so often, in seconds.
-LOOK_EVERY = 2.0
+DISCOVERY_INTERVAL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Filter:
     symbol: str | None = None
     id: str | None = None
 
-    def wants(self, entry: StreamEntry) -> bool:
+    def matches(self, entry: StreamEntry) -> bool:
         """True where the entry is about that symbol, and carries that id."""
         fields = entry.fields
         return self._symbol_fits(entry, fields) and (
@@ -58,13 +58,13 @@ class Filter:
         if self.symbol is None:
             return True
         pair = joined(self.symbol)
-        name = name_of(entry.stream)
+        name = parse_name(entry.stream)
         if isinstance(name, MarketStream | IndicatorStream):
             return name.pair == pair
         return joined(str(fields.get("symbol") or "")) == pair
 
 
-async def start_of(redis: Redis, text: str) -> str | None:
+async def parse_start(redis: Redis, text: str) -> str | None:
     """The id that reading starts behind, from what a person wrote; None: at what is new.
 
     Raises:
@@ -78,7 +78,7 @@ async def start_of(redis: Redis, text: str) -> str | None:
         return text
     if found := re.fullmatch(r"(\d+)([smhd])", text):
         now = await redis_time(redis)
-        return _before(now - int(found[1]) * UNITS[found[2]] * 1000)
+        return _before(now - int(found[1]) * UNIT_SECONDS[found[2]] * 1000)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -108,16 +108,16 @@ async def tail(
     as_json: bool,
 ) -> ExitCode:
     """Show entries of the streams that match, until *count* were shown, or for ever."""
-    first = await start_of(redis, start)
+    first = await parse_start(redis, start)
     positions = await _positions(redis, patterns, first)
     if not positions and not follow:
         raise CommandError(ExitCode.NO, f"no stream matches {' '.join(patterns)}")
     shown = 0
-    look_at = time.monotonic() + LOOK_EVERY
+    look_at = time.monotonic() + DISCOVERY_INTERVAL
     while True:
         # A stream that appears later is read from its beginning: all of it is new.
         if follow and time.monotonic() >= look_at:
-            look_at = time.monotonic() + LOOK_EVERY
+            look_at = time.monotonic() + DISCOVERY_INTERVAL
             found = await _positions(redis, patterns, "0-0")
             positions |= {name: at for name, at in found.items() if name not in positions}
         entries = await _read(redis, positions, follow=follow)
@@ -125,10 +125,10 @@ async def tail(
             return ExitCode.DONE
         # Redis gives stream after stream: within what came together the order is made right.
         for entry in sorted(entries, key=_order):
-            if wanted.wants(entry):
+            if wanted.matches(entry):
                 _show(entry, as_json=as_json)
                 shown += 1
-                if shown == count or lost():
+                if shown == count or output_error():
                     return ExitCode.DONE
 
 
@@ -137,14 +137,14 @@ async def _positions(redis: Redis, patterns: Sequence[str], start: str | None) -
     for pattern in patterns:
         # A name without a glob is waited for, even where it isn't there yet.
         names += await streams(redis, pattern) if GLOB.search(pattern) else [pattern]
-    return await ends(redis, names) if start is None else dict.fromkeys(names, start)
+    return await last_ids(redis, names) if start is None else dict.fromkeys(names, start)
 
 
 async def _read(redis: Redis, positions: dict[str, str], *, follow: bool) -> list[StreamEntry]:
     if positions:
-        return await read_on(redis, positions, BLOCK_MS if follow else None)
+        return await read_new(redis, positions, BLOCK_MS if follow else None)
     # Nothing matches yet: XREAD needs a stream, so one that can't be stands in for it.
-    return await read_on(redis, {"tradectl:nothing": "0-0"}, BLOCK_MS)
+    return await read_new(redis, {"tradectl:nothing": "0-0"}, BLOCK_MS)
 
 
 def _order(entry: StreamEntry) -> tuple[int, int]:
@@ -153,18 +153,18 @@ def _order(entry: StreamEntry) -> tuple[int, int]:
 
 
 def _show(entry: StreamEntry, *, as_json: bool) -> None:
-    fault = entry.fault()
+    validation_error = entry.validation_error()
     if as_json:
         text = entry.data.decode("utf-8", "replace")
         found: dict[str, Any] = {
             "stream": entry.stream,
             "id": entry.id,
-            "time": moment(entry.milliseconds).isoformat(),
+            "time": utc_time(entry.milliseconds).isoformat(),
             "data": entry.fields or text,
         }
-        show.as_json(found | ({"fault": fault} if fault else {}), indent=None)
+        show.as_json(found | ({"fault": validation_error} if validation_error else {}), indent=None)
         return
     fields = {name: value for name, value in entry.fields.items() if name != "exchange"}
     said = show.summary(fields) if fields else entry.data.decode("utf-8", "replace")
-    warning = f"NOT VALID ({fault}) " if fault else ""
-    show.line(f"{show.clock_time(moment(entry.milliseconds))} {entry.stream} {warning}{said}")
+    warning = f"NOT VALID ({validation_error}) " if validation_error else ""
+    show.line(f"{show.clock_time(utc_time(entry.milliseconds))} {entry.stream} {warning}{said}")

@@ -10,7 +10,7 @@ from services import __version__
 ROOT = Path(__file__).parents[2]
 # An image holds no checkout: its build may leave the commit here.
 COMMIT_FILE = ROOT / "services" / "COMMIT"
-ASK_WITHIN = 2.0
+GIT_TIMEOUT = 2.0
 
 
 def version() -> str:
@@ -31,7 +31,7 @@ def commit(root: Path, file: Path) -> str | None:
                 (*words, "--abbrev=12"),
                 capture_output=True,
                 text=True,
-                timeout=ASK_WITHIN,
+                timeout=GIT_TIMEOUT,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired):

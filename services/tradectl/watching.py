@@ -17,9 +17,9 @@ from rich.text import Text
 
 from services._runtime.redis_client import explain
 from services.tradectl.exit_codes import ExitCode
-from services.tradectl.output import lost
+from services.tradectl.output import output_error
 
-Work = Callable[[Redis], Awaitable[ExitCode]]
+Command = Callable[[Redis], Awaitable[ExitCode]]
 
 
 class Page(io.StringIO):
@@ -43,19 +43,19 @@ class PrintedPage:
     err: str
 
 
-async def watching(redis: Redis, work: Work, seconds: float, *, as_json: bool) -> ExitCode:
+async def watching(redis: Redis, work: Command, seconds: float, *, as_json: bool) -> ExitCode:
     """Do *work* every so many seconds, and show what it prints, until it is interrupted.
 
     A Redis that goes away later is waited for. Without a terminal it ends where nobody reads it.
     """
     terminal = sys.stdout.isatty() and not as_json and not Console().is_dumb_terminal
-    look = await _look(redis, work, terminal=terminal)
+    page = await _run_once(redis, work, terminal=terminal)
     if terminal:
-        await _draw(redis, work, look, seconds)
-    return await _append(redis, work, look, seconds, as_json=as_json)
+        await _draw(redis, work, page, seconds)
+    return await _append(redis, work, page, seconds, as_json=as_json)
 
 
-async def _draw(redis: Redis, work: Work, look: PrintedPage, seconds: float) -> None:
+async def _draw(redis: Redis, work: Command, page: PrintedPage, seconds: float) -> None:
     """Draw each look over the one before, for ever."""
     console = Console(file=sys.stdout)
     with Live(
@@ -63,50 +63,50 @@ async def _draw(redis: Redis, work: Work, look: PrintedPage, seconds: float) -> 
     ) as live:
         console.show_cursor(True)  # should this be killed, the shell has one
         while True:
-            head = f"{look.at:%H:%M:%S} UTC, every {seconds:g} s; Ctrl-C ends it"
-            page = Text(head + "\n\n", style="dim")
-            page.append_text(Text.from_ansi(look.out.rstrip()))
-            if look.err:
-                page.append("\n\n" + look.err.rstrip(), style="yellow")
-            live.update(page, refresh=True)
+            head = f"{page.at:%H:%M:%S} UTC, every {seconds:g} s; Ctrl-C ends it"
+            drawn = Text(head + "\n\n", style="dim")
+            drawn.append_text(Text.from_ansi(page.out.rstrip()))
+            if page.err:
+                drawn.append("\n\n" + page.err.rstrip(), style="yellow")
+            live.update(drawn, refresh=True)
             await asyncio.sleep(seconds)
-            look = await _look_again(redis, work, look, terminal=True)
+            page = await _run_again(redis, work, page, terminal=True)
 
 
 async def _append(
-    redis: Redis, work: Work, look: PrintedPage, seconds: float, *, as_json: bool
+    redis: Redis, work: Command, page: PrintedPage, seconds: float, *, as_json: bool
 ) -> ExitCode:
     """Write each look behind the one before; as JSON each is one line."""
-    said = ""
+    last_error = ""
     while True:
-        if look.err != said:  # not the same warning each time
-            said = look.err
-            sys.stderr.write(said)
+        if page.err != last_error:  # not the same warning each time
+            last_error = page.err
+            sys.stderr.write(last_error)
             sys.stderr.flush()
-        if as_json and look.out:
-            sys.stdout.write(json.dumps(json.loads(look.out)) + "\n")
+        if as_json and page.out:
+            sys.stdout.write(json.dumps(json.loads(page.out)) + "\n")
         elif not as_json:
-            sys.stdout.write(f"{look.at:%H:%M:%S} UTC\n\n{look.out}\n")
+            sys.stdout.write(f"{page.at:%H:%M:%S} UTC\n\n{page.out}\n")
         sys.stdout.flush()
-        if lost():
+        if output_error():
             return ExitCode.DONE
         await asyncio.sleep(seconds)
-        look = await _look_again(redis, work, look, terminal=False)
+        page = await _run_again(redis, work, page, terminal=False)
 
 
-async def _look(redis: Redis, work: Work, *, terminal: bool) -> PrintedPage:
+async def _run_once(redis: Redis, work: Command, *, terminal: bool) -> PrintedPage:
     out, err = Page(terminal=terminal), Page(terminal=terminal)
     with redirect_stdout(out), redirect_stderr(err):
         await work(redis)
     return PrintedPage(datetime.now(UTC), out.getvalue(), err.getvalue())
 
 
-async def _look_again(
-    redis: Redis, work: Work, before: PrintedPage, *, terminal: bool
+async def _run_again(
+    redis: Redis, work: Command, before: PrintedPage, *, terminal: bool
 ) -> PrintedPage:
     """The next look; where Redis is away, the one *before* on a terminal, and why."""
     try:
-        return await _look(redis, work, terminal=terminal)
+        return await _run_once(redis, work, terminal=terminal)
     except (RedisError, OSError) as e:
         out = before.out if terminal else ""
         return PrintedPage(before.at, out, f"{explain(e)}; it is tried again\n")

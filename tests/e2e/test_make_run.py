@@ -19,7 +19,7 @@ from common_models.stream_names import MARKET_DATA_TYPES
 from services._local.ports import Ports
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from services._runtime.runs import going_on
+from services._runtime.running_suites import find_running_suites
 from tests.e2e.conftest import children_of, environment_of, launched
 from tests.support.eventually import eventually, eventually_async
 from tests.support.ports import quiet_port
@@ -67,7 +67,7 @@ async def test_all_market_streams_fill_and_ctrl_c_stops_everything(tmp_path: Pat
             given = environment_of(run.children[part])
             assert given["BINANCE_API_KEY"] == given["LUNO_API_KEY_ID"] == "simulator-key"
             assert "LIVE_TRADING" not in given
-        (noted,) = going_on(tmp_path / ".data")
+        (noted,) = find_running_suites(tmp_path / ".data")
         assert noted.redis_url == f"redis://127.0.0.1:{run.redis_port}/0"
         assert noted.health_urls.keys() == PARTS
         async with Redis(port=run.redis_port) as redis:
@@ -125,7 +125,7 @@ async def test_one_taken_port_moves_one_service(tmp_path: Path) -> None:
             await eventually(lambda: takes(other, claims, 8001), within=20.0)
         async with launched(tmp_path) as run:
             await run.until_ready()
-            (noted,) = going_on(tmp_path / ".data")
+            (noted,) = find_running_suites(tmp_path / ".data")
             assert await run.end(signal.SIGINT) == 0
     ports = {name: int(url.rpartition(":")[2]) for name, url in noted.health_urls.items()}
     moved = {name for name, port in ports.items() if port != wanted[name][1]}

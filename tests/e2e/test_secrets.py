@@ -16,7 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
-from services._runtime.redaction import HIDDEN
+from services._runtime.redaction import REDACTED
 from services._runtime.redis_client import open_redis
 from tests.support.attempts import Attempts
 from tests.support.canary import Canaries
@@ -221,7 +221,7 @@ async def test_no_secret_is_seen_anywhere(
     out, err = capfd.readouterr()
     stage.see("what was printed", out + err)
     assert stage.canaries.binance_key in stage.echo.heard, "nothing was said back"
-    assert any(HIDDEN in text for _, text in stage.seen), "nothing had to be hidden"
+    assert any(REDACTED in text for _, text in stage.seen), "nothing had to be hidden"
     leaks = {where: found for where, text in stage.seen if (found := stage.canaries.found_in(text))}
     for secret in stage.canaries.__dataclass_fields__:
         succeeded = any(secret in found for found in leaks.values())

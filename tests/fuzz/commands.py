@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from common_models.stream_names import CommandStream, DeadLetterStream
-from services._runtime.redis_parser import LARGE, MOST_ENTRY, too_large
+from services._runtime.redis_parser import LARGE_REPLY_BYTES, MAX_ENTRY_BYTES, oversize_note
 from tests.fuzz.corpus import HUGE, IDS, Case, corpus, drawn, good, messages
 from tests.support.eventually import eventually_async
 from tests.support.processes import Service
@@ -110,8 +110,10 @@ def _check_letter(command: str, case: Case, letter: Mapping[str, str]) -> None:
     assert case.says in letter["error"], where
     assert letter["error"].isprintable(), where
     assert len(letter["error"]) <= LONGEST_TEXT, where
-    note = too_large(len("data") + len(case.data)).decode()
-    if len(case.data) > LARGE or (len(case.data) > MOST_ENTRY and letter["content"] == note):
+    note = oversize_note(len("data") + len(case.data)).decode()
+    if len(case.data) > LARGE_REPLY_BYTES or (
+        len(case.data) > MAX_ENTRY_BYTES and letter["content"] == note
+    ):
         # Thrown away as it came: the smaller ones only where they came together with others.
         assert letter["content"] == note, where
     elif letter["encoding"] == "base64":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from services._runtime.health import MOST_CONNECTIONS
+from services._runtime.health import MAX_CONNECTIONS
 from tests.fuzz.commands import MOST_MEMORY, peak_memory
 from tests.fuzz.corpus import drawn
 from tests.fuzz.http import ask, bodies, check, like_a_request, requests
@@ -83,13 +83,13 @@ async def keep_connections(servers: dict[str, Server]) -> None:
         if server.page != "/health":
             continue
         with ExitStack() as crowd:
-            for number in range(6 * MOST_CONNECTIONS):
+            for number in range(6 * MAX_CONNECTIONS):
                 one = crowd.enter_context(socket.create_connection(("127.0.0.1", server.port)))
                 with suppress(ConnectionError):
                     one.send(b"GET /health HTTP/1.1\r\nX-Half: a"[: number % 30])
             assert await server.answers()
             held = len(list(Path(f"/proc/{server.service.process.pid}/fd").iterdir()))
-            assert held < 4 * MOST_CONNECTIONS, name
+            assert held < 4 * MAX_CONNECTIONS, name
 
 
 async def give_bodies(server: Server) -> None:

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream, connector
 from services._local.redis_server import RedisServer
-from services._runtime import meanings
-from services._runtime.meanings import Meaning
+from services._runtime import fault_explanations
+from services._runtime.fault_explanations import FaultExplanation
 from tests.integration.tradectl.hand import tradectl
 from tests.support.company_proxy import certificate, in_tls, server_context
 from tests.support.eventually import eventually_async
@@ -95,10 +95,10 @@ def logged(service: Service, event: str) -> list[dict[str, Any]]:
 
 @both_venues
 @pytest.mark.parametrize(
-    ("host", "cause", "meaning"),
+    ("host", "cause", "explanation"),
     [
-        ("no-such-exchange.invalid", "can't resolve {} (DNS)", meanings.NO_NAME),
-        ("127.0.0.2:{port}", "{} refuses the connection", meanings.UNREACHABLE),
+        ("no-such-exchange.invalid", "can't resolve {} (DNS)", fault_explanations.NO_NAME),
+        ("127.0.0.2:{port}", "{} refuses the connection", fault_explanations.UNREACHABLE),
     ],
     ids=["DNS", "refused"],
 )
@@ -106,7 +106,7 @@ async def test_an_exchange_that_is_not_reached_is_tried_again_visibly(
     venue: Venue,
     host: str,
     cause: str,
-    meaning: Meaning,
+    explanation: FaultExplanation,
     redis_server: RedisServer,
     redis: Redis,
     tmp_path: Path,
@@ -145,7 +145,7 @@ async def test_an_exchange_that_is_not_reached_is_tried_again_visibly(
         assert words in check["what"]
         assert "(attempt " in check["what"]
         assert "next try in " in check["what"]
-        assert check["fix"] == meaning.helps
+        assert check["fix"] == explanation.remedy
         status = await tradectl(
             redis_server.url, "status", HEALTH_URLS=f"{venue.module}=http://127.0.0.1:{port}"
         )

@@ -16,8 +16,8 @@ from services._connector_kit.errors import RateLimitedError, TransientError
 from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import connect
 from services._local.redis_server import RedisServer
-from services._runtime import meanings
-from services._runtime.meanings import Meaning
+from services._runtime import fault_explanations
+from services._runtime.fault_explanations import FaultExplanation
 from services.binance_connector import client as binance_client
 from services.binance_connector.client import open_binance
 from services.binance_connector.settings import BinanceSettings
@@ -72,13 +72,13 @@ both_venues = pytest.mark.parametrize("venue", VENUES)
 everyone = pytest.mark.parametrize("venue", EVERYONE)
 
 
-async def told(ask: Ask, meaning: Meaning) -> str:
+async def told(ask: Ask, explanation: FaultExplanation) -> str:
     """What is told of an answer that may pass; it says what it means and what helps."""
     with pytest.raises(TransientError) as caught:
         await ask()
     said = str(caught.value)
-    assert meaning.means in said
-    assert meaning.helps in said
+    assert explanation.cause in said
+    assert explanation.remedy in said
     assert len(said) < 500
     return said
 
@@ -88,41 +88,43 @@ def test_the_documents_table_is_what_the_connectors_say() -> None:
     text = (ROOT / "docs/troubleshooting.md").read_text()
     rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in text.splitlines() if "|" in line]
     documented = {tuple(row[1:3]) for row in rows}
-    named = {m for m in vars(meanings).values() if isinstance(m, Meaning)}
+    named = {m for m in vars(fault_explanations).values() if isinstance(m, FaultExplanation)}
     assert len(named) >= 12
-    assert named == set(meanings.MEANINGS)
+    assert named == set(fault_explanations.EXPLANATIONS)
     assert named <= documented
 
 
 @both_venues
 @pytest.mark.parametrize(
-    ("status", "body", "meaning", "words"),
+    ("status", "body", "explanation", "words"),
     [
-        (451, RESTRICTED, meanings.RESTRICTED, "restricted location according to"),
-        (403, PAGE, meanings.FIREWALL, "403 Forbidden"),
-        (503, UPKEEP, meanings.DOWN, "We are upgrading"),
-        (502, b"", meanings.DOWN, "502"),
-        (200, PAGE, meanings.PAGE, ""),
-        (404, PAGE, meanings.WRONG_URL, "404"),
-        (301, b"", meanings.WRONG_URL, "301"),
+        (451, RESTRICTED, fault_explanations.RESTRICTED, "restricted location according to"),
+        (403, PAGE, fault_explanations.FIREWALL, "403 Forbidden"),
+        (503, UPKEEP, fault_explanations.DOWN, "We are upgrading"),
+        (502, b"", fault_explanations.DOWN, "502"),
+        (200, PAGE, fault_explanations.PAGE, ""),
+        (404, PAGE, fault_explanations.WRONG_URL, "404"),
+        (301, b"", fault_explanations.WRONG_URL, "301"),
     ],
 )
 async def test_an_answer_that_the_exchange_does_not_document_says_what_it_means(
-    venue: str, status: int, body: bytes, meaning: Meaning, words: str
+    venue: str, status: int, body: bytes, explanation: FaultExplanation, words: str
 ) -> None:
     """With the sentence that came, or the title of the page."""
     async with canned_server() as server, VENUES[venue](server.url) as ask:
         server.answers(status, body)
-        said = await told(ask, meaning)
+        said = await told(ask, explanation)
         assert words in said
         assert "<" not in said
 
 
 @both_venues
-@pytest.mark.parametrize(("status", "meaning"), [(418, meanings.BANNED), (429, meanings.LIMITED)])
+@pytest.mark.parametrize(
+    ("status", "explanation"), [(418, fault_explanations.BANNED), (429, fault_explanations.LIMITED)]
+)
 @pytest.mark.parametrize("header", [{"Retry_After": "7"}, {}], ids=["with a time", "without"])
 async def test_a_ban_says_when_it_is_over(
-    venue: str, status: int, meaning: Meaning, header: dict[str, str]
+    venue: str, status: int, explanation: FaultExplanation, header: dict[str, str]
 ) -> None:
     """By the exchange's own time, or by ours where it names none."""
     async with canned_server() as server, VENUES[venue](server.url) as ask:
@@ -132,25 +134,29 @@ async def test_a_ban_says_when_it_is_over(
     wait = 7 if header else {"binance": 60, "luno": 10}[venue]
     assert caught.value.retry_after == wait
     assert f"not before {wait} s" in str(caught.value)
-    assert str(meaning) in str(caught.value)
+    assert str(explanation) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("venue", "body", "meaning"),
+    ("venue", "body", "explanation"),
     [
-        ("binance", b'{"code":-1021,"msg":"Timestamp for this request..."}', meanings.TIME),
-        ("binance", b'{"code":-1008,"msg":"Server is overloaded."}', meanings.DOWN),
-        ("luno", b'{"error_code":"ErrDeadlineExceeded","error":"late"}', meanings.TIME),
-        ("luno", b'{"error_code":"ErrUnderMaintenance","error":"soon"}', meanings.DOWN),
+        (
+            "binance",
+            b'{"code":-1021,"msg":"Timestamp for this request..."}',
+            fault_explanations.TIME,
+        ),
+        ("binance", b'{"code":-1008,"msg":"Server is overloaded."}', fault_explanations.DOWN),
+        ("luno", b'{"error_code":"ErrDeadlineExceeded","error":"late"}', fault_explanations.TIME),
+        ("luno", b'{"error_code":"ErrUnderMaintenance","error":"soon"}', fault_explanations.DOWN),
     ],
 )
 async def test_a_documented_code_that_says_little_is_explained_too(
-    venue: str, body: bytes, meaning: Meaning
+    venue: str, body: bytes, explanation: FaultExplanation
 ) -> None:
     """A clock that is wrong, and maintenance, by the exchange's own codes."""
     async with canned_server() as server, VENUES[venue](server.url) as ask:
         server.answers(400, body)
-        with pytest.raises(Exception, match=re.escape(str(meaning))):
+        with pytest.raises(Exception, match=re.escape(str(explanation))):
             await ask()
 
 
@@ -158,7 +164,7 @@ async def test_a_documented_code_that_says_little_is_explained_too(
 async def test_a_name_that_nobody_knows(venue: str) -> None:
     """DNS."""
     async with EVERYONE[venue]("https://no-such-exchange.invalid") as ask:
-        said = await told(ask, meanings.NO_NAME)
+        said = await told(ask, fault_explanations.NO_NAME)
     assert "can't resolve no-such-exchange.invalid (DNS)" in said
 
 
@@ -167,7 +173,7 @@ async def test_an_address_where_nobody_listens(venue: str) -> None:
     """A firewall of ours, or a wrong port."""
     port = quiet_port()
     async with EVERYONE[venue](f"http://127.0.0.1:{port}") as ask:
-        said = await told(ask, meanings.UNREACHABLE)
+        said = await told(ask, fault_explanations.UNREACHABLE)
     assert f"127.0.0.1:{port} refuses the connection" in said
 
 
@@ -179,7 +185,7 @@ async def test_an_exchange_that_stays_silent(venue: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(web_socket, "CONNECT_TIMEOUT", 0.2)
     async with canned_server() as server, EVERYONE[venue](server.url) as ask:
         server.hang = True
-        said = await told(ask, meanings.UNREACHABLE)
+        said = await told(ask, fault_explanations.UNREACHABLE)
     assert "doesn't answer in time" in said
 
 
@@ -191,7 +197,7 @@ async def test_a_certificate_that_nobody_trusts(venue: str, tmp_path: Path) -> N
         in_tls(quiet_port(), context) as port,
         EVERYONE[venue](f"https://127.0.0.1:{port}") as ask,
     ):
-        said = await told(ask, meanings.NO_TRUST)
+        said = await told(ask, fault_explanations.NO_TRUST)
         assert f"no trusted TLS with 127.0.0.1:{port}" in said
         assert "self-signed certificate" in said or "self signed certificate" in said
 
@@ -203,7 +209,7 @@ async def test_a_proxy_that_refuses(venue: str, status: int) -> None:
     async with company_proxy(status=status) as proxy:
         url = proxy.url.replace("//", "//ann:s3cret@")
         async with EVERYONE[venue]("https://api.exchange.test", url) as ask:
-            said = await told(ask, meanings.PROXY)
+            said = await told(ask, fault_explanations.PROXY)
     assert str(status) in said
     assert "s3cret" not in said
     assert proxy.tunnels == []
@@ -214,7 +220,7 @@ async def test_a_proxy_that_is_not_there(venue: str) -> None:
     """The exchange's name is not what is wrong."""
     nobody = f"http://127.0.0.1:{quiet_port()}"
     async with EVERYONE[venue]("https://api.exchange.test", nobody) as ask:
-        await told(ask, meanings.PROXY)
+        await told(ask, fault_explanations.PROXY)
 
 
 @pytest.mark.parametrize("status", [301, 403, 404, 451, 503])
@@ -222,9 +228,9 @@ async def test_a_handshake_that_is_refused_says_what_it_means(status: int) -> No
     """Sockets are opened at the same gates."""
     async with canned_server() as server, socket(server.url) as ask:
         server.answers(status, PAGE)
-        meaning = venue_answers.by_status(status)
-        assert meaning is not None
-        await told(ask, meaning)
+        explanation = venue_answers.by_status(status)
+        assert explanation is not None
+        await told(ask, explanation)
 
 
 @pytest.mark.parametrize("venue", [BINANCE, LUNO_WITHOUT_KEY], ids=lambda venue: venue.exchange)
@@ -246,15 +252,15 @@ async def test_a_restricted_location_is_told_wherever_somebody_looks(
                     return False
                 event = ConnectorStatusEvent.model_validate_json(entries[0][1][b"data"])
                 said = event.not_ready.get("exchange", "")
-                return str(meanings.RESTRICTED) in said and not event.trading
+                return str(fault_explanations.RESTRICTED) in said and not event.trading
 
             await eventually_async(says_so)
             _, body = await report(health_port)
-            assert str(meanings.RESTRICTED) in body["parts"]["exchange"]
+            assert str(fault_explanations.RESTRICTED) in body["parts"]["exchange"]
             assert "restricted location according to" in body["parts"]["exchange"]
-            assert str(meanings.RESTRICTED) in service.log.read_text()
+            assert str(fault_explanations.RESTRICTED) in service.log.read_text()
             doctor = await tradectl(redis_server.url, "doctor", "--json")
             (check,) = [c for c in doctor.json if c["check"] == f"{venue.module} exchange"]
-            assert str(meanings.RESTRICTED) in check["what"]
-            assert check["fix"] == meanings.RESTRICTED.helps
+            assert str(fault_explanations.RESTRICTED) in check["what"]
+            assert check["fix"] == fault_explanations.RESTRICTED.remedy
             assert await service.end() == 0

@@ -124,8 +124,8 @@ RECORD: tuple[Mutant, ...] = (
     mutant(
         "a command may be of any size",
         "commands/parse.py",
-        "if (size := size_of(data)) > MOST_BYTES:",
-        "if (size := size_of(data)) < 0:",
+        "if (size := original_size(data)) > MOST_BYTES:",
+        "if (size := original_size(data)) < 0:",
     ),
     mutant(
         "half a character is text",

@@ -9,12 +9,12 @@ from redis.exceptions import RedisError
 
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from services._runtime.redis_commands import Word, ask
+from services._runtime.redis_commands import Argument, ask
 from tests.simulation.redis_engine import Engine, Session
 from tests.simulation.redis_streams import Blocked
 
 STEPS = 1500
-Command = tuple[Word, ...]
+Command = tuple[Argument, ...]
 
 
 class Random:

@@ -8,7 +8,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from common_models.stream_names import HALT, TRADING
-from services._runtime.halt import halt_reason, permission
+from services._runtime.halt import halt_reason, trading_permission
 from tests.support.trading import TradingDesk
 
 LOOK_EVERY = 0.1
@@ -18,7 +18,7 @@ NO_NEW_ORDER_WITHIN = 2.0
 async def resume(redis: Any) -> None:
     """As `tradectl resume` does it."""
     async with redis.pipeline(transaction=True) as both:
-        both.set(TRADING, permission("the test"))
+        both.set(TRADING, trading_permission("the test"))
         both.delete(HALT)
         await both.execute()
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from services._local.parent import dying_with_parent
+from services._local.parent_death import exit_with_parent
 
 ROOT = Path(__file__).parents[2]
 STOP_WITHIN = 10.0
@@ -50,7 +50,7 @@ async def running(module: str, environment: dict[str, str], folder: Path) -> Asy
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with log.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *(*dying_with_parent(), sys.executable, "-m", f"services.{module}"),
+            *(*exit_with_parent(), sys.executable, "-m", f"services.{module}"),
             cwd=folder,
             env={**inherited, "PYTHONPATH": str(ROOT), **environment},
             stderr=stderr,

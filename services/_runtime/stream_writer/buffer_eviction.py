@@ -16,10 +16,10 @@ class Waiting(Protocol):
     keep_all: bool
     waiting: deque[bytes]
     dropped: int
-    dropped_told: int
+    dropped_logged: int
 
 
-def evict(streams: Collection[Waiting], wanted: int) -> int:
+def evict(streams: Collection[Waiting], bytes_needed: int) -> int:
     """Drop waiting entries of *wanted* bytes or more; returns how many bytes that were.
 
     Quotes go first: they are old by the time they could be written. Then the oldest of whichever
@@ -29,17 +29,17 @@ def evict(streams: Collection[Waiting], wanted: int) -> int:
     for stream in streams:
         if not stream.keep_all and stream.waiting:
             freed += _drop(stream)
-    while freed < wanted:
+    while freed < bytes_needed:
         fullest = max(streams, key=lambda stream: len(stream.waiting))
         if not fullest.waiting:
             break
-        while fullest.waiting and freed < wanted:
+        while fullest.waiting and freed < bytes_needed:
             freed += _drop(fullest)
     return freed
 
 
 def _drop(stream: Waiting) -> int:
-    if stream.keep_all and stream.dropped == stream.dropped_told:
+    if stream.keep_all and stream.dropped == stream.dropped_logged:
         log.error("buffer_full", stream=stream.name)
     stream.dropped += 1
     return len(stream.waiting.popleft())
@@ -48,11 +48,11 @@ def _drop(stream: Waiting) -> int:
 def log_dropped(streams: Collection[Waiting]) -> None:
     """Log what each stream lost since it was told last."""
     for stream in streams:
-        if stream.dropped > stream.dropped_told:
+        if stream.dropped > stream.dropped_logged:
             log.error(
                 "entries_dropped",
                 stream=stream.name,
-                entries=stream.dropped - stream.dropped_told,
+                entries=stream.dropped - stream.dropped_logged,
                 since_start=stream.dropped,
             )
-            stream.dropped_told = stream.dropped
+            stream.dropped_logged = stream.dropped

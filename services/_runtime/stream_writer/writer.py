@@ -43,21 +43,21 @@ from services._runtime.supervise import Retry, TransientError, full_jitter, keep
 log = structlog.get_logger()
 
 # Commands sent and not yet answered; more wait here, where quotes conflate.
-MOST_IN_FLIGHT = 20_000
-FEW_IN_FLIGHT = MOST_IN_FLIGHT // 4
+MAX_IN_FLIGHT = 20_000
+RESUME_IN_FLIGHT = MAX_IN_FLIGHT // 4
 WRITE_BUFFER_BYTES = 4 << 20
 # Full of trades it takes some 95 MB of memory: some 470,000 of them.
 BUFFER_BYTES = 64 << 20
-ROOM_SHARE = 1024
+SLACK_SHARE = 1024
 # A Redis that leaves a command unanswered for this long is taken for gone.
 REPLY_TIMEOUT = 5.0
-LONGEST_WAIT = 2.0
+MAX_RETRY_WAIT = 2.0
 # What lies in the buffers at a stop gets this long to be written.
 DRAIN_TIMEOUT = 1.0
 
 # Joining ready-made pieces once a pass costs half of formatting each command.
-MOST_LENGTHS = 4096
-_LENGTHS = [b"$%d\r\n" % size for size in range(MOST_LENGTHS)]
+CACHED_LENGTHS = 4096
+_LENGTHS = [b"$%d\r\n" % size for size in range(CACHED_LENGTHS)]
 
 # Errors that concern one entry or one key; all others concern the server and pass.
 _ENTRY_ERRORS = frozenset({"ERR", "NOPERM", "WRONGTYPE"})
@@ -72,7 +72,7 @@ class OutStream:
         "_writer",
         "conflated",
         "dropped",
-        "dropped_told",
+        "dropped_logged",
         "keep_all",
         "last_id",
         "maxlen",
@@ -89,7 +89,7 @@ class OutStream:
         self.waiting: deque[bytes] = deque()
         self.unacked: deque[bytes] = deque()  # sent, and not answered yet
         self.last_id = NO_ID  # of the last entry that is known to be written
-        self.dropped = self.dropped_told = self.conflated = self.refused = 0
+        self.dropped = self.dropped_logged = self.conflated = self.refused = 0
         self._writer = writer
         # All of XADD name MAXLEN ~ n * data, but for the value.
         command = ("XADD", name, "MAXLEN", "~", str(maxlen), "*", "data", "")
@@ -178,7 +178,7 @@ class StreamWriter(asyncio.Protocol):
     def send(self, stream: OutStream, prefix: bytes, data: bytes) -> None:
         """Put one XADD into this pass's write. Only for `OutStream`."""
         size = len(data)
-        length = _LENGTHS[size] if size < MOST_LENGTHS else b"$%d\r\n" % size
+        length = _LENGTHS[size] if size < CACHED_LENGTHS else b"$%d\r\n" % size
         self._out += (prefix, length, data, b"\r\n")
         stream.unacked.append(data)
         in_flight = self._in_flight
@@ -188,7 +188,7 @@ class StreamWriter(asyncio.Protocol):
             if len(in_flight) == 1:
                 self._last_reply = self._loop.time()
             self._loop.call_soon(self._flush)
-        if len(in_flight) >= MOST_IN_FLIGHT:
+        if len(in_flight) >= MAX_IN_FLIGHT:
             self.open = False
 
     def _flush(self) -> None:
@@ -226,8 +226,8 @@ class StreamWriter(asyncio.Protocol):
     def evict(self) -> None:
         """The buffer is full: some of what waits must go."""
         # A little more than needed, so that it isn't looked for anew with each entry.
-        wanted = self.waiting_bytes - self.buffer_bytes + self.buffer_bytes // ROOM_SHARE
-        self.waiting_bytes -= evict(self.streams.values(), wanted)
+        bytes_needed = self.waiting_bytes - self.buffer_bytes + self.buffer_bytes // SLACK_SHARE
+        self.waiting_bytes -= evict(self.streams.values(), bytes_needed)
 
     def pause_writing(self) -> None:
         """The socket is full (called by the transport)."""
@@ -240,7 +240,7 @@ class StreamWriter(asyncio.Protocol):
         self._reopen()
 
     def _reopen(self) -> None:
-        if self._lost.done() or self._paused or len(self._in_flight) > FEW_IN_FLIGHT:
+        if self._lost.done() or self._paused or len(self._in_flight) > RESUME_IN_FLIGHT:
             return
         self.open = True
         if self.waiting_bytes:
@@ -256,10 +256,10 @@ class StreamWriter(asyncio.Protocol):
             return True
         # Full, read-only, loading: it will pass. What follows in the pipeline may be refused or
         # written, so all of it is settled as if the connection had broken here.
-        self._lose(TransientError(f"Redis answered with an error: {error}"))
+        self._fail(TransientError(f"Redis answered with an error: {error}"))
         return False
 
-    def _wait_again(self, stream: OutStream, entries: list[bytes]) -> None:
+    def _requeue(self, stream: OutStream, entries: list[bytes]) -> None:
         """Put *entries* back in front of what waits; of a quote only the newest is worth it."""
         if entries and stream.waiting and not stream.keep_all:
             stream.conflated += 1
@@ -275,14 +275,14 @@ class StreamWriter(asyncio.Protocol):
             await keep_alive(
                 self._session,
                 name="redis_writer",
-                waits=lambda: full_jitter(longest=LONGEST_WAIT),
+                waits=lambda: full_jitter(longest=MAX_RETRY_WAIT),
                 on_retry=self._on_retry,
             )
         finally:
             if not self.idle:
                 streams = self.streams.values()
                 log.warning(
-                    "left_unwritten",
+                    "entries_left_unwritten",
                     unanswered=sum(len(stream.unacked) for stream in streams),
                     waiting=sum(len(stream.waiting) for stream in streams),
                 )
@@ -292,7 +292,7 @@ class StreamWriter(asyncio.Protocol):
         try:
             try:
                 await connection.connect()
-                await self._settle(connection)
+                await self._recover_writes(connection)
                 if self._before_writing:
                     await self._before_writing()
             except (RedisError, OSError, TimeoutError) as e:
@@ -333,7 +333,7 @@ class StreamWriter(asyncio.Protocol):
             await asyncio.wait([self._lost], timeout=self._reply_timeout / 5)
             silent = self._loop.time() - self._last_reply
             if self._in_flight and silent > self._reply_timeout:
-                self._lose(TransientError(f"Redis left commands unanswered for {silent:.1f} s"))
+                self._fail(TransientError(f"Redis left commands unanswered for {silent:.1f} s"))
         self._lost.result()
 
     async def _drain(self) -> None:
@@ -344,9 +344,9 @@ class StreamWriter(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone (called by the transport)."""
-        self._lose(TransientError(f"Redis closed the connection: {exc or 'end of stream'}"))
+        self._fail(TransientError(f"Redis closed the connection: {exc or 'end of stream'}"))
 
-    def _lose(self, error: TransientError) -> None:
+    def _fail(self, error: TransientError) -> None:
         self.open = False
         if not self._lost.done():
             self._lost.set_exception(error)
@@ -362,7 +362,7 @@ class StreamWriter(asyncio.Protocol):
         if not self._lost.cancel():
             self._lost.exception()  # looked at, so that asyncio doesn't report it
 
-    async def _settle(self, connection: Any) -> None:
+    async def _recover_writes(self, connection: Any) -> None:
         """Find out how much of what was sent on the last connection had arrived."""
         run = await server_run(connection)
         last_run, last_client = self._last_connection or (run, 0)
@@ -371,29 +371,29 @@ class StreamWriter(asyncio.Protocol):
             await ask(connection, "CLIENT", "KILL", "ID", last_client)
         for stream in self.streams.values():
             if last_run != run and stream.last_id != NO_ID:
-                await self._compare_memory(connection, stream)
+                await self._detect_lost_entries(connection, stream)
             if stream.unacked:
-                await self._settle_stream(connection, stream)
+                await self._recover_stream(connection, stream)
         self._last_connection = (run, int(await ask(connection, "CLIENT", "ID")))
 
-    async def _compare_memory(self, connection: Any, stream: OutStream) -> None:
+    async def _detect_lost_entries(self, connection: Any, stream: OutStream) -> None:
         # With `appendfsync everysec` a Redis that is killed forgets what it answered last.
         newest = await newest_id(connection, stream.name)
         if sort_key(newest) < sort_key(stream.last_id):
             log.error(
-                "redis_forgot_entries",
+                "redis_lost_entries",
                 stream=stream.name,
                 answered_up_to=stream.last_id.decode(),
-                remembers_up_to=newest.decode(),
+                holds_up_to=newest.decode(),
             )
             stream.last_id = newest
 
-    async def _settle_stream(self, connection: Any, stream: OutStream) -> None:
+    async def _recover_stream(self, connection: Any, stream: OutStream) -> None:
         # Of quotes only the newest is worth a question, and worth sending again.
         sent = list(stream.unacked) if stream.keep_all else [stream.unacked[-1]]
-        count = MOST_IN_FLIGHT if stream.keep_all else 1
+        count = MAX_IN_FLIGHT if stream.keep_all else 1
         found, stream.last_id = await entries_after(connection, stream.name, stream.last_id, count)
         missing = unwritten(sent, found, stream.maxlen)
         self.written += len(sent) - len(missing)
         stream.unacked.clear()
-        self._wait_again(stream, missing)
+        self._requeue(stream, missing)

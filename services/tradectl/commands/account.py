@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from services.tradectl import account, pnl, positions
-from services.tradectl.exit_codes import ExitCode, tell
-from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout, Watch
+from services.tradectl.exit_codes import ExitCode, print_message
+from services.tradectl.options import DEFAULT_TIMEOUT, AsJson, Exchange, Symbol, Timeout, Watch
 from services.tradectl.running import show
 
 
@@ -19,7 +19,7 @@ def show_balances(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Have the exchanges asked first.")
     ] = False,
-    timeout: Timeout = PATIENCE,
+    timeout: Timeout = DEFAULT_TIMEOUT,
     watch: Watch = None,
     json: AsJson = False,
 ) -> None:
@@ -32,7 +32,7 @@ def show_balances(
         tradectl balances --refresh --asset USDT --json
     """
     if refresh and watch is not None:
-        tell("tradectl: --refresh asks the exchanges once: want it without --watch")
+        print_message("tradectl: --refresh asks the exchanges once: want it without --watch")
         raise typer.Exit(ExitCode.USAGE)
     wanted, told = [asset.upper() for asset in assets or ()], account.Account()
     show(

@@ -7,9 +7,9 @@ import typer
 from pydantic import ValidationError
 
 from common_models import PlaceOrderCommand
-from services.tradectl import account, completing, placing, requests
-from services.tradectl.exit_codes import ExitCode, tell
-from services.tradectl.options import PATIENCE, AsJson, Exchange, Symbol, Timeout, Watch
+from services.tradectl import account, completion, placing, requests
+from services.tradectl.exit_codes import ExitCode, print_message
+from services.tradectl.options import DEFAULT_TIMEOUT, AsJson, Exchange, Symbol, Timeout, Watch
 from services.tradectl.order_trace import why
 from services.tradectl.running import run, show
 
@@ -18,17 +18,17 @@ def place(  # noqa: PLR0913, PLR0917 - each is an option of the command
     exchange: Annotated[
         str,
         typer.Argument(
-            metavar="EXCHANGE", help="binance, luno, ...", autocompletion=completing.exchanges
+            metavar="EXCHANGE", help="binance, luno, ...", autocompletion=completion.exchanges
         ),
     ],
     side: Annotated[
         str,
-        typer.Argument(metavar="SIDE", help="buy or sell", autocompletion=completing.sides),
+        typer.Argument(metavar="SIDE", help="buy or sell", autocompletion=completion.sides),
     ],
     symbol: Annotated[
         str,
         typer.Argument(
-            metavar="SYMBOL", help="e.g. BTC/USDT, XBT/ZAR", autocompletion=completing.symbols
+            metavar="SYMBOL", help="e.g. BTC/USDT, XBT/ZAR", autocompletion=completion.symbols
         ),
     ],
     quantity: Annotated[float, typer.Argument(metavar="QUANTITY", help="In the base asset.")],
@@ -44,7 +44,7 @@ def place(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = None,
     post_only: Annotated[bool, typer.Option("--post-only", help="Never take liquidity.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the order has ended.")] = False,
-    timeout: Timeout = PATIENCE,
+    timeout: Timeout = DEFAULT_TIMEOUT,
     json: AsJson = False,
 ) -> None:
     """Place one order, wait for the answer, and exit by it.
@@ -75,7 +75,7 @@ def place(  # noqa: PLR0913, PLR0917 - each is an option of the command
     command = _order(given)
     run(
         lambda redis: placing.place(
-            redis, exchange, command, wait_for_end=wait, seconds=timeout, as_json=json
+            redis, exchange, command, wait_until_closed=wait, seconds=timeout, as_json=json
         )
     )
 
@@ -86,7 +86,7 @@ def _order(given: dict[str, object]) -> PlaceOrderCommand:
     except ValidationError as e:
         for error in e.errors(include_url=False):
             where = ".".join(str(part) for part in error["loc"])
-            tell(f"tradectl: {where}={error['input']!r}: {error['msg']}")
+            print_message(f"tradectl: {where}={error['input']!r}: {error['msg']}")
         raise typer.Exit(ExitCode.USAGE) from None
 
 
@@ -100,7 +100,7 @@ def cancel(
     ] = False,
     exchange: Exchange = None,
     symbol: Symbol = None,
-    timeout: Timeout = PATIENCE,
+    timeout: Timeout = DEFAULT_TIMEOUT,
     json: AsJson = False,
 ) -> None:
     """Cancel one order or all; exit by the answer.
@@ -114,7 +114,7 @@ def cancel(
         tradectl cancel --all --exchange luno
     """
     if every == (order is not None):
-        tell("tradectl: want either a CLIENT_ORDER_ID or --all")
+        print_message("tradectl: want either a CLIENT_ORDER_ID or --all")
         raise typer.Exit(ExitCode.USAGE)
     pair = None if symbol is None else symbol.upper()
     if order is None:

@@ -15,59 +15,65 @@ from common_models.stream_names import (
     OperatorStream,
     state_key,
 )
-from services.tradectl.reading import StreamEntry, entries, entry_at, mentions
-from services.tradectl.sending import meant
+from services.tradectl.reading import StreamEntry, entries, entries_with_field, entry_at
+from services.tradectl.sending import selected_connectors
 
 DECISIONS = str(EventStream("bot", "decision"))
 CAUSE = re.compile(r"(\S+) (\d+-\d+)")
 
 
 @dataclass
-class Found:
+class OrderEntries:
     """All entries that are about one client order id at one connector."""
 
     connector: str
     causes: list[StreamEntry] = field(default_factory=list)  # oldest first
-    gone: list[str] = field(default_factory=list)  # causes that are no longer in their streams
+    missing_causes: list[str] = field(
+        default_factory=list
+    )  # causes that are no longer in their streams
     decisions: list[StreamEntry] = field(default_factory=list)
     commands: list[StreamEntry] = field(default_factory=list)
-    letters: list[StreamEntry] = field(default_factory=list)
+    dead_letters: list[StreamEntry] = field(default_factory=list)
     records: list[StreamEntry] = field(default_factory=list)  # the connectors' journals
     after: list[StreamEntry] = field(
         default_factory=list
     )  # answers, statuses, cancels and their answers
 
     @property
-    def nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """True where nobody has heard of the order."""
-        return not (self.decisions or self.commands or self.letters or self.records or self.after)
+        return not (
+            self.decisions or self.commands or self.dead_letters or self.records or self.after
+        )
 
 
-async def gather(redis: Redis, order: str, exchange: str | None) -> list[Found]:
+async def gather(redis: Redis, order: str, exchange: str | None) -> list[OrderEntries]:
     """What every connector, or that of *exchange*, knows of the order: one `Found` for each.
 
     An id means one order at one exchange; the same id at another is another order.
     """
-    decisions = await mentions(redis, DECISIONS, "decision_id", order)
-    names = await meant(redis, exchange)
+    decisions = await entries_with_field(redis, DECISIONS, "decision_id", order)
+    names = await selected_connectors(redis, exchange)
     at = {name: [d for d in decisions if _connector(d) == name] for name in names}
     found = [await _at(redis, name, order, at[name]) for name in names]
-    return [each for each in found if not each.nothing]
+    return [each for each in found if not each.is_empty]
 
 
 def _connector(decision: StreamEntry) -> str:
     return f"{decision.fields.get('exchange')}_connector"
 
 
-async def _at(redis: Redis, name: str, order: str, decisions: list[StreamEntry]) -> Found:
+async def _at(redis: Redis, name: str, order: str, decisions: list[StreamEntry]) -> OrderEntries:
     """All that is known of an order at one connector."""
 
     async def about(stream: object) -> list[StreamEntry]:
-        return await mentions(redis, str(stream), "client_order_id", order)
+        return await entries_with_field(redis, str(stream), "client_order_id", order)
 
-    found = Found(name, decisions=decisions)
+    found = OrderEntries(name, decisions=decisions)
     found.commands = await about(CommandStream(name, "place_order"))
-    found.letters = await _letters(redis, str(DeadLetterStream(name, "place_order")), order)
+    found.dead_letters = await _dead_letters(
+        redis, str(DeadLetterStream(name, "place_order")), order
+    )
     found.records = await _record(redis, name, order)
     found.after = await about(EventStream(name, "order_response"))
     found.after += await about(EventStream(name, "order_status"))
@@ -76,14 +82,14 @@ async def _at(redis: Redis, name: str, order: str, decisions: list[StreamEntry])
         OperatorStream(name, "cancel_order"),
         CommandStream(name, "query_order"),
     ):
-        asked = await _asked(redis, str(stream), order, found)
-        found.after += asked + await _answers(redis, name, asked)
-    found.after.sort(key=order_of)
+        requests = await _requests_about(redis, str(stream), order, found)
+        found.after += requests + await _responses_to(redis, name, requests)
+    found.after.sort(key=by_entry_id)
     await _follow_causes(redis, found)
     return found
 
 
-async def _letters(redis: Redis, stream: str, order: str) -> list[StreamEntry]:
+async def _dead_letters(redis: Redis, stream: str, order: str) -> list[StreamEntry]:
     """Unreadable commands with that id in them."""
     return [
         entry
@@ -102,26 +108,30 @@ async def _record(redis: Redis, name: str, order: str) -> list[StreamEntry]:
     return [StreamEntry(key, f"{signed_at}-0", data)]
 
 
-async def _asked(redis: Redis, stream: str, order: str, found: Found) -> list[StreamEntry]:
+async def _requests_about(
+    redis: Redis, stream: str, order: str, found: OrderEntries
+) -> list[StreamEntry]:
     """Commands about the order, by its client order id or by the exchange's."""
-    asked = await mentions(redis, stream, "client_order_id", order)
+    requests = await entries_with_field(redis, stream, "client_order_id", order)
     order_ids = {entry.fields.get("order_id") for entry in found.after} - {None}
     for order_id in order_ids:
-        asked += await mentions(redis, stream, "order_id", str(order_id))
-    return list({entry.id: entry for entry in asked}.values())
+        requests += await entries_with_field(redis, stream, "order_id", str(order_id))
+    return list({entry.id: entry for entry in requests}.values())
 
 
-async def _answers(redis: Redis, name: str, asked: Iterable[StreamEntry]) -> list[StreamEntry]:
+async def _responses_to(
+    redis: Redis, name: str, requests: Iterable[StreamEntry]
+) -> list[StreamEntry]:
     stream = str(EventStream(name, "command_response"))
     found = []
-    for command in asked:
+    for command in requests:
         # A command without an id is given its entry's.
         request_id = command.fields.get("client_request_id") or f"x{command.id}"
-        found += await mentions(redis, stream, "client_request_id", request_id)
+        found += await entries_with_field(redis, stream, "client_request_id", request_id)
     return found
 
 
-async def _follow_causes(redis: Redis, found: Found) -> None:
+async def _follow_causes(redis: Redis, found: OrderEntries) -> None:
     """From the decision back to the indicators and ticks that led to it."""
     seen: set[str] = set()
     ahead = [cause for decision in found.decisions[:1] for cause in _causes(decision)]
@@ -132,15 +142,15 @@ async def _follow_causes(redis: Redis, found: Found) -> None:
             continue
         seen.add(cause)
         if named[1] == TIMER:  # no stream
-            found.gone.append(cause)
+            found.missing_causes.append(cause)
             continue
         entry = await entry_at(redis, named[1], named[2])
         if entry is None:
-            found.gone.append(cause)
+            found.missing_causes.append(cause)
         else:
             found.causes.append(entry)
             ahead += _causes(entry)
-    found.causes.sort(key=order_of)
+    found.causes.sort(key=by_entry_id)
 
 
 def _causes(entry: StreamEntry) -> list[str]:
@@ -148,7 +158,7 @@ def _causes(entry: StreamEntry) -> list[str]:
     return [str(each) for each in (causes if isinstance(causes, list) else [causes])]
 
 
-def order_of(entry: StreamEntry) -> tuple[int, int]:
+def by_entry_id(entry: StreamEntry) -> tuple[int, int]:
     """By Redis's clock, across streams."""
     milliseconds, _, sequence = entry.id.partition("-")
     return int(milliseconds), int(sequence)

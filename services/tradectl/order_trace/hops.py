@@ -12,12 +12,12 @@ from common_models.stream_names import (
     MarketStream,
     OperatorStream,
 )
-from services.tradectl.order_trace.gather import Found, order_of
-from services.tradectl.reading import StreamEntry, moment, name_of
+from services.tradectl.order_trace.gather import OrderEntries, by_entry_id
+from services.tradectl.reading import StreamEntry, parse_name, utc_time
 from services.tradectl.show import number, summary
 
 # What a connector refuses an order for before it is sent, with the market and the limits in view.
-GATE = frozenset(
+PRE_TRADE_REASONS = frozenset(
     {
         "trading_disabled",
         "halt_unreadable",
@@ -40,10 +40,10 @@ GATE = frozenset(
     }
 )
 # What a record's states mean: they are those of the answer, not of the order.
-STATES = {"taken": "not answered yet", "unknown": "answered: unknown", "closed": "answered"}
+RECORD_STATES = {"taken": "not answered yet", "unknown": "answered: unknown", "closed": "answered"}
 # The bot's own words for having heard of an answer or a fill.
-TOLD = frozenset({"answered", "updated"})
-HEARD = TOLD | {"cancel_sent", "cancel_dropped", "lost"}
+REPORTED_OUTCOMES = frozenset({"answered", "updated"})
+RECEIVED_OUTCOMES = REPORTED_OUTCOMES | {"cancel_sent", "cancel_dropped", "lost"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Hop:
         return self.entry is None and not self.none
 
 
-def story(found: Found) -> list[Hop]:
+def build_hops(found: OrderEntries) -> list[Hop]:
     """Tick, indicator, decision, risk, command, journal, and all that came after."""
     return [
         *_causes(found),
@@ -77,16 +77,16 @@ def story(found: Found) -> list[Hop]:
     ]
 
 
-def _causes(found: Found) -> Iterator[Hop]:
+def _causes(found: OrderEntries) -> Iterator[Hop]:
     if not found.decisions:
         if not _placed_elsewhere(found):
             for name in ("tick", "indicator"):
                 yield Hop(name, "without a decision nothing says what led to the order")
         return
-    timer = next((cause for cause in found.gone if cause.startswith(f"{TIMER} ")), None)
+    timer = next((cause for cause in found.missing_causes if cause.startswith(f"{TIMER} ")), None)
     if timer is not None:
         milliseconds = timer.partition(" ")[2].partition("-")[0]
-        at = moment(int(milliseconds)).time().isoformat("milliseconds")
+        at = utc_time(int(milliseconds)).time().isoformat("milliseconds")
         yield Hop("timer", f"none came: the strategy's timer was due at {at}", none=True)
         return
     names = [_cause_name(entry) for entry in found.causes]
@@ -94,7 +94,7 @@ def _causes(found: Found) -> Iterator[Hop]:
         if name not in names:
             yield Hop(name, _why_no_cause(name, found))
     for name, entry in zip(names, found.causes, strict=True):
-        yield Hop(name, _said(entry, "symbol", "exchange", "caused_by"), entry)
+        yield Hop(name, _content(entry, "symbol", "exchange", "caused_by"), entry)
 
 
 def _cause_name(entry: StreamEntry) -> str:
@@ -102,7 +102,7 @@ def _cause_name(entry: StreamEntry) -> str:
 
 
 def _kind(stream: str) -> str:
-    match name_of(stream):
+    match parse_name(stream):
         case MarketStream():
             return "tick"
         case IndicatorStream():
@@ -111,14 +111,16 @@ def _kind(stream: str) -> str:
             return "cause"
 
 
-def _why_no_cause(name: str, found: Found) -> str:
-    gone = [cause for cause in found.gone if _kind(cause.partition(" ")[0]) == name]
-    if gone:
-        return f"no longer in its stream: {', '.join(gone)}"
+def _why_no_cause(name: str, found: OrderEntries) -> str:
+    missing_causes = [
+        cause for cause in found.missing_causes if _kind(cause.partition(" ")[0]) == name
+    ]
+    if missing_causes:
+        return f"no longer in its stream: {', '.join(missing_causes)}"
     return "nothing that led to the decision names one"
 
 
-def _decision(found: Found) -> Iterator[Hop]:
+def _decision(found: OrderEntries) -> Iterator[Hop]:
     if not found.decisions:
         if _placed_elsewhere(found):
             yield Hop("decision", "none: the bot didn't place this order", none=True)
@@ -144,41 +146,41 @@ def _decision(found: Found) -> Iterator[Hop]:
     yield Hop("risk (bot)", text, first)
 
 
-def _placed_elsewhere(found: Found) -> bool:
+def _placed_elsewhere(found: OrderEntries) -> bool:
     """True where the order's id isn't one that the bot gives."""
-    named = [*found.commands, *found.records, *found.letters, *found.after]
+    named = [*found.commands, *found.records, *found.dead_letters, *found.after]
     ids = [str(entry.fields.get("client_order_id", "")) for entry in named]
     return not any(each.startswith(BOT_ORDERS) for each in ids)
 
 
-def _not_sent(found: Found) -> bool:
+def _not_sent(found: OrderEntries) -> bool:
     """True where the bot decided, and sent nothing."""
     outcome = found.decisions[0].fields.get("outcome") if found.decisions else None
     return not found.commands and outcome in ("observed", "refused")
 
 
-def _command(found: Found) -> Iterator[Hop]:
+def _command(found: OrderEntries) -> Iterator[Hop]:
     if _not_sent(found):
         yield Hop("command", "none was sent", none=True)
-    elif not found.commands and not found.letters:
+    elif not found.commands and not found.dead_letters:
         yield Hop("command", "none with this id is in a place_order stream (any more)")
     for entry in found.commands[:1]:  # those that ask again come in their time
-        yield Hop("command", _said(entry, "client_order_id"), entry)
-    for entry in found.letters:
-        yield Hop("dead letter", _said(entry, "content", "encoding"), entry)
+        yield Hop("command", _content(entry, "client_order_id"), entry)
+    for entry in found.dead_letters:
+        yield Hop("dead letter", _content(entry, "content", "encoding"), entry)
 
 
-def _responses(found: Found) -> list[StreamEntry]:
+def _responses(found: OrderEntries) -> list[StreamEntry]:
     return [entry for entry in found.after if _after_name(entry) == "response"]
 
 
-def _connector_risk(found: Found) -> Iterator[Hop]:
+def _connector_risk(found: OrderEntries) -> Iterator[Hop]:
     responses = _responses(found)
     if not responses:
         return
     entry = responses[0]
     status, code = entry.fields.get("status"), entry.fields.get("reason_code")
-    if code in GATE:
+    if code in PRE_TRADE_REASONS:
         text = f"refused: {code}"
     elif status in ("accepted", "unknown") or code == "exchange_rejected":
         text = "passed the connector's limits, and sent"
@@ -187,28 +189,30 @@ def _connector_risk(found: Found) -> Iterator[Hop]:
     yield Hop("risk (connector)", text, entry, aside=True)
 
 
-def _journal(found: Found) -> Iterator[Hop]:
+def _journal(found: OrderEntries) -> Iterator[Hop]:
     if not found.records and not _not_sent(found):
         yield Hop("journal", "no record: never claimed, or answered more than 7 days ago")
     for entry in found.records:
         fields = entry.fields
         names = ("entry_id", "sent_quantity", "sent_price", "provisional", "validity")
         shown = summary({name: fields.get(name) for name in names})
-        state = STATES.get(str(fields.get("state")), str(fields.get("state")))
-        signed = moment(entry.milliseconds).time().isoformat("milliseconds")
+        state = RECORD_STATES.get(str(fields.get("state")), str(fields.get("state")))
+        signed = utc_time(entry.milliseconds).time().isoformat("milliseconds")
         text = f"{state} {shown}; the request is of {signed} by the exchange's clock"
         yield Hop("journal", text, entry, aside=True)
 
 
-def _after(found: Found) -> Iterator[Hop]:
-    heard = [entry for entry in found.decisions if entry.fields.get("outcome") in HEARD]
+def _after(found: OrderEntries) -> Iterator[Hop]:
+    received = [
+        entry for entry in found.decisions if entry.fields.get("outcome") in RECEIVED_OUTCOMES
+    ]
     answered = bool(_responses(found))
     if not answered and (found.commands or found.records):
         yield Hop("response", "no connector has answered")
     names = []
-    for entry in sorted([*found.commands[1:], *found.after, *heard], key=order_of):
+    for entry in sorted([*found.commands[1:], *found.after, *received], key=by_entry_id):
         names.append(_after_name(entry))
-        yield Hop(names[-1], _said(entry, "client_order_id", "symbol", "exchange"), entry)
+        yield Hop(names[-1], _content(entry, "client_order_id", "symbol", "exchange"), entry)
     accepted = any(entry.fields.get("status") == "accepted" for entry in _responses(found))
     if accepted and not {"status", "fill"} & set(names):
         yield Hop("status", "accepted, but no status was told (yet, or any more)")
@@ -218,10 +222,10 @@ _AFTER = {"order_response": "response", "command_response": "answer", "decision"
 
 
 def _after_name(entry: StreamEntry) -> str:
-    match name_of(entry.stream):
+    match parse_name(entry.stream):
         case EventStream(event="order_status"):
             return "fill" if entry.fields.get("trades") else "status"
-        case EventStream(event="decision") if entry.fields.get("outcome") not in TOLD:
+        case EventStream(event="decision") if entry.fields.get("outcome") not in REPORTED_OUTCOMES:
             return "decision"
         case EventStream(event=event):
             return _AFTER.get(event, event)
@@ -233,7 +237,7 @@ def _after_name(entry: StreamEntry) -> str:
             return "event"
 
 
-def _said(entry: StreamEntry, *but: str) -> str:
+def _content(entry: StreamEntry, *but: str) -> str:
     """What an entry says, without what stands elsewhere in the story."""
     left_out = {*but, "timestamp", "client_request_id"}
     return summary({name: value for name, value in entry.fields.items() if name not in left_out})

@@ -10,16 +10,16 @@ from rich.text import Text
 
 from common_models import DecisionEvent
 from common_models.stream_names import EventStream
-from services._runtime.text import clean
+from services._runtime.text_sanitizing import escape_control_characters
 from services.tradectl import show
-from services.tradectl.exit_codes import ExitCode, tell
+from services.tradectl.exit_codes import ExitCode, print_message
 from services.tradectl.order_trace.gather import gather
-from services.tradectl.order_trace.hops import Hop, story
-from services.tradectl.reading import moment
+from services.tradectl.order_trace.hops import Hop, build_hops
+from services.tradectl.reading import utc_time
 from services.tradectl.tables import WIDE, Column, Seconds, table
 
 # So many of the last decisions are looked at for one that can be read.
-LOOK_AT = 20
+MAX_DECISIONS_READ = 20
 ENTRY = Column("entry", wide=True)
 
 
@@ -27,20 +27,22 @@ async def why(redis: Redis, order: str | None, exchange: str | None, *, as_json:
     """Tell the story of one order, or of the last decision; NO where nobody has heard of it."""
     order = order or await _last_decision(redis)
     if order is None:
-        tell("tradectl: no decision yet; want a CLIENT_ORDER_ID, or a bot that has decided")
+        print_message(
+            "tradectl: no decision yet; want a CLIENT_ORDER_ID, or a bot that has decided"
+        )
         return ExitCode.NO
     found = await gather(redis, order, exchange)
     if not found:
-        tell(f"tradectl: nothing here has ever mentioned the order {order!r}")
+        print_message(f"tradectl: nothing here has ever mentioned the order {order!r}")
         return ExitCode.NO
-    stories = {each.connector: _rows(story(each)) for each in found}
+    hops_by_connector = {each.connector: _rows(build_hops(each)) for each in found}
     if as_json:
-        told = [{"connector": name, "hops": rows} for name, rows in stories.items()]
-        show.as_json({"client_order_id": order, "stories": told})
+        traces = [{"connector": name, "hops": rows} for name, rows in hops_by_connector.items()]
+        show.as_json({"client_order_id": order, "stories": traces})
         return ExitCode.DONE
-    for name, rows in stories.items():
+    for name, rows in hops_by_connector.items():
         table(
-            f"why {clean(order)} at {name} (times in UTC, by Redis's clock)",
+            f"why {escape_control_characters(order)} at {name} (times in UTC, by Redis's clock)",
             ("hop", "time", "after", Column("its own time", wide=True), "what", ENTRY),
             [_shown(row) for row in rows],
         )
@@ -49,7 +51,9 @@ async def why(redis: Redis, order: str | None, exchange: str | None, *, as_json:
 
 async def _last_decision(redis: Redis) -> str | None:
     """The id of what the bot decided last; None where it has decided nothing."""
-    entries: Any = await redis.xrevrange(str(EventStream("bot", "decision")), count=LOOK_AT)
+    entries: Any = await redis.xrevrange(
+        str(EventStream("bot", "decision")), count=MAX_DECISIONS_READ
+    )
     for _, fields in entries:
         with suppress(ValidationError):  # anybody may write there
             return DecisionEvent.model_validate_json(fields.get(b"data", b"")).decision_id
@@ -57,10 +61,10 @@ async def _last_decision(redis: Redis) -> str | None:
 
 
 def _shown(row: dict[str, Any]) -> tuple[object, ...]:
-    what = Text(clean(("MISSING: " if row["missing"] else "") + row["what"]))
+    what = Text(escape_control_characters(("MISSING: " if row["missing"] else "") + row["what"]))
     entry = f"{row['stream']} {row['id']}" if row["stream"] else ""
     if entry and show.screen_width() < WIDE:  # it has no column of its own then
-        what.append("\n" + clean(entry), style="dim")
+        what.append("\n" + escape_control_characters(entry), style="dim")
     return (
         row["hop"],
         _clock(row["time"]),
@@ -82,7 +86,7 @@ def _rows(hops: list[Hop]) -> list[dict[str, Any]]:
             {
                 "hop": hop.name,
                 "missing": hop.missing,
-                "time": None if at is None or hop.aside else moment(at).isoformat(),
+                "time": None if at is None or hop.aside else utc_time(at).isoformat(),
                 "after_ms": None if at is None or before is None or hop.aside else at - before,
                 "own_time": None if hop.aside else fields.get("timestamp"),
                 "stream": None if hop.entry is None else hop.entry.stream,

@@ -12,7 +12,7 @@ from tests.support.fault_proxy import FaultProxy, fault_proxy
 @pytest.fixture(autouse=True)
 def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts of at most 50 ms: tests break connections by the dozen."""
-    monkeypatch.setattr(writer, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(writer, "MAX_RETRY_WAIT", 0.05)
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ async def test_a_redis_that_comes_back_empty_gets_what_it_never_answered(
                 assert await entries(redis) == numbered(range(100, 200))
         finally:
             await reborn.stop()
-    assert capsys.readouterr().out.count("redis_forgot_entries") == 1
+    assert capsys.readouterr().out.count("redis_lost_entries") == 1
 
 
 async def test_a_full_redis_loses_nothing_and_repeats_nothing(

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
-from services._runtime.meanings import NO_NAME, PROXY
+from services._runtime.fault_explanations import NO_NAME, PROXY
 from tests.support.company_proxy import (
     CompanyProxy,
     certificate,

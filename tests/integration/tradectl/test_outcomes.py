@@ -151,7 +151,7 @@ async def test_a_command_whose_acknowledgement_is_lost_may_have_been_sent(
             await send(
                 client, "binance_connector", "place_order", command, "repeat it with --id lost"
             )
-        assert stopped.value.ending == ExitCode.UNKNOWN
+        assert stopped.value.exit_code == ExitCode.UNKNOWN
         await eventually(lambda: proxy.cuts == 1)
     assert [each["client_order_id"] for each in await commands(redis, "place_order")] == ["lost"]
 

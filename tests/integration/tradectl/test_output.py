@@ -177,7 +177,7 @@ async def test_a_resume_whose_acknowledgement_is_lost_may_have_been_made(
     async def known(*_: object) -> list[str]:
         return ["binance_connector"]
 
-    monkeypatch.setattr(halting, "_here", known)
+    monkeypatch.setattr(halting, "_active_connectors", known)
     async with fault_proxy(redis_server.port) as proxy:
         proxy.cut_replies_after = len("+OK\r\n$-1\r\n$-1\r\n") + 1
         resumed = await tradectl(proxy.url, "resume")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common_models.stream_names import CommandStream, DeadLetterStream
-from services._runtime.redis_parser import too_large
+from services._runtime.redis_parser import oversize_note
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.memory import MB, forget_peak, peak
@@ -126,7 +126,7 @@ async def test_huge_commands_become_dead_letters_and_take_no_memory(
         assert not harmed
         entries: Any = await desk.redis.xrange(letters)
         for _, fields in entries:
-            assert too_large(len(huge) + len("data")) in fields[b"data"]
+            assert oversize_note(len(huge) + len("data")) in fields[b"data"]
 
 
 async def _holds(desk: TradingDesk, stream: str, entries: int) -> bool:

@@ -102,7 +102,7 @@ def test_a_quiet_port_is_none_that_the_system_hands_out_by_itself() -> None:
 
 def test_no_quiet_port_at_all_is_said(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
     """It doesn't look for ever."""
-    monkeypatch.setattr("services._local.ports.FIRST_QUIET", taken)
-    monkeypatch.setattr("services._local.ports.LAST_QUIET", taken + 1)
+    monkeypatch.setattr("services._local.ports.FIRST_STATIC_PORT", taken)
+    monkeypatch.setattr("services._local.ports.LAST_STATIC_PORT", taken + 1)
     with pytest.raises(NoPortError, match="no port is free"):
         quiet_port()

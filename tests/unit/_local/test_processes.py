@@ -10,14 +10,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from services._local.processes import ManagedProcess, ManagedProcessError, ending, last_words
+from services._local.processes import (
+    ManagedProcess,
+    ManagedProcessError,
+    describe_exit,
+    failure_reason,
+)
 from tests.support.eventually import eventually
 
 
 def test_an_exit_code_is_told_in_words() -> None:
     """A negative code is a signal."""
-    assert ending(1) == "ended with exit code 1"
-    assert ending(-9) == "was killed by SIGKILL"
+    assert describe_exit(1) == "ended with exit code 1"
+    assert describe_exit(-9) == "was killed by SIGKILL"
 
 
 def test_the_last_words_are_the_one_clear_error(tmp_path: Path) -> None:
@@ -25,15 +30,15 @@ def test_the_last_words_are_the_one_clear_error(tmp_path: Path) -> None:
     log = tmp_path / "bot.log"
     failed = {"event": "service_failed", "error": "HEALTH_PORT=80: Permission denied"}
     log.write_text("\n".join(["{}", json.dumps(failed), '{"event": "late"}', "[1]"]))
-    assert last_words(log) == "HEALTH_PORT=80: Permission denied"
+    assert failure_reason(log) == "HEALTH_PORT=80: Permission denied"
 
 
 def test_without_a_clear_error_the_last_lines_are_shown(tmp_path: Path) -> None:
     """A crash of the interpreter leaves text; some leave nothing."""
     log = tmp_path / "bot.log"
-    assert last_words(log) == "it left no log"
+    assert failure_reason(log) == "it left no log"
     log.write_text("\n".join(f"line {n}" for n in range(9)))
-    assert last_words(log) == "\n  ".join(f"line {n}" for n in range(4, 9))
+    assert failure_reason(log) == "\n  ".join(f"line {n}" for n in range(4, 9))
 
 
 def not_ready(*blocked: str, **parts: str) -> dict[str, object]:
@@ -151,14 +156,14 @@ async def test_a_reload_is_no_end(tmp_path: Path) -> None:
     code = "import os, time\nprint('run', os.environ['WORD'], flush=True)\ntime.sleep(600)\n"
     part = a_service(tmp_path, code)
     await part.start({"PYTHONPATH": str(tmp_path), "WORD": "same"})
-    ended = asyncio.create_task(part.ended())
+    wait_for_exit = asyncio.create_task(part.wait_for_exit())
     await eventually(lambda: part.log.read_text().count("run same") == 1)
     await part.reload()
     await eventually(lambda: part.log.read_text().count("run same") == 2)
-    await part.start_again()  # it runs: nothing to do
-    assert not ended.done()
+    await part.restart()  # it runs: nothing to do
+    assert not wait_for_exit.done()
     await part.stop()
-    assert await ended == -signal.SIGTERM
+    assert await wait_for_exit == -signal.SIGTERM
     assert part.log.read_text().count("run same") == 2
 
 
@@ -166,7 +171,7 @@ async def test_a_part_that_hangs_is_made_to_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it started goes with it."""
-    monkeypatch.setattr("services._local.processes.STOP_WITHIN", 0.2)
+    monkeypatch.setattr("services._local.processes.STOP_TIMEOUT", 0.2)
     part = a_service(
         tmp_path,
         "import signal, time\n"
@@ -175,8 +180,8 @@ async def test_a_part_that_hangs_is_made_to_stop(
         "time.sleep(600)\n",
     )
     await part.start({"PYTHONPATH": str(tmp_path)})
-    ended = asyncio.create_task(part.ended())
+    wait_for_exit = asyncio.create_task(part.wait_for_exit())
     await eventually(lambda: "deaf" in part.log.read_text())
     await part.stop()
-    assert await ended == -signal.SIGKILL
+    assert await wait_for_exit == -signal.SIGKILL
     await part.stop()

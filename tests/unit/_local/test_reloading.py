@@ -26,7 +26,7 @@ class Counted(ManagedProcess):
 @pytest.fixture
 async def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counted]:
     """The bot, with the strategy `mine.Dip` in the test's folder, being watched."""
-    monkeypatch.setattr(reloading, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(reloading, "POLL_INTERVAL", 0.02)
     (tmp_path / "mine.py").write_text("class Dip: ...\n")
     part = Counted("bot", 1, tmp_path)
     environment = {

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from services._local.run_folder import KEPT, fresh_run_folder
+from services._local.run_folder import MAX_RUN_FOLDERS, fresh_run_folder
 
 # No process has this id: it is beyond Linux's largest.
 NOBODY = 2**22 + 1
@@ -15,7 +15,7 @@ def test_the_oldest_of_finished_runs_go(tmp_path: Path) -> None:
     for folder in old:
         (folder / "redis").mkdir(parents=True)
     fresh = fresh_run_folder(tmp_path)
-    assert sorted(tmp_path.iterdir()) == [*old[-(KEPT - 1) :], fresh]
+    assert sorted(tmp_path.iterdir()) == [*old[-(MAX_RUN_FOLDERS - 1) :], fresh]
 
 
 def test_a_run_that_goes_on_is_never_removed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services._local.processes import ManagedProcess
-from services._local.terminal import LogTail, how_to_look, shown
+from services._local.terminal import LogTail, shown, usage_hints
 
 SUMMARY: dict[str, Any] = {
     "event": "market_summary",
@@ -135,7 +135,7 @@ def test_how_to_look_names_the_logs_from_where_one_stands(
     """A folder below the one that `make run` was called in; elsewhere its whole path."""
     monkeypatch.chdir(tmp_path)
     part = ManagedProcess("bot", 8000, tmp_path)
-    below = how_to_look("Ready", "redis-cli", "x", [part], tmp_path / ".data" / "run-1")
+    below = usage_hints("Ready", "redis-cli", "x", [part], tmp_path / ".data" / "run-1")
     assert "http://127.0.0.1:8000/ready  bot, process None" in below
     assert "\n    .data/run-1\n" in below
-    assert "\n    /elsewhere\n" in how_to_look("Ready", "redis-cli", "x", [], Path("/elsewhere"))
+    assert "\n    /elsewhere\n" in usage_hints("Ready", "redis-cli", "x", [], Path("/elsewhere"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services._runtime.halt import MOST_SHOWN, NOBODY_RESUMED, halt_reason, permission
+from services._runtime.halt import MAX_REASON_LENGTH, NEVER_RESUMED, halt_reason, trading_permission
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,12 @@ from services._runtime.halt import MOST_SHOWN, NOBODY_RESUMED, halt_reason, perm
     [
         (b"ann", None, None),
         (b"", None, None),
-        (None, None, NOBODY_RESUMED),
+        (None, None, NEVER_RESUMED),
         (b"ann", b"", "no reason given"),
         (b"ann", b"prices look wrong", "prices look wrong"),
         (None, b"prices look wrong", "prices look wrong"),
         (b"ann", b"\xff", "\ufffd"),
-        (b"ann", b"x" * 10_000_000, "x" * MOST_SHOWN),
+        (b"ann", b"x" * 10_000_000, "x" * MAX_REASON_LENGTH),
     ],
 )
 def test_orders_leave_only_where_trading_is_allowed_and_not_halted(
@@ -38,7 +38,7 @@ def test_either_key_halts_by_itself(trading: bytes | None, halt: bytes | None) -
 
 def test_a_permission_says_who_and_when_and_is_never_the_same_twice() -> None:
     """That is how a resume is recognised."""
-    said = [permission("ann") for _ in range(100)]
+    said = [trading_permission("ann") for _ in range(100)]
     assert len(set(said)) == len(said)
     assert json.loads(said[0])["by"] == "ann"
     assert datetime.fromisoformat(json.loads(said[0])["at"]).tzinfo is not None

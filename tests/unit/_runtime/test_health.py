@@ -176,7 +176,7 @@ async def test_metrics_are_read_when_they_are_asked_for() -> None:
 
 async def test_who_only_holds_a_connection_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silent, or in the middle of a request."""
-    monkeypatch.setattr(health, "LONGEST_CONNECTION", 0.2)
+    monkeypatch.setattr(health, "MAX_CONNECTION_SECONDS", 0.2)
     async with health_server("bot", any_port(), Readiness(), Metrics("bot")) as port:
         for begun in (b"", b"GET /health HTTP/1.1\r\nX-Half: a"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -191,7 +191,7 @@ async def test_a_crowd_that_says_nothing_keeps_nobody_out() -> None:
     async with health_server("bot", any_port(), Readiness(), Metrics("bot")) as port:
         crowd = [
             await asyncio.open_connection("127.0.0.1", port)
-            for _ in range(health.MOST_CONNECTIONS + 1)
+            for _ in range(health.MAX_CONNECTIONS + 1)
         ]
         async with asyncio.timeout(10):
             assert await read_to_the_end(crowd[0][0]) == b""

@@ -139,7 +139,7 @@ def test_a_secret_that_came_into_a_line_is_hidden(stream: io.StringIO) -> None:
         structlog.get_logger().exception("order_failed")
     logging.getLogger("aiohttp").warning("bad header %s", SECRET)
     assert len(lines(stream)) == 3
-    assert stream.getvalue().count(redaction.HIDDEN) == 3
+    assert stream.getvalue().count(redaction.REDACTED) == 3
     assert SECRET[:6] not in stream.getvalue()
 
 
@@ -148,7 +148,7 @@ def test_a_long_text_is_cut(stream: io.StringIO) -> None:
     logs.configure("bot", "info", stream=stream)
     structlog.get_logger().info("refused", error="x" * 1_000_000, list=["y" * 1_000_000, 1])
     (line,) = lines(stream)
-    assert line["error"] == "x" * logs.MOST_SHOWN + "... (1000000 characters)"
+    assert line["error"] == "x" * logs.MAX_VALUE_LENGTH + "... (1000000 characters)"
     assert line["list"][0].endswith("... (1000000 characters)")
     assert line["list"][1] == 1
 

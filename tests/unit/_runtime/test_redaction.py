@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services._runtime import redaction
-from services._runtime.redaction import HIDDEN, excerpt, redact, register_secrets
+from services._runtime.redaction import REDACTED, excerpt, redact, register_secrets
 
 SECRET = 'pa/ss "w\u00f6rd"+1'
 
@@ -36,13 +36,13 @@ def _nothing_is_secret_afterwards() -> Iterator[None]:
 def test_a_secret_is_hidden_in_every_form(form: str) -> None:
     """Plain, in a URL, in JSON, and as Basic authentication."""
     register_secrets([SECRET, "the-key-id"])
-    assert redact(f"before {form} after") == f"before {HIDDEN} after"
+    assert redact(f"before {form} after") == f"before {REDACTED} after"
 
 
 def test_a_secret_that_holds_another_leaves_nothing_of_itself() -> None:
     """The longest is looked for first."""
     register_secrets(["password", "password-of-the-master"])
-    assert redact("password-of-the-master, password") == f"{HIDDEN}, {HIDDEN}"
+    assert redact("password-of-the-master, password") == f"{REDACTED}, {REDACTED}"
 
 
 def test_what_is_short_is_no_secret() -> None:
@@ -64,7 +64,7 @@ def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
     """Whatever the secret and whatever stands around it."""
     register_secrets([secret])
     shown = redact(before + secret + after)
-    assert secret not in shown.replace(HIDDEN, "\n") or secret in HIDDEN
+    assert secret not in shown.replace(REDACTED, "\n") or secret in REDACTED
 
 
 @pytest.mark.parametrize("known", [[], [SECRET]])
@@ -73,12 +73,12 @@ def test_a_signature_is_hidden(known: list[str]) -> None:
     register_secrets(known)
     signature = "0123456789abcdefABCDEF" * 3
     url = f"GET /api/v3/order?symbol=BTCUSDT&signature={signature}"
-    assert redact(url) == f"GET /api/v3/order?symbol=BTCUSDT&signature={HIDDEN}"
-    assert redact(json.dumps({"signature": signature})) == json.dumps({"signature": HIDDEN})
+    assert redact(url) == f"GET /api/v3/order?symbol=BTCUSDT&signature={REDACTED}"
+    assert redact(json.dumps({"signature": signature})) == json.dumps({"signature": REDACTED})
 
 
 def test_an_excerpt_holds_no_half_of_a_secret() -> None:
     """It is hidden first, and cut then."""
     register_secrets([SECRET])
-    assert excerpt("x" * 195 + SECRET) == "x" * 195 + HIDDEN[:5]
-    assert excerpt(ValueError(SECRET), 20) == HIDDEN
+    assert excerpt("x" * 195 + SECRET) == "x" * 195 + REDACTED[:5]
+    assert excerpt(ValueError(SECRET), 20) == REDACTED

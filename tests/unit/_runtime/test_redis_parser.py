@@ -17,16 +17,16 @@ from services._runtime import redis_parser
 from services._runtime.redis_client import open_redis
 from services._runtime.redis_commands import ask_all
 from services._runtime.redis_parser import (
-    LARGE,
-    MOST_ENTRY,
-    MOST_LINE,
-    MOST_NESTED,
-    MOST_REPLY,
-    OVERHEAD,
+    LARGE_REPLY_BYTES,
+    MAX_ENTRY_BYTES,
+    MAX_LINE_BYTES,
+    MAX_NESTING,
+    MAX_REPLY_BYTES,
+    OBJECT_OVERHEAD,
     BoundedParser,
     ReplyTooLargeError,
-    size_of,
-    too_large,
+    original_size,
+    oversize_note,
 )
 
 
@@ -92,8 +92,8 @@ def test_a_large_reply_is_what_hiredis_makes_of_it(sent: list[Any], size: int) -
     stream = b"".join(map(encoded, sent))
     want = [plain(each) for each in sent]
     with pytest.MonkeyPatch.context() as patch:
-        for large in (LARGE, 20, 0):
-            patch.setattr(redis_parser, "LARGE", large)
+        for large in (LARGE_REPLY_BYTES, 20, 0):
+            patch.setattr(redis_parser, "LARGE_REPLY_BYTES", large)
             found = asyncio.run(read(stream, len(sent), size=size))
             assert [plain(each) for each in found] == want
 
@@ -101,7 +101,7 @@ def test_a_large_reply_is_what_hiredis_makes_of_it(sent: list[Any], size: int) -
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """All replies of more than a few bytes count as large."""
-    monkeypatch.setattr(redis_parser, "LARGE", 10)
+    monkeypatch.setattr(redis_parser, "LARGE_REPLY_BYTES", 10)
 
 
 def entry(number: int, *fields: bytes) -> list[Any]:
@@ -113,13 +113,13 @@ def entry(number: int, *fields: bytes) -> list[Any]:
 @pytest.mark.parametrize("room", [0, 1])
 async def test_the_limit_of_an_entry_is_exact_and_the_others_stay(room: int) -> None:
     """A note says how large it was."""
-    most = MOST_ENTRY - 4 - 2 * OVERHEAD
+    most = MAX_ENTRY_BYTES - 4 - 2 * OBJECT_OVERHEAD
     content = b"x" * (most + room)
     reply = [
         [b"stream", [entry(1, b"data", b"a"), entry(2, b"data", content), entry(3, b"b", b"c")]]
     ]
     ((name, found),) = (await read(encoded(reply) + encoded(7), 1, size=100_000))[0]
-    middle = [b"data", content] if room == 0 else [b"data", too_large(MOST_ENTRY + 1)]
+    middle = [b"data", content] if room == 0 else [b"data", oversize_note(MAX_ENTRY_BYTES + 1)]
     assert name == b"stream"
     assert found == [entry(1, b"data", b"a"), [b"1-2", middle], entry(3, b"b", b"c")]
 
@@ -127,21 +127,21 @@ async def test_the_limit_of_an_entry_is_exact_and_the_others_stay(room: int) -> 
 @pytest.mark.usefixtures("small")
 async def test_the_note_says_how_large_the_entry_was() -> None:
     """With the names of its fields."""
-    (found,) = await read(encoded(entry(1, b"data", b"x" * MOST_ENTRY, b"more", b"y")))
-    assert found == [b"1-1", [b"data", too_large(MOST_ENTRY + 9)]]
+    (found,) = await read(encoded(entry(1, b"data", b"x" * MAX_ENTRY_BYTES, b"more", b"y")))
+    assert found == [b"1-1", [b"data", oversize_note(MAX_ENTRY_BYTES + 9)]]
 
 
 @pytest.mark.usefixtures("small")
 async def test_an_entry_of_very_many_fields_is_too_large() -> None:
     """Each of them takes memory, though it has no bytes."""
     (found,) = await read(encoded(entry(1, *[b""] * 100_000)))
-    assert found == [b"1-1", [b"data", too_large(MOST_ENTRY + 1)]]
+    assert found == [b"1-1", [b"data", oversize_note(MAX_ENTRY_BYTES + 1)]]
 
 
 @pytest.mark.usefixtures("small")
 async def test_what_follows_a_large_reply_is_read_too() -> None:
     """Also what came in one piece with it, and what comes later."""
-    replies = ["OK", entry(1, b"data", b"x" * MOST_ENTRY), 7, entry(2, b"a", b"b"), b"y" * 50]
+    replies = ["OK", entry(1, b"data", b"x" * MAX_ENTRY_BYTES), 7, entry(2, b"a", b"b"), b"y" * 50]
     sent = b"".join(map(encoded, replies))
     for size in (13, len(sent)):
         found = await read(sent, 5, size=size)
@@ -155,8 +155,11 @@ async def test_what_follows_a_large_reply_is_read_too() -> None:
 @pytest.mark.parametrize(
     ("sent", "fault"),
     [
-        (b"$%d\r\n" % (MOST_REPLY - OVERHEAD + 1), "more than"),
-        (b"*%d\r\n" % (1 << 22) + b"$-1\r\n" * (MOST_REPLY // OVERHEAD + 1), "more than"),
+        (b"$%d\r\n" % (MAX_REPLY_BYTES - OBJECT_OVERHEAD + 1), "more than"),
+        (
+            b"*%d\r\n" % (1 << 22) + b"$-1\r\n" * (MAX_REPLY_BYTES // OBJECT_OVERHEAD + 1),
+            "more than",
+        ),
     ],
 )
 async def test_any_other_reply_that_is_too_large_cant_be_read(sent: bytes, fault: str) -> None:
@@ -173,8 +176,8 @@ async def test_any_other_reply_that_is_too_large_cant_be_read(sent: bytes, fault
         b"$-2\r\n.............",
         b"*1\r\n!12345678901234567890\r\n",
         b"*2\r\n$3\r\n1-1\r\n*1\r\n:123456789\r\n",
-        b"+" + b"x" * MOST_LINE,
-        b"*1\r\n" * (MOST_NESTED + 1) + b":1\r\n",
+        b"+" + b"x" * MAX_LINE_BYTES,
+        b"*1\r\n" * (MAX_NESTING + 1) + b":1\r\n",
     ],
 )
 async def test_what_is_no_reply_is_refused(sent: bytes) -> None:
@@ -215,10 +218,10 @@ async def test_two_hundred_megabytes_in_one_reply_take_a_few(redis_server: Redis
             tracemalloc.stop()
     assert [fields for _, fields in found] == [
         {b"data": b"x" * 5},
-        *[{b"data": too_large(20_000_004)}] * 10,
+        *[{b"data": oversize_note(20_000_004)}] * 10,
         {b"data": b"x" * 6},
     ]
-    assert peak < 8 * LARGE
+    assert peak < 8 * LARGE_REPLY_BYTES
 
 
 async def test_a_transaction_with_a_large_reply_in_it_is_whole(redis_server: RedisServer) -> None:
@@ -238,13 +241,13 @@ async def test_a_transaction_with_a_large_reply_in_it_is_whole(redis_server: Red
             await redis.connection_pool.release(connection)
     assert found[:3] == [b"OK", b"QUEUED", b"QUEUED"]
     assert found[3][0] == b"PONG"
-    assert found[3][1][0][1] == [b"data", too_large(20_000_004)]
+    assert found[3][1][0][1] == [b"data", oversize_note(20_000_004)]
     assert found[4] == b"PONG"
 
 
 @given(st.integers(0, 1 << 40), st.binary(max_size=60))
 def test_the_size_of_an_entry_is_known_though_its_content_is_gone(size: int, data: bytes) -> None:
     """What only looks like the note is as long as it is."""
-    assert size_of(too_large(size)) == size
-    assert size_of(data) == len(data)
-    assert size_of(too_large(size) + b" ") == len(too_large(size)) + 1
+    assert original_size(oversize_note(size)) == size
+    assert original_size(data) == len(data)
+    assert original_size(oversize_note(size) + b" ") == len(oversize_note(size)) + 1

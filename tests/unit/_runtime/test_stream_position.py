@@ -12,7 +12,7 @@ from services._runtime.stream_position import (
     StreamPosition,
     StreamState,
     entry_id,
-    settle,
+    resume_from,
 )
 
 A = "binance:BTCUSDT:trades"
@@ -45,7 +45,9 @@ def test_settling_counts_exactly_what_was_trimmed_unread(ids: list[int], draw: A
         added=len(ids),
         length=len(left),
     )
-    position, gap = settle(A, StreamPosition(f"{ids[read - 1]}-0" if read else START, read), state)
+    position, gap = resume_from(
+        A, StreamPosition(f"{ids[read - 1]}-0" if read else START, read), state
+    )
     lost = max(0, trimmed - read)
     assert (gap.lost if gap else 0) == lost
     readable = [i for i in left if entry_id(i) > entry_id(position.id)]
@@ -56,7 +58,7 @@ def test_settling_counts_exactly_what_was_trimmed_unread(ids: list[int], draw: A
 def test_a_position_beyond_the_end_restarts_at_what_is_there() -> None:
     """Ids that went back mean a Redis that forgot: all it has is new to us."""
     state = StreamState(first="50-0", last="60-0", added=7, length=3)
-    position, gap = settle(A, StreamPosition("100-0", 40), state)
+    position, gap = resume_from(A, StreamPosition("100-0", 40), state)
     assert position == StreamPosition(START, 4)
     assert gap == StreamGap(A, "restarted", "100-0", "50-0", None)
 
@@ -64,7 +66,7 @@ def test_a_position_beyond_the_end_restarts_at_what_is_there() -> None:
 def test_a_stream_that_was_given_less_than_we_read_was_made_anew() -> None:
     """Emptied and filled again with later ids: nothing is read twice, and it is said."""
     state = StreamState(first="200-0", last="210-0", added=5, length=5)
-    position, gap = settle(A, StreamPosition("100-0", 40), state)
+    position, gap = resume_from(A, StreamPosition("100-0", 40), state)
     assert position == StreamPosition("100-0", None)
     assert gap == StreamGap(A, "restarted", "100-0", "200-0", None)
 
@@ -72,7 +74,7 @@ def test_a_stream_that_was_given_less_than_we_read_was_made_anew() -> None:
 def test_a_bare_id_older_than_the_stream_is_a_gap_of_unknown_size() -> None:
     """Where nobody counted, the loss is said without a number."""
     state = StreamState(first="200-0", last="210-0", added=50, length=5)
-    assert settle(A, StreamPosition("100-0"), state) == (
+    assert resume_from(A, StreamPosition("100-0"), state) == (
         StreamPosition("100-0", 45),
         StreamGap(A, "trimmed", "100-0", "200-0", None),
     )

@@ -401,7 +401,7 @@ async def test_a_stream_that_was_quiet_for_long_does_not_lag(redis: Redis) -> No
         reader = seen.reader
         assert reader is not None
         # It looks once a second, and knows then that nothing else lay there.
-        await eventually(lambda: reader._none_before[A] >= seconds)
+        await eventually(lambda: reader._unread_since[A] >= seconds)
         # As if the next one had been found waiting just now.
         reader._milestones[A] = ((seconds * 1000, 0), 2)
         assert seen.metrics()["stream_lag_seconds", A] < 60
@@ -425,8 +425,8 @@ async def test_a_reply_that_is_too_large_is_asked_for_in_smaller_parts(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every entry is handed over, once and in order; then as many are asked for again as before."""
-    monkeypatch.setattr(redis_parser, "LARGE", 0)
-    monkeypatch.setattr(redis_parser, "MOST_REPLY", 100_000)
+    monkeypatch.setattr(redis_parser, "LARGE_REPLY_BYTES", 0)
+    monkeypatch.setattr(redis_parser, "MAX_REPLY_BYTES", 100_000)
     seen = Seen()
     sent = [b"%d" % number + b"x" * 20_000 for number in range(40)]
     async with reading(redis, seen=seen, count=64):

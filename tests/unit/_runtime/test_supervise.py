@@ -16,7 +16,7 @@ from services._runtime.supervise import (
     TransientError,
     full_jitter,
     keep_alive,
-    while_fine,
+    run_while_healthy,
 )
 
 SECONDS = st.floats(min_value=0.001, max_value=1_000.0)
@@ -167,7 +167,7 @@ def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
     assert [(line["log_level"], line["event"], line.get("attempt")) for line in logs] == [
         ("warning", "reading_delayed", 1),
         ("debug", "reading_delayed", 2),
-        ("info", "reading_delayed_no_more", None),
+        ("info", "reading_delayed_recovered", None),
     ]
     assert logs[-1]["failures"] == 2
 
@@ -245,7 +245,7 @@ async def test_work_that_is_done_while_all_is_fine_ends_the_watches() -> None:
         return "done"
 
     ended: list[str] = []
-    assert await while_fine(work(), for_ever(ended, "a"), for_ever(ended, "b")) == "done"
+    assert await run_while_healthy(work(), for_ever(ended, "a"), for_ever(ended, "b")) == "done"
     assert sorted(ended) == ["a", "b"]
 
 
@@ -258,7 +258,7 @@ async def test_a_fault_of_a_watch_ends_the_work_and_is_raised_as_it_is() -> None
 
     ended: list[str] = []
     with pytest.raises(TransientError, match="gone"):
-        await while_fine(for_ever(ended, "work"), for_ever(ended, "watch"), faulty())
+        await run_while_healthy(for_ever(ended, "work"), for_ever(ended, "watch"), faulty())
     assert sorted(ended) == ["watch", "work"]
 
 
@@ -273,13 +273,13 @@ async def test_a_watch_that_has_nothing_more_to_watch_lets_the_work_finish() -> 
             await asyncio.sleep(0)
         return 1
 
-    assert await while_fine(work(), over()) == 1
+    assert await run_while_healthy(work(), over()) == 1
 
 
 async def test_cancelling_ends_work_and_watches() -> None:
     """A service that stops leaves nothing behind."""
     ended: list[str] = []
-    task = asyncio.create_task(while_fine(for_ever(ended, "work"), for_ever(ended, "watch")))
+    task = asyncio.create_task(run_while_healthy(for_ever(ended, "work"), for_ever(ended, "watch")))
     for _ in range(5):
         await asyncio.sleep(0)
     task.cancel()

@@ -24,15 +24,17 @@ def status(at: int, order_id: str, status: str, filled: float, **more: Any) -> S
     return entry(at, order_id=order_id, status=status, symbol="BTC/USDT", **numbers, **more)
 
 
-def lines(responses: list[StreamEntry], statuses: list[StreamEntry]) -> dict[str | None, OrderLine]:
+def orders_by_update(
+    responses: list[StreamEntry], statuses: list[StreamEntry]
+) -> dict[str | None, OrderLine]:
     """By client order id."""
     orders = Orders("binance")
     for each in responses:
-        orders.take_answer(each)
+        orders.add_response(each)
     for each in statuses:
-        orders.take_status(each)
-    assert orders.lines() == orders.lines()  # however often it is asked
-    return {line.client_order_id: line for line in orders.lines()}
+        orders.add_status(each)
+    assert orders.orders_by_update() == orders.orders_by_update()  # however often it is asked
+    return {line.client_order_id: line for line in orders.orders_by_update()}
 
 
 def test_an_order_is_its_answer_and_its_latest_status() -> None:
@@ -42,7 +44,7 @@ def test_an_order_is_its_answer_and_its_latest_status() -> None:
         status(2, "1", "open", 0.0, client_order_id="a"),
         status(3, "1", "partially_filled", 0.5, client_order_id="a", average_price=9.5),
     ]
-    (order,) = lines(answers, told).values()
+    (order,) = orders_by_update(answers, told).values()
     assert (order.side, order.type, order.price, order.quantity) == ("buy", "limit", 10.0, 2.0)
     assert (order.status, order.filled, order.average_price) == ("partially_filled", 0.5, 9.5)
     assert order.at == 3
@@ -50,7 +52,7 @@ def test_an_order_is_its_answer_and_its_latest_status() -> None:
 
 def test_an_order_without_a_status_is_shown_as_it_was_answered() -> None:
     """Accepted a moment ago, unknown, or rejected."""
-    found = lines([response(1, "a"), response(2, "b", "unknown")], [])
+    found = orders_by_update([response(1, "a"), response(2, "b", "unknown")], [])
     assert [(o.client_order_id, o.status) for o in found.values()] == [
         ("a", "accepted"),
         ("b", "unknown"),
@@ -59,18 +61,23 @@ def test_an_order_without_a_status_is_shown_as_it_was_answered() -> None:
 
 def test_an_order_from_elsewhere_has_no_side_and_all_of_its_numbers() -> None:
     """Nobody asked us for it."""
-    (order,) = lines([], [status(1, "9", "open", 0.5, external=True)]).values()
+    (order,) = orders_by_update([], [status(1, "9", "open", 0.5, external=True)]).values()
     assert (order.side, order.external, order.quantity, order.filled) == (None, True, 2.0, 0.5)
 
 
 def test_a_refused_other_order_under_the_same_id_does_not_hide_the_first() -> None:
     """`duplicate_id` is said of another command."""
-    found = lines([response(1, "a"), response(2, "a", "rejected", reason_code="duplicate_id")], [])
+    found = orders_by_update(
+        [response(1, "a"), response(2, "a", "rejected", reason_code="duplicate_id")], []
+    )
     assert found["a"].status == "accepted"
 
 
 def test_entries_that_cannot_be_read_are_left_out() -> None:
     """Whatever else lies in the streams."""
     assert (
-        lines([StreamEntry("s", "1-0", b"\xff"), entry(2)], [StreamEntry("s", "3-0", b"[1]")]) == {}
+        orders_by_update(
+            [StreamEntry("s", "1-0", b"\xff"), entry(2)], [StreamEntry("s", "3-0", b"[1]")]
+        )
+        == {}
     )

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.tradectl.app import app, main
-from services.tradectl.arguments import with_watch_every
+from services.tradectl.arguments import with_watch_interval
 from services.tradectl.exit_codes import ExitCode
 from tests.support.processes import ROOT
 
@@ -136,7 +136,7 @@ def test_a_mistyped_option_of_halt_is_no_reason() -> None:
 )
 def test_watch_may_be_given_without_seconds(arguments: str, read_as: str) -> None:
     """Two, then; a number behind it is meant for it."""
-    assert with_watch_every(arguments.split()) == read_as.split()
+    assert with_watch_interval(arguments.split()) == read_as.split()
 
 
 @pytest.mark.parametrize("command", ["status", "orders", "balances", "positions", "pnl"])

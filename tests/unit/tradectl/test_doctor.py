@@ -16,7 +16,7 @@ from redis.exceptions import (
 
 from common_models import ConnectorStatusEvent, RetryStatus, SymbolStatus
 from common_models.fields import utc_now
-from services._runtime.meanings import MEANINGS, Meaning
+from services._runtime.fault_explanations import EXPLANATIONS, FaultExplanation
 from services.tradectl import doctor
 from services.tradectl.checks import Check, file_checks, not_ready_checks
 from services.tradectl.doctor import (
@@ -133,10 +133,10 @@ def test_what_of_a_connector_does_not_work_is_told_part_by_part() -> None:
     ]
 
 
-@pytest.mark.parametrize("meaning", MEANINGS)
-def test_the_advice_follows_the_cause(meaning: Meaning) -> None:
+@pytest.mark.parametrize("explanation", EXPLANATIONS)
+def test_the_advice_follows_the_cause(explanation: FaultExplanation) -> None:
     """Of a part and of a feed; with the attempt that failed, and when the next one is."""
-    said = f"no answer from Luno: can't resolve api.luno.com (DNS); {meaning}"
+    said = f"no answer from Luno: can't resolve api.luno.com (DNS); {explanation}"
     retry = RetryStatus(attempt=7, next_try_in=3.2)
     stale = SymbolStatus(symbol="XBT/ZAR", state="stale", since=utc_now(), reason=said, retry=retry)
     event = ConnectorStatusEvent(
@@ -150,7 +150,7 @@ def test_the_advice_follows_the_cause(meaning: Meaning) -> None:
     exchange, key, feed = not_ready_checks(event)
     for check in (exchange, feed):
         assert check.what == f"{said} (attempt 7, next try in 3.2 s)"
-        assert check.fix == meaning.helps
+        assert check.fix == explanation.remedy
     assert key.what == "nobody knows"
     assert "docs/troubleshooting.md" in key.fix
 
@@ -177,7 +177,7 @@ async def test_a_look_that_fails_is_one_row_and_the_others_are_there(
     async def works(_: Redis, __: TradectlSettings) -> AsyncIterator[Check]:
         yield Check("behind", "ok", "found")
 
-    monkeypatch.setattr(doctor, "LOOKS", {"the look": fails, "another": works})
+    monkeypatch.setattr(doctor, "EXAMINATIONS", {"the look": fails, "another": works})
     checks = await examine(cast("Redis", None), TradectlSettings.model_construct())
     assert [(each.check, each.state) for each in checks] == [
         ("before", "ok"),

@@ -6,7 +6,7 @@ import pytest
 import typer
 from redis.asyncio import Redis
 
-from services.tradectl.exit_codes import ExitCode, tell
+from services.tradectl.exit_codes import ExitCode, print_message
 from services.tradectl.running import run
 
 
@@ -24,5 +24,5 @@ def test_a_fault_of_its_own_is_neither_yes_nor_no(capsys: pytest.CaptureFixture[
 
 def test_what_is_told_never_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """It may hold what lies in Redis: the reason of an earlier halt."""
-    tell("first\x1b[2J\nsecond\udce9")
+    print_message("first\x1b[2J\nsecond\udce9")
     assert capsys.readouterr().err == "first\\x1b[2J\nsecond\\udce9\n"

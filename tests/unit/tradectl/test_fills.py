@@ -28,7 +28,7 @@ def fills(*told: Any) -> Fills:
     found = Fills("binance_connector")
     for number, fields in enumerate(told, start=1):
         data = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
-        found.take(StreamEntry(found.stream, f"{number}-0", data))
+        found.add(StreamEntry(found.stream, f"{number}-0", data))
     return found
 
 
@@ -103,7 +103,7 @@ def test_it_is_the_average_of_the_bots_own_books(
             side=side,
         )
         books.take_status("binance", event)
-        found.take(StreamEntry(found.stream, "1-0", event.model_dump_json().encode()))
+        found.add(StreamEntry(found.stream, "1-0", event.model_dump_json().encode()))
     holding = books.books.holdings.get(KEY)
     if holding is None or abs(holding.quantity) < Decimal("1e-6"):
         return

@@ -24,12 +24,12 @@ def placed(*events: dict[str, Any], wait: bool = False) -> OrderProgress:
     """An order of which these were heard; answers have a `command_id`."""
     found = OrderProgress(ID, COMMAND, wait)
     for event in events:
-        found.hear(event, is_response="command_id" in event)
+        found.add(event, is_response="command_id" in event)
     return found
 
 
 @pytest.mark.parametrize(
-    ("events", "wait", "outcome", "ending", "ended"),
+    ("events", "wait", "outcome", "exit_code", "done"),
     [
         ([], False, "no_answer", ExitCode.NO_ANSWER, False),
         ([status("open")], False, "no_answer", ExitCode.NO_ANSWER, False),
@@ -55,11 +55,11 @@ def placed(*events: dict[str, Any], wait: bool = False) -> OrderProgress:
     ],
 )
 def test_every_way_an_order_can_stand_has_one_outcome_and_one_exit_code(
-    events: list[dict[str, Any]], wait: bool, outcome: str, ending: ExitCode, ended: bool
+    events: list[dict[str, Any]], wait: bool, outcome: str, exit_code: ExitCode, done: bool
 ) -> None:
     """Unknown is never taken for no, and a status alone is no answer."""
     found = placed(*events, wait=wait)
-    assert (found.outcome, found.ending, found.ended) == (outcome, ending, ended)
+    assert (found.outcome, found.exit_code, found.done) == (outcome, exit_code, done)
 
 
 def test_answers_to_other_commands_are_not_ours() -> None:
@@ -72,7 +72,7 @@ def test_answers_to_other_commands_are_not_ours() -> None:
 
 def test_an_answer_that_names_no_command_is_taken() -> None:
     """The contract's own fields are enough; a connector of another kind may send no more."""
-    assert placed(response("accepted", command_id=None)).ending == ExitCode.DONE
+    assert placed(response("accepted", command_id=None)).exit_code == ExitCode.DONE
 
 
 def test_a_replayed_answer_says_that_the_order_is_an_old_one() -> None:

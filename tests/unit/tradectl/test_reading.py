@@ -13,14 +13,14 @@ def test_no_bytes_are_a_crash(data: bytes) -> None:
     """An entry that can't be read has no fields, and a fault where something was promised."""
     entry = StreamEntry("binance:BTCUSDT:ticker", "1-0", data)
     assert isinstance(entry.fields, dict)
-    assert entry.fault()
+    assert entry.validation_error()
 
 
 def test_json_nested_beyond_reason_has_no_fields() -> None:
     """No recursion error comes out."""
     entry = StreamEntry("binance:BTCUSDT:ticker", "1-0", b"[" * 100_000)
     assert entry.fields == {}
-    assert entry.fault()
+    assert entry.validation_error()
 
 
 @pytest.mark.parametrize(

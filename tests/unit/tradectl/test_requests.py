@@ -3,7 +3,7 @@
 import pytest
 
 from services.tradectl.exit_codes import ExitCode
-from services.tradectl.requests import ending_of
+from services.tradectl.requests import exit_code_of
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from services.tradectl.requests import ending_of
 )
 def test_the_worst_answer_is_the_exit_code(statuses: list[str], ending: ExitCode) -> None:
     """What isn't known is worse than what is refused."""
-    assert ending_of([{"status": status} for status in statuses]) == ending
+    assert exit_code_of([{"status": status} for status in statuses]) == ending

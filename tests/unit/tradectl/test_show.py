@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services._runtime.text import clean
+from services._runtime.text_sanitizing import escape_control_characters
 from services.tradectl.show import number, span, summary
 
 
 @given(st.text())
 def test_cleaned_text_holds_printable_characters_only(text: str) -> None:
     """Whatever was in it; what was printable already stays as it is."""
-    assert all(c.isprintable() for c in clean(text))
+    assert all(c.isprintable() for c in escape_control_characters(text))
     if text.isprintable():
-        assert clean(text) == text
+        assert escape_control_characters(text) == text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

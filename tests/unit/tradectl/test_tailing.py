@@ -36,12 +36,12 @@ def test_a_filter_looks_at_symbols_and_ids(found: Filter, wanted: bool) -> None:
         order_id="4711",
         status="open",
     )
-    assert found.wants(event) is wanted
+    assert found.matches(event) is wanted
 
 
 def test_market_data_is_told_by_its_stream_also_where_it_cannot_be_read() -> None:
     """A broken message of the symbol is what one looks for."""
     broken = StreamEntry("binance:BTCUSDT:trades", "5-0", b"\xff")
-    assert Filter(symbol="BTC/USDT").wants(broken)
-    assert not Filter(symbol="ETH/USDT").wants(broken)
-    assert not Filter(id="7").wants(broken)
+    assert Filter(symbol="BTC/USDT").matches(broken)
+    assert not Filter(symbol="ETH/USDT").matches(broken)
+    assert not Filter(id="7").matches(broken)

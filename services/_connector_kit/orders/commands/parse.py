@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services._runtime.redis_parser import size_of
+from services._runtime.redis_parser import original_size
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,7 +58,7 @@ def parse(model: type[M], data: bytes, defaults: Mapping[str, str]) -> M:
 
 def _object(data: bytes) -> dict[str, Any]:
     """The JSON object in *data*, in which no name stands twice and all text is text."""
-    if (size := size_of(data)) > MOST_BYTES:
+    if (size := original_size(data)) > MOST_BYTES:
         raise UnreadableError(f"{size} bytes; want at most {MOST_BYTES}")
     twice: set[str] = set()
 

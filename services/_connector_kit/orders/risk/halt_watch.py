@@ -18,7 +18,7 @@ from services._connector_kit.orders.keys import beat_key, redis_key
 from services._connector_kit.orders.ports import Clock, DataLossRecord, Rejection
 from services._connector_kit.orders.risk.halt_latch import HaltLatch
 from services._connector_kit.world import World
-from services._runtime.halt import permission
+from services._runtime.halt import trading_permission
 from services._runtime.redis_client import explain, server_identity
 from services._runtime.redis_commands import Command
 from services._runtime.redis_transaction import Change, at_once, reading, transact
@@ -206,7 +206,7 @@ class HaltWatch:
 
     async def _allow(self) -> None:
         try:
-            allowed = await self._redis.setnx(TRADING, permission(self._connector))
+            allowed = await self._redis.setnx(TRADING, trading_permission(self._connector))
         except OutOfMemoryError as e:
             log.warning("trading_not_allowed", error=explain(e))
         except (RedisError, OSError, TimeoutError) as e:

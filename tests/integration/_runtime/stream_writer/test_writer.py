@@ -146,7 +146,7 @@ async def test_more_than_fits_in_flight_waits_and_follows_in_order(
     redis_server: RedisServer, redis: Redis
 ) -> None:
     """A burst beyond what may be in flight conflates quotes and keeps every trade."""
-    count = writer.MOST_IN_FLIGHT + 5_000
+    count = writer.MAX_IN_FLIGHT + 5_000
     async with writing(redis_server.url) as it:
         await eventually(lambda: it.up)
         for entry in numbered(range(count)):
@@ -169,7 +169,7 @@ async def test_a_stop_without_redis_ends_at_once_and_counts_what_it_leaves(
         await eventually(lambda: it.reasons)
         await it.stop()
         assert it.task.cancelled()
-    assert "left_unwritten" in capsys.readouterr().out
+    assert "entries_left_unwritten" in capsys.readouterr().out
 
 
 async def test_a_wrong_password_is_reported_and_tried_again(

@@ -18,7 +18,7 @@ class Stream:
     waiting: deque[bytes] = field(default_factory=deque)
     keep_all: bool = True
     dropped: int = 0
-    dropped_told: int = 0
+    dropped_logged: int = 0
 
 
 def stream(name: str, *entries: bytes, keep_all: bool = True) -> Stream:

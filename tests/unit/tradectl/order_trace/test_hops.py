@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from common_models.stream_names import BOT_ORDERS
-from services.tradectl.order_trace.gather import Found
-from services.tradectl.order_trace.hops import Hop, story
+from services.tradectl.order_trace.gather import OrderEntries
+from services.tradectl.order_trace.hops import Hop, build_hops
 from services.tradectl.reading import StreamEntry
 
 NAME = "binance_connector"
@@ -52,7 +52,7 @@ def text(hops: list[Hop], name: str) -> str:
 
 def test_the_whole_chain_is_told_from_the_tick_to_the_fill() -> None:
     """Each hop in its place; what the bot heard of it, too."""
-    found = Found(
+    found = OrderEntries(
         NAME,
         causes=[entry(TRADES, 1, price=9.0), entry(RSI, 2, value=20.0)],
         decisions=[decision(3, "sent"), decision(6, "answered", order_status="accepted")],
@@ -64,7 +64,7 @@ def test_the_whole_chain_is_told_from_the_tick_to_the_fill() -> None:
             entry(f"{NAME}:events:order_status", 8, status="filled", trades=[{"price": 1}]),
         ],
     )
-    hops = story(found)
+    hops = build_hops(found)
     assert missing(hops) == {}
     assert there(hops) == [
         "tick",
@@ -85,7 +85,7 @@ def test_the_whole_chain_is_told_from_the_tick_to_the_fill() -> None:
 
 def test_of_an_order_by_hand_no_decision_is_missing() -> None:
     """The bot didn't place it."""
-    hops = story(Found(NAME, commands=[command(1)]))
+    hops = build_hops(OrderEntries(NAME, commands=[command(1)]))
     assert there(hops) == ["decision", "command"]
     assert text(hops, "decision") == "none: the bot didn't place this order"
     assert missing(hops).keys() == {"journal", "response"}
@@ -95,7 +95,7 @@ def test_of_an_order_by_hand_no_decision_is_missing() -> None:
 def test_a_decision_that_was_trimmed_is_missing() -> None:
     """The bot's order has a command, and nothing says what led to it."""
     by_bot = entry(f"{NAME}:commands:place_order", 1, client_order_id=f"{BOT_ORDERS}1")
-    hops = story(Found(NAME, commands=[by_bot]))
+    hops = build_hops(OrderEntries(NAME, commands=[by_bot]))
     assert {"tick", "indicator", "decision", "risk (bot)"} <= missing(hops).keys()
 
 
@@ -111,14 +111,16 @@ def test_a_decision_that_was_trimmed_is_missing() -> None:
 def test_the_journals_state_is_that_of_the_answer(state: str, said: str) -> None:
     """An order that is open isn't "closed"."""
     record = entry(f"{NAME}:state:order:x", 1_234, state=state, sent_quantity="0.001")
-    hops = story(Found(NAME, commands=[command(1)], records=[record]))
+    hops = build_hops(OrderEntries(NAME, commands=[command(1)], records=[record]))
     assert text(hops, "journal").startswith(f"{said} sent_quantity=0.001")
     assert "the request is of 00:00:01.234 by the exchange's clock" in text(hops, "journal")
 
 
 def test_causes_that_were_trimmed_are_named() -> None:
     """Which entry it was, is in the decision."""
-    hops = story(Found(NAME, gone=[f"{TRADES} 1-0"], decisions=[decision(3, "sent")]))
+    hops = build_hops(
+        OrderEntries(NAME, missing_causes=[f"{TRADES} 1-0"], decisions=[decision(3, "sent")])
+    )
     assert missing(hops)["tick"] == f"no longer in its stream: {TRADES} 1-0"
     assert missing(hops)["indicator"] == "nothing that led to the decision names one"
 
@@ -133,7 +135,7 @@ def test_causes_that_were_trimmed_are_named() -> None:
 def test_a_decision_that_was_not_sent_says_why(outcome: str, risk: str) -> None:
     """And that there is no command isn't a mystery then."""
     fields = {"reason_code": "max_notional", "refusal": "too much"} if outcome == "refused" else {}
-    hops = story(Found(NAME, decisions=[decision(1, outcome, **fields)]))
+    hops = build_hops(OrderEntries(NAME, decisions=[decision(1, outcome, **fields)]))
     assert text(hops, "risk (bot)") == risk
     assert text(hops, "command") == "none was sent"
     assert missing(hops).keys() == {"tick", "indicator"}
@@ -152,20 +154,26 @@ def test_the_connectors_own_check_is_told_from_its_answer(
     status: str, code: str, said: str
 ) -> None:
     """What an answer doesn't prove isn't claimed."""
-    hops = story(Found(NAME, commands=[command(1)], after=[answered(2, status, reason_code=code)]))
+    hops = build_hops(
+        OrderEntries(NAME, commands=[command(1)], after=[answered(2, status, reason_code=code)])
+    )
     assert text(hops, "risk (connector)") == said
 
 
 def test_an_order_that_was_asked_for_again_keeps_its_first_command() -> None:
     """Later ones come in their time."""
-    hops = story(Found(NAME, commands=[command(1), command(5)], after=[answered(2, "accepted")]))
+    hops = build_hops(
+        OrderEntries(NAME, commands=[command(1), command(5)], after=[answered(2, "accepted")])
+    )
     assert there(hops)[1:] == ["command", "risk (connector)", "response", "command again"]
     assert missing(hops)["status"] == "accepted, but no status was told (yet, or any more)"
 
 
 def test_what_a_timer_led_to_misses_no_tick() -> None:
     """No message came: the timer's moment is told instead."""
-    found = Found(NAME, gone=["timer 1700000000000-0"], decisions=[decision(3, "observed")])
-    hops = story(found)
+    found = OrderEntries(
+        NAME, missing_causes=["timer 1700000000000-0"], decisions=[decision(3, "observed")]
+    )
+    hops = build_hops(found)
     assert missing(hops) == {}
     assert text(hops, "timer") == "none came: the strategy's timer was due at 22:13:20.000"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services._connector_kit.orders.risk.halt_latch import NOT_READ, HaltLatch
-from services._runtime.halt import NOBODY_RESUMED
+from services._runtime.halt import NEVER_RESUMED
 
 ANN, BOB, CAT = b"ann", b"bob", b"cat"
 
@@ -43,7 +43,7 @@ def test_a_value_that_was_there_while_it_was_halted_is_no_resume() -> None:
 def test_lost_keys_halt() -> None:
     """And who resumes then ends it."""
     seen = ((ANN, None), (None, None), (BOB, None))
-    assert reasons(*seen) == [None, NOBODY_RESUMED, None]
+    assert reasons(*seen) == [None, NEVER_RESUMED, None]
 
 
 def test_an_older_value_that_comes_back_is_no_resume() -> None:

@@ -25,7 +25,7 @@ from services._connector_kit.orders.risk.halt_watch import (
 )
 from services._connector_kit.world import World
 from services._local.redis_server import RedisServer
-from services._runtime.halt import NOBODY_RESUMED
+from services._runtime.halt import NEVER_RESUMED
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually, eventually_async
 from tests.support.halt import is_halted, resume
@@ -126,7 +126,7 @@ async def test_real_money_waits_for_an_operator_on_a_new_redis(redis: Any) -> No
     """Nothing is said of lost data: nobody has resumed yet."""
     watch, _ = watch_of(redis, "live")
     await watch.begin()
-    assert (await watch.reason_after())[1] == NOBODY_RESUMED
+    assert (await watch.reason_after())[1] == NEVER_RESUMED
     await resume(redis)
     assert (await watch.reason_after())[1] is None
 
@@ -162,7 +162,7 @@ async def test_a_full_redis_does_not_keep_a_connector_from_starting(redis: Any) 
     await redis.config_set("maxmemory", "1")
     watch, _ = watch_of(redis)
     await watch.begin()
-    assert (await watch.reason_after())[1] == NOBODY_RESUMED
+    assert (await watch.reason_after())[1] == NEVER_RESUMED
 
 
 # --- a halt by hand

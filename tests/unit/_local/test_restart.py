@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from services._local import keeping
-from services._local.keeping import keep_running
+from services._local import restart
 from services._local.processes import ManagedProcessError
+from services._local.restart import restart_when_killed
 
 
 class Killed:
@@ -20,7 +20,7 @@ class Killed:
         """Its next end."""
         return next(self._codes)
 
-    async def start_again(self) -> None:
+    async def restart(self) -> None:
         """One more time."""
         self.starts += 1
 
@@ -29,12 +29,12 @@ async def test_it_is_started_again_until_it_ends_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The error says how it ended, why, and where its log is."""
-    monkeypatch.setattr(keeping, "LIVES_AT_LEAST", 0.0)
+    monkeypatch.setattr(restart, "MIN_LIFETIME", 0.0)
     log = tmp_path / "bot.log"
     log.write_text("no such luck")
     bot = Killed(-9, -15, 3)
     with pytest.raises(ManagedProcessError) as failure:
-        await keep_running("bot", log, bot.ended, bot.start_again)
+        await restart_when_killed("bot", log, bot.ended, bot.restart)
     assert str(failure.value) == f"bot ended with exit code 3: no such luck\n  Its log: {log}"
     assert bot.starts == 2
     assert capsys.readouterr().out.splitlines() == [
@@ -47,5 +47,5 @@ async def test_what_is_killed_as_soon_as_it_starts_is_not_started_for_ever(tmp_p
     """As on a machine without memory."""
     bot = Killed(-9, -9)
     with pytest.raises(ManagedProcessError, match="bot was killed by SIGKILL"):
-        await keep_running("bot", tmp_path / "bot.log", bot.ended, bot.start_again)
+        await restart_when_killed("bot", tmp_path / "bot.log", bot.ended, bot.restart)
     assert bot.starts == 0

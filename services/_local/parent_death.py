@@ -3,7 +3,7 @@
 import shutil
 
 
-def dying_with_parent() -> list[str]:
+def exit_with_parent() -> list[str]:
     """What to put before a command so that it gets SIGTERM when its parent dies, even by SIGKILL.
 
     util-linux brings the tool, so any Debian has it; without it nothing is put before.

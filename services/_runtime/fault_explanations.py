@@ -6,66 +6,66 @@ Connectors say it with each fault; who reads what they said finds it again by th
 from typing import NamedTuple
 
 
-class Meaning(NamedTuple):
+class FaultExplanation(NamedTuple):
     """What it means, and what helps."""
 
-    means: str
-    helps: str
+    cause: str
+    remedy: str
 
     def __str__(self) -> str:
-        return f"{self.means}: {self.helps}"
+        return f"{self.cause}: {self.remedy}"
 
 
-RESTRICTED = Meaning(
+RESTRICTED = FaultExplanation(
     "this country or network isn't served",
     "run the connector from where the exchange serves you, or use its site for your country",
 )
-FIREWALL = Meaning(
+FIREWALL = FaultExplanation(
     "a firewall in front of the exchange refuses this address",
     "wait some minutes; if that doesn't end it, use another address or ask the exchange",
 )
-BANNED = Meaning(
+BANNED = FaultExplanation(
     "this address is banned, because it asked on after a 429",
     "nothing is sent until the ban is over; stop what else uses this address",
 )
-LIMITED = Meaning(
+LIMITED = FaultExplanation(
     "too many requests came from this address",
     "nothing is sent for as long as the exchange says; see what else uses this address",
 )
-DOWN = Meaning(
+DOWN = FaultExplanation(
     "the exchange is overloaded or in maintenance",
     "it is tried again by itself; look at the exchange's status page",
 )
-PAGE = Meaning(
+PAGE = FaultExplanation(
     "a web page answered, not the exchange's API",
     "look for a login page of the network, a proxy in between, or a wrong URL",
 )
-WRONG_URL = Meaning(
+WRONG_URL = FaultExplanation(
     "the exchange's API isn't at this address",
     "check the exchange's URL in the settings; redirects aren't followed",
 )
-NO_NAME = Meaning(
+NO_NAME = FaultExplanation(
     "the host's name can't be resolved",
     "check this machine's DNS and network, and the exchange's URL in the settings",
 )
-NO_TRUST = Meaning(
+NO_TRUST = FaultExplanation(
     "the TLS connection isn't trusted",
     "check this machine's clock; where a proxy opens TLS, name its authority in SSL_CERT_FILE",
 )
-PROXY = Meaning(
+PROXY = FaultExplanation(
     "the proxy refuses, or can't be reached",
     "check HTTPS_PROXY, its user and password, and NO_PROXY",
 )
-UNREACHABLE = Meaning(
+UNREACHABLE = FaultExplanation(
     "nobody answers there",
     "check this machine's network and firewall, and the exchange's URL in the settings",
 )
-TIME = Meaning(
+TIME = FaultExplanation(
     "the request came too late, or its time is of the future",
     "let this machine's clock follow NTP, and see how slow the network is",
 )
 
-MEANINGS = (
+EXPLANATIONS = (
     RESTRICTED,
     FIREWALL,
     BANNED,
@@ -81,6 +81,6 @@ MEANINGS = (
 )
 
 
-def meaning_in(text: str) -> Meaning | None:
+def find_explanation(text: str) -> FaultExplanation | None:
     """What a connector said that its fault means; None where it didn't know."""
-    return next((meaning for meaning in MEANINGS if str(meaning) in text), None)
+    return next((meaning for meaning in EXPLANATIONS if str(meaning) in text), None)

@@ -12,17 +12,17 @@ _AROUND = " \t\r\n\v\f\0\u00a0\u200b\u2028\u2029\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def is_text(text: str) -> bool:
+def is_utf8(text: str) -> bool:
     """Whether *text* can be written as UTF-8."""
     return _SURROGATE.search(text) is None
 
 
-def spelled(text: str) -> str:
+def escape_invalid_bytes(text: str) -> str:
     r"""*text* with each byte that is no UTF-8 spelled out: a Latin-1 "é" becomes `\xe9`."""
     return _SURROGATE.sub(_escape, text)
 
 
-def clean(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """*text* without anything that a terminal would obey."""
     if text.isprintable():  # nearly always, and a text may have megabytes
         return text
@@ -34,7 +34,7 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
-def bare(text: str) -> str:
+def strip_pasted_characters(text: str) -> str:
     """A secret without what it was copied with: blanks, line ends, a byte order mark, quotes."""
     text = text.strip(_AROUND)
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":

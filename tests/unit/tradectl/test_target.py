@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from services._runtime.runs import Run, note
+from services._runtime.running_suites import RunningSuite, record_suite
 from services.tradectl.exit_codes import CommandError, ExitCode
 from services.tradectl.settings import SERVICES
-from services.tradectl.where import health_urls, redis_url
+from services.tradectl.target import health_urls, redis_url
 
 DEFAULT = "redis://127.0.0.1:6379/0"
 HERE = "redis://127.0.0.1:6380/0"
@@ -28,7 +28,7 @@ def run_here(folder: Path, url: str | None, second: int = 0) -> None:
     """A suite runs here: its launcher is this process."""
     data = folder / ".data" / f"run-20260101-00000{second}-{os.getpid()}"
     data.mkdir(parents=True)
-    note(data, Run(url, {"bot": "http://127.0.0.1:8050"}))
+    record_suite(data, RunningSuite(url, {"bot": "http://127.0.0.1:8050"}))
 
 
 def test_where_nothing_runs_the_settings_decide(folder: Path) -> None:
@@ -96,7 +96,7 @@ def test_where_it_could_be_one_or_the_other_nothing_is_done(folder: Path) -> Non
         CommandError, match=r"127\.0\.0\.1:6380.*\.env or suite\.toml names another.*REDIS_URL"
     ) as e:
         redis_url()
-    assert e.value.ending == ExitCode.USAGE
+    assert e.value.exit_code == ExitCode.USAGE
     (folder / ".env").unlink()
     run_here(folder, "redis://127.0.0.1:6381/0", 1)
     with pytest.raises(CommandError, match=r"2 suites run here: .*6380.*6381.*REDIS_URL"):

@@ -6,23 +6,23 @@ from typing import Any, ClassVar
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 
-from services._runtime.runs import Run, going_on
+from services._runtime.running_suites import RunningSuite, find_running_suites
 from services._runtime.settings import Settings
-from services.tradectl.exit_codes import CommandError, ExitCode, told
+from services.tradectl.exit_codes import CommandError, ExitCode, load_settings
 from services.tradectl.settings import TradectlSettings
 
 RUNS = Path(".data")
-SAY_WHICH = "set REDIS_URL to say which is meant"
+SET_REDIS_URL_HINT = "set REDIS_URL to say which is meant"
 
 
-class _Given(Settings):
+class _EnvironmentSettings(Settings):
     """What the environment says, without the files, where `make run` looks for no Redis either."""
 
     dotenv: ClassVar[Path | None] = None
     suite_file: ClassVar[bool] = False
 
 
-class _Set(Settings):
+class _FileSettings(Settings):
     """What the files say too."""
 
     section: ClassVar[str] = "tradectl"
@@ -36,21 +36,21 @@ def redis_url() -> str:
     Raises:
         StopError: the settings can't be used, or it could be one or the other.
     """
-    given = told(_Given)
+    given = load_settings(_EnvironmentSettings)
     if "redis_url" in given.model_fields_set:
         return given.redis_url
-    settings, here = told(_Set), _here()
-    if here is None or here.redis_url is None:
+    settings, suite = load_settings(_FileSettings), _suite_in_this_folder()
+    if suite is None or suite.redis_url is None:
         return settings.redis_url
-    if "redis_url" in settings.model_fields_set and _place(settings.redis_url) != _place(
-        here.redis_url
-    ):
+    if "redis_url" in settings.model_fields_set and _redis_location(
+        settings.redis_url
+    ) != _redis_location(suite.redis_url):
         raise CommandError(
             ExitCode.USAGE,
-            f"`make run` runs here on {here.redis_url}, and .env or suite.toml names another "
-            f"Redis; {SAY_WHICH}",
+            f"`make run` runs here on {suite.redis_url}, and .env or suite.toml names another "
+            f"Redis; {SET_REDIS_URL_HINT}",
         )
-    return here.redis_url
+    return suite.redis_url
 
 
 def health_urls() -> dict[str, str]:
@@ -59,12 +59,12 @@ def health_urls() -> dict[str, str]:
     Raises:
         StopError: the settings can't be used, or several suites run here.
     """
-    settings = told(TradectlSettings)
-    here = None if "health_urls" in settings.model_fields_set else _here()
-    return settings.health_urls if here is None else here.health_urls
+    settings = load_settings(TradectlSettings)
+    suite = None if "health_urls" in settings.model_fields_set else _suite_in_this_folder()
+    return settings.health_urls if suite is None else suite.health_urls
 
 
-def nobody_at(redis: Redis) -> str:
+def no_connector_message(redis: Redis) -> str:
     """That no connector was ever on this Redis, and what to do."""
     options: dict[str, Any] = redis.connection_pool.connection_kwargs
     default = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
@@ -74,20 +74,22 @@ def nobody_at(redis: Redis) -> str:
     )
 
 
-def _here() -> Run | None:
+def _suite_in_this_folder() -> RunningSuite | None:
     """The suite that runs in this folder; None where none does.
 
     Raises:
         StopError: there are several.
     """
-    runs = going_on(RUNS)
-    if len(runs) > 1:
-        places = ", ".join(str(run.redis_url or "a Redis it was given") for run in runs)
-        raise CommandError(ExitCode.USAGE, f"{len(runs)} suites run here: {places}; {SAY_WHICH}")
-    return runs[0] if runs else None
+    suites = find_running_suites(RUNS)
+    if len(suites) > 1:
+        places = ", ".join(str(run.redis_url or "a Redis it was given") for run in suites)
+        raise CommandError(
+            ExitCode.USAGE, f"{len(suites)} suites run here: {places}; {SET_REDIS_URL_HINT}"
+        )
+    return suites[0] if suites else None
 
 
-def _place(url: str) -> tuple[Any, ...]:
+def _redis_location(url: str) -> tuple[Any, ...]:
     options = parse_url(url)
     port, database = options.get("port", 6379), options.get("db", 0)
     return options.get("path"), options.get("host"), port, database

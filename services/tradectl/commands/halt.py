@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from services.tradectl import halting
-from services.tradectl.options import PATIENCE, AsJson, Timeout
+from services.tradectl.options import DEFAULT_TIMEOUT, AsJson, Timeout
 from services.tradectl.running import run
 
 
@@ -17,7 +17,7 @@ def halt(
     keep_orders: Annotated[
         bool, typer.Option("--keep-orders", help="Leave the open orders alone.")
     ] = False,
-    timeout: Timeout = PATIENCE,
+    timeout: Timeout = DEFAULT_TIMEOUT,
     json: AsJson = False,
 ) -> None:
     """Stop all new orders at once, then cancel all open ones.
@@ -49,5 +49,5 @@ def resume(
     Real money needs it once on each new Redis, and wherever Redis lost data: the connectors stay
     halted until somebody has looked. `redis-cli GET control:trading` says who resumed, and when.
     """
-    name = by.strip() or halting.whoever_runs_this()
+    name = by.strip() or halting.current_user()
     run(lambda redis: halting.resume(redis, name, as_json=json))

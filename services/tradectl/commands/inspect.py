@@ -6,11 +6,11 @@ import typer
 from redis.asyncio import Redis
 
 from services.tradectl import dead_letters, doctor, status, tailing
-from services.tradectl.exit_codes import ExitCode, told
+from services.tradectl.exit_codes import ExitCode, load_settings
 from services.tradectl.options import AsJson, Symbol, Watch
 from services.tradectl.running import run, show
 from services.tradectl.settings import TradectlSettings
-from services.tradectl.where import health_urls
+from services.tradectl.target import health_urls
 
 
 def tail(
@@ -73,7 +73,7 @@ def show_status(watch: Watch = None, json: AsJson = False) -> None:
     show(work, watch, as_json=json)
 
 
-def see_doctor(json: AsJson = False) -> None:
+def run_doctor(json: AsJson = False) -> None:
     """Look for what keeps the suite from working safely.
 
     It changes nothing, and looks at Redis's version and settings, clocks, permissions, the halt
@@ -84,7 +84,7 @@ def see_doctor(json: AsJson = False) -> None:
         tradectl doctor
         tradectl doctor --json | jq '.[] | select(.state != "ok")'
     """
-    run(lambda redis: doctor.doctor(redis, told(TradectlSettings), as_json=json))
+    run(lambda redis: doctor.doctor(redis, load_settings(TradectlSettings), as_json=json))
 
 
 def list_dead_letters(
@@ -98,7 +98,7 @@ def list_dead_letters(
     \b
         tradectl dead-letters list
     """
-    run(lambda redis: dead_letters.list_letters(redis, count, as_json=json), shows=True)
+    run(lambda redis: dead_letters.list_dead_letters(redis, count, as_json=json), shows=True)
 
 
 def show_dead_letter(
@@ -110,4 +110,4 @@ def show_dead_letter(
     \b
         tradectl dead-letters show 1700000000000-0
     """
-    run(lambda redis: dead_letters.show_letter(redis, entry, as_json=json), shows=True)
+    run(lambda redis: dead_letters.show_dead_letter(redis, entry, as_json=json), shows=True)

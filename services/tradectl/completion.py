@@ -7,11 +7,11 @@ from redis.exceptions import RedisError
 
 from services._runtime.redis_client import open_redis
 from services.tradectl.exit_codes import CommandError
-from services.tradectl.status import heard
-from services.tradectl.where import redis_url
+from services.tradectl.status import latest_statuses
+from services.tradectl.target import redis_url
 
 # Who waits for a completion waits at a prompt.
-LOOK_WITHIN = 1.0
+TIMEOUT = 1.0
 SIDES = ("buy", "sell")
 
 
@@ -45,15 +45,15 @@ def sides(incomplete: str) -> list[str]:
 def _markets() -> dict[str, list[str]]:
     """The symbols of each exchange, as its connector said last."""
     try:
-        return asyncio.run(_look(redis_url()))
+        return asyncio.run(_read_markets(redis_url()))
     except (CommandError, RedisError, OSError):  # a TimeoutError is an OSError
         return {}
 
 
-async def _look(url: str) -> dict[str, list[str]]:
-    async with asyncio.timeout(LOOK_WITHIN), open_redis(url, "tradectl") as redis:
+async def _read_markets(url: str) -> dict[str, list[str]]:
+    async with asyncio.timeout(TIMEOUT), open_redis(url, "tradectl") as redis:
         return {
             each.event.exchange: [symbol.symbol for symbol in each.event.symbols]
-            for each in await heard(redis)
+            for each in await latest_statuses(redis)
             if each.event
         }

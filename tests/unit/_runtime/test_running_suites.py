@@ -3,11 +3,16 @@
 import os
 from pathlib import Path
 
-from services._runtime.runs import FILE, Run, going_on, note
+from services._runtime.running_suites import (
+    SUITE_RECORD,
+    RunningSuite,
+    find_running_suites,
+    record_suite,
+)
 
 # No process has this id: it is beyond Linux's largest.
 NOBODY = 2**22 + 1
-RUN = Run("redis://127.0.0.1:6380/0", {"bot": "http://127.0.0.1:8000"})
+RUN = RunningSuite("redis://127.0.0.1:6380/0", {"bot": "http://127.0.0.1:8000"})
 
 
 def folder_of(data: Path, process: int, second: int = 0) -> Path:
@@ -19,16 +24,16 @@ def folder_of(data: Path, process: int, second: int = 0) -> Path:
 
 def test_a_run_is_known_while_its_launcher_runs(tmp_path: Path) -> None:
     """What others left behind is not."""
-    assert going_on(tmp_path) == []
-    note(folder_of(tmp_path, NOBODY), RUN)
-    assert going_on(tmp_path) == []
-    note(folder_of(tmp_path, os.getpid()), RUN)
-    assert going_on(tmp_path) == [RUN]
+    assert find_running_suites(tmp_path) == []
+    record_suite(folder_of(tmp_path, NOBODY), RUN)
+    assert find_running_suites(tmp_path) == []
+    record_suite(folder_of(tmp_path, os.getpid()), RUN)
+    assert find_running_suites(tmp_path) == [RUN]
 
 
 def test_a_run_that_is_just_starting_is_not_known_yet(tmp_path: Path) -> None:
     """Its file isn't there, or isn't whole."""
     folder_of(tmp_path, os.getpid())
-    (folder_of(tmp_path, os.getpid(), 1) / FILE).write_text('{"redis_url":')
-    note(folder_of(tmp_path, os.getpid(), 2), RUN)
-    assert going_on(tmp_path) == [RUN]
+    (folder_of(tmp_path, os.getpid(), 1) / SUITE_RECORD).write_text('{"redis_url":')
+    record_suite(folder_of(tmp_path, os.getpid(), 2), RUN)
+    assert find_running_suites(tmp_path) == [RUN]
