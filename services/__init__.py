@@ -1,3 +1,3 @@
 """The processes: every folder here is one, unless its name starts with "_"."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -14,7 +14,7 @@ GIT_TIMEOUT = 2.0
 
 
 def version() -> str:
-    """On one line: "tradectl 0.1.0 (commit 1a2b3c4d5e6f, Python 3.13.1)"."""
+    """On one line: "tradectl 0.2.0 (commit 1a2b3c4d5e6f, Python 3.13.1)"."""
     found = commit(ROOT, COMMIT_FILE)
     parts = [f"commit {found}"] if found else []
     return f"tradectl {__version__} ({', '.join([*parts, f'Python {platform.python_version()}'])})"
