@@ -8,6 +8,8 @@ from pydantic import AwareDatetime, Field
 Side = Literal["buy", "sell"]
 OrderType = Literal["limit", "market"]
 TimeInForce = Literal["GTC", "IOC", "FOK"]
+# Statuses of `order_status` after which an order never changes again.
+CLOSED_ORDER_STATUSES = frozenset({"filled", "canceled", "rejected", "expired"})
 
 # A datetime that must carry a zone.
 Timestamp = Annotated[datetime, AwareDatetime]

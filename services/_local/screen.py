@@ -19,6 +19,7 @@ from rich.text import Text
 
 from common_models import ConnectorStatusEvent, DecisionEvent, PortfolioEvent, Ticker
 from common_models.stream_names import EventStream, MarketStream
+from services._runtime.entry_ids import entry_milliseconds
 from services._runtime.redis_client import open_redis
 from services._runtime.text_sanitizing import escape_control_characters
 
@@ -80,7 +81,7 @@ def _entries(model: type[M], entries: Any) -> Iterator[tuple[float, M]]:
     for entry_id, fields in entries:
         with suppress(ValidationError):
             message = model.model_validate_json(fields.get(b"data", b""))
-            yield int(entry_id.partition(b"-")[0]) / 1000, message
+            yield entry_milliseconds(entry_id) / 1000, message
 
 
 def shown(snapshot: ScreenSnapshot, now: datetime) -> RenderableType:

@@ -7,6 +7,11 @@ goes. A Redis that lost both keys is halted.
 
 import json
 from datetime import UTC, datetime
+from typing import Any
+
+from redis.asyncio import Redis
+
+from common_models.stream_names import HALT, TRADING
 
 # Of a reason that is longer, this much is shown: it stands in every refusal.
 MAX_REASON_LENGTH = 200
@@ -19,6 +24,16 @@ def halt_reason(trading: bytes | None, halt: bytes | None) -> str | None:
     if halt is not None:
         return halt[:MAX_REASON_LENGTH].decode("utf-8", "replace") or NO_REASON
     return NEVER_RESUMED if trading is None else None
+
+
+async def read_halt_reason(redis: Redis) -> str | None:
+    """Why trading is halted now, from Redis; None if it is not.
+
+    Raises:
+        RedisError, OSError: the switch can't be read.
+    """
+    client: Any = redis
+    return halt_reason(await client.get(TRADING), await client.get(HALT))
 
 
 def trading_permission(by: str) -> str:

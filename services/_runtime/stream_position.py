@@ -3,18 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-EntryId = tuple[int, int]
-START = "0-0"
-
-
-def entry_id(text: str) -> EntryId:
-    """`"1700000000000-3"` as a pair that compares as Redis compares ids.
-
-    Raises:
-        ValueError: not an entry id.
-    """
-    milliseconds, _, sequence = text.partition("-")
-    return int(milliseconds), int(sequence)
+from services._runtime.entry_ids import START, parse_entry_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +27,7 @@ class StreamPosition:
             ValueError: neither.
         """
         identifier, _, count = text.partition("/")
-        entry_id(identifier)
+        parse_entry_id(identifier)
         return cls(identifier, int(count) if count else None)
 
 
@@ -105,14 +94,14 @@ def resume_from(
     """
     if position is None:
         return StreamPosition(state.last, state.added), None
-    at, count = entry_id(position.id), position.count
-    if at > entry_id(state.last):
+    at, count = parse_entry_id(position.id), position.count
+    if at > parse_entry_id(state.last):
         gap = StreamGap(stream, "restarted", position.id, state.first, None)
         return StreamPosition(START, state.removed), gap
     if count is not None and count > state.added:
         gap = StreamGap(stream, "restarted", position.id, state.first, None)
         return replace(position, count=None), gap
-    if state.first is not None and at >= entry_id(state.first):
+    if state.first is not None and at >= parse_entry_id(state.first):
         return position, None
     # All that is there is newer: everything up to our position was removed, and maybe more.
     if count is None and at == (0, 0):

@@ -17,20 +17,18 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from services._runtime.entry_ids import START, EntryId, entry_milliseconds, parse_entry_id
 from services._runtime.metrics import counters, gauges
 from services._runtime.redis_client import BLOCK_MS, explain
 from services._runtime.stream_position import (
     NO_STREAM,
-    START,
-    EntryId,
     StreamGap,
     StreamPosition,
     StreamState,
     entry_data,
-    entry_id,
     resume_from,
 )
-from services._runtime.supervise import Retry, TransientError, full_jitter, keep_alive
+from services._runtime.supervise import FailureLog, Retry, TransientError, full_jitter, keep_alive
 
 log = structlog.get_logger()
 
@@ -171,9 +169,9 @@ class StreamReader:
 
     def _age(self, stream: str, last: str) -> float:
         """How old an entry is that lay there before we came; by Redis's clock, as its id is."""
-        if entry_id(last) > self._last_at_connect[stream]:
+        if parse_entry_id(last) > self._last_at_connect[stream]:
             return 0.0
-        return max(0.0, self.redis_time() - entry_id(last)[0] / 1000)
+        return max(0.0, self.redis_time() - entry_milliseconds(last) / 1000)
 
     def _count_up_to_last(self, stream: str, ids: list[str]) -> int | None:
         """How many entries the stream had been given up to the last of *ids*.
@@ -183,10 +181,10 @@ class StreamReader:
         position = self.positions[stream]
         count = None if position.count is None else position.count + len(ids)
         milestone = self._milestones.get(stream)
-        if milestone is None or entry_id(ids[-1]) < milestone[0]:
+        if milestone is None or parse_entry_id(ids[-1]) < milestone[0]:
             return count
         del self._milestones[stream]
-        beyond = sum(entry_id(identifier) > milestone[0] for identifier in ids)
+        beyond = sum(parse_entry_id(identifier) > milestone[0] for identifier in ids)
         true_count = milestone[1] + beyond
         if count is not None and true_count > count:
             self._report(StreamGap(stream, "trimmed", position.id, ids[0], true_count - count))
@@ -201,7 +199,9 @@ class StreamReader:
         self._connected_at = asyncio.get_running_loop().time()
         self._milestones.clear()
         states = await self._check(connection)
-        self._last_at_connect = {stream: entry_id(state.last) for stream, state in states.items()}
+        self._last_at_connect = {
+            stream: parse_entry_id(state.last) for stream, state in states.items()
+        }
 
     async def _check(self, connection: Any) -> Mapping[str, StreamState]:
         states = await _states(connection, self._streams)
@@ -212,9 +212,9 @@ class StreamReader:
             if gap is not None:
                 self._milestones.pop(stream, None)
                 self._report(gap)
-            if entry_id(position.id) < entry_id(state.last):
-                self._milestones.setdefault(stream, (entry_id(state.last), state.added))
-                first = entry_id(state.first or START)[0] / 1000
+            if parse_entry_id(position.id) < parse_entry_id(state.last):
+                self._milestones.setdefault(stream, (parse_entry_id(state.last), state.added))
+                first = entry_milliseconds(state.first or START) / 1000
                 self._unread_since[stream] = max(self._unread_since.get(stream, 0.0), first)
             else:
                 self._set_count_at_end(stream, state)
@@ -267,7 +267,7 @@ class StreamReader:
         """
         if stream not in self._milestones:
             return 0.0
-        last = entry_id(self.positions[stream].id)[0] / 1000
+        last = entry_milliseconds(self.positions[stream].id) / 1000
         return max(0.0, self.redis_time() - max(last, self._unread_since.get(stream, 0.0)))
 
     def metrics(self) -> Iterator[Metric]:
@@ -335,16 +335,15 @@ class StreamReader:
             self._saved = positions
 
     async def _save_periodically(self) -> None:
-        failing = False
+        failures = FailureLog("positions_not_saved", key=self._saved_in)
         while True:
             await asyncio.sleep(SAVE_INTERVAL)
             try:
                 await self.save()
-                failing = False
             except (RedisError, OSError) as e:
-                if not failing:
-                    log.warning("positions_not_saved", key=self._saved_in, error=explain(e))
-                failing = True
+                failures.seen(TransientError(explain(e)))
+            else:
+                failures.over()
 
     async def _save_last(self) -> None:
         try:

@@ -15,6 +15,7 @@ from common_models import (
 )
 from common_models.fields import Side
 from common_models.stream_names import BOT_ORDERS, CommandStream, connector
+from services._runtime.entry_ids import entry_milliseconds
 from services.bot.journal import Moment, Outgoing
 from services.bot.portfolio import Told
 from services.bot.portfolio_state import LOST, BotOrder
@@ -38,7 +39,7 @@ CANCEL_AGAIN_AFTER = 5.0
 
 def written_at(entry_id: str) -> float:
     """When Redis took an entry, by its clock, in seconds."""
-    return int(entry_id.partition("-")[0]) / 1000
+    return entry_milliseconds(entry_id) / 1000
 
 
 @dataclass(frozen=True, slots=True)

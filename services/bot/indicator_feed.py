@@ -1,16 +1,12 @@
 """The latest value of each indicator that a strategy wants, and how old it is."""
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from common_models import IndicatorProgress, IndicatorValue
+from services._runtime.durations import parse_duration
 from services.bot.strategy import StaleDataError
 from services.bot.validation import MessageError, read
-
-# Values of no timeframe are made of each trade or ticker; those of candles come once a candle.
-_TIMEFRAME = re.compile(r"([0-9]{1,6})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 @dataclass(slots=True)
@@ -106,5 +102,4 @@ class IndicatorFeed:
 
 def seconds(timeframe: str | None) -> float:
     """How long a candle of this timeframe is; 0 for none, and for what isn't known."""
-    found = _TIMEFRAME.fullmatch(timeframe or "")
-    return float(int(found[1]) * _SECONDS[found[2]]) if found else 0.0
+    return float(parse_duration(timeframe or "") or 0)

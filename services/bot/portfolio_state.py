@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from common_models import OpenOrder
-from common_models.fields import OrderType, Side
+from common_models.fields import CLOSED_ORDER_STATUSES, OrderType, Side
 from services._runtime.average_price import average_price
 from services._runtime.position import NOTHING, Position, day_of
 from services.bot.rejections import Rejections
@@ -17,7 +17,7 @@ from services.bot.rejections import Rejections
 LOST = "lost"
 # Decided, and refused before it was sent: it is saved until its strategy was told.
 REFUSED = "refused"
-ENDED = frozenset({"filled", "canceled", "rejected", "expired", LOST, REFUSED})
+ENDED = CLOSED_ORDER_STATUSES | {LOST, REFUSED}
 PROVISIONAL_END = frozenset({"rejected", LOST})
 
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from common_models import AccountBalanceEvent
+from services._runtime.entry_ids import entry_milliseconds
 from services._runtime.lifecycle import FatalError
 from services._runtime.redis_client import explain
 from services._runtime.stream_position import StreamPosition, entry_data
@@ -158,7 +159,7 @@ async def recall(redis: Redis, sources: Sources) -> None:
 
 
 def _remember(sources: Sources, name: str, entries: list[tuple[str, bytes]], offset: float) -> None:
-    received_at = int(entries[-1][0].partition("-")[0]) / 1000 + offset
+    received_at = entry_milliseconds(entries[-1][0]) / 1000 + offset
     if name in sources.connectors.streams:
         sources.connectors.take(name, entries[-1][1], received_at)
     elif name in sources.indicators:

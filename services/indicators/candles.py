@@ -6,7 +6,6 @@ trades gives candles that carry the last price. A candle that wasn't seen from i
 its last is never handed out.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,9 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from services._runtime.durations import parse_duration
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 # A silence of more candles, or a step so far back, says that the clock or the market stood still.
 MOST_CARRIED = 1000
 
@@ -42,14 +42,14 @@ def parse_timeframe(text: str) -> timedelta:
     Raises:
         ValueError: it isn't one, or a UTC day isn't made of whole ones.
     """
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text)
-    length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
-    if not length or DAY % length:
+    seconds = parse_duration(text, "smhd")
+    # Each has one spelling: a timeframe is part of a stream's name.
+    if not seconds or text.startswith("0") or DAY.total_seconds() % seconds:
         raise ValueError(
             f"{text!r} is no timeframe: want a number and s, m, h or d that divides a day, "
             "e.g. 10s, 1m, 5m, 15m, 1h, 4h, 1d"
         )
-    return length
+    return timedelta(seconds=seconds)
 
 
 class OpenCandle(msgspec.Struct, array_like=True):

@@ -10,13 +10,12 @@ import structlog
 from redis.asyncio import Redis
 
 from services._runtime import failpoints
+from services._runtime.entry_ids import START, entry_milliseconds
 from services._runtime.health import Readiness
 from services._runtime.stream_position import (
-    START,
     StreamGap,
     StreamPosition,
     StreamState,
-    entry_id,
     resume_from,
 )
 from services._runtime.supervise import full_jitter, keep_alive
@@ -162,7 +161,7 @@ def _behind(
 
 def _lag(position: StreamPosition, state: StreamState) -> float:
     """How long after *position* the newest entry was written, in seconds."""
-    return (entry_id(state.last)[0] - entry_id(position.id)[0]) / 1000
+    return (entry_milliseconds(state.last) - entry_milliseconds(position.id)) / 1000
 
 
 def _told(gap: StreamGap) -> str:

@@ -17,12 +17,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from common_models import IndicatorProgress
 from common_models.stream_names import INDICATOR_PROGRESS, state_key
+from services._runtime.entry_ids import START
 from services._runtime.redis_client import BLOCK_MS, explain
 from services._runtime.redis_commands import Command, ask, ask_all
 from services._runtime.redis_transaction import Change, transact
 from services._runtime.stream_position import (
     NO_STREAM,
-    START,
     StreamPosition,
     StreamState,
     entry_data,

@@ -4,6 +4,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from services._runtime.entry_ids import is_entry_id
 from services.tradectl import show
 from services.tradectl.exit_codes import CommandError, ExitCode
 from services.tradectl.reading import (
@@ -52,7 +53,7 @@ async def show_dead_letter(redis: Redis, entry_id: str, *, as_json: bool) -> Exi
     """
     found: list[dict[str, Any]] = []
     for stream in await streams(redis, STREAMS):
-        entry = await entry_at(redis, stream, entry_id) if _is_id(entry_id) else None
+        entry = await entry_at(redis, stream, entry_id) if is_entry_id(entry_id) else None
         if entry is not None:
             found.append(_row(entry))
             continue
@@ -83,10 +84,6 @@ def _row(entry: StreamEntry) -> dict[str, Any]:
         "encoding": fields.get("encoding"),
         "content": fields.get("content"),
     }
-
-
-def _is_id(text: str) -> bool:
-    return all(part.isdecimal() for part in text.split("-")) and text.count("-") == 1
 
 
 def _shortened(text: str) -> str:

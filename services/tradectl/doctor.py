@@ -17,11 +17,11 @@ from redis.exceptions import (
 )
 
 from common_models.stream_names import HALT, TRADING, CommandStream, OperatorStream, state_key
+from services._runtime.halt import read_halt_reason
 from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.checks import Check, file_checks, not_ready_checks
 from services.tradectl.exit_codes import ExitCode
-from services.tradectl.halting import current_halt_reason
 from services.tradectl.reading import COMMANDS, connectors
 from services.tradectl.sending import OPERATOR_COMMANDS
 from services.tradectl.settings import TradectlSettings
@@ -229,7 +229,7 @@ async def _error_when_queued(redis: Redis, *command: str) -> RedisError | None:
 
 
 async def _halt(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
-    reason = await current_halt_reason(redis)
+    reason = await read_halt_reason(redis)
     if reason is None:
         yield Check("halt", "ok", "not halted")
     else:

@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
@@ -12,7 +12,7 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from common_models import CancelAllOrdersCommand
 from common_models.stream_names import HALT, TRADING
-from services._runtime.halt import NO_REASON, halt_reason, trading_permission
+from services._runtime.halt import NO_REASON, read_halt_reason, trading_permission
 from services._runtime.redis_client import explain
 from services._runtime.text_sanitizing import escape_invalid_bytes
 from services.tradectl import show
@@ -31,14 +31,6 @@ CANCELS_BY_ITSELF = (
     "Redis is full and takes no command: once it has been full for 5 s the connector cancels all "
     "that is open by itself, which isn't confirmed here"
 )
-
-
-async def current_halt_reason(redis: Redis) -> str | None:
-    """Why trading is halted; None where it isn't."""
-    found = cast(
-        "tuple[bytes | None, bytes | None]", (await redis.get(TRADING), await redis.get(HALT))
-    )
-    return halt_reason(*found)
 
 
 async def halt(
@@ -133,7 +125,7 @@ async def resume(redis: Redis, by: str, *, as_json: bool) -> ExitCode:
     """Let orders go again, in the name of *by*."""
     if not await _active_connectors(redis):
         raise CommandError(ExitCode.NO, f"nothing was resumed: {no_connector_message(redis)}")
-    before = await current_halt_reason(redis)
+    before = await read_halt_reason(redis)
     async with redis.pipeline(transaction=True) as both:
         both.set(TRADING, trading_permission(by))
         both.delete(HALT)

@@ -7,14 +7,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from common_models import PlaceOrderCommand
+from common_models.fields import CLOSED_ORDER_STATUSES
 from common_models.stream_names import EventStream
 from services._runtime.redis_client import explain
 from services.tradectl import show
 from services.tradectl.exit_codes import ExitCode, print_message
 from services.tradectl.reading import StreamEntry, entries_with_field
 from services.tradectl.sending import ReplyReader, connector_of, require_running, send
-
-CLOSED = frozenset({"filled", "canceled", "rejected", "expired"})
 
 
 @dataclass
@@ -61,12 +60,12 @@ class OrderProgress:
         if not self.answered:
             return False
         accepted = self.response is not None and self.response.get("status") == "accepted"
-        return not (accepted and self.wait_until_closed) or self.status in CLOSED
+        return not (accepted and self.wait_until_closed) or self.status in CLOSED_ORDER_STATUSES
 
     @property
     def status(self) -> str | None:
         """What the order's status is, as far as it was told."""
-        done = [s["status"] for s in self.statuses if s.get("status") in CLOSED]
+        done = [s["status"] for s in self.statuses if s.get("status") in CLOSED_ORDER_STATUSES]
         told = done or [s.get("status") for s in self.statuses]
         return told[-1] if told else None
 
@@ -94,7 +93,7 @@ class OrderProgress:
                 return ExitCode.UNKNOWN
         if not self.wait_until_closed or self.status == "filled":
             return ExitCode.DONE
-        return ExitCode.NO if self.status in CLOSED else ExitCode.NO_ANSWER
+        return ExitCode.NO if self.status in CLOSED_ORDER_STATUSES else ExitCode.NO_ANSWER
 
 
 async def place(

@@ -39,6 +39,7 @@ from common_models.stream_names import (
     StreamNameError,
     parse,
 )
+from services._runtime.entry_ids import EntryId, entry_milliseconds, parse_entry_id
 
 PAGE = 1000
 # Of each of many streams: books are large.
@@ -78,7 +79,12 @@ class StreamEntry:
     @property
     def milliseconds(self) -> int:
         """When Redis took it, by Redis's clock."""
-        return int(self.id.partition("-")[0])
+        return entry_milliseconds(self.id)
+
+    @property
+    def sort_key(self) -> EntryId:
+        """Sorts entries of several streams by the time at which Redis received them."""
+        return parse_entry_id(self.id)
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from common_models import ConnectorStatusEvent, SymbolStatus
 from common_models.stream_names import MARKET_DATA_TYPES, EventStream, MarketStream
+from services._runtime.halt import read_halt_reason
 from services.tradectl import show
 from services.tradectl.exit_codes import ExitCode
-from services.tradectl.halting import current_halt_reason
 from services.tradectl.reading import StreamEntry, connectors, newest, redis_time, utc_time
 from services.tradectl.sending import GONE_AFTER
 from services.tradectl.tables import Column, Seconds, table
@@ -71,7 +71,7 @@ async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> ExitCo
         _feed(each, symbol) for each in statuses if each.event for symbol in each.event.symbols
     ]
     streams = await _streams(redis, statuses)
-    reason = await current_halt_reason(redis)
+    reason = await read_halt_reason(redis)
     if as_json:
         found = {
             "halted": reason,

@@ -10,6 +10,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from common_models.stream_names import IndicatorStream, MarketStream, joined
+from services._runtime.durations import parse_duration
+from services._runtime.entry_ids import is_entry_id
 from services._runtime.redis_client import BLOCK_MS
 from services.tradectl import show
 from services.tradectl.exit_codes import CommandError, ExitCode
@@ -25,7 +27,6 @@ from services.tradectl.reading import (
 )
 
 GLOB = re.compile(r"[*?\[]")
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 IDS = (
     "client_order_id",
     "order_id",
@@ -74,11 +75,10 @@ async def parse_start(redis: Redis, text: str) -> str | None:
         return None
     if text in ("0", "all"):
         return "0-0"
-    if re.fullmatch(r"\d+-\d+", text):
+    if is_entry_id(text):
         return text
-    if found := re.fullmatch(r"(\d+)([smhd])", text):
-        now = await redis_time(redis)
-        return _before(now - int(found[1]) * UNIT_SECONDS[found[2]] * 1000)
+    if (seconds := parse_duration(text, "smhd")) is not None:
+        return _before(await redis_time(redis) - seconds * 1000)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -124,7 +124,7 @@ async def tail(
         if not entries and not follow:
             return ExitCode.DONE
         # Redis gives stream after stream: within what came together the order is made right.
-        for entry in sorted(entries, key=_order):
+        for entry in sorted(entries, key=lambda entry: entry.sort_key):
             if wanted.matches(entry):
                 _show(entry, as_json=as_json)
                 shown += 1
@@ -145,11 +145,6 @@ async def _read(redis: Redis, positions: dict[str, str], *, follow: bool) -> lis
         return await read_new(redis, positions, BLOCK_MS if follow else None)
     # Nothing matches yet: XREAD needs a stream, so one that can't be stands in for it.
     return await read_new(redis, {"tradectl:nothing": "0-0"}, BLOCK_MS)
-
-
-def _order(entry: StreamEntry) -> tuple[int, int]:
-    milliseconds, _, sequence = entry.id.partition("-")
-    return int(milliseconds), int(sequence)
 
 
 def _show(entry: StreamEntry, *, as_json: bool) -> None:

@@ -41,12 +41,6 @@ async def newest_id(connection: Any, stream: str) -> bytes:
     return newest
 
 
-def sort_key(entry_id: bytes) -> tuple[int, int]:
-    """An entry's id as it sorts: milliseconds, then sequence."""
-    milliseconds, sequence = entry_id.split(b"-")
-    return int(milliseconds), int(sequence)
-
-
 def unwritten(sent: Sequence[bytes], found: Sequence[bytes], maxlen: int) -> list[bytes]:
     """What of *sent* is not in the stream, in order.
 

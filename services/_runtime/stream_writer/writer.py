@@ -27,6 +27,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services._runtime.entry_ids import parse_entry_id
 from services._runtime.redis_client import explain
 from services._runtime.redis_commands import ask
 from services._runtime.stream_writer.buffer_eviction import evict, log_dropped
@@ -35,7 +36,6 @@ from services._runtime.stream_writer.write_recovery import (
     entries_after,
     newest_id,
     server_run,
-    sort_key,
     unwritten,
 )
 from services._runtime.supervise import Retry, TransientError, full_jitter, keep_alive
@@ -379,7 +379,7 @@ class StreamWriter(asyncio.Protocol):
     async def _detect_lost_entries(self, connection: Any, stream: OutStream) -> None:
         # With `appendfsync everysec` a Redis that is killed forgets what it answered last.
         newest = await newest_id(connection, stream.name)
-        if sort_key(newest) < sort_key(stream.last_id):
+        if parse_entry_id(newest) < parse_entry_id(stream.last_id):
             log.error(
                 "redis_lost_entries",
                 stream=stream.name,

@@ -84,7 +84,7 @@ async def _at(redis: Redis, name: str, order: str, decisions: list[StreamEntry])
     ):
         requests = await _requests_about(redis, str(stream), order, found)
         found.after += requests + await _responses_to(redis, name, requests)
-    found.after.sort(key=by_entry_id)
+    found.after.sort(key=lambda entry: entry.sort_key)
     await _follow_causes(redis, found)
     return found
 
@@ -150,15 +150,9 @@ async def _follow_causes(redis: Redis, found: OrderEntries) -> None:
         else:
             found.causes.append(entry)
             ahead += _causes(entry)
-    found.causes.sort(key=by_entry_id)
+    found.causes.sort(key=lambda entry: entry.sort_key)
 
 
 def _causes(entry: StreamEntry) -> list[str]:
     causes = entry.fields.get("caused_by") or []
     return [str(each) for each in (causes if isinstance(causes, list) else [causes])]
-
-
-def by_entry_id(entry: StreamEntry) -> tuple[int, int]:
-    """By Redis's clock, across streams."""
-    milliseconds, _, sequence = entry.id.partition("-")
-    return int(milliseconds), int(sequence)

@@ -12,7 +12,8 @@ from common_models.stream_names import (
     MarketStream,
     OperatorStream,
 )
-from services.tradectl.order_trace.gather import OrderEntries, by_entry_id
+from services._runtime.entry_ids import entry_milliseconds
+from services.tradectl.order_trace.gather import OrderEntries
 from services.tradectl.reading import StreamEntry, parse_name, utc_time
 from services.tradectl.show import number, summary
 
@@ -85,8 +86,8 @@ def _causes(found: OrderEntries) -> Iterator[Hop]:
         return
     timer = next((cause for cause in found.missing_causes if cause.startswith(f"{TIMER} ")), None)
     if timer is not None:
-        milliseconds = timer.partition(" ")[2].partition("-")[0]
-        at = utc_time(int(milliseconds)).time().isoformat("milliseconds")
+        due = entry_milliseconds(timer.partition(" ")[2])
+        at = utc_time(due).time().isoformat("milliseconds")
         yield Hop("timer", f"none came: the strategy's timer was due at {at}", none=True)
         return
     names = [_cause_name(entry) for entry in found.causes]
@@ -210,7 +211,9 @@ def _after(found: OrderEntries) -> Iterator[Hop]:
     if not answered and (found.commands or found.records):
         yield Hop("response", "no connector has answered")
     names = []
-    for entry in sorted([*found.commands[1:], *found.after, *received], key=by_entry_id):
+    for entry in sorted(
+        [*found.commands[1:], *found.after, *received], key=lambda entry: entry.sort_key
+    ):
         names.append(_after_name(entry))
         yield Hop(names[-1], _content(entry, "client_order_id", "symbol", "exchange"), entry)
     accepted = any(entry.fields.get("status") == "accepted" for entry in _responses(found))

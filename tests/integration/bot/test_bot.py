@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services._local.redis_server import RedisServer
-from services._runtime.stream_position import entry_id
+from services._runtime.entry_ids import parse_entry_id
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.market_data import connector_status, order_book, ticker, trade, wire
@@ -234,7 +234,7 @@ async def test_huge_entries_cost_the_bot_neither_its_memory_nor_what_comes_after
             saved: Any = redis
             if not await saved.hexists("bot:state:positions", STREAMS[2]):
                 return False
-            return entry_id(await saved_id(redis)) > entry_id(identifier)
+            return parse_entry_id(await saved_id(redis)) > parse_entry_id(identifier)
 
         await eventually_async(is_past_them)
         await eventually_async(bot.is_ready)

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services._runtime.entry_ids import START, parse_entry_id
 from services._runtime.stream_position import (
-    START,
     StreamGap,
     StreamPosition,
     StreamState,
-    entry_id,
     resume_from,
 )
 
@@ -50,7 +49,7 @@ def test_settling_counts_exactly_what_was_trimmed_unread(ids: list[int], draw: A
     )
     lost = max(0, trimmed - read)
     assert (gap.lost if gap else 0) == lost
-    readable = [i for i in left if entry_id(i) > entry_id(position.id)]
+    readable = [i for i in left if parse_entry_id(i) > parse_entry_id(position.id)]
     assert len(readable) == len(ids) - max(read, trimmed)
     assert position.count == len(ids) - len(readable)
 

@@ -14,8 +14,9 @@ from redis.exceptions import RedisError
 
 from services._local.redis_server import RedisServer
 from services._runtime import redis_client, redis_parser
+from services._runtime.entry_ids import START
 from services._runtime.redis_client import open_redis
-from services._runtime.stream_position import START, StreamGap, StreamPosition
+from services._runtime.stream_position import StreamGap, StreamPosition
 from services._runtime.stream_reader import Batch, StreamReader
 from tests.support.eventually import eventually
 from tests.support.metrics import Numbers, numbers

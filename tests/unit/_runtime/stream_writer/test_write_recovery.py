@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services._runtime.stream_writer.write_recovery import sort_key, unwritten
+from services._runtime.stream_writer.write_recovery import unwritten
 
 # Few different values, so that equal entries are common.
 ENTRIES = st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=12)
@@ -49,9 +49,3 @@ def test_entries_of_others_are_ignored(others: list[bytes], arrived: int) -> Non
     sent = [b"%d" % n for n in range(5)]
     found = [entry for n in range(arrived) for entry in (sent[n], *others)]
     assert unwritten(sent, found, UNTRIMMED) == sent[arrived:]
-
-
-def test_ids_are_ordered_as_numbers() -> None:
-    """Text would put 9-10 before 9-9, and 10-0 before 9-0."""
-    ids = [b"10-0", b"9-10", b"0-0", b"9-9", b"9-0"]
-    assert sorted(ids, key=sort_key) == [b"0-0", b"9-0", b"9-9", b"9-10", b"10-0"]
