@@ -94,10 +94,10 @@ async def make_known(redis: Redis) -> None:
     In the first ten minutes on a new one each order is looked up at the venue before it is sent,
     in case Redis forgot it; that is the venue's time, and not what is measured here.
     """
-    bus = RedisCommandQueue(redis, "binance_connector", ("place_order",), "bench")
-    await bus.prepare()
-    server = await bus.server()
-    await bus.remember(DataLossRecord(server.identity, forgotten_at=-1, careful_until=-1))
+    queue = RedisCommandQueue(redis, "binance_connector", ("place_order",), "bench")
+    await queue.prepare()
+    server = await queue.server()
+    await queue.save_data_loss(DataLossRecord(server.identity, data_lost_at=-1, recovery_until=-1))
 
 
 async def until_ready(redis: Redis) -> None:

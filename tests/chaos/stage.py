@@ -204,7 +204,7 @@ async def remember_for_long(stage: Stage) -> None:
         bus = RedisCommandQueue(connection, stage.name, (PLACE, *COMMANDS), "chaos")
         await bus.prepare()
         server = await bus.server()
-        await bus.remember(DataLossRecord(server.identity, -1, -1))
+        await bus.save_data_loss(DataLossRecord(server.identity, -1, -1))
 
 
 async def send(stage: Stage) -> None:

@@ -42,8 +42,8 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "settling ignores the validity",
         "commands/place_order_consumer.py",
-        "self._venue.validity / 1000 + self._waits.settle",
-        "self._waits.settle",
+        "self._venue.validity / 1000 + self._timings.settle",
+        "self._timings.settle",
     ),
     mutant(
         "settling starts over at each restart",
@@ -54,9 +54,9 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "settling even where nothing was lost",
         "commands/place_order_consumer.py",
-        "if self._memory.began_at < 0:",
+        "if self._data_loss.recovery_began_at < 0:",
         "if False:",
-        survives="equivalent: without a loss began_at is far in the past, and the wait negative",
+        survives="equivalent: without a loss recovery_began_at is far in the past, and the wait negative",
     ),
     mutant(
         "everything is fresh",
@@ -81,7 +81,7 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "doubted commands are sent",
         "commands/place_order_consumer.py",
-        "fresh and not self._memory.doubts(entry.milliseconds)",
+        "fresh and not self._data_loss.predates_data_loss(entry.milliseconds)",
         "fresh",
     ),
     mutant(
@@ -99,19 +99,19 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "own pending is not looked at after an error",
         "commands/place_order_consumer.py",
-        "self._looked_at_pending = self._recovered_at = float",
+        "self._pending_polled_at = self._recovered_at = float",
         "self._recovered_at = float",
     ),
     mutant(
         "own pending is looked at once only",
         "commands/place_order_consumer.py",
-        "now - self._looked_at_pending >= self._waits.own_pending",
-        'self._looked_at_pending == float("-inf")',
+        "now - self._pending_polled_at >= self._timings.own_pending",
+        'self._pending_polled_at == float("-inf")',
     ),
     mutant(
         "what others left is not taken over",
         "commands/place_order_consumer.py",
-        ", *await self._bus.take_over()]",
+        ", *await self._queue.take_over()]",
         "]",
     ),
     mutant(
@@ -129,7 +129,7 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "the lease is never renewed",
         "commands/place_order_consumer.py",
-        "if now - self._leased_at < self._waits.lease:",
+        "if now - self._leased_at < self._timings.lease:",
         'if self._leased_at > float("-inf"):',
     ),
     mutant(
@@ -213,13 +213,13 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "held commands pile up",
         "commands/place_order_consumer.py",
-        "if len(self._held) >= self.MOST_IN_FLIGHT:",
+        "if len(self._held) >= self.MAX_IN_FLIGHT:",
         "if False:",
     ),
     mutant(
-        "what waited is sized before",
+        "what waited is rounded before",
         "commands/place_order_consumer.py",
-        "sized = self._checks.validate(command)  # by",
+        "order = self._checks.validate(command)  # by",
         "pass  # by",
     ),
     mutant(
@@ -255,8 +255,8 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "the book of record is not walked after an error",
         "commands/place_order_consumer.py",
-        "self._looked_at_pending = self._recovered_at = float",
-        "self._looked_at_pending = float",
+        "self._pending_polled_at = self._recovered_at = float",
+        "self._pending_polled_at = float",
     ),
     mutant(
         "recovers what is under way",
@@ -285,13 +285,13 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "no command is too old",
         "commands/place_order_consumer.py",
-        "if age > self._waits.max_age:",
+        "if age > self._timings.max_age:",
         "if False:",
     ),
     mutant(
         "no command is too far ahead",
         "commands/place_order_consumer.py",
-        "if age < -self._waits.most_ahead:",
+        "if age < -self._timings.max_ahead:",
         "if False:",
     ),
     mutant(
@@ -315,14 +315,14 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "never looks first",
         "commands/place_order_consumer.py",
-        "look_first = self._memory.careful(entry.milliseconds)",
-        "look_first = False",
+        "query_first = self._data_loss.in_recovery_window(entry.milliseconds)",
+        "query_first = False",
     ),
     mutant(
         "always looks first",
         "commands/place_order_consumer.py",
-        "look_first = self._memory.careful(entry.milliseconds)",
-        "look_first = True",
+        "query_first = self._data_loss.in_recovery_window(entry.milliseconds)",
+        "query_first = True",
     ),
     mutant(
         "the timestamp is taken before the waits",
@@ -337,7 +337,7 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "what the rules refuse is sent",
         "commands/place_order_consumer.py",
-        "if refusal is None and isinstance(sized, Rejection):",
+        "if refusal is None and isinstance(order, Rejection):",
         "if False:",
     ),
     mutant(
@@ -386,13 +386,13 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "another server than the remembered one is no loss",
         "commands/data_loss.py",
-        "known.identity != server.identity or made_groups",
-        "made_groups",
+        "known.identity != server.identity or created_groups",
+        "created_groups",
     ),
     mutant(
         "groups that are gone are no loss",
         "commands/data_loss.py",
-        "known.identity != server.identity or made_groups",
+        "known.identity != server.identity or created_groups",
         "known.identity != server.identity",
     ),
     mutant(
@@ -410,61 +410,61 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "an older memory takes a loss back",
         "commands/data_loss.py",
-        "max(self.forgotten_at, known.forgotten_at)",
-        "known.forgotten_at",
+        "max(self.data_lost_at, known.data_lost_at)",
+        "known.data_lost_at",
     ),
     mutant(
         "a loss that another noticed is not doubted",
         "commands/data_loss.py",
-        "max(self.forgotten_at, known.forgotten_at)",
-        "self.forgotten_at",
+        "max(self.data_lost_at, known.data_lost_at)",
+        "self.data_lost_at",
     ),
     mutant(
         "an older memory ends the care",
         "commands/data_loss.py",
-        "max(self._careful_until, known.careful_until)",
-        "known.careful_until",
+        "max(self._recovery_until, known.recovery_until)",
+        "known.recovery_until",
     ),
     mutant(
         "a loss that another noticed makes nobody careful",
         "commands/data_loss.py",
-        "max(self._careful_until, known.careful_until)",
-        "self._careful_until",
+        "max(self._recovery_until, known.recovery_until)",
+        "self._recovery_until",
     ),
     mutant(
-        "careful_until is not kept",
+        "recovery_until is not kept",
         "commands/data_loss.py",
-        "DataLossRecord(server.identity, self.forgotten_at, self._careful_until)",
-        "DataLossRecord(server.identity, self.forgotten_at, -1)",
+        "DataLossRecord(server.identity, self.data_lost_at, self._recovery_until)",
+        "DataLossRecord(server.identity, self.data_lost_at, -1)",
     ),
     mutant(
-        "forgotten_at is not kept",
+        "data_lost_at is not kept",
         "commands/data_loss.py",
-        "DataLossRecord(server.identity, self.forgotten_at, self._careful_until)",
-        "DataLossRecord(server.identity, -1, self._careful_until)",
+        "DataLossRecord(server.identity, self.data_lost_at, self._recovery_until)",
+        "DataLossRecord(server.identity, -1, self._recovery_until)",
     ),
     mutant(
         "no care after a loss",
         "commands/data_loss.py",
-        "self._careful_until = self.forgotten_at + self._careful_for",
+        "self._recovery_until = self.data_lost_at + self._recovery_window",
         "pass",
     ),
     mutant(
         "no care at a first start",
         "commands/data_loss.py",
-        "self._careful_until = server.milliseconds + self._careful_for",
+        "self._recovery_until = server.milliseconds + self._recovery_window",
         "pass",
     ),
     mutant(
         "the millisecond of a loss is not doubted",
         "commands/data_loss.py",
-        "milliseconds <= self.forgotten_at",
-        "milliseconds < self.forgotten_at",
+        "milliseconds <= self.data_lost_at",
+        "milliseconds < self.data_lost_at",
     ),
     mutant(
         "care ends a millisecond early",
         "commands/data_loss.py",
-        "milliseconds <= self._careful_until",
-        "milliseconds < self._careful_until",
+        "milliseconds <= self._recovery_until",
+        "milliseconds < self._recovery_until",
     ),
 )

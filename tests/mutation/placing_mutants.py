@@ -12,14 +12,14 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "the look before sending is left out",
         "execution/order_executor.py",
-        "if look_first and await",
+        "if query_first and await",
         "if False and await",
     ),
     mutant(
         "no look where it is refused now",
         "execution/order_executor.py",
-        "if look_first and await",
-        "if look_first and refusal is None and await",
+        "if query_first and await",
+        "if query_first and refusal is None and await",
     ),
     mutant(
         "the desk's refusal is ignored",
@@ -36,8 +36,8 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "the switches are checked before the look only",
         "execution/order_executor.py",
-        "if look_first and await",
-        "checked = await self.checks.check(record)\n        if look_first and await",
+        "if query_first and await",
+        "checked = await self.checks.check(record)\n        if query_first and await",
         ("refusal = refusal or await self.checks.check(record)", "refusal = refusal or checked"),
     ),
     mutant(
@@ -57,14 +57,14 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "no answer is taken for a refusal",
         "execution/order_executor.py",
-        "await self._say_unknown(record, entry, message)\n                await self.resolve(",
+        "await self._publish_unknown(record, entry, message)\n                await self.resolve(",
         'await self._reject(record, entry, Rejection("no_answer", message))\n'
         "                self._deadline(record) or await self.resolve(",
     ),
     mutant(
         "unknown is not said",
         "execution/order_executor.py",
-        "await self._say_unknown(record, entry, message)\n                await self.resolve(",
+        "await self._publish_unknown(record, entry, message)\n                await self.resolve(",
         "await self.resolve(",
     ),
     mutant(
@@ -100,7 +100,7 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "a venue that refuses is asked all the time",
         "execution/order_executor.py",
-        "wait = self.waits.refused_poll",
+        "wait = self.timings.refused_poll",
         "pass",
     ),
     mutant(
@@ -112,7 +112,7 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "a venue that refuses is believed at once",
         "execution/evidence.py",
-        "now - self._first_refusal >= self._waits.refused_for",
+        "now - self._first_refusal >= self._timings.refused_for",
         "True",
     ),
     mutant(
@@ -184,13 +184,13 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "one miss is enough",
         "execution/evidence.py",
-        "self._misses >= self._waits.misses and",
+        "self._misses >= enough and",
         "",
     ),
     mutant(
         "misses are enough at once",
         "execution/evidence.py",
-        "and now - self._first_miss >= self._waits.missed_for",
+        "and now - self._first_miss >= missed_for",
         "",
     ),
     mutant("misses are not counted", "execution/evidence.py", "self._misses += 1", "pass"),
@@ -203,14 +203,14 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "the deadline has no margin",
         "execution/order_executor.py",
-        "record.timestamp + record.validity + self.waits.margin * 1000",
+        "record.timestamp + record.validity + self.timings.margin * 1000",
         "record.timestamp + record.validity",
     ),
     mutant(
         "the deadline leaves out the validity",
         "execution/order_executor.py",
-        "record.timestamp + record.validity + self.waits",
-        "record.timestamp + self.waits",
+        "record.timestamp + record.validity + self.timings",
+        "record.timestamp + self.timings",
     ),
     mutant(
         "the final search is skipped",
@@ -323,7 +323,7 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "sends an id that another order has",
         "execution/order_executor.py",
-        "elif order is not None:\n            await self._reject(record, entry, _taken_by(order))",
+        "elif order is not None:\n            await self._reject(record, entry, _id_in_use(order))",
         "elif False:\n            pass",
         ("return order is not None or refusal is not None", "return refusal is not None"),
     ),
@@ -336,19 +336,19 @@ PLACING: tuple[Mutant, ...] = (
     mutant(
         "the journal is asked once only",
         "execution/order_executor.py",
-        "            except TransientError as e:\n                trouble.seen(e)\n",
-        "            except TransientError as e:\n                trouble.seen(e)\n                raise\n",
+        "            except TransientError as e:\n                failures.seen(e)\n",
+        "            except TransientError as e:\n                failures.seen(e)\n                raise\n",
     ),
     mutant(
         "what may have been sent is closed as never sent",
         "execution/order_executor.py",
-        "unsent=not look_first",
+        "unsent=not query_first",
         "unsent=True",
     ),
     mutant(
         "a refusal before sending is kept as long as an order",
         "execution/order_executor.py",
-        "unsent=not look_first",
+        "unsent=not query_first",
         "unsent=False",
     ),
     mutant(

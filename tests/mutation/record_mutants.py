@@ -124,7 +124,7 @@ RECORD: tuple[Mutant, ...] = (
     mutant(
         "a command may be of any size",
         "commands/parse.py",
-        "if (size := original_size(data)) > MOST_BYTES:",
+        "if (size := original_size(data)) > MAX_BYTES:",
         "if (size := original_size(data)) < 0:",
     ),
     mutant(
@@ -179,14 +179,14 @@ RECORD: tuple[Mutant, ...] = (
     mutant(
         "without keys unknown is not said",
         "execution/no_credentials.py",
-        "await self._until_done(partial(self.journal.unclear, record, entry, answer))",
+        "await self._until_done(partial(self.journal.publish_unknown, record, entry, answer))",
         "pass",
     ),
     mutant(
         "without keys it looks first",
         "execution/no_credentials.py",
-        "entry, refusal, look_first=False)",
-        "entry, refusal, look_first=True)",
+        "entry, refusal, query_first=False)",
+        "entry, refusal, query_first=True)",
     ),
     mutant(
         "without keys the walk ends the process",

@@ -10,7 +10,7 @@ REDIS: tuple[Mutant, ...] = (
         '            ("SET", key, dump(record), "NX", "GET"),\n',
         '            ("SET", key, dump(record), "NX", "GET"),\n'
         '            ("ZADD", unanswered_key(self._connector), "NX", moment, record.client_order_id),\n',
-        ("_, found, remembered, (", "found, _, remembered, ("),
+        ("_, found, saved, (", "found, _, remembered, ("),
     ),
     mutant(
         "a claim isn't put into the book of record",
@@ -33,14 +33,14 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "the look at the memory after a claim is left out",
         "commands/redis_command_queue.py",
-        "if remembered != self._remembered:",
+        "if saved != self._saved_data_loss:",
         "if False:",
     ),
     mutant(
         "what it remembers is not kept for the claims",
         "commands/redis_command_queue.py",
-        '        self._remembered = msgspec.json.encode(what)\n        write = ("SET", self._memory_key, self._remembered)',
-        '        write = ("SET", self._memory_key, msgspec.json.encode(what))',
+        '        self._saved_data_loss = msgspec.json.encode(record)\n        write = ("SET", self._data_loss_key, self._saved_data_loss)',
+        '        write = ("SET", self._data_loss_key, msgspec.json.encode(record))',
     ),
     mutant(
         "a memory that was wiped since it was read is written back",
@@ -265,7 +265,7 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "a corrected ghost is watched for",
         "execution/redis_journal.py",
-        'change.write("ZREM", self._ghosts, record.client_order_id)',
+        'change.write("ZREM", self._late_orders, record.client_order_id)',
         "pass",
     ),
     mutant("ghosts are watched for ever", "execution/redis_journal.py", 'f"({oldest}"', '"(0"'),

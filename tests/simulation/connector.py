@@ -22,7 +22,7 @@ from tests.simulation.venue_order import Order
 from tests.simulation.view import CONNECTOR, EXCHANGE, PLACE
 
 EVENTS_MAXLEN = 100_000
-GHOSTS_EVERY = 30.0
+LATE_ORDERS_INTERVAL = 30.0
 # A lease that nobody keeps: safety is the journal's.
 NO_LEASE_MS = 1
 
@@ -32,8 +32,8 @@ class Core:
     """The classes that make up a connector: the product's, or with a bug planted in one."""
 
     desk: type[PlaceOrderConsumer] = PlaceOrderConsumer
-    placing: type[OrderExecutor] = OrderExecutor
-    bus: type[RedisCommandQueue] = RedisCommandQueue
+    executor: type[OrderExecutor] = OrderExecutor
+    queue: type[RedisCommandQueue] = RedisCommandQueue
 
 
 class ClockPort:
@@ -76,7 +76,7 @@ class Connector:
         client: Any = Client(process, redis)
         single: Any = Client(process, redis, single=True)
         journal = RedisJournal(client, CONNECTOR, EVENTS_MAXLEN, counts=counts)
-        bus = core.bus(
+        queue = core.queue(
             single,
             CONNECTOR,
             [PLACE],
@@ -85,10 +85,13 @@ class Connector:
             take_over_after_ms=plan.idle,
             counts=counts,
         )
-        desk = core.desk(bus, core.placing(port, port, journal, clock), clock)
+        desk = core.desk(queue, core.executor(port, port, journal, clock), clock)
         desk._room = asyncio.Semaphore(plan.room)
         self._ledger = Ledger(client, CONNECTOR, EXCHANGE, EVENTS_MAXLEN, counts)
-        self._parts = (desk.run(), watch_late_orders(port, journal, clock, every=GHOSTS_EVERY))
+        self._parts = (
+            desk.run(),
+            watch_late_orders(port, journal, clock, every=LATE_ORDERS_INTERVAL),
+        )
         self.task = process.start(self._run())
 
     async def _run(self) -> None:

@@ -138,7 +138,7 @@ class Plan:
     lease: bool = True
     idle: int = 60_000  # milliseconds until an entry may be taken over
     first_start: bool = False  # on a Redis that has never seen this connector
-    room: int = PlaceOrderConsumer.MOST_IN_FLIGHT  # orders under way at once
+    room: int = PlaceOrderConsumer.MAX_IN_FLIGHT  # orders under way at once
     resend_after: float = 10.0  # a bot whose answer was wiped asks again after so long
     trims: tuple[float, ...] = ()  # when a bot empties the command stream
     whole: Whole | None = None  # with account, requests and gate; None: the order core alone
@@ -238,9 +238,7 @@ def draw(seed: int, *, whole: bool | None = None) -> Plan:
         starts=_starts(rng, two="two" in words),
         lease=rng.random() < 0.5,
         idle=rng.choice((0, 5_000, 60_000)),
-        room=rng.choice(
-            (1, 2, PlaceOrderConsumer.MOST_IN_FLIGHT, PlaceOrderConsumer.MOST_IN_FLIGHT)
-        ),
+        room=rng.choice((1, 2, PlaceOrderConsumer.MAX_IN_FLIGHT, PlaceOrderConsumer.MAX_IN_FLIGHT)),
         first_start=rng.random() < 0.3,
         resend_after=rng.uniform(0, 20),
         trims=() if troubles else _trims(random.Random(f"trims {seed}")),

@@ -29,24 +29,24 @@ from tests.simulation.connector import Core
 class AckFirst(OrderExecutor):
     """Acknowledges the command before it is carried out."""
 
-    async def carry_out(
-        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
+    async def execute(
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, query_first: bool
     ) -> None:
         """Acknowledge, then carry out."""
         await self._answer(entry, None)
-        await super().carry_out(record, entry, refusal, look_first=look_first)
+        await super().execute(record, entry, refusal, query_first=query_first)
 
 
 class _Sending(OrderExecutor):
     """Sends with its own idea of what to do when there is no answer."""
 
-    async def carry_out(
-        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
+    async def execute(
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, query_first: bool
     ) -> None:
         """As the product does, but for `_no_answer`."""
         refusal = refusal or await self.checks.check(record)
-        if not record.sendable or look_first or refusal is not None:
-            await super().carry_out(record, entry, refusal, look_first=look_first)
+        if not record.sendable or query_first or refusal is not None:
+            await super().execute(record, entry, refusal, query_first=query_first)
             return
         match await self.venue.place(record):
             case VenueAcceptance(order):
@@ -108,14 +108,14 @@ class RejectedOnTimeout(_Sending):
 class FreshTimestamp(OrderExecutor):
     """Signs with the time at which it sends, not with the journaled one."""
 
-    async def carry_out(
-        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
+    async def execute(
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, query_first: bool
     ) -> None:
         """Look at the clock only once everything else is done."""
-        if record.sendable and not look_first and refusal is None:
+        if record.sendable and not query_first and refusal is None:
             refusal = await self.checks.check(record)
             record = replace(record, timestamp=self.venue.milliseconds())
-        await super().carry_out(record, entry, refusal, look_first=look_first)
+        await super().execute(record, entry, refusal, query_first=query_first)
 
 
 class NoWaitForTheWindow(OrderExecutor):
@@ -123,7 +123,7 @@ class NoWaitForTheWindow(OrderExecutor):
 
     async def resolve(self, record: Record, entry: CommandEntry) -> Record:
         """Ask at once, and once."""
-        self.waits = ExecutorTimings(misses=1, missed_for=0.0)
+        self.timings = ExecutorTimings(misses=1, missed_for=0.0)
         return await super().resolve(record, entry)
 
     def _deadline(self, record: Record) -> float:
@@ -143,22 +143,24 @@ class NoCompareAndSet(RedisCommandQueue):
         return Claim(None if found is None else load(found), server.milliseconds)
 
 
-class _TrustingMemory(DataLossDetector):
-    async def check(self, bus: CommandQueue) -> bool:
-        await bus.prepare()
-        server = await bus.server()
-        await bus.remember(DataLossRecord(server.identity, forgotten_at=-1, careful_until=-1))
+class _TrustingDetector(DataLossDetector):
+    async def check(self, queue: CommandQueue) -> bool:
+        await queue.prepare()
+        server = await queue.server()
+        await queue.save_data_loss(
+            DataLossRecord(server.identity, data_lost_at=-1, recovery_until=-1)
+        )
         return False
 
 
 class BlindTrust(PlaceOrderConsumer):
     """Never thinks that Redis may have forgotten."""
 
-    _memory: DataLossDetector
+    _data_loss: DataLossDetector
 
     async def run(self) -> None:
         """Serve, trusting."""
-        self._memory = _TrustingMemory(0)
+        self._data_loss = _TrustingDetector(0)
         await super().run()
 
 
@@ -168,7 +170,7 @@ class DecidingWithoutOwning(PlaceOrderConsumer):
     async def _claim(
         self, entry: CommandEntry, command: PlaceOrderCommand, *, was_held: bool
     ) -> Work:
-        if not entry.redelivered and not self._memory.doubts(entry.milliseconds):
+        if not entry.redelivered and not self._data_loss.predates_data_loss(entry.milliseconds):
             return await super()._claim(entry, command, was_held=was_held)
         now = self._venue.milliseconds()
         record = Record(
@@ -179,7 +181,7 @@ class DecidingWithoutOwning(PlaceOrderConsumer):
             validity=0,
             sendable=False,
         )
-        return self._placing.carry_out(record, entry, None, look_first=False)
+        return self._executor.execute(record, entry, None, query_first=False)
 
 
 class NoBookOfRecord(PlaceOrderConsumer):
@@ -190,15 +192,15 @@ class NoBookOfRecord(PlaceOrderConsumer):
 
 
 PLANTED = {
-    "ack first, without a book of record": Core(placing=AckFirst, desk=NoBookOfRecord),
+    "ack first, without a book of record": Core(executor=AckFirst, desk=NoBookOfRecord),
     "no book of record": Core(desk=NoBookOfRecord),
-    "new id on retry": Core(placing=NewIdOnRetry),
-    "resend on timeout": Core(placing=ResendOnTimeout),
-    "query then resend": Core(placing=QueryThenResend),
-    "no compare-and-set": Core(bus=NoCompareAndSet),
-    "no wait for the validity window": Core(placing=NoWaitForTheWindow),
+    "new id on retry": Core(executor=NewIdOnRetry),
+    "resend on timeout": Core(executor=ResendOnTimeout),
+    "query then resend": Core(executor=QueryThenResend),
+    "no compare-and-set": Core(queue=NoCompareAndSet),
+    "no wait for the validity window": Core(executor=NoWaitForTheWindow),
     "blind trust after Redis forgot": Core(desk=BlindTrust),
-    "fresh timestamp at send": Core(placing=FreshTimestamp),
+    "fresh timestamp at send": Core(executor=FreshTimestamp),
     "deciding without owning": Core(desk=DecidingWithoutOwning),
-    "rejected on timeout": Core(placing=RejectedOnTimeout),
+    "rejected on timeout": Core(executor=RejectedOnTimeout),
 }

@@ -162,7 +162,7 @@ class MemoryJournal:
         self.corrected: list[tuple[Record, VenueOrder]] = []
         self.dead_letters: list[tuple[CommandEntry, str]] = []
         self.orders: dict[str, VenueOrder] = {}  # as the account's events reported them
-        self.unclear_calls = 0
+        self.unknown_calls = 0
         self.walks: list[float] = []
         self.failures = 0  # so many calls fail
         self._answered: set[str] = set()
@@ -188,12 +188,12 @@ class MemoryJournal:
         self.walks.append(seconds())
         return [record for record in self.records.values() if record.state != "closed"]
 
-    async def unclear(
+    async def publish_unknown(
         self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
     ) -> None:
         """Publish `unknown`, once."""
         self._may_fail()
-        self.unclear_calls += 1
+        self.unknown_calls += 1
         now = self.records.setdefault(record.client_order_id, record)
         if now.state == "taken" and now.entry_id == record.entry_id:
             self.published.append((seconds(), answer))
@@ -252,7 +252,7 @@ class MemoryJournal:
             raise TransientError("Redis is in trouble")
 
 
-class MemoryBus:
+class MemoryQueue:
     """The port `Bus` beside a `MemoryJournal`; *queued* are the entries that nobody read yet."""
 
     def __init__(self, journal: MemoryJournal) -> None:
@@ -261,7 +261,7 @@ class MemoryBus:
         self.claims: list[tuple[float, Record]] = []
         self.identity = "redis-1"
         self.kept: DataLossRecord | None = DataLossRecord("redis-1", -1, -1)
-        self.made_groups = False
+        self.created_groups = False
         self.newest = 0
         self.ahead = 0  # milliseconds that its clock is ahead of the venue's
         self.claim_takes = 0.0
@@ -275,16 +275,16 @@ class MemoryBus:
         return RedisIdentity(self.identity, milliseconds() + self.ahead)
 
     async def prepare(self) -> bool:
-        """Once `made_groups`."""
+        """Once `created_groups`."""
         self._may_fail("prepare")
-        made, self.made_groups = self.made_groups, False
+        made, self.created_groups = self.created_groups, False
         return made
 
-    async def remembered(self) -> DataLossRecord | None:
+    async def load_data_loss(self) -> DataLossRecord | None:
         """What was remembered last."""
         return self.kept
 
-    async def remember(self, what: DataLossRecord) -> None:
+    async def save_data_loss(self, what: DataLossRecord) -> None:
         """Remember it."""
         self.kept = what
 
@@ -344,27 +344,27 @@ class MemoryBus:
             raise TransientError(f"{name}: the connection is gone")
 
 
-class Stage:
+class OrderHarness:
     """A desk among these ports."""
 
     def __init__(
         self,
-        waits: ConsumerTimings | None = None,
-        placing: type[OrderExecutor] = OrderExecutor,
+        timings: ConsumerTimings | None = None,
+        executor: type[OrderExecutor] = OrderExecutor,
         **venue: Any,
     ) -> None:
         self.venue = MemoryVenue()
         for name, value in venue.items():
             setattr(self.venue, name, value)
         self.journal = MemoryJournal()
-        self.bus = MemoryBus(self.journal)
+        self.queue = MemoryQueue(self.journal)
         self.outcomes: list[tuple[str, PlaceOutcome, float]] = []  # of each POST, and its seconds
-        self.placing = placing(
+        self.executor = executor(
             self.venue, self.venue, self.journal, LoopClock(), on_outcome=self._record_outcome
         )
         self.halt: Rejection | None = None
-        self.desk = PlaceOrderConsumer(
-            self.bus, self.placing, LoopClock(), waits, halted=self._halted
+        self.consumer = PlaceOrderConsumer(
+            self.queue, self.executor, LoopClock(), timings, halted=self._halted
         )
         self._happens: list[tuple[float, Callable[[], object]]] = []
 
@@ -376,7 +376,7 @@ class Stage:
         """Commands with those client order ids come in at that second."""
         for name in names:
             entry = self.entry(name, at, **fields)
-            self.at(at, partial(self.bus.queued.append, entry))
+            self.at(at, partial(self.queue.queued.append, entry))
 
     def entry(self, name: str, at: float = 0.0, **fields: Any) -> CommandEntry:
         """The stream entry of an order with that client order id, of that second."""
@@ -404,7 +404,7 @@ class Stage:
             loop.call_at(second, what)
         with suppress(TimeoutError):
             async with asyncio.timeout(until):
-                await self.desk.run()
+                await self.consumer.run()
 
 
 def _again(entry: CommandEntry) -> CommandEntry:

@@ -33,17 +33,17 @@ def order_key(connector: str, client_order_id: str) -> str:
     return state_key(connector, f"order:{client_order_id}")
 
 
-def told_key(connector: str, order: OrderRef) -> str:
+def published_key(connector: str, order: OrderRef) -> str:
     """Where `Told` is kept: what was published of an order."""
     return state_key(connector, f"told:{order.symbol}:{order.order_id}")
 
 
-def first_told_key(connector: str, order_id: str) -> str:
+def first_published_key(connector: str, order_id: str) -> str:
     """Where the first release kept it, by the order id alone. It is read, and never written."""
     return state_key(connector, f"told:{order_id}")
 
 
-def told_as_key(connector: str, client_order_id: str) -> str:
+def published_as_key(connector: str, client_order_id: str) -> str:
     """The order, as `OrderRef`, that was published with that client order id."""
     return state_key(connector, f"told_as:{client_order_id}")
 
@@ -78,7 +78,7 @@ def sent_key(connector: str, writer: str) -> str:
     return state_key(connector, f"sent:{writer}")
 
 
-def ghosts_key(connector: str) -> str:
+def late_orders_key(connector: str) -> str:
     """A sorted set: the client order ids that were answered `not_found`, and are still watched."""
     return state_key(connector, "ghosts")
 

@@ -76,7 +76,7 @@ class OrderMetrics:
         self.tampered: Counter[tuple[str, ...]] = Counter(
             {(command, how): 0 for command in OUTCOMES for how in TAMPERED}
         )
-        self.ghosts = 0
+        self.late_orders = 0
         self.open: set[OrderRef] = set()
         self._symbols: set[str] = set()  # of which an order was told
         self._milliseconds = milliseconds
@@ -128,7 +128,7 @@ class OrderMetrics:
         self._unknown.pop(entry_id, None)
         self._answer_readable(entry_id)
 
-    def said_unknown(self, record: Record) -> None:
+    def unknown_published(self, record: Record) -> None:
         """That an order's outcome isn't known is in Redis."""
         if record.entry_id not in self._unknown:
             self.commands["place_order", "unknown"] += 1
@@ -197,7 +197,7 @@ class OrderMetrics:
         yield CounterMetricFamily(
             "ghost_orders",
             "Orders that were answered as not found, and that the venue has after all.",
-            value=self.ghosts,
+            value=self.late_orders,
         )
         yield gauges(
             "orders_open",

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from common_models.stream_names import CommandStream, OperatorStream
 from services._connector_kit.orders.execution.record import Record
@@ -47,16 +49,18 @@ class RedisIdentity:
     milliseconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class DataLossRecord:
-    """Kept in Redis: which Redis it was, up to when its word is doubted, and up to when checked.
+class DataLossRecord(msgspec.Struct, frozen=True):
+    """Stored in Redis: which Redis it was, when it last lost data, and how long that matters.
 
-    Both are moments of Redis's clock, in milliseconds; -1 where there was none.
+    `data_lost_at`: entries up to then may have been handled, and their records lost.
+    `recovery_until`: until then a new command may repeat one whose record was lost. Both are
+    milliseconds of Redis's clock, -1 if there was no loss. The JSON keeps the names of the first
+    release.
     """
 
     identity: str
-    forgotten_at: int
-    careful_until: int
+    data_lost_at: int = msgspec.field(name="forgotten_at")
+    recovery_until: int = msgspec.field(name="careful_until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +186,10 @@ class CommandQueue(Protocol):
     async def prepare(self) -> bool:
         """Make sure that the groups exist; True if one had to be made."""
 
-    async def remembered(self) -> DataLossRecord | None:
+    async def load_data_loss(self) -> DataLossRecord | None:
         """What was remembered last; None where nothing is."""
 
-    async def remember(self, what: DataLossRecord) -> None:
+    async def save_data_loss(self, record: DataLossRecord) -> None:
         """Remember which Redis this was."""
 
     async def newest_entry(self) -> int:
@@ -228,7 +232,7 @@ class OrderJournal(Protocol):
         A claim puts its id there before it takes it, `close` removes it.
         """
 
-    async def unclear(
+    async def publish_unknown(
         self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
     ) -> None:
         """Publish `unknown` and note it in the record, which may have been forgotten meanwhile.

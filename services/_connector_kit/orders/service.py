@@ -124,7 +124,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
     )
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
 
-        async def open_bus(
+        async def open_queue(
             part: str, commands: Sequence[str], *, operator: bool
         ) -> RedisCommandQueue:
             client = open_redis(settings.redis_url, f"{name}_{part}", single=True)
@@ -141,7 +141,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
             )
 
         desk = PlaceOrderConsumer(
-            await open_bus("orders", ["place_order"], operator=False),
+            await open_queue("orders", ["place_order"], operator=False),
             placing,
             clock,
             ConsumerTimings(
@@ -154,7 +154,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
         tasks.create_task(desk.run())
         for part, (operator, commands) in LANES.items():
             requests = RequestConsumer(
-                await open_bus(part, commands, operator=operator),
+                await open_queue(part, commands, operator=operator),
                 journal,
                 clock,
                 exchange,

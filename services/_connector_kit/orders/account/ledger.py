@@ -32,11 +32,11 @@ from services._connector_kit.orders.keys import (
     OrderRef,
     accepted_key,
     fills_missing_key,
-    first_told_key,
+    first_published_key,
     open_key,
     positions_key,
-    told_as_key,
-    told_key,
+    published_as_key,
+    published_key,
     trades_mark_key,
 )
 from services._connector_kit.orders.order_metrics import OrderMetrics
@@ -253,7 +253,7 @@ class Ledger:
 
     async def published_as(self, symbol: str, client_order_id: str) -> OrderRef | None:
         """The order that was published last with that symbol and client order id."""
-        found = await reading(self._redis.get(told_as_key(self._connector, client_order_id)))
+        found = await reading(self._redis.get(published_as_key(self._connector, client_order_id)))
         text = (found or b"").decode()
         order = OrderRef.parse(text) or OrderRef(symbol, text)
         told = await self.published(order) if found and order.symbol == symbol else None
@@ -296,8 +296,8 @@ class Ledger:
         """Where what was told is kept of an order as the set of open orders names it."""
         order = OrderRef.parse(text)
         if order is None:
-            return first_told_key(self._connector, text)
-        return told_key(self._connector, order)
+            return first_published_key(self._connector, text)
+        return published_key(self._connector, order)
 
     def _publish(self, change: Change, stream: str, data: str) -> None:
         change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)

@@ -16,12 +16,12 @@ from services._connector_kit.orders.keys import (
     OrderRef,
     accepted_key,
     fills_missing_key,
-    first_told_key,
+    first_published_key,
     open_key,
     order_key,
     positions_key,
-    told_as_key,
-    told_key,
+    published_as_key,
+    published_key,
 )
 from services._connector_kit.orders.ports import VenueOrder
 from services._runtime.redis_commands import Command
@@ -150,7 +150,12 @@ class OrderState:
             write("PEXPIRE", first_key, 0)
             write("SREM", open_key(self._connector), self._order.order_id)
         if now.client_order_id is not None:
-            write("SET", told_as_key(self._connector, now.client_order_id), str(self._order), *end)
+            write(
+                "SET",
+                published_as_key(self._connector, now.client_order_id),
+                str(self._order),
+                *end,
+            )
         if record is not None:
             record_key = order_key(self._connector, record.client_order_id)
             if ends:
@@ -166,7 +171,7 @@ class OrderState:
 
 def published_keys(connector: str, order: OrderRef) -> list[str]:
     """Where what was published of it is kept, and where the first release kept it."""
-    return [told_key(connector, order), first_told_key(connector, order.order_id)]
+    return [published_key(connector, order), first_published_key(connector, order.order_id)]
 
 
 def read_published(order: OrderRef, *kept: bytes | None) -> PublishedOrder | None:

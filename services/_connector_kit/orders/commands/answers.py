@@ -9,7 +9,7 @@ from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, Rejection, VenueOrder
 
 # An answer repeats at most so much of a text of the command's, in bytes.
-MOST_ECHOED = 255
+MAX_ECHOED = 255
 
 
 def _moment(at: int) -> datetime:
@@ -23,7 +23,7 @@ def accepted(record: Record, order: VenueOrder, at: int) -> OrderResponseEvent:
     )
 
 
-def unclear(
+def outcome_unknown(
     record: Record, message: str, at: int, reason_code: str = "outcome_unknown"
 ) -> OrderResponseEvent:
     """It may or may not have happened; another answer follows."""
@@ -103,11 +103,11 @@ def _answer(
 
 
 def _echo(text: str) -> str:
-    """The first `MOST_ECHOED` bytes; half a character, which can't be written, is a question mark.
+    """The first `MAX_ECHOED` bytes; half a character, which can't be written, is a question mark.
 
     Anybody may write commands, and each answer is kept in a stream.
     """
-    return text.encode(errors="replace")[:MOST_ECHOED].decode(errors="ignore")
+    return text.encode(errors="replace")[:MAX_ECHOED].decode(errors="ignore")
 
 
 def _number(text: str | None) -> float | None:

@@ -41,7 +41,7 @@ LOOK_EVERY = 0.2
 SHOWN_WITHIN = 3
 SHOW_AGAIN_AFTER = 0.5
 SAY_EVERY = 1.0
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 # How long so many requests take from now on, by the venue's limit; in seconds.
 Estimate = Callable[[int], float]
@@ -85,7 +85,7 @@ class CancelAll:
         # By symbol: commands older than that, in Redis's milliseconds, were carried out.
         self._done_before: dict[str | None, int] = {}
 
-    async def carry_out(
+    async def execute(
         self, symbol: str | None, venue: RequestVenue, entry: CommandEntry
     ) -> RequestOutcome:
         """Cancel all open orders of a symbol, or of all (None), as *entry* asks for."""
@@ -123,7 +123,7 @@ class CancelAll:
         telling = asyncio.ensure_future(self._tell(run))
         try:
             with spending_as(self._priority):
-                return await run.carry_out(symbol)
+                return await run.execute(symbol)
         except (RejectedError, FeedStoppedError) as e:
             return refusal(e)
         finally:
@@ -179,7 +179,7 @@ class _Run:
         seconds = max(self._estimate(self._left), pace * self._left) if self._left else 0.0
         return CancelAllProgress(left=self._left, done=self._done, seconds_left=round(seconds, 1))
 
-    async def carry_out(self, symbol: str | None) -> RequestOutcome:
+    async def execute(self, symbol: str | None) -> RequestOutcome:
         """Cancel them; what became of that.
 
         An order whose POST is on its way isn't among the venue's open orders yet. So the book of
@@ -204,11 +204,11 @@ class _Run:
                 message += f": {self._left} of {self._left + self._done} orders are left"
             return RequestOutcome("unknown", "no_answer", message)
         if failures:
-            more = f" and {len(failures) - MOST_NAMED} more" if len(failures) > MOST_NAMED else ""
-            named = "; ".join(failures[:MOST_NAMED])
+            more = f" and {len(failures) - MAX_NAMED} more" if len(failures) > MAX_NAMED else ""
+            named = "; ".join(failures[:MAX_NAMED])
             return RequestOutcome("rejected", "not_all_canceled", named + more)
         if under_way:
-            names = ", ".join(sorted(under_way)[:MOST_NAMED])
+            names = ", ".join(sorted(under_way)[:MAX_NAMED])
             message = f"the exchange hasn't said yet what became of {len(under_way)}: {names}"
             return RequestOutcome("unknown", "orders_unresolved", message)
         return DONE

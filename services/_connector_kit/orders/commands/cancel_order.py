@@ -40,8 +40,8 @@ UNKNOWN_A_MINUTE = 30
 TURN_WITHIN = 5.0
 # So many wait for their order to become known, and for their turn; together they are fewer than a
 # desk reads before it has answered, so that it goes on reading.
-MOST_WAITING = 60
-MOST_IN_TURN = 30
+MAX_WAITING = 60
+MAX_IN_TURN = 30
 
 
 class Cancels:
@@ -71,7 +71,7 @@ class Cancels:
         """
         if await self._is_known(command):
             return True
-        if command.client_order_id is None or self._waiting >= MOST_WAITING:
+        if command.client_order_id is None or self._waiting >= MAX_WAITING:
             return False
         self._waiting += 1
         try:
@@ -140,7 +140,7 @@ class Cancels:
 
     async def _its_turn(self) -> bool:
         """Wait until the venue may be asked about one more id; False: that takes too long."""
-        patience = TURN_WITHIN if self._in_turn < MOST_IN_TURN else 0.0
+        patience = TURN_WITHIN if self._in_turn < MAX_IN_TURN else 0.0
         self._in_turn += 1
         try:
             return await self._unknown.spend_within(patience, 1, Priority.CANCEL)

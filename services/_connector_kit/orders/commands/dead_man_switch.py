@@ -20,7 +20,7 @@ LOOK_EVERY = 1.0
 # An order that is still open is cancelled again after so many seconds.
 AGAIN_AFTER = 10.0
 # Milliseconds since 1970 have 13; what is longer is no time.
-MOST_DIGITS = 15
+MAX_DIGITS = 15
 
 
 class OpenOrderSource(Protocol):
@@ -54,7 +54,7 @@ async def silent_for(redis: Redis) -> float | None:
         TransientError: Redis is in trouble.
     """
     told: Any = await reading(redis.get(BOT_HEARTBEAT))
-    if told is None or not told.isdigit() or len(told) > MOST_DIGITS:
+    if told is None or not told.isdigit() or len(told) > MAX_DIGITS:
         return None
     seconds, microseconds = await reading(redis.time())
     return float(seconds + microseconds / 1e6 - int(told) / 1000)
@@ -69,7 +69,7 @@ async def watch_bot(
     """
     cancelled_at: dict[OrderRef, float] = {}
     dead = False
-    trouble = FailureLog("bot_not_watched")
+    failures = FailureLog("bot_not_watched")
     while True:
         await clock.sleep(LOOK_EVERY)
         try:
@@ -80,9 +80,9 @@ async def watch_bot(
             if dead:
                 await _cancel_all(orders, venue, clock.monotonic(), cancelled_at)
         except TransientError as e:
-            trouble.seen(e)
+            failures.seen(e)
             continue
-        trouble.over()
+        failures.over()
 
 
 async def _cancel_all(

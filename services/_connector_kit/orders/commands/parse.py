@@ -12,10 +12,10 @@ from services._runtime.redis_parser import original_size
 M = TypeVar("M", bound=BaseModel)
 
 # No command of ours comes near it.
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 
 # A refusal names so many faults, and counts the others.
-MOST_FAULTS = 5
+MAX_FAULTS = 5
 
 WANT_OBJECT = 'want an object, e.g. {"symbol": "BTC/USDT"}'
 
@@ -50,16 +50,16 @@ def parse(model: type[M], data: bytes, defaults: Mapping[str, str]) -> M:
         return model.model_validate(fields)
     except ValidationError as e:
         errors = e.errors(include_url=False)
-        faults = [_fault(error, model) for error in errors[:MOST_FAULTS]]
-        if len(errors) > MOST_FAULTS:
-            faults.append(f"and {len(errors) - MOST_FAULTS} more")
+        faults = [_fault(error, model) for error in errors[:MAX_FAULTS]]
+        if len(errors) > MAX_FAULTS:
+            faults.append(f"and {len(errors) - MAX_FAULTS} more")
         raise UnreadableError("; ".join(faults), fields) from None
 
 
 def _object(data: bytes) -> dict[str, Any]:
     """The JSON object in *data*, in which no name stands twice and all text is text."""
-    if (size := original_size(data)) > MOST_BYTES:
-        raise UnreadableError(f"{size} bytes; want at most {MOST_BYTES}")
+    if (size := original_size(data)) > MAX_BYTES:
+        raise UnreadableError(f"{size} bytes; want at most {MAX_BYTES}")
     twice: set[str] = set()
 
     def note_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 Work = Coroutine[Any, Any, None]
 # No exchange has a longer client order id or symbol; in bytes.
-LONGEST_NAME = 255
+MAX_NAME = 255
 RATE_LIMITED = Rejection("rate_limited", "the exchange takes no orders from us just now")
 
 
@@ -41,12 +41,14 @@ class ConsumerTimings:
     without_lease: float = 1.0
     own_pending: float = 5.0  # between two looks at what was read and not acknowledged
     max_age: float = 10.0  # of a command, by Redis's clock
-    most_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
+    max_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
     settle: float = 3.0  # after a forgotten request's validity, until the venue shows its order
     recover_every: float = 30.0  # between two walks over the unanswered orders
     held: float = 0.05  # between two looks at what is held back
     halted: float = 0.2  # between two looks at the halt switch, while the venue takes no order
-    careful: float = 600.0  # after forgetting, or a first start: look at the venue before sending
+    recovery_window: float = (
+        600.0  # after forgetting, or a first start: look at the venue before sending
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +77,33 @@ class PlaceOrderConsumer:
     """
 
     # More orders under way than this, or held back, and reading waits.
-    MOST_IN_FLIGHT = 64
+    MAX_IN_FLIGHT = 64
     # Unanswered orders of earlier runs that are resolved at once.
-    MOST_RECOVERIES = 8
+    MAX_RECOVERIES = 8
 
     def __init__(
         self,
-        bus: CommandQueue,
-        placing: OrderExecutor,
+        queue: CommandQueue,
+        executor: OrderExecutor,
         clock: Clock,
-        waits: ConsumerTimings | None = None,
+        timings: ConsumerTimings | None = None,
         *,
         halted: Callable[[], Awaitable[Rejection | None]] = _never,
     ) -> None:
-        self._bus = bus
-        self._placing = placing
-        self._venue = placing.venue
-        self._checks = placing.checks
+        self._queue = queue
+        self._executor = executor
+        self._venue = executor.venue
+        self._checks = executor.checks
         self._clock = clock
-        self._waits = waits or ConsumerTimings()
+        self._timings = timings or ConsumerTimings()
         self._halted = halted
-        self._memory = DataLossDetector(round(self._waits.careful * 1000))
+        self._data_loss = DataLossDetector(round(self._timings.recovery_window * 1000))
         self._in_flight: set[str] = set()
         self._held: dict[str, WaitingOrder] = {}  # by entry id, in stream order
-        self._room = asyncio.Semaphore(self.MOST_IN_FLIGHT)
+        self._room = asyncio.Semaphore(self.MAX_IN_FLIGHT)
         # Unanswered orders whose entry isn't under way, by entry id.
         self._recovering: set[str] = set()
-        self._recoveries = asyncio.Semaphore(self.MOST_RECOVERIES)
+        self._recoveries = asyncio.Semaphore(self.MAX_RECOVERIES)
         self._recovered_at = float("-inf")
         # Read by this process for the first time, and not yet begun with: still fresh when read
         # again after an error.
@@ -109,40 +111,40 @@ class PlaceOrderConsumer:
         self._connected = False
         self._leased_at = float("-inf")
         self._settled_at = float("-inf")
-        self._looked_at_pending = float("-inf")
+        self._pending_polled_at = float("-inf")
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        trouble = FailureLog("orders_delayed")
+        failures = FailureLog("orders_delayed")
         async with asyncio.TaskGroup() as tasks:
             while True:
                 try:
                     await self._round(tasks)
                 except TransientError as e:
                     self._connected = False
-                    trouble.seen(e)
-                    await self._clock.sleep(self._waits.after_error)
+                    failures.seen(e)
+                    await self._clock.sleep(self._timings.after_error)
                 else:
-                    trouble.over()
+                    failures.over()
 
     async def _round(self, tasks: asyncio.TaskGroup) -> None:
         if not self._connected:
             # They are read again: the claim belongs to the connection that gave the command.
             self._in_flight -= self._held.keys()
             self._held.clear()
-            if await self._memory.check(self._bus):
+            if await self._data_loss.check(self._queue):
                 # What is under way was claimed in what is forgotten: it is claimed again.
                 self._in_flight.clear()
             self._settled_at = await self._settling()
             self._connected = True
-            self._looked_at_pending = self._recovered_at = float("-inf")
+            self._pending_polled_at = self._recovered_at = float("-inf")
         halted = bool(self._held) and await self._halted() is not None
         entries = self._due(halted=halted)
         due = {entry.entry_id for entry in entries}
         if not entries:
             if not await self._holds_lease():
                 self._recovered_at = float("-inf")  # a takeover begins with what another left
-                await self._clock.sleep(self._waits.without_lease)
+                await self._clock.sleep(self._timings.without_lease)
                 return
             entries = await self._entries()
         for entry in entries:
@@ -151,7 +153,7 @@ class PlaceOrderConsumer:
             await self._room.acquire()
             self._in_flight.add(entry.entry_id)
             try:
-                await self._take(entry, tasks)
+                await self._handle(entry, tasks)
             except TransientError:
                 self._done(entry)
                 raise
@@ -161,9 +163,9 @@ class PlaceOrderConsumer:
     async def _holds_lease(self) -> bool:
         """Renew the lease now and then: a command that comes sooner doesn't wait for it."""
         now = self._clock.monotonic()
-        if now - self._leased_at < self._waits.lease:
+        if now - self._leased_at < self._timings.lease:
             return True
-        held = await self._bus.hold_lease()
+        held = await self._queue.hold_lease()
         self._leased_at = now if held else float("-inf")
         return held
 
@@ -175,9 +177,9 @@ class PlaceOrderConsumer:
         is closed once.
         """
         now = self._clock.monotonic()
-        if now - self._recovered_at < self._waits.recover_every:
+        if now - self._recovered_at < self._timings.recover_every:
             return
-        unanswered = await self._placing.journal.unanswered()
+        unanswered = await self._executor.journal.unanswered()
         self._recovered_at = now
         for record in unanswered:
             if record.entry_id not in self._in_flight | self._recovering:
@@ -187,27 +189,27 @@ class PlaceOrderConsumer:
     async def _recover(self, record: Record) -> None:
         try:
             async with self._recoveries:
-                await self._placing.recover(record)
+                await self._executor.recover(record)
         finally:
             self._recovering.discard(record.entry_id)
 
     async def _entries(self) -> list[CommandEntry]:
         """What is to be done next: first what was left lying, then what is new."""
         now = self._clock.monotonic()
-        if now - self._looked_at_pending >= self._waits.own_pending:
-            left = [*await self._bus.own_pending(), *await self._bus.take_over()]
-            self._looked_at_pending = now
+        if now - self._pending_polled_at >= self._timings.own_pending:
+            left = [*await self._queue.own_pending(), *await self._queue.take_over()]
+            self._pending_polled_at = now
             left = [entry for entry in left if entry.entry_id not in self._in_flight]
             if left:
                 return left
-        if len(self._held) >= self.MOST_IN_FLIGHT:
-            await self._clock.sleep(self._waits.held)
+        if len(self._held) >= self.MAX_IN_FLIGHT:
+            await self._clock.sleep(self._timings.held)
             return []
-        new = list(await self._bus.new_entries(wait=not self._held))
+        new = list(await self._queue.new_entries(wait=not self._held))
         if new:
             reach("after_read")
         elif self._held:
-            await self._clock.sleep(self._waits.held)
+            await self._clock.sleep(self._timings.held)
         self._untouched.update(entry.entry_id for entry in new)
         return new
 
@@ -226,10 +228,10 @@ class PlaceOrderConsumer:
                 waiting |= held.names
         return due
 
-    async def _take(self, entry: CommandEntry, tasks: asyncio.TaskGroup) -> None:
+    async def _handle(self, entry: CommandEntry, tasks: asyncio.TaskGroup) -> None:
         """Claim one command; what follows from it runs in a task of its own."""
         if entry.deleted:
-            await self._placing.acknowledge_deleted(entry)
+            await self._executor.acknowledge_deleted(entry)
             self._done(entry)
             self._recovered_at = float("-inf")  # its record, if there is one, is next
             return
@@ -240,7 +242,7 @@ class PlaceOrderConsumer:
             self._start(entry, self._refuse_unreadable(entry, e), tasks)
             return
         if (refusal := too_long(command)) is not None:
-            work = self._placing.refuse(command, entry, refusal)
+            work = self._executor.refuse(command, entry, refusal)
         else:
             was_held = self._held.pop(entry.entry_id, None) is not None
             if not was_held and await self._hold(entry, command):
@@ -261,7 +263,7 @@ class PlaceOrderConsumer:
     def _sendable(self, entry: CommandEntry) -> bool:
         """True where nobody can have sent it yet."""
         fresh = not entry.redelivered or entry.entry_id in self._untouched
-        return fresh and not self._memory.doubts(entry.milliseconds)
+        return fresh and not self._data_loss.predates_data_loss(entry.milliseconds)
 
     async def _hold(self, entry: CommandEntry, command: PlaceOrderCommand) -> bool:
         """Hold a command back while something lacks that its order needs; False where not.
@@ -289,14 +291,14 @@ class PlaceOrderConsumer:
         refusal = None
         if was_held:
             refusal = await self._halted() or self._checks.wait_reason(command.symbol)
-        sized = self._checks.validate(command)
-        if isinstance(sized, Rejection) and sized.reason_code == BAD_CLIENT_ORDER_ID:
-            return self._placing.refuse(command, entry, sized)
-        if sendable and refusal is None and not isinstance(sized, Rejection):
+        order = self._checks.validate(command)
+        if isinstance(order, Rejection) and order.reason_code == BAD_CLIENT_ORDER_ID:
+            return self._executor.refuse(command, entry, order)
+        if sendable and refusal is None and not isinstance(order, Rejection):
             refusal = await self._wait_for_venue(entry)
-            sized = self._checks.validate(command)  # by the market as it is after the wait
-        if refusal is None and isinstance(sized, Rejection):
-            refusal = sized
+            order = self._checks.validate(command)  # by the market as it is after the wait
+        if refusal is None and isinstance(order, Rejection):
+            refusal = order
         if refusal is not None:
             # Redis may have forgotten an order of this id: by then the venue shows what was sent.
             await self._clock.sleep(self._unsettled())
@@ -307,29 +309,29 @@ class PlaceOrderConsumer:
             timestamp=self._venue.milliseconds() if self._venue.knows_time() else 0,
             validity=self._venue.validity,
             sendable=sendable,
-            sent_quantity=None if isinstance(sized, Rejection) else sized.quantity,
-            sent_price=None if isinstance(sized, Rejection) else sized.price,
+            sent_quantity=None if isinstance(order, Rejection) else order.quantity,
+            sent_price=None if isinstance(order, Rejection) else order.price,
         )
         asked = self._clock.monotonic()
         reach("before_claim")
-        claim = await self._bus.claim(record)
+        claim = await self._queue.claim(record)
         reach("after_claim")
         if claim.found is not None:
-            return self._placing.take_up(claim.found, entry, command)
+            return self._executor.handle_existing_claim(claim.found, entry, command)
         if sendable and refusal is None:
             # By the clock of the Redis that took both, and whatever has passed since it was asked.
             age = claim.milliseconds - entry.milliseconds
             refusal = self._too_late(age / 1000 + self._clock.monotonic() - asked)
         # Also where it is refused now: what was sent before may have been accepted then.
-        look_first = self._memory.careful(entry.milliseconds)
-        return self._placing.carry_out(record, entry, refusal, look_first=look_first)
+        query_first = self._data_loss.in_recovery_window(entry.milliseconds)
+        return self._executor.execute(record, entry, refusal, query_first=query_first)
 
     def _too_late(self, age: float) -> Rejection | None:
         """Why a command's moment has passed, or has not come."""
-        if age < -self._waits.most_ahead:
+        if age < -self._timings.max_ahead:
             return Rejection("clock", f"the entry's id is {-age:.1f} s ahead of Redis's clock")
-        if age > self._waits.max_age:
-            want = f"want at most {self._waits.max_age:g} s"
+        if age > self._timings.max_age:
+            want = f"want at most {self._timings.max_age:g} s"
             return Rejection("expired", f"the command is {age:.1f} s old; {want}")
         return None
 
@@ -345,7 +347,7 @@ class PlaceOrderConsumer:
             return None
         ready = asyncio.create_task(self._ready(unsettled, await self._left(entry)))
         try:
-            while not (await asyncio.wait([ready], timeout=self._waits.halted))[0]:
+            while not (await asyncio.wait([ready], timeout=self._timings.halted))[0]:
                 if (halt := await self._halted()) is not None:
                     return halt
             return None if ready.result() else RATE_LIMITED
@@ -364,23 +366,23 @@ class PlaceOrderConsumer:
 
     async def _left(self, entry: CommandEntry) -> float:
         """For how many seconds a command is fresh yet, by Redis's clock."""
-        server = await self._bus.server()
-        return self._waits.max_age - (server.milliseconds - entry.milliseconds) / 1000
+        server = await self._queue.server()
+        return self._timings.max_age - (server.milliseconds - entry.milliseconds) / 1000
 
     async def _settling(self) -> float:
         """When whatever was sent and forgotten is at the venue, to be found, or never will be."""
         now = self._clock.monotonic()
-        if self._memory.began_at < 0:
+        if self._data_loss.recovery_began_at < 0:
             return now
-        past = (await self._bus.server()).milliseconds - self._memory.began_at
-        longest = self._venue.validity / 1000 + self._waits.settle
+        past = (await self._queue.server()).milliseconds - self._data_loss.recovery_began_at
+        longest = self._venue.validity / 1000 + self._timings.settle
         return now + min(longest - past / 1000, longest)
 
     async def _refuse_unreadable(self, entry: CommandEntry, error: UnreadableError) -> None:
         answer = None
         if isinstance(error.fields.get("client_order_id"), str):
             answer = unreadable(error.fields, entry, str(error), self._venue.milliseconds())
-        await self._placing.dead_letter(entry, answer, str(error))
+        await self._executor.dead_letter(entry, answer, str(error))
 
 
 def too_long(command: PlaceOrderCommand) -> Rejection | None:
@@ -389,7 +391,7 @@ def too_long(command: PlaceOrderCommand) -> Rejection | None:
         (BAD_CLIENT_ORDER_ID, "client_order_id", command.client_order_id),
         ("unknown_symbol", "symbol", command.symbol),
     ):
-        if (size := len(text.encode())) > LONGEST_NAME:
-            want = f"want at most {LONGEST_NAME}"
+        if (size := len(text.encode())) > MAX_NAME:
+            want = f"want at most {MAX_NAME}"
             return Rejection(reason_code, f"{name} {text[:50]!r}... has {size} bytes; {want}")
     return None

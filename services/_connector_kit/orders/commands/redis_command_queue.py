@@ -60,7 +60,7 @@ class RedisCommandQueue:
         kind = OperatorStream if operator else CommandStream
         self._streams = {str(kind(connector, name)): name for name in commands}
         self._identity: str | None = None
-        self._remembered = b""
+        self._saved_data_loss = b""
 
     async def server(self) -> RedisIdentity:
         """Which Redis this connection leads to, and its time."""
@@ -81,33 +81,33 @@ class RedisCommandQueue:
                 made = True
             except ResponseError as e:
                 if not str(e).startswith("BUSYGROUP"):
-                    raise self._trouble(e) from e
+                    raise self._connection_failed(e) from e
             except (RedisError, OSError) as e:
-                raise self._trouble(e) from e
+                raise self._connection_failed(e) from e
         self._on_state(None)
         return made
 
-    async def remembered(self) -> DataLossRecord | None:
+    async def load_data_loss(self) -> DataLossRecord | None:
         """What was remembered last, watched from now on; None where nothing is."""
-        key = self._memory_key
+        key = self._data_loss_key
         _, found = await self._call(self._ask_all, ("WATCH", key), ("GET", key))
         return None if found is None else msgspec.json.decode(found, type=DataLossRecord)
 
-    async def remember(self, what: DataLossRecord) -> None:
+    async def save_data_loss(self, record: DataLossRecord) -> None:
         """Remember which Redis this was.
 
         Raises:
             TransientError: also where that was forgotten, or changed, since `remembered` read it:
                 what is written now would hide it.
         """
-        self._remembered = msgspec.json.encode(what)
-        write = ("SET", self._memory_key, self._remembered)
+        self._saved_data_loss = msgspec.json.encode(record)
+        write = ("SET", self._data_loss_key, self._saved_data_loss)
         *_, done = await self._call(self._ask_all, ("MULTI",), write, ("EXEC",))
         if done is None:
-            raise self._trouble(ConnectionError("what it remembered has just changed"))
+            raise self._connection_failed(ConnectionError("what it remembered has just changed"))
 
     @property
-    def _memory_key(self) -> str:
+    def _data_loss_key(self) -> str:
         return redis_key(self._connector)
 
     async def newest_entry(self) -> int:
@@ -210,16 +210,18 @@ class RedisCommandQueue:
         """
         key = order_key(self._connector, record.client_order_id)
         moment = record.entry_id.partition("-")[0]
-        _, found, remembered, (seconds, micro) = await self._call(
+        _, found, saved, (seconds, micro) = await self._call(
             self._ask_all,
             ("ZADD", unanswered_key(self._connector), "NX", moment, record.client_order_id),
             ("SET", key, dump(record), "NX", "GET"),
-            ("GET", self._memory_key),
+            ("GET", self._data_loss_key),
             ("TIME",),
         )
-        if remembered != self._remembered:
+        if saved != self._saved_data_loss:
             # A claim that was made all the same does no harm: it is resolved, not sent.
-            raise self._trouble(ConnectionError("it isn't what this connection remembers"))
+            raise self._connection_failed(
+                ConnectionError("it isn't what this connection remembers")
+            )
         claim = Claim(None if found is None else load(found), _milliseconds(seconds, micro))
         self._counts.claimed(record, claim, monotonic() - self._read_at)
         return claim
@@ -232,9 +234,9 @@ class RedisCommandQueue:
         try:
             return await method(*args, **options)
         except (RedisError, OSError, TimeoutError) as e:
-            raise self._trouble(e) from e
+            raise self._connection_failed(e) from e
 
-    def _trouble(self, error: Exception) -> TransientError:
+    def _connection_failed(self, error: Exception) -> TransientError:
         self._identity = None  # the next connection may lead elsewhere
         self._on_state(explain(error))
         return TransientError(explain(error))

@@ -46,8 +46,8 @@ COMMANDS: Mapping[str, type[BaseModel]] = {
 }
 # So many commands of one desk are at the venue at once, and so many are read before they are
 # answered: no more than `own_pending` gives, so that what was left lying is always among those.
-MOST_AT_ONCE = 16
-MOST_READ = 150
+MAX_AT_ONCE = 16
+MAX_READ = 150
 OWN_PENDING_EVERY = 5.0
 AFTER_ERROR = 0.2
 # Between two runs of cancel_all_orders that a bot asked for.
@@ -71,7 +71,7 @@ class RequestConsumer:
 
     def __init__(  # noqa: PLR0913 - all that it is put together from
         self,
-        bus: CommandQueue,
+        queue: CommandQueue,
         journal: OrderJournal,
         clock: Clock,
         exchange: str,
@@ -86,7 +86,7 @@ class RequestConsumer:
         estimate: Callable[[int, Priority], float] = lambda _, __: 0.0,
         on_progress: OnProgress = lambda _: None,
     ) -> None:
-        self._bus = bus
+        self._queue = queue
         self._milliseconds = milliseconds
         self._journal = journal
         self._clock = clock
@@ -95,9 +95,9 @@ class RequestConsumer:
         self._account = account
         self._ledger = ledger
         self._in_flight: set[str] = set()
-        self._read = asyncio.Semaphore(MOST_READ)
-        self._room = asyncio.Semaphore(MOST_AT_ONCE)
-        self._looked_at_pending = float("-inf")
+        self._read = asyncio.Semaphore(MAX_READ)
+        self._room = asyncio.Semaphore(MAX_AT_ONCE)
+        self._pending_polled_at = float("-inf")
         first = Priority.OPERATOR if operator else None
         self._cancels = Cancels(ledger, journal, clock, orders_waiting, first)
         priority = Priority.OPERATOR if operator else Priority.CANCEL_ALL
@@ -114,7 +114,7 @@ class RequestConsumer:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        trouble = FailureLog("requests_delayed")
+        failures = FailureLog("requests_delayed")
         async with asyncio.TaskGroup() as tasks:
             while True:
                 try:
@@ -123,23 +123,23 @@ class RequestConsumer:
                         self._in_flight.add(entry.entry_id)
                         tasks.create_task(self._serve(entry))
                 except TransientError as e:
-                    trouble.seen(e)
-                    self._looked_at_pending = float("-inf")
+                    failures.seen(e)
+                    self._pending_polled_at = float("-inf")
                     await self._clock.sleep(AFTER_ERROR)
                 else:
-                    trouble.over()
+                    failures.over()
 
     async def _entries(self) -> list[CommandEntry]:
         now = self._clock.monotonic()
-        if now - self._looked_at_pending >= OWN_PENDING_EVERY:
-            await self._bus.prepare()
+        if now - self._pending_polled_at >= OWN_PENDING_EVERY:
+            await self._queue.prepare()
             # As it is before the look: what is done by the time of the answer was pending in it.
             in_flight = frozenset(self._in_flight)
-            left = [*await self._bus.own_pending(), *await self._bus.take_over()]
-            self._looked_at_pending = now
+            left = [*await self._queue.own_pending(), *await self._queue.take_over()]
+            self._pending_polled_at = now
             if left := [entry for entry in left if entry.entry_id not in in_flight]:
                 return left
-        return list(await self._bus.new_entries())
+        return list(await self._queue.new_entries())
 
     async def _serve(self, entry: CommandEntry) -> None:
         try:
@@ -154,13 +154,13 @@ class RequestConsumer:
                 refusal = RequestOutcome("rejected", "invalid_command", str(e))
                 await self._answer(entry, known, refusal, dead_letter=str(e))
             else:
-                outcome = await self._carry_out(command, entry)
+                outcome = await self._execute(command, entry)
                 await self._answer(entry, str(getattr(command, "client_request_id", "")), outcome)
         finally:
             self._in_flight.discard(entry.entry_id)
             self._read.release()
 
-    async def _carry_out(self, command: BaseModel, entry: CommandEntry) -> RequestOutcome:
+    async def _execute(self, command: BaseModel, entry: CommandEntry) -> RequestOutcome:
         """Do it, again and again while the venue is silent."""
         venue, account = self._venue, self._account
         if venue is None or account is None:
@@ -173,7 +173,7 @@ class RequestConsumer:
             return RequestOutcome("rejected", "unknown_symbol", message)
         match command:
             case CancelAllOrdersCommand():
-                return await self._cancel_all.carry_out(symbol, venue, entry)
+                return await self._cancel_all.execute(symbol, venue, entry)
             case CancelOrderCommand() if not await self._until_readable(
                 lambda: self._cancels.known(command)
             ):
@@ -193,12 +193,12 @@ class RequestConsumer:
 
     async def _until_readable(self, read: Callable[[], Awaitable[T]]) -> T:
         """What *read* gives, as soon as Redis can be read."""
-        trouble = FailureLog("request_not_looked_up")
+        failures = FailureLog("request_not_looked_up")
         while True:
             try:
                 return await read()
             except TransientError as e:
-                trouble.seen(e)
+                failures.seen(e)
                 await self._clock.sleep(AFTER_ERROR)
 
     async def _until_answered(

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 EVERY = 1.0
 # An id may be ahead of Redis's clock by so much, in milliseconds: clocks are set.
 AHEAD_MS = 5000
-LETTERS_MAXLEN = 10_000
+DEAD_LETTERS_MAXLEN = 10_000
 
 Stream = CommandStream | OperatorStream
 
@@ -57,14 +57,14 @@ class StreamGuard:
 
     async def keep_looking(self) -> None:
         """Again and again, until cancelled."""
-        trouble = FailureLog("command_streams_not_looked_at")
+        failures = FailureLog("command_streams_not_looked_at")
         while True:
             try:
                 await self.look()
             except TransientError as e:
-                trouble.seen(e)
+                failures.seen(e)
             else:
-                trouble.over()
+                failures.over()
             await self._clock.sleep(EVERY)
 
     async def look(self) -> None:
@@ -114,7 +114,7 @@ class StreamGuard:
                 )
                 text = letter(entry, f"its id is {delivered[0] - now} ms ahead of Redis's clock")
                 letters = str(DeadLetterStream(self._connector, stream.command))
-                change.write("XADD", letters, "MAXLEN", "~", LETTERS_MAXLEN, "*", "data", text)
+                change.write("XADD", letters, "MAXLEN", "~", DEAD_LETTERS_MAXLEN, "*", "data", text)
             # XDEL was used by somebody else, or for a large entry of a moment ago.
             info = _fields(await change.ask("XINFO", "STREAM", name))
             last = "-".join(map(str, max((now, 0), moment(info["max-deleted-entry-id"]))))

@@ -21,9 +21,9 @@ class ExecutorTimings:
 class Evidence:
     """What speaks against an order's existence, while it is looked for."""
 
-    def __init__(self, waits: ExecutorTimings) -> None:
+    def __init__(self, timings: ExecutorTimings) -> None:
         self.complete = False
-        self._waits = waits
+        self._timings = timings
         self._seen: set[str] = set()
         self._misses = 0
         self._first_miss = float("inf")
@@ -39,11 +39,10 @@ class Evidence:
         """The venue didn't show it; True once that happened often enough, for long enough."""
         self._misses += 1
         self._first_miss = min(self._first_miss, now)
-        return (
-            self._misses >= self._waits.misses and now - self._first_miss >= self._waits.missed_for
-        )
+        enough, missed_for = self._timings.misses, self._timings.missed_for
+        return self._misses >= enough and now - self._first_miss >= missed_for
 
     def refused_for_too_long(self, now: float) -> bool:
         """The venue refused to say; True once it has done so for too long."""
         self._first_refusal = min(self._first_refusal, now)
-        return now - self._first_refusal >= self._waits.refused_for
+        return now - self._first_refusal >= self._timings.refused_for

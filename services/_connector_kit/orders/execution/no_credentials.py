@@ -6,7 +6,7 @@ from functools import partial
 
 from common_models import PlaceOrderCommand
 from services._connector_kit.errors import TransientError
-from services._connector_kit.orders.commands.answers import unclear
+from services._connector_kit.orders.commands.answers import outcome_unknown
 from services._connector_kit.orders.execution.order_executor import OrderExecutor
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import (
@@ -76,18 +76,20 @@ class NoCredentialsExecutor(OrderExecutor):
     keys finds it and says what became of it.
     """
 
-    async def carry_out(
-        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
+    async def execute(
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, query_first: bool
     ) -> None:
         """Refuse a claim of our own; one that somebody may have sent before is left open."""
-        del look_first  # nobody can look
+        del query_first  # nobody can look
         with suppress(_LeftOpenError):
-            await super().carry_out(record, entry, refusal, look_first=False)
+            await super().execute(record, entry, refusal, query_first=False)
 
-    async def take_up(self, found: Record, entry: CommandEntry, command: PlaceOrderCommand) -> None:
+    async def handle_existing_claim(
+        self, found: Record, entry: CommandEntry, command: PlaceOrderCommand
+    ) -> None:
         """As with keys; what isn't closed is left open."""
         with suppress(_LeftOpenError):
-            await super().take_up(found, entry, command)
+            await super().handle_existing_claim(found, entry, command)
 
     async def recover(self, record: Record) -> None:
         """As with keys; it is left open."""
@@ -101,6 +103,6 @@ class NoCredentialsExecutor(OrderExecutor):
             _LeftOpenError: always.
         """
         message = f"{NO_KEYS}; it is answered once it has them"
-        answer = unclear(record, message, self.venue.milliseconds(), NO_CREDENTIALS)
-        await self._until_done(partial(self.journal.unclear, record, entry, answer))
+        answer = outcome_unknown(record, message, self.venue.milliseconds(), NO_CREDENTIALS)
+        await self._until_done(partial(self.journal.publish_unknown, record, entry, answer))
         raise _LeftOpenError

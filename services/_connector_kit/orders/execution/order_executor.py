@@ -20,7 +20,12 @@ import structlog
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.errors import RejectedError, TransientError
-from services._connector_kit.orders.commands.answers import accepted, rejected, replayed, unclear
+from services._connector_kit.orders.commands.answers import (
+    accepted,
+    outcome_unknown,
+    rejected,
+    replayed,
+)
 from services._connector_kit.orders.execution.evidence import Evidence, ExecutorTimings
 from services._connector_kit.orders.execution.identity import is_ours, same_terms
 from services._connector_kit.orders.execution.record import Record
@@ -59,7 +64,7 @@ class OrderExecutor:
         checks: PreTradeChecks,
         journal: OrderJournal,
         clock: Clock,
-        waits: ExecutorTimings | None = None,
+        timings: ExecutorTimings | None = None,
         *,
         on_outcome: Callable[[Record, PlaceOutcome, float], None] = _ignore,
     ) -> None:
@@ -67,23 +72,23 @@ class OrderExecutor:
         self.checks = checks
         self.journal = journal
         self.clock = clock
-        self.waits = waits or ExecutorTimings()
+        self.timings = timings or ExecutorTimings()
         self._on_outcome = on_outcome
 
-    async def carry_out(
-        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
+    async def execute(
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, query_first: bool
     ) -> None:
         """A claim of our own, just made: check it, send it once, answer it."""
         if not record.sendable:
             await self.resolve(record, entry)
             return
-        if look_first and await self._was_there(record, entry, refusal):
+        if query_first and await self._answered_from_venue(record, entry, refusal):
             return
         # Right before the POST: looking may have taken a while.
         refusal = refusal or await self.checks.check(record)
         if refusal is not None:
             # Where it had to be looked for, Redis may have lost that it was sent.
-            await self._reject(record, entry, refusal, unsent=not look_first)
+            await self._reject(record, entry, refusal, unsent=not query_first)
             return
         reach("before_post")
         sent = self.clock.monotonic()
@@ -96,17 +101,19 @@ class OrderExecutor:
             case Rejection() as refusal:
                 await self._reject(record, entry, refusal)
             case OutcomeUnknown(message):
-                await self._say_unknown(record, entry, message)
+                await self._publish_unknown(record, entry, message)
                 await self.resolve(record, entry)
 
-    async def take_up(self, found: Record, entry: CommandEntry, command: PlaceOrderCommand) -> None:
+    async def handle_existing_claim(
+        self, found: Record, entry: CommandEntry, command: PlaceOrderCommand
+    ) -> None:
         """A command whose client order id is claimed already.
 
         The entry id is compared first: the same entry is the same command, whatever release
         wrote its record.
         """
         if found.entry_id == entry.entry_id:
-            await self._take_up_again(found, entry)
+            await self._handle_same_entry(found, entry)
         elif same_terms(found.order, command):
             closed = await self._wait_until_closed(found)
             await self._answer(entry, replayed(closed, entry))
@@ -115,7 +122,7 @@ class OrderExecutor:
             refusal = Rejection("duplicate_id", f"{message}; want an id that was never used")
             await self._answer(entry, rejected(command, entry, refusal, self.venue.milliseconds()))
 
-    async def _take_up_again(self, found: Record, entry: CommandEntry) -> None:
+    async def _handle_same_entry(self, found: Record, entry: CommandEntry) -> None:
         if found.state == "closed":
             await self._answer(entry, None)
         else:
@@ -127,7 +134,7 @@ class OrderExecutor:
             found = await self._until_done(partial(self.journal.get, record.client_order_id))
             if found is not None and found.state == "closed":
                 return found
-            await self.clock.sleep(self.waits.longest_poll)
+            await self.clock.sleep(self.timings.longest_poll)
         return await self.resolve(record, _entry_of(record))
 
     async def recover(self, record: Record) -> None:
@@ -140,24 +147,24 @@ class OrderExecutor:
         `unknown` is published if the venue gives no answer by the time it must have been carried
         out, and at once if the venue refuses to say.
         """
-        evidence, polls = Evidence(self.waits), self._polls()
-        unknown_at = self.clock.monotonic() + record.validity / 1000 + self.waits.margin
+        evidence, polls = Evidence(self.timings), self._poll_intervals()
+        unknown_at = self.clock.monotonic() + record.validity / 1000 + self.timings.margin
         while True:
-            record = self._timed(record)
+            record = self._with_timestamp(record)
             wait = next(polls)
             try:
-                order = await self._seek(record, evidence)
+                order = await self._poll(record, evidence)
             except TransientError as e:
                 log.info("resolve_delayed", client_order_id=record.client_order_id, error=str(e))
                 late = self._past_deadline(record) or self.clock.monotonic() > unknown_at
                 if late and evidence.first("unknown"):
-                    await self._say_unknown(record, entry, f"the venue can't be asked: {e}")
+                    await self._publish_unknown(record, entry, f"the venue can't be asked: {e}")
             except RejectedError as e:
-                wait = self.waits.refused_poll
+                wait = self.timings.refused_poll
                 if evidence.first("refused"):
                     name = record.client_order_id
                     log.error("order_unresolvable", client_order_id=name, error=str(e))  # noqa: TRY400 - an answer, no fault of ours
-                    await self._say_unknown(record, entry, f"the venue refuses to say: {e}")
+                    await self._publish_unknown(record, entry, f"the venue refuses to say: {e}")
                 if evidence.refused_for_too_long(self.clock.monotonic()):
                     return await self._give_up(record, entry, e)
             else:
@@ -167,14 +174,14 @@ class OrderExecutor:
                     return await self._not_found(record, entry, order)
             await self.clock.sleep(wait)
 
-    def _polls(self) -> Iterator[float]:
+    def _poll_intervals(self) -> Iterator[float]:
         """Waits between two queries, in seconds."""
-        wait = self.waits.poll
+        wait = self.timings.poll
         while True:
             yield wait
-            wait = min(wait * 2, self.waits.longest_poll)
+            wait = min(wait * 2, self.timings.longest_poll)
 
-    async def _seek(self, record: Record, evidence: Evidence) -> VenueOrder | None:
+    async def _poll(self, record: Record, evidence: Evidence) -> VenueOrder | None:
         """One query; once misses have added up after the deadline, the final search.
 
         Returns the order, or somebody else's with that id.
@@ -198,24 +205,24 @@ class OrderExecutor:
             return published
         return await self.venue.find(record)
 
-    async def _say_unknown(self, record: Record, entry: CommandEntry, message: str) -> None:
+    async def _publish_unknown(self, record: Record, entry: CommandEntry, message: str) -> None:
         """Publish `unknown`, where it wasn't yet."""
         log.warning("order_unclear", client_order_id=record.client_order_id, error=message)
-        answer = unclear(record, message, self.venue.milliseconds())
+        answer = outcome_unknown(record, message, self.venue.milliseconds())
         reach("before_unclear")
-        await self._until_done(partial(self.journal.unclear, record, entry, answer))
+        await self._until_done(partial(self.journal.publish_unknown, record, entry, answer))
         reach("after_unclear")
 
     def _deadline(self, record: Record) -> float:
         """Venue milliseconds after which it can no longer be carried out, with a margin."""
-        return record.timestamp + record.validity + self.waits.margin * 1000
+        return record.timestamp + record.validity + self.timings.margin * 1000
 
     def _past_deadline(self, record: Record) -> bool:
         """True once it can't be carried out any more; never before the venue's time is known."""
         known = self.venue.knows_time() and record.timestamp > 0
         return known and self.venue.milliseconds() > self._deadline(record)
 
-    def _timed(self, record: Record) -> Record:
+    def _with_timestamp(self, record: Record) -> Record:
         """*record* with a timestamp, where the venue's time is known by now.
 
         Whatever was sent earlier for its id was sent before now.
@@ -224,7 +231,7 @@ class OrderExecutor:
             return record
         return msgspec.structs.replace(record, timestamp=self.venue.milliseconds())
 
-    async def _was_there(
+    async def _answered_from_venue(
         self, record: Record, entry: CommandEntry, refusal: Rejection | None
     ) -> bool:
         """Look at the venue for an order with this id; True once the command is answered.
@@ -235,7 +242,7 @@ class OrderExecutor:
         until = 0 if refusal else record.timestamp + record.validity // 2
         unknown = False
         while True:
-            record = self._timed(record)
+            record = self._with_timestamp(record)
             try:
                 order = await self._look(record)
                 break
@@ -246,13 +253,13 @@ class OrderExecutor:
                 return True
             if not unknown and self.venue.milliseconds() > until:
                 unknown = True
-                await self._say_unknown(record, entry, message)
+                await self._publish_unknown(record, entry, message)
                 refusal = refusal or Rejection("expired", message)
-            await self.clock.sleep(self.waits.poll)
+            await self.clock.sleep(self.timings.poll)
         if order is not None and is_ours(order, record):
             await self._accept(record, entry, order)
         elif order is not None:
-            await self._reject(record, entry, _taken_by(order))
+            await self._reject(record, entry, _id_in_use(order))
         elif refusal is not None:
             await self._reject(record, entry, refusal)
         return order is not None or refusal is not None
@@ -302,7 +309,7 @@ class OrderExecutor:
         refusal = Rejection("not_found", "the venue has no such order, and can't have it any more")
         log.warning("order_not_found", client_order_id=record.client_order_id)
         return await self._reject_provisionally(
-            record, entry, refusal if other is None else _taken_by(other)
+            record, entry, refusal if other is None else _id_in_use(other)
         )
 
     async def _give_up(self, record: Record, entry: CommandEntry, error: RejectedError) -> Record:
@@ -343,15 +350,15 @@ class OrderExecutor:
 
     async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a journal call, each of which may be repeated safely, until it is done."""
-        wait = self.waits.retry
-        trouble = FailureLog("journal_delayed")
+        wait = self.timings.retry
+        failures = FailureLog("journal_delayed")
         while True:
             try:
                 return await call()
             except TransientError as e:
-                trouble.seen(e)
+                failures.seen(e)
             await self.clock.sleep(wait)
-            wait = min(wait * 2, self.waits.longest_retry)
+            wait = min(wait * 2, self.timings.longest_retry)
 
 
 def _entry_of(record: Record) -> CommandEntry:
@@ -359,7 +366,7 @@ def _entry_of(record: Record) -> CommandEntry:
     return CommandEntry("place_order", record.entry_id, b"", redelivered=True)
 
 
-def _taken_by(order: VenueOrder) -> Rejection:
+def _id_in_use(order: VenueOrder) -> Rejection:
     """The venue holds another order under the id."""
     terms = " ".join(filter(None, (order.side, order.quantity, order.symbol)))
     price = f" at {order.price}" if order.price else ""

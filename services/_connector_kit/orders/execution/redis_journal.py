@@ -21,12 +21,12 @@ from services._connector_kit.orders.keys import (
     accepted_key,
     answered_key,
     deleted_key,
-    first_told_key,
-    ghosts_key,
+    first_published_key,
+    late_orders_key,
     order_key,
+    published_as_key,
+    published_key,
     sending_key,
-    told_as_key,
-    told_key,
     unanswered_key,
 )
 from services._connector_kit.orders.order_metrics import OrderMetrics
@@ -36,17 +36,17 @@ from services._runtime.redis_transaction import Change, at_once, reading, transa
 T = TypeVar("T")
 log = structlog.get_logger()
 
-WATCH_GHOSTS = 24 * 3600
+WATCH_LATE_ORDERS = 24 * 3600
 UNANSWERED_PAGE = 500
 KEEP_ANSWERED = 24 * 3600
 # What is known of an order that was refused before it was sent is kept for a day. Beyond so many
 # refusals in a minute it is kept for no longer than another instance may need it.
 KEEP_REFUSED = 24 * 3600
-MOST_REFUSALS = 600
+MAX_REFUSALS = 600
 KEEP_SURPLUS_RECORD = 60
 KEEP_SURPLUS_ANSWERED = 600
 # An answered command stays in its stream, to be looked at, where it is no larger; in bytes.
-MOST_KEPT = 4096
+MAX_KEPT = 4096
 # An id so far ahead of this machine's clock is none that Redis gave, in milliseconds.
 AHEAD_MS = 60_000
 
@@ -70,11 +70,11 @@ class RedisJournal:
         self._maxlen = events_maxlen
         self._responses = str(EventStream(connector, "order_response"))
         self._command_responses = str(EventStream(connector, "command_response"))
-        self._ghosts = ghosts_key(connector)
+        self._late_orders = late_orders_key(connector)
         self._accepted = accepted_key(connector)
         self._unanswered = unanswered_key(connector)
         self._sending = sending_key(connector)
-        self._refusals: deque[float] = deque(maxlen=MOST_REFUSALS)
+        self._refusals: deque[float] = deque(maxlen=MAX_REFUSALS)
 
     async def get(self, client_order_id: str) -> Record | None:
         """The record of that id."""
@@ -131,7 +131,7 @@ class RedisJournal:
         # Once an entry was deleted Redis may not know how many are unread: nil. None is always 0.
         return any(group["pending"] or group["lag"] != 0 for group in groups)
 
-    async def unclear(
+    async def publish_unknown(
         self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
     ) -> None:
         """Publish `unknown`, once, and note it in the record."""
@@ -148,13 +148,13 @@ class RedisJournal:
                 change.write("ZADD", self._unanswered, "NX", moment, record.client_order_id)
 
         await transact(self._redis, [key], [("GET", key)], decide)
-        self._counts.said_unknown(record)
+        self._counts.unknown_published(record)
 
     async def close(self, record: Record, entry: CommandEntry) -> Record:
         """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
         key, answered = self._key(record.client_order_id), self._answered_key(entry)
         order = _order(record)
-        told = told_key(self._connector, order or OrderRef("", ""))
+        told = published_key(self._connector, order or OrderRef("", ""))
         surplus = order is None and not record.provisional and self._surplus_refusal()
 
         async def decide(change: Change) -> Record:
@@ -170,7 +170,9 @@ class RedisJournal:
                     change.write("SET", answered, "", "EX", kept_for)
                 self._keep(change, record, order, published, surplus=surplus)
                 if record.provisional:
-                    change.write("ZADD", self._ghosts, record.timestamp, record.client_order_id)
+                    change.write(
+                        "ZADD", self._late_orders, record.timestamp, record.client_order_id
+                    )
             change.write("ZREM", self._unanswered, record.client_order_id)
             change.write("ZREM", self._sending, record.client_order_id)
             self._acknowledge(change, entry)
@@ -199,8 +201,8 @@ class RedisJournal:
                     stream = str(DeadLetterStream(self._connector, entry.command))
                     self._publish(change, stream, letter(entry, dead_letter))
                 if answer is not None:
-                    placing = entry.command == "place_order"
-                    stream = self._responses if placing else self._command_responses
+                    is_order = entry.command == "place_order"
+                    stream = self._responses if is_order else self._command_responses
                     self._publish(change, stream, answer)
                 if answer is not None or dead_letter is not None:
                     kept_for = KEEP_SURPLUS_ANSWERED if surplus else KEEP_ANSWERED
@@ -223,21 +225,25 @@ class RedisJournal:
             now = None if known is None else load(known)
             if now is not None and now.provisional:
                 self._keep(change, record, ref, published)
-                change.write("ZREM", self._ghosts, record.client_order_id)
+                change.write("ZREM", self._late_orders, record.client_order_id)
 
-        reads = [("GET", key), ("GET", told_key(self._connector, ref))]
+        reads = [("GET", key), ("GET", published_key(self._connector, ref))]
         await transact(self._redis, [key], reads, decide)
-        self._counts.ghosts += 1
+        self._counts.late_orders += 1
         self._on_accepted()
 
     async def told(self, client_order_id: str) -> VenueOrder | None:
         """The order as the account's events told of it; None where they didn't yet."""
-        found = await reading(self._redis.get(told_as_key(self._connector, client_order_id)))
+        found = await reading(self._redis.get(published_as_key(self._connector, client_order_id)))
         if found is None:
             return None
         text = found.decode()
         order = OrderRef.parse(text)
-        key = told_key(self._connector, order) if order else first_told_key(self._connector, text)
+        key = (
+            published_key(self._connector, order)
+            if order
+            else first_published_key(self._connector, text)
+        )
         data = await reading(self._redis.get(key))
         told = None if data is None else msgspec.json.decode(data, type=PublishedOrder)
         if told is None or told.client_order_id != client_order_id:
@@ -256,9 +262,9 @@ class RedisJournal:
     async def provisional(self) -> Sequence[Record]:
         """The records that were closed as not found less than a day ago."""
         seconds, _ = await reading(self._redis.time())
-        oldest = (seconds - WATCH_GHOSTS) * 1000
-        await reading(self._redis.zremrangebyscore(self._ghosts, "-inf", f"({oldest}"))
-        ids = await reading(self._redis.zrange(self._ghosts, 0, -1))
+        oldest = (seconds - WATCH_LATE_ORDERS) * 1000
+        await reading(self._redis.zremrangebyscore(self._late_orders, "-inf", f"({oldest}"))
+        ids = await reading(self._redis.zrange(self._late_orders, 0, -1))
         if not ids:
             return []
         found = await reading(self._redis.mget([self._key(i.decode()) for i in ids]))
@@ -273,7 +279,7 @@ class RedisJournal:
         return answered_key(self._connector, command, entry.entry_id)
 
     def _surplus_refusal(self) -> bool:
-        """Count a refusal; True where there were `MOST_REFUSALS` in the minute before it."""
+        """Count a refusal; True where there were `MAX_REFUSALS` in the minute before it."""
         now, most = monotonic(), self._refusals.maxlen
         surplus = len(self._refusals) == most and self._refusals[0] > now - 60
         self._refusals.append(now)
@@ -307,8 +313,8 @@ class RedisJournal:
         if order is not None and told is None:
             self._note_accepted(change, order, record)
         elif order is not None and is_over:  # the ledger waited for the answer
-            told_as = told_as_key(self._connector, record.client_order_id)
-            for name in (told_key(self._connector, order), told_as):
+            told_as = published_as_key(self._connector, record.client_order_id)
+            for name in (published_key(self._connector, order), told_as):
                 change.write("PEXPIRE", name, KEEP_CLOSED * 1000)
 
     def _note_accepted(self, change: Change, order: OrderRef, record: Record) -> None:
@@ -324,7 +330,7 @@ class RedisJournal:
         change.write("XACK", stream, self._connector, entry.entry_id)
         # The guard takes out one whose id is of the future: once XDEL has seen such an id, Redis
         # lets the stream's ids never go back behind it.
-        if len(entry.data) > MOST_KEPT and entry.milliseconds < time_ns() // 1_000_000 + AHEAD_MS:
+        if len(entry.data) > MAX_KEPT and entry.milliseconds < time_ns() // 1_000_000 + AHEAD_MS:
             change.write("XDEL", stream, entry.entry_id)
             change.write("HINCRBY", deleted_key(self._connector), stream, 1)
 

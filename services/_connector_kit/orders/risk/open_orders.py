@@ -13,12 +13,12 @@ from services._connector_kit.orders.execution.record import Record, load
 from services._connector_kit.orders.keys import (
     OrderRef,
     accepted_key,
-    first_told_key,
+    first_published_key,
     open_key,
     order_key,
     positions_key,
+    published_key,
     sending_key,
-    told_key,
     unanswered_key,
 )
 from services._connector_kit.orders.risk.position_limits import WorkingOrder
@@ -104,8 +104,8 @@ class OpenOrders:
     def _told_key(self, text: str) -> str:
         order = OrderRef.parse(text)
         if order is None:
-            return first_told_key(self._connector, text)
-        return told_key(self._connector, order)
+            return first_published_key(self._connector, text)
+        return published_key(self._connector, order)
 
 
 def _told(found: Sequence[bytes | None]) -> list[PublishedOrder]:

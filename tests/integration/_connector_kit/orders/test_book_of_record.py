@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 
 from services._connector_kit.orders.account.ledger import Ledger
 from services._connector_kit.orders.account.order_status import OrderStatusReport
-from services._connector_kit.orders.commands.answers import accepted, rejected, unclear
+from services._connector_kit.orders.commands.answers import accepted, outcome_unknown, rejected
 from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.execution.redis_journal import RedisJournal
-from services._connector_kit.orders.keys import OrderRef, order_key, told_key, unanswered_key
+from services._connector_kit.orders.keys import OrderRef, order_key, published_key, unanswered_key
 from services._connector_kit.orders.ports import CommandEntry, DataLossRecord, Rejection, VenueOrder
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
@@ -29,15 +29,15 @@ FOUND = VenueOrder("28", "order-1", "0")
 class Book:
     """A bus that claims, and the journal that answers."""
 
-    def __init__(self, redis: Redis, bus: RedisCommandQueue) -> None:
+    def __init__(self, redis: Redis, queue: RedisCommandQueue) -> None:
         self.redis: Any = redis
-        self.bus = bus
+        self.queue = queue
         self.journal = RedisJournal(redis, NAME, 1000)
 
     async def claim(self, client_order_id: str = "order-1", *, at: int = AT) -> Record:
         """Take an id for an entry of that moment."""
         taken = record(command(client_order_id=client_order_id), entry_id=f"{at}-0")
-        await self.bus.claim(taken)
+        await self.queue.claim(taken)
         return taken
 
     async def names(self) -> list[str]:
@@ -53,10 +53,10 @@ class Book:
 async def book(redis_server: RedisServer, redis: Redis) -> AsyncIterator[Book]:
     """Nothing is claimed yet."""
     async with open_redis(redis_server.url, "bus", single=True) as client:
-        bus = RedisCommandQueue(client, NAME, ["place_order"], "one")
-        await bus.prepare()
-        await bus.remember(DataLossRecord("this one", -1, -1))
-        yield Book(redis, bus)
+        queue = RedisCommandQueue(client, NAME, ["place_order"], "one")
+        await queue.prepare()
+        await queue.save_data_loss(DataLossRecord("this one", -1, -1))
+        yield Book(redis, queue)
 
 
 def entry_of(taken: Record) -> CommandEntry:
@@ -76,7 +76,9 @@ async def test_a_claimed_order_stands_there_until_it_is_answered(book: Book) -> 
     assert await book.names() == []
     taken = await book.claim()
     assert await book.names() == ["order-1"]
-    await book.journal.unclear(taken, entry_of(taken), unclear(taken, "no answer", AT))
+    await book.journal.publish_unknown(
+        taken, entry_of(taken), outcome_unknown(taken, "no answer", AT)
+    )
     (found,) = await book.journal.unanswered()
     assert found == taken.marked_unknown()
     await book.journal.close(rejection(taken), entry_of(taken))
@@ -116,7 +118,9 @@ async def test_a_record_that_redis_lost_stands_there_again_once_it_is_unknown(bo
     """Saying so writes it anew."""
     taken = await book.claim()
     await book.redis.flushall()
-    await book.journal.unclear(taken, entry_of(taken), unclear(taken, "no answer", AT))
+    await book.journal.publish_unknown(
+        taken, entry_of(taken), outcome_unknown(taken, "no answer", AT)
+    )
     assert await book.names() == ["order-1"]
 
 
@@ -150,7 +154,7 @@ async def test_an_order_whose_end_was_published_before_its_answer_is_kept_for_a_
     taken = await book.claim()
     assert await Ledger(book.redis, NAME, "binance", 1000).tell(reported(status))
     await book.journal.close(taken.closed(accepted(taken, FOUND, AT)), entry_of(taken))
-    assert await book.redis.exists(told_key(NAME, OrderRef("BTC/USDT", "28")))
+    assert await book.redis.exists(published_key(NAME, OrderRef("BTC/USDT", "28")))
     assert (await book.life() == -1) is not ends
 
 

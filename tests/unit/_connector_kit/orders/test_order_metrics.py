@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from common_models import OrderStatusUpdateEvent, Trade
 from services._connector_kit.orders.commands.answers import (
     accepted,
+    outcome_unknown,
     rejected,
     replayed,
-    unclear,
     unreadable,
 )
 from services._connector_kit.orders.execution.record import Record
@@ -88,8 +88,8 @@ def test_an_unknown_order_counts_until_it_is_closed_by_whomever() -> None:
     counts = OrderMetrics(lambda: now)
     older, newer = record(entry_id="1-0"), record(entry_id="2-0", timestamp=AT + 60_000)
     for _ in range(2):  # said again where the venue still can't be asked
-        counts.said_unknown(older)
-    counts.said_unknown(newer)
+        counts.unknown_published(older)
+    counts.unknown_published(newer)
     found = shown(counts)
     assert found["order_commands_total", "place_order", "unknown"] == 2
     assert found["orders_unknown",] == 2
@@ -195,8 +195,8 @@ def test_unknown_is_an_answer_too_and_ends_the_hop_to_redis() -> None:
     counts = OrderMetrics()
     mine: Record = record()
     counts.venue_answered(mine, 10.0)
-    counts.said_unknown(mine)
-    counts.answered(ENTRY, wire(unclear(mine, "no answer", AT)))
+    counts.unknown_published(mine)
+    counts.answered(ENTRY, wire(outcome_unknown(mine, "no answer", AT)))
     assert numbers(counts.metrics())["order_hop_seconds_count", "answered"] == 1
 
 

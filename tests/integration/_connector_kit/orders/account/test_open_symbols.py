@@ -14,10 +14,10 @@ from services._connector_kit.orders.execution.record import dump
 from services._connector_kit.orders.execution.redis_journal import RedisJournal
 from services._connector_kit.orders.keys import (
     OrderRef,
-    first_told_key,
+    first_published_key,
     open_key,
     order_key,
-    told_as_key,
+    published_as_key,
     unanswered_key,
 )
 from services._connector_kit.orders.ports import CommandEntry, VenueOrder
@@ -86,8 +86,8 @@ async def test_orders_that_the_first_release_published_are_known_too(
 ) -> None:
     """It kept them by the order id alone."""
     told = PublishedOrder("ours", "XRP/USDT", "open", Decimal(10), Decimal(0), Decimal(0), {})
-    await redis.set(first_told_key(NAME, "9"), msgspec.json.encode(told))
-    await redis.set(told_as_key(NAME, "ours"), "9")
+    await redis.set(first_published_key(NAME, "9"), msgspec.json.encode(told))
+    await redis.set(published_as_key(NAME, "ours"), "9")
     await redis.sadd(open_key(NAME), "9")
     assert await symbols_in_use(redis, EXCHANGE) == {"XRP/USDT"}
     assert await ledger.published_as("XRP/USDT", "ours") == OrderRef("XRP/USDT", "9")

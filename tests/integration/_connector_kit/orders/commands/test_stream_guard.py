@@ -11,7 +11,7 @@ from common_models.stream_names import CommandStream, OperatorStream
 from services._connector_kit.clock import SystemClock
 from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
 from services._connector_kit.orders.commands.stream_guard import AHEAD_MS, Stream, StreamGuard
-from services._connector_kit.orders.execution.redis_journal import MOST_KEPT, RedisJournal
+from services._connector_kit.orders.execution.redis_journal import MAX_KEPT, RedisJournal
 from services._connector_kit.orders.order_metrics import OrderMetrics
 from services._connector_kit.orders.ports import CommandEntry
 
@@ -34,8 +34,8 @@ class Streams:
         each: tuple[Stream, ...] = (CANCELS, OPERATORS)
         for stream in each:
             operator = isinstance(stream, OperatorStream)
-            bus = RedisCommandQueue(self.redis, NAME, [stream.command], "one", operator=operator)
-            await bus.prepare()
+            queue = RedisCommandQueue(self.redis, NAME, [stream.command], "one", operator=operator)
+            await queue.prepare()
         return self
 
     def guard(self, keep: int = 10) -> StreamGuard:
@@ -167,7 +167,7 @@ async def test_a_large_command_of_the_future_is_not_deleted_by_its_answer(stream
     """Else Redis remembered its id. A large one of now is deleted, and that is no alarm."""
     journal = RedisJournal(streams.redis, NAME, 1000)
     for entry_id in ("*", LARGEST):
-        large = "x" * (MOST_KEPT + 1)
+        large = "x" * (MAX_KEPT + 1)
         added = (await streams.add(large, id=entry_id)).decode()
         assert await streams.read() == [large.encode()]
         entry = CommandEntry("cancel_order", added, large.encode(), redelivered=False)

@@ -28,7 +28,7 @@ from tests.support.orders import command
 NAME = "binance_connector"
 STREAM = f"{NAME}:commands:place_order"
 # More than a desk carries out at once.
-MANY = PlaceOrderConsumer.MOST_IN_FLIGHT + 6
+MANY = PlaceOrderConsumer.MAX_IN_FLIGHT + 6
 
 
 @asynccontextmanager
@@ -37,11 +37,11 @@ async def desk(server: RedisServer, redis: Redis) -> AsyncIterator[None]:
     journal = RedisJournal(redis, NAME, 100_000)
     clock = SystemClock()
     async with open_redis(server.url, "orders", single=True) as client:
-        bus = RedisCommandQueue(client, NAME, ("place_order",), "one")
+        queue = RedisCommandQueue(client, NAME, ("place_order",), "one")
         venue = NoCredentialsVenue()
-        placing = NoCredentialsExecutor(venue, venue, journal, clock)
+        executor = NoCredentialsExecutor(venue, venue, journal, clock)
         running = asyncio.create_task(
-            PlaceOrderConsumer(bus, placing, clock, ConsumerTimings(settle=0.1)).run()
+            PlaceOrderConsumer(queue, executor, clock, ConsumerTimings(settle=0.1)).run()
         )
         try:
             yield

@@ -15,9 +15,9 @@ from common_models import OrderResponseEvent
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.account.ledger import Ledger
 from services._connector_kit.orders.account.order_status import OrderStatusReport
-from services._connector_kit.orders.commands.answers import accepted, rejected, unclear
+from services._connector_kit.orders.commands.answers import accepted, outcome_unknown, rejected
 from services._connector_kit.orders.execution.record import Record, dump
-from services._connector_kit.orders.execution.redis_journal import MOST_REFUSALS, RedisJournal
+from services._connector_kit.orders.execution.redis_journal import MAX_REFUSALS, RedisJournal
 from services._connector_kit.orders.keys import OrderRef, order_key
 from services._connector_kit.orders.order_metrics import OrderMetrics
 from services._connector_kit.orders.ports import CommandEntry, Rejection, VenueOrder
@@ -136,7 +136,7 @@ async def test_an_order_counts_where_its_answer_was_given(order: Journaled) -> N
     """Another instance that closes it too, a moment later, has answered nothing."""
     mine, others = OrderMetrics(), OrderMetrics()
     for counts in (mine, others):
-        counts.said_unknown(order.record)
+        counts.unknown_published(order.record)
     await journal(order.redis, counts=mine).close(order.accepted(), order.entry)
     await journal(order.redis, counts=others).close(order.not_found(), order.entry)
     found = [numbers(counts.metrics()) for counts in (mine, others)]
@@ -168,8 +168,8 @@ async def test_an_id_that_another_entry_has_by_now_is_left_alone(order: Journale
     other = record(entry_id="9-9")
     await order.redis.set(order_key(NAME, "order-1"), dump(other))
     assert await order.journal.close(order.accepted(), order.entry) == other
-    answer = unclear(order.record, "no answer", AT)
-    await order.journal.unclear(order.record, order.entry, answer)
+    answer = outcome_unknown(order.record, "no answer", AT)
+    await order.journal.publish_unknown(order.record, order.entry, answer)
     assert await order.responses() == []
     assert await order.journal.get("order-1") == other
     assert await order.pending() == 1
@@ -178,7 +178,9 @@ async def test_an_id_that_another_entry_has_by_now_is_left_alone(order: Journale
 async def test_a_record_that_was_forgotten_is_written_anew(order: Journaled) -> None:
     """By either change."""
     await order.redis.delete(order_key(NAME, "order-1"))
-    await order.journal.unclear(order.record, order.entry, unclear(order.record, "no", AT))
+    await order.journal.publish_unknown(
+        order.record, order.entry, outcome_unknown(order.record, "no", AT)
+    )
     found = await order.journal.get("order-1")
     assert found is not None
     assert found.state == "unknown"
@@ -189,20 +191,20 @@ async def test_a_record_that_was_forgotten_is_written_anew(order: Journaled) -> 
 
 async def test_unknown_is_said_once_and_never_after_the_end(order: Journaled) -> None:
     """The entry stays pending, and the record has no end yet."""
-    answer = unclear(order.record, "no answer", AT)
+    answer = outcome_unknown(order.record, "no answer", AT)
     for _ in range(2):
-        await order.journal.unclear(order.record, order.entry, answer)
+        await order.journal.publish_unknown(order.record, order.entry, answer)
     assert [a.status for a in await order.responses()] == ["unknown"]
     assert await order.pending() == 1
     assert await order.redis.ttl(order_key(NAME, "order-1")) == -1
     await order.journal.close(order.accepted(), order.entry)
-    await order.journal.unclear(order.record, order.entry, answer)
+    await order.journal.publish_unknown(order.record, order.entry, answer)
     assert [a.status for a in await order.responses()] == ["unknown", "accepted"]
 
 
 async def test_an_entry_without_a_record_is_answered_once(order: Journaled) -> None:
     """And remembered as answered for a day."""
-    answer = unclear(order.record, "anything", AT).model_dump_json().encode()
+    answer = outcome_unknown(order.record, "anything", AT).model_dump_json().encode()
     await asyncio.gather(*(order.journal.answer(order.entry, answer, None) for _ in range(4)))
     assert len(await order.responses()) == 1
     assert await order.pending() == 0
@@ -346,9 +348,11 @@ async def test_a_ghost_of_the_day_before_is_forgotten(order: Journaled) -> None:
 Change = Callable[[RedisJournal, Journaled], Awaitable[object]]
 CHANGES: dict[str, Change] = {
     "close": lambda j, o: j.close(o.accepted(), o.entry),
-    "unclear": lambda j, o: j.unclear(o.record, o.entry, unclear(o.record, "no answer", AT)),
+    "unclear": lambda j, o: j.publish_unknown(
+        o.record, o.entry, outcome_unknown(o.record, "no answer", AT)
+    ),
     "answer": lambda j, o: j.answer(
-        o.entry, unclear(o.record, "any", AT).model_dump_json().encode(), None
+        o.entry, outcome_unknown(o.record, "any", AT).model_dump_json().encode(), None
     ),
 }
 
@@ -417,21 +421,21 @@ async def test_in_a_flood_of_refusals_little_is_kept_of_each_and_each_is_answere
     order: Journaled,
 ) -> None:
     """Beyond 600 in a minute: a record for a minute, so that nobody else answers it."""
-    for number in range(1, MOST_REFUSALS + 21):
+    for number in range(1, MAX_REFUSALS + 21):
         entry = CommandEntry("place_order", f"{number}-0", b"{}", redelivered=False)
         closed = refused(f"flood-{number}", entry.entry_id, unsent=True)
         await order.journal.close(closed, entry)
     lives = [
         await order.redis.ttl(order_key(NAME, f"flood-{number}"))
-        for number in range(1, MOST_REFUSALS + 21)
+        for number in range(1, MAX_REFUSALS + 21)
     ]
-    assert sum(life > DAY - 60 for life in lives) == MOST_REFUSALS
+    assert sum(life > DAY - 60 for life in lives) == MAX_REFUSALS
     assert sum(0 < life <= 60 for life in lives) == 20
-    assert len(await order.responses()) == MOST_REFUSALS + 20
-    again = CommandEntry("place_order", f"{MOST_REFUSALS + 20}-0", b"{}", redelivered=True)
+    assert len(await order.responses()) == MAX_REFUSALS + 20
+    again = CommandEntry("place_order", f"{MAX_REFUSALS + 20}-0", b"{}", redelivered=True)
     await order.journal.answer(again, b"{}", None)
-    assert len(await order.responses()) == MOST_REFUSALS + 20
-    answered = f"{NAME}:state:answered:place_order:{MOST_REFUSALS + 20}-0"
+    assert len(await order.responses()) == MAX_REFUSALS + 20
+    answered = f"{NAME}:state:answered:place_order:{MAX_REFUSALS + 20}-0"
     assert 60 < await order.redis.ttl(answered) <= 600
 
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.orders.commands.answers import (
     accepted,
+    outcome_unknown,
     rejected,
     replayed,
-    unclear,
     unreadable,
 )
 from services._connector_kit.orders.execution.record import Record
@@ -37,7 +37,7 @@ def test_every_answer_echoes_the_command_and_names_its_entry() -> None:
     """Whoever reads it needs nothing else."""
     for answer in (
         accepted(RECORD, ORDER, AT),
-        unclear(RECORD, "no answer", AT),
+        outcome_unknown(RECORD, "no answer", AT),
         rejected(COMMAND, ENTRY, Rejection("halted", "trading is halted"), AT, RECORD),
     ):
         assert answer.client_order_id == "a"
@@ -58,7 +58,7 @@ def test_accepted_has_the_venues_order() -> None:
 
 def test_unknown_is_said_as_such() -> None:
     """It is not an error, and not a refusal."""
-    answer = unclear(RECORD, "no answer", AT)
+    answer = outcome_unknown(RECORD, "no answer", AT)
     assert (answer.status, answer.reason_code) == ("unknown", "outcome_unknown")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.orders.commands.answers import unreadable
-from services._connector_kit.orders.commands.parse import MOST_BYTES, UnreadableError, parse
+from services._connector_kit.orders.commands.parse import MAX_BYTES, UnreadableError, parse
 from services._connector_kit.orders.ports import CommandEntry
 
 GOOD: dict[str, Any] = {
@@ -134,7 +134,7 @@ def test_many_faults_make_a_short_message() -> None:
         (b"[1, 2]", "[1.0, 2.0] is no JSON object"),
         (b'"text"', "'text' is no JSON object"),
         (b"null", "None is no JSON object"),
-        (b" " * (MOST_BYTES + 1), f"{MOST_BYTES + 1} bytes; want at most {MOST_BYTES}"),
+        (b" " * (MAX_BYTES + 1), f"{MAX_BYTES + 1} bytes; want at most {MAX_BYTES}"),
         (b"[" * 30_000 + b"]" * 30_000, "no JSON: "),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "no JSON: "),
     ],

@@ -65,11 +65,11 @@ class Streams:
         """The groups are there."""
         return False
 
-    async def remembered(self) -> DataLossRecord:
+    async def load_data_loss(self) -> DataLossRecord:
         """Nothing was ever forgotten."""
         return DataLossRecord("one", -1, -1)
 
-    async def remember(self, what: DataLossRecord) -> None:
+    async def save_data_loss(self, what: DataLossRecord) -> None:
         """It is known."""
 
     async def newest_entry(self) -> int:
@@ -176,11 +176,11 @@ class Carrying:
         """None."""
         return ()
 
-    async def carry_out(
-        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, look_first: bool
+    async def execute(
+        self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, query_first: bool
     ) -> None:
         """Note it."""
-        del look_first
+        del query_first
         assert entry.entry_id not in self.done
         self.done[entry.entry_id] = Done(
             refusal.reason_code if refusal else None,
@@ -240,11 +240,11 @@ def test_an_order_that_waited_for_as_long_as_it_may_is_refused_with_what_lacked(
 
 def test_an_order_that_lacks_something_holds_up_none_of_another_market() -> None:
     """Nor do those that come later wait for it."""
-    waits, goes, late = entry(1.0), entry(1.0, "ETH/USDT", number=1), entry(3.0, "ETH/USDT")
-    done = served(Streams(waits, goes, late), Market(BTC_USDT=6.0))
+    timings, goes, late = entry(1.0), entry(1.0, "ETH/USDT", number=1), entry(3.0, "ETH/USDT")
+    done = served(Streams(timings, goes, late), Market(BTC_USDT=6.0))
     assert done[goes.entry_id].second <= 1.1
     assert done[late.entry_id].second <= 3.1
-    assert done[waits.entry_id].second >= 6.0
+    assert done[timings.entry_id].second >= 6.0
 
 
 def test_orders_of_one_market_are_claimed_in_the_order_of_the_stream() -> None:
@@ -276,12 +276,12 @@ def test_an_order_that_is_too_old_when_it_is_read_doesnt_wait() -> None:
 
 def test_what_was_held_back_when_the_connection_broke_is_read_again_and_sent() -> None:
     """It is as fresh as it was: nobody has begun with it."""
-    waits, breaks = entry(1.0), entry(2.0, "ETH/USDT")
-    streams = Streams(waits, breaks)
+    timings, breaks = entry(1.0), entry(2.0, "ETH/USDT")
+    streams = Streams(timings, breaks)
     streams.faults = 1
     done = served(streams, Market(BTC_USDT=6.0))
-    assert done[waits.entry_id].reason is done[breaks.entry_id].reason is None
-    assert 6.0 <= done[waits.entry_id].second <= 6.1
+    assert done[timings.entry_id].reason is done[breaks.entry_id].reason is None
+    assert 6.0 <= done[timings.entry_id].second <= 6.1
 
 
 def test_what_was_held_back_when_its_claim_failed_is_claimed_again() -> None:
@@ -322,7 +322,7 @@ def test_a_crowd_that_waits_is_bounded_and_each_is_answered() -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     run_virtually(both())
-    assert PlaceOrderConsumer.MOST_IN_FLIGHT <= reading < PlaceOrderConsumer.MOST_IN_FLIGHT + 10
+    assert PlaceOrderConsumer.MAX_IN_FLIGHT <= reading < PlaceOrderConsumer.MAX_IN_FLIGHT + 10
 
 
 def test_what_is_held_back_is_answered_though_the_lease_is_lost() -> None:

@@ -25,8 +25,8 @@ from services._connector_kit.orders.commands.answers import accepted, rejected
 from services._connector_kit.orders.commands.cancel_all import AT_ONCE
 from services._connector_kit.orders.commands.cancel_order import UNKNOWN_A_MINUTE
 from services._connector_kit.orders.commands.request_consumer import (
-    MOST_AT_ONCE,
-    MOST_READ,
+    MAX_AT_ONCE,
+    MAX_READ,
     RequestConsumer,
 )
 from services._connector_kit.orders.commands.request_ports import GIVE_UP_AFTER, VenueOpenOrder
@@ -615,24 +615,24 @@ def test_a_run_answers_all_that_came_before_it_however_many(operator: bool) -> N
 
 def test_a_run_of_one_symbol_answers_none_of_all() -> None:
     """Whatever came first."""
-    one = [entry("cancel_all_orders", n, symbol="BTC/USDT") for n in range(1, MOST_READ + 1)]
-    flood = [*one, *(entry("cancel_all_orders", MOST_READ + n) for n in range(1, 9))]
+    one = [entry("cancel_all_orders", n, symbol="BTC/USDT") for n in range(1, MAX_READ + 1)]
+    flood = [*one, *(entry("cancel_all_orders", MAX_READ + n) for n in range(1, 9))]
     venue = AccountInMemory(order("1", symbol="ETH/USDT"))
     venue.took = 1.0
     served = Served(venue, *flood, operator=True)
-    assert served.outcome(MOST_READ + 1) == ("done", None)
+    assert served.outcome(MAX_READ + 1) == ("done", None)
     assert venue.orders["1"].status == "canceled"
     at = served.streams.answered_at
-    assert at[f"{MOST_READ + 1}-0"] >= at["1-0"] + 1.0
+    assert at[f"{MAX_READ + 1}-0"] >= at["1-0"] + 1.0
 
 
 def test_a_run_that_failed_answers_none_that_it_was_not_for() -> None:
     """It is tried again for those that are read after it."""
     venue = AccountInMemory(order("1"))
     venue.refuses["open_orders"] = FeedStoppedError("Binance refused the key")
-    flood = [entry("cancel_all_orders", number) for number in range(1, MOST_READ + 11)]
+    flood = [entry("cancel_all_orders", number) for number in range(1, MAX_READ + 11)]
     served = Served(venue, *flood, operator=True)
-    assert {served.outcome(number) for number in range(1, MOST_READ + 11)} == {
+    assert {served.outcome(number) for number in range(1, MAX_READ + 11)} == {
         ("rejected", "key_refused")
     }
     assert venue.calls.count("open_orders") >= 2
@@ -761,4 +761,4 @@ def test_a_crowd_of_commands_is_served_in_turn() -> None:
     served = Served(venue, *cancels, told=orders)
     assert {served.outcome(number) for number in range(1, 101)} == {("done", None)}
     times = sorted(served.streams.answered_at.values())
-    assert len([moment for moment in times if moment <= times[0] + 0.01]) <= MOST_AT_ONCE
+    assert len([moment for moment in times if moment <= times[0] + 0.01]) <= MAX_AT_ONCE

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services._connector_kit.orders.commands.answers import MOST_ECHOED, unreadable
-from services._connector_kit.orders.commands.place_order_consumer import LONGEST_NAME, too_long
+from services._connector_kit.orders.commands.answers import MAX_ECHOED, unreadable
+from services._connector_kit.orders.commands.place_order_consumer import MAX_NAME, too_long
 from services._connector_kit.orders.ports import BAD_CLIENT_ORDER_ID, CommandEntry, Rejection
-from tests.support.order_core import Stage
+from tests.support.order_core import OrderHarness
 from tests.support.orders import command
 
 
@@ -20,47 +20,47 @@ def test_a_name_too_long_for_any_exchange_is_refused_without_a_record(
     field: str, reason: str
 ) -> None:
     """It is answered once, with the beginning of the name; the next command goes on."""
-    stage = Stage()
+    harness = OrderHarness()
     if field == "symbol":
-        stage.send("a", symbol="n" * 30_000)
+        harness.send("a", symbol="n" * 30_000)
     else:
-        stage.send("n" * 30_000)
-    stage.send("b", at=1.0)
-    stage.play(60)
-    refused, accepted = (event for _, event in stage.journal.published)
+        harness.send("n" * 30_000)
+    harness.send("b", at=1.0)
+    harness.play(60)
+    refused, accepted = (event for _, event in harness.journal.published)
     assert (refused.status, refused.reason_code) == ("rejected", reason)
-    assert getattr(refused, field) == "n" * MOST_ECHOED
+    assert getattr(refused, field) == "n" * MAX_ECHOED
     assert "30000 bytes; want at most 255" in (refused.error_message or "")
     assert (accepted.status, accepted.client_order_id) == ("accepted", "b")
-    assert [record.client_order_id for _, record in stage.bus.claims] == ["b"]
-    assert stage.journal.records.keys() == {"b"}
-    assert stage.journal.pending == {}
+    assert [record.client_order_id for _, record in harness.queue.claims] == ["b"]
+    assert harness.journal.records.keys() == {"b"}
+    assert harness.journal.pending == {}
 
 
 def test_an_id_that_the_venue_cant_carry_is_refused_without_a_record() -> None:
     """There never was an order with it, so nothing has to be remembered of it."""
-    stage = Stage()
-    stage.venue.unfit = Rejection(BAD_CLIENT_ORDER_ID, "letters and digits")
-    stage.send("a")
-    stage.play(60)
-    assert stage.journal.reasons == [BAD_CLIENT_ORDER_ID]
-    assert not stage.bus.claims
-    assert not stage.venue.calls
-    assert stage.journal.pending == {}
+    harness = OrderHarness()
+    harness.venue.unfit = Rejection(BAD_CLIENT_ORDER_ID, "letters and digits")
+    harness.send("a")
+    harness.play(60)
+    assert harness.journal.reasons == [BAD_CLIENT_ORDER_ID]
+    assert not harness.queue.claims
+    assert not harness.venue.calls
+    assert harness.journal.pending == {}
 
 
 def test_what_is_refused_before_it_was_sent_is_marked_so() -> None:
     """What the venue refused isn't: it was sent."""
-    stage = Stage()
-    stage.venue.refusals = [(0.0, Rejection("halted", "trading is halted"))]
-    stage.send("a")
-    stage.play(60)
-    stage.venue.refusals = []
-    stage.venue.outcome = Rejection("exchange_rejected", "no")
-    stage.send("b")
-    stage.play(60)
-    assert stage.journal.reasons == ["halted", "exchange_rejected"]
-    assert {name: kept.unsent for name, kept in stage.journal.records.items()} == {
+    harness = OrderHarness()
+    harness.venue.refusals = [(0.0, Rejection("halted", "trading is halted"))]
+    harness.send("a")
+    harness.play(60)
+    harness.venue.refusals = []
+    harness.venue.outcome = Rejection("exchange_rejected", "no")
+    harness.send("b")
+    harness.play(60)
+    assert harness.journal.reasons == ["halted", "exchange_rejected"]
+    assert {name: kept.unsent for name, kept in harness.journal.records.items()} == {
         "a": True,
         "b": False,
     }
@@ -70,7 +70,7 @@ def test_what_is_refused_before_it_was_sent_is_marked_so() -> None:
 def test_a_name_is_too_long_by_its_bytes(name: str) -> None:
     """A character may have four."""
     refusal = too_long(command(client_order_id=name))
-    assert (refusal is not None) == (len(name.encode()) > LONGEST_NAME)
+    assert (refusal is not None) == (len(name.encode()) > MAX_NAME)
 
 
 @given(st.text(max_size=400), st.text(max_size=400))
@@ -81,6 +81,6 @@ def test_an_answer_repeats_no_more_than_the_beginning(name: str, symbol: str) ->
     answer = json.loads(unreadable(fields, entry, "no", 0))
     for field, asked in fields.items():
         written = asked.encode(errors="replace")
-        assert len(answer[field].encode()) <= MOST_ECHOED
+        assert len(answer[field].encode()) <= MAX_ECHOED
         assert written.decode().startswith(answer[field])
-        assert len(answer[field].encode()) > min(len(written), MOST_ECHOED) - 4
+        assert len(answer[field].encode()) > min(len(written), MAX_ECHOED) - 4

@@ -27,7 +27,7 @@ ORDER = VenueOrder("7", "a", "0", "BTC/USDT", "buy", "limit", "0.004", "100.5", 
 
 def record(command: PlaceOrderCommand = COMMAND, **fields: Any) -> Record:
     """A record of that command, sized to the venue's lot."""
-    sized: dict[str, Any] = {"sent_quantity": "0.004", "sent_price": "100.5"}
+    rounded_order: dict[str, Any] = {"sent_quantity": "0.004", "sent_price": "100.5"}
     return Record(
         client_order_id=command.client_order_id,
         entry_id="1-0",
@@ -35,7 +35,7 @@ def record(command: PlaceOrderCommand = COMMAND, **fields: Any) -> Record:
         timestamp=SENT_AT,
         validity=5000,
         sendable=True,
-        **(sized | fields),
+        **(rounded_order | fields),
     )
 
 

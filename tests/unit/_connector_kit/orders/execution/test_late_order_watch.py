@@ -9,7 +9,7 @@ from services._connector_kit.orders.commands.answers import rejected
 from services._connector_kit.orders.execution.late_order_watch import EVERY, watch_late_orders
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, Rejection
-from tests.support.order_core import START, LoopClock, Stage, order_of
+from tests.support.order_core import START, LoopClock, OrderHarness, order_of
 from tests.support.orders import command, record
 from tests.support.virtual_time import run_virtually
 
@@ -23,43 +23,43 @@ def given_up(name: str = "order-1") -> Record:
     return taken.closed(answer, provisional=True)
 
 
-def watched(stage: Stage, until: float) -> None:
+def watched(harness: OrderHarness, until: float) -> None:
     """Watch until that second."""
 
     async def watch() -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(until):
-                await watch_late_orders(stage.venue, stage.journal, LoopClock())
+                await watch_late_orders(harness.venue, harness.journal, LoopClock())
 
     run_virtually(watch())
 
 
 def test_a_ghost_is_reported_within_a_minute() -> None:
     """Its record says accepted from then on, and it is looked for no longer."""
-    stage = Stage(found_from=90.0)
-    stage.journal.records["order-1"] = given_up()
-    stage.venue.orders["order-1"] = order_of(given_up())
-    watched(stage, 600)
-    ((corrected, order),) = stage.journal.corrected
+    harness = OrderHarness(found_from=90.0)
+    harness.journal.records["order-1"] = given_up()
+    harness.venue.orders["order-1"] = order_of(given_up())
+    watched(harness, 600)
+    ((corrected, order),) = harness.journal.corrected
     assert order == order_of(given_up())
     assert '"accepted"' in (corrected.answer or "")
-    assert stage.venue.times("find") == [0, EVERY, 2 * EVERY]
+    assert harness.venue.times("find") == [0, EVERY, 2 * EVERY]
 
 
 def test_somebody_elses_order_under_the_id_is_no_ghost() -> None:
     """An order is recognised by its terms."""
-    stage = Stage()
-    stage.journal.records["order-1"] = given_up()
-    stage.venue.orders["order-1"] = replace(order_of(given_up()), side="sell")
-    watched(stage, 200)
-    assert stage.journal.corrected == []
+    harness = OrderHarness()
+    harness.journal.records["order-1"] = given_up()
+    harness.venue.orders["order-1"] = replace(order_of(given_up()), side="sell")
+    watched(harness, 200)
+    assert harness.journal.corrected == []
 
 
 def test_a_venue_that_refuses_to_say_of_one_keeps_no_other_waiting() -> None:
     """Nor does a journal in trouble end the watch."""
-    stage = Stage(silent_until=90.0, fault=RejectedError("no", code="-1121"))
-    stage.journal.failures = 1
-    stage.journal.records = {name: given_up(name) for name in ("a", "b")}
-    stage.venue.orders = {name: order_of(given_up(name)) for name in ("a", "b")}
-    watched(stage, 200)
-    assert [order.client_order_id for _, order in stage.journal.corrected] == ["a", "b"]
+    harness = OrderHarness(silent_until=90.0, fault=RejectedError("no", code="-1121"))
+    harness.journal.failures = 1
+    harness.journal.records = {name: given_up(name) for name in ("a", "b")}
+    harness.venue.orders = {name: order_of(given_up(name)) for name in ("a", "b")}
+    watched(harness, 200)
+    assert [order.client_order_id for _, order in harness.journal.corrected] == ["a", "b"]

@@ -29,14 +29,14 @@ def keyless() -> tuple[NoCredentialsExecutor, MemoryJournal]:
     return NoCredentialsExecutor(venue, venue, journal, LoopClock()), journal
 
 
-@pytest.mark.parametrize("look_first", [True, False])
-def test_a_new_command_is_rejected(look_first: bool) -> None:
+@pytest.mark.parametrize("query_first", [True, False])
+def test_a_new_command_is_rejected(query_first: bool) -> None:
     """Also where Redis may have forgotten: nobody can look."""
-    placing, journal = keyless()
+    executor, journal = keyless()
 
     async def refuse() -> None:
         async with asyncio.timeout(60):
-            await placing.carry_out(RECORD, ENTRY, NO_KEYS, look_first=look_first)
+            await executor.execute(RECORD, ENTRY, NO_KEYS, query_first=query_first)
 
     run_virtually(refuse())
     assert journal.reasons == ["no_credentials"]
@@ -45,11 +45,11 @@ def test_a_new_command_is_rejected(look_first: bool) -> None:
 
 def test_what_may_have_been_sent_is_unknown_and_stays_pending() -> None:
     """A run with keys finds out."""
-    placing, journal = keyless()
+    executor, journal = keyless()
     unsendable = record(sendable=False)
-    run_virtually(placing.carry_out(unsendable, ENTRY, NO_KEYS, look_first=False))
-    run_virtually(placing.take_up(RECORD, ENTRY, command()))
-    run_virtually(placing.recover(RECORD))
+    run_virtually(executor.execute(unsendable, ENTRY, NO_KEYS, query_first=False))
+    run_virtually(executor.handle_existing_claim(RECORD, ENTRY, command()))
+    run_virtually(executor.recover(RECORD))
     assert [(e.status, e.reason_code) for _, e in journal.published] == [
         ("unknown", "no_credentials")
     ]
@@ -65,8 +65,8 @@ async def test_without_keys_nothing_is_known_of_an_order() -> None:
 
 def test_what_is_closed_is_answered_as_with_keys() -> None:
     """Its answer is known."""
-    placing, journal = keyless()
+    executor, journal = keyless()
     closed = RECORD.closed(rejected(RECORD.order, ENTRY, NO_KEYS, START, RECORD))
-    run_virtually(placing.take_up(closed, ENTRY, command()))
+    run_virtually(executor.handle_existing_claim(closed, ENTRY, command()))
     assert journal.published == []
     assert journal.pending == {}

@@ -100,5 +100,5 @@ def test_a_record_of_the_last_release_is_read() -> None:
 
 def test_an_unclear_record_says_so_and_stays_open() -> None:
     """`unknown` is published once, and a final answer follows."""
-    unclear = RECORD.marked_unknown()
-    assert (unclear.state, unclear.answer) == ("unknown", None)
+    outcome_unknown = RECORD.marked_unknown()
+    assert (outcome_unknown.state, outcome_unknown.answer) == ("unknown", None)

@@ -23,7 +23,7 @@ RULES = TradingRules(
 )
 
 
-def sized(order: PlaceOrderCommand, rules: TradingRules = RULES) -> tuple[str, str | None]:
+def rounded_order(order: PlaceOrderCommand, rules: TradingRules = RULES) -> tuple[str, str | None]:
     """The quantity and price that would be sent."""
     found = round_order(order, rules)
     assert isinstance(found, RoundedOrder), found
@@ -56,7 +56,7 @@ def test_quantity_goes_down_to_the_lot_and_price_to_the_passive_side(
     if sent is None:
         assert refused(order).reason_code == "notional_out_of_bounds"
     else:
-        assert sized(order) == sent
+        assert rounded_order(order) == sent
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_what_is_out_of_bounds_is_refused_with_the_rule_and_the_nearest_valid_va
 
 def test_a_market_order_has_no_price_and_no_notional_of_its_own() -> None:
     """Whatever price its command names; what it would cost, the book tells."""
-    assert sized(command(type="market", quantity=0.00001, price=None)) == ("0.00001", None)
-    assert sized(command(type="market", quantity=1.0, price=3.0)) == ("1", None)
+    assert rounded_order(command(type="market", quantity=0.00001, price=None)) == ("0.00001", None)
+    assert rounded_order(command(type="market", quantity=1.0, price=3.0)) == ("1", None)
 
 
 @pytest.mark.parametrize("value", [5e-324, 1e-300, 1e300, 1.7976931348623157e308])
@@ -122,10 +122,10 @@ def test_a_price_within_float_noise_of_a_tick_is_that_tick(
 def test_a_quantity_within_float_noise_of_a_lot_is_that_lot() -> None:
     """And of the least: 0.3 - 0.2 is no less than 0.1."""
     tenths = TradingRules(quantity=Range(Decimal("0.1"), Decimal("0.1"), Decimal("20.3")))
-    assert sized(command(quantity=29 * 0.7), tenths)[0] == "20.3"
-    assert sized(command(quantity=0.3 - 0.2), tenths)[0] == "0.1"
-    assert sized(command(quantity=0.1 * 3), tenths)[0] == "0.3"
-    assert sized(command(quantity=0.1999), tenths)[0] == "0.1"
+    assert rounded_order(command(quantity=29 * 0.7), tenths)[0] == "20.3"
+    assert rounded_order(command(quantity=0.3 - 0.2), tenths)[0] == "0.1"
+    assert rounded_order(command(quantity=0.1 * 3), tenths)[0] == "0.3"
+    assert rounded_order(command(quantity=0.1999), tenths)[0] == "0.1"
     assert refused(command(quantity=0.0999), tenths).reason_code == "quantity_out_of_bounds"
     assert refused(command(quantity=20.4), tenths).reason_code == "quantity_out_of_bounds"
 
@@ -141,7 +141,7 @@ def test_the_nearest_quantity_that_is_worth_enough_is_never_rounded_down() -> No
 
 def test_a_rule_that_is_switched_off_binds_nothing() -> None:
     """A 0 means that there is none."""
-    assert sized(command(quantity=0.123456789, price=1e-5), TradingRules()) == (
+    assert rounded_order(command(quantity=0.123456789, price=1e-5), TradingRules()) == (
         "0.123456789",
         "0.00001",
     )

@@ -70,7 +70,7 @@ async def remember(redis: Redis) -> None:
     """As the desk does: which Redis this is."""
     async with redis.client() as connection:
         bus = RedisCommandQueue(connection, NAME, ("place_order",), "one")
-        await bus.remember(DataLossRecord((await bus.server()).identity, -1, -1))
+        await bus.save_data_loss(DataLossRecord((await bus.server()).identity, -1, -1))
 
 
 async def put_back(server: RedisServer, copy: Path) -> None:
