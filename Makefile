@@ -11,8 +11,11 @@ endif
 endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+# mkdocs-material's advertisement of its successor.
+export NO_MKDOCS_2_WARNING := 1
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run live picture paper bench bench-micro soak test test-fast secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check format lock clean
+.PHONY: help setup run live picture paper bench bench-micro soak test test-fast secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check docs format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -129,13 +132,17 @@ bench-micro: setup  ## the parts of the hot path, each alone
 soak: setup  ## the real processes at a high rate, and their memory over time: MINUTES=10
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
 
-check: setup  ## format, lint, types, import contracts, spelling, English; pre-commit runs the same
+docs: setup  ## the documentation as a site, in site/index.html; a broken link or anchor fails it
+	$(BIN)/mkdocs build --strict
+
+check: setup  ## format, lint, types, import contracts, spelling, English, documentation; pre-commit runs the same
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python -m tests.english
+	$(BIN)/mkdocs build --strict
 
 format: setup  ## put the code in shape
 	$(BIN)/ruff format .
@@ -147,4 +154,4 @@ lock: setup  ## renew the lock files from pyproject.toml
 	printf 'pip-audit>=2.10\ncyclonedx-bom>=7.5\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-emit-index-url - -o tests/audit/requirements.lock
 
 clean:  ## remove what was made
-	rm -rf $(VENV) .data .benchmarks .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site .data .benchmarks .mypy_cache .ruff_cache .pytest_cache .hypothesis
