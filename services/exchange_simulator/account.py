@@ -66,13 +66,13 @@ class FeeRates(NamedTuple):
     discount_asset: str = ""
 
 
-class Event(NamedTuple):
+class AccountEvent(NamedTuple):
     """Something happened to an order; balances and holds are already as they are after it.
 
     `balances` are the assets it may have changed.
     """
 
-    what: Literal["new", "trade", "amended", "canceled", "expired", "refused"]
+    kind: Literal["new", "trade", "amended", "canceled", "expired", "refused"]
     time_ms: int
     order: AccountOrder
     fill: AccountFill | None
@@ -95,20 +95,20 @@ class SimulatedAccount:
         self.orders: dict[tuple[str, int], AccountOrder] = {}
         self._by_client_id: dict[str, list[AccountOrder]] = {}
         self._open: dict[tuple[str, int], AccountOrder] = {}
-        self._entering: NewOrder | None = None
-        self._listeners: list[Callable[[Event], None]] = []
-        self._followers: list[Callable[[list[AccountOrder]], None]] = []
-        self._touched: dict[tuple[str, int], AccountOrder] = {}  # in this step
+        self._submitting: NewOrder | None = None
+        self._listeners: list[Callable[[AccountEvent], None]] = []
+        self._order_listeners: list[Callable[[list[AccountOrder]], None]] = []
+        self._changed: dict[tuple[str, int], AccountOrder] = {}  # in this step
         for market in markets.values():
-            market.subscribe(partial(self._see, market))
+            market.subscribe(partial(self._on_step, market))
 
-    def subscribe(self, listener: Callable[[Event], None]) -> None:
+    def subscribe(self, listener: Callable[[AccountEvent], None]) -> None:
         """Call *listener* with every event from now on."""
         self._listeners.append(listener)
 
-    def follow(self, follower: Callable[[list[AccountOrder]], None]) -> None:
+    def on_orders_changed(self, follower: Callable[[list[AccountOrder]], None]) -> None:
         """Call *follower* after each step of a market, with the orders that it changed."""
-        self._followers.append(follower)
+        self._order_listeners.append(follower)
 
     def place(self, asked: NewOrder) -> AccountOrder:
         """Send an order to its market; it comes back as it stands after matching.
@@ -116,11 +116,11 @@ class SimulatedAccount:
         Raises:
             InsufficientBalanceError: it needs more than is free.
         """
-        need = self.need(asked)
+        required_hold = self.required_hold(asked)
         asset = asked.instrument.base if asked.side == "sell" else asked.instrument.quote
-        if need > self.balances[asset].free:
+        if required_hold > self.balances[asset].free:
             raise InsufficientBalanceError(asset)
-        self._entering = asked
+        self._submitting = asked
         terms = Terms(
             owner=OWNER,
             side=asked.side,
@@ -158,7 +158,7 @@ class SimulatedAccount:
         order.called_before, order.client_id = order.client_id, client_id
         self._by_client_id.setdefault(client_id, []).append(order)
 
-    def called(self, client_id: str) -> list[AccountOrder]:
+    def by_client_id(self, client_id: str) -> list[AccountOrder]:
         """All orders of that client id, oldest first."""
         return self._by_client_id.get(client_id, [])
 
@@ -166,12 +166,12 @@ class SimulatedAccount:
         """The orders on the books, oldest first."""
         yield from self._open.values()
 
-    def would_take(self, asked: NewOrder) -> bool:
+    def would_trade(self, asked: NewOrder) -> bool:
         """True when the order would trade at once."""
         engine = self.markets[asked.symbol].engine
         return (engine.asks if asked.side == "buy" else engine.bids).reaches(asked.price)
 
-    def need(self, asked: NewOrder) -> int:
+    def required_hold(self, asked: NewOrder) -> int:
         """The amount to set aside for an order: base for a sell, quote for a buy."""
         instrument = asked.instrument
         if asked.side == "sell":
@@ -203,40 +203,40 @@ class SimulatedAccount:
         if order.state == "open":
             self._open[key] = order
 
-    def _see(self, market: SimulatedMarket, step: MarketStep) -> None:
-        for fact in step.facts:
-            if isinstance(fact, Match):
-                if fact.maker.terms.owner == OWNER:
-                    self._fill(market, step, fact, fact.maker, maker=True)
-                if fact.taker.terms.owner == OWNER:
-                    self._fill(market, step, fact, fact.taker, maker=False)
-            elif fact.order.terms.owner == OWNER:
-                self._follow_own(market, step, fact)
-        if self._touched:
-            touched = list(self._touched.values())
-            self._touched.clear()
-            for follower in self._followers:
+    def _on_step(self, market: SimulatedMarket, step: MarketStep) -> None:
+        for event in step.events:
+            if isinstance(event, Match):
+                if event.maker.terms.owner == OWNER:
+                    self._fill(market, step, event, event.maker, maker=True)
+                if event.taker.terms.owner == OWNER:
+                    self._fill(market, step, event, event.taker, maker=False)
+            elif event.order.terms.owner == OWNER:
+                self._update_own(market, step, event)
+        if self._changed:
+            touched = list(self._changed.values())
+            self._changed.clear()
+            for follower in self._order_listeners:
                 follower(touched)
 
-    def _follow_own(
+    def _update_own(
         self,
         market: SimulatedMarket,
         step: MarketStep,
-        fact: OrderAccepted | OrderRefused | Rested | Removed | Reduced | Killed,
+        event: OrderAccepted | OrderRefused | Rested | Removed | Reduced | Killed,
     ) -> None:
-        if isinstance(fact, OrderAccepted | OrderRefused):
-            self._enter(market, step, fact.order)
-        if isinstance(fact, OrderRefused):
-            self._close(market, step, fact.order, "refused")
-        elif isinstance(fact, Reduced):
-            self._reduce(market, step, fact)
-        elif isinstance(fact, Removed):
-            self._close(market, step, fact.order, "canceled")
-        elif isinstance(fact, Killed):
-            self._close(market, step, fact.order, "expired")
+        if isinstance(event, OrderAccepted | OrderRefused):
+            self._enter(market, step, event.order)
+        if isinstance(event, OrderRefused):
+            self._close(market, step, event.order, "refused")
+        elif isinstance(event, Reduced):
+            self._reduce(market, step, event)
+        elif isinstance(event, Removed):
+            self._close(market, step, event.order, "canceled")
+        elif isinstance(event, Killed):
+            self._close(market, step, event.order, "expired")
 
     def _enter(self, market: SimulatedMarket, step: MarketStep, engine_order: BookOrder) -> None:
-        asked, self._entering = self._entering, None
+        asked, self._submitting = self._submitting, None
         if asked is None:
             raise RuntimeError(f"order {engine_order.order_id} came from nowhere")
         order = AccountOrder(
@@ -248,8 +248,8 @@ class SimulatedAccount:
         )
         self._remember(order)
         # The book is as it is after matching: what a market order needed is what it cost.
-        self._hold(order, sum_needed(market, step, asked))
-        self._tell(Event("new", step.time_ms, order, None, (order.hold_asset,)))
+        self._set_hold(order, hold_after_match(market, step, asked))
+        self._publish(AccountEvent("new", step.time_ms, order, None, (order.hold_asset,)))
 
     def _fill(
         self,
@@ -279,16 +279,16 @@ class SimulatedAccount:
         order.spent += trade.price * trade.quantity
         order.updated_ms = step.time_ms
         if buys and order.asked.price is not None:
-            self._hold(order, quote_amount(instrument, order.asked.price * order.remaining))
+            self._set_hold(order, quote_amount(instrument, order.asked.price * order.remaining))
         else:
-            self._hold(order, order.held - paid)
+            self._set_hold(order, order.held - paid)
         self.balances[paid_asset].total -= paid
         self.balances[asset].total += received
         self.balances[fee_asset].total -= fee
         if not order.remaining:
             self._end(order, "filled")
         assets = dict.fromkeys((instrument.base, instrument.quote, fee_asset))
-        self._tell(Event("trade", step.time_ms, order, fill, tuple(assets)))
+        self._publish(AccountEvent("trade", step.time_ms, order, fill, tuple(assets)))
 
     def _discounted(self, instrument: SimulatedInstrument, worth: int) -> tuple[int, str] | None:
         """A fee *worth* so much of the quote asset in `discount_asset`; None: not enough of it."""
@@ -301,16 +301,18 @@ class SimulatedAccount:
         fee = worth * DISCOUNTED_PERCENT * unit // (100 * price)
         return (fee, asset) if fee <= self.balances[asset].free else None
 
-    def _reduce(self, market: SimulatedMarket, step: MarketStep, fact: Reduced) -> None:
+    def _reduce(self, market: SimulatedMarket, step: MarketStep, event: Reduced) -> None:
         instrument = market.instrument
-        order = self.orders[(instrument.symbol, fact.order.order_id)]
-        order.asked = order.asked._replace(quantity=order.asked.quantity - fact.quantity)
+        order = self.orders[(instrument.symbol, event.order.order_id)]
+        order.asked = order.asked._replace(quantity=order.asked.quantity - event.quantity)
         order.updated_ms = step.time_ms
         if order.asked.side == "sell":
-            self._hold(order, base_amount(instrument, order.remaining))
+            self._set_hold(order, base_amount(instrument, order.remaining))
         else:
-            self._hold(order, quote_amount(instrument, (order.asked.price or 0) * order.remaining))
-        self._tell(Event("amended", step.time_ms, order, None, (order.hold_asset,)))
+            self._set_hold(
+                order, quote_amount(instrument, (order.asked.price or 0) * order.remaining)
+            )
+        self._publish(AccountEvent("amended", step.time_ms, order, None, (order.hold_asset,)))
 
     def _close(
         self,
@@ -322,24 +324,24 @@ class SimulatedAccount:
         order = self.orders[(market.instrument.symbol, engine_order.order_id)]
         order.updated_ms = step.time_ms
         self._end(order, state)
-        self._tell(Event(state, step.time_ms, order, None, (order.hold_asset,)))
+        self._publish(AccountEvent(state, step.time_ms, order, None, (order.hold_asset,)))
 
     def _end(self, order: AccountOrder, state: State) -> None:
         order.state = state
-        self._hold(order, 0)
+        self._set_hold(order, 0)
         self._open.pop((order.asked.symbol, order.order_id), None)
 
-    def _hold(self, order: AccountOrder, amount: int) -> None:
+    def _set_hold(self, order: AccountOrder, amount: int) -> None:
         self.balances[order.hold_asset].held += amount - order.held
         order.held = amount
 
-    def _tell(self, event: Event) -> None:
-        self._touched[(event.order.asked.symbol, event.order.order_id)] = event.order
+    def _publish(self, event: AccountEvent) -> None:
+        self._changed[(event.order.asked.symbol, event.order.order_id)] = event.order
         for listener in self._listeners:
             listener(event)
 
 
-def sum_needed(market: SimulatedMarket, step: MarketStep, asked: NewOrder) -> int:
+def hold_after_match(market: SimulatedMarket, step: MarketStep, asked: NewOrder) -> int:
     """What to set aside for an order that has just been matched in *step*."""
     instrument = market.instrument
     if asked.side == "sell":
@@ -347,8 +349,8 @@ def sum_needed(market: SimulatedMarket, step: MarketStep, asked: NewOrder) -> in
     if asked.price is not None:
         return quote_amount(instrument, asked.price * asked.quantity)
     traded = sum(
-        fact.price * fact.quantity
-        for fact in step.facts
-        if isinstance(fact, Match) and fact.taker.terms.owner == OWNER
+        event.price * event.quantity
+        for event in step.events
+        if isinstance(event, Match) and event.taker.terms.owner == OWNER
     )
     return quote_amount(instrument, traded)

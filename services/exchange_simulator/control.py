@@ -22,14 +22,14 @@ from services.exchange_simulator.venue_clock import SimulatedClock
 
 DAY_MS = 86_400_000
 # Of a long list of faults, this much is told.
-MOST_SAID = 2000
+MAX_ERROR_LENGTH = 2000
 
 
-class _Order(BaseModel):
+class _Command(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class SessionOrder(_Order):
+class SessionCommand(_Command):
     """What to do at once to all open connections of a kind."""
 
     venue: Venue
@@ -37,27 +37,27 @@ class SessionOrder(_Order):
     action: SessionAction
 
 
-class ClockOrder(_Order):
+class ClockCommand(_Command):
     """How far a venue's clock is off."""
 
     venue: Venue
     offset_ms: Annotated[int, Field(ge=-DAY_MS, le=DAY_MS)]
 
 
-class DelistingOrder(_Order):
+class DelistingCommand(_Command):
     """Which symbol its venue is to list no longer."""
 
     symbol: str
 
 
-class StatusOrder(_Order):
+class StatusCommand(_Command):
     """Whether a symbol's market is open."""
 
     symbol: str
     status: MarketStatus
 
 
-class PriceOrder(_Order):
+class PriceCommand(_Command):
     """Where a symbol's price is to go."""
 
     symbol: str
@@ -72,15 +72,15 @@ FAULTS: TypeAdapter[list[RequestFault | StreamFault]] = TypeAdapter(list[Fault])
 class Controls:
     """What the API works on; traders by slash symbol, `listed` by a venue's own name for it."""
 
-    gate: FaultMiddleware
-    gates: AllStreamFaults
+    fault_middleware: FaultMiddleware
+    all_stream_faults: AllStreamFaults
     accounts: Mapping[Venue, SimulatedAccount]
     clocks: Mapping[Venue, SimulatedClock]
     traders: Mapping[str, Traders]
     listed: Mapping[Venue, dict[str, Any]]
 
 
-class OrderError(ValueError):
+class ControlError(ValueError):
     """Something asked of the simulator that can't be done."""
 
 
@@ -90,11 +90,11 @@ def routes(controls: Controls) -> list[web.AbstractRouteDef]:
     def call(answer: Any) -> Any:
         async def handle(request: web.Request) -> web.Response:
             try:
-                said, status = answer(controls, await request.read(), request.match_info), 200
-            except (msgspec.DecodeError, ValidationError, OrderError, RecursionError) as e:
-                said, status = {"error": str(e)[:MOST_SAID]}, 400
+                result, status = answer(controls, await request.read(), request.match_info), 200
+            except (msgspec.DecodeError, ValidationError, ControlError, RecursionError) as e:
+                result, status = {"error": str(e)[:MAX_ERROR_LENGTH]}, 400
             return web.Response(
-                status=status, body=msgspec.json.encode(said), content_type="application/json"
+                status=status, body=msgspec.json.encode(result), content_type="application/json"
             )
 
         return handle
@@ -124,83 +124,89 @@ def add_faults(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[st
     """Put one rule or a list of rules in force."""
     given = msgspec.json.decode(body)
     faults = FAULTS.validate_python(given if isinstance(given, list) else [given])
-    return {"ids": [controls.gate.plan.add(fault) for fault in faults]}
+    return {"ids": [controls.fault_middleware.plan.add(fault) for fault in faults]}
 
 
 def show_faults(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
     """All rules, and how often each has struck."""
-    return {"faults": controls.gate.plan.report()}
+    return {"faults": controls.fault_middleware.plan.report()}
 
 
 def clear_faults(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
     """End all rules."""
-    controls.gate.plan.clear()
+    controls.fault_middleware.plan.clear()
     return {"faults": []}
 
 
 def remove_fault(controls: Controls, _: bytes, path: Mapping[str, str]) -> dict[str, Any]:
     """End one rule."""
     number = path["id"]
-    if not (number.isascii() and number.isdecimal() and controls.gate.plan.remove(int(number))):
-        raise OrderError(f"id={number!r}: no such rule; GET /simulator/faults lists them")
+    if not (
+        number.isascii()
+        and number.isdecimal()
+        and controls.fault_middleware.plan.remove(int(number))
+    ):
+        raise ControlError(f"id={number!r}: no such rule; GET /simulator/faults lists them")
     return show_faults(controls, b"", {})
 
 
 def show_sessions(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
     """How many connections are open, by venue and endpoint."""
-    return controls.gates.counts()
+    return controls.all_stream_faults.counts()
 
 
 def act_on_sessions(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
     """Do something to open connections; to how many it was done."""
-    order = SessionOrder.model_validate_json(body)
-    return {"sessions": controls.gates.act(order.venue, order.endpoint, order.action)}
+    command = SessionCommand.model_validate_json(body)
+    return {
+        "sessions": controls.all_stream_faults.act(command.venue, command.endpoint, command.action)
+    }
 
 
 def set_clock(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
     """Put a venue's clock off."""
-    order = ClockOrder.model_validate_json(body)
-    controls.clocks[order.venue].offset_ms = order.offset_ms
-    return {"venue": order.venue, "now_ms": controls.clocks[order.venue]()}
+    command = ClockCommand.model_validate_json(body)
+    controls.clocks[command.venue].offset_ms = command.offset_ms
+    return {"venue": command.venue, "now_ms": controls.clocks[command.venue]()}
 
 
 def move_price(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
     """Move a symbol's market to a price."""
-    order = PriceOrder.model_validate_json(body)
-    crowd = controls.traders.get(order.symbol)
-    if crowd is None:
-        raise OrderError(f"symbol={order.symbol!r}: want one of {', '.join(controls.traders)}")
-    instrument = BY_SYMBOL[order.symbol]
+    command = PriceCommand.model_validate_json(body)
+    traders = controls.traders.get(command.symbol)
+    if traders is None:
+        raise ControlError(f"symbol={command.symbol!r}: want one of {', '.join(controls.traders)}")
+    instrument = BY_SYMBOL[command.symbol]
     lowest, highest = instrument.min_price, instrument.max_price
     try:
-        ticks = whole(order.price, instrument.price_scale)
+        ticks = whole(command.price, instrument.price_scale)
     except ValueError as e:
-        raise OrderError(f"price: {e}") from None
+        raise ControlError(f"price: {e}") from None
     if not lowest <= ticks <= highest:
         bounds = " to ".join(fixed(p, instrument.price_scale) for p in (lowest, highest))
-        raise OrderError(f"price={order.price}: want {bounds}")
-    crowd.move(ticks)
-    return {"symbol": order.symbol, "price": order.price}
+        raise ControlError(f"price={command.price}: want {bounds}")
+    traders.move(ticks)
+    return {"symbol": command.symbol, "price": command.price}
 
 
 def set_status(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
     """Open a symbol's market, or shut it, half or wholly."""
-    order = StatusOrder.model_validate_json(body)
-    instrument = BY_SYMBOL.get(order.symbol)
+    command = StatusCommand.model_validate_json(body)
+    instrument = BY_SYMBOL.get(command.symbol)
     listed = controls.listed[instrument.venue] if instrument else {}
     if instrument is None or instrument.pair not in listed:
-        raise OrderError(f"symbol={order.symbol!r}: no venue lists it")
-    listed[instrument.pair].market.set_status(order.status)
-    return {"symbol": order.symbol, "status": order.status}
+        raise ControlError(f"symbol={command.symbol!r}: no venue lists it")
+    listed[instrument.pair].market.set_status(command.status)
+    return {"symbol": command.symbol, "status": command.status}
 
 
 def delist(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
     """Cancel a symbol's orders of the account; then its venue doesn't know it any more."""
-    symbol = DelistingOrder.model_validate_json(body).symbol
+    symbol = DelistingCommand.model_validate_json(body).symbol
     instrument = BY_SYMBOL.get(symbol)
     listed = controls.listed[instrument.venue] if instrument else {}
     if instrument is None or instrument.pair not in listed:
-        raise OrderError(f"symbol={symbol!r}: no venue lists it")
+        raise ControlError(f"symbol={symbol!r}: no venue lists it")
     account = controls.accounts[instrument.venue]
     for order in [o for o in account.open_orders() if o.asked.symbol == symbol]:
         account.cancel(order)
@@ -211,6 +217,6 @@ def delist(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, A
 def show_ledger(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
     """What really happened at both venues."""
     return {
-        venue: ledger(venue, account, controls.gate.arrivals[venue])
+        venue: ledger(venue, account, controls.fault_middleware.arrivals[venue])
         for venue, account in controls.accounts.items()
     }

@@ -29,7 +29,7 @@ class DayStats:
 
     def __init__(self) -> None:
         self._minutes: deque[Minute] = deque()
-        self._before: int | None = None  # the last price that left the window
+        self._last_dropped_price: int | None = None  # the last price that left the window
 
     def add(self, time_ms: int, trade_id: int, price: int, quantity: int) -> None:
         """Count one trade; times never fall."""
@@ -38,7 +38,7 @@ class DayStats:
             self._minutes.append(
                 Minute(start, trade_id, trade_id, price, price, price, price, quantity, 0, 0, 0)
             )
-            self._forget(time_ms)
+            self._drop_old(time_ms)
         minute = self._minutes[-1]
         minute.last_id = trade_id
         minute.high = max(minute.high, price)
@@ -51,7 +51,7 @@ class DayStats:
 
     def window(self, now_ms: int, minutes: int = DAY_MINUTES) -> Minute | None:
         """The last *minutes* as one, starting where the window does; None without a trade."""
-        self._forget(now_ms)
+        self._drop_old(now_ms)
         first = now_ms - now_ms % MINUTE_MS - minutes * MINUTE_MS
         inside = [m for m in self._minutes if m.start_ms >= first]
         if not inside:
@@ -73,9 +73,9 @@ class DayStats:
 
     def price_before(self) -> int | None:
         """The last price before the window: none was seen, None."""
-        return self._before
+        return self._last_dropped_price
 
-    def _forget(self, now_ms: int) -> None:
+    def _drop_old(self, now_ms: int) -> None:
         first = now_ms - now_ms % MINUTE_MS - DAY_MINUTES * MINUTE_MS
         while self._minutes and self._minutes[0].start_ms < first:
-            self._before = self._minutes.popleft().close
+            self._last_dropped_price = self._minutes.popleft().close

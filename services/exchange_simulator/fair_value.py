@@ -9,7 +9,7 @@ NOISE = 0.00002
 # Without phases it is drawn back to where it began by this share of the distance.
 PULL_BACK = 0.00005
 # So far from where the market began every trend leads back.
-FARTHEST = 0.08
+MAX_DISTANCE = 0.08
 
 
 class Character(NamedTuple):
@@ -84,10 +84,12 @@ class FairValue:
 
     def _next(self, length: int) -> Phase:
         """Another phase; a trend leads back the more likely, the farther away the price is."""
-        draw, of = self._phases, self._character
-        actions = max(round(length * draw.uniform(0.5, 1.5)), 1)
-        if draw.random() >= of.trend_share:
-            return Phase(actions, 0.0, draw.uniform(*of.swing), draw.randint(*of.swings))
-        away = (self.price / self._start - 1) / FARTHEST
-        direction = 1 if draw.random() < (1 - away) / 2 else -1
-        return Phase(actions, draw.uniform(*of.trend) * direction, 0.0, 1)
+        rng, character = self._phases, self._character
+        actions = max(round(length * rng.uniform(0.5, 1.5)), 1)
+        if rng.random() >= character.trend_share:
+            return Phase(
+                actions, 0.0, rng.uniform(*character.swing), rng.randint(*character.swings)
+            )
+        away = (self.price / self._start - 1) / MAX_DISTANCE
+        direction = 1 if rng.random() < (1 - away) / 2 else -1
+        return Phase(actions, rng.uniform(*character.trend) * direction, 0.0, 1)

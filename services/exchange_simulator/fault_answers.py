@@ -11,9 +11,9 @@ from aiohttp import web
 from services.exchange_simulator.faults import RequestFault
 
 # Of different requests of market data.
-MOST_EARLIER = 100
-NESTED = 200_000
-UNPACKED = 256 << 20
+MAX_EARLIER = 100
+NESTING_DEPTH = 200_000
+UNPACKED_BYTES = 256 << 20
 HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 
 
@@ -39,7 +39,7 @@ def error_response(fault: RequestFault) -> web.Response:
     if fault.location:
         headers["Location"] = fault.location
     if fault.body == "deep":
-        deep = b"[" * NESTED + b"]" * NESTED
+        deep = b"[" * NESTING_DEPTH + b"]" * NESTING_DEPTH
         return web.Response(
             status=fault.status, body=deep, content_type="application/json", headers=headers
         )
@@ -53,10 +53,10 @@ def error_response(fault: RequestFault) -> web.Response:
         return web.Response(status=fault.status, text=text, content_type=kind, headers=headers)
     if fault.body == "empty":
         return web.Response(status=fault.status, headers=headers)
-    said = {"message": "boom"} if fault.body == "foreign" else error_body(fault)
+    body = {"message": "boom"} if fault.body == "foreign" else error_body(fault)
     return web.Response(
         status=fault.status,
-        body=msgspec.json.encode(said),
+        body=msgspec.json.encode(body),
         content_type="application/json",
         headers=headers,
     )
@@ -64,10 +64,10 @@ def error_response(fault: RequestFault) -> web.Response:
 
 @cache
 def _bomb() -> bytes:
-    """`UNPACKED` bytes of spaces, as gzip: the beginning of no JSON."""
+    """`UNPACKED_BYTES` bytes of spaces, as gzip: the beginning of no JSON."""
     packer = zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
     spaces = b" " * (1 << 20)
-    pieces = [packer.compress(spaces) for _ in range(UNPACKED >> 20)]
+    pieces = [packer.compress(spaces) for _ in range(UNPACKED_BYTES >> 20)]
     return b"".join([*pieces, packer.flush()])
 
 
@@ -77,12 +77,12 @@ class EarlierAnswers:
     def __init__(self) -> None:
         self._bodies: OrderedDict[str, bytes] = OrderedDict()
 
-    def keep(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    def remember(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """*response*, remembered where it is a good one; the oldest of too many is forgotten."""
         if response.status == 200 and isinstance(body := getattr(response, "body", None), bytes):
             self._bodies[request.raw_path] = body
             self._bodies.move_to_end(request.raw_path)
-            if len(self._bodies) > MOST_EARLIER:
+            if len(self._bodies) > MAX_EARLIER:
                 self._bodies.popitem(last=False)
         return response
 

@@ -18,7 +18,7 @@ from services.exchange_simulator.instruments import Venue
 # When the request had arrived, in the venue's Unix ms.
 RECEIVED_MS = web.RequestKey("received_ms", int)
 # How often a request that hangs looks whether its client is still there.
-LOOK_EVERY_MS = 50
+POLL_INTERVAL_MS = 50
 CLIENT_IDS = ("newClientOrderId", "client_order_id")
 
 
@@ -67,12 +67,12 @@ class FaultMiddleware:
                 self.count(venue, client_id)
             fault = self.plan.take_request(venue, endpoint, text)
             if fault is None and endpoint == "market_data":
-                return self._earlier.keep(request, await handler(request))
+                return self._earlier.remember(request, await handler(request))
             if fault is None:
                 return await handler(request)
             if fault.answer == "earlier":
                 return await self._repeat(fault, request, handler)
-            return await self._suffer(fault, request, handler, client_id)
+            return await self._apply(fault, request, handler, client_id)
 
         return pass_through
 
@@ -83,7 +83,7 @@ class FaultMiddleware:
     def hide(self, fault: RequestFault, client_id: str) -> None:
         """Keep the newest order of that client id, or its fills, from queries for a while."""
         now = self._clocks[fault.venue]()
-        for order in self._accounts[fault.venue].called(client_id)[-1:]:
+        for order in self._accounts[fault.venue].by_client_id(client_id)[-1:]:
             order.hidden_until_ms = now + fault.invisible_ms
             order.fills_hidden_until_ms = now + fault.fills_late_ms
 
@@ -94,7 +94,7 @@ class FaultMiddleware:
             await self._pause(fault.answer_after_ms)
         return self._earlier.find(request) or await handler(request)
 
-    async def _suffer(
+    async def _apply(
         self, fault: RequestFault, request: web.Request, handler: Handler, client_id: str
     ) -> web.StreamResponse:
         async def execute() -> web.StreamResponse:
@@ -127,7 +127,7 @@ class FaultMiddleware:
     async def _hang(self, request: web.Request) -> None:
         """Say nothing until the client has given up."""
         while request.transport is not None:
-            await self._pause(LOOK_EVERY_MS)
+            await self._pause(POLL_INTERVAL_MS)
 
     async def _pause(self, for_ms: int) -> None:
         """Wait.

@@ -9,7 +9,13 @@ from typing import Literal, NamedTuple
 
 from services.exchange_simulator.day_stats import DayStats
 from services.exchange_simulator.instruments import SimulatedInstrument
-from services.exchange_simulator.matching import BookOrder, Fact, Match, MatchingEngine, Terms
+from services.exchange_simulator.matching import (
+    BookOrder,
+    EngineEvent,
+    Match,
+    MatchingEngine,
+    Terms,
+)
 from services.exchange_simulator.trade_history import TradeHistory
 
 # Ids start at the start time in ms with three digits behind it, so that a market which makes
@@ -22,7 +28,7 @@ class MarketStep(NamedTuple):
     """What one order or one cancel did, as one indivisible change of the book."""
 
     time_ms: int
-    facts: list[Fact]
+    events: list[EngineEvent]
 
 
 Listener = Callable[[MarketStep], None]
@@ -79,8 +85,8 @@ class SimulatedMarket:
         Raises:
             EngineError: terms the engine can't take.
         """
-        order, facts = self.engine.submit(terms)
-        self._publish(facts)
+        order, events = self.engine.submit(terms)
+        self._publish(events)
         return order
 
     def cancel(self, order_id: int) -> None:
@@ -104,13 +110,13 @@ class SimulatedMarket:
         self._latest = max(self._latest, self._clock())
         return self._latest
 
-    def _publish(self, facts: list[Fact]) -> None:
+    def _publish(self, events: list[EngineEvent]) -> None:
         now = self.changed_at = self.now()
-        for fact in facts:
-            if isinstance(fact, Match):
-                bought = fact.taker.terms.side == "buy"
-                self.trades.append(now, fact.price, fact.quantity, bought)
-                self.day.add(now, fact.trade_id, fact.price, fact.quantity)
-        step = MarketStep(now, facts)
+        for event in events:
+            if isinstance(event, Match):
+                bought = event.taker.terms.side == "buy"
+                self.trades.append(now, event.price, event.quantity, bought)
+                self.day.add(now, event.trade_id, event.price, event.quantity)
+        step = MarketStep(now, events)
         for listener in self._listeners:
             listener(step)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 Side = Literal["buy", "sell"]
 TimeInForce = Literal["GTC", "IOC", "FOK"]
-WhyKilled = Literal["immediate_or_cancel", "fill_or_kill", "no_liquidity"]
+KillReason = Literal["immediate_or_cancel", "fill_or_kill", "no_liquidity"]
 Level = tuple[int, int]  # price in ticks, quantity in lots
 
 
@@ -90,10 +90,10 @@ class Killed(NamedTuple):
 
     order: BookOrder
     quantity: int
-    why: WhyKilled
+    reason: KillReason
 
 
-Fact = OrderAccepted | OrderRefused | Match | Rested | Removed | Reduced | Killed
+EngineEvent = OrderAccepted | OrderRefused | Match | Rested | Removed | Reduced | Killed
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ class BookSide:
                 break
         return money
 
-    def worth(self, money: int) -> tuple[int, int]:
+    def lots_for(self, money: int) -> tuple[int, int]:
         """The most lots whose cost is at most *money* (ticks times lots), and that cost."""
         lots = cost = 0
         for key in reversed(self.keys):
@@ -211,7 +211,7 @@ class MatchingEngine:
         bid, ask = self.bids.top(1), self.asks.top(1)
         return (bid[0] if bid else None), (ask[0] if ask else None)
 
-    def submit(self, terms: Terms) -> tuple[BookOrder, list[Fact]]:
+    def submit(self, terms: Terms) -> tuple[BookOrder, list[EngineEvent]]:
         """Match an order and rest or end what is left.
 
         Raises:
@@ -223,29 +223,29 @@ class MatchingEngine:
         other = self.asks if terms.side == "buy" else self.bids
         if terms.post_only and other.reaches(terms.price):
             return order, [OrderRefused(order)]
-        facts: list[Fact] = [OrderAccepted(order)]
+        events: list[EngineEvent] = [OrderAccepted(order)]
         if (
             terms.time_in_force == "FOK"
             and other.available(terms.price, terms.quantity) < terms.quantity
         ):
-            facts.append(Killed(order, order.remaining, "fill_or_kill"))
-            return order, facts
+            events.append(Killed(order, order.remaining, "fill_or_kill"))
+            return order, events
         if other.reaches(terms.price):
-            self._match(order, other, facts)
+            self._match(order, other, events)
         if not order.remaining:
-            return order, facts
+            return order, events
         if terms.price is None:
-            facts.append(Killed(order, order.remaining, "no_liquidity"))
+            events.append(Killed(order, order.remaining, "no_liquidity"))
         elif terms.time_in_force == "IOC":
-            facts.append(Killed(order, order.remaining, "immediate_or_cancel"))
+            events.append(Killed(order, order.remaining, "immediate_or_cancel"))
         else:
             own = self.bids if terms.side == "buy" else self.asks
             own.add(order, terms.price)
             self.resting[order.order_id] = order
-            facts.append(Rested(order, order.remaining))
-        return order, facts
+            events.append(Rested(order, order.remaining))
+        return order, events
 
-    def cancel(self, order_id: int) -> list[Fact]:
+    def cancel(self, order_id: int) -> list[EngineEvent]:
         """Take a resting order off the book.
 
         Raises:
@@ -259,7 +259,7 @@ class MatchingEngine:
         side.reduce(order, order.terms.price, left)
         return [Removed(order, left)]
 
-    def reduce(self, order_id: int, quantity: int) -> list[Fact]:
+    def reduce(self, order_id: int, quantity: int) -> list[EngineEvent]:
         """Take *quantity* lots off a resting order, which keeps its place in the queue.
 
         Raises:
@@ -287,7 +287,7 @@ class MatchingEngine:
         (self.bids if terms.side == "buy" else self.asks).add(order, terms.price)
         self.resting[order.order_id] = order
 
-    def _match(self, taker: BookOrder, side: BookSide, facts: list[Fact]) -> None:
+    def _match(self, taker: BookOrder, side: BookSide, events: list[EngineEvent]) -> None:
         while taker.remaining and side.reaches(taker.terms.price):
             price = side.keys[-1] * side.sign
             maker = next(iter(side.levels[price].orders.values()))
@@ -296,7 +296,7 @@ class MatchingEngine:
             side.reduce(maker, price, quantity)
             if not maker.remaining:
                 del self.resting[maker.order_id]
-            facts.append(
+            events.append(
                 Match(
                     *(self.next_trade_id, taker, maker, price, quantity),
                     *(maker.remaining, taker.remaining),

@@ -13,7 +13,7 @@ from services.exchange_simulator.sockets import Connections
 
 
 def simulator_metrics(
-    gate: FaultMiddleware,
+    fault_middleware: FaultMiddleware,
     connections: Connections,
     accounts: Mapping[Venue, SimulatedAccount],
     markets: Mapping[str, SimulatedMarket],
@@ -23,7 +23,7 @@ def simulator_metrics(
         "simulator_requests",
         "Requests that arrived, over HTTP and Binance's WebSocket API.",
         ["venue", "endpoint"],
-        gate.requests,
+        fault_middleware.requests,
     )
     yield GaugeMetricFamily(
         "simulator_connections_open",

@@ -8,28 +8,28 @@ from services.exchange_simulator.binance.feed import BinanceFeed
 from services.exchange_simulator.traders import Traders
 
 # The event loop is given back this often, in seconds: clients are served in between.
-SLICE = 0.002
+TIME_SLICE = 0.002
 # A wake-up costs more than an action: at low rates a few are done together.
-REST = 0.01
+MIN_SLEEP = 0.01
 # Further behind than this, in seconds, what wasn't done in time is left out.
-LARGEST_ARREARS = 1.0
-TICK = 0.1
+MAX_LAG = 1.0
+TICK_INTERVAL = 0.1
 
 
-async def drive(crowds: Sequence[Traders], rate: float) -> None:
+async def drive(all_traders: Sequence[Traders], rate: float) -> None:
     """Let each crowd act *rate* times a second, in turn; 0 = as fast as it can."""
     now = asyncio.get_running_loop().time
-    turns = cycle(crowds)
-    interval = 1 / (rate * len(crowds)) if rate else 0.0
+    turns = cycle(all_traders)
+    interval = 1 / (rate * len(all_traders)) if rate else 0.0
     due = now()
     while True:
         started = now()
-        due = max(due, started - LARGEST_ARREARS) if rate else started
-        while due <= started and now() - started < SLICE:
+        due = max(due, started - MAX_LAG) if rate else started
+        while due <= started and now() - started < TIME_SLICE:
             next(turns).act()
             due += interval
         ahead = due - now()
-        await asyncio.sleep(max(ahead, REST) if rate and ahead > 0 else 0.0)
+        await asyncio.sleep(max(ahead, MIN_SLEEP) if rate and ahead > 0 else 0.0)
 
 
 async def tick(feeds: Sequence[BinanceFeed]) -> None:
@@ -41,5 +41,5 @@ async def tick(feeds: Sequence[BinanceFeed]) -> None:
         for feed in feeds:
             feed.tick(second=count % 10 == 0)
         count += 1
-        due = max(due + TICK, now() - TICK)
+        due = max(due + TICK_INTERVAL, now() - TICK_INTERVAL)
         await asyncio.sleep(max(due - now(), 0.0))

@@ -121,12 +121,14 @@ async def running_simulator(
         seed = secrets.randbelow(1_000_000)
         log.info("seed_drawn", seed=seed)
     orders, phase = settings.simulator_book_orders, settings.phase_actions
-    crowds = {symbol: Traders(market, seed, orders, phase) for symbol, market in markets.items()}
+    all_traders = {
+        symbol: Traders(market, seed, orders, phase) for symbol, market in markets.items()
+    }
     accounts = {venue: _account(venue, markets, settings) for venue in FEES}
     if state:
-        state.keep(accounts)
-    for crowd in crowds.values():
-        crowd.open_market()
+        state.restore_and_follow(accounts)
+    for traders in all_traders.values():
+        traders.open_market()
     key = ApiKey(settings.simulator_luno_api_key_id, settings.simulator_luno_api_secret_key)
     connections = Connections()
     binance_venue = BinanceVenue(
@@ -140,16 +142,16 @@ async def running_simulator(
         settings.simulator_binance_api_secret,
         settings.simulator_binance_key_withdraws,
     )
-    gate = FaultMiddleware(FaultPlan(seed), clocks, accounts)
+    fault_middleware = FaultMiddleware(FaultPlan(seed), clocks, accounts)
     order_count = OrderCount(clocks["binance"])
-    accounts["binance"].subscribe(order_count.see)
+    accounts["binance"].subscribe(order_count.on_account_event)
     app = build_app(
         Controls(
-            gate,
-            AllStreamFaults(gate.plan),
+            fault_middleware,
+            AllStreamFaults(fault_middleware.plan),
             accounts,
             clocks,
-            crowds,
+            all_traders,
             {"binance": binance, "luno": luno},
         ),
         binance_trading.BinanceTrading(
@@ -160,16 +162,16 @@ async def running_simulator(
     )
     async with _listening(app, settings) as port, asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(pacing.drive(list(crowds.values()), settings.simulator_rate)),
+            group.create_task(pacing.drive(list(all_traders.values()), settings.simulator_rate)),
             group.create_task(pacing.tick(list(binance.values()))),
         ]
         try:
-            read = partial(simulator_metrics, gate, connections, accounts, markets)
+            read = partial(simulator_metrics, fault_middleware, connections, accounts, markets)
             yield Simulator(settings.simulator_host, port, markets, binance, luno, accounts, read)
         finally:
             for task in tasks:
                 task.cancel()
-            gate.stop()
+            fault_middleware.stop()
             connections.end_all()
             if state:
                 state.close()
@@ -193,19 +195,21 @@ def build_app(
     async def unknown(_: web.Request) -> web.Response:
         return web.Response(status=404)
 
-    gate, gates = controls.gate, controls.gates
+    fault_middleware, all_stream_faults = controls.fault_middleware, controls.all_stream_faults
     user = UserFeed(luno.account, luno.venue.clock)
-    app = web.Application(middlewares=[gate.middleware()])
+    app = web.Application(middlewares=[fault_middleware.middleware()])
     app.add_routes(
         [
             *control.routes(controls),
             *binance_trading_rest.routes(binance),
             *binance_rest.routes(binance.venue),
-            *binance_streams.routes(binance.venue, gates, connections),
-            *binance_ws_api.routes(binance, gate, gates, connections),
+            *binance_streams.routes(binance.venue, all_stream_faults, connections),
+            *binance_ws_api.routes(binance, fault_middleware, all_stream_faults, connections),
             *luno_rest.routes(luno.venue),
             *luno_trading.routes(luno),
-            *luno_stream.routes(luno.venue.feeds, user, luno.venue.key, gates, connections),
+            *luno_stream.routes(
+                luno.venue.feeds, user, luno.venue.key, all_stream_faults, connections
+            ),
             web.route("*", "/{rest:.*}", unknown),
         ]
     )

@@ -95,8 +95,12 @@ class SimulatorSettings(ServiceSettings):
     @property
     def phase_actions(self) -> int | None:
         """How many actions of its traders a trend or a range of a market lasts; None: no phases."""
-        a_second = self.simulator_rate or FULL_SPEED
-        return max(round(self.simulator_phase * a_second), 1) if self.simulator_phase else None
+        actions_per_second = self.simulator_rate or FULL_SPEED
+        return (
+            max(round(self.simulator_phase * actions_per_second), 1)
+            if self.simulator_phase
+            else None
+        )
 
     @property
     def instruments(self) -> tuple[SimulatedInstrument, ...]:

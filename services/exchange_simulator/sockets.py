@@ -12,20 +12,20 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 # A consumer this far behind is cut off, as the venues do it: what waits stays bounded, and
 # the market never waits for anybody.
-LARGEST_BACKLOG = 16 * 1024 * 1024
-CLOSE_WITHIN = 1.0
-LARGEST_INCOMING = 64 * 1024
+MAX_BACKLOG = 16 * 1024 * 1024
+CLOSE_TIMEOUT = 1.0
+MAX_INCOMING = 64 * 1024
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class ConnectionPolicy:
     """How a venue treats a connection; all in seconds."""
 
-    ping_every: float
-    pong_within: float
-    idle_after: float | None = None  # quiet for so long: send `idle_frame`
+    ping_interval: float
+    pong_timeout: float
+    idle_timeout: float | None = None  # quiet for so long: send `idle_frame`
     idle_frame: bytes = b""
     incoming_per_second: int | None = None
     lifetime: float = math.inf
@@ -34,26 +34,28 @@ class Habits:
 class Connection:
     """One client. `push` never waits; `run` owns the tasks that move frames."""
 
-    def __init__(self, ws: web.WebSocketResponse, request: web.Request, habits: Habits) -> None:
+    def __init__(
+        self, ws: web.WebSocketResponse, request: web.Request, policy: ConnectionPolicy
+    ) -> None:
         self.response = ws
         self._request = request
-        self._habits = habits
+        self._policy = policy
         self._outbox: deque[bytes] = deque()
         self._backlog = 0
         self._wake = asyncio.Event()
         self._last_frame: tuple[int, bytes] | None = None
         self._frozen = False
-        self._over: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
-        self._heard_at = self._now()
-        self._incoming: deque[float] = deque(maxlen=habits.incoming_per_second)
+        self._closed: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        self._last_pong_at = self._now()
+        self._incoming: deque[float] = deque(maxlen=policy.incoming_per_second)
 
     def push(self, frame: bytes) -> None:
         """Queue a text frame; after `end`, or once cut off, it goes nowhere."""
-        if self._last_frame or self._frozen or self._over.done():
+        if self._last_frame or self._frozen or self._closed.done():
             return
         self._outbox.append(frame)
         self._backlog += len(frame)
-        if self._backlog > LARGEST_BACKLOG:
+        if self._backlog > MAX_BACKLOG:
             self._cut_off()
         elif len(self._outbox) == 1:
             self._wake.set()
@@ -87,22 +89,22 @@ class Connection:
                 group.create_task(self._read(on_text)),
                 group.create_task(self._keep_alive()),
             ]
-            code, reason = await self._over
+            code, reason = await self._closed
             for helper in helpers:
                 helper.cancel()
         try:
-            async with asyncio.timeout(CLOSE_WITHIN):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.response.close(code=code, message=reason)
         except TimeoutError:  # it doesn't even take the close frame
             self._abort()
 
     async def _write(self) -> None:
-        while not self._over.done():
+        while not self._closed.done():
             try:
-                async with asyncio.timeout(self._habits.idle_after):
+                async with asyncio.timeout(self._policy.idle_timeout):
                     await self._wake.wait()
             except TimeoutError:
-                self.push(self._habits.idle_frame)
+                self.push(self._policy.idle_frame)
             self._wake.clear()
             try:
                 while self._outbox:
@@ -119,7 +121,7 @@ class Connection:
         while True:
             message = await self.response.receive()
             if self._frozen:
-                await asyncio.wait([self._over])
+                await asyncio.wait([self._closed])
                 return
             if message.type is WSMsgType.TEXT:
                 on_text(message.data)
@@ -129,7 +131,7 @@ class Connection:
                 except ConnectionError:
                     self._finish(WSCloseCode.OK)
             elif message.type is WSMsgType.PONG:
-                self._heard_at = self._now()
+                self._last_pong_at = self._now()
             elif message.type is WSMsgType.BINARY:
                 self.end(WSCloseCode.UNSUPPORTED_DATA, "text frames only")
             else:  # closed by the client, or lost
@@ -141,15 +143,15 @@ class Connection:
     async def _keep_alive(self) -> None:
         opened = self._now()
         while True:
-            await asyncio.sleep(self._habits.ping_every)
+            await asyncio.sleep(self._policy.ping_interval)
             if self._frozen:
                 continue
-            if self._now() - self._heard_at > self._habits.pong_within:
+            if self._now() - self._last_pong_at > self._policy.pong_timeout:
                 self._finish(WSCloseCode.POLICY_VIOLATION, b"Pong timeout")
-            elif self._now() - opened > self._habits.lifetime:
+            elif self._now() - opened > self._policy.lifetime:
                 self.end(WSCloseCode.GOING_AWAY, "Connection reached its lifetime")
             try:
-                async with asyncio.timeout(self._habits.pong_within):
+                async with asyncio.timeout(self._policy.pong_timeout):
                     await self.response.ping(str(int(self._now() * 1000)).encode())
             except TimeoutError:  # the socket takes nothing more
                 self._finish(WSCloseCode.POLICY_VIOLATION, b"Pong timeout")
@@ -157,7 +159,7 @@ class Connection:
                 self._finish(WSCloseCode.OK)
 
     def _too_often(self) -> bool:
-        limit = self._habits.incoming_per_second
+        limit = self._policy.incoming_per_second
         if limit is None:
             return False
         now = self._now()
@@ -176,8 +178,8 @@ class Connection:
             self._request.transport.abort()
 
     def _finish(self, code: int, reason: bytes = b"") -> None:
-        if not self._over.done():
-            self._over.set_result((code, reason))
+        if not self._closed.done():
+            self._closed.set_result((code, reason))
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -194,16 +196,18 @@ class Connections:
         return len(self._open)
 
     @asynccontextmanager
-    async def accept(self, request: web.Request, habits: Habits) -> AsyncIterator[Connection]:
+    async def accept(
+        self, request: web.Request, policy: ConnectionPolicy
+    ) -> AsyncIterator[Connection]:
         """Answer the handshake; the connection counts as open inside the block.
 
         No extension is offered: both venues send their frames uncompressed.
         """
         ws = web.WebSocketResponse(
-            timeout=CLOSE_WITHIN, autoping=False, compress=False, max_msg_size=LARGEST_INCOMING
+            timeout=CLOSE_TIMEOUT, autoping=False, compress=False, max_msg_size=MAX_INCOMING
         )
         await ws.prepare(request)
-        connection = Connection(ws, request, habits)
+        connection = Connection(ws, request, policy)
         self._open.add(connection)
         self.accepted += 1
         try:

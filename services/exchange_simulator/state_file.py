@@ -50,7 +50,7 @@ class StateFile:
         ids += [fill.trade_id for order in orders for fill in order.fills]
         return max(ids, default=0) // IDS_PER_MS + 1
 
-    def keep(self, accounts: Mapping[Venue, SimulatedAccount]) -> None:
+    def restore_and_follow(self, accounts: Mapping[Venue, SimulatedAccount]) -> None:
         """Make the accounts what was read, write it anew in short, and follow them.
 
         Raises:
@@ -66,7 +66,7 @@ class StateFile:
         except OSError as e:
             raise self._unusable(e) from e
         for venue, account in accounts.items():
-            account.follow(self._follower(venue, account))
+            account.on_orders_changed(self._writer(venue, account))
 
     def _unusable(self, error: OSError) -> FatalError:
         return FatalError(
@@ -79,7 +79,7 @@ class StateFile:
         if self._file is not None:
             self._file.close()
 
-    def _follower(
+    def _writer(
         self, venue: Venue, account: SimulatedAccount
     ) -> Callable[[list[AccountOrder]], None]:
         def write(orders: list[AccountOrder]) -> None:
@@ -104,8 +104,8 @@ class StateFile:
                     f"SIMULATOR_STATE_FILE={self._path}: line {number} can't be read ({e}); "
                     "want a file that this simulator wrote, or none"
                 ) from e
-            of = known.setdefault(change.venue, StateChange(change.venue))
-            of.balances |= change.balances
+            merged = known.setdefault(change.venue, StateChange(change.venue))
+            merged.balances |= change.balances
             for order in change.orders:
                 orders[(change.venue, order.asked.symbol, order.order_id)] = order
         for (venue, _, _), order in orders.items():

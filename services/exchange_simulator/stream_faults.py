@@ -44,7 +44,7 @@ class StreamFaults:
         if fault is None:
             self._send(frame)
         else:
-            self._suffer(fault, frame)
+            self._apply(fault, frame)
 
     def act(self, action: SessionAction) -> bool:
         """Do something to the connection at once; False when the venue has no such thing."""
@@ -58,7 +58,7 @@ class StreamFaults:
             self._connection.push(self._notice())
         return True
 
-    def _suffer(self, fault: StreamFault, frame: bytes) -> None:
+    def _apply(self, fault: StreamFault, frame: bytes) -> None:
         if fault.action == "duplicate":
             self._send(frame)
             self._send(frame)
@@ -104,27 +104,29 @@ class AllStreamFaults:
         notice: Callable[[], bytes] | None = None,
     ) -> Iterator[StreamFaults]:
         """A gate for *connection*, known while the block runs."""
-        gate = StreamFaults(self._plan, (venue, endpoint), connection, notice)
-        self._open.add(gate)
+        stream_faults = StreamFaults(self._plan, (venue, endpoint), connection, notice)
+        self._open.add(stream_faults)
         try:
-            yield gate
+            yield stream_faults
         finally:
-            self._open.discard(gate)
+            self._open.discard(stream_faults)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many connections are open, by venue and endpoint."""
         found: dict[str, dict[str, int]] = {}
-        for gate in self._open:
-            venue, endpoint = gate.aim
+        for stream_faults in self._open:
+            venue, endpoint = stream_faults.aim
             of_venue = found.setdefault(venue, {})
             of_venue[endpoint] = of_venue.get(endpoint, 0) + 1
         return found
 
     def act(self, venue: Venue, endpoint: StreamEndpoint, action: SessionAction) -> int:
         """Do something to all connections of that kind at once; to how many."""
-        aimed = [gate for gate in self._open if gate.aim == (venue, endpoint)]
+        aimed = [
+            stream_faults for stream_faults in self._open if stream_faults.aim == (venue, endpoint)
+        ]
         return sum(map(partial(_act, action), aimed))
 
 
-def _act(action: SessionAction, gate: StreamFaults) -> bool:
-    return gate.act(action)
+def _act(action: SessionAction, stream_faults: StreamFaults) -> bool:
+    return stream_faults.act(action)

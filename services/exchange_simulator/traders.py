@@ -18,14 +18,14 @@ from services.exchange_simulator.matching import (
     TimeInForce,
 )
 
-CROWD = "crowd"
+TRADERS = "traders"
 WARM_UP = 200  # actions before anybody looks: a market that opens has traded already
 
 # How far from it orders are placed, as a share of the price: most near, the others deep.
 NEAR, DEEP, DEEP_SHARE = 0.0002, 0.03, 0.35
 # Of all actions, those that take. The others place or cancel, whichever the book needs.
 TAKE_SHARE = 0.3
-LARGEST = 20  # in typical quantities
+MAX_SIZE = 20  # in typical quantities
 
 
 class OrderPool:
@@ -80,7 +80,7 @@ class Traders:
         start = market.instrument.start_price
         self._value = FairValue(start, self._rng, phases, character, phase)
         self._pools: dict[Side, OrderPool] = {"buy": OrderPool(), "sell": OrderPool()}
-        market.subscribe(self._see)
+        market.subscribe(self._on_step)
 
     def open_market(self) -> None:
         """Fill the book, then trade a little."""
@@ -105,7 +105,7 @@ class Traders:
         side = engine.asks if up else engine.bids
         in_the_way = side.available(price, self._instrument.max_quantity)
         while in_the_way:
-            self._market.submit(Terms(CROWD, behind, in_the_way, price, "IOC"))
+            self._market.submit(Terms(TRADERS, behind, in_the_way, price, "IOC"))
             in_the_way = side.available(price, self._instrument.max_quantity)
         self._renew(behind)
         for _ in range(WARM_UP):
@@ -162,7 +162,7 @@ class Traders:
                 tif = "FOK"
             elif kind < 0.1:
                 tif = "IOC"
-        self._market.submit(Terms(CROWD, side, self._size(), price, tif))
+        self._market.submit(Terms(TRADERS, side, self._size(), price, tif))
 
     def _place(self, side: Side, *, post_only: bool) -> None:
         rng = self._rng
@@ -170,30 +170,30 @@ class Traders:
         distance = rng.expovariate(1.0) * self._value.price * width + 0.5
         price = self._value.price - distance if side == "buy" else self._value.price + distance
         self._market.submit(
-            Terms(CROWD, side, self._size(), self._within(round(price)), "GTC", post_only)
+            Terms(TRADERS, side, self._size(), self._within(round(price)), "GTC", post_only)
         )
 
     def _size(self) -> int:
         typical = self._instrument.typical_quantity
-        drawn = round(typical * min(self._rng.lognormvariate(0.0, 1.0), LARGEST))
+        drawn = round(typical * min(self._rng.lognormvariate(0.0, 1.0), MAX_SIZE))
         return max(drawn, self._instrument.min_quantity)
 
     def _within(self, price: int) -> int:
         return min(max(price, self._instrument.min_price), self._instrument.max_price)
 
-    def _see(self, step: MarketStep) -> None:
+    def _on_step(self, step: MarketStep) -> None:
         """Follow which of our orders rest."""
-        for fact in step.facts:
-            if isinstance(fact, Rested):
-                if fact.order.terms.owner == CROWD:
-                    self._pool(fact.order).add(fact.order.order_id)
-            elif isinstance(fact, Removed):
-                self._forget(fact.order)
-            elif isinstance(fact, Match) and not fact.maker_left:
-                self._forget(fact.maker)
+        for event in step.events:
+            if isinstance(event, Rested):
+                if event.order.terms.owner == TRADERS:
+                    self._pool(event.order).add(event.order.order_id)
+            elif isinstance(event, Removed):
+                self._discard(event.order)
+            elif isinstance(event, Match) and not event.maker_left:
+                self._discard(event.maker)
 
-    def _forget(self, order: BookOrder) -> None:
-        if order.terms.owner == CROWD:
+    def _discard(self, order: BookOrder) -> None:
+        if order.terms.owner == TRADERS:
             self._pool(order).discard(order.order_id)
 
     def _pool(self, order: BookOrder) -> OrderPool:

@@ -55,8 +55,8 @@ class Truth:
     @property
     def last_trade_id(self) -> int:
         """The venue's id of its last trade so far."""
-        tape = self._binance.aggregates if self._binance is not None else self.market.trades
-        return tape.next_id - 1
+        history = self._binance.aggregates if self._binance is not None else self.market.trades
+        return history.next_id - 1
 
     def state(self, number: int) -> State:
         """The book of that number; KeyError where it never had it."""

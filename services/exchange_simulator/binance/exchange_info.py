@@ -12,8 +12,8 @@ ORDERS_PER_DAY = 200_000
 
 # The filters that are the same for every symbol.
 PERCENT_UP, PERCENT_DOWN = 5, Decimal("0.2")
-LEAST_NOTIONAL, MOST_NOTIONAL = 5, 9_000_000
-MOST_OPEN_ORDERS = 200
+MIN_NOTIONAL, MAX_NOTIONAL = 5, 9_000_000
+MAX_OPEN_ORDERS = 200
 
 RATE_LIMITS: list[dict[str, Any]] = [
     {
@@ -79,13 +79,13 @@ def filters(instrument: SimulatedInstrument) -> list[dict[str, Any]]:
         },
         {
             "filterType": "NOTIONAL",
-            "minNotional": fixed(LEAST_NOTIONAL, 0),
+            "minNotional": fixed(MIN_NOTIONAL, 0),
             "applyMinToMarket": True,
-            "maxNotional": fixed(MOST_NOTIONAL, 0),
+            "maxNotional": fixed(MAX_NOTIONAL, 0),
             "applyMaxToMarket": False,
             "avgPriceMins": 5,
         },
-        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": MOST_OPEN_ORDERS},
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": MAX_OPEN_ORDERS},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
     ]
 

@@ -61,7 +61,7 @@ class BinanceFeed:
         self._fast = Changes(self.update_id)
         self._slow = Changes(self.update_id)
         self._best: tuple[Level | None, Level | None] = (None, None)
-        market.subscribe(self._see)
+        market.subscribe(self._on_step)
 
     def tick(self, *, second: bool) -> None:
         """Send what is due: call it every 100 ms, with *second* on each tenth."""
@@ -72,16 +72,16 @@ class BinanceFeed:
                 self._send_depth(self._slow, "")
             self._send_tickers()
 
-    def _see(self, step: MarketStep) -> None:
+    def _on_step(self, step: MarketStep) -> None:
         bids: set[int] = set()
         asks: set[int] = set()
         trades: list[Match] = []
-        for fact in step.facts:
-            if isinstance(fact, Match):
-                trades.append(fact)
-                (asks if fact.taker.terms.side == "buy" else bids).add(fact.price)
-            elif isinstance(fact, Rested | Removed | Reduced):
-                terms = fact.order.terms
+        for event in step.events:
+            if isinstance(event, Match):
+                trades.append(event)
+                (asks if event.taker.terms.side == "buy" else bids).add(event.price)
+            elif isinstance(event, Rested | Removed | Reduced):
+                terms = event.order.terms
                 if terms.price is not None:
                     (bids if terms.side == "buy" else asks).add(terms.price)
         if trades:

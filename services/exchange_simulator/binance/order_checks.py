@@ -11,9 +11,9 @@ from services.exchange_simulator.account import SimulatedAccount
 from services.exchange_simulator.account_order import AMOUNT_SCALE, Kind, NewOrder, unit
 from services.exchange_simulator.binance import errors
 from services.exchange_simulator.binance.exchange_info import (
-    LEAST_NOTIONAL,
-    MOST_NOTIONAL,
-    MOST_OPEN_ORDERS,
+    MAX_NOTIONAL,
+    MAX_OPEN_ORDERS,
+    MIN_NOTIONAL,
     PERCENT_DOWN,
     PERCENT_UP,
 )
@@ -32,8 +32,8 @@ KINDS: Final[dict[str, Kind]] = {"LIMIT": "limit", "MARKET": "market", "LIMIT_MA
 TIMES_IN_FORCE: Final[dict[str, TimeInForce]] = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
 RESPONSE_TYPES = ("ACK", "RESULT", "FULL")
 # Orders that the venue has and the simulator doesn't.
-NOT_SPOKEN_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
-NOT_SPOKEN = (
+UNSUPPORTED_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+UNSUPPORTED = (
     *("stopPrice", "trailingDelta", "icebergQty", "strategyId", "strategyType"),
     *("pegPriceType", "pegOffsetValue", "pegOffsetType"),
 )
@@ -104,7 +104,7 @@ def new_order(account: SimulatedAccount, market: SimulatedMarket, query: Query) 
     Raises:
         BinanceError: -1013 for a filter, -11xx for a parameter.
     """
-    _refuse_unspoken(query)
+    _refuse_unsupported(query)
     side: Side = required("side", one_of(query, "side", SIDES, -1117))
     kind: Kind = required("type", one_of(query, "type", KINDS, -1116))
     name = client_id(query, "newClientOrderId") or f"auto_{market.engine.next_order_id}"
@@ -117,11 +117,11 @@ def new_order(account: SimulatedAccount, market: SimulatedMarket, query: Query) 
     return order
 
 
-def _refuse_unspoken(query: Query) -> None:
-    for name in NOT_SPOKEN:
+def _refuse_unsupported(query: Query) -> None:
+    for name in UNSUPPORTED:
         if query.text(name) is not None:
             raise errors.not_supported(f"the parameter {name!r}")
-    if query.text("type") in NOT_SPOKEN_TYPES:
+    if query.text("type") in UNSUPPORTED_TYPES:
         raise errors.not_supported(f"orders of type {query.text('type')}")
     if (query.text("selfTradePreventionMode") or "NONE") != "NONE":
         raise errors.not_supported("self-trade prevention")
@@ -160,15 +160,15 @@ def _limit_order(
 
 
 def _ticks(instrument: SimulatedInstrument, price: int) -> int:
-    ticks, beside = divmod(price, unit(instrument.price_scale))
-    if beside or not instrument.min_price <= ticks <= instrument.max_price:
+    ticks, remainder = divmod(price, unit(instrument.price_scale))
+    if remainder or not instrument.min_price <= ticks <= instrument.max_price:
         raise errors.filter_failure("PRICE_FILTER")
     return ticks
 
 
 def _lots(instrument: SimulatedInstrument, quantity: int) -> int:
-    lots, beside = divmod(quantity, unit(instrument.quantity_scale))
-    if beside or not instrument.min_quantity <= lots <= instrument.max_quantity:
+    lots, remainder = divmod(quantity, unit(instrument.quantity_scale))
+    if remainder or not instrument.min_quantity <= lots <= instrument.max_quantity:
         raise errors.filter_failure("LOT_SIZE")
     return lots
 
@@ -178,7 +178,7 @@ def _lots_for(market: SimulatedMarket, side: Side, value: int) -> int:
     instrument = market.instrument
     money = value // unit(instrument.money_scale)
     engine = market.engine
-    lots, _ = (engine.asks if side == "buy" else engine.bids).worth(money)
+    lots, _ = (engine.asks if side == "buy" else engine.bids).lots_for(money)
     if not instrument.min_quantity <= lots <= instrument.max_quantity:
         raise errors.filter_failure("LOT_SIZE")
     return lots
@@ -190,11 +190,11 @@ def _check_market_filters(market: SimulatedMarket, order: NewOrder) -> None:
         raise errors.filter_failure("MARKET_LOT_SIZE")
     # applyMinToMarket is true, applyMaxToMarket is not.
     if order.quote_asked is not None:
-        if order.quote_asked < LEAST_NOTIONAL * unit(0):
+        if order.quote_asked < MIN_NOTIONAL * unit(0):
             raise errors.filter_failure("NOTIONAL")
         return
     money, lots = _recent(market)
-    if order.quantity * money < LEAST_NOTIONAL * 10**instrument.money_scale * lots:
+    if order.quantity * money < MIN_NOTIONAL * 10**instrument.money_scale * lots:
         raise errors.filter_failure("NOTIONAL")
 
 
@@ -207,10 +207,10 @@ def _check_limit_filters(
     if not PERCENT_DOWN * money <= ticks * lots <= PERCENT_UP * money:
         raise errors.filter_failure("PERCENT_PRICE_BY_SIDE")
     one = 10**instrument.money_scale
-    if not LEAST_NOTIONAL * one <= ticks * order.quantity <= MOST_NOTIONAL * one:
+    if not MIN_NOTIONAL * one <= ticks * order.quantity <= MAX_NOTIONAL * one:
         raise errors.filter_failure("NOTIONAL")
     resting = sum(1 for o in account.open_orders() if o.asked.symbol == instrument.symbol)
-    if resting >= MOST_OPEN_ORDERS:
+    if resting >= MAX_OPEN_ORDERS:
         raise errors.filter_failure("MAX_NUM_ORDERS")
 
 

@@ -7,7 +7,7 @@ An order counts when it is placed and no longer once it trades; a cancel doesn't
 from collections.abc import Callable
 from typing import Any
 
-from services.exchange_simulator.account import Event
+from services.exchange_simulator.account import AccountEvent
 from services.exchange_simulator.binance import errors
 from services.exchange_simulator.binance.exchange_info import RATE_LIMITS
 
@@ -34,11 +34,11 @@ class OrderCount:
                 interval = f"{limit['intervalNum']} {limit['interval']}"
                 raise errors.too_many_orders(limit["limit"], interval)
 
-    def see(self, event: Event) -> None:
+    def on_account_event(self, event: AccountEvent) -> None:
         """Follow the account: an order counts until it trades for the first time."""
-        if event.what == "new":
+        if event.kind == "new":
             self._count(1)
-        elif event.what == "trade" and len(event.order.fills) == 1:
+        elif event.kind == "trade" and len(event.order.fills) == 1:
             self._count(-1)
 
     def limits(self) -> list[dict[str, Any]]:

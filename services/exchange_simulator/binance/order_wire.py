@@ -37,7 +37,7 @@ def status(order: AccountOrder) -> str:
 def terms(order: AccountOrder) -> dict[str, Any]:
     """What all answers about an order say of it."""
     instrument, asked = order.instrument, order.asked
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "price": price(instrument, asked.price or 0),
         "origQty": quantity(instrument, asked.quantity),
         "executedQty": quantity(instrument, order.filled),
@@ -50,13 +50,13 @@ def terms(order: AccountOrder) -> dict[str, Any]:
         "selfTradePreventionMode": "NONE",
     }
     if order.state == "expired":
-        said["expiryReason"] = EXPIRY_REASON
-    return said
+        fields["expiryReason"] = EXPIRY_REASON
+    return fields
 
 
 def placed(order: AccountOrder, response_type: str) -> dict[str, Any]:
     """The answer to a new order: ACK, RESULT or FULL."""
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "symbol": order.instrument.pair,
         "orderId": order.order_id,
         "orderListId": -1,
@@ -64,9 +64,9 @@ def placed(order: AccountOrder, response_type: str) -> dict[str, Any]:
         "transactTime": order.updated_ms,
     }
     if response_type != "ACK":
-        said |= terms(order) | {"workingTime": order.created_ms}
+        fields |= terms(order) | {"workingTime": order.created_ms}
     if response_type == "FULL":
-        said["fills"] = [
+        fields["fills"] = [
             {
                 "price": price(order.instrument, fill.price),
                 "qty": quantity(order.instrument, fill.quantity),
@@ -76,7 +76,7 @@ def placed(order: AccountOrder, response_type: str) -> dict[str, Any]:
             }
             for fill in order.fills
         ]
-    return said
+    return fields
 
 
 def canceled(order: AccountOrder) -> dict[str, Any]:

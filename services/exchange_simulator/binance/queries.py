@@ -20,8 +20,8 @@ Answer = tuple[int, Any]
 
 SYMBOL = re.compile(r"[\w\-.]{1,20}")
 NUMBER = re.compile(r"[0-9]{1,20}")
-DEEPEST = 5000
-MOST_TRADES = 1000
+MAX_DEPTH = 5000
+MAX_TRADES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def exchange_information(venue: BinanceVenue, query: Query) -> Answer:
 
 def depth(venue: BinanceVenue, query: Query) -> Answer:
     """A snapshot of the book."""
-    feed, limit = _one(venue, query), query.limit(100, DEEPEST)
+    feed, limit = _one(venue, query), query.limit(100, MAX_DEPTH)
     query.done()
     weight = next(w for most, w in ((100, 5), (500, 25), (1000, 50), (5000, 250)) if limit <= most)
     return weight, feed.book(limit)
@@ -190,9 +190,9 @@ def depth(venue: BinanceVenue, query: Query) -> Answer:
 
 def trades(venue: BinanceVenue, query: Query) -> Answer:
     """The latest trades, oldest first."""
-    feed, limit = _one(venue, query), query.limit(500, MOST_TRADES)
+    feed, limit = _one(venue, query), query.limit(500, MAX_TRADES)
     query.done()
-    tape = feed.market.trades
+    history = feed.market.trades
     return 25, [
         {
             "id": trade_id,
@@ -203,29 +203,29 @@ def trades(venue: BinanceVenue, query: Query) -> Answer:
             "isBuyerMaker": not bought,
             "isBestMatch": True,
         }
-        for trade_id, (time_ms, ticks, lots, bought) in tape.rows(
-            tape.next_id - limit, tape.next_id
+        for trade_id, (time_ms, ticks, lots, bought) in history.rows(
+            history.next_id - limit, history.next_id
         )
     ]
 
 
 def aggregate_trades(venue: BinanceVenue, query: Query) -> Answer:
     """Aggregate trades: from an id, between two times, or the latest; oldest first."""
-    feed, limit = _one(venue, query), query.limit(500, MOST_TRADES)
+    feed, limit = _one(venue, query), query.limit(500, MAX_TRADES)
     from_id, start, end = (query.number(name) for name in ("fromId", "startTime", "endTime"))
     query.done()
-    tape = feed.aggregates
+    history = feed.aggregates
     if from_id is not None:
         if start is not None or end is not None:
             raise errors.bad_combination()
-        first = max(from_id, tape.first_id)
+        first = max(from_id, history.first_id)
         last = first + limit
     elif start is None and end is None:
-        first, last = tape.next_id - limit, tape.next_id
+        first, last = history.next_id - limit, history.next_id
     else:
-        last = tape.next_id if end is None else tape.first_at(end + 1)
+        last = history.next_id if end is None else history.first_at(end + 1)
         # Bounded by an end alone, the latest before it are meant.
-        first = last - limit if start is None else tape.first_at(start)
+        first = last - limit if start is None else history.first_at(start)
         last = min(last, first + limit)
     return 4, [
         {
@@ -238,7 +238,7 @@ def aggregate_trades(venue: BinanceVenue, query: Query) -> Answer:
             "m": not bought,
             "M": True,
         }
-        for aggregate_id, (time_ms, ticks, lots, first_trade, last_trade, bought) in tape.rows(
+        for aggregate_id, (time_ms, ticks, lots, first_trade, last_trade, bought) in history.rows(
             first, last
         )
     ]

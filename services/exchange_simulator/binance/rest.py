@@ -25,7 +25,7 @@ ENDPOINTS: dict[str, Callable[[BinanceVenue, Query], Answer]] = {
 
 # Endpoints the venue has and the simulator doesn't: they are refused as such. Any other path
 # isn't the venue's either: 404.
-NOT_SPOKEN = frozenset(
+UNSUPPORTED = frozenset(
     {
         *("klines", "uiKlines", "historicalTrades", "ticker", "ticker/tradingDay"),
         *("order/cancelReplace", "order/amend/keepPriority"),
@@ -49,7 +49,7 @@ def routes(venue: BinanceVenue) -> list[web.AbstractRouteDef]:
 
 def _answer(venue: BinanceVenue, request: web.Request) -> web.Response:
     name = request.match_info["name"]
-    if name not in ENDPOINTS and name not in NOT_SPOKEN:
+    if name not in ENDPOINTS and name not in UNSUPPORTED:
         return web.Response(
             status=404,
             text="<html><body><h2>404 Not found</h2></body></html>",
@@ -88,7 +88,7 @@ def respond(
 
 
 def _look_up(venue: BinanceVenue, request: web.Request, name: str) -> Answer:
-    if name in NOT_SPOKEN:
+    if name in UNSUPPORTED:
         raise errors.not_supported(f"{request.method} {request.path}")
     if request.method != "GET":
         raise errors.BinanceError(405, -1020, f"Request method '{request.method}' not supported.")

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from services.exchange_simulator.binance import errors
 
 DEFAULT_WINDOW = Decimal(5000)
-WIDEST_WINDOW = Decimal(60_000)
+MAX_WINDOW = Decimal(60_000)
 AHEAD_MS = 1000
 
 KEY = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -72,7 +72,7 @@ class SigningWindow:
     width: Decimal
 
     @classmethod
-    def of(cls, params: Mapping[str, str]) -> "SigningWindow":
+    def from_params(cls, params: Mapping[str, str]) -> "SigningWindow":
         """Read `timestamp` and `recvWindow`.
 
         Raises:
@@ -85,7 +85,7 @@ class SigningWindow:
         if width is not None and not WINDOW.fullmatch(width):
             raise errors.illegal("recvWindow", WINDOW.pattern)
         window = cls(int(timestamp), DEFAULT_WINDOW if width is None else Decimal(width))
-        if window.width > WIDEST_WINDOW:
+        if window.width > MAX_WINDOW:
             raise errors.BinanceError(400, -1131, "recvWindow must be less than 60000.")
         return window
 

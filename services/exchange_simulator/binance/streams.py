@@ -13,12 +13,14 @@ from aiohttp import web
 from services.exchange_simulator.binance.channels import Channel
 from services.exchange_simulator.binance.feed import STREAM_KINDS
 from services.exchange_simulator.binance.queries import BinanceVenue
-from services.exchange_simulator.sockets import Connections, Habits
+from services.exchange_simulator.sockets import ConnectionPolicy, Connections
 from services.exchange_simulator.stream_faults import AllStreamFaults
 
 # A ping every 20 s, a pong within a minute, 5 incoming messages a second, 24 hours.
-HABITS = Habits(ping_every=20.0, pong_within=60.0, incoming_per_second=5, lifetime=24 * 3600.0)
-MOST_STREAMS = 1024
+POLICY = ConnectionPolicy(
+    ping_interval=20.0, pong_timeout=60.0, incoming_per_second=5, lifetime=24 * 3600.0
+)
+MAX_STREAMS = 1024
 
 REQUEST_ID = re.compile(r"[a-zA-Z0-9]{1,36}")
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
@@ -41,7 +43,7 @@ def check(names: Collection[str]) -> None:
     for name in names:
         if name.partition("@")[2] not in STREAM_KINDS:
             raise RequestError(2, f"Invalid request: the simulator has no stream {name!r}")
-    if len(names) > MOST_STREAMS:
+    if len(names) > MAX_STREAMS:
         raise RequestError(2, "Invalid request: too many parameters")
 
 
@@ -83,7 +85,7 @@ class StreamSession:
         """Stop listening to anything."""
         self.unsubscribe(list(self._names))
 
-    def hear(self, text: str) -> None:
+    def on_text(self, text: str) -> None:
         """Answer one request of the client."""
         request_id: Any = None
         try:
@@ -152,7 +154,10 @@ def _is_request_id(value: Any) -> bool:
 
 
 def routes(
-    venue: BinanceVenue, gates: AllStreamFaults, connections: Connections, habits: Habits = HABITS
+    venue: BinanceVenue,
+    all_stream_faults: AllStreamFaults,
+    connections: Connections,
+    policy: ConnectionPolicy = POLICY,
 ) -> list[web.AbstractRouteDef]:
     """The routes of the streams; what they send passes *gates*."""
 
@@ -172,12 +177,14 @@ def routes(
                 {"stream": "!serverShutdown", "data": event} if combined else event
             )
 
-        async with connections.accept(request, habits) as connection:
-            with gates.open("binance", "market_stream", connection, shutdown_notice) as gate:
-                session = StreamSession(venue, gate.push, combined=combined)
+        async with connections.accept(request, policy) as connection:
+            with all_stream_faults.open(
+                "binance", "market_stream", connection, shutdown_notice
+            ) as stream_faults:
+                session = StreamSession(venue, stream_faults.push, combined=combined)
                 try:
                     session.subscribe(names)
-                    await connection.run(session.hear)
+                    await connection.run(session.on_text)
                 finally:
                     session.close()
         return connection.response

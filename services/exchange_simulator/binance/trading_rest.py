@@ -5,11 +5,11 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from services.exchange_simulator.binance import errors, trading
+from services.exchange_simulator.binance import errors
 from services.exchange_simulator.binance.queries import Answer
 from services.exchange_simulator.binance.rest import respond
 from services.exchange_simulator.binance.signing import without_signature
-from services.exchange_simulator.binance.trading import BinanceTrading
+from services.exchange_simulator.binance.trading import BinanceTrading, answer_signed
 from services.exchange_simulator.fault_middleware import RECEIVED_MS
 
 # (method, path): the endpoint by its WebSocket API name.
@@ -30,16 +30,18 @@ ENDPOINTS = {
 }
 
 
-def routes(desk: BinanceTrading) -> list[web.AbstractRouteDef]:
+def routes(trading: BinanceTrading) -> list[web.AbstractRouteDef]:
     """The routes of the signed endpoints; any other method on their paths is refused."""
 
     def known(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             body = (await request.read()).decode("utf-8", "replace")
-            response = respond(desk.venue, request, lambda: _answer(desk, name, request, body))
+            response = respond(
+                trading.venue, request, lambda: _answer(trading, name, request, body)
+            )
             # "Rejected/unsuccessful orders are not guaranteed to have" them.
             if name == "order.place" and response.status == 200:
-                response.headers.update(desk.count.headers())
+                response.headers.update(trading.count.headers())
             return response
 
         return handle
@@ -49,7 +51,7 @@ def routes(desk: BinanceTrading) -> list[web.AbstractRouteDef]:
             text = f"Request method '{request.method}' not supported."
             raise errors.BinanceError(405, -1020, text)
 
-        return respond(desk.venue, request, refuse)
+        return respond(trading.venue, request, refuse)
 
     paths = dict.fromkeys(path for _, path in ENDPOINTS)
     return [
@@ -58,13 +60,13 @@ def routes(desk: BinanceTrading) -> list[web.AbstractRouteDef]:
     ]
 
 
-def _answer(desk: BinanceTrading, name: str, request: web.Request, body: str) -> Answer:
+def _answer(trading: BinanceTrading, name: str, request: web.Request, body: str) -> Answer:
     """Check key and signature, then answer.
 
     Raises:
         BinanceError: the venue's refusal.
     """
-    desk.key.check(request.headers.get("X-MBX-APIKEY"))
+    trading.key.check(request.headers.get("X-MBX-APIKEY"))
     query = request.raw_path.partition("?")[2]
     params = parameters(query, body)
     signed_query, in_query = without_signature(query)
@@ -74,8 +76,8 @@ def _answer(desk: BinanceTrading, name: str, request: web.Request, body: str) ->
         raise errors.missing("signature")
     # "totalParams is defined as the query string concatenated with the request body", as sent:
     # percent-encoded, and without an "&" between the two.
-    desk.key.check_signature(signed_query + signed_body, signature)
-    return trading.answer(desk, name, params, request[RECEIVED_MS])
+    trading.key.check_signature(signed_query + signed_body, signature)
+    return answer_signed(trading, name, params, request[RECEIVED_MS])
 
 
 def parameters(query: str, body: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.exchange_simulator.account import Event, SimulatedAccount
+from services.exchange_simulator.account import AccountEvent, SimulatedAccount
 from services.exchange_simulator.binance.order_wire import (
     ENDED,
     EXPIRY_REASON,
@@ -21,7 +21,7 @@ from services.exchange_simulator.binance.wire import money, price, quantity
 
 encode = msgspec.json.encode
 
-WHAT = {"new": "NEW", "trade": "TRADE", "amended": "REPLACED"}
+EXECUTION_TYPES = {"new": "NEW", "trade": "TRADE", "amended": "REPLACED"}
 
 
 class UserEvents:
@@ -33,7 +33,7 @@ class UserEvents:
         # Execution ids begin where the markets' ids do: a restart doesn't reuse one.
         self._execution_id = max((m.first_id for m in account.markets.values()), default=0)
         self._listeners: dict[Callable[[bytes], None], int] = {}
-        account.subscribe(self._see)
+        account.subscribe(self._on_account_event)
 
     def join(self, push: Callable[[bytes], None], subscription_id: int) -> None:
         """Send every event from now on to *push*, wrapped for that subscription."""
@@ -43,21 +43,21 @@ class UserEvents:
         """Send nothing more to *push*."""
         self._listeners.pop(push, None)
 
-    def _see(self, event: Event) -> None:
-        if event.what == "refused":
+    def _on_account_event(self, event: AccountEvent) -> None:
+        if event.kind == "refused":
             return  # told by the answer to the request only
         self._execution_id += 1
         self._publish(self._execution_report(event))
         self._publish(self._position(event))
 
-    def _publish(self, said: dict[str, Any]) -> None:
+    def _publish(self, event: dict[str, Any]) -> None:
         if not self._listeners:
             return
-        payload = encode(said)
+        payload = encode(event)
         for push, subscription_id in list(self._listeners.items()):
             push(wrapped(payload, subscription_id))
 
-    def _position(self, event: Event) -> dict[str, Any]:
+    def _position(self, event: AccountEvent) -> dict[str, Any]:
         balances = self._account.balances
         return {
             "e": "outboundAccountPosition",
@@ -69,10 +69,10 @@ class UserEvents:
             ],
         }
 
-    def _execution_report(self, event: Event) -> dict[str, Any]:
+    def _execution_report(self, event: AccountEvent) -> dict[str, Any]:
         order, fill = event.order, event.fill
         instrument, asked = order.instrument, order.asked
-        what = WHAT.get(event.what) or ENDED[order.state]
+        kind = EXECUTION_TYPES.get(event.kind) or ENDED[order.state]
         report = {
             "e": "executionReport",
             "E": self._clock(),
@@ -87,8 +87,8 @@ class UserEvents:
             "F": NO_AMOUNT,
             "g": -1,
             # On a cancel or an amendment `c` is the new id and this the one before.
-            "C": order.called_before if event.what in ("canceled", "amended") else "",
-            "x": what,
+            "C": order.called_before if event.kind in ("canceled", "amended") else "",
+            "x": kind,
             "X": status(order),
             "r": "NONE",
             "i": order.order_id,
@@ -110,7 +110,7 @@ class UserEvents:
             "W": order.created_ms,
             "V": "NONE",
         }
-        if what == "EXPIRED":
+        if kind == "EXPIRED":
             report["eR"] = EXPIRY_REASON
         return report
 

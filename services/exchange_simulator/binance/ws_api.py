@@ -55,11 +55,11 @@ def answer(
 
 def error(venue: BinanceVenue, refused: errors.BinanceError) -> dict[str, Any]:
     """An error's `error`, with the time in ms from which to try again when there is one."""
-    said: dict[str, Any] = refused.body()
+    body: dict[str, Any] = refused.body()
     if refused.retry_after is not None:
         now = venue.clock()
-        said["data"] = {"serverTime": now, "retryAfter": now + refused.retry_after * 1000}
-    return said
+        body["data"] = {"serverTime": now, "retryAfter": now + refused.retry_after * 1000}
+    return body
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -24,8 +24,8 @@ class LunoFeed:
         self.instrument = market.instrument
         self.sequence = market.first_id
         self._listeners: set[Callable[[bytes], None]] = set()
-        market.subscribe(self._see)
-        market.on_status(self._tell_status)
+        market.subscribe(self._on_step)
+        market.on_status(self._publish_status)
 
     def join(self, push: Callable[[bytes], None]) -> None:
         """Send the snapshot to *push*, and every update after it until `leave`."""
@@ -52,10 +52,10 @@ class LunoFeed:
         """The market's, as Luno spells it."""
         return STATUS[self.market.status]
 
-    def _see(self, step: MarketStep) -> None:
+    def _on_step(self, step: MarketStep) -> None:
         self._push(step)
 
-    def _tell_status(self) -> None:
+    def _publish_status(self) -> None:
         self._push(MarketStep(self.market.changed_at, []), {"status": self.status})
 
     def _push(self, step: MarketStep, status: Mapping[str, str] | None = None) -> None:

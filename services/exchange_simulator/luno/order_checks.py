@@ -16,13 +16,13 @@ from services.exchange_simulator.market import SimulatedMarket
 from services.exchange_simulator.matching import Side, TimeInForce
 
 CLIENT_ID = re.compile(r"[0-9A-Za-z_;,.-]{1,255}")
-LONGEST_TTL_MS = 10_000
+MAX_TTL_MS = 10_000
 LIMIT_SIDES: Final[dict[str, Side]] = {"BID": "buy", "ASK": "sell"}
 MARKET_SIDES: Final[dict[str, Side]] = {"BUY": "buy", "SELL": "sell"}
 TIMES_IN_FORCE: Final[dict[str, TimeInForce]] = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
 # How many decimals a counter volume may have isn't documented: cents, or the price's.
 COUNTER_SCALE = 2
-DEEPEST = 18  # decimals of anything the venue writes
+MAX_SCALE = 18  # decimals of anything the venue writes
 
 
 def check_deadline(params: Params, now_ms: int) -> None:
@@ -35,9 +35,9 @@ def check_deadline(params: Params, now_ms: int) -> None:
         LunoError: ErrDeadlineExceeded; ErrInvalidArguments for what is no such number.
     """
     timestamp, ttl = params.number("timestamp"), params.number("ttl")
-    if ttl is not None and not 1 <= ttl <= LONGEST_TTL_MS:
-        raise LunoError(400, "ErrInvalidArguments", f"ttl={ttl}: want 1 to {LONGEST_TTL_MS}")
-    if timestamp is not None and now_ms > timestamp + (ttl or LONGEST_TTL_MS):
+    if ttl is not None and not 1 <= ttl <= MAX_TTL_MS:
+        raise LunoError(400, "ErrInvalidArguments", f"ttl={ttl}: want 1 to {MAX_TTL_MS}")
+    if timestamp is not None and now_ms > timestamp + (ttl or MAX_TTL_MS):
         raise LunoError(400, "ErrDeadlineExceeded", "The request was not processed in time.")
 
 
@@ -102,7 +102,7 @@ def market_order(market: SimulatedMarket, params: Params) -> NewOrder:
     )
     asked = counter * unit(scale)
     money = asked // unit(instrument.money_scale)
-    lots, _ = engine.asks.worth(money)
+    lots, _ = engine.asks.lots_for(money)
     best = engine.asks.best()
     if best is None or lots == engine.asks.available(None, lots + 1):
         raise _not_enough()
@@ -140,12 +140,12 @@ def _scaled(params: Params, name: str, scale: int, invalid: str, too_fine: str) 
     """A decimal > 0 as a whole number of `10**-scale`."""
     text = params.text(name) or ""
     try:
-        value = whole(text, DEEPEST)
+        value = whole(text, MAX_SCALE)
     except ValueError:
         raise LunoError(400, invalid, f"{name}={text[:40]!r}: want a decimal number") from None
     if not value:
         raise LunoError(400, invalid, f"{name}={text[:40]!r}: want more than 0")
-    units, beside = divmod(value, int(10 ** (DEEPEST - scale)))
-    if beside:
+    units, remainder = divmod(value, int(10 ** (MAX_SCALE - scale)))
+    if remainder:
         raise LunoError(400, too_fine, f"{name}={text[:40]}: want at most {scale} decimals")
     return units

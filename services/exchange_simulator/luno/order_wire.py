@@ -53,7 +53,7 @@ def status(order: AccountOrder) -> str:
 def order_v2(order: AccountOrder) -> dict[str, Any]:
     """An order as `/exchange/2/orders`, `/exchange/2/listorders` and `/exchange/3/order` say it."""
     asked = order.asked
-    said = {
+    fields = {
         "client_order_id": order.client_id,
         "side": SIDES[asked.side],
         "type": "MARKET" if asked.kind == "market" else "LIMIT",
@@ -61,18 +61,18 @@ def order_v2(order: AccountOrder) -> dict[str, Any]:
         **_common(order),
     }
     if asked.kind != "market":
-        said["time_in_force"] = asked.time_in_force
-    return said
+        fields["time_in_force"] = asked.time_in_force
+    return fields
 
 
 def order_v1(order: AccountOrder) -> dict[str, Any]:
     """An order as `/api/1/orders` and `/api/1/listorders` say it: no client id."""
     asked = order.asked
     sides = SIDES if asked.kind == "market" else BOOK_SIDES
-    said = {"type": sides[asked.side], "state": status(order), **_common(order)}
+    fields = {"type": sides[asked.side], "state": status(order), **_common(order)}
     if asked.kind != "market":
-        said["time_in_force"] = asked.time_in_force
-    return said
+        fields["time_in_force"] = asked.time_in_force
+    return fields
 
 
 def _common(order: AccountOrder) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Params:
         self.path = path
 
     @classmethod
-    async def of(cls, request: web.Request) -> "Params":
+    async def from_request(cls, request: web.Request) -> "Params":
         """Read them: SDKs differ in where they put them, and the venue takes both."""
         values = MultiDict(request.query)
         for name, value in (await request.post()).items():

@@ -20,7 +20,7 @@ from services.exchange_simulator.matching import BookSide
 
 CALLS_PER_MINUTE = 300
 TOP_LEVELS = 100
-MOST_TRADES = 100
+MAX_TRADES = 100
 DAY_MS = 24 * 3600 * 1000
 # As `markets` spells it; the stream and the ticker have other words.
 TRADING_STATUS: Mapping[MarketStatus, str] = {
@@ -159,9 +159,9 @@ def trades(venue: LunoVenue, request: web.Request) -> Any:
     """The latest trades, newest first, at most 100; *since* (ms) at most 24 h back."""
     feed = _feed(venue, request)
     since = _since(request, venue.clock())
-    instrument, tape = feed.instrument, feed.market.trades
+    instrument, history = feed.instrument, feed.market.trades
     first = max(
-        tape.next_id - MOST_TRADES, tape.first_id if since is None else tape.first_at(since)
+        history.next_id - MAX_TRADES, history.first_id if since is None else history.first_at(since)
     )
     return {
         "trades": [
@@ -173,7 +173,7 @@ def trades(venue: LunoVenue, request: web.Request) -> Any:
                 "is_buy": bool(bought),
             }
             for trade_id, (time_ms, price, lots, bought) in reversed(
-                list(tape.rows(first, tape.next_id))
+                list(history.rows(first, history.next_id))
             )
         ]
     }

@@ -16,13 +16,15 @@ from pydantic import SecretStr
 from services.exchange_simulator.endpoints import StreamEndpoint
 from services.exchange_simulator.luno.feed import LunoFeed
 from services.exchange_simulator.luno.user_feed import UserFeed
-from services.exchange_simulator.sockets import Connection, Connections, Habits
+from services.exchange_simulator.sockets import Connection, ConnectionPolicy, Connections
 from services.exchange_simulator.stream_faults import AllStreamFaults, StreamFaults
 
 # A ping every 13.5 s always, and `""` after 20 quiet seconds.
-HABITS = Habits(ping_every=13.5, pong_within=60.0, idle_after=20.0, idle_frame=b'""')
-CREDENTIALS_WITHIN = 10.0
-MOST_SESSIONS = 50
+POLICY = ConnectionPolicy(
+    ping_interval=13.5, pong_timeout=60.0, idle_timeout=20.0, idle_frame=b'""'
+)
+CREDENTIALS_TIMEOUT = 10.0
+MAX_SESSIONS = 50
 
 
 class Credentials(msgspec.Struct):
@@ -67,13 +69,13 @@ class LunoStreamSession:
         pair: str,
         key: ApiKey,
         socket: Connection,
-        gate: StreamFaults,
+        stream_faults: StreamFaults,
     ) -> None:
         self._feed = feed
         self._pair = pair
         self._key = key
         self._socket = socket
-        self._gate = gate
+        self._stream_faults = stream_faults
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, wait: float) -> None:
@@ -82,7 +84,7 @@ class LunoStreamSession:
             wait, self._refuse, "auth_timeout", "you took too long to provide credentials"
         )
 
-    def hear(self, text: str) -> None:
+    def on_text(self, text: str) -> None:
         """The first frame must be the credentials; later ones are keep-alives."""
         if self._timer is None:
             return
@@ -99,14 +101,14 @@ class LunoStreamSession:
         elif self._feed is None:
             self._refuse("invalid_market", self._pair)
         else:
-            self._feed.join(self._gate.push)
+            self._feed.join(self._stream_faults.push)
 
     def close(self) -> None:
         """Hear and send nothing more."""
         if self._timer:
             self._timer.cancel()
         if self._feed:
-            self._feed.leave(self._gate.push)
+            self._feed.leave(self._stream_faults.push)
 
     def _refuse(self, code: str, message: str) -> None:
         self._timer = None
@@ -118,10 +120,10 @@ def routes(
     feeds: Mapping[str, LunoFeed],
     user: UserFeed,
     key: ApiKey,
-    gates: AllStreamFaults,
+    all_stream_faults: AllStreamFaults,
     connections: Connections,
-    habits: Habits = HABITS,
-    credentials_within: float = CREDENTIALS_WITHIN,
+    policy: ConnectionPolicy = POLICY,
+    credentials_timeout: float = CREDENTIALS_TIMEOUT,
 ) -> list[web.AbstractRouteDef]:
     """The routes of the market streams and of the user stream."""
     sessions: set[LunoStreamSession] = set()
@@ -131,17 +133,17 @@ def routes(
     ) -> web.StreamResponse:
         pair = request.match_info.get("pair", "")
         # An unknown pair gets its handshake too, and the error once it has shown its key.
-        async with connections.accept(request, habits) as socket:
-            with gates.open("luno", endpoint, socket) as gate:
-                session = LunoStreamSession(feed, pair, key, socket, gate)
-                if len(sessions) >= MOST_SESSIONS:
+        async with connections.accept(request, policy) as socket:
+            with all_stream_faults.open("luno", endpoint, socket) as stream_faults:
+                session = LunoStreamSession(feed, pair, key, socket, stream_faults)
+                if len(sessions) >= MAX_SESSIONS:
                     socket.push(b"session limit exceeded")
                     socket.end(WSCloseCode.OK)
                 else:
-                    session.start(credentials_within)
+                    session.start(credentials_timeout)
                 sessions.add(session)
                 try:
-                    await socket.run(session.hear)
+                    await socket.run(session.on_text)
                 finally:
                     sessions.discard(session)
                     session.close()

@@ -21,8 +21,8 @@ from services.exchange_simulator.luno.stream import ApiKey
 from services.exchange_simulator.luno.wire import LunoError
 from services.exchange_simulator.market import SimulatedMarket
 
-MOST_ORDERS = 1000
-MOST_TRADES = 1000
+MAX_ORDERS = 1000
+MAX_TRADES = 1000
 DEFAULT_LIMIT = 100
 
 
@@ -37,22 +37,22 @@ class LunoTrading:
 Call = Callable[[LunoTrading, Params], Any]
 
 
-def routes(desk: LunoTrading) -> list[web.AbstractRouteDef]:
+def routes(trading: LunoTrading) -> list[web.AbstractRouteDef]:
     """The routes of the calls that need a key."""
 
     def call(answer: Call) -> Any:
         async def handle(request: web.Request) -> web.Response:
             # The body of a 401 is empty.
-            if not authorised(request, desk.venue.key):
+            if not authorised(request, trading.venue.key):
                 return web.Response(status=401)
-            params = await Params.of(request)
-            return respond(desk.venue, request, lambda: answer(desk, params))
+            params = await Params.from_request(request)
+            return respond(trading.venue, request, lambda: answer(trading, params))
 
         return handle
 
     return [
         *(web.route(method, path, call(answer)) for (method, path), answer in CALLS.items()),
-        *(web.route(method, path, call(_not_spoken)) for method, path in NOT_SPOKEN),
+        *(web.route(method, path, call(_unsupported)) for method, path in UNSUPPORTED),
     ]
 
 
@@ -68,19 +68,19 @@ def authorised(request: web.Request, key: ApiKey) -> bool:
     return key.matches(key_id, secret)
 
 
-def _market(desk: LunoTrading, params: Params) -> SimulatedMarket:
+def _market(trading: LunoTrading, params: Params) -> SimulatedMarket:
     name = params.text("pair") or ""
-    feed = desk.venue.feeds.get(name)
+    feed = trading.venue.feeds.get(name)
     if feed is None:
         raise LunoError(400, "ErrInvalidMarketPair", f"pair={name[:40]!r}: no such pair")
     return feed.market
 
 
 def _place(
-    desk: LunoTrading, params: Params, read: Callable[[SimulatedMarket, Params], NewOrder]
+    trading: LunoTrading, params: Params, read: Callable[[SimulatedMarket, Params], NewOrder]
 ) -> dict[str, str]:
-    order_checks.check_deadline(params, desk.venue.clock())
-    market = _market(desk, params)
+    order_checks.check_deadline(params, trading.venue.clock())
+    market = _market(trading, params)
     asked = read(market, params)
     if market.status == "halted":
         raise LunoError(400, "ErrMarketUnavailable", "Market not available")
@@ -92,73 +92,75 @@ def _place(
             raise LunoError(400, "ErrInvalidArguments", f"{name}: no such {asset} account")
     # Unique over all orders that were ever created; one that was refused doesn't use it up
     # ("client_order_id" of "postorder" in luno.com/en/developers/api).
-    if asked.client_id and desk.account.called(asked.client_id):
+    if asked.client_id and trading.account.by_client_id(asked.client_id):
         raise LunoError(409, "ErrDuplicateClientOrderID", "client_order_id: used before")
     try:
-        order = desk.account.place(asked)
+        order = trading.account.place(asked)
     except InsufficientBalanceError as e:
         raise LunoError(400, "ErrInsufficientFunds", f"Not enough {e} is available.") from None
     return {"order_id": order_wire.public_id(order)}
 
 
-def post_order(desk: LunoTrading, params: Params) -> Any:
+def post_order(trading: LunoTrading, params: Params) -> Any:
     """A limit order. A post-only order that would trade is cancelled: COMPLETE, nothing filled."""
-    return _place(desk, params, order_checks.limit_order)
+    return _place(trading, params, order_checks.limit_order)
 
 
-def market_order(desk: LunoTrading, params: Params) -> Any:
+def market_order(trading: LunoTrading, params: Params) -> Any:
     """A market order."""
-    return _place(desk, params, order_checks.market_order)
+    return _place(trading, params, order_checks.market_order)
 
 
-def stop_order(desk: LunoTrading, params: Params) -> Any:
+def stop_order(trading: LunoTrading, params: Params) -> Any:
     """Cancel an order."""
-    order = _by_id(desk, params.text("order_id") or "")
+    order = _by_id(trading, params.text("order_id") or "")
     if order is None or order.state != "open":
         raise LunoError(
             *(400, "ErrCannotStopUnknownOrNonPendingOrder"),
             "The order is unknown or not pending any more.",
         )
-    desk.account.cancel(order)
+    trading.account.cancel(order)
     return {"success": True}
 
 
-def _by_id(desk: LunoTrading, public_id: str) -> AccountOrder | None:
-    orders = desk.account.orders.values()
+def _by_id(trading: LunoTrading, public_id: str) -> AccountOrder | None:
+    orders = trading.account.orders.values()
     return next((order for order in orders if order_wire.public_id(order) == public_id), None)
 
 
-def _visible(desk: LunoTrading, order: AccountOrder | None) -> AccountOrder:
-    if order is None or order.hidden_until_ms > desk.venue.clock():
+def _visible(trading: LunoTrading, order: AccountOrder | None) -> AccountOrder:
+    if order is None or order.hidden_until_ms > trading.venue.clock():
         raise LunoError(404, "ErrOrderNotFound", "Cannot find that order.")
     return order
 
 
-def order_v3(desk: LunoTrading, params: Params) -> Any:
+def order_v3(trading: LunoTrading, params: Params) -> Any:
     """One order, by `id` or by `client_order_id`."""
     public_id, name = params.text("id"), params.text("client_order_id")
     if (public_id is None) == (name is None):
         raise LunoError(400, "ErrInvalidArguments", "want either id or client_order_id")
     if public_id is not None:
-        return order_wire.order_v2(_visible(desk, _by_id(desk, public_id)))
-    return order_wire.order_v2(_visible(desk, next(iter(desk.account.called(name or "")), None)))
+        return order_wire.order_v2(_visible(trading, _by_id(trading, public_id)))
+    return order_wire.order_v2(
+        _visible(trading, next(iter(trading.account.by_client_id(name or "")), None))
+    )
 
 
-def order_v2(desk: LunoTrading, params: Params) -> Any:
+def order_v2(trading: LunoTrading, params: Params) -> Any:
     """One order by the id in the path."""
-    return order_wire.order_v2(_visible(desk, _by_id(desk, params.path["id"])))
+    return order_wire.order_v2(_visible(trading, _by_id(trading, params.path["id"])))
 
 
-def order_v1(desk: LunoTrading, params: Params) -> Any:
+def order_v1(trading: LunoTrading, params: Params) -> Any:
     """One order by the id in the path, without its client id."""
-    return order_wire.order_v1(_visible(desk, _by_id(desk, params.path["id"])))
+    return order_wire.order_v1(_visible(trading, _by_id(trading, params.path["id"])))
 
 
-def _listed(desk: LunoTrading, params: Params) -> Iterator[AccountOrder]:
+def _listed(trading: LunoTrading, params: Params) -> Iterator[AccountOrder]:
     """The orders that queries find, newest first, of `pair` and before `created_before`."""
-    pair = None if params.text("pair") is None else _market(desk, params).instrument.symbol
-    before, now = params.number("created_before"), desk.venue.clock()
-    orders = sorted(desk.account.orders.values(), key=lambda o: o.created_ms, reverse=True)
+    pair = None if params.text("pair") is None else _market(trading, params).instrument.symbol
+    before, now = params.number("created_before"), trading.venue.clock()
+    orders = sorted(trading.account.orders.values(), key=lambda o: o.created_ms, reverse=True)
     return (
         order
         for order in orders
@@ -168,33 +170,33 @@ def _listed(desk: LunoTrading, params: Params) -> Iterator[AccountOrder]:
     )
 
 
-def list_orders_v2(desk: LunoTrading, params: Params) -> Any:
+def list_orders_v2(trading: LunoTrading, params: Params) -> Any:
     """Open orders, or with `closed` those that are over."""
-    limit, closed = params.limit(DEFAULT_LIMIT, MOST_ORDERS), params.flag("closed")
-    found = [order for order in _listed(desk, params) if (order.state != "open") == closed]
+    limit, closed = params.limit(DEFAULT_LIMIT, MAX_ORDERS), params.flag("closed")
+    found = [order for order in _listed(trading, params) if (order.state != "open") == closed]
     return {"orders": [order_wire.order_v2(order) for order in found[:limit]]}
 
 
-def list_orders_v1(desk: LunoTrading, params: Params) -> Any:
+def list_orders_v1(trading: LunoTrading, params: Params) -> Any:
     """Orders, perhaps of one state."""
-    limit, state = params.limit(DEFAULT_LIMIT, MOST_ORDERS), params.text("state")
+    limit, state = params.limit(DEFAULT_LIMIT, MAX_ORDERS), params.text("state")
     if state not in (None, "PENDING", "COMPLETE"):
         raise LunoError(400, "ErrInvalidArguments", f"state={state!r}: want PENDING or COMPLETE")
-    orders = _listed(desk, params)
+    orders = _listed(trading, params)
     found = [order for order in orders if state in (None, order_wire.status(order))]
     return {"orders": [order_wire.order_v1(order) for order in found[:limit]]}
 
 
-def list_trades(desk: LunoTrading, params: Params) -> Any:
+def list_trades(trading: LunoTrading, params: Params) -> Any:
     """The account's trades of a pair, oldest first unless `sort_desc`."""
-    market = _market(desk, params)
-    limit, newest_first = params.limit(DEFAULT_LIMIT, MOST_TRADES), params.flag("sort_desc")
+    market = _market(trading, params)
+    limit, newest_first = params.limit(DEFAULT_LIMIT, MAX_TRADES), params.flag("sort_desc")
     since, before = params.number("since"), params.number("before")
     after_seq, before_seq = params.number("after_seq"), params.number("before_seq")
-    now = desk.venue.clock()
+    now = trading.venue.clock()
     found = [
         (fill.trade_id, order, fill)
-        for order in desk.account.orders.values()
+        for order in trading.account.orders.values()
         if order.asked.symbol == market.instrument.symbol
         if max(order.hidden_until_ms, order.fills_hidden_until_ms) <= now
         for fill in order.fills
@@ -207,7 +209,7 @@ def list_trades(desk: LunoTrading, params: Params) -> Any:
     return {"trades": [order_wire.trade(order, fill) for _, order, fill in found[:limit]]}
 
 
-def balances(desk: LunoTrading, params: Params) -> Any:
+def balances(trading: LunoTrading, params: Params) -> Any:
     """All balances, or those of `assets` (the name repeats)."""
     wanted = params.texts("assets")
     unknown = [asset for asset in wanted if not asset.isalnum()]
@@ -216,19 +218,19 @@ def balances(desk: LunoTrading, params: Params) -> Any:
     return {
         "balance": [
             order_wire.balance(asset, owned)
-            for asset, owned in desk.account.balances.items()
+            for asset, owned in trading.account.balances.items()
             if not wanted or asset in wanted
         ]
     }
 
 
-def fee_info(desk: LunoTrading, params: Params) -> Any:
+def fee_info(trading: LunoTrading, params: Params) -> Any:
     """The fees of a pair, as shares."""
-    market = _market(desk, params)
-    fees = desk.account.fees
+    market = _market(trading, params)
+    fees = trading.account.fees
     maker, taker = fixed(fees.maker, 8), fixed(fees.taker, 8)
     symbol = market.instrument.symbol
-    traded = sum(o.filled for o in desk.account.orders.values() if o.asked.symbol == symbol)
+    traded = sum(o.filled for o in trading.account.orders.values() if o.asked.symbol == symbol)
     return {
         "maker_fee": maker,
         "taker_fee": taker,
@@ -240,7 +242,7 @@ def fee_info(desk: LunoTrading, params: Params) -> Any:
     }
 
 
-def _not_spoken(_: LunoTrading, __: Params) -> Any:
+def _unsupported(_: LunoTrading, __: Params) -> Any:
     raise LunoError(501, "ErrNotImplemented", "the simulator doesn't speak this call")
 
 
@@ -258,4 +260,4 @@ CALLS: dict[tuple[str, str], Call] = {
     ("GET", "/api/1/fee_info"): fee_info,
 }
 # What the venue has and the simulator doesn't.
-NOT_SPOKEN = (("GET", "/api/exchange/1/candles"),)
+UNSUPPORTED = (("GET", "/api/exchange/1/candles"),)

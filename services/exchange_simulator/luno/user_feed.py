@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from services.exchange_simulator.account import Event, SimulatedAccount
+from services.exchange_simulator.account import AccountEvent, SimulatedAccount
 from services.exchange_simulator.account_order import AccountOrder, base_amount, quote_amount
 from services.exchange_simulator.luno.order_wire import account_id, amount, public_id
 
 # "The server keeps a cache of all messages sent in the last 5 minutes. When reconnecting,
 # messages generated while the client was disconnected will be resent."
-REMEMBER_MS = 5 * 60_000
-MOST_REMEMBERED = 100_000
+RETENTION_MS = 5 * 60_000
+MAX_RETAINED = 100_000
 # When a client was lost isn't known exactly: it gets these ms before it again.
 OVERLAP_MS = 1000
 
@@ -32,17 +32,19 @@ class UserFeed:
         self._account = account
         self._clock = clock
         self._listeners: set[Push] = set()
-        self._sent: deque[tuple[int, bytes]] = deque(maxlen=MOST_REMEMBERED)
+        self._sent: deque[tuple[int, bytes]] = deque(maxlen=MAX_RETAINED)
         self._left_ms: int | None = None
         # Row numbers begin where the markets' ids do: a restart doesn't use one twice.
         self._row = max((m.first_id for m in account.markets.values()), default=0)
-        self._told = {asset: (owned.total, owned.free) for asset, owned in account.balances.items()}
-        account.subscribe(self._see)
+        self._published = {
+            asset: (owned.total, owned.free) for asset, owned in account.balances.items()
+        }
+        account.subscribe(self._on_account_event)
 
     def join(self, push: Push) -> None:
         """Send what was missed since the last session ended, and everything from now on."""
         if self._left_ms is not None:
-            since = max(self._left_ms - OVERLAP_MS, self._clock() - REMEMBER_MS)
+            since = max(self._left_ms - OVERLAP_MS, self._clock() - RETENTION_MS)
             for time_ms, frame in self._sent:
                 if time_ms >= since:
                     push(frame)
@@ -55,29 +57,29 @@ class UserFeed:
             self._listeners.discard(push)
             self._left_ms = self._clock()
 
-    def _see(self, event: Event) -> None:
-        if event.what == "new":
-            self._tell_status(event.order, "AWAITING")
-            self._tell_status(event.order, "PENDING")
+    def _on_account_event(self, event: AccountEvent) -> None:
+        if event.kind == "new":
+            self._publish_status(event.order, "AWAITING")
+            self._publish_status(event.order, "PENDING")
         elif event.fill is not None:
-            self._tell_fill(event)
+            self._publish_fill(event)
         if event.order.state != "open":
-            self._tell_status(event.order, "COMPLETE")
+            self._publish_status(event.order, "COMPLETE")
         for asset in event.balances:
-            self._tell_balance(asset)
+            self._publish_balance(asset)
 
-    def _tell_status(self, order: AccountOrder, status: str) -> None:
-        said = {**_names(order), "status": status}
-        self._publish("order_status", order_status_update=said)
+    def _publish_status(self, order: AccountOrder, status: str) -> None:
+        fields = {**_names(order), "status": status}
+        self._publish("order_status", order_status_update=fields)
 
-    def _tell_fill(self, event: Event) -> None:
+    def _publish_fill(self, event: AccountEvent) -> None:
         order, fill = event.order, event.fill
         if fill is None:
             return
         instrument, fees = order.instrument, order.fees()
         in_base = fill.fee_asset == instrument.base
         money = fill.price * fill.quantity
-        said = {
+        fields = {
             **_names(order),
             "base_fill": amount(base_amount(instrument, order.filled)),
             "counter_fill": amount(quote_amount(instrument, order.spent)),
@@ -88,16 +90,16 @@ class UserFeed:
             "base_fee_delta": amount(fill.fee if in_base else 0),
             "counter_fee_delta": amount(0 if in_base else fill.fee),
         }
-        self._publish("order_fill", order_fill_update=said)
+        self._publish("order_fill", order_fill_update=fields)
 
-    def _tell_balance(self, asset: str) -> None:
+    def _publish_balance(self, asset: str) -> None:
         owned = self._account.balances[asset]
-        total, free = self._told[asset]
+        total, free = self._published[asset]
         if (owned.total, owned.free) == (total, free):
             return
-        self._told[asset] = (owned.total, owned.free)
+        self._published[asset] = (owned.total, owned.free)
         self._row += 1
-        said = {
+        fields = {
             "account_id": account_id(asset),
             "row_index": self._row,
             "balance": amount(owned.total),
@@ -105,9 +107,9 @@ class UserFeed:
             "available": amount(owned.free),
             "available_delta": amount(owned.free - free),
         }
-        self._publish("balance_update", balance_update=said)
+        self._publish("balance_update", balance_update=fields)
 
-    def _publish(self, kind: str, **said: dict[str, Any]) -> None:
+    def _publish(self, kind: str, **fields: dict[str, Any]) -> None:
         now = self._clock()
         message: dict[str, Any] = {
             "type": kind,
@@ -116,9 +118,9 @@ class UserFeed:
             "order_fill_update": None,
             "balance_update": None,
         }
-        frame = msgspec.json.encode(message | said)
+        frame = msgspec.json.encode(message | fields)
         self._sent.append((now, frame))
-        while self._sent[0][0] < now - REMEMBER_MS:
+        while self._sent[0][0] < now - RETENTION_MS:
             self._sent.popleft()
         for push in list(self._listeners):
             push(frame)

@@ -63,29 +63,29 @@ def update(step: MarketStep, sequence: int, instrument: SimulatedInstrument) -> 
     trades: list[dict[str, Any]] = []
     create: dict[str, str] | None = None
     delete: dict[str, str] | None = None
-    of = lane(instrument)
-    for fact in step.facts:
-        if isinstance(fact, Match):
-            maker = order_id(fact.maker.order_id, of)
+    pair_lane = lane(instrument)
+    for event in step.events:
+        if isinstance(event, Match):
+            maker = order_id(event.maker.order_id, pair_lane)
             trades.append(
                 {
-                    "sequence": fact.trade_id,
-                    "base": trimmed(fact.quantity, instrument.quantity_scale),
-                    "counter": trimmed(fact.price * fact.quantity, instrument.money_scale),
+                    "sequence": event.trade_id,
+                    "base": trimmed(event.quantity, instrument.quantity_scale),
+                    "counter": trimmed(event.price * event.quantity, instrument.money_scale),
                     "maker_order_id": maker,
-                    "taker_order_id": order_id(fact.taker.order_id, of),
+                    "taker_order_id": order_id(event.taker.order_id, pair_lane),
                     "order_id": maker,
                 }
             )
-        elif isinstance(fact, Rested):
+        elif isinstance(event, Rested):
             create = {
-                "order_id": order_id(fact.order.order_id, of),
-                "type": "BID" if fact.order.terms.side == "buy" else "ASK",
-                "price": trimmed(fact.order.terms.price or 0, instrument.price_scale),
-                "volume": trimmed(fact.quantity, instrument.quantity_scale),
+                "order_id": order_id(event.order.order_id, pair_lane),
+                "type": "BID" if event.order.terms.side == "buy" else "ASK",
+                "price": trimmed(event.order.terms.price or 0, instrument.price_scale),
+                "volume": trimmed(event.quantity, instrument.quantity_scale),
             }
-        elif isinstance(fact, Removed):
-            delete = {"order_id": order_id(fact.order.order_id, of)}
+        elif isinstance(event, Removed):
+            delete = {"order_id": order_id(event.order.order_id, pair_lane)}
     return {
         "sequence": str(sequence),
         "trade_updates": trades,

@@ -229,7 +229,7 @@ async def test_luno_waits_for_credentials_only_so_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A silent client gets auth_timeout; keep-alives aren't credentials."""
-    hasty = partial(luno_stream.routes, credentials_within=0.05)
+    hasty = partial(luno_stream.routes, credentials_timeout=0.05)
     monkeypatch.setattr(luno_stream, "routes", hasty)
     async with (
         running_simulator(simulator_settings) as simulator,

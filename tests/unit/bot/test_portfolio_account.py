@@ -15,7 +15,7 @@ from services.exchange_simulator.account import FeeRates
 from services.exchange_simulator.account_order import AccountFill, AccountOrder, NewOrder
 from services.exchange_simulator.instruments import Venue, fixed, whole
 from services.exchange_simulator.matching import Side
-from tests.unit.exchange_simulator.desks import BTC, XBT, Floor
+from tests.unit.exchange_simulator.floors import BTC, XBT, Floor
 
 KEY = "flip"
 ONE = Decimal(10**8)

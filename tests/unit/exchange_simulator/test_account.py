@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from services.exchange_simulator.account import FeeRates, InsufficientBalanceError
 from services.exchange_simulator.account_order import AccountOrder, NewOrder, base_amount
 from services.exchange_simulator.account_order import quote_amount as money
-from tests.unit.exchange_simulator.desks import BTC, Floor
+from tests.unit.exchange_simulator.floors import BTC, Floor
 
 ONE = 10**8
 
@@ -133,7 +133,7 @@ def test_events_come_in_order_with_the_balances_after_each() -> None:
     floor = Floor(BTC)
     seen: list[tuple[str, str, int, int]] = []
     floor.account.subscribe(
-        lambda e: seen.append((e.what, e.order.state, e.order.filled, floor.held("USDT") // ONE))
+        lambda e: seen.append((e.kind, e.order.state, e.order.filled, floor.held("USDT") // ONE))
     )
     floor.others(BTC, "sell", "60000.00", "0.25")
     floor.others(BTC, "sell", "60100.00", "0.25")
@@ -151,8 +151,8 @@ def test_a_cancel_may_rename_its_order() -> None:
     floor = Floor(BTC)
     order = floor.account.place(limit("buy", 1_000, 6_000_000, "first"))
     floor.account.cancel(order, "second")
-    assert floor.account.called("first") == []
-    assert floor.account.called("second") == [order]
+    assert floor.account.by_client_id("first") == []
+    assert floor.account.by_client_id("second") == [order]
     assert order.asked.client_id == "first"
 
 
@@ -160,7 +160,9 @@ def test_followers_get_each_steps_orders_once() -> None:
     """One call for a taker with several fills, with makers of the account's own too."""
     floor = Floor(BTC)
     told: list[list[str]] = []
-    floor.account.follow(lambda orders: told.append([order.client_id for order in orders]))
+    floor.account.on_orders_changed(
+        lambda orders: told.append([order.client_id for order in orders])
+    )
     floor.account.place(limit("sell", 1_000, 6_000_000, "a"))
     floor.account.place(limit("sell", 1_000, 6_000_100, "b"))
     floor.account.place(limit("buy", 2_000, 6_100_000, "taker"))

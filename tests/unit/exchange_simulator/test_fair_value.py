@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.exchange_simulator.fair_value import (
-    FARTHEST,
+    MAX_DISTANCE,
     RANGING,
     TRENDING,
     Character,
@@ -64,7 +64,7 @@ def test_it_never_leaves_for_good(seed: int, character: Character) -> None:
     value = FairValue(START, Random(seed), Random(seed), character, 20)
     for _ in range(3_000):
         value.act()
-        assert abs(value.price / START - 1) < FARTHEST + character.trend[1] + 0.01
+        assert abs(value.price / START - 1) < MAX_DISTANCE + character.trend[1] + 0.01
 
 
 def test_the_same_seed_is_the_same_path() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from services.exchange_simulator.account_order import NewOrder
 from services.exchange_simulator.ledger import ledger
 from services.exchange_simulator.luno.order_wire import public_id
-from tests.unit.exchange_simulator.desks import BTC, NOW, XBT, BinanceFloor, LunoFloor
+from tests.unit.exchange_simulator.floors import BTC, NOW, XBT, BinanceFloor, LunoFloor
 
 
 def test_it_has_orders_fills_balances_and_arrivals() -> None:

@@ -16,7 +16,7 @@ def test_listeners_hear_each_step_before_the_next_one_happens() -> None:
     order = market.submit(Terms("a", "buy", 5, 100))
     market.submit(Terms("b", "sell", 2, 100))
     market.cancel(order.order_id)
-    assert [type(step.facts[-1]).__name__ for step in heard[::2]] == ["Rested", "Match", "Removed"]
+    assert [type(step.events[-1]).__name__ for step in heard[::2]] == ["Rested", "Match", "Removed"]
     assert heard[::2] == heard[1::2]
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from services.exchange_simulator.matching import (
     BookOrder,
     EngineError,
-    Fact,
+    EngineEvent,
     Killed,
     Match,
     MatchingEngine,
@@ -82,7 +82,7 @@ class SlowBook:
         return [(o[0], o[3]) for o in sorted(orders, key=lambda o: (-o[2] * sign, o[0]))]
 
 
-def play(steps: list[Terms | int]) -> tuple[MatchingEngine, list[list[Fact]]]:
+def play(steps: list[Terms | int]) -> tuple[MatchingEngine, list[list[EngineEvent]]]:
     """Run actions; a cancel of an order that isn't there is left out."""
     engine, said = MatchingEngine(FIRST_ID), []
     for step in steps:
@@ -99,8 +99,8 @@ def test_it_does_what_a_plain_slow_book_does(steps: list[Terms | int]) -> None:
     engine, slow = MatchingEngine(FIRST_ID), SlowBook()
     for step in steps:
         if isinstance(step, Terms):
-            facts = engine.submit(step)[1]
-            trades = [f for f in facts if isinstance(f, Match)]
+            events = engine.submit(step)[1]
+            trades = [f for f in events if isinstance(f, Match)]
             assert [(t.maker.order_id, t.price, t.quantity) for t in trades] == slow.submit(step)
         elif step < len(engine.resting):
             order_id = list(engine.resting)[step]
@@ -131,17 +131,17 @@ def test_every_lot_is_traded_resting_cancelled_killed_or_refused(steps: list[Ter
     def settle(order: BookOrder, quantity: int) -> None:
         settled[order.order_id] = settled.get(order.order_id, 0) + quantity
 
-    for facts in said:
-        for fact in facts:
-            if isinstance(fact, OrderAccepted | OrderRefused):
-                asked[fact.order.order_id] = fact.order.terms.quantity
-            if isinstance(fact, Match):
-                settle(fact.taker, fact.quantity)
-                settle(fact.maker, fact.quantity)
-            elif isinstance(fact, Removed | Killed):
-                settle(fact.order, fact.quantity)
-            elif isinstance(fact, OrderRefused):
-                settle(fact.order, fact.order.terms.quantity)
+    for events in said:
+        for event in events:
+            if isinstance(event, OrderAccepted | OrderRefused):
+                asked[event.order.order_id] = event.order.terms.quantity
+            if isinstance(event, Match):
+                settle(event.taker, event.quantity)
+                settle(event.maker, event.quantity)
+            elif isinstance(event, Removed | Killed):
+                settle(event.order, event.quantity)
+            elif isinstance(event, OrderRefused):
+                settle(event.order, event.order.terms.quantity)
     for order in engine.resting.values():
         settle(order, order.remaining)
     assert settled == asked
@@ -163,7 +163,7 @@ def test_a_levels_quantity_is_the_sum_of_its_orders(steps: list[Terms | int]) ->
 def test_trade_ids_count_up_without_holes(steps: list[Terms | int]) -> None:
     """The n-th trade has the first id plus n."""
     engine, said = play(steps)
-    ids = [fact.trade_id for facts in said for fact in facts if isinstance(fact, Match)]
+    ids = [event.trade_id for events in said for event in events if isinstance(event, Match)]
     assert ids == list(range(FIRST_ID, engine.next_trade_id))
 
 
@@ -172,9 +172,9 @@ def test_a_market_order_takes_the_best_prices_first_and_ends() -> None:
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 3, 102))
     engine.submit(terms("sell", 2, 101))
-    order, facts = engine.submit(terms("buy", 10))
-    assert [(f.price, f.quantity) for f in facts if isinstance(f, Match)] == [(101, 2), (102, 3)]
-    assert facts[-1] == Killed(order, 5, "no_liquidity")
+    order, events = engine.submit(terms("buy", 10))
+    assert [(f.price, f.quantity) for f in events if isinstance(f, Match)] == [(101, 2), (102, 3)]
+    assert events[-1] == Killed(order, 5, "no_liquidity")
     assert engine.best() == (None, None)
 
 
@@ -182,8 +182,8 @@ def test_a_limit_order_trades_and_rests_with_what_is_left() -> None:
     """Its facts come in order: accepted, the trade, the rest."""
     engine = MatchingEngine(FIRST_ID)
     maker, _ = engine.submit(terms("sell", 2, 101))
-    taker, facts = engine.submit(terms("buy", 5, 101))
-    assert facts == [
+    taker, events = engine.submit(terms("buy", 5, 101))
+    assert events == [
         OrderAccepted(taker),
         Match(FIRST_ID, taker, maker, 101, 2, 0, 3),
         Rested(taker, 3),
@@ -197,10 +197,10 @@ def test_the_older_order_at_a_price_trades_first() -> None:
     first, _ = engine.submit(terms("buy", 4, 100))
     second, _ = engine.submit(terms("buy", 4, 100))
     makers = [
-        fact.maker
+        event.maker
         for quantity in (1, 5)
-        for fact in engine.submit(terms("sell", quantity))[1]
-        if isinstance(fact, Match)
+        for event in engine.submit(terms("sell", quantity))[1]
+        if isinstance(event, Match)
     ]
     assert makers == [first, first, second]
 
@@ -209,8 +209,8 @@ def test_immediate_or_cancel_leaves_nothing_on_the_book() -> None:
     """It takes what is there at its price and is killed for the rest."""
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 2, 101))
-    order, facts = engine.submit(terms("buy", 5, 101, time_in_force="IOC"))
-    assert facts[-1] == Killed(order, 3, "immediate_or_cancel")
+    order, events = engine.submit(terms("buy", 5, 101, time_in_force="IOC"))
+    assert events[-1] == Killed(order, 3, "immediate_or_cancel")
     assert not engine.resting
 
 
@@ -219,8 +219,8 @@ def test_fill_or_kill_takes_all_or_nothing() -> None:
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 2, 101))
     engine.submit(terms("sell", 2, 102))
-    order, facts = engine.submit(terms("buy", 5, 102, time_in_force="FOK"))
-    assert facts == [OrderAccepted(order), Killed(order, 5, "fill_or_kill")]
+    order, events = engine.submit(terms("buy", 5, 102, time_in_force="FOK"))
+    assert events == [OrderAccepted(order), Killed(order, 5, "fill_or_kill")]
     filled, _ = engine.submit(terms("buy", 4, 102, time_in_force="FOK"))
     assert filled.remaining == 0
 
@@ -229,10 +229,10 @@ def test_post_only_is_refused_when_it_would_trade() -> None:
     """At the ask it is refused, one tick below it rests."""
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 2, 101))
-    order, facts = engine.submit(terms("buy", 1, 101, post_only=True))
-    assert facts == [OrderRefused(order)]
-    order, facts = engine.submit(terms("buy", 1, 100, post_only=True))
-    assert facts == [OrderAccepted(order), Rested(order, 1)]
+    order, events = engine.submit(terms("buy", 1, 101, post_only=True))
+    assert events == [OrderRefused(order)]
+    order, events = engine.submit(terms("buy", 1, 100, post_only=True))
+    assert events == [OrderAccepted(order), Rested(order, 1)]
 
 
 def test_a_cancelled_order_is_gone_and_cant_be_cancelled_again() -> None:
@@ -280,8 +280,8 @@ def test_the_cost_of_a_quantity_is_what_taking_it_costs(
     """As far as there is any."""
     engine = book(*asks)
     expected = engine.asks.cost(quantity)
-    facts = engine.submit(terms("buy", quantity))[1] if quantity else []
-    assert sum(f.price * f.quantity for f in facts if isinstance(f, Match)) == expected
+    events = engine.submit(terms("buy", quantity))[1] if quantity else []
+    assert sum(f.price * f.quantity for f in events if isinstance(f, Match)) == expected
 
 
 @given(
@@ -293,7 +293,7 @@ def test_money_buys_as_much_as_it_pays_for_and_not_a_lot_more(
 ) -> None:
     """The cost is at most the money; one more lot would cost more, or there is none."""
     engine = book(*asks)
-    lots, cost = engine.asks.worth(money)
+    lots, cost = engine.asks.lots_for(money)
     assert cost == engine.asks.cost(lots) <= money
     there_is_more = engine.asks.available(None, lots + 1) > lots
     assert not there_is_more or engine.asks.cost(lots + 1) > money

@@ -22,21 +22,21 @@ class Counting:
         self.acted += 1
 
 
-def crowds(count: int) -> tuple[list[Counting], list[Traders]]:
+def all_traders(count: int) -> tuple[list[Counting], list[Traders]]:
     """The same objects, once as what they are and once as the traders they stand for."""
     counting = [Counting() for _ in range(count)]
-    return counting, [cast("Traders", crowd) for crowd in counting]
+    return counting, [cast("Traders", traders) for traders in counting]
 
 
 async def test_every_crowd_acts_at_the_rate() -> None:
     """Three crowds at 200 a second: never ahead of the clock, and equally often."""
-    counting, traders = crowds(3)
+    counting, traders = all_traders(3)
     loop = asyncio.get_running_loop()
     started = loop.time()
     task = asyncio.ensure_future(pacing.drive(traders, 200.0))
     try:
         await eventually(lambda: counting[0].acted >= 40)
-        acted = [crowd.acted for crowd in counting]
+        acted = [traders.acted for traders in counting]
         assert acted[0] <= 200 * (loop.time() - started) + 2
         assert max(acted) - min(acted) <= 1
     finally:
@@ -45,7 +45,7 @@ async def test_every_crowd_acts_at_the_rate() -> None:
 
 async def test_as_fast_as_it_can_still_lets_others_run() -> None:
     """The loop turns at least every few slices, while thousands of actions are done."""
-    counting, traders = crowds(2)
+    counting, traders = all_traders(2)
     task = asyncio.ensure_future(pacing.drive(traders, 0))
     turns = 0
     try:
@@ -61,7 +61,7 @@ async def test_arrears_are_left_out_rather_than_made_up_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After a pause it goes on at its rate, plus at most the arrears that are allowed."""
-    counting, traders = crowds(1)
+    counting, traders = all_traders(1)
     loop = asyncio.get_running_loop()
     skipped = 0.0
     real = loop.time
@@ -74,7 +74,7 @@ async def test_arrears_are_left_out_rather_than_made_up_for_ever(
         await asyncio.sleep(0)
         started = real()
         await eventually(lambda: counting[0].acted > before + 50)
-        most = 100 * (pacing.LARGEST_ARREARS + real() - started) + 10
+        most = 100 * (pacing.MAX_LAG + real() - started) + 10
         assert counting[0].acted - before <= most
     finally:
         task.cancel()

@@ -12,10 +12,10 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from services.exchange_simulator import sockets
-from services.exchange_simulator.sockets import Connection, Connections, Habits
+from services.exchange_simulator.sockets import Connection, ConnectionPolicy, Connections
 from tests.support.eventually import eventually
 
-CALM = Habits(ping_every=60.0, pong_within=60.0)
+CALM = ConnectionPolicy(ping_interval=60.0, pong_timeout=60.0)
 
 
 @dataclass
@@ -29,13 +29,13 @@ class Host:
 
 
 @asynccontextmanager
-async def hosting(habits: Habits) -> AsyncIterator[Host]:
+async def hosting(policy: ConnectionPolicy) -> AsyncIterator[Host]:
     """Serve connections with *habits* on a free port."""
     connections = Connections()
     host = Host("", connections)
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        async with connections.accept(request, habits) as connection:
+        async with connections.accept(request, policy) as connection:
             host.latest.append(connection)
             await connection.run(host.heard.append)
         return connection.response
@@ -103,7 +103,7 @@ async def test_a_slow_consumer_is_cut_off_and_its_backlog_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A client that doesn't read while others do ends; nothing piles up for it."""
-    monkeypatch.setattr(sockets, "LARGEST_BACKLOG", 1_000_000)
+    monkeypatch.setattr(sockets, "MAX_BACKLOG", 1_000_000)
     async with (
         hosting(CALM) as host,
         aiohttp.ClientSession() as session,
@@ -122,7 +122,7 @@ async def test_a_slow_consumer_is_cut_off_and_its_backlog_dropped(
 async def test_pings_come_and_pongs_keep_the_connection_alive() -> None:
     """A client that answers pings stays, however quiet it is."""
     async with (
-        hosting(Habits(ping_every=0.01, pong_within=1.0)) as host,
+        hosting(ConnectionPolicy(ping_interval=0.01, pong_timeout=1.0)) as host,
         aiohttp.ClientSession() as session,
         session.ws_connect(host.url, autoping=False) as ws,
     ):
@@ -136,7 +136,7 @@ async def test_pings_come_and_pongs_keep_the_connection_alive() -> None:
 async def test_a_client_that_answers_no_ping_is_closed() -> None:
     """With the reason in the close frame."""
     async with (
-        hosting(Habits(ping_every=0.01, pong_within=0.05)) as host,
+        hosting(ConnectionPolicy(ping_interval=0.01, pong_timeout=0.05)) as host,
         aiohttp.ClientSession() as session,
         session.ws_connect(host.url, autoping=False) as ws,
     ):
@@ -154,8 +154,8 @@ async def test_a_client_that_reads_nothing_is_closed_even_though_its_buffers_are
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No pong comes and no close frame gets through: the connection ends all the same."""
-    monkeypatch.setattr(sockets, "CLOSE_WITHIN", 0.05)
-    async with hosting(Habits(ping_every=0.05, pong_within=0.2)) as host:
+    monkeypatch.setattr(sockets, "CLOSE_TIMEOUT", 0.05)
+    async with hosting(ConnectionPolicy(ping_interval=0.05, pong_timeout=0.2)) as host:
         address = URL(host.url)
         reader, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
         writer.write(
@@ -185,7 +185,9 @@ async def test_a_quiet_connection_gets_the_idle_frame() -> None:
     """Again and again, as long as nothing else is sent."""
     async with (
         hosting(
-            Habits(ping_every=60.0, pong_within=60.0, idle_after=0.01, idle_frame=b'""')
+            ConnectionPolicy(
+                ping_interval=60.0, pong_timeout=60.0, idle_timeout=0.01, idle_frame=b'""'
+            )
         ) as host,
         aiohttp.ClientSession() as session,
         session.ws_connect(host.url) as ws,
@@ -196,7 +198,9 @@ async def test_a_quiet_connection_gets_the_idle_frame() -> None:
 async def test_too_many_messages_in_a_second_end_the_connection() -> None:
     """The sixth message within a second is one too many, pings included."""
     async with (
-        hosting(Habits(ping_every=60.0, pong_within=60.0, incoming_per_second=5)) as host,
+        hosting(
+            ConnectionPolicy(ping_interval=60.0, pong_timeout=60.0, incoming_per_second=5)
+        ) as host,
         aiohttp.ClientSession() as session,
         session.ws_connect(host.url) as ws,
     ):
@@ -210,7 +214,7 @@ async def test_too_many_messages_in_a_second_end_the_connection() -> None:
 async def test_a_connection_ends_at_its_lifetime() -> None:
     """As the venue's 24 hours do, said in the close frame."""
     async with (
-        hosting(Habits(ping_every=0.01, pong_within=60.0, lifetime=0.02)) as host,
+        hosting(ConnectionPolicy(ping_interval=0.01, pong_timeout=60.0, lifetime=0.02)) as host,
         aiohttp.ClientSession() as session,
         session.ws_connect(host.url) as ws,
     ):

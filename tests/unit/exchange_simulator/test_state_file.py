@@ -8,7 +8,7 @@ from services._runtime.lifecycle import FatalError
 from services.exchange_simulator.account import FeeRates
 from services.exchange_simulator.account_order import NewOrder
 from services.exchange_simulator.state_file import StateFile
-from tests.unit.exchange_simulator.desks import BTC, ETH, Floor
+from tests.unit.exchange_simulator.floors import BTC, ETH, Floor
 
 BNB = "BNB/USDT"
 
@@ -17,7 +17,7 @@ def opened(path: Path, *symbols: str) -> tuple[Floor, StateFile]:
     """An account that the file keeps."""
     file = StateFile(path)
     floor = Floor(*(symbols or (BTC,)), begin=file.read())
-    file.keep({"binance": floor.account})
+    file.restore_and_follow({"binance": floor.account})
     return floor, file
 
 
@@ -43,7 +43,7 @@ def test_a_fee_in_a_third_asset_is_written_too(tmp_path: Path) -> None:
     before = Floor(BTC, BNB, funds=funds)
     before.account.fees = FeeRates(maker=90_000, taker=100_000, discount_asset="BNB")
     file = StateFile(path)
-    file.keep({"binance": before.account})
+    file.restore_and_follow({"binance": before.account})
     before.others(BTC, "sell", "60000.00", "1")
     buy(before, "mine", 6_000_000)
     file.close()
@@ -64,7 +64,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         assert again.account.balances == first.account.balances
         assert [o.client_id for o in again.account.open_orders()] == ["half", "open"]
         assert again.markets[BTC].engine.best()[0] == (6_100_000, 5_000)
-        assert again.account.called("renamed")[0].asked.client_id == "cancelled"
+        assert again.account.by_client_id("renamed")[0].asked.client_id == "cancelled"
         file.close()
 
 

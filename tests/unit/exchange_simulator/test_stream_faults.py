@@ -40,7 +40,7 @@ def plan() -> FaultPlan:
 
 
 @pytest.fixture
-def gate(wire: Wire, plan: FaultPlan) -> StreamFaults:
+def stream_faults(wire: Wire, plan: FaultPlan) -> StreamFaults:
     """The gate of a Luno market stream."""
     return StreamFaults(plan, ("luno", "market_stream"), wire, None)  # type: ignore[arg-type]
 
@@ -53,16 +53,16 @@ def rule(action: str, **more: object) -> StreamFault:
 
 
 def test_a_burst_waits_until_it_is_complete_and_comes_at_once(
-    wire: Wire, plan: FaultPlan, gate: StreamFaults
+    wire: Wire, plan: FaultPlan, stream_faults: StreamFaults
 ) -> None:
     """What stands behind it goes out as ever."""
     plan.add(rule("burst", frames=3))
-    gate.push(b"a")
-    gate.push(b"b")
+    stream_faults.push(b"a")
+    stream_faults.push(b"b")
     assert wire.sent == []
-    gate.push(b"c")
+    stream_faults.push(b"c")
     assert wire.sent == [b"a", b"b", b"c"]
-    gate.push(b"d")
+    stream_faults.push(b"d")
     assert wire.sent == [b"a", b"b", b"c", b"d"]
 
 
@@ -75,53 +75,53 @@ def test_a_burst_waits_until_it_is_complete_and_comes_at_once(
     ],
 )
 def test_a_rule_changes_what_is_sent(
-    gate: StreamFaults, plan: FaultPlan, wire: Wire, action: str, sent: list[bytes]
+    stream_faults: StreamFaults, plan: FaultPlan, wire: Wire, action: str, sent: list[bytes]
 ) -> None:
     """The second of three frames is struck."""
     plan.add(rule(action, contains="b"))
     for frame in (b"a", b"b", b"c"):
-        gate.push(frame)
+        stream_faults.push(frame)
     assert wire.sent == sent
 
 
 def test_frames_held_back_together_come_together(
-    gate: StreamFaults, plan: FaultPlan, wire: Wire
+    stream_faults: StreamFaults, plan: FaultPlan, wire: Wire
 ) -> None:
     """In their order, behind the first that isn't struck."""
     plan.add(rule("reorder", count=2))
     for frame in (b"a", b"b", b"c", b"d"):
-        gate.push(frame)
+        stream_faults.push(frame)
     assert wire.sent == [b"c", b"a", b"b", b"d"]
 
 
 async def test_a_late_frame_comes_by_itself(
-    gate: StreamFaults, plan: FaultPlan, wire: Wire
+    stream_faults: StreamFaults, plan: FaultPlan, wire: Wire
 ) -> None:
     """Though nothing follows it."""
     plan.add(rule("delay", delay_ms=30))
-    gate.push(b"late")
+    stream_faults.push(b"late")
     assert wire.sent == []
     await eventually(lambda: wire.sent == [b"late"])
 
 
 @pytest.mark.parametrize(("action", "fate"), [("disconnect", "cut"), ("half_open", "frozen")])
 def test_a_connection_may_go_with_a_frame(
-    gate: StreamFaults, plan: FaultPlan, wire: Wire, action: str, fate: str
+    stream_faults: StreamFaults, plan: FaultPlan, wire: Wire, action: str, fate: str
 ) -> None:
     """The frame isn't sent."""
     plan.add(rule(action))
-    gate.push(b"last")
+    stream_faults.push(b"last")
     assert (wire.sent, wire.fate) == ([], fate)
 
 
 def test_open_connections_can_be_told_to_do_something(plan: FaultPlan) -> None:
     """Those of a kind, while they are open; a notice only where the venue has one."""
-    gates, luno, binance = AllStreamFaults(plan), Wire(), Wire()
-    with gates.open("luno", "market_stream", luno):  # type: ignore[arg-type]
-        with gates.open("binance", "market_stream", binance, lambda: b"bye"):  # type: ignore[arg-type]
-            assert gates.act("binance", "market_stream", "server_shutdown") == 1
-            assert gates.act("binance", "user_stream", "server_shutdown") == 0
-            assert gates.act("luno", "market_stream", "server_shutdown") == 0
-        assert gates.act("binance", "market_stream", "disconnect") == 0
-        assert gates.act("luno", "market_stream", "half_open") == 1
+    all_stream_faults, luno, binance = AllStreamFaults(plan), Wire(), Wire()
+    with all_stream_faults.open("luno", "market_stream", luno):  # type: ignore[arg-type]
+        with all_stream_faults.open("binance", "market_stream", binance, lambda: b"bye"):  # type: ignore[arg-type]
+            assert all_stream_faults.act("binance", "market_stream", "server_shutdown") == 1
+            assert all_stream_faults.act("binance", "user_stream", "server_shutdown") == 0
+            assert all_stream_faults.act("luno", "market_stream", "server_shutdown") == 0
+        assert all_stream_faults.act("binance", "market_stream", "disconnect") == 0
+        assert all_stream_faults.act("luno", "market_stream", "half_open") == 1
     assert (binance.sent, binance.fate, luno.fate) == ([b"bye"], "open", "frozen")

@@ -14,24 +14,24 @@ capacities = st.integers(1, 10)
 
 def taped(times: list[int], capacity: int) -> TradeHistory:
     """A tape that starts at id 100, with a row `(time, index)` for each time."""
-    tape = TradeHistory(100, 2, capacity)
+    history = TradeHistory(100, 2, capacity)
     for index, time_ms in enumerate(times):
-        assert tape.append(time_ms, index) == 100 + index
-    return tape
+        assert history.append(time_ms, index) == 100 + index
+    return history
 
 
 @given(steps, capacities)
 def test_it_keeps_exactly_the_last_rows(gaps: list[int], capacity: int) -> None:
     """Whatever was written, the last *capacity* rows can be read, and no others."""
     times = list(accumulate(gaps))
-    tape = taped(times, capacity)
+    history = taped(times, capacity)
     rows = [(100 + i, (t, i)) for i, t in enumerate(times)]
-    assert list(tape.rows(0, 10**9)) == rows[-capacity:]
-    assert tape.next_id == 100 + len(times)
+    assert list(history.rows(0, 10**9)) == rows[-capacity:]
+    assert history.next_id == 100 + len(times)
     with pytest.raises(KeyError):
-        tape.row(tape.first_id - 1)
+        history.row(history.first_id - 1)
     with pytest.raises(KeyError):
-        tape.row(tape.next_id)
+        history.row(history.next_id)
 
 
 @given(steps, capacities, st.integers(0, 130))
@@ -40,6 +40,6 @@ def test_a_time_finds_the_first_row_not_before_it(
 ) -> None:
     """Among the rows kept, equal times included."""
     times = list(accumulate(gaps))
-    tape = taped(times, capacity)
+    history = taped(times, capacity)
     kept = list(enumerate(times, 100))[-capacity:]
-    assert tape.first_at(wanted) == next((i for i, t in kept if t >= wanted), tape.next_id)
+    assert history.first_at(wanted) == next((i for i, t in kept if t >= wanted), history.next_id)

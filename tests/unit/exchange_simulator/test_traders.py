@@ -24,12 +24,12 @@ def story(seed: int, clock_step: int = 1, instrument: SimulatedInstrument = BTC)
     market = SimulatedMarket(instrument, lambda: opened.pop() if opened else next(times))
     told: list[object] = []
 
-    def hear(step: MarketStep) -> None:
-        for fact in step.facts:
-            parts = [(p.order_id, p.terms) if isinstance(p, BookOrder) else p for p in fact]
-            told.append((type(fact).__name__, *parts))
+    def on_text(step: MarketStep) -> None:
+        for event in step.events:
+            parts = [(p.order_id, p.terms) if isinstance(p, BookOrder) else p for p in event]
+            told.append((type(event).__name__, *parts))
 
-    market.subscribe(hear)
+    market.subscribe(on_text)
     traders = Traders(market, seed, 100)
     traders.open_market()
     for _ in range(300):
@@ -53,12 +53,12 @@ def test_the_book_stays_two_sided_deep_and_bounded(instrument: SimulatedInstrume
     """Over twenty thousand actions: never thin, never growing, trading all the time."""
     market = SimulatedMarket(instrument, lambda: START)
     traders = Traders(market, 1, 400)
-    facts: Counter[str] = Counter()
-    market.subscribe(lambda step: facts.update(type(fact).__name__ for fact in step.facts))
+    events: Counter[str] = Counter()
+    market.subscribe(lambda step: events.update(type(event).__name__ for event in step.events))
     traders.open_market()
     engine = market.engine
     for _ in range(40):
-        before = facts["Match"]
+        before = events["Match"]
         for _ in range(500):
             traders.act()
         bids, asks = len(list(engine.bids.orders())), len(list(engine.asks.orders()))
@@ -66,14 +66,14 @@ def test_the_book_stays_two_sided_deep_and_bounded(instrument: SimulatedInstrume
         assert 200 < asks < 600
         assert len(engine.bids.levels) > 100
         assert len(engine.asks.levels) > 100
-        assert facts["Match"] - before > 100
+        assert events["Match"] - before > 100
         bid, ask = engine.best()
         assert bid is not None
         assert ask is not None
         assert ask[0] - bid[0] < instrument.start_price / 200
         assert abs(bid[0] - instrument.start_price) < instrument.start_price / 20
-    assert facts["Killed"] > 0
-    assert facts["OrderRefused"] > 0
+    assert events["Killed"] > 0
+    assert events["OrderRefused"] > 0
 
 
 def test_the_book_recovers_when_somebody_sweeps_it() -> None:
@@ -104,7 +104,7 @@ def test_quantities_and_prices_are_what_the_venue_allows() -> None:
     market = SimulatedMarket(INSTRUMENTS[-1], lambda: START)
     limits = market.instrument
     trades: list[Match] = []
-    market.subscribe(lambda s: trades.extend(f for f in s.facts if isinstance(f, Match)))
+    market.subscribe(lambda s: trades.extend(f for f in s.events if isinstance(f, Match)))
     traders = Traders(market, 3, 100)
     traders.open_market()
     for _ in range(2000):
@@ -144,7 +144,7 @@ def test_a_move_takes_what_others_have_on_its_way(side: Side, share: float) -> N
     taken = market.submit(Terms("stranger", side, 500_000, near))
     stays = market.submit(Terms("stranger", side, 500_000, beyond))
     trades: list[Match] = []
-    market.subscribe(lambda s: trades.extend(f for f in s.facts if isinstance(f, Match)))
+    market.subscribe(lambda s: trades.extend(f for f in s.events if isinstance(f, Match)))
     traders.move(target)
     assert (taken.remaining, stays.remaining) == (0, 500_000)
     own = [trade for trade in trades if trade.maker is taken]

@@ -3,13 +3,13 @@
 import pytest
 
 from services.exchange_simulator.binance.errors import BinanceError
-from tests.unit.exchange_simulator.desks import BinanceFloor
+from tests.unit.exchange_simulator.floors import BinanceFloor
 
 
 def test_orders_count_until_they_trade() -> None:
     """In both intervals, which start over by themselves."""
     floor = BinanceFloor()
-    count = floor.desk.count
+    count = floor.trading.count
     floor.others("BTC/USDT", "sell", "60000.00", "0.2")
     floor.others("BTC/USDT", "buy", "60000.00", "0.1")
     floor.buy("58000.00", "0.1", "rests")
@@ -30,11 +30,11 @@ def test_one_order_too_many_is_refused_until_the_interval_is_over() -> None:
     floor.others("BTC/USDT", "sell", "60000.00", "0.2")
     floor.others("BTC/USDT", "buy", "60000.00", "0.1")
     for number in range(100):
-        floor.desk.count.check()
+        floor.trading.count.check()
         floor.buy("58000.00", "0.001", f"rests-{number}")
     with pytest.raises(BinanceError, match="current limit is 100 orders per 10 SECOND") as refused:
-        floor.desk.count.check()
+        floor.trading.count.check()
     assert (refused.value.status, refused.value.code) == (429, -1015)
     assert refused.value.retry_after is None  # it is the account's limit, no ban of the address
     floor.clock.now += 10_000
-    floor.desk.count.check()
+    floor.trading.count.check()

@@ -1,7 +1,7 @@
 """Orders, trades and balances as Binance writes them: every documented key, no other."""
 
 from services.exchange_simulator.binance import order_wire
-from tests.unit.exchange_simulator.desks import BTC, BinanceFloor
+from tests.unit.exchange_simulator.floors import BTC, BinanceFloor
 
 # The keys of the answers printed in the venue's documentation.
 TERMS = {

@@ -56,7 +56,7 @@ def test_a_window_is_open_from_a_second_before_its_timestamp_until_its_end() -> 
         with pytest.raises(BinanceError) as refused:
             window.check(shut_at)
         assert refused.value.code == -1021
-    assert SigningWindow.of({"timestamp": str(NOW)}).width == 5000
+    assert SigningWindow.from_params({"timestamp": str(NOW)}).width == 5000
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_window_is_open_from_a_second_before_its_timestamp_until_its_end() -> 
 def test_a_window_that_cant_be_read_is_refused(params: dict[str, str], code: int) -> None:
     """Missing, malformed, wider than a minute."""
     with pytest.raises(BinanceError) as refused:
-        SigningWindow.of(params)
+        SigningWindow.from_params(params)
     assert refused.value.code == code
 
 

@@ -34,7 +34,7 @@ class Client:
 
     def say(self, text: str) -> Any:
         """The answer to a request."""
-        self.session.hear(text)
+        self.session.on_text(text)
         return self.frames.pop()
 
     def trade(self) -> None:

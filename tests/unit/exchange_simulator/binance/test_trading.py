@@ -6,7 +6,7 @@ import pytest
 
 from services.exchange_simulator.binance import trading
 from services.exchange_simulator.binance.errors import BinanceError
-from tests.unit.exchange_simulator.desks import BTC, BinanceFloor
+from tests.unit.exchange_simulator.floors import BTC, BinanceFloor
 
 
 @pytest.fixture
@@ -341,12 +341,12 @@ def test_a_request_that_was_too_long_on_its_way_doesnt_execute(floor: BinanceFlo
     params = LIMIT | {"timestamp": str(arrived), "recvWindow": "2000"}
     floor.clock.now += 2001
     with pytest.raises(BinanceError) as refused:
-        trading.answer(floor.desk, "order.place", params, arrived)
+        trading.answer_signed(floor.trading, "order.place", params, arrived)
     assert refused.value.code == -1021
     assert floor.account.orders == {}
     # A query isn't forwarded: it is looked at once.
     asked = {"timestamp": str(arrived), "recvWindow": "2000"}
-    assert trading.answer(floor.desk, "openOrders.status", asked, arrived)[1] == []
+    assert trading.answer_signed(floor.trading, "openOrders.status", asked, arrived)[1] == []
 
 
 def test_orders_count_until_they_trade_and_too_many_are_refused(floor: BinanceFloor) -> None:

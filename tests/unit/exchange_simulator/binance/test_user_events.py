@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.exchange_simulator.binance.user_events import UserEvents
-from tests.unit.exchange_simulator.desks import BTC, NOW, BinanceFloor
+from tests.unit.exchange_simulator.floors import BTC, NOW, BinanceFloor
 
 
 class Listening:

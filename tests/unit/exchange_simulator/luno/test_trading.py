@@ -11,7 +11,7 @@ from services.exchange_simulator.luno.order_wire import account_id, public_id
 from services.exchange_simulator.luno.params import Params
 from services.exchange_simulator.luno.trading import Call
 from services.exchange_simulator.luno.wire import LunoError
-from tests.unit.exchange_simulator.desks import XBT, LunoFloor
+from tests.unit.exchange_simulator.floors import XBT, LunoFloor
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def ask(floor: LunoFloor, call: Call, path: Any = None, /, **params: Any) -> Any
     for name, value in params.items():
         for one in value if isinstance(value, list) else [value]:
             sent.add(name, str(one))
-    return call(floor.desk, Params(sent, path or {}))
+    return call(floor.trading, Params(sent, path or {}))
 
 
 BID = {"pair": "XBTZAR", "type": "BID", "volume": "0.5", "price": "1390000"}

@@ -8,7 +8,7 @@ import pytest
 from services.exchange_simulator.account_order import NewOrder
 from services.exchange_simulator.luno.order_wire import account_id, public_id
 from services.exchange_simulator.luno.user_feed import UserFeed
-from tests.unit.exchange_simulator.desks import XBT, LunoFloor
+from tests.unit.exchange_simulator.floors import XBT, LunoFloor
 
 
 class Client:

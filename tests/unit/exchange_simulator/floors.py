@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.exchange_simulator.account import Event, FeeRates, SimulatedAccount
+from services.exchange_simulator.account import AccountEvent, FeeRates, SimulatedAccount
 from services.exchange_simulator.account_order import AMOUNT_SCALE, BY_SYMBOL, AccountOrder
 from services.exchange_simulator.binance import trading as binance_trading
 from services.exchange_simulator.binance.feed import BinanceFeed
@@ -49,7 +49,7 @@ class Floor:
         }
         amounts = {a: whole(text, AMOUNT_SCALE) for a, text in ({**FUNDS, **funds}).items()}
         self.account = SimulatedAccount(self.markets, FEES, amounts)
-        self.events: list[Event] = []
+        self.events: list[AccountEvent] = []
         self.account.subscribe(self.events.append)
 
     def others(self, symbol: str, side: Side, price: str, quantity: str, **more: Any) -> None:
@@ -63,7 +63,7 @@ class Floor:
 
     def order(self, client_id: str) -> AccountOrder:
         """The newest order of that client id."""
-        return self.account.called(client_id)[-1]
+        return self.account.by_client_id(client_id)[-1]
 
     def free(self, asset: str) -> int:
         """What is free, in 1e-8."""
@@ -83,14 +83,14 @@ class BinanceFloor(Floor):
         venue = BinanceVenue(feeds, self.clock, MinuteBudget(6000, self.clock))
         key = BinanceKey("key", SecretStr("secret"))
         count = OrderCount(self.clock)
-        self.account.subscribe(count.see)
-        self.desk = binance_trading.BinanceTrading(venue, self.account, key, count)
+        self.account.subscribe(count.on_account_event)
+        self.trading = binance_trading.BinanceTrading(venue, self.account, key, count)
 
     def call(self, name: str, **params: Any) -> Any:
         """The answer of an endpoint to a request that has just arrived."""
         sent = {key: str(value) for key, value in params.items()}
         window = {"timestamp": str(self.clock.now)}
-        return binance_trading.answer(self.desk, name, window | sent, self.clock.now)[1]
+        return binance_trading.answer_signed(self.trading, name, window | sent, self.clock.now)[1]
 
     def buy(self, price: str, quantity: str, client_id: str = "mine", **more: Any) -> Any:
         """A limit order to buy BTC."""
@@ -109,4 +109,4 @@ class LunoFloor(Floor):
         feeds = {m.instrument.pair: LunoFeed(m) for m in self.markets.values()}
         key = ApiKey("key", SecretStr("secret"))
         venue = LunoVenue(feeds, self.clock, MinuteBudget(300, self.clock), key)
-        self.desk = luno_trading.LunoTrading(venue, self.account)
+        self.trading = luno_trading.LunoTrading(venue, self.account)
