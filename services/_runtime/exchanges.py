@@ -63,7 +63,7 @@ class ExchangeManifest:
         title: as people write it: "Binance".
         health_port: where the connector answers /health, /ready and /metrics.
         symbols: the default of `<NAME>_SYMBOLS`, in the slash form.
-        credentials: the variables of the API key, all or none of which are set.
+        credentials: the variables of the API key, `<NAME>_API_...`; all are set, or none.
         settings: further variables that only this connector reads.
         consecutive_trade_ids: a market's trade ids have no holes, so a jump is a lost trade.
         highest_fee: the largest share of a fill that a new customer pays.
@@ -133,9 +133,10 @@ def read_manifest(name: str, folder: Path) -> ExchangeManifest:
         raise ManifestError(f"{path}: there is no such file; {name} needs a manifest") from None
     except (ArithmeticError, TypeError, ValueError) as e:
         raise ManifestError(f"{path}: {e}") from None
-    wrong = [v for v in manifest.variables if not v.startswith(f"{name.upper()}_")]
-    if wrong:
-        raise ManifestError(f"{path}: {', '.join(wrong)} must begin with {name.upper()}_")
+    for variable in manifest.variables:
+        beginning = f"{name}_api_" if variable in manifest.credentials else f"{name}_"
+        if not variable.startswith(beginning.upper()):
+            raise ManifestError(f"{path}: {variable} must begin with {beginning.upper()}")
     return manifest
 
 

@@ -2,8 +2,9 @@
 
 from decimal import Decimal
 
-# The share of a fill that is taken of a new customer. Luno's differ by country: the highest.
-_FULL_FEE = {"binance": Decimal("0.001"), "luno": Decimal("0.01")}
+from services._runtime.exchanges import MANIFESTS
+
+_FULL_FEE = {name: each.highest_fee for name, each in MANIFESTS.items()}
 
 
 def full_fee(exchange: str) -> Decimal:

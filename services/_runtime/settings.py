@@ -33,6 +33,7 @@ from pydantic_settings import (
 from redis.asyncio.connection import parse_url
 
 from services._runtime import failpoints
+from services._runtime.exchanges import EXCHANGES
 from services._runtime.suite_file import FILE, NAMES, SuiteFile, SuiteFileError, read
 from services._runtime.text_sanitizing import is_utf8, strip_pasted_characters
 from services._runtime.urls import hidden, venue_url
@@ -48,7 +49,7 @@ class SettingsError(Exception):
 _REDIS_OPTIONS = ("db", "ssl_")
 _URLS_WITH_PASSWORD = ("redis_url", "https_proxy")
 # How the names begin that could reach a real account.
-REAL_MONEY = ("binance_api_", "luno_api_", "live_trading")
+REAL_MONEY = (*(f"{name}_api_" for name in EXCHANGES), "live_trading")
 
 
 def _redis_url(url: str) -> str:

@@ -11,27 +11,29 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services._runtime.exchanges import MANIFESTS
+
 FILE = Path("suite.toml")
+_EXCHANGES = tuple(MANIFESTS.values())
 SERVICES = (
-    *("binance_connector", "luno_connector", "indicators", "bot", "tradectl"),
-    "exchange_simulator",
+    *(each.connector for each in _EXCHANGES),
+    *("indicators", "bot", "tradectl", "exchange_simulator"),
 )
 # Each may lie in a file of its own, which `<name>_file` names.
 SECRETS = frozenset(
     {
-        *("binance_api_key", "binance_api_secret", "luno_api_key_id", "luno_api_secret_key"),
+        *(variable.lower() for each in _EXCHANGES for variable in each.credentials),
         *("redis_url", "https_proxy"),
         *("simulator_binance_api_secret", "simulator_luno_api_secret_key"),
     }
 )
 # Every setting of every service: each service reads its own, and knows a slip in another's name.
 NAMES = SECRETS | {
-    *("binance_rest_url", "binance_stream_url", "binance_symbols", "binance_ws_api_url"),
+    *(variable.lower() for each in _EXCHANGES for variable in each.variables),
     *("book_audit_interval", "bot_decision_max_age", "bot_indicator_max_age", "bot_mode"),
     *("dead_man_switch", "events_maxlen", "failpoint", "health_host", "health_port"),
     *("health_urls", "indicator_plugins", "indicators", "instance_id", "live_trading"),
-    *("log_level", "luno_accounts", "luno_market_buy_slippage", "luno_rest_url"),
-    *("luno_stream_url", "luno_symbols", "market_data_maxlen", "no_proxy", "order_book_depth"),
+    *("log_level", "market_data_maxlen", "no_proxy", "order_book_depth"),
     *("order_book_interval", "order_command_max_age", "order_lease", "order_missed_for"),
     *("order_resolve_margin", "order_settle", "order_take_over_after", "order_validity"),
     *("reconcile_interval", "risk_max_daily_loss", "risk_max_notional", "risk_max_open_orders"),

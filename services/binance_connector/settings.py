@@ -1,13 +1,15 @@
 """What the Binance connector is told."""
 
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
+from services._runtime.exchanges import MANIFESTS
 from services._runtime.settings import ApiKey, HttpUrl, Port, WebSocketUrl
 
+BINANCE = MANIFESTS["binance"]
 # https://developers.binance.com/docs/binance-spot-api-docs/testnet and its demo mode.
 TESTNETS = frozenset(
     {"testnet.binance.vision", "api1.testnet.binance.vision", "demo-api.binance.com"}
@@ -25,13 +27,14 @@ class BinanceSettings(TradingSettings):
 
     section: ClassVar[str] = "binance_connector"
 
-    health_port: Port = 8001
-    binance_symbols: SomeSymbols = ("BTC/USDT", "ETH/USDT")
+    health_port: Port = BINANCE.health_port
+    binance_symbols: SomeSymbols = BINANCE.symbols
     binance_api_key: ApiKey = None
     binance_api_secret: ApiKey = None
-    binance_rest_url: HttpUrl = "https://api.binance.com/api"
-    binance_stream_url: WebSocketUrl = "wss://stream.binance.com:9443"
-    binance_ws_api_url: WebSocketUrl = "wss://ws-api.binance.com/ws-api/v3"
+    binance_rest_url: HttpUrl = BINANCE.live_url("BINANCE_REST_URL")
+    binance_stream_url: WebSocketUrl = BINANCE.live_url("BINANCE_STREAM_URL")
+    binance_ws_api_url: WebSocketUrl = BINANCE.live_url("BINANCE_WS_API_URL")
+    order_validity: Annotated[float, Field(ge=0.1, le=BINANCE.longest_order_validity)] = 5.0
 
     @model_validator(mode="after")
     def both_or_neither(self) -> Self:

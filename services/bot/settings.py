@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
+from services._runtime.exchange_settings import SYMBOLS, watched_symbols, with_fields
+from services._runtime.exchanges import MANIFESTS
 from services._runtime.risk_settings import RiskSettings
-from services._runtime.settings import Symbols
 
 LIVE = "yes-i-mean-it"
 
@@ -23,10 +24,14 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+# Each connector refuses what its own exchange refuses.
+LONGEST_ORDER_VALIDITY = max(each.longest_order_validity for each in MANIFESTS.values())
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Entries = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_entries)]
 
 
+@with_fields(SYMBOLS)
 class BotSettings(RiskSettings):
     """The bot watches the same symbols as the connectors, under the same names.
 
@@ -35,8 +40,6 @@ class BotSettings(RiskSettings):
 
     section: ClassVar[str] = "bot"
 
-    binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
-    luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")
     events_maxlen: Annotated[int, Field(ge=1)] = 100_000
     strategies: Entries = ()
     bot_mode: Annotated[Mode, BeforeValidator(_lower)] = "observe"
@@ -45,14 +48,14 @@ class BotSettings(RiskSettings):
     bot_decision_max_age: Seconds = 5.0
     # The connector's: so long it may take until it knows what became of an order.
     order_command_max_age: Seconds = 10.0
-    order_validity: Annotated[float, Field(ge=0.1, le=10)] = 5.0
+    order_validity: Annotated[float, Field(ge=0.1, le=LONGEST_ORDER_VALIDITY)] = 5.0
     order_resolve_margin: Seconds = 15.0
     order_missed_for: Seconds = 10.0
 
     @property
     def markets(self) -> dict[str, tuple[str, ...]]:
         """The slash symbols of each exchange."""
-        return {"binance": self.binance_symbols, "luno": self.luno_symbols}
+        return watched_symbols(self)
 
     @model_validator(mode="after")
     def live_is_meant(self) -> Self:

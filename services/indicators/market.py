@@ -14,6 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from common_models import IndicatorProgress, IndicatorValue, Ticker, Trade
+from services._runtime.exchanges import MANIFESTS
 from services._runtime.stream_position import StreamPosition
 from services.indicators.candles import Candle, CandleBuilder, OpenCandle
 from services.indicators.configuration import IndicatorSpec, Source
@@ -22,8 +23,9 @@ from services.indicators.series import RunningIndicator, Series
 log = structlog.get_logger()
 
 # Exchanges that number a market's trades without holes, so that a jump is a lost trade.
-# https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams#aggregate-trade-streams
-CONSECUTIVE_TRADE_IDS = frozenset({"binance"})
+CONSECUTIVE_TRADE_IDS = frozenset(
+    each.name for each in MANIFESTS.values() if each.consecutive_trade_ids
+)
 # An id that is longer is no number; Python itself refuses to read 5000 digits as one.
 MOST_DIGITS = 20
 

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from services._runtime.settings import Port, ServiceSettings, Symbols
+from services._runtime.exchange_settings import SYMBOLS, watched_symbols, with_fields
+from services._runtime.settings import Port, ServiceSettings
 
 
 def _listed(value: object) -> object:
@@ -17,14 +18,13 @@ def _listed(value: object) -> object:
 List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
+@with_fields(SYMBOLS)
 class IndicatorSettings(ServiceSettings):
     """It reads the same symbols as the connectors write, under the same names."""
 
     section: ClassVar[str] = "indicators"
 
     health_port: Port = 8003
-    binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
-    luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")
     # About how many values a stream keeps: as many as there are trades.
     market_data_maxlen: Annotated[int, Field(ge=1)] = 10_000
     indicators: List = ()
@@ -33,4 +33,4 @@ class IndicatorSettings(ServiceSettings):
     @property
     def markets(self) -> dict[str, tuple[str, ...]]:
         """The slash symbols of each exchange."""
-        return {"binance": self.binance_symbols, "luno": self.luno_symbols}
+        return watched_symbols(self)

@@ -11,9 +11,11 @@ from pydantic_settings import NoDecode
 
 from services._connector_kit.orders.settings import TradingSettings
 from services._connector_kit.settings import SomeSymbols
+from services._runtime.exchanges import MANIFESTS
 from services._runtime.settings import ApiKey, HttpUrl, Port, WebSocketUrl, api_key
 from services._runtime.text_sanitizing import strip_pasted_characters
 
+LUNO = MANIFESTS["luno"]
 CONFIG_FILE = Path("config.cfg")
 # Luno's codes of a refused key: https://www.luno.com/en/developers/api.
 KEY_REFUSED = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"})
@@ -45,12 +47,13 @@ class LunoSettings(TradingSettings):
 
     section: ClassVar[str] = "luno_connector"
 
-    health_port: Port = 8002
-    luno_symbols: SomeSymbols = ("XBT/ZAR", "ETH/ZAR")
+    health_port: Port = LUNO.health_port
+    luno_symbols: SomeSymbols = LUNO.symbols
     luno_api_key_id: ApiKey = None
     luno_api_secret_key: ApiKey = None
-    luno_rest_url: HttpUrl = "https://api.luno.com"
-    luno_stream_url: WebSocketUrl = "wss://ws.luno.com"
+    luno_rest_url: HttpUrl = LUNO.live_url("LUNO_REST_URL")
+    luno_stream_url: WebSocketUrl = LUNO.live_url("LUNO_STREAM_URL")
+    order_validity: Annotated[float, Field(ge=0.1, le=LUNO.longest_order_validity)] = 5.0
     # The accounts to trade with, of assets that have several.
     luno_accounts: Annotated[dict[str, str], NoDecode, BeforeValidator(_accounts)] = Field(
         default_factory=dict

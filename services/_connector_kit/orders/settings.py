@@ -20,8 +20,8 @@ class TradingSettings(RiskSettings, ConnectorSettings):
     live_trading: str = ""
     order_command_max_age: Seconds = 10.0
     reconcile_interval: Seconds = 30.0
-    # Luno takes no `ttl` above 10 s.
-    order_validity: Annotated[float, Field(ge=0.1, le=10)] = 5.0
+    # Each connector has the upper limit of its exchange.
+    order_validity: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 5.0
     order_resolve_margin: Seconds = 15.0
     order_missed_for: Seconds = 10.0
     order_settle: Seconds = 3.0

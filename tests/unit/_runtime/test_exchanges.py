@@ -85,6 +85,8 @@ def test_an_exchange_has_a_simulator_if_each_of_its_urls_has_one(tmp_path: Path)
         ("title = ", "title ", "Expected '='"),
         ('live = "https', 'lives = "https', "lives"),
         ('"LUNO_ACCOUNTS"', '"ACCOUNTS"', "ACCOUNTS must begin with LUNO_"),
+        # By that beginning `make run` drops what could reach a real account.
+        ('"LUNO_API_KEY_ID"', '"LUNO_KEY_ID"', "LUNO_KEY_ID must begin with LUNO_API_"),
     ],
 )
 def test_a_faulty_manifest_is_refused_with_its_file_and_the_fault(

@@ -112,3 +112,16 @@ def test_a_number_or_url_out_of_bounds_names_its_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^{name}="):
         load(BinanceSettings)
+
+
+def test_an_order_may_be_valid_for_as_long_as_binance_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`recvWindow` is at most a minute."""
+    monkeypatch.setenv("ORDER_COMMAND_MAX_AGE", "70")
+    monkeypatch.setenv("ORDER_TAKE_OVER_AFTER", "120")
+    monkeypatch.setenv("ORDER_VALIDITY", "60")
+    assert load(BinanceSettings).order_validity == 60
+    monkeypatch.setenv("ORDER_VALIDITY", "61")
+    with pytest.raises(SettingsError, match=r"ORDER_VALIDITY='61': .*less than or equal to 60"):
+        load(BinanceSettings)

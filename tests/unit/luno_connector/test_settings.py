@@ -149,3 +149,16 @@ def test_what_names_no_account_is_refused(text: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("LUNO_ACCOUNTS", text)
     with pytest.raises(SettingsError, match=r"LUNO_ACCOUNTS.*want (ASSET:NUMBER|one account)"):
         load(LunoSettings)
+
+
+def test_an_order_may_be_valid_for_as_long_as_luno_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`ttl` is at most ten seconds."""
+    monkeypatch.setenv("ORDER_COMMAND_MAX_AGE", "70")
+    monkeypatch.setenv("ORDER_TAKE_OVER_AFTER", "120")
+    monkeypatch.setenv("ORDER_VALIDITY", "10")
+    assert load(LunoSettings).order_validity == 10
+    monkeypatch.setenv("ORDER_VALIDITY", "11")
+    with pytest.raises(SettingsError, match=r"ORDER_VALIDITY='11': .*less than or equal to 10"):
+        load(LunoSettings)
