@@ -1,7 +1,8 @@
-"""One venue's account: balances, holds, fees and orders, over the markets' facts.
+"""One venue's account: balances, holds, fees and orders, updated from the engines' events.
 
-Its orders go through the same engines as everybody's. It knows no protocol: a venue's face
-decides what to refuse, and listens for what happens. All money is whole numbers of 1e-8.
+Its orders go through the same engines as the random traders' orders. The account knows no wire
+protocol: the venue's endpoints decide which orders to refuse, and subscribe to the account's
+events. All amounts of money are whole numbers of 1e-8 of their asset.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -32,33 +33,33 @@ from services.exchange_simulator.matching import (
     Terms,
 )
 
-OWNER = "account"  # whose orders these are, to the engine
+OWNER = "account"  # the owner of these orders in the engine
 RATE_UNIT = 10**AMOUNT_SCALE
 DISCOUNTED_PERCENT = 75
 
 
 class InsufficientBalanceError(Exception):
-    """The order needs more than is free."""
+    """The order needs more than the free balance; its argument is the asset."""
 
 
 @dataclass(slots=True)
 class AccountBalance:
-    """What is owned of an asset, and how much of that is set aside for open orders."""
+    """The total of an asset, and the part of it that open orders hold; both in 1e-8."""
 
     total: int
     held: int = 0
 
     @property
     def free(self) -> int:
-        """What a new order may use."""
+        """The amount that a new order may use, in 1e-8."""
         return self.total - self.held
 
 
 class FeeRates(NamedTuple):
-    """Shares of what is received, in 1e-8: 100_000 = 0.1 %.
+    """Fees as shares of the received amount, in 1e-8: 100_000 = 0.1 %.
 
-    Where the account has enough of `discount_asset` free, `DISCOUNTED_PERCENT` of that is taken in
-    this asset instead.
+    If the account has enough of `discount_asset` free, it pays `DISCOUNTED_PERCENT` of the fee in
+    that asset instead.
     """
 
     maker: int
@@ -67,9 +68,9 @@ class FeeRates(NamedTuple):
 
 
 class AccountEvent(NamedTuple):
-    """Something happened to an order; balances and holds are already as they are after it.
+    """A change of an order, published after balances and holds are updated.
 
-    `balances` are the assets it may have changed.
+    `balances` are the assets whose balances the change may have altered.
     """
 
     kind: Literal["new", "trade", "amended", "canceled", "expired", "refused"]
@@ -80,7 +81,7 @@ class AccountEvent(NamedTuple):
 
 
 class SimulatedAccount:
-    """The account of one venue. *markets* by slash symbol; *funds* are amounts by asset."""
+    """The account of one venue. *markets* by slash symbol; *funds* in 1e-8 by asset."""
 
     def __init__(
         self, markets: Mapping[str, SimulatedMarket], fees: FeeRates, funds: Mapping[str, int]
@@ -91,30 +92,30 @@ class SimulatedAccount:
         self.balances = {
             asset: AccountBalance(funds.get(asset, 0)) for asset in dict.fromkeys(assets)
         }
-        # Every order ever, by symbol and order id, oldest first.
+        # All orders, open and closed, by symbol and order id, oldest first.
         self.orders: dict[tuple[str, int], AccountOrder] = {}
         self._by_client_id: dict[str, list[AccountOrder]] = {}
         self._open: dict[tuple[str, int], AccountOrder] = {}
         self._submitting: NewOrder | None = None
         self._listeners: list[Callable[[AccountEvent], None]] = []
         self._order_listeners: list[Callable[[list[AccountOrder]], None]] = []
-        self._changed: dict[tuple[str, int], AccountOrder] = {}  # in this step
+        self._changed: dict[tuple[str, int], AccountOrder] = {}  # by the current step
         for market in markets.values():
             market.subscribe(partial(self._on_step, market))
 
     def subscribe(self, listener: Callable[[AccountEvent], None]) -> None:
-        """Call *listener* with every event from now on."""
+        """Call *listener* with every later event."""
         self._listeners.append(listener)
 
-    def on_orders_changed(self, follower: Callable[[list[AccountOrder]], None]) -> None:
-        """Call *follower* after each step of a market, with the orders that it changed."""
-        self._order_listeners.append(follower)
+    def on_orders_changed(self, listener: Callable[[list[AccountOrder]], None]) -> None:
+        """Call *listener* after each step of a market, with the orders that it changed."""
+        self._order_listeners.append(listener)
 
     def place(self, asked: NewOrder) -> AccountOrder:
-        """Send an order to its market; it comes back as it stands after matching.
+        """Send an order to its market; returns the order as it stands after matching.
 
         Raises:
-            InsufficientBalanceError: it needs more than is free.
+            InsufficientBalanceError: the order needs more than the free balance.
         """
         required_hold = self.required_hold(asked)
         asset = asked.instrument.base if asked.side == "sell" else asked.instrument.quote
@@ -134,20 +135,20 @@ class SimulatedAccount:
         return self.orders[(asked.symbol, order.order_id)]
 
     def cancel(self, order: AccountOrder, new_client_id: str | None = None) -> None:
-        """Take an open order off the book; with *new_client_id* it is called that from now on.
+        """Take an open order off the book; *new_client_id*, if given, replaces its client id.
 
         Raises:
-            EngineError: it isn't open.
+            EngineError: the order isn't open.
         """
         if new_client_id is not None:
             self._rename(order, new_client_id)
         self.markets[order.asked.symbol].cancel(order.order_id)
 
     def amend(self, order: AccountOrder, quantity: int, new_client_id: str) -> None:
-        """Make an open order one for *quantity* lots, fewer than it was, and call it anew.
+        """Reduce an open order to *quantity* lots and replace its client id.
 
         Raises:
-            EngineError: it isn't open, or nothing would be left of it.
+            EngineError: the order isn't open, or has no lots left after the change.
         """
         fewer = order.asked.quantity - quantity
         self._rename(order, new_client_id)
@@ -159,7 +160,7 @@ class SimulatedAccount:
         self._by_client_id.setdefault(client_id, []).append(order)
 
     def by_client_id(self, client_id: str) -> list[AccountOrder]:
-        """All orders of that client id, oldest first."""
+        """All orders with that client id, oldest first."""
         return self._by_client_id.get(client_id, [])
 
     def open_orders(self) -> Iterator[AccountOrder]:
@@ -167,12 +168,12 @@ class SimulatedAccount:
         yield from self._open.values()
 
     def would_trade(self, asked: NewOrder) -> bool:
-        """True when the order would trade at once."""
+        """True if the order would trade on arrival."""
         engine = self.markets[asked.symbol].engine
         return (engine.asks if asked.side == "buy" else engine.bids).reaches(asked.price)
 
     def required_hold(self, asked: NewOrder) -> int:
-        """The amount to set aside for an order: base for a sell, quote for a buy."""
+        """The amount in 1e-8 that an order holds: base asset for a sell, quote asset for a buy."""
         instrument = asked.instrument
         if asked.side == "sell":
             return base_amount(instrument, asked.quantity)
@@ -182,9 +183,9 @@ class SimulatedAccount:
         return quote_amount(instrument, asks.cost(asked.quantity))
 
     def restore(self, orders: list[AccountOrder], balances: Mapping[str, AccountBalance]) -> None:
-        """Be as the account was: open orders rest again, in the order in which they came.
+        """Restore saved orders and balances; open orders rest again in their order of arrival.
 
-        To be called once, before the markets open.
+        Call it once, before the markets open.
         """
         for asset, balance in balances.items():
             self.balances[asset] = balance
@@ -213,10 +214,10 @@ class SimulatedAccount:
             elif event.order.terms.owner == OWNER:
                 self._update_own(market, step, event)
         if self._changed:
-            touched = list(self._changed.values())
+            changed = list(self._changed.values())
             self._changed.clear()
-            for follower in self._order_listeners:
-                follower(touched)
+            for listener in self._order_listeners:
+                listener(changed)
 
     def _update_own(
         self,
@@ -238,7 +239,7 @@ class SimulatedAccount:
     def _enter(self, market: SimulatedMarket, step: MarketStep, engine_order: BookOrder) -> None:
         asked, self._submitting = self._submitting, None
         if asked is None:
-            raise RuntimeError(f"order {engine_order.order_id} came from nowhere")
+            raise RuntimeError(f"order {engine_order.order_id}: this account did not submit it")
         order = AccountOrder(
             order_id=engine_order.order_id,
             asked=asked,
@@ -247,7 +248,7 @@ class SimulatedAccount:
             updated_ms=step.time_ms,
         )
         self._remember(order)
-        # The book is as it is after matching: what a market order needed is what it cost.
+        # Matching is already done, so the hold of a market order is its cost.
         self._set_hold(order, hold_after_match(market, step, asked))
         self._publish(AccountEvent("new", step.time_ms, order, None, (order.hold_asset,)))
 
@@ -291,7 +292,7 @@ class SimulatedAccount:
         self._publish(AccountEvent("trade", step.time_ms, order, fill, tuple(assets)))
 
     def _discounted(self, instrument: SimulatedInstrument, worth: int) -> tuple[int, str] | None:
-        """A fee *worth* so much of the quote asset in `discount_asset`; None: not enough of it."""
+        """The fee *worth* (quote, 1e-8) in `discount_asset`; None if its balance is too low."""
         asset = self.fees.discount_asset
         market = self.markets.get(f"{asset}/{instrument.quote}")
         if market is None:
@@ -342,7 +343,7 @@ class SimulatedAccount:
 
 
 def hold_after_match(market: SimulatedMarket, step: MarketStep, asked: NewOrder) -> int:
-    """What to set aside for an order that has just been matched in *step*."""
+    """The amount in 1e-8 that an order holds directly after *step* matched it."""
     instrument = market.instrument
     if asked.side == "sell":
         return base_amount(instrument, asked.quantity)

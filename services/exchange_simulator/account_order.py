@@ -1,4 +1,4 @@
-"""An account's order and its fills, as both venues' faces and the state file read them."""
+"""An account's order and its fills, read by both venues' endpoints and by the state file."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from services.exchange_simulator.matching import Side, TimeInForce
 
 BY_SYMBOL = {instrument.symbol: instrument for instrument in INSTRUMENTS}
 
-# All amounts of money are whole numbers of 1e-8 of their asset; no instrument's scales go deeper.
+# All amounts of money are whole numbers of 1e-8 of their asset; no instrument has a finer scale.
 AMOUNT_SCALE = 8
 
 Kind = Literal["limit", "market", "post_only"]
-# "refused": a post-only order that would have traded. It is over, like the three before it.
+# "refused": a post-only order that would have traded. It is closed, like the three before it.
 State = Literal["open", "filled", "canceled", "expired", "refused"]
 
 
@@ -33,10 +33,10 @@ def quote_amount(instrument: SimulatedInstrument, ticks_times_lots: int) -> int:
 
 
 class NewOrder(NamedTuple):
-    """What a client asks for: price in ticks, quantity in lots.
+    """The terms of a client's order: price in ticks, quantity in lots.
 
-    `quote_asked` is what a market order by value was to spend or earn, as an amount; its
-    quantity has been worked out from the book.
+    `quote_asked` is the amount (1e-8 of the quote asset) that a market order by value spends or
+    earns; its quantity is computed from the book.
     """
 
     symbol: str
@@ -50,7 +50,7 @@ class NewOrder(NamedTuple):
 
     @property
     def instrument(self) -> SimulatedInstrument:
-        """What is traded."""
+        """The instrument of the order."""
         return BY_SYMBOL[self.symbol]
 
 
@@ -71,8 +71,8 @@ class AccountFill:
 class AccountOrder:
     """An order of the account.
 
-    `client_id` is what it is called now: a cancel or an amendment may rename it, and then
-    `called_before` is what it was called until then. `asked.quantity` is what it was amended to.
+    `client_id` is its current client id. A cancel or an amendment may replace it; then
+    `called_before` is the previous one. `asked.quantity` is the quantity after amendments.
     """
 
     order_id: int
@@ -84,28 +84,28 @@ class AccountOrder:
     filled: int = 0  # lots
     spent: int = 0  # ticks times lots
     held: int = 0  # amount of `hold_asset`
-    hidden_until_ms: int = 0  # queries don't find it before
+    hidden_until_ms: int = 0  # queries don't find the order before this time
     called_before: str = ""
-    fills_hidden_until_ms: int = 0  # nor its fills
+    fills_hidden_until_ms: int = 0  # nor its fills before this time
     fills: list[AccountFill] = field(default_factory=list)
 
     @property
     def instrument(self) -> SimulatedInstrument:
-        """What is traded."""
+        """The instrument of the order."""
         return self.asked.instrument
 
     @property
     def hold_asset(self) -> str:
-        """What is set aside for it."""
+        """The asset that the order holds."""
         return self.instrument.base if self.asked.side == "sell" else self.instrument.quote
 
     @property
     def remaining(self) -> int:
-        """Lots not filled."""
+        """Unfilled quantity in lots."""
         return self.asked.quantity - self.filled
 
     def fees(self) -> dict[str, int]:
-        """What it has paid so far: amount by asset."""
+        """The fees paid so far: amount in 1e-8 by asset."""
         paid: dict[str, int] = defaultdict(int)
         for fill in self.fills:
             paid[fill.fee_asset] += fill.fee

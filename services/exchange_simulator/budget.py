@@ -1,4 +1,4 @@
-"""A request budget by the minute, as both venues count theirs."""
+"""A request budget a minute, counted as both venues do."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class MinuteBudget:
-    """What each client has used of *limit* in the current minute of *clock* (Unix ms)."""
+    """The weight each client has used of *limit* in the current minute of *clock* (Unix ms)."""
 
     limit: int
     clock: Callable[[], int]
@@ -14,7 +14,7 @@ class MinuteBudget:
     _used: dict[str, int] = field(default_factory=dict)
 
     def charge(self, client: str, weight: int) -> int:
-        """Count *weight*; returns what the client has used of this minute, this included."""
+        """Count *weight*; returns the client's use of this minute, *weight* included."""
         minute = self.clock() // 60_000
         if minute != self._minute:
             self._minute = minute

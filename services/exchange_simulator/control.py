@@ -21,7 +21,7 @@ from services.exchange_simulator.traders import Traders
 from services.exchange_simulator.venue_clock import SimulatedClock
 
 DAY_MS = 86_400_000
-# Of a long list of faults, this much is told.
+# Characters of an error message: validation of a long list of faults can report thousands.
 MAX_ERROR_LENGTH = 2000
 
 
@@ -30,7 +30,7 @@ class _Command(BaseModel):
 
 
 class SessionCommand(_Command):
-    """What to do at once to all open connections of a kind."""
+    """An action on all open connections of a kind."""
 
     venue: Venue
     endpoint: StreamEndpoint
@@ -38,27 +38,27 @@ class SessionCommand(_Command):
 
 
 class ClockCommand(_Command):
-    """How far a venue's clock is off."""
+    """The offset of a venue's clock, in ms."""
 
     venue: Venue
     offset_ms: Annotated[int, Field(ge=-DAY_MS, le=DAY_MS)]
 
 
 class DelistingCommand(_Command):
-    """Which symbol its venue is to list no longer."""
+    """The symbol that its venue delists."""
 
     symbol: str
 
 
 class StatusCommand(_Command):
-    """Whether a symbol's market is open."""
+    """The status of a symbol's market."""
 
     symbol: str
     status: MarketStatus
 
 
 class PriceCommand(_Command):
-    """Where a symbol's price is to go."""
+    """The price to which a symbol's market moves."""
 
     symbol: str
     price: str
@@ -70,7 +70,7 @@ FAULTS: TypeAdapter[list[RequestFault | StreamFault]] = TypeAdapter(list[Fault])
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What the API works on; traders by slash symbol, `listed` by a venue's own name for it."""
+    """The objects that the API controls; `traders` by slash symbol, `listed` by venue pair."""
 
     fault_middleware: FaultMiddleware
     all_stream_faults: AllStreamFaults
@@ -81,11 +81,11 @@ class Controls:
 
 
 class ControlError(ValueError):
-    """Something asked of the simulator that can't be done."""
+    """A command that the simulator can't carry out."""
 
 
 def routes(controls: Controls) -> list[web.AbstractRouteDef]:
-    """The routes under /simulator. A body that isn't right is a 400 that says why."""
+    """The routes under /simulator. An invalid body is answered 400 with the reason."""
 
     def call(answer: Any) -> Any:
         async def handle(request: web.Request) -> web.Response:
@@ -116,30 +116,30 @@ def routes(controls: Controls) -> list[web.AbstractRouteDef]:
 
 
 def hello(_: Controls, __: bytes, ___: Mapping[str, str]) -> dict[str, Any]:
-    """By this a connector knows that no money is real here."""
+    """Identify the simulator: connectors read it to know that no money is real."""
     return {"service": "exchange_simulator"}
 
 
 def add_faults(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
-    """Put one rule or a list of rules in force."""
+    """Add one rule or a list of rules."""
     given = msgspec.json.decode(body)
     faults = FAULTS.validate_python(given if isinstance(given, list) else [given])
     return {"ids": [controls.fault_middleware.plan.add(fault) for fault in faults]}
 
 
 def show_faults(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
-    """All rules, and how often each has struck."""
+    """All rules, and how often each was applied."""
     return {"faults": controls.fault_middleware.plan.report()}
 
 
 def clear_faults(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
-    """End all rules."""
+    """Remove all rules."""
     controls.fault_middleware.plan.clear()
     return {"faults": []}
 
 
 def remove_fault(controls: Controls, _: bytes, path: Mapping[str, str]) -> dict[str, Any]:
-    """End one rule."""
+    """Remove one rule."""
     number = path["id"]
     if not (
         number.isascii()
@@ -156,7 +156,7 @@ def show_sessions(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[s
 
 
 def act_on_sessions(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
-    """Do something to open connections; to how many it was done."""
+    """Apply an action to open connections; returns their number."""
     command = SessionCommand.model_validate_json(body)
     return {
         "sessions": controls.all_stream_faults.act(command.venue, command.endpoint, command.action)
@@ -164,7 +164,7 @@ def act_on_sessions(controls: Controls, body: bytes, _: Mapping[str, str]) -> di
 
 
 def set_clock(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
-    """Put a venue's clock off."""
+    """Set the offset of a venue's clock."""
     command = ClockCommand.model_validate_json(body)
     controls.clocks[command.venue].offset_ms = command.offset_ms
     return {"venue": command.venue, "now_ms": controls.clocks[command.venue]()}
@@ -175,7 +175,8 @@ def move_price(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[st
     command = PriceCommand.model_validate_json(body)
     traders = controls.traders.get(command.symbol)
     if traders is None:
-        raise ControlError(f"symbol={command.symbol!r}: want one of {', '.join(controls.traders)}")
+        names = ", ".join(controls.traders)
+        raise ControlError(f"symbol={command.symbol!r}: expected one of {names}")
     instrument = BY_SYMBOL[command.symbol]
     lowest, highest = instrument.min_price, instrument.max_price
     try:
@@ -184,13 +185,13 @@ def move_price(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[st
         raise ControlError(f"price: {e}") from None
     if not lowest <= ticks <= highest:
         bounds = " to ".join(fixed(p, instrument.price_scale) for p in (lowest, highest))
-        raise ControlError(f"price={command.price}: want {bounds}")
+        raise ControlError(f"price={command.price}: expected {bounds}")
     traders.move(ticks)
     return {"symbol": command.symbol, "price": command.price}
 
 
 def set_status(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
-    """Open a symbol's market, or shut it, half or wholly."""
+    """Set the status of a symbol's market."""
     command = StatusCommand.model_validate_json(body)
     instrument = BY_SYMBOL.get(command.symbol)
     listed = controls.listed[instrument.venue] if instrument else {}
@@ -201,7 +202,7 @@ def set_status(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[st
 
 
 def delist(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, Any]:
-    """Cancel a symbol's orders of the account; then its venue doesn't know it any more."""
+    """Cancel the account's orders of a symbol, then remove the symbol from its venue."""
     symbol = DelistingCommand.model_validate_json(body).symbol
     instrument = BY_SYMBOL.get(symbol)
     listed = controls.listed[instrument.venue] if instrument else {}
@@ -215,7 +216,7 @@ def delist(controls: Controls, body: bytes, _: Mapping[str, str]) -> dict[str, A
 
 
 def show_ledger(controls: Controls, _: bytes, __: Mapping[str, str]) -> dict[str, Any]:
-    """What really happened at both venues."""
+    """The ledgers of both venues."""
     return {
         venue: ledger(venue, account, controls.fault_middleware.arrivals[venue])
         for venue, account in controls.accounts.items()

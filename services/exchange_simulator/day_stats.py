@@ -1,4 +1,4 @@
-"""What a symbol did in the last 24 hours, kept by the minute."""
+"""A symbol's trading statistics of the last 24 hours, kept a minute at a time."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class Minute:
 
 
 class DayStats:
-    """Rolling sums over whole minutes: the window is 24 h and up to one minute more."""
+    """Rolling sums over whole minutes: the window is 24 h plus up to one minute."""
 
     def __init__(self) -> None:
         self._minutes: deque[Minute] = deque()
-        self._last_dropped_price: int | None = None  # the last price that left the window
+        self._last_dropped_price: int | None = None  # close of the last minute that left the window
 
     def add(self, time_ms: int, trade_id: int, price: int, quantity: int) -> None:
         """Count one trade; times never fall."""
@@ -50,7 +50,7 @@ class DayStats:
         minute.count += 1
 
     def window(self, now_ms: int, minutes: int = DAY_MINUTES) -> Minute | None:
-        """The last *minutes* as one, starting where the window does; None without a trade."""
+        """The sums of the last *minutes*; `start_ms` is the window's start. None if no trade."""
         self._drop_old(now_ms)
         first = now_ms - now_ms % MINUTE_MS - minutes * MINUTE_MS
         inside = [m for m in self._minutes if m.start_ms >= first]
@@ -72,7 +72,7 @@ class DayStats:
         )
 
     def price_before(self) -> int | None:
-        """The last price before the window: none was seen, None."""
+        """The last price before the window, in ticks; None if no trade is that old."""
         return self._last_dropped_price
 
     def _drop_old(self, now_ms: int) -> None:

@@ -1,4 +1,4 @@
-"""What a request is about, in words that both venues share: faults are aimed by them."""
+"""Names of requests and streams, the same for both venues: fault rules refer to them."""
 
 from typing import Literal
 
@@ -75,7 +75,7 @@ _WS_API: dict[str, RequestEndpoint] = {
 
 
 def rest_endpoint(method: str, path: str) -> tuple[Venue, RequestEndpoint] | None:
-    """Venue and endpoint of an HTTP request, None for one that is neither's."""
+    """Venue and endpoint of an HTTP request; None if it belongs to neither venue."""
     for prefix, venue in _SOCKETS.items():
         if path.startswith(prefix):
             return venue, "connect"

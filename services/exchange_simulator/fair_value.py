@@ -1,22 +1,22 @@
-"""The price that a market's traders believe in: it wanders, or it trends and ranges."""
+"""The fair value of a market: a random walk, or a sequence of trends and ranges."""
 
 import math
 from random import Random
 from typing import NamedTuple
 
-# It wanders this much an action, as a share of the price at the start.
+# Standard deviation of one step of the random walk, as a share of the starting price.
 NOISE = 0.00002
-# Without phases it is drawn back to where it began by this share of the distance.
+# Without phases each step returns this share of the distance to the starting price.
 PULL_BACK = 0.00005
-# So far from where the market began every trend leads back.
+# At this distance from the starting price every trend leads back to it.
 MAX_DISTANCE = 0.08
 
 
 class Character(NamedTuple):
     """How often a market trends, and how far it goes, as shares of the price at the start.
 
-    A trend moves it by `trend` from end to end. Otherwise it swings `swings` times around where it
-    stood, by `swing` to each side. Each is a lowest and a highest number.
+    A trend moves the price by `trend` from end to end. A range moves it `swings` times around its
+    first price, by `swing` to each side. Each is a lowest and a highest value.
     """
 
     trend_share: float
@@ -25,8 +25,8 @@ class Character(NamedTuple):
     swings: tuple[int, int]
 
 
-# Wide enough for what a round trip costs, 0.2 % in fees and the spread: who buys low and sells
-# high gains on the one, who follows trends on the other.
+# Wide enough to cover a round trip: 0.2 % in fees, and the spread. A mean-reverting strategy gains
+# in the first kind of market, a trend-following strategy in the second.
 RANGING = Character(0.25, (0.004, 0.01), (0.004, 0.007), (2, 3))
 TRENDING = Character(0.75, (0.01, 0.025), (0.001, 0.002), (1, 2))
 
@@ -40,16 +40,16 @@ class Phase(NamedTuple):
     swings: int
 
     def shift(self, action: int) -> float:
-        """How far from its first price it is at an action, as a share of the market's start."""
+        """The distance from the phase's first price at *action*, as a share of the start price."""
         done = action / self.actions
         return self.trend * done + self.swing * math.sin(2 * math.pi * self.swings * done)
 
 
 class FairValue:
-    """One market's, in ticks, as a function of its random numbers and of how often it moved.
+    """One market's fair value in ticks, a function of its random numbers and its steps alone.
 
-    *phase* is how many actions a trend or a range lasts on average; None: there are none, and the
-    price is drawn back to where the market began.
+    *phase* is the average length of a trend or a range in actions; with None there are none, and
+    the price returns to the starting price.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class FairValue:
         self.move(start)
 
     def move(self, price: int) -> None:
-        """Begin anew at *price*."""
+        """Restart at *price* (ticks)."""
         self._start = price
         self.price = float(price)
         self._phase: Phase | None = None
         self._action = 0
 
     def act(self) -> None:
-        """One action further."""
+        """Advance by one action."""
         self.price += self._noise.gauss(0.0, NOISE) * self._start
         if self._length is None:
             self.price += PULL_BACK * (self._start - self.price)
@@ -83,7 +83,7 @@ class FairValue:
         self._action += 1
 
     def _next(self, length: int) -> Phase:
-        """Another phase; a trend leads back the more likely, the farther away the price is."""
+        """Draw a phase; the farther the price is away, the more likely a trend leads back."""
         rng, character = self._phases, self._character
         actions = max(round(length * rng.uniform(0.5, 1.5)), 1)
         if rng.random() >= character.trend_share:

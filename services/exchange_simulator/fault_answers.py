@@ -1,4 +1,4 @@
-"""How a request is answered that a fault has struck: the venues' errors, a proxy's, or none."""
+"""Responses to requests with a fault: the venue's errors, a proxy's page, or an empty body."""
 
 import zlib
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from services.exchange_simulator.faults import RequestFault
 
-# Of different requests of market data.
+# Distinct market data requests whose last response is kept.
 MAX_EARLIER = 100
 NESTING_DEPTH = 200_000
 UNPACKED_BYTES = 256 << 20
@@ -18,7 +18,7 @@ HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center>
 
 
 def error_body(fault: RequestFault) -> dict[str, Any]:
-    """What the venue says with that status."""
+    """The venue's error body for the status of *fault*."""
     if fault.venue == "luno":
         if fault.status == 429:
             return {"error": "too many requests", "error_code": "ErrTooManyRequests"}
@@ -34,7 +34,7 @@ def error_body(fault: RequestFault) -> dict[str, Any]:
 
 
 def error_response(fault: RequestFault) -> web.Response:
-    """The answer of a fault: JSON of the venue, a proxy's HTML, nothing, or foreign JSON."""
+    """The response of a fault, with the kind of body that it names."""
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     if fault.location:
         headers["Location"] = fault.location
@@ -64,7 +64,7 @@ def error_response(fault: RequestFault) -> web.Response:
 
 @cache
 def _bomb() -> bytes:
-    """`UNPACKED_BYTES` bytes of spaces, as gzip: the beginning of no JSON."""
+    """`UNPACKED_BYTES` spaces, compressed with gzip; not valid JSON."""
     packer = zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
     spaces = b" " * (1 << 20)
     pieces = [packer.compress(spaces) for _ in range(UNPACKED_BYTES >> 20)]
@@ -72,13 +72,13 @@ def _bomb() -> bytes:
 
 
 class EarlierAnswers:
-    """What requests were answered the last time, for a fault that plays a cache."""
+    """The last response to each request, for the fault that imitates a cache."""
 
     def __init__(self) -> None:
         self._bodies: OrderedDict[str, bytes] = OrderedDict()
 
     def remember(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-        """*response*, remembered where it is a good one; the oldest of too many is forgotten."""
+        """Keep *response* if it succeeded, evict the oldest above the limit; returns *response*."""
         if response.status == 200 and isinstance(body := getattr(response, "body", None), bytes):
             self._bodies[request.raw_path] = body
             self._bodies.move_to_end(request.raw_path)
@@ -87,6 +87,6 @@ class EarlierAnswers:
         return response
 
     def find(self, request: web.Request) -> web.Response | None:
-        """The last answer to the same request; None where there was none."""
+        """The last response to the same request; None if there is none."""
         body = self._bodies.get(request.raw_path)
         return None if body is None else web.Response(body=body, content_type="application/json")

@@ -1,4 +1,4 @@
-"""Where every HTTP request comes in: noted, counted, and made to suffer the faults asked for."""
+"""The middleware for all HTTP requests: it times and counts them, and applies fault rules."""
 
 import asyncio
 from collections import Counter
@@ -15,19 +15,19 @@ from services.exchange_simulator.fault_answers import EarlierAnswers, error_resp
 from services.exchange_simulator.faults import FaultPlan, RequestFault
 from services.exchange_simulator.instruments import Venue
 
-# When the request had arrived, in the venue's Unix ms.
+# When the request arrived, in Unix ms of the venue's clock.
 RECEIVED_MS = web.RequestKey("received_ms", int)
-# How often a request that hangs looks whether its client is still there.
+# How often a hanging request checks that its client is still connected.
 POLL_INTERVAL_MS = 50
 CLIENT_IDS = ("newClientOrderId", "client_order_id")
 
 
 class StoppingError(Exception):
-    """The simulator stops: whatever waits is given up."""
+    """The simulator stops: requests that wait are abandoned."""
 
 
 class FaultMiddleware:
-    """What stands before the venues' routes. *clocks* give each venue's Unix ms."""
+    """Applies fault rules before the venues' routes. *clocks* return each venue's Unix ms."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class FaultMiddleware:
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Whatever hangs or waits is given up."""
+        """Abandon all requests that hang or wait."""
         self._stopping.set()
 
     def middleware(self) -> Middleware:
-        """The gate as aiohttp wants it."""
+        """The middleware in the form that aiohttp requires."""
 
         @web.middleware
         async def pass_through(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -77,11 +77,11 @@ class FaultMiddleware:
         return pass_through
 
     def count(self, venue: Venue, client_id: str) -> None:
-        """Count an order that arrived."""
+        """Count a request to place an order."""
         self.arrivals[venue][client_id] += 1
 
     def hide(self, fault: RequestFault, client_id: str) -> None:
-        """Keep the newest order of that client id, or its fills, from queries for a while."""
+        """Hide the newest order with that client id, or its fills, from queries as *fault* says."""
         now = self._clocks[fault.venue]()
         for order in self._accounts[fault.venue].by_client_id(client_id)[-1:]:
             order.hidden_until_ms = now + fault.invisible_ms
@@ -125,7 +125,7 @@ class FaultMiddleware:
         return response
 
     async def _hang(self, request: web.Request) -> None:
-        """Say nothing until the client has given up."""
+        """Send nothing until the client disconnects."""
         while request.transport is not None:
             await self._pause(POLL_INTERVAL_MS)
 
@@ -133,7 +133,7 @@ class FaultMiddleware:
         """Wait.
 
         Raises:
-            StoppingError: the simulator stops; nothing is done any more.
+            StoppingError: the simulator stops.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(for_ms / 1000):
@@ -143,19 +143,19 @@ class FaultMiddleware:
 
 
 def _client_id(encoded: str) -> str:
-    """The client order id among encoded parameters, "" when there is none."""
+    """The client order id in URL-encoded parameters, "" if there is none."""
     params = parse_qs(encoded)
     return next((params[name][-1] for name in CLIENT_IDS if name in params), "")
 
 
 def _cut(request: web.Request) -> None:
-    """End the connection without an answer."""
+    """Abort the connection without a response."""
     if request.transport is not None:
         request.transport.abort()
 
 
 async def _send(response: web.StreamResponse, request: web.Request) -> None:
-    """Send the whole answer now: what its handler still does, the client doesn't wait for."""
+    """Send the whole response now, so that the client does not wait for a later execution."""
     response.force_close()
     await response.prepare(request)
     await response.write_eof()

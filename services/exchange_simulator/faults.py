@@ -1,7 +1,7 @@
-"""Faults as rules: which requests and frames go wrong, how often, and how. No I/O, no clock.
+"""Fault rules: which requests and frames fail, how often, and how. No I/O, no clock.
 
-Each rule has a random generator of its own, made from the simulator's seed and the rule's
-number: the same rules and the same requests give the same faults.
+Each rule has its own random generator, seeded with the simulator's seed and the rule's number:
+the same rules and the same requests give the same faults.
 """
 
 from dataclasses import dataclass
@@ -20,40 +20,40 @@ class _Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     venue: Venue
-    # How often: so many times (null: always), after so many were let through, with this chance.
+    # How often: `count` times (null: always), after `skip` matches, with this probability.
     count: Annotated[int, Field(ge=1)] | None = 1
     skip: Annotated[int, Field(ge=0)] = 0
     probability: Annotated[float, Field(gt=0, le=1)] = 1.0
-    # Only requests (query string and body) or frames with this text in them.
+    # Matches only requests (query string and body) or frames that contain this text.
     contains: str = ""
 
 
 class RequestFault(_Rule):
-    """What happens to a request: whether and when it is carried out, and how it is answered."""
+    """A fault of a request: whether and when it is executed, and how it is answered."""
 
     endpoint: RequestEndpoint
     execute: Literal["now", "late", "never"] = "now"
     execute_after_ms: Milliseconds = 0  # with "late"
-    # "error" and "close" don't wait for an execution that is late; "normal" does. "earlier", of
-    # market data: what the same request was answered the last time, as a cache would.
+    # "error" and "close" don't wait for a late execution; "normal" does. "earlier", for market
+    # data only, repeats the last response to the same request, as a cache would.
     answer: Literal["normal", "earlier", "hang", "close", "error"] = "normal"
     answer_after_ms: Milliseconds = 0
     # With "error": the status, the kind of body, the header Retry-After in seconds.
     # "deep" is JSON of 200,000 nested lists, "bomb" 256 MB of spaces packed with gzip.
     status: Annotated[int, Field(ge=200, le=599)] = 503
     body: Literal["json", "html", "empty", "foreign", "deep", "bomb"] = "json"
-    location: str = ""  # the header Location: with a status from 301 to 308, where to go instead
+    location: str = ""  # the header Location of a redirect, with a status from 301 to 308
     retry_after: Annotated[int, Field(ge=0)] | None = None
-    # With "place": for so long queries don't find the order.
+    # With "place": how long queries don't find the order.
     invisible_ms: Milliseconds = 0
-    # With "place": for so long its fills aren't among the account's trades.
+    # With "place": how long its fills aren't among the account's trades.
     fills_late_ms: Milliseconds = 0
 
     @model_validator(mode="after")
     def _answerable(self) -> Self:
         if self.execute == "never" and self.answer == "normal":
             raise ValueError(
-                "execute='never' has no normal answer; want answer 'hang', 'close' or 'error'"
+                "execute='never' has no normal answer; expected answer 'hang', 'close' or 'error'"
             )
         if self.status < 400 and not self.location and self.body not in ("deep", "bomb"):
             raise ValueError("a status below 400 is for body 'deep' or 'bomb', or with a location")
@@ -63,10 +63,10 @@ class RequestFault(_Rule):
 
 
 class StreamFault(_Rule):
-    """What happens to a frame: lost, sent twice, after its successor, late; or the socket goes.
+    """A fault of a frame: drop, duplicate, reorder or delay it, or break its connection.
 
-    "burst" holds it and those behind it back until there are `frames` of them, and sends them
-    at once.
+    "burst" holds back the frame and the frames after it until there are `frames` of them, and
+    sends all at once.
     """
 
     endpoint: StreamEndpoint
@@ -88,11 +88,11 @@ class _Entry:
 
     @property
     def spent(self) -> bool:
-        """True when it has struck as often as it may."""
+        """True if the rule was applied `count` times."""
         return self.fault.count is not None and self.used >= self.fault.count
 
     def strikes(self) -> bool:
-        """Count a request or frame that the rule is aimed at; True when it's this one's turn."""
+        """Count a request or frame that the rule matches; True if the fault applies to it."""
         self.passed += 1
         if self.passed <= self.fault.skip or self.rng.random() >= self.fault.probability:
             return False
@@ -101,17 +101,17 @@ class _Entry:
 
 
 class FaultPlan:
-    """The rules in force, oldest first; the first that wants a request or frame gets it."""
+    """The active rules, oldest first; the first that applies to a request or frame is used."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._entries: list[_Entry] = []
         self._numbers = 0
-        # Where any rule may strike: frames elsewhere needn't be looked at.
+        # The endpoints with an active rule: frames of others need no check.
         self.armed: frozenset[tuple[Venue, Endpoint]] = frozenset()
 
     def add(self, fault: Fault) -> int:
-        """Put a rule in force; returns its number."""
+        """Add a rule; returns its number."""
         self._numbers += 1
         rng = Random(f"{self._seed}:{self._numbers}")  # noqa: S311 - a fault, no key
         self._entries.append(_Entry(self._numbers, fault, rng))
@@ -119,30 +119,30 @@ class FaultPlan:
         return self._numbers
 
     def remove(self, number: int) -> bool:
-        """End a rule; False when there is none of that number."""
+        """Remove a rule; False if no rule has that number."""
         before = len(self._entries)
         self._entries = [entry for entry in self._entries if entry.number != number]
         self._arm()
         return len(self._entries) < before
 
     def clear(self) -> None:
-        """End all rules, and begin anew with their numbers."""
+        """Remove all rules, and restart their numbers at 1."""
         self._entries.clear()
         self._numbers = 0
         self._arm()
 
     def take_request(self, venue: Venue, endpoint: Endpoint, text: str) -> RequestFault | None:
-        """What is to happen to this request, None: nothing."""
+        """The fault of this request, None if there is none."""
         fault = self._take(venue, endpoint, text)
         return fault if isinstance(fault, RequestFault) else None
 
     def take_frame(self, venue: Venue, endpoint: Endpoint, text: str) -> StreamFault | None:
-        """What is to happen to this frame, None: nothing."""
+        """The fault of this frame, None if there is none."""
         fault = self._take(venue, endpoint, text)
         return fault if isinstance(fault, StreamFault) else None
 
     def report(self) -> list[dict[str, Any]]:
-        """All rules with their numbers and how often they struck, the spent ones too."""
+        """All rules with their numbers and how often they were applied, used up or not."""
         return [
             {"id": entry.number, "used": entry.used, **entry.fault.model_dump()}
             for entry in self._entries

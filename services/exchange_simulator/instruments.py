@@ -1,4 +1,4 @@
-"""What is traded: each symbol's scales, limits and where its price starts."""
+"""The simulated instruments: each symbol's scales, limits and starting price."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,10 +8,10 @@ Venue = Literal["binance", "luno"]
 
 @dataclass(frozen=True, slots=True)
 class SimulatedInstrument:
-    """One symbol of one venue. Everything that has a scale is a whole number of ticks or lots.
+    """One symbol of one venue. Prices are whole numbers of ticks, quantities of lots.
 
     A tick is `10**-price_scale` of the quote asset, a lot `10**-quantity_scale` of the base
-    asset; ticks times lots is money at `price_scale + quantity_scale` decimals, exactly.
+    asset; ticks times lots is exact money with `price_scale + quantity_scale` decimals.
     """
 
     venue: Venue
@@ -34,17 +34,17 @@ class SimulatedInstrument:
 
     @property
     def pair(self) -> str:
-        """The venue's own name, "BTCUSDT"."""
+        """The venue's name of the symbol, "BTCUSDT"."""
         return self.base + self.quote
 
     @property
     def money_scale(self) -> int:
-        """Decimals of ticks times lots."""
+        """The number of decimals of ticks times lots."""
         return self.price_scale + self.quantity_scale
 
 
 def fixed(number: int, scale: int, decimals: int = 8) -> str:
-    """*number* of `10**-scale`, written with exactly *decimals* (>= scale) decimals.
+    """*number* of `10**-scale`, as text with exactly *decimals* (>= scale) decimals.
 
     >>> fixed(2765, 2)
     '27.65000000'
@@ -57,7 +57,7 @@ def fixed(number: int, scale: int, decimals: int = 8) -> str:
 
 
 def trimmed(number: int, scale: int) -> str:
-    """*number* (>= 0) of `10**-scale`, without trailing zeros but with two decimals at least.
+    """*number* (>= 0) of `10**-scale` as text without trailing zeros, but at least two decimals.
 
     >>> trimmed(300000, 6), trimmed(3925038, 6)
     ('0.30', '3.925038')
@@ -109,23 +109,23 @@ def _luno(
 
 
 def whole(text: str, scale: int) -> int:
-    """The whole number of `10**-scale` in a decimal text.
+    """A decimal text as a whole number of `10**-scale`.
 
     Raises:
-        ValueError: the text is no plain decimal, or has more decimals than *scale*.
+        ValueError: the text isn't a plain decimal, or has more decimals than *scale*.
     """
     integer, _, fraction = text.partition(".")
     fraction = fraction.rstrip("0")
     if not (integer.isdecimal() and (integer + fraction).isascii()) or (
         fraction and not fraction.isdecimal()
     ):
-        raise ValueError(f"{text!r} is no decimal number; want e.g. '0.25'")
+        raise ValueError(f"{text!r} is not a decimal number; expected a text like '0.25'")
     if len(fraction) > scale:
-        raise ValueError(f"{text!r} has {len(fraction)} decimals; want at most {scale}")
+        raise ValueError(f"{text!r} has {len(fraction)} decimals; expected at most {scale}")
     return int(integer + fraction.ljust(scale, "0"))
 
 
-# Scales as the venues list them; joined names are unique over both venues.
+# Scales as the venues list them; pairs are unique across both venues.
 INSTRUMENTS: tuple[SimulatedInstrument, ...] = (
     _binance("BTC", (2, 5), "64250.00", "0.02", "9000"),
     _binance("ETH", (2, 4), "3180.00", "0.3", "9000"),

@@ -1,4 +1,4 @@
-"""What really happened, for tests to compare with: every order ever, every fill, every balance."""
+"""The true state of the accounts, for tests to compare with: orders, fills and balances."""
 
 from collections import Counter
 from typing import Any
@@ -10,9 +10,9 @@ from services.exchange_simulator.luno import order_wire
 
 
 def ledger(venue: Venue, account: SimulatedAccount, arrivals: Counter[str]) -> dict[str, Any]:
-    """One venue's part of `GET /simulator/ledger`; all decimals are texts with 8 decimals.
+    """One venue's part of `GET /simulator/ledger`; all amounts are texts with 8 decimals.
 
-    *arrivals*: how many requests to place an order arrived, by client order id.
+    *arrivals*: the number of requests to place an order, by client order id.
     """
     return {
         "orders": [_order(venue, order) for order in account.orders.values()],

@@ -1,7 +1,7 @@
-"""One simulated market: the only way to its book, and the one place its facts come from.
+"""One simulated market: the only access to its matching engine, and the source of its events.
 
-Whoever wants to know what happens (a venue's face, the traders, later an account) subscribes
-and is told of each step, in order, before the step's caller goes on.
+A listener (a venue's feed, the traders, an account) subscribes and is called with each step, in
+order, before the call that caused the step returns.
 """
 
 from collections.abc import Callable
@@ -18,30 +18,30 @@ from services.exchange_simulator.matching import (
 )
 from services.exchange_simulator.trade_history import TradeHistory
 
-# Ids start at the start time in ms with three digits behind it, so that a market which makes
-# more than one id a millisecond doesn't run into the ids of its own restart.
+# The first id is the start time in ms times 1000, so that a market that uses more than one id a
+# millisecond does not reach the ids of its next run.
 IDS_PER_MS = 1000
 KEEP_TRADES = 100_000
 
 
 class MarketStep(NamedTuple):
-    """What one order or one cancel did, as one indivisible change of the book."""
+    """The events of one order or one cancel: one atomic change of the book, at Unix ms."""
 
     time_ms: int
     events: list[EngineEvent]
 
 
 Listener = Callable[[MarketStep], None]
-# `post_only`: only orders that would rest are taken, as by Luno's circuit breaker.
+# `post_only`: only orders that would rest are accepted, as with Luno's circuit breaker.
 MarketStatus = Literal["active", "post_only", "halted"]
 
 
 class SimulatedMarket:
-    """A symbol's engine, the tape of its trades and its 24 h statistics.
+    """A symbol's engine, the history of its trades and its 24 h statistics.
 
-    *clock* gives Unix time in ms. Time and ids never fall; they begin at *not_before_ms* when
-    the clock is behind that, so that ids of an earlier life aren't used again; unless *first_id*
-    says where ids begin, as they do anew on a testnet that was reset.
+    *clock* returns Unix time in ms. Time and ids never decrease. They start at *not_before_ms* if
+    the clock is behind it, so that no id of an earlier run is used again. *first_id*, if given, is
+    the first id instead, as on a testnet that was reset.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SimulatedMarket:
         self.instrument = instrument
         self._clock = clock
         self._latest = max(clock(), not_before_ms)
-        self.changed_at = self._latest  # when the last step was, in ms
+        self.changed_at = self._latest  # time of the last step, in ms
         self.first_id = self._latest * IDS_PER_MS if first_id is None else first_id
         self.engine = MatchingEngine(self.first_id)
         # A row: time, price in ticks, quantity in lots, 1 when the taker bought.
@@ -65,7 +65,7 @@ class SimulatedMarket:
         self._status_listeners: list[Callable[[], None]] = []
 
     def set_status(self, status: MarketStatus) -> None:
-        """From now on the market is open, half open or shut; its own traders rest meanwhile."""
+        """Set the status; the random traders pause unless it is `active`."""
         self.status = status
         self.changed_at = self.now()
         for listener in self._status_listeners:
@@ -76,21 +76,21 @@ class SimulatedMarket:
         self._status_listeners.append(listener)
 
     def subscribe(self, listener: Listener) -> None:
-        """Call *listener* with every step from now on."""
+        """Call *listener* with every later step."""
         self._listeners.append(listener)
 
     def submit(self, terms: Terms) -> BookOrder:
-        """Hand an order to the engine; the order returned shows what is left of it.
+        """Submit an order to the engine; returns it with its remaining quantity after matching.
 
         Raises:
-            EngineError: terms the engine can't take.
+            EngineError: invalid terms.
         """
         order, events = self.engine.submit(terms)
         self._publish(events)
         return order
 
     def cancel(self, order_id: int) -> None:
-        """Take a resting order off the book.
+        """Remove a resting order from the book.
 
         Raises:
             EngineError: no such order rests.
@@ -101,12 +101,12 @@ class SimulatedMarket:
         """Take *quantity* lots off a resting order.
 
         Raises:
-            EngineError: no such order rests, or nothing would be left of it.
+            EngineError: no such order rests, or no lots would remain.
         """
         self._publish(self.engine.reduce(order_id, quantity))
 
     def now(self) -> int:
-        """The market's time in ms; it follows the clock but never falls."""
+        """The market's time in Unix ms; it follows the clock but never decreases."""
         self._latest = max(self._latest, self._clock())
         return self._latest
 

@@ -1,7 +1,7 @@
 """The matching engine: price-time priority over whole ticks and lots, with no I/O and no clock.
 
-An order goes in, facts come out, in the order in which they became true. The engine knows
-no venue, no money and no time; who listens to the facts adds those.
+The engine receives an order and returns events in the order in which they happened. It knows
+no venue, no money and no time; the listeners of the events add those.
 """
 
 from bisect import bisect_left, insort
@@ -16,11 +16,11 @@ Level = tuple[int, int]  # price in ticks, quantity in lots
 
 
 class EngineError(ValueError):
-    """An order the engine can't take, or doesn't know."""
+    """An invalid or unknown order."""
 
 
 class Terms(NamedTuple):
-    """What an owner asks for: price in ticks (None = at any price), quantity in lots."""
+    """The terms of an order: price in ticks (None = at any price), quantity in lots."""
 
     owner: str
     side: Side
@@ -33,7 +33,7 @@ class Terms(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class BookOrder:
-    """An order and how much of it is still unfilled, in lots."""
+    """An order and its unfilled quantity in lots."""
 
     order_id: int
     terms: Terms
@@ -41,19 +41,19 @@ class BookOrder:
 
 
 class OrderAccepted(NamedTuple):
-    """The order was taken; its trades, its rest on the book or its end follow."""
+    """The order was accepted; its matches, and its resting or its end, follow."""
 
     order: BookOrder
 
 
 class OrderRefused(NamedTuple):
-    """A post-only order that would have traded; nothing happened to the book."""
+    """A post-only order that would have traded; the book is unchanged."""
 
     order: BookOrder
 
 
 class Match(NamedTuple):
-    """*quantity* lots changed hands at the maker's price. `maker_left` 0: the maker is gone."""
+    """A trade of *quantity* lots at the maker's price; with `maker_left` 0 the maker is filled."""
 
     trade_id: int
     taker: BookOrder
@@ -65,7 +65,7 @@ class Match(NamedTuple):
 
 
 class Rested(NamedTuple):
-    """What was left of the order joined the book, behind all others at its price."""
+    """The remaining *quantity* of the order joined the book, last at its price."""
 
     order: BookOrder
     quantity: int
@@ -79,14 +79,14 @@ class Removed(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """*quantity* lots were taken off a resting order, which keeps its place."""
+    """A resting order was reduced by *quantity* lots and keeps its place in the queue."""
 
     order: BookOrder
     quantity: int
 
 
 class Killed(NamedTuple):
-    """What was left of an order that may not rest ended here."""
+    """The remaining *quantity* of an order that may not rest was cancelled."""
 
     order: BookOrder
     quantity: int
@@ -119,11 +119,11 @@ class BookSide:
         self.levels: dict[int, PriceLevel] = {}
 
     def best(self) -> int | None:
-        """The best price, None when the side is empty."""
+        """The best price in ticks, None if the side is empty."""
         return self.keys[-1] * self.sign if self.keys else None
 
     def quantity_at(self, price: int) -> int:
-        """Lots at *price*, 0 when there is no such level."""
+        """Lots at *price*, 0 if there is no such level."""
         level = self.levels.get(price)
         return level.quantity if level else 0
 
@@ -140,11 +140,11 @@ class BookSide:
             yield from self.levels[key * self.sign].orders.values()
 
     def reaches(self, price: int | None) -> bool:
-        """True when an order of the other side at *price* (None = any) would trade."""
+        """True if an order of the other side at *price* (None = any) would trade."""
         return bool(self.keys) and (price is None or self.keys[-1] >= price * self.sign)
 
     def available(self, price: int | None, wanted: int) -> int:
-        """Lots that an order of the other side at *price* could take; stops at *wanted*."""
+        """Lots available to an order of the other side at *price*, at most *wanted*."""
         found = 0
         for key in reversed(self.keys):
             if found >= wanted or (price is not None and key < price * self.sign):
@@ -153,7 +153,7 @@ class BookSide:
         return min(found, wanted)
 
     def cost(self, quantity: int) -> int:
-        """Ticks times lots of the best *quantity* lots, as far as there are any."""
+        """The cost of the best *quantity* lots (all if there are fewer), in ticks times lots."""
         money = 0
         for key in reversed(self.keys):
             taken = min(quantity, self.levels[key * self.sign].quantity)
@@ -164,7 +164,7 @@ class BookSide:
         return money
 
     def lots_for(self, money: int) -> tuple[int, int]:
-        """The most lots whose cost is at most *money* (ticks times lots), and that cost."""
+        """The most lots that cost at most *money*, and their cost; money in ticks times lots."""
         lots = cost = 0
         for key in reversed(self.keys):
             price = key * self.sign
@@ -176,7 +176,7 @@ class BookSide:
         return lots, cost
 
     def add(self, order: BookOrder, price: int) -> None:
-        """Put *order* last at *price*."""
+        """Add *order* as the last one at *price*."""
         level = self.levels.get(price)
         if level is None:
             level = self.levels[price] = PriceLevel()
@@ -185,7 +185,7 @@ class BookSide:
         level.quantity += order.remaining
 
     def reduce(self, order: BookOrder, price: int, quantity: int) -> None:
-        """Take *quantity* off *order*; the order, and its level, go when nothing is left."""
+        """Reduce *order* by *quantity* lots; remove the order, and its level, if none remain."""
         level = self.levels[price]
         level.quantity -= quantity
         order.remaining -= quantity
@@ -197,7 +197,7 @@ class BookSide:
 
 
 class MatchingEngine:
-    """One symbol's book. Order and trade ids count up from where they are told to start."""
+    """One symbol's book. Order and trade ids count up from *first_id*."""
 
     def __init__(self, first_id: int) -> None:
         self.bids = BookSide(1)
@@ -212,10 +212,10 @@ class MatchingEngine:
         return (bid[0] if bid else None), (ask[0] if ask else None)
 
     def submit(self, terms: Terms) -> tuple[BookOrder, list[EngineEvent]]:
-        """Match an order and rest or end what is left.
+        """Match an order; its remaining quantity rests or is cancelled.
 
         Raises:
-            EngineError: a quantity or price below 1, or terms that contradict each other.
+            EngineError: a quantity or price below 1, or contradictory terms.
         """
         _check(terms)
         order = BookOrder(self.next_order_id, terms, terms.quantity)
@@ -246,7 +246,7 @@ class MatchingEngine:
         return order, events
 
     def cancel(self, order_id: int) -> list[EngineEvent]:
-        """Take a resting order off the book.
+        """Remove a resting order from the book.
 
         Raises:
             EngineError: no such order rests.
@@ -260,25 +260,25 @@ class MatchingEngine:
         return [Removed(order, left)]
 
     def reduce(self, order_id: int, quantity: int) -> list[EngineEvent]:
-        """Take *quantity* lots off a resting order, which keeps its place in the queue.
+        """Reduce a resting order by *quantity* lots; it keeps its place in the queue.
 
         Raises:
-            EngineError: no such order rests, or nothing would be left of it.
+            EngineError: no such order rests, or no lots would remain.
         """
         order = self.resting.get(order_id)
         if order is None or order.terms.price is None:
             raise EngineError(f"order_id={order_id}: no such order on the book")
         if not 0 < quantity < order.remaining:
-            raise EngineError(f"quantity={quantity}: want 1 to {order.remaining - 1} lots")
+            raise EngineError(f"quantity={quantity}: expected 1 to {order.remaining - 1} lots")
         side = self.bids if order.terms.side == "buy" else self.asks
         side.reduce(order, order.terms.price, quantity)
         return [Reduced(order, quantity)]
 
     def restore(self, order: BookOrder) -> None:
-        """Put an order of an earlier life back on the book, as it was: nothing trades.
+        """Put an order of an earlier run back on the book, without matching.
 
         Raises:
-            EngineError: it has no price, or would trade with what is there.
+            EngineError: it has no price, or would trade with a resting order.
         """
         terms = order.terms
         other = self.asks if terms.side == "buy" else self.bids
@@ -307,8 +307,8 @@ class MatchingEngine:
 
 def _check(terms: Terms) -> None:
     if terms.quantity < 1:
-        raise EngineError(f"quantity={terms.quantity}: want at least 1 lot")
+        raise EngineError(f"quantity={terms.quantity}: expected at least 1 lot")
     if terms.price is not None and terms.price < 1:
-        raise EngineError(f"price={terms.price}: want at least 1 tick")
+        raise EngineError(f"price={terms.price}: expected at least 1 tick")
     if terms.post_only and (terms.price is None or terms.time_in_force != "GTC"):
-        raise EngineError("post_only: want a limit order with time_in_force GTC")
+        raise EngineError("post_only: expected a limit order with time_in_force GTC")

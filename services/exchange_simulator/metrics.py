@@ -1,4 +1,4 @@
-"""What Prometheus is told of the simulator: who asks, who listens, what trades."""
+"""The simulator's Prometheus metrics: requests, connections, orders and trades."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,7 +18,7 @@ def simulator_metrics(
     accounts: Mapping[Venue, SimulatedAccount],
     markets: Mapping[str, SimulatedMarket],
 ) -> Iterator[Metric]:
-    """All of it, now."""
+    """The current values of all metrics."""
     yield counters(
         "simulator_requests",
         "Requests that arrived, over HTTP and Binance's WebSocket API.",

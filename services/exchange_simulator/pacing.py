@@ -1,4 +1,4 @@
-"""When the traders act: at a rate, or as fast as this process can."""
+"""Scheduling of the traders: at a fixed rate, or as fast as the process can."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from itertools import cycle
 from services.exchange_simulator.binance.feed import BinanceFeed
 from services.exchange_simulator.traders import Traders
 
-# The event loop is given back this often, in seconds: clients are served in between.
+# The longest run of actions in seconds; between runs the event loop serves clients.
 TIME_SLICE = 0.002
-# A wake-up costs more than an action: at low rates a few are done together.
+# A wake-up costs more than an action: at low rates several actions share one. Seconds.
 MIN_SLEEP = 0.01
-# Further behind than this, in seconds, what wasn't done in time is left out.
+# Actions that are further behind than this are skipped. Seconds.
 MAX_LAG = 1.0
 TICK_INTERVAL = 0.1
 
 
 async def drive(all_traders: Sequence[Traders], rate: float) -> None:
-    """Let each crowd act *rate* times a second, in turn; 0 = as fast as it can."""
+    """Let the traders of each market act *rate* times a second; 0 = as fast as possible."""
     now = asyncio.get_running_loop().time
     turns = cycle(all_traders)
     interval = 1 / (rate * len(all_traders)) if rate else 0.0
@@ -33,7 +33,7 @@ async def drive(all_traders: Sequence[Traders], rate: float) -> None:
 
 
 async def tick(feeds: Sequence[BinanceFeed]) -> None:
-    """Send what the Binance streams send every 100 ms and every second."""
+    """Publish the Binance streams that are due every 100 ms and every second."""
     now = asyncio.get_running_loop().time
     due = now()
     count = 0

@@ -49,7 +49,7 @@ from services.exchange_simulator.venue_clock import SimulatedClock
 
 log = structlog.get_logger()
 
-# Maker and taker shares: Binance's first VIP level, and less where there is BNB; Luno's, about.
+# Maker and taker shares: Binance's first VIP level, less if paid in BNB; approximately Luno's.
 FEES: Mapping[Venue, FeeRates] = {
     "binance": FeeRates(maker=90_000, taker=100_000, discount_asset="BNB"),
     "luno": FeeRates(maker=100_000, taker=250_000),
@@ -58,7 +58,7 @@ FEES: Mapping[Venue, FeeRates] = {
 
 @dataclass(frozen=True, slots=True)
 class Simulator:
-    """A running simulator: where it is, its markets by slash symbol, its feeds by pair."""
+    """A running simulator: its address, its markets by slash symbol, its feeds by pair."""
 
     host: str
     port: int
@@ -70,12 +70,12 @@ class Simulator:
 
     @property
     def http_url(self) -> str:
-        """Luno's REST root; Binance's is this and "/api"."""
+        """Luno's REST root; Binance's is this plus "/api"."""
         return f"http://{self.host}:{self.port}"
 
     @property
     def ws_url(self) -> str:
-        """Root of both venues' streams; Binance's WebSocket API is this and "/ws-api/v3"."""
+        """Root of both venues' streams; Binance's WebSocket API is this plus "/ws-api/v3"."""
         return f"ws://{self.host}:{self.port}"
 
 
@@ -102,7 +102,7 @@ async def serve(settings: SimulatorSettings) -> None:
 async def running_simulator(
     settings: SimulatorSettings, clock: Callable[[], int] = wall_clock_ms
 ) -> AsyncIterator[Simulator]:
-    """Open the markets and serve both venues while the block runs.
+    """Open the markets and serve both venues for the length of the block.
 
     Raises:
         FatalError: the port is taken.
@@ -190,7 +190,7 @@ def build_app(
     luno: luno_trading.LunoTrading,
     connections: Connections,
 ) -> web.Application:
-    """Both venues' routes; what neither knows is a 404 with an empty body."""
+    """The application with both venues' routes; any other path is a 404 with an empty body."""
 
     async def unknown(_: web.Request) -> web.Response:
         return web.Response(status=404)
@@ -227,7 +227,7 @@ async def _listening(app: web.Application, settings: SimulatorSettings) -> Async
         except OSError as e:
             raise FatalError(
                 f"SIMULATOR_PORT={settings.simulator_port}: {e.strerror or e}; "
-                "want a port that is free, or 0 for any"
+                "expected a free port, or 0 for any"
             ) from e
         port: int = runner.addresses[0][1]
         yield port

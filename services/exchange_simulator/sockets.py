@@ -1,4 +1,4 @@
-"""Server side of a WebSocket: an outbox, keep-alives, and an end for whoever can't keep up."""
+"""The server side of a WebSocket: an outbox, keep-alives, and a limit for slow consumers."""
 
 import asyncio
 import math
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-# A consumer this far behind is cut off, as the venues do it: what waits stays bounded, and
-# the market never waits for anybody.
+# A consumer with this many bytes queued is disconnected, as the venues do: memory stays bounded,
+# and the market never waits for a client.
 MAX_BACKLOG = 16 * 1024 * 1024
 CLOSE_TIMEOUT = 1.0
 MAX_INCOMING = 64 * 1024
@@ -21,18 +21,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPolicy:
-    """How a venue treats a connection; all in seconds."""
+    """A venue's limits and keep-alives of a connection; all times in seconds."""
 
     ping_interval: float
     pong_timeout: float
-    idle_timeout: float | None = None  # quiet for so long: send `idle_frame`
+    idle_timeout: float | None = None  # silence before `idle_frame` is sent
     idle_frame: bytes = b""
     incoming_per_second: int | None = None
     lifetime: float = math.inf
 
 
 class Connection:
-    """One client. `push` never waits; `run` owns the tasks that move frames."""
+    """One client's connection. `push` never waits; `run` owns the tasks that send and receive."""
 
     def __init__(
         self, ws: web.WebSocketResponse, request: web.Request, policy: ConnectionPolicy
@@ -50,7 +50,7 @@ class Connection:
         self._incoming: deque[float] = deque(maxlen=policy.incoming_per_second)
 
     def push(self, frame: bytes) -> None:
-        """Queue a text frame; after `end`, or once cut off, it goes nowhere."""
+        """Queue a text frame; after `end`, or after the connection was cut, it is dropped."""
         if self._last_frame or self._frozen or self._closed.done():
             return
         self._outbox.append(frame)
@@ -61,7 +61,7 @@ class Connection:
             self._wake.set()
 
     def end(self, code: int, reason: str = "") -> None:
-        """Close once everything queued has been sent."""
+        """Close once every queued frame is sent."""
         if self._frozen:
             self.cut()
             return
@@ -69,20 +69,20 @@ class Connection:
         self._wake.set()
 
     def cut(self) -> None:
-        """Drop the connection at once, without a good-bye."""
+        """Abort the connection without a close frame."""
         self._outbox.clear()
         self._abort()
         self._finish(WSCloseCode.OK)
 
     def freeze(self) -> None:
-        """Stay open and be deaf and dumb from now on: no frame, no ping, no pong, no FIN."""
+        """Stay open but send and read nothing more: no frame, no ping, no pong, no FIN."""
         self._frozen = True
         self._outbox.clear()
         if self._request.transport is not None:
             self._request.transport.pause_reading()
 
     async def run(self, on_text: Callable[[str], None]) -> None:
-        """Serve until either side ends it; *on_text* gets what the client says."""
+        """Serve until either side ends it; *on_text* is called with each text frame received."""
         async with asyncio.TaskGroup() as group:
             helpers = [
                 group.create_task(self._write()),
@@ -95,7 +95,7 @@ class Connection:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.response.close(code=code, message=reason)
-        except TimeoutError:  # it doesn't even take the close frame
+        except TimeoutError:  # the client doesn't read the close frame
             self._abort()
 
     async def _write(self) -> None:
@@ -153,7 +153,7 @@ class Connection:
             try:
                 async with asyncio.timeout(self._policy.pong_timeout):
                     await self.response.ping(str(int(self._now() * 1000)).encode())
-            except TimeoutError:  # the socket takes nothing more
+            except TimeoutError:  # the send buffer is full
                 self._finish(WSCloseCode.POLICY_VIOLATION, b"Pong timeout")
             except ConnectionError:
                 self._finish(WSCloseCode.OK)
@@ -186,7 +186,7 @@ class Connection:
 
 
 class Connections:
-    """All clients connected, so that a stop can say good-bye to each."""
+    """All open connections, so that a shutdown can close each."""
 
     def __init__(self) -> None:
         self.accepted = 0
@@ -199,9 +199,9 @@ class Connections:
     async def accept(
         self, request: web.Request, policy: ConnectionPolicy
     ) -> AsyncIterator[Connection]:
-        """Answer the handshake; the connection counts as open inside the block.
+        """Accept the handshake; the connection counts as open inside the block.
 
-        No extension is offered: both venues send their frames uncompressed.
+        No extension is offered: both venues send uncompressed frames.
         """
         ws = web.WebSocketResponse(
             timeout=CLOSE_TIMEOUT, autoping=False, compress=False, max_msg_size=MAX_INCOMING
@@ -216,6 +216,6 @@ class Connections:
             self._open.discard(connection)
 
     def end_all(self) -> None:
-        """Close every connection: the server is going away."""
+        """Close every connection with code 1001."""
         for connection in list(self._open):
             connection.end(WSCloseCode.GOING_AWAY, "the server is stopping")

@@ -1,8 +1,8 @@
-"""The accounts on disk: a line for each change, so that a killed simulator knows them again.
+"""The accounts on disk: a line for each change, so that a killed simulator restores them.
 
-A line has all orders and balances that one step of a market changed, and is written before
-anybody is answered; it is in the system's hands then, and outlives a SIGKILL. A line torn by
-one is the last, and was never answered.
+A line contains all orders and balances that one step of a market changed. It is written to the
+operating system before the request is answered, so it survives a SIGKILL. Only the last line can
+be torn, and its request was never answered.
 """
 
 import os
@@ -20,7 +20,7 @@ from services.exchange_simulator.market import IDS_PER_MS
 
 
 class StateChange(msgspec.Struct, omit_defaults=True):
-    """One line: what has changed at a venue."""
+    """One line: the changed orders and balances of a venue."""
 
     venue: Venue
     orders: list[AccountOrder] = []
@@ -28,7 +28,7 @@ class StateChange(msgspec.Struct, omit_defaults=True):
 
 
 class StateFile:
-    """The file at *path*; made if it isn't there."""
+    """The file at *path*; created if it is missing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,10 +36,10 @@ class StateFile:
         self._known: dict[Venue, StateChange] = {}
 
     def read(self) -> int:
-        """Read what was written; the ms from which ids are new, whatever the clock says.
+        """Read the file; returns the Unix ms after which all ids are new, whatever the clock.
 
         Raises:
-            FatalError: it can't be read, or isn't such a file.
+            FatalError: the file can't be read, or is malformed.
         """
         try:
             self._known = self._read()
@@ -51,10 +51,10 @@ class StateFile:
         return max(ids, default=0) // IDS_PER_MS + 1
 
     def restore_and_follow(self, accounts: Mapping[Venue, SimulatedAccount]) -> None:
-        """Make the accounts what was read, write it anew in short, and follow them.
+        """Restore the accounts from the file, compact it, and append every later change.
 
         Raises:
-            FatalError: it can't be written, or has what these accounts can't have.
+            FatalError: the file can't be written, or has open orders of symbols that are closed.
         """
         for venue, change in self._known.items():
             self._check_symbols(accounts[venue], change)
@@ -71,11 +71,11 @@ class StateFile:
     def _unusable(self, error: OSError) -> FatalError:
         return FatalError(
             f"SIMULATOR_STATE_FILE={self._path}: {error.strerror or error}; "
-            "want a file that can be read and written"
+            "expected a file that can be read and written"
         )
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -90,19 +90,19 @@ class StateFile:
         return write
 
     def _read(self) -> dict[Venue, StateChange]:
-        """Everything as it was last, by venue; orders in the order in which they came."""
+        """The last state of everything, by venue; orders in their order of arrival."""
         if not self._path.exists():
             return {}
         known: dict[Venue, StateChange] = {}
         orders: dict[tuple[Venue, str, int], AccountOrder] = {}
         lines = self._path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines[:-1], start=1):  # what follows the last "\n" is torn
+        for number, line in enumerate(lines[:-1], start=1):  # text after the last "\n" is torn
             try:
                 change = msgspec.json.decode(line, type=StateChange)
             except msgspec.MsgspecError as e:
                 raise FatalError(
                     f"SIMULATOR_STATE_FILE={self._path}: line {number} can't be read ({e}); "
-                    "want a file that this simulator wrote, or none"
+                    "expected a file written by this simulator, or none"
                 ) from e
             merged = known.setdefault(change.venue, StateChange(change.venue))
             merged.balances |= change.balances
@@ -121,7 +121,7 @@ class StateFile:
         if missing:
             raise FatalError(
                 f"SIMULATOR_STATE_FILE={self._path}: has open orders of "
-                f"{', '.join(sorted(missing))}; want SIMULATOR_SYMBOLS to name them"
+                f"{', '.join(sorted(missing))}; expected SIMULATOR_SYMBOLS to include them"
             )
 
     def _rewrite(self, accounts: Mapping[Venue, SimulatedAccount]) -> None:

@@ -1,4 +1,4 @@
-"""Where every frame of a stream goes out: as it is, or as a fault wants it."""
+"""The sender of every stream frame: it applies the fault rules to each."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ SessionAction = Literal["disconnect", "half_open", "server_shutdown"]
 
 
 class StreamFaults:
-    """One client's way out. `notice` gives the frame that warns of a server's shutdown."""
+    """Sends frames to one client. *notice* returns the venue's frame about a server shutdown."""
 
     def __init__(
         self,
@@ -28,12 +28,12 @@ class StreamFaults:
         self._plan = plan
         self._connection = connection
         self._notice = notice
-        self._held: list[bytes] = []  # frames that wait for their successor
-        self._burst: list[bytes] = []  # frames that wait until there are enough of them
+        self._held: list[bytes] = []  # frames to send after the next one
+        self._burst: list[bytes] = []  # frames held back until there are `_burst_size`
         self._burst_size = 0
 
     def push(self, frame: bytes) -> None:
-        """Send a frame, unless a fault wants it otherwise."""
+        """Send a frame, or apply the fault of a matching rule."""
         if self._burst_size:
             self._gather(frame)
             return
@@ -47,7 +47,7 @@ class StreamFaults:
             self._apply(fault, frame)
 
     def act(self, action: SessionAction) -> bool:
-        """Do something to the connection at once; False when the venue has no such thing."""
+        """Apply *action* to the connection; False if the venue has no such action."""
         if action == "disconnect":
             self._connection.cut()
         elif action == "half_open":
@@ -89,7 +89,7 @@ class StreamFaults:
 
 
 class AllStreamFaults:
-    """The gates of all streams that are open."""
+    """The senders of all open streams."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self._plan = plan
@@ -103,7 +103,7 @@ class AllStreamFaults:
         connection: Connection,
         notice: Callable[[], bytes] | None = None,
     ) -> Iterator[StreamFaults]:
-        """A gate for *connection*, known while the block runs."""
+        """A sender for *connection*, registered for the length of the block."""
         stream_faults = StreamFaults(self._plan, (venue, endpoint), connection, notice)
         self._open.add(stream_faults)
         try:
@@ -112,7 +112,7 @@ class AllStreamFaults:
             self._open.discard(stream_faults)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many connections are open, by venue and endpoint."""
+        """The number of open connections, by venue and endpoint."""
         found: dict[str, dict[str, int]] = {}
         for stream_faults in self._open:
             venue, endpoint = stream_faults.aim
@@ -121,7 +121,7 @@ class AllStreamFaults:
         return found
 
     def act(self, venue: Venue, endpoint: StreamEndpoint, action: SessionAction) -> int:
-        """Do something to all connections of that kind at once; to how many."""
+        """Apply *action* to all connections of that kind; returns their number."""
         aimed = [
             stream_faults for stream_faults in self._open if stream_faults.aim == (venue, endpoint)
         ]

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 
 class TradeHistory:
-    """The last *capacity* rows of *width* whole numbers, one row an id, ids without holes.
+    """The last *capacity* rows of *width* whole numbers; row ids are contiguous.
 
-    The first number of a row is its time in ms, which never falls. Rows lie flat in one array,
-    8 bytes a number: a hundred thousand trades take a few megabytes.
+    The first number of a row is its time in ms, which never decreases. Rows are stored flat in
+    one array, 8 bytes a number: a hundred thousand trades use a few megabytes.
     """
 
     def __init__(self, first_id: int, width: int, capacity: int) -> None:
         self._width = width
         self._capacity = capacity
-        self._start = first_id  # what slot 0 held first
+        self._start = first_id  # the id of the first row in slot 0
         self._cells = array("q")
         self.next_id = first_id
 
     @property
     def first_id(self) -> int:
-        """The oldest id still kept (`next_id` when there is none)."""
+        """The oldest id kept (`next_id` if there is none)."""
         return max(self._start, self.next_id - self._capacity)
 
     def append(self, *row: int) -> int:
@@ -38,7 +38,7 @@ class TradeHistory:
         """The row of an id.
 
         Raises:
-            KeyError: it isn't kept, or not yet written.
+            KeyError: the row isn't kept any more, or not written yet.
         """
         if not self.first_id <= row_id < self.next_id:
             raise KeyError(row_id)
@@ -51,7 +51,7 @@ class TradeHistory:
             yield row_id, self.row(row_id)
 
     def first_at(self, time_ms: int) -> int:
-        """The first id kept whose time is *time_ms* or later (`next_id` when there is none)."""
+        """The first id kept whose time is *time_ms* or later (`next_id` if there is none)."""
         ids = range(self.first_id, self.next_id)
         return self.first_id + bisect_left(ids, time_ms, key=lambda i: self._cells[self._slot(i)])
 

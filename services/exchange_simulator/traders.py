@@ -1,7 +1,7 @@
-"""The crowd: seeded random traders that keep one market's book two-sided and moving.
+"""Seeded random traders that keep one market's book two-sided and moving.
 
-What they do, and so everything that happens while nobody else trades, is a function of the
-seed and the symbol alone; the clock only stamps it.
+Their orders, and so all events while no other client trades, depend on the seed and the symbol
+alone; the clock only sets the timestamps.
 """
 
 from random import Random
@@ -19,13 +19,13 @@ from services.exchange_simulator.matching import (
 )
 
 TRADERS = "traders"
-WARM_UP = 200  # actions before anybody looks: a market that opens has traded already
+WARM_UP = 200  # actions before the market opens, so that it has traded already
 
-# How far from it orders are placed, as a share of the price: most near, the others deep.
+# The mean distance of orders from the fair value, as a share of it: most near, some deep.
 NEAR, DEEP, DEEP_SHARE = 0.0002, 0.03, 0.35
-# Of all actions, those that take. The others place or cancel, whichever the book needs.
+# The share of actions that take liquidity. The others place or cancel, to keep the book full.
 TAKE_SHARE = 0.3
-MAX_SIZE = 20  # in typical quantities
+MAX_SIZE = 20  # in multiples of the typical quantity
 
 
 class OrderPool:
@@ -39,12 +39,12 @@ class OrderPool:
         return len(self._ids)
 
     def add(self, order_id: int) -> None:
-        """Put an id in."""
+        """Add an id."""
         self._at[order_id] = len(self._ids)
         self._ids.append(order_id)
 
     def discard(self, order_id: int) -> None:
-        """Take an id out; the last one moves to its place."""
+        """Remove an id; the last one moves to its place."""
         at = self._at.pop(order_id)
         last = self._ids.pop()
         if last != order_id:
@@ -56,14 +56,14 @@ class OrderPool:
         return list(self._ids)
 
     def pick(self, rng: Random) -> int:
-        """Any id; the pool isn't empty."""
+        """A random id; the pool must not be empty."""
         return self._ids[int(rng.random() * len(self._ids))]
 
 
 class Traders:
-    """The traders of one market; they aim at *orders* resting orders a side.
+    """The traders of one market; they keep about *orders* resting orders on each side.
 
-    *phase* is how many actions a trend or a range lasts; None: the price only wanders.
+    *phase* is the average length of a trend or a range in actions; None: a random walk.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Traders:
         name = f"{seed}:{market.instrument.symbol}"
         self._rng = Random(name)  # noqa: S311 - a market, no key
         phases = Random(f"{name}:phases")  # noqa: S311
-        # One exchange suits those who buy low and sell high, the other those who follow trends.
+        # Luno's markets trend more, for trend-following strategies; Binance's range more.
         character = TRENDING if market.instrument.venue == "luno" else RANGING
         start = market.instrument.start_price
         self._value = FairValue(start, self._rng, phases, character, phase)
@@ -83,7 +83,7 @@ class Traders:
         market.subscribe(self._on_step)
 
     def open_market(self) -> None:
-        """Fill the book, then trade a little."""
+        """Fill the book, then act `WARM_UP` times."""
         for _ in range(self._orders):
             self._place("buy", post_only=True)
             self._place("sell", post_only=True)
@@ -91,10 +91,10 @@ class Traders:
             self.act()
 
     def move(self, price: int) -> None:
-        """Believe in *price* (ticks) from now on, and make it the market's at once.
+        """Set the fair value to *price* (ticks), and move the market there at once.
 
-        Both sides are placed anew around it, never leaving the book one-sided. What others
-        have on the way there is taken.
+        Both sides are replaced around the new price; the book is never one-sided. Orders of
+        others that are in the way are filled.
         """
         up = price >= self._value.price
         self._value.move(price)
@@ -112,7 +112,7 @@ class Traders:
             self.act()
 
     def _renew(self, side: Side) -> None:
-        """Place new orders on a side, then cancel the old ones."""
+        """Place new orders on a side, then cancel its old ones."""
         old = self._pools[side].ids()
         for _ in range(self._orders):
             self._place(side, post_only=True)
@@ -120,7 +120,7 @@ class Traders:
             self._market.cancel(order_id)
 
     def act(self) -> None:
-        """One action: an order or a cancel; none where the market isn't wholly open."""
+        """One action: an order or a cancel; nothing unless the market is `active`."""
         if self._market.status != "active":
             return
         rng = self._rng
@@ -133,7 +133,7 @@ class Traders:
                 return
         missing = 1 - (bids + asks) / (2 * self._orders)
         if rng.random() < 0.5 + 2 * missing:
-            # The thinner side gets the order more often, the thicker one the cancel.
+            # The side with fewer orders gets the order more often, the other side the cancel.
             few_bids = rng.random() * (bids + asks + 2) < asks + 1
             self._place("buy" if few_bids else "sell", post_only=rng.random() < 0.1)
         else:
@@ -141,7 +141,7 @@ class Traders:
             self._market.cancel(self._pools["buy" if many_bids else "sell"].pick(rng))
 
     def _taker_side(self) -> Side:
-        """Buyers come when the market is below what they believe, sellers when above."""
+        """More often a buyer if the market is below the fair value, a seller if above."""
         bid, ask = self._market.engine.bids.best(), self._market.engine.asks.best()
         if bid is None or ask is None:
             return "sell" if ask is None else "buy"
@@ -182,7 +182,7 @@ class Traders:
         return min(max(price, self._instrument.min_price), self._instrument.max_price)
 
     def _on_step(self, step: MarketStep) -> None:
-        """Follow which of our orders rest."""
+        """Track which of the traders' orders rest."""
         for event in step.events:
             if isinstance(event, Rested):
                 if event.order.terms.owner == TRADERS:

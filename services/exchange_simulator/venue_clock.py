@@ -1,10 +1,10 @@
-"""A venue's clock: the machine's, or as far off as a test wants it."""
+"""A venue's clock, with an offset that tests set."""
 
 from collections.abc import Callable
 
 
 class SimulatedClock:
-    """Unix ms of *clock*, and `offset_ms` more."""
+    """The Unix ms of *clock* plus `offset_ms`."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock

@@ -1,1 +1,1 @@
-"""Binance's face of the simulated markets: REST, streams, WebSocket API."""
+"""Binance's wire protocols on the simulated markets: REST, streams, WebSocket API."""

@@ -1,19 +1,19 @@
-"""Binance's streams as channels: a frame is encoded once, whoever listens."""
+"""Binance's streams as channels: a frame is encoded once for all its listeners."""
 
 from typing import Protocol
 
 
 class ChannelListener(Protocol):
-    """A client's session: it takes frames, and says whether it wants them wrapped."""
+    """A client's session: `combined` is whether its frames are wrapped with the stream's name."""
 
     combined: bool
 
     def push(self, frame: bytes) -> None:
-        """Take one frame."""
+        """Send one frame to the client."""
 
 
 class Channel:
-    """One stream, e.g. "btcusdt@depth@100ms", and who listens to it."""
+    """One stream, e.g. "btcusdt@depth@100ms", and its listeners."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -33,7 +33,7 @@ def too_much_weight(limit: int, retry_after: int) -> BinanceError:
 
 
 def illegal(name: str, legal: str) -> BinanceError:
-    """A parameter with characters it can't have."""
+    """A parameter with illegal characters."""
     return BinanceError(
         400, -1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'."
     )
@@ -51,7 +51,7 @@ def unread(sent: int, read: int) -> BinanceError:
 
 
 def missing(name: str) -> BinanceError:
-    """A mandatory parameter isn't there."""
+    """A mandatory parameter is missing."""
     return BinanceError(
         400,
         -1102,
@@ -75,21 +75,21 @@ def invalid_symbol() -> BinanceError:
 
 
 def not_supported(what: str) -> BinanceError:
-    """Something the venue has and the simulator doesn't: a refusal, never a made-up success."""
+    """A feature that the simulator lacks: refused, never answered with an invented success."""
     return BinanceError(
         400, -1020, f"This operation is not supported. (The simulator doesn't speak {what}.)"
     )
 
 
 def missing_both(first: str, second: str) -> BinanceError:
-    """One of two parameters is needed."""
+    """Neither of two parameters was sent, and one is required."""
     return BinanceError(
         400, -1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!"
     )
 
 
 def not_required(name: str) -> BinanceError:
-    """A parameter that this kind of order doesn't take."""
+    """A parameter that this type of order must not have."""
     return BinanceError(400, -1106, f"Parameter '{name}' sent when not required.")
 
 
@@ -99,7 +99,7 @@ def too_precise(name: str) -> BinanceError:
 
 
 def filter_failure(name: str) -> BinanceError:
-    """A symbol's filter isn't met; the order didn't reach the matching engine."""
+    """The order fails a symbol's filter; it did not reach the matching engine."""
     return BinanceError(400, -1013, f"Filter failure: {name}")
 
 
@@ -124,6 +124,6 @@ def no_such_order() -> BinanceError:
 
 
 def too_many_orders(limit: int, interval: str) -> BinanceError:
-    """The account placed more orders than it may: a 429 without a `Retry-After`."""
+    """The account exceeded its order limit: a 429 without a `Retry-After`."""
     text = f"Too many new orders; current limit is {limit} orders per {interval}."
     return BinanceError(429, -1015, text)

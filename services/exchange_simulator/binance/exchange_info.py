@@ -1,4 +1,4 @@
-"""`exchangeInfo`: the rules of each symbol, as Binance writes them."""
+"""`exchangeInfo`: the rules of each symbol in Binance's format."""
 
 from decimal import Decimal
 from typing import Any
@@ -91,7 +91,7 @@ def filters(instrument: SimulatedInstrument) -> list[dict[str, Any]]:
 
 
 def symbol(instrument: SimulatedInstrument, status: MarketStatus = "active") -> dict[str, Any]:
-    """One entry of `symbols`. What the simulator can't do is listed as not allowed."""
+    """One entry of `symbols`. Features that the simulator lacks are listed as not allowed."""
     return {
         "symbol": instrument.pair,
         "status": "TRADING" if status == "active" else "HALT",

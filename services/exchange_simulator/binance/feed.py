@@ -1,4 +1,4 @@
-"""One Binance symbol's public face: update ids, aggregate trades, and what its streams send.
+"""One Binance symbol's public streams: update ids, aggregate trades, and payloads.
 
 Payloads and speeds: developers.binance.com, "WebSocket Streams for Binance".
 """
@@ -32,7 +32,7 @@ encode = msgspec.json.encode
 
 
 class Changes:
-    """Prices whose level changed since the last frame of a diff stream."""
+    """The prices (ticks) whose levels changed since the last frame of a diff stream."""
 
     def __init__(self, update_id: int) -> None:
         self.bids: set[int] = set()
@@ -40,19 +40,19 @@ class Changes:
         self.sent_up_to = update_id
 
     def clear(self, update_id: int) -> None:
-        """Start over: all up to *update_id* has been sent."""
+        """Drop the prices: all changes up to *update_id* were sent."""
         self.bids.clear()
         self.asks.clear()
         self.sent_up_to = update_id
 
 
 class BinanceFeed:
-    """Follows a market's facts. Subscribe it before the market opens, so that it misses none."""
+    """Publishes a market's events. Create it before the market opens, so that it misses none."""
 
     def __init__(self, market: SimulatedMarket) -> None:
         self.market = market
         self.instrument = market.instrument
-        # Each level that a step changes takes one update id: diffs are contiguous by it.
+        # Each level that a step changes uses one update id, so diffs are contiguous.
         self.update_id = market.first_id
         # A row: time, price, quantity, first and last trade id, 1 when the taker bought.
         self.aggregates = TradeHistory(market.first_id, 6, KEEP_TRADES)
@@ -64,7 +64,7 @@ class BinanceFeed:
         market.subscribe(self._on_step)
 
     def tick(self, *, second: bool) -> None:
-        """Send what is due: call it every 100 ms, with *second* on each tenth."""
+        """Publish what is due; call it every 100 ms, with *second* true at every tenth call."""
         if self._fast.sent_up_to != self.update_id:
             self._send_depth(self._fast, "@100ms")
         if second:

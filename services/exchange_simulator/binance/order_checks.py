@@ -1,4 +1,4 @@
-"""What Binance checks before an order reaches the matching engine: parameters, then filters.
+"""Binance's checks before an order reaches the matching engine: parameters, then filters.
 
 Parameters: developers.binance.com, "Trading endpoints"; filters: the page "Filters".
 """
@@ -31,7 +31,7 @@ SIDES: Final[dict[str, Side]] = {"BUY": "buy", "SELL": "sell"}
 KINDS: Final[dict[str, Kind]] = {"LIMIT": "limit", "MARKET": "market", "LIMIT_MAKER": "post_only"}
 TIMES_IN_FORCE: Final[dict[str, TimeInForce]] = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
 RESPONSE_TYPES = ("ACK", "RESULT", "FULL")
-# Orders that the venue has and the simulator doesn't.
+# Order types and parameters of the venue that the simulator lacks.
 UNSUPPORTED_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
 UNSUPPORTED = (
     *("stopPrice", "trailingDelta", "icebergQty", "strategyId", "strategyType"),
@@ -40,10 +40,10 @@ UNSUPPORTED = (
 
 
 def client_id(query: Query, name: str) -> str | None:
-    """A client order id, None when it wasn't sent.
+    """A client order id, None if it wasn't sent.
 
     Raises:
-        BinanceError: it has other characters than it may, or too many.
+        BinanceError: illegal characters, or too many.
     """
     text = query.text(name)
     if text is not None and not CLIENT_ID.fullmatch(text):
@@ -52,10 +52,10 @@ def client_id(query: Query, name: str) -> str | None:
 
 
 def amount(query: Query, name: str) -> int | None:
-    """A decimal > 0 in units of 1e-8, None when it wasn't sent.
+    """A decimal > 0 in units of 1e-8, None if it wasn't sent.
 
     Raises:
-        BinanceError: it is no such decimal, or has more than 8 decimals.
+        BinanceError: not such a decimal, or more than 8 decimals.
     """
     text = query.text(name)
     if text is None:
@@ -73,10 +73,10 @@ def amount(query: Query, name: str) -> int | None:
 
 
 def one_of(query: Query, name: str, known: Mapping[str, T], code: int) -> T | None:
-    """What a parameter's word stands for, None when it wasn't sent.
+    """The value of an enumerated parameter, None if it wasn't sent.
 
     Raises:
-        BinanceError: another word, with that code.
+        BinanceError: a text outside *known*, with *code*.
     """
     text = query.text(name)
     if text is None:
@@ -88,10 +88,10 @@ def one_of(query: Query, name: str, known: Mapping[str, T], code: int) -> T | No
 
 
 def required(name: str, value: T | None) -> T:
-    """*value*, which was read from *name*.
+    """*value* of the parameter *name*.
 
     Raises:
-        BinanceError: it is None.
+        BinanceError: -1102, the parameter wasn't sent.
     """
     if value is None:
         raise errors.missing(name)
@@ -174,7 +174,7 @@ def _lots(instrument: SimulatedInstrument, quantity: int) -> int:
 
 
 def _lots_for(market: SimulatedMarket, side: Side, value: int) -> int:
-    """The most lots that the book gives for *value*, an amount of the quote asset."""
+    """The largest number of lots that *value* (1e-8 of the quote asset) trades on this book."""
     instrument = market.instrument
     money = value // unit(instrument.money_scale)
     engine = market.engine
@@ -188,7 +188,7 @@ def _check_market_filters(market: SimulatedMarket, order: NewOrder) -> None:
     instrument = market.instrument
     if order.quantity > instrument.max_market_quantity:
         raise errors.filter_failure("MARKET_LOT_SIZE")
-    # applyMinToMarket is true, applyMaxToMarket is not.
+    # applyMinToMarket is true, applyMaxToMarket is false.
     if order.quote_asked is not None:
         if order.quote_asked < MIN_NOTIONAL * unit(0):
             raise errors.filter_failure("NOTIONAL")
@@ -215,7 +215,7 @@ def _check_limit_filters(
 
 
 def _recent(market: SimulatedMarket) -> tuple[int, int]:
-    """Ticks times lots, and lots, traded in five minutes: their quotient is the average."""
+    """Money (ticks times lots) and lots of five minutes; their quotient is the average price."""
     now = market.now()
     recent = market.day.window(now, AVERAGE_MINUTES)
     if recent is not None:

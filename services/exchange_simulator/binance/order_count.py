@@ -1,6 +1,6 @@
-"""Binance's unfilled order count: how many orders an account may place in a while.
+"""Binance's unfilled order count: how many orders an account may place in an interval.
 
-An order counts when it is placed and no longer once it trades; a cancel doesn't take it off
+An order counts from its placement until its first trade; a cancel does not remove it
 (developers.binance.com, FAQ "Spot Unfilled Order Count Rules").
 """
 
@@ -15,19 +15,19 @@ MS = {"SECOND": 1000, "MINUTE": 60_000, "DAY": 86_400_000}
 
 
 class OrderCount:
-    """The counts of one account, by *clock* (Unix ms)."""
+    """The counts of one account. *clock* returns Unix ms."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._limits = [limit for limit in RATE_LIMITS if limit["rateLimitType"] == "ORDERS"]
-        # For each limit: the interval that is counted, and its orders that haven't traded.
+        # For each limit: the current interval, and its number of orders that haven't traded.
         self._counts = [(-1, 0) for _ in self._limits]
 
     def check(self) -> None:
-        """Whether one more order may be placed.
+        """Check that one more order may be placed.
 
         Raises:
-            BinanceError: -1015.
+            BinanceError: -1015, a limit is reached.
         """
         for limit in self.limits():
             if limit["count"] >= limit["limit"]:
@@ -35,7 +35,7 @@ class OrderCount:
                 raise errors.too_many_orders(limit["limit"], interval)
 
     def on_account_event(self, event: AccountEvent) -> None:
-        """Follow the account: an order counts until it trades for the first time."""
+        """Update the counts: an order counts until its first trade."""
         if event.kind == "new":
             self._count(1)
         elif event.kind == "trade" and len(event.order.fills) == 1:
@@ -57,7 +57,7 @@ class OrderCount:
         self._counts = [(interval, max(n + change, 0)) for interval, n in self._now()]
 
     def _now(self) -> list[tuple[int, int]]:
-        """The counts, started over where an interval has ended."""
+        """The counts, reset if their interval has ended."""
         now = self._clock()
         current = [now // (MS[li["interval"]] * li["intervalNum"]) for li in self._limits]
         return [

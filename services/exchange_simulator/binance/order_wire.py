@@ -1,4 +1,4 @@
-"""How Binance writes orders, trades and balances.
+"""Orders, trades and balances in Binance's format.
 
 Payloads: developers.binance.com, "Trading endpoints" and "Account Endpoints".
 """
@@ -17,13 +17,13 @@ from services.exchange_simulator.instruments import SimulatedInstrument, fixed
 
 TYPES = {"limit": "LIMIT", "market": "MARKET", "post_only": "LIMIT_MAKER"}
 ENDED = {"filled": "FILLED", "canceled": "CANCELED", "expired": "EXPIRED", "refused": "REJECTED"}
-# Why a market, IOC or FOK order ended before it was filled.
+# The expiry reason of a market, IOC or FOK order that was not filled.
 EXPIRY_REASON = "INSUFFICIENT_LIQUIDITY"
 NO_AMOUNT = fixed(0, AMOUNT_SCALE)
 
 
 def amount(value: int) -> str:
-    """An amount of an asset."""
+    """An amount (1e-8) as text."""
     return fixed(value, AMOUNT_SCALE)
 
 
@@ -35,7 +35,7 @@ def status(order: AccountOrder) -> str:
 
 
 def terms(order: AccountOrder) -> dict[str, Any]:
-    """What all answers about an order say of it."""
+    """The fields common to all answers about an order."""
     instrument, asked = order.instrument, order.asked
     fields: dict[str, Any] = {
         "price": price(instrument, asked.price or 0),
@@ -80,7 +80,7 @@ def placed(order: AccountOrder, response_type: str) -> dict[str, Any]:
 
 
 def canceled(order: AccountOrder) -> dict[str, Any]:
-    """The answer to a cancel: the order is called by the cancel's id now."""
+    """The answer to a cancel: `clientOrderId` is the cancel's, `origClientOrderId` the order's."""
     return {
         "symbol": order.instrument.pair,
         "origClientOrderId": order.called_before,
@@ -119,7 +119,7 @@ def amended(order: AccountOrder, execution_id: int) -> dict[str, Any]:
 
 
 def queried(order: AccountOrder) -> dict[str, Any]:
-    """An order as queries answer it."""
+    """An order in the answer to a query."""
     return {
         "symbol": order.instrument.pair,
         "orderId": order.order_id,
@@ -210,7 +210,7 @@ def _rates(fees: FeeRates) -> dict[str, str]:
 
 def _commissions(fees: FeeRates) -> dict[str, Any]:
     return {
-        # Tenths of a per mille, whole ones only: a smaller share is in `commissionRates`.
+        # Whole basis points; `commissionRates` has smaller fractions too.
         "makerCommission": fees.maker // 10_000,
         "takerCommission": fees.taker // 10_000,
         "buyerCommission": 0,

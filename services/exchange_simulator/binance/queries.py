@@ -1,4 +1,4 @@
-"""What can be asked about Binance's markets, by REST and by the WebSocket API alike.
+"""Binance's market data queries, shared by REST and the WebSocket API.
 
 Each answer is `(request weight, JSON value)`. Parameters, weights and limits:
 developers.binance.com, "Public Rest API for Binance", market data endpoints.
@@ -26,17 +26,17 @@ MAX_TRADES = 1000
 
 @dataclass(frozen=True, slots=True)
 class BinanceVenue:
-    """The open symbols, by Binance's name, and what their clients share."""
+    """The open symbols by Binance's name, the venue's clock, and the request budget."""
 
     feeds: Mapping[str, BinanceFeed]
     clock: Callable[[], int]
     budget: MinuteBudget
 
     def check_budget(self, client: str) -> None:
-        """To be asked before anything is done: nothing is carried out and then called too much.
+        """Check the budget before a request is executed, so that no executed request is refused.
 
         Raises:
-            BinanceError: -1003, the client has used up its minute.
+            BinanceError: -1003, the client has used its minute's weight.
         """
         if self.budget.charge(client, 0) >= exchange_info.WEIGHT_LIMIT:
             left = self.budget.seconds_left()
@@ -44,17 +44,17 @@ class BinanceVenue:
 
 
 class Query:
-    """A request's parameters. What nobody read by the end is an error, as on the venue."""
+    """A request's parameters. A parameter that the endpoint didn't read is an error."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self._params = params
         self._read: set[str] = set()
 
     def text(self, name: str) -> str | None:
-        """A parameter, None when it wasn't sent.
+        """A parameter, None if it wasn't sent.
 
         Raises:
-            BinanceError: it was sent empty.
+            BinanceError: it is empty.
         """
         value = self._params.get(name)
         if value is None:
@@ -65,10 +65,10 @@ class Query:
         return str(value)
 
     def number(self, name: str) -> int | None:
-        """A whole number >= 0, None when it wasn't sent.
+        """A whole number >= 0, None if it wasn't sent.
 
         Raises:
-            BinanceError: it is no such number.
+            BinanceError: it isn't such a number.
         """
         value = self.text(name)
         if value is None:
@@ -78,7 +78,11 @@ class Query:
         return int(value)
 
     def limit(self, default: int, most: int) -> int:
-        """`limit`; more than *most* is *most*."""
+        """`limit`, reduced to *most* if larger.
+
+        Raises:
+            BinanceError: it isn't a whole number >= 1.
+        """
         value = self.number("limit")
         if value is None:
             return default
@@ -87,7 +91,11 @@ class Query:
         return min(value, most)
 
     def names(self, name: str) -> list[str] | None:
-        """A JSON list of texts (a real list on the WebSocket API), None when it wasn't sent."""
+        """A JSON list of texts (a list on the WebSocket API), None if it wasn't sent.
+
+        Raises:
+            BinanceError: it isn't such a list.
+        """
         value = self._params.get(name)
         if value is None:
             return None
@@ -100,7 +108,11 @@ class Query:
             raise errors.illegal(name, r'^\["[^"]{1,20}"(,"[^"]{1,20}"){0,}\]$') from None
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """`true` or `false` (a real boolean on the WebSocket API)."""
+        """`true` or `false` (a boolean on the WebSocket API).
+
+        Raises:
+            BinanceError: it is neither.
+        """
         value = self._params.get(name)
         if value is None:
             return default
@@ -111,10 +123,10 @@ class Query:
         return text == "true"
 
     def done(self) -> None:
-        """Call it when all known parameters were read.
+        """Check that all parameters sent were read; call it last.
 
         Raises:
-            BinanceError: others were sent.
+            BinanceError: parameters that the endpoint didn't read.
         """
         if len(self._read) < len(self._params):
             raise errors.unread(len(self._params), len(self._read))
@@ -137,7 +149,7 @@ def _one(venue: BinanceVenue, query: Query) -> BinanceFeed:
 
 
 def _some(venue: BinanceVenue, query: Query) -> tuple[list[BinanceFeed], bool]:
-    """The feeds asked for (all when none is named), and whether it was one by `symbol`."""
+    """The requested feeds (all if none is named), and whether `symbol` named a single one."""
     single, several = query.text("symbol"), query.names("symbols")
     if single is not None and several is not None:
         raise errors.bad_combination()
@@ -151,7 +163,7 @@ def _some(venue: BinanceVenue, query: Query) -> tuple[list[BinanceFeed], bool]:
 
 
 def ping(_: BinanceVenue, query: Query) -> Answer:
-    """Nothing, if one gets through."""
+    """An empty object."""
     query.done()
     return 1, {}
 
@@ -163,7 +175,7 @@ def time(venue: BinanceVenue, query: Query) -> Answer:
 
 
 def exchange_information(venue: BinanceVenue, query: Query) -> Answer:
-    """The rules of the symbols asked for."""
+    """The rules of the requested symbols."""
     feeds, _ = _some(venue, query)
     left_out: dict[str, Any] = (
         {} if query.flag("showPermissionSets", default=True) else {"permissionSets": []}
@@ -224,7 +236,7 @@ def aggregate_trades(venue: BinanceVenue, query: Query) -> Answer:
         first, last = history.next_id - limit, history.next_id
     else:
         last = history.next_id if end is None else history.first_at(end + 1)
-        # Bounded by an end alone, the latest before it are meant.
+        # With an end but no start, the latest trades before the end.
         first = last - limit if start is None else history.first_at(start)
         last = min(last, first + limit)
     return 4, [

@@ -23,8 +23,8 @@ ENDPOINTS: dict[str, Callable[[BinanceVenue, Query], Answer]] = {
     "ticker/bookTicker": queries.book_ticker,
 }
 
-# Endpoints the venue has and the simulator doesn't: they are refused as such. Any other path
-# isn't the venue's either: 404.
+# Endpoints of the venue that the simulator lacks: refused with code -1020. Any other path is
+# unknown to the venue too: 404.
 UNSUPPORTED = frozenset(
     {
         *("klines", "uiKlines", "historicalTrades", "ticker", "ticker/tradingDay"),
@@ -61,7 +61,7 @@ def _answer(venue: BinanceVenue, request: web.Request) -> web.Response:
 def respond(
     venue: BinanceVenue, request: web.Request, look_up: Callable[[], Answer]
 ) -> web.Response:
-    """The response to what *look_up* finds, or refuses, with the weight that this takes."""
+    """The HTTP response with the result or refusal of *look_up*; charges its weight."""
     client = request.remote or ""
     status, weight, refused = 200, 1, None
     body: Any

@@ -1,4 +1,4 @@
-"""Who may ask: Binance's API key, HMAC signature and timing window, really checked.
+"""Authentication as Binance does it: API key, HMAC signature and timing window.
 
 Rules: developers.binance.com, "REST API: Request Security" and "Timing security".
 """
@@ -27,17 +27,17 @@ TIMESTAMP = re.compile(r"[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class BinanceKey:
-    """The one key that is accepted; it may read and trade."""
+    """The one accepted key; it may read and trade, and withdraw if `withdraws`."""
 
     key: str
     secret: SecretStr
     withdraws: bool = False
 
     def check(self, given: str | None) -> None:
-        """Whether *given* is the key.
+        """Check that *given* is the key.
 
         Raises:
-            BinanceError: -2014 for what can't be a key, -2015 for another one.
+            BinanceError: -2014 for a malformed key, -2015 for a wrong one.
         """
         if given is None or not KEY.fullmatch(given):
             raise errors.BinanceError(401, -2014, "API-key format invalid.")
@@ -50,10 +50,10 @@ class BinanceKey:
         return hmac.new(secret, payload.encode(), hashlib.sha256).hexdigest()
 
     def check_signature(self, payload: str, signature: str) -> None:
-        """Whether *signature* is that of *payload*.
+        """Check that *signature* is that of *payload*.
 
         Raises:
-            BinanceError: -1022.
+            BinanceError: -1022, it isn't.
         """
         if not secrets.compare_digest(self.sign(payload).encode(), signature.lower().encode()):
             raise errors.BinanceError(400, -1022, "Signature for this request is not valid.")
@@ -61,11 +61,11 @@ class BinanceKey:
 
 @dataclass(frozen=True, slots=True)
 class SigningWindow:
-    """When a request is valid: from a second before `timestamp` until `recvWindow` after it.
+    """The validity of a request: from 1 s before `timestamp` until `recvWindow` (ms) after it.
 
-    The venue looks twice: when the request arrives, and again just before it is forwarded to
-    the matching engine (since 2025-06-06; "Timing security" in the REST API docs). A request
-    that was on its way for too long can't execute any more.
+    The venue checks it twice: when the request arrives, and again just before it forwards the
+    request to the matching engine (since 2025-06-06; "Timing security" in the REST API docs). A
+    request that was delayed for too long can't execute any more.
     """
 
     timestamp: int
@@ -76,7 +76,7 @@ class SigningWindow:
         """Read `timestamp` and `recvWindow`.
 
         Raises:
-            BinanceError: the first is missing, or one of them isn't such a number.
+            BinanceError: -1102, -1100 or -1131 for a missing or invalid one.
         """
         timestamp = params.get("timestamp", "")
         width = params.get("recvWindow")
@@ -90,10 +90,10 @@ class SigningWindow:
         return window
 
     def check(self, now_ms: int) -> None:
-        """Whether it is open at *now_ms*, the venue's time.
+        """Check that the window contains *now_ms*, the venue's time.
 
         Raises:
-            BinanceError: -1021.
+            BinanceError: -1021, it doesn't.
         """
         if self.timestamp >= now_ms + AHEAD_MS:
             raise errors.BinanceError(
@@ -106,7 +106,7 @@ class SigningWindow:
 
 
 def without_signature(encoded: str) -> tuple[str, str | None]:
-    """A query string or form body without its `signature`, as sent, and the signature."""
+    """Split a query string or form body into the text without `signature`, and the signature."""
     parts = encoded.split("&") if encoded else []
     rest = [part for part in parts if not part.startswith("signature=")]
     signed = [part.removeprefix("signature=") for part in parts if part.startswith("signature=")]

@@ -1,4 +1,4 @@
-"""Binance's market streams: /stream?streams=a/b/c and /ws/a, and what a client may ask there.
+"""Binance's market streams: /stream?streams=a/b/c and /ws/a, and their client requests.
 
 Requests, answers and error texts: developers.binance.com, "WebSocket Streams for Binance".
 """
@@ -35,10 +35,10 @@ class RequestError(Exception):
 
 
 def check(names: Collection[str]) -> None:
-    """Whether one connection may listen to all of *names*.
+    """Check that one connection may subscribe to all of *names*.
 
     Raises:
-        RequestError: a stream the simulator doesn't speak, or more than the venue allows.
+        RequestError: a stream that the simulator lacks, or more streams than the venue allows.
     """
     for name in names:
         if name.partition("@")[2] not in STREAM_KINDS:
@@ -48,7 +48,7 @@ def check(names: Collection[str]) -> None:
 
 
 class StreamSession:
-    """What one client listens to."""
+    """The subscriptions of one client. *push* sends it a frame."""
 
     def __init__(
         self, venue: BinanceVenue, push: Callable[[bytes], None], *, combined: bool
@@ -63,10 +63,10 @@ class StreamSession:
         }
 
     def subscribe(self, names: Collection[str]) -> None:
-        """Listen to *names*; one of a symbol that isn't listed stays silent, as on the venue.
+        """Subscribe to *names*; a stream of an unlisted symbol stays silent, as on the venue.
 
         Raises:
-            RequestError: a stream the simulator doesn't speak, or more than the venue allows.
+            RequestError: a stream that the simulator lacks, or more streams than the venue allows.
         """
         check({*self._names, *names})
         for name in names:
@@ -75,14 +75,14 @@ class StreamSession:
                 channel.listeners.add(self)
 
     def unsubscribe(self, names: Iterable[str]) -> None:
-        """Stop listening to *names*; those it doesn't listen to don't matter."""
+        """Unsubscribe from *names*; names without a subscription are ignored."""
         for name in names:
             channel = self._names.pop(name, None)
             if channel:
                 channel.listeners.discard(self)
 
     def close(self) -> None:
-        """Stop listening to anything."""
+        """Unsubscribe from all streams."""
         self.unsubscribe(list(self._names))
 
     def on_text(self, text: str) -> None:
@@ -159,7 +159,7 @@ def routes(
     connections: Connections,
     policy: ConnectionPolicy = POLICY,
 ) -> list[web.AbstractRouteDef]:
-    """The routes of the streams; what they send passes *gates*."""
+    """The routes of the streams; their frames pass *all_stream_faults*."""
 
     async def serve(
         request: web.Request, names: list[str], *, combined: bool

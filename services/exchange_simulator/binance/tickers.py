@@ -1,4 +1,4 @@
-"""24 h statistics as Binance's streams and REST write them."""
+"""24 h statistics in the format of Binance's streams and REST."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -12,7 +12,7 @@ AVERAGE_MINUTES = 5
 
 
 def _window(market: SimulatedMarket, minutes: int = DAY_MINUTES) -> Minute:
-    """The window of the last *minutes*; all zeros, trade ids -1, when nothing traded in it."""
+    """The window of the last *minutes*; all zeros, with trade ids -1, if it has no trade."""
     now = market.now()
     found = market.day.window(now, minutes)
     return found or Minute(now - minutes * MINUTE_MS, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -138,7 +138,7 @@ def book_ticker(market: SimulatedMarket) -> dict[str, str]:
 
 
 def average_price(market: SimulatedMarket) -> dict[str, Any]:
-    """`GET /api/v3/avgPrice`: over five minutes, or the last price when none traded."""
+    """`GET /api/v3/avgPrice`: over five minutes, or the last price if nothing traded."""
     recent = _window(market, AVERAGE_MINUTES)
     return {
         "mins": AVERAGE_MINUTES,

@@ -1,4 +1,4 @@
-"""Binance's signed endpoints, by REST and by the WebSocket API alike.
+"""Binance's signed endpoints, shared by REST and the WebSocket API.
 
 Each answer is `(request weight, JSON value)`. Parameters, weights and errors:
 developers.binance.com, "Trading endpoints" and "Account Endpoints".
@@ -23,7 +23,7 @@ MAX_SPAN_MS = 24 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class BinanceTrading:
-    """What the signed endpoints work with."""
+    """The objects that the signed endpoints use."""
 
     venue: BinanceVenue
     account: SimulatedAccount
@@ -34,7 +34,7 @@ class BinanceTrading:
 def answer_signed(
     trading: BinanceTrading, name: str, params: Mapping[str, str], received_ms: int
 ) -> Answer:
-    """Answer a request whose key and signature are right, as if it had arrived at *received_ms*.
+    """Answer a request with a valid signature that arrived at *received_ms* (Unix ms).
 
     Raises:
         BinanceError: the venue's refusal.
@@ -62,7 +62,7 @@ def _response_type(query: Query, order: NewOrder) -> str:
 
 
 def _checked(trading: BinanceTrading, query: Query) -> tuple[NewOrder, str]:
-    """A new order that passes all checks before the matching engine's, and its response type."""
+    """A new order that passed all checks before the matching engine, and its response type."""
     market = _market(trading, query)
     order = order_checks.new_order(trading.account, market, query)
     if market.status != "active":
@@ -75,8 +75,8 @@ def _checked(trading: BinanceTrading, query: Query) -> tuple[NewOrder, str]:
 def place(trading: BinanceTrading, query: Query) -> Answer:
     """A new order.
 
-    A client order id is unique among *open* orders only: that of an order which is over is
-    taken again (`newClientOrderId` in "New order (TRADE)").
+    A client order id is unique among *open* orders only: the id of a closed order is accepted
+    again (`newClientOrderId` in "New order (TRADE)").
     """
     order, response_type = _checked(trading, query)
     trading.count.check()
@@ -91,12 +91,12 @@ def place(trading: BinanceTrading, query: Query) -> Answer:
         placed = trading.account.place(order)
     except InsufficientBalanceError:
         raise errors.rejected("Account has insufficient balance for requested action.") from None
-    # Since 2026-04-02 an order that succeeds weighs nothing.
+    # Since 2026-04-02 a successful order has weight 0.
     return 0, order_wire.placed(placed, response_type)
 
 
 def check_order(trading: BinanceTrading, query: Query) -> Answer:
-    """Check a new order and send nothing."""
+    """Check a new order without placing it."""
     if query.flag("computeCommissionRates", default=False):
         raise errors.not_supported("computeCommissionRates")
     _checked(trading, query)
@@ -104,7 +104,7 @@ def check_order(trading: BinanceTrading, query: Query) -> Answer:
 
 
 def _found(trading: BinanceTrading, query: Query) -> tuple[AccountOrder | None, SimulatedMarket]:
-    """The order meant by `orderId` and/or `origClientOrderId`; both must fit when both are sent."""
+    """The order with `orderId` and/or `origClientOrderId`; if both are sent, both must match."""
     market = _market(trading, query)
     order_id = query.number("orderId")
     name = query.text("origClientOrderId")
@@ -121,7 +121,7 @@ def _found(trading: BinanceTrading, query: Query) -> tuple[AccountOrder | None, 
 
 
 def cancel(trading: BinanceTrading, query: Query) -> Answer:
-    """Cancel an open order; `newClientOrderId` is what it is called from then on."""
+    """Cancel an open order; `newClientOrderId` replaces its client order id."""
     order, _ = _found(trading, query)
     new_name = order_checks.client_id(query, "newClientOrderId")
     restriction = query.text("cancelRestrictions")
@@ -142,7 +142,7 @@ def cancel(trading: BinanceTrading, query: Query) -> Answer:
 
 
 def amend(trading: BinanceTrading, query: Query) -> Answer:
-    """Reduce an open order's quantity; it keeps its place, and gets a new client order id.
+    """Reduce an open order's quantity; it keeps its place in the queue, under a new client id.
 
     developers.binance.com, "Order Amend Keep Priority".
     """
@@ -175,7 +175,7 @@ def cancel_all(trading: BinanceTrading, query: Query) -> Answer:
 
 
 def _visible(trading: BinanceTrading, orders: Iterator[AccountOrder]) -> Iterator[AccountOrder]:
-    """Those that queries find: it can take a while after an order was placed."""
+    """The orders that queries find: a fault can hide an order for a while after its placement."""
     now = trading.venue.clock()
     return (order for order in orders if order.hidden_until_ms <= now)
 
@@ -201,7 +201,7 @@ def open_orders(trading: BinanceTrading, query: Query) -> Answer:
 
 
 def _span(query: Query) -> tuple[int, int]:
-    """`startTime` and `endTime`: at most 24 hours apart."""
+    """`startTime` and `endTime` in Unix ms, at most 24 hours apart."""
     start, end = query.number("startTime"), query.number("endTime")
     if start is not None and end is not None and not 0 <= end - start <= MAX_SPAN_MS:
         raise errors.BinanceError(400, -1127, "More than 24 hours between startTime and endTime.")
@@ -209,7 +209,7 @@ def _span(query: Query) -> tuple[int, int]:
 
 
 def all_orders(trading: BinanceTrading, query: Query) -> Answer:
-    """All orders of a symbol, oldest first: from an id, of a time, or the latest."""
+    """All orders of a symbol, oldest first: from an id, of a time span, or the latest."""
     symbol = _market(trading, query).instrument.symbol
     limit, first = query.limit(500, MAX_ROWS), query.number("orderId")
     start, end = _span(query)
@@ -267,13 +267,13 @@ def commission(trading: BinanceTrading, query: Query) -> Answer:
 
 
 def order_limits(trading: BinanceTrading, query: Query) -> Answer:
-    """How many orders have been placed, of how many."""
+    """The order limits with their current counts."""
     query.done()
     return 40, trading.count.limits()
 
 
 def permissions(trading: BinanceTrading, query: Query) -> Answer:
-    """What the key may do: read and trade, and withdraw where it was told so."""
+    """The permissions of the key: read and trade, and withdraw if the settings say so."""
     query.done()
     return 1, {
         "ipRestrict": False,
@@ -292,7 +292,7 @@ def permissions(trading: BinanceTrading, query: Query) -> Answer:
     }
 
 
-# By the names that the WebSocket API gives them.
+# By their names in the WebSocket API.
 ENDPOINTS: dict[str, Callable[[BinanceTrading, Query], Answer]] = {
     "order.place": place,
     "order.test": check_order,
@@ -308,7 +308,7 @@ ENDPOINTS: dict[str, Callable[[BinanceTrading, Query], Answer]] = {
     "account.rateLimits.orders": order_limits,
     "account.permissions": permissions,
 }
-# What goes on to the matching engine.
+# The endpoints that forward to the matching engine.
 FORWARDED = frozenset(
     {"order.place", "order.cancel", "order.amend.keepPriority", "openOrders.cancelAll"}
 )

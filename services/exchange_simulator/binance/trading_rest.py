@@ -1,4 +1,4 @@
-"""Binance's signed REST endpoints: what was sent, exactly as it was sent, and who sent it."""
+"""Binance's signed REST endpoints: routes, parameters, and the check of key and signature."""
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
@@ -39,7 +39,7 @@ def routes(trading: BinanceTrading) -> list[web.AbstractRouteDef]:
             response = respond(
                 trading.venue, request, lambda: _answer(trading, name, request, body)
             )
-            # "Rejected/unsuccessful orders are not guaranteed to have" them.
+            # "Rejected/unsuccessful orders are not guaranteed to have" these headers.
             if name == "order.place" and response.status == 200:
                 response.headers.update(trading.count.headers())
             return response
@@ -74,17 +74,17 @@ def _answer(trading: BinanceTrading, name: str, request: web.Request, body: str)
     signature = in_query or in_body
     if not signature:
         raise errors.missing("signature")
-    # "totalParams is defined as the query string concatenated with the request body", as sent:
-    # percent-encoded, and without an "&" between the two.
+    # "totalParams is defined as the query string concatenated with the request body": the bytes
+    # as sent, percent-encoded, without an "&" between the two.
     trading.key.check_signature(signed_query + signed_body, signature)
     return answer_signed(trading, name, params, request[RECEIVED_MS])
 
 
 def parameters(query: str, body: str) -> dict[str, str]:
-    """All parameters; one that is in both is taken from the query string.
+    """All parameters; one that is in both comes from the query string.
 
     Raises:
-        BinanceError: -1101, one is twice in the same place.
+        BinanceError: -1101, a parameter is duplicated in the query string or in the body.
     """
     found: dict[str, str] = {}
     for encoded in (body, query):

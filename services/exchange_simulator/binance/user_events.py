@@ -1,4 +1,4 @@
-"""Binance's user data stream: what it tells of the account.
+"""Binance's user data stream: order and balance events of the account.
 
 Payloads: developers.binance.com, "User Data Streams for Binance".
 """
@@ -25,18 +25,18 @@ EXECUTION_TYPES = {"new": "NEW", "trade": "TRADE", "amended": "REPLACED"}
 
 
 class UserEvents:
-    """Follows an account; each event is written once, whoever listens."""
+    """Publishes an account's events; each is encoded once for all listeners."""
 
     def __init__(self, account: SimulatedAccount, clock: Callable[[], int]) -> None:
         self._account = account
         self._clock = clock
-        # Execution ids begin where the markets' ids do: a restart doesn't reuse one.
+        # Execution ids start where the markets' ids start, so that a restart reuses none.
         self._execution_id = max((m.first_id for m in account.markets.values()), default=0)
         self._listeners: dict[Callable[[bytes], None], int] = {}
         account.subscribe(self._on_account_event)
 
     def join(self, push: Callable[[bytes], None], subscription_id: int) -> None:
-        """Send every event from now on to *push*, wrapped for that subscription."""
+        """Send every later event to *push*, wrapped for that subscription."""
         self._listeners[push] = subscription_id
 
     def leave(self, push: Callable[[bytes], None]) -> None:
@@ -45,7 +45,7 @@ class UserEvents:
 
     def _on_account_event(self, event: AccountEvent) -> None:
         if event.kind == "refused":
-            return  # told by the answer to the request only
+            return  # only the answer to the request reports it
         self._execution_id += 1
         self._publish(self._execution_report(event))
         self._publish(self._position(event))
@@ -86,7 +86,7 @@ class UserEvents:
             "P": NO_AMOUNT,
             "F": NO_AMOUNT,
             "g": -1,
-            # On a cancel or an amendment `c` is the new id and this the one before.
+            # On a cancel or an amendment `c` is the new client id and `C` the previous one.
             "C": order.called_before if event.kind in ("canceled", "amended") else "",
             "x": kind,
             "X": status(order),
@@ -116,5 +116,5 @@ class UserEvents:
 
 
 def wrapped(payload: bytes, subscription_id: int) -> bytes:
-    """An event as the WebSocket API sends it."""
+    """An event in the envelope of the WebSocket API."""
     return b'{"subscriptionId":%d,"event":%b}' % (subscription_id, payload)

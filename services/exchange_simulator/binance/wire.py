@@ -1,23 +1,23 @@
-"""How Binance writes prices and quantities: texts with eight decimals."""
+"""Prices and quantities in Binance's format: texts with eight decimals."""
 
 from services.exchange_simulator.instruments import SimulatedInstrument, fixed
 from services.exchange_simulator.matching import Level
 
-EMPTY: Level = (0, 0)  # how an empty side's best level is written
+EMPTY: Level = (0, 0)  # the best level of an empty side
 
 
 def price(instrument: SimulatedInstrument, ticks: int) -> str:
-    """A price."""
+    """A price in ticks as text."""
     return fixed(ticks, instrument.price_scale)
 
 
 def quantity(instrument: SimulatedInstrument, lots: int) -> str:
-    """A quantity of the base asset."""
+    """A quantity in lots as text."""
     return fixed(lots, instrument.quantity_scale)
 
 
 def money(instrument: SimulatedInstrument, ticks_times_lots: int) -> str:
-    """An amount of the quote asset."""
+    """An amount of the quote asset in ticks times lots, as text."""
     return fixed(ticks_times_lots, instrument.money_scale)
 
 

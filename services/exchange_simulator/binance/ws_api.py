@@ -1,4 +1,4 @@
-"""Binance's WebSocket API: the envelope, and what can be asked about the markets.
+"""Binance's WebSocket API: the envelope, and the market data methods.
 
 Envelope and methods: developers.binance.com, "Public WebSocket API for Binance".
 """
@@ -32,7 +32,7 @@ def answer(
     text: str,
     look_up_method: Callable[[str, dict[str, Any]], Answer],
 ) -> dict[str, Any]:
-    """The response to one request, whose method and parameters *look_up_method* gets."""
+    """The response to the request *text*; *look_up_method* answers its method and parameters."""
     request_id: Any = None
     status, weight, refused = 200, 1, None
     outcome: dict[str, Any] = {}
@@ -54,7 +54,7 @@ def answer(
 
 
 def error(venue: BinanceVenue, refused: errors.BinanceError) -> dict[str, Any]:
-    """An error's `error`, with the time in ms from which to try again when there is one."""
+    """The `error` object, with `retryAfter` (Unix ms) if the error has a retry time."""
     body: dict[str, Any] = refused.body()
     if refused.retry_after is not None:
         now = venue.clock()
@@ -82,10 +82,10 @@ def _method(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def look_up(venue: BinanceVenue, method: str, params: dict[str, Any]) -> Answer:
-    """Answer a question about the markets.
+    """Answer a market data method.
 
     Raises:
-        BinanceError: the venue's refusal, or a method that isn't spoken.
+        BinanceError: the venue's refusal, or an unsupported method.
     """
     known = METHODS.get(method)
     if known is None:

@@ -21,7 +21,7 @@ def routes(
     connections: Connections,
     policy: ConnectionPolicy = POLICY,
 ) -> list[web.AbstractRouteDef]:
-    """The route; user events pass *gates*, requests and their answers *gate*."""
+    """The route; user events pass *all_stream_faults*, requests pass *fault_middleware*."""
     events = UserEvents(trading.account, trading.venue.clock)
 
     def shutdown_notice() -> bytes:

@@ -27,7 +27,7 @@ SIGNED = frozenset(ENDPOINTS) - {"account.permissions"}
 
 
 class WsApiSession:
-    """What one connection asks, is answered, and listens to."""
+    """One connection: its requests, their answers, and its subscription."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class WsApiSession:
         self._client = client
         self._subscription: int | None = None
         self._subscriptions = 0
-        self._later: list[bytes] = []  # what follows the answer
+        self._later: list[bytes] = []  # frames to send after the answer
         self._methods: dict[str, Callable[[dict[str, Any], int], Answer]] = {
             "userDataStream.subscribe.signature": self._subscribe,
             "userDataStream.unsubscribe": self._unsubscribe,
@@ -54,11 +54,11 @@ class WsApiSession:
         }
 
     def close(self) -> None:
-        """Listen to nothing more."""
+        """Unsubscribe from the user data stream."""
         self._events.leave(self._stream_faults.push)
 
     def on_text(self, text: str) -> None:
-        """Answer one request, in the way that its fault wants."""
+        """Answer one request, with the fault of a matching rule."""
         received = self._trading.venue.clock()
         method, params, request_id = _peek(text)
         endpoint = ws_api_endpoint(method)
@@ -129,9 +129,9 @@ class WsApiSession:
         return ws_api.look_up(self._trading.venue, method, params)
 
     def _check(self, params: Mapping[str, Any]) -> dict[str, str]:
-        """Check key and signature; the parameters as texts.
+        """Check key and signature; returns the parameters as texts.
 
-        The payload is all parameters but the signature, sorted by name, as "name=value" joined
+        The payload is all parameters except the signature, sorted by name, as "name=value" joined
         by "&": "SIGNED request security" in the WebSocket API docs.
 
         Raises:
@@ -180,7 +180,7 @@ def _text(value: Any) -> str:
 
 
 def _peek(text: str) -> tuple[str, dict[str, Any], Any]:
-    """Method, parameters and id, as far as they can be read."""
+    """Method, parameters and id, each empty if it can't be read."""
     try:
         request = msgspec.json.decode(text)
     except msgspec.DecodeError:

@@ -1,1 +1,1 @@
-"""Luno's face of the simulated markets: REST and the market stream."""
+"""Luno's wire protocols on the simulated markets: REST and streams."""

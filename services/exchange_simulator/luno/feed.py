@@ -1,4 +1,4 @@
-"""One Luno pair's public face: the numbered updates of its market stream."""
+"""One Luno pair's market stream: a snapshot and numbered updates."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import msgspec
 from services.exchange_simulator.luno.wire import snapshot_order, update
 from services.exchange_simulator.market import MarketStatus, MarketStep, SimulatedMarket
 
-# As the stream and the ticker spell it.
+# The status in the stream and the ticker.
 STATUS: Mapping[MarketStatus, str] = {
     "active": "ACTIVE",
     "post_only": "POSTONLY",
@@ -17,7 +17,7 @@ STATUS: Mapping[MarketStatus, str] = {
 
 
 class LunoFeed:
-    """Follows a market's facts. The sequence belongs to the pair: connections come and go."""
+    """Publishes a market's events. All connections of a pair share one sequence."""
 
     def __init__(self, market: SimulatedMarket) -> None:
         self.market = market
@@ -49,7 +49,7 @@ class LunoFeed:
 
     @property
     def status(self) -> str:
-        """The market's, as Luno spells it."""
+        """The market's status in Luno's spelling."""
         return STATUS[self.market.status]
 
     def _on_step(self, step: MarketStep) -> None:

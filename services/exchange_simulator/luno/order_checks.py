@@ -1,7 +1,7 @@
-"""What Luno checks before an order is taken: parameters, scales, bounds.
+"""Luno's checks before it accepts an order: parameters, scales, bounds.
 
-Parameters and error codes: luno.com/en/developers/api, "Orders" and "Errors". Which HTTP
-status goes with which code isn't documented but for 409 and 429.
+Parameters and error codes: luno.com/en/developers/api, "Orders" and "Errors". The HTTP status of
+a code isn't documented except for 409 and 429.
 """
 
 import re
@@ -20,34 +20,38 @@ MAX_TTL_MS = 10_000
 LIMIT_SIDES: Final[dict[str, Side]] = {"BID": "buy", "ASK": "sell"}
 MARKET_SIDES: Final[dict[str, Side]] = {"BUY": "buy", "SELL": "sell"}
 TIMES_IN_FORCE: Final[dict[str, TimeInForce]] = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
-# How many decimals a counter volume may have isn't documented: cents, or the price's.
+# The scale of a counter volume isn't documented: assumed to be cents, or the price's scale.
 COUNTER_SCALE = 2
-MAX_SCALE = 18  # decimals of anything the venue writes
+MAX_SCALE = 18  # the finest scale that the venue writes
 
 
 def check_deadline(params: Params, now_ms: int) -> None:
-    """Whether an order may still be executed: until `timestamp` + `ttl`, never later.
+    """Check that an order may still be executed: until `timestamp` + `ttl`, never later.
 
     `ttl` is 1 to 10,000 ms (default 10,000) and ignored without a timestamp: "postorder" in
     luno.com/en/developers/api.
 
     Raises:
-        LunoError: ErrDeadlineExceeded; ErrInvalidArguments for what is no such number.
+        LunoError: ErrDeadlineExceeded; ErrInvalidArguments for an invalid number.
     """
     timestamp, ttl = params.number("timestamp"), params.number("ttl")
     if ttl is not None and not 1 <= ttl <= MAX_TTL_MS:
-        raise LunoError(400, "ErrInvalidArguments", f"ttl={ttl}: want 1 to {MAX_TTL_MS}")
+        raise LunoError(400, "ErrInvalidArguments", f"ttl={ttl}: expected 1 to {MAX_TTL_MS}")
     if timestamp is not None and now_ms > timestamp + (ttl or MAX_TTL_MS):
         raise LunoError(400, "ErrDeadlineExceeded", "The request was not processed in time.")
 
 
 def client_id(params: Params) -> str:
-    """`client_order_id`, "" when it wasn't sent."""
+    """`client_order_id`, "" if it wasn't sent.
+
+    Raises:
+        LunoError: ErrInvalidClientOrderId.
+    """
     text = params.text("client_order_id")
     if text and not CLIENT_ID.fullmatch(text):
         raise LunoError(
             *(400, "ErrInvalidClientOrderId"),
-            "client_order_id: want 1 to 255 of 0-9 A-Z a-z _ ; , . -",
+            "client_order_id: expected 1 to 255 of 0-9 A-Z a-z _ ; , . -",
         )
     return text or ""
 
@@ -62,7 +66,7 @@ def limit_order(market: SimulatedMarket, params: Params) -> NewOrder:
     side = _side(params, LIMIT_SIDES)
     for name in ("stop_price", "stop_direction"):
         if params.text(name):
-            raise LunoError(501, "ErrNotImplemented", "the simulator has no stop orders")
+            raise LunoError(501, "ErrNotImplemented", "the simulator does not support stop orders")
     lots = _volume(instrument, params, "volume", "ErrInvalidVolume")
     scale = instrument.price_scale
     price = _scaled(params, "price", scale, "ErrInvalidPrice", "ErrPriceDenominationNotAllowed")
@@ -72,7 +76,8 @@ def limit_order(market: SimulatedMarket, params: Params) -> NewOrder:
         raise LunoError(400, "ErrPriceTooHigh", "The price is above the market's maximum.")
     text = params.text("time_in_force") or "GTC"
     if text not in TIMES_IN_FORCE:
-        raise LunoError(400, "ErrInvalidArguments", f"time_in_force={text!r}: want GTC, IOC, FOK")
+        message = f"time_in_force={text!r}: expected GTC, IOC or FOK"
+        raise LunoError(400, "ErrInvalidArguments", message)
     post_only = params.flag("post_only")
     if post_only and text != "GTC":
         raise LunoError(400, "ErrPostOnlyNotAllowed", "post_only goes with time_in_force GTC only")
@@ -85,7 +90,7 @@ def market_order(market: SimulatedMarket, params: Params) -> NewOrder:
     """Read a market order: a BUY has a `counter_volume` to spend, a SELL a `base_volume`.
 
     Raises:
-        LunoError: as above, or there aren't enough orders to trade with.
+        LunoError: as for a limit order, or ErrNotEnoughLiquidity.
     """
     instrument, engine = market.instrument, market.engine
     side = _side(params, MARKET_SIDES)
@@ -117,8 +122,8 @@ def _not_enough() -> LunoError:
 def _side(params: Params, sides: Mapping[str, Side]) -> Side:
     text = params.text("type") or ""
     if text not in sides:
-        want = " or ".join(sides)
-        raise LunoError(400, "ErrInvalidOrderSide", f"type={text!r}: want {want}")
+        expected = " or ".join(sides)
+        raise LunoError(400, "ErrInvalidOrderSide", f"type={text!r}: expected {expected}")
     return sides[text]
 
 
@@ -142,10 +147,10 @@ def _scaled(params: Params, name: str, scale: int, invalid: str, too_fine: str) 
     try:
         value = whole(text, MAX_SCALE)
     except ValueError:
-        raise LunoError(400, invalid, f"{name}={text[:40]!r}: want a decimal number") from None
+        raise LunoError(400, invalid, f"{name}={text[:40]!r}: expected a decimal number") from None
     if not value:
-        raise LunoError(400, invalid, f"{name}={text[:40]!r}: want more than 0")
+        raise LunoError(400, invalid, f"{name}={text[:40]!r}: expected more than 0")
     units, remainder = divmod(value, int(10 ** (MAX_SCALE - scale)))
     if remainder:
-        raise LunoError(400, too_fine, f"{name}={text[:40]}: want at most {scale} decimals")
+        raise LunoError(400, too_fine, f"{name}={text[:40]}: expected at most {scale} decimals")
     return units

@@ -1,4 +1,4 @@
-"""How Luno writes orders, trades and balances.
+"""Orders, trades and balances in Luno's format.
 
 Answers: luno.com/en/developers/api, "Orders" and "Accounts".
 """
@@ -16,42 +16,42 @@ BOOK_SIDES = {"buy": "BID", "sell": "ASK"}
 
 
 def public_id(order: AccountOrder) -> str:
-    """An order's id as Luno writes it."""
+    """An order's public id."""
     return order_id(order.order_id, lane(order.instrument))
 
 
 def account_id(asset: str) -> int:
-    """The account of an asset: 19 digits at most. A number in the user stream, a text in REST."""
+    """The account id of an asset, at most 19 digits: a number in streams, a text in REST."""
     return int.from_bytes(hashlib.sha256(asset.encode()).digest()[:8], "big") >> 1
 
 
 def amount(value: int) -> str:
-    """An amount of an asset."""
+    """An amount (1e-8) as text."""
     return fixed(value, AMOUNT_SCALE)
 
 
 def price(instrument: SimulatedInstrument, ticks: int) -> str:
-    """A price."""
+    """A price in ticks as text."""
     return trimmed(ticks, instrument.price_scale)
 
 
 def volume(instrument: SimulatedInstrument, lots: int) -> str:
-    """A quantity of the base asset."""
+    """A quantity in lots as text."""
     return trimmed(lots, instrument.quantity_scale)
 
 
 def counter(instrument: SimulatedInstrument, ticks_times_lots: int) -> str:
-    """An amount of the counter asset."""
+    """An amount of the counter asset in ticks times lots, as text."""
     return trimmed(ticks_times_lots, instrument.money_scale)
 
 
 def status(order: AccountOrder) -> str:
-    """PENDING while on the book, then COMPLETE; nothing tells filled from cancelled."""
+    """PENDING while on the book, then COMPLETE, both for filled and for cancelled orders."""
     return "PENDING" if order.state == "open" else "COMPLETE"
 
 
 def order_v2(order: AccountOrder) -> dict[str, Any]:
-    """An order as `/exchange/2/orders`, `/exchange/2/listorders` and `/exchange/3/order` say it."""
+    """An order in `/exchange/2/orders`, `/exchange/2/listorders` and `/exchange/3/order`."""
     asked = order.asked
     fields = {
         "client_order_id": order.client_id,
@@ -66,7 +66,7 @@ def order_v2(order: AccountOrder) -> dict[str, Any]:
 
 
 def order_v1(order: AccountOrder) -> dict[str, Any]:
-    """An order as `/api/1/orders` and `/api/1/listorders` say it: no client id."""
+    """An order in `/api/1/orders` and `/api/1/listorders`: without its client id."""
     asked = order.asked
     sides = SIDES if asked.kind == "market" else BOOK_SIDES
     fields = {"type": sides[asked.side], "state": status(order), **_common(order)}
@@ -81,7 +81,7 @@ def _common(order: AccountOrder) -> dict[str, Any]:
     return {
         "order_id": public_id(order),
         "pair": instrument.pair,
-        # What a market order has here isn't documented.
+        # The value for a market order isn't documented.
         "limit_price": price(instrument, asked.price or 0),
         "limit_volume": volume(instrument, 0 if asked.kind == "market" else asked.quantity),
         "base": volume(instrument, order.filled),
@@ -90,7 +90,7 @@ def _common(order: AccountOrder) -> dict[str, Any]:
         "fee_counter": amount(paid.get(instrument.quote, 0)),
         "creation_timestamp": order.created_ms,
         "completed_timestamp": 0 if order.state == "open" else order.updated_ms,
-        # Set when a cancel was processed.
+        # Set if a cancel was processed.
         "expiration_timestamp": order.updated_ms if order.state == "canceled" else 0,
         "base_account_id": account_id(instrument.base),
         "counter_account_id": account_id(instrument.quote),
@@ -98,7 +98,7 @@ def _common(order: AccountOrder) -> dict[str, Any]:
 
 
 def trade(order: AccountOrder, fill: AccountFill) -> dict[str, Any]:
-    """One entry of `listtrades`: `type` is the own side, `is_buy` the taker's."""
+    """One entry of `listtrades`: `type` is the account's side, `is_buy` the taker's."""
     instrument = order.instrument
     buys = order.asked.side == "buy"
     base, money = volume(instrument, fill.quantity), fill.price * fill.quantity
@@ -121,7 +121,7 @@ def trade(order: AccountOrder, fill: AccountFill) -> dict[str, Any]:
 
 
 def balance(asset: str, owned: AccountBalance) -> dict[str, str]:
-    """One entry of `balance`: `balance` has what is `reserved` in it."""
+    """One entry of `balance`; its `balance` includes `reserved`."""
     return {
         "account_id": str(account_id(asset)),
         "asset": asset,

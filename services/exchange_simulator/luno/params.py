@@ -1,4 +1,4 @@
-"""What a client sends to Luno's REST API: parameters from the query and from a form body."""
+"""Parameters of a call to Luno's REST API, from the query and from a form body."""
 
 import re
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from multidict import MultiDict
 
 from services.exchange_simulator.luno.wire import LunoError
 
-NUMBER = re.compile(r"[0-9]{1,19}")  # an account's has 19
+NUMBER = re.compile(r"[0-9]{1,19}")  # an account id has 19 digits
 
 
 class Params:
-    """The parameters of one call; names may repeat. Those nobody asks for don't matter.
+    """The parameters of one call; names may repeat, and unknown names are ignored.
 
-    `path` has those in the path: an SDK may send them in the query as well.
+    `path` contains the parameters of the path; an SDK may send them in the query as well.
     """
 
     def __init__(self, values: MultiDict[str], path: Mapping[str, str]) -> None:
@@ -23,7 +23,7 @@ class Params:
 
     @classmethod
     async def from_request(cls, request: web.Request) -> "Params":
-        """Read them: SDKs differ in where they put them, and the venue takes both."""
+        """Read query and form body: SDKs use either, and the venue accepts both."""
         values = MultiDict(request.query)
         for name, value in (await request.post()).items():
             if isinstance(value, str):
@@ -31,39 +31,40 @@ class Params:
         return cls(values, request.match_info)
 
     def text(self, name: str) -> str | None:
-        """A text, None when it wasn't sent or is empty."""
+        """A text, None if it wasn't sent or is empty."""
         return self._values.get(name) or None
 
     def texts(self, name: str) -> list[str]:
-        """All values of a name that repeats."""
+        """All values of a repeated name."""
         return self._values.getall(name, [])
 
     def number(self, name: str) -> int | None:
-        """A whole number >= 0, None when it wasn't sent.
+        """A whole number >= 0, None if it wasn't sent.
 
         Raises:
-            LunoError: it is no such number.
+            LunoError: it isn't such a number.
         """
         text = self.text(name)
         if text is None:
             return None
         if not NUMBER.fullmatch(text):
-            raise LunoError(400, "ErrInvalidArguments", f"{name}={text[:40]!r}: want a number")
+            raise LunoError(400, "ErrInvalidArguments", f"{name}={text[:40]!r}: expected a number")
         return int(text)
 
     def flag(self, name: str) -> bool:
-        """True for "true", "True" and "1"; false when it wasn't sent.
+        """True for "true", "True" and "1"; False if it wasn't sent.
 
         Raises:
-            LunoError: it is neither that nor its opposite.
+            LunoError: it is neither true nor false.
         """
         text = (self.text(name) or "false").lower()
         if text not in ("true", "1", "false", "0"):
-            raise LunoError(400, "ErrInvalidArguments", f"{name}={text[:40]!r}: want true or false")
+            message = f"{name}={text[:40]!r}: expected true or false"
+            raise LunoError(400, "ErrInvalidArguments", message)
         return text in ("true", "1")
 
     def limit(self, default: int, most: int) -> int:
-        """`limit`.
+        """`limit`, from 1 to *most*.
 
         Raises:
             LunoError: ErrLimitOutOfRange.
@@ -72,5 +73,5 @@ class Params:
         if value is None:
             return default
         if not 1 <= value <= most:
-            raise LunoError(400, "ErrLimitOutOfRange", f"limit={value}: want 1 to {most}")
+            raise LunoError(400, "ErrLimitOutOfRange", f"limit={value}: expected 1 to {most}")
         return value

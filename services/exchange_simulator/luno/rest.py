@@ -22,7 +22,7 @@ CALLS_PER_MINUTE = 300
 TOP_LEVELS = 100
 MAX_TRADES = 100
 DAY_MS = 24 * 3600 * 1000
-# As `markets` spells it; the stream and the ticker have other words.
+# The status in `markets`; the stream and the ticker spell it otherwise.
 TRADING_STATUS: Mapping[MarketStatus, str] = {
     "active": "ACTIVE",
     "post_only": "POST_ONLY",
@@ -32,7 +32,7 @@ TRADING_STATUS: Mapping[MarketStatus, str] = {
 
 @dataclass(frozen=True, slots=True)
 class LunoVenue:
-    """The open pairs, by Luno's name, and what their clients share."""
+    """The open pairs by Luno's name, the venue's clock, the request budget, and the API key."""
 
     feeds: Mapping[str, LunoFeed]
     clock: Callable[[], int]
@@ -60,7 +60,7 @@ def routes(venue: LunoVenue) -> list[web.AbstractRouteDef]:
 
 
 def respond(venue: LunoVenue, request: web.Request, answer: Callable[[], Any]) -> web.Response:
-    """The response to what *answer* returns, or refuses; one call of the minute's budget."""
+    """The HTTP response with the result or refusal of *answer*; charges one call."""
     status = 200
     try:
         if venue.budget.charge(request.remote or "", 1) > CALLS_PER_MINUTE:
@@ -81,7 +81,7 @@ def _feed(venue: LunoVenue, request: web.Request) -> LunoFeed:
 
 
 def _chosen(venue: LunoVenue, request: web.Request) -> list[LunoFeed]:
-    """The pairs named (the parameter repeats), or all; names nobody knows are left out."""
+    """The requested pairs (the parameter repeats), or all; unknown names are ignored."""
     names = request.query.getall("pair", list(venue.feeds))
     return [venue.feeds[name] for name in names if name in venue.feeds]
 
@@ -92,7 +92,7 @@ def ticker(venue: LunoVenue, request: web.Request) -> Any:
 
 
 def tickers(venue: LunoVenue, request: web.Request) -> Any:
-    """The same of several pairs."""
+    """The tickers of several pairs."""
     return {"tickers": [_ticker(feed) for feed in _chosen(venue, request)]}
 
 
@@ -184,7 +184,7 @@ def _since(request: web.Request, now_ms: int) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise LunoError(400, "ErrInvalidArguments", f"since={text!r}: want Unix milliseconds")
+        raise LunoError(400, "ErrInvalidArguments", f"since={text!r}: expected Unix milliseconds")
     if int(text) < now_ms - DAY_MS:
         raise LunoError(400, "ErrInvalidArguments", f"since={text}: more than 24 hours ago")
     return int(text)

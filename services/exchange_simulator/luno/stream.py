@@ -1,6 +1,6 @@
-"""Luno's streams: credentials first, then what the market's or the user's feed has to say.
+"""Luno's streams: the client sends credentials, then receives the market's or user's feed.
 
-What the venue documents: luno.com/en/developers/api, "Streaming API".
+Documentation: luno.com/en/developers/api, "Streaming API".
 """
 
 import asyncio
@@ -36,13 +36,13 @@ class Credentials(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The one key that is accepted."""
+    """The one accepted key."""
 
     key_id: str
     secret: SecretStr
 
     def matches(self, key_id: str, secret: str) -> bool:
-        """True for the right pair; the comparison takes the same time for any other."""
+        """True for the right id and secret; compared in constant time."""
         id_fits = secrets.compare_digest(key_id.encode(), self.key_id.encode())
         secret_fits = secrets.compare_digest(
             secret.encode(), self.secret.get_secret_value().encode()
@@ -51,7 +51,7 @@ class ApiKey:
 
 
 class LunoStreamFeed(Protocol):
-    """What a client listens to once it has shown its key."""
+    """The feed that a client receives after its credentials are accepted."""
 
     def join(self, push: Callable[[bytes], None]) -> None:
         """Send to *push* until `leave`."""
@@ -61,7 +61,7 @@ class LunoStreamFeed(Protocol):
 
 
 class LunoStreamSession:
-    """One client of one stream; frames of the feed pass *gate*."""
+    """One client of one stream; frames of the feed pass *stream_faults*."""
 
     def __init__(
         self,
@@ -79,13 +79,13 @@ class LunoStreamSession:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, wait: float) -> None:
-        """Wait for the credentials, but not longer than *wait* seconds."""
+        """Wait for the credentials, at most *wait* seconds."""
         self._timer = asyncio.get_running_loop().call_later(
             wait, self._refuse, "auth_timeout", "you took too long to provide credentials"
         )
 
     def on_text(self, text: str) -> None:
-        """The first frame must be the credentials; later ones are keep-alives."""
+        """Handle a frame: the first must be the credentials, later ones are keep-alives."""
         if self._timer is None:
             return
         self._timer.cancel()
@@ -95,7 +95,7 @@ class LunoStreamSession:
         except msgspec.MsgspecError:
             self._refuse("invalid_credentials", "you provided an invalid credentials message")
             return
-        # What the venue answers to a key it doesn't know isn't documented; the shape is.
+        # The answer to an unknown key isn't documented; the shape of errors is.
         if not self._key.matches(given.api_key_id, given.api_key_secret):
             self._refuse("invalid_credentials", "the API key or its secret is wrong")
         elif self._feed is None:
@@ -104,7 +104,7 @@ class LunoStreamSession:
             self._feed.join(self._stream_faults.push)
 
     def close(self) -> None:
-        """Hear and send nothing more."""
+        """Leave the feed and stop the timer."""
         if self._timer:
             self._timer.cancel()
         if self._feed:
@@ -132,7 +132,7 @@ def routes(
         request: web.Request, feed: LunoStreamFeed | None, endpoint: StreamEndpoint
     ) -> web.StreamResponse:
         pair = request.match_info.get("pair", "")
-        # An unknown pair gets its handshake too, and the error once it has shown its key.
+        # An unknown pair is accepted too; the error follows after the credentials.
         async with connections.accept(request, policy) as socket:
             with all_stream_faults.open("luno", endpoint, socket) as stream_faults:
                 session = LunoStreamSession(feed, pair, key, socket, stream_faults)

@@ -1,6 +1,6 @@
-"""Luno's calls that need a key: orders, trades, balances.
+"""Luno's private REST calls: orders, trades, balances.
 
-Calls and answers: luno.com/en/developers/api, "Orders", "Accounts" and "SimulatedMarket".
+Calls and answers: luno.com/en/developers/api, "Orders", "Accounts" and "Market".
 """
 
 from base64 import b64decode
@@ -28,7 +28,7 @@ DEFAULT_LIMIT = 100
 
 @dataclass(frozen=True, slots=True)
 class LunoTrading:
-    """What the calls work with."""
+    """The objects that the calls use."""
 
     venue: LunoVenue
     account: SimulatedAccount
@@ -38,7 +38,7 @@ Call = Callable[[LunoTrading, Params], Any]
 
 
 def routes(trading: LunoTrading) -> list[web.AbstractRouteDef]:
-    """The routes of the calls that need a key."""
+    """The routes of the private calls."""
 
     def call(answer: Call) -> Any:
         async def handle(request: web.Request) -> web.Response:
@@ -57,7 +57,7 @@ def routes(trading: LunoTrading) -> list[web.AbstractRouteDef]:
 
 
 def authorised(request: web.Request, key: ApiKey) -> bool:
-    """True when the request has the right key, by HTTP Basic authentication."""
+    """True if the request has the right key, by HTTP Basic authentication."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return False
@@ -90,7 +90,7 @@ def _place(
         asset = asked.instrument.base if name.startswith("base") else asked.instrument.quote
         if params.number(name) not in (None, order_wire.account_id(asset)):
             raise LunoError(400, "ErrInvalidArguments", f"{name}: no such {asset} account")
-    # Unique over all orders that were ever created; one that was refused doesn't use it up
+    # Unique among all orders ever created; a refused order does not use its id
     # ("client_order_id" of "postorder" in luno.com/en/developers/api).
     if asked.client_id and trading.account.by_client_id(asked.client_id):
         raise LunoError(409, "ErrDuplicateClientOrderID", "client_order_id: used before")
@@ -102,7 +102,7 @@ def _place(
 
 
 def post_order(trading: LunoTrading, params: Params) -> Any:
-    """A limit order. A post-only order that would trade is cancelled: COMPLETE, nothing filled."""
+    """A limit order. A post-only order that would trade becomes COMPLETE with no fill."""
     return _place(trading, params, order_checks.limit_order)
 
 
@@ -138,7 +138,7 @@ def order_v3(trading: LunoTrading, params: Params) -> Any:
     """One order, by `id` or by `client_order_id`."""
     public_id, name = params.text("id"), params.text("client_order_id")
     if (public_id is None) == (name is None):
-        raise LunoError(400, "ErrInvalidArguments", "want either id or client_order_id")
+        raise LunoError(400, "ErrInvalidArguments", "expected either id or client_order_id")
     if public_id is not None:
         return order_wire.order_v2(_visible(trading, _by_id(trading, public_id)))
     return order_wire.order_v2(
@@ -157,7 +157,7 @@ def order_v1(trading: LunoTrading, params: Params) -> Any:
 
 
 def _listed(trading: LunoTrading, params: Params) -> Iterator[AccountOrder]:
-    """The orders that queries find, newest first, of `pair` and before `created_before`."""
+    """The visible orders of `pair` from before `created_before`, newest first."""
     pair = None if params.text("pair") is None else _market(trading, params).instrument.symbol
     before, now = params.number("created_before"), trading.venue.clock()
     orders = sorted(trading.account.orders.values(), key=lambda o: o.created_ms, reverse=True)
@@ -171,17 +171,18 @@ def _listed(trading: LunoTrading, params: Params) -> Iterator[AccountOrder]:
 
 
 def list_orders_v2(trading: LunoTrading, params: Params) -> Any:
-    """Open orders, or with `closed` those that are over."""
+    """Open orders, or closed orders with `closed`."""
     limit, closed = params.limit(DEFAULT_LIMIT, MAX_ORDERS), params.flag("closed")
     found = [order for order in _listed(trading, params) if (order.state != "open") == closed]
     return {"orders": [order_wire.order_v2(order) for order in found[:limit]]}
 
 
 def list_orders_v1(trading: LunoTrading, params: Params) -> Any:
-    """Orders, perhaps of one state."""
+    """Orders of all states, or of `state`."""
     limit, state = params.limit(DEFAULT_LIMIT, MAX_ORDERS), params.text("state")
     if state not in (None, "PENDING", "COMPLETE"):
-        raise LunoError(400, "ErrInvalidArguments", f"state={state!r}: want PENDING or COMPLETE")
+        message = f"state={state!r}: expected PENDING or COMPLETE"
+        raise LunoError(400, "ErrInvalidArguments", message)
     orders = _listed(trading, params)
     found = [order for order in orders if state in (None, order_wire.status(order))]
     return {"orders": [order_wire.order_v1(order) for order in found[:limit]]}
@@ -214,7 +215,9 @@ def balances(trading: LunoTrading, params: Params) -> Any:
     wanted = params.texts("assets")
     unknown = [asset for asset in wanted if not asset.isalnum()]
     if unknown:
-        raise LunoError(400, "ErrInvalidArguments", f"assets={unknown[0][:40]!r}: want e.g. XBT")
+        raise LunoError(
+            400, "ErrInvalidArguments", f"assets={unknown[0][:40]!r}: expected e.g. XBT"
+        )
     return {
         "balance": [
             order_wire.balance(asset, owned)
@@ -225,7 +228,7 @@ def balances(trading: LunoTrading, params: Params) -> Any:
 
 
 def fee_info(trading: LunoTrading, params: Params) -> Any:
-    """The fees of a pair, as shares."""
+    """The fees of a pair, as shares of the received amount."""
     market = _market(trading, params)
     fees = trading.account.fees
     maker, taker = fixed(fees.maker, 8), fixed(fees.taker, 8)
@@ -243,7 +246,7 @@ def fee_info(trading: LunoTrading, params: Params) -> Any:
 
 
 def _unsupported(_: LunoTrading, __: Params) -> Any:
-    raise LunoError(501, "ErrNotImplemented", "the simulator doesn't speak this call")
+    raise LunoError(501, "ErrNotImplemented", "the simulator does not support this call")
 
 
 CALLS: dict[tuple[str, str], Call] = {
@@ -259,5 +262,5 @@ CALLS: dict[tuple[str, str], Call] = {
     ("GET", "/api/1/balance"): balances,
     ("GET", "/api/1/fee_info"): fee_info,
 }
-# What the venue has and the simulator doesn't.
+# Calls of the venue that the simulator lacks.
 UNSUPPORTED = (("GET", "/api/exchange/1/candles"),)

@@ -1,8 +1,7 @@
-"""Luno's user stream: what it tells of the account, and what it tells again.
+"""Luno's user stream: order and balance messages, repeated to a client that reconnects.
 
-Messages: luno.com/en/developers/api, "Streaming API", "User". The order in which the venue
-sends them isn't documented: here AWAITING, PENDING, fills, COMPLETE, each followed by the
-balances that it changed.
+Messages: luno.com/en/developers/api, "Streaming API", "User". Their order isn't documented: here
+AWAITING, PENDING, fills, COMPLETE, each followed by the balances that it changed.
 """
 
 from collections import deque
@@ -19,14 +18,14 @@ from services.exchange_simulator.luno.order_wire import account_id, amount, publ
 # messages generated while the client was disconnected will be resent."
 RETENTION_MS = 5 * 60_000
 MAX_RETAINED = 100_000
-# When a client was lost isn't known exactly: it gets these ms before it again.
+# A disconnect is noticed late, so the messages of these ms before it are sent again.
 OVERLAP_MS = 1000
 
 Push = Callable[[bytes], None]
 
 
 class UserFeed:
-    """Follows an account. One key is one client: where it left off, its next session begins."""
+    """Publishes an account's messages. All sessions of the key continue one message history."""
 
     def __init__(self, account: SimulatedAccount, clock: Callable[[], int]) -> None:
         self._account = account
@@ -34,7 +33,7 @@ class UserFeed:
         self._listeners: set[Push] = set()
         self._sent: deque[tuple[int, bytes]] = deque(maxlen=MAX_RETAINED)
         self._left_ms: int | None = None
-        # Row numbers begin where the markets' ids do: a restart doesn't use one twice.
+        # Row numbers start where the markets' ids start, so that a restart reuses none.
         self._row = max((m.first_id for m in account.markets.values()), default=0)
         self._published = {
             asset: (owned.total, owned.free) for asset, owned in account.balances.items()
@@ -42,7 +41,7 @@ class UserFeed:
         account.subscribe(self._on_account_event)
 
     def join(self, push: Push) -> None:
-        """Send what was missed since the last session ended, and everything from now on."""
+        """Send the messages since the last session ended, and all later ones, to *push*."""
         if self._left_ms is not None:
             since = max(self._left_ms - OVERLAP_MS, self._clock() - RETENTION_MS)
             for time_ms, frame in self._sent:
@@ -52,7 +51,7 @@ class UserFeed:
         self._listeners.add(push)
 
     def leave(self, push: Push) -> None:
-        """Send nothing more to *push*, and remember when it left."""
+        """Send nothing more to *push*, and record the time."""
         if push in self._listeners:
             self._listeners.discard(push)
             self._left_ms = self._clock()

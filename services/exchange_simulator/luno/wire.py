@@ -1,4 +1,4 @@
-"""How Luno writes things: ids, frames and errors."""
+"""Luno's wire format: ids, frames and errors."""
 
 from base64 import b32encode
 from typing import Any
@@ -7,8 +7,8 @@ from services.exchange_simulator.instruments import INSTRUMENTS, SimulatedInstru
 from services.exchange_simulator.market import MarketStep
 from services.exchange_simulator.matching import BookOrder, Match, Removed, Rested
 
-# An odd factor makes n -> n * factor (mod 2^65) a bijection: ids don't repeat, and neighbours
-# don't look alike. 65 bits are 13 characters of base 32.
+# An odd factor makes n -> n * factor (mod 2^65) a bijection: ids don't repeat, and consecutive
+# ids look unrelated. 65 bits are 13 characters of base 32.
 _SCATTER = 0x1_C6BC_2796_92B5_C9A3
 _BITS = 2**65 - 1
 _LANES = {
@@ -21,7 +21,7 @@ _ALPHABET = bytes.maketrans(
 
 
 class LunoError(Exception):
-    """`{"error": .., "error_code": ..}`; both keys, or clients take it for a success."""
+    """`{"error": .., "error_code": ..}`; without both keys clients would see a success."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,12 +35,12 @@ class LunoError(Exception):
 
 
 def lane(instrument: SimulatedInstrument) -> int:
-    """A small number of the pair's own: engines count alike, ids are unique over all pairs."""
+    """The pair's number, 0 to 3: it makes ids unique across pairs whose engines count alike."""
     return _LANES[instrument.symbol]
 
 
 def order_id(number: int, pair: int = 0) -> str:
-    """An order's id as Luno writes it: "BX" and 13 characters; *pair* is a lane, 0 to 3."""
+    """An order's public id: "BX" and 13 characters; *pair* is the pair's lane, 0 to 3."""
     scattered = ((number << 2 | pair) * _SCATTER) & _BITS
     return "BX" + b32encode(scattered.to_bytes(10, "big"))[3:].translate(_ALPHABET).decode()
 
@@ -55,10 +55,10 @@ def snapshot_order(order: BookOrder, instrument: SimulatedInstrument) -> dict[st
 
 
 def update(step: MarketStep, sequence: int, instrument: SimulatedInstrument) -> dict[str, Any]:
-    """A stream's update: always the six keys. A step the book didn't feel is an empty one.
+    """A stream's update, always with six keys; empty if the step left the book unchanged.
 
-    A filled maker gets no delete; what a taker leaves on the book is created in the message
-    that has its trades.
+    A filled maker has no delete update. The remaining quantity of a taker is a create update in
+    the message with its trades.
     """
     trades: list[dict[str, Any]] = []
     create: dict[str, str] | None = None

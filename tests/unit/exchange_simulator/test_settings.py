@@ -31,12 +31,12 @@ def test_funds_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("SIMULATOR_SYMBOLS", "DOGE/USDT", "DOGE/USDT.*want some of BTC/USDT"),
+        ("SIMULATOR_SYMBOLS", "DOGE/USDT", "DOGE/USDT.*expected some of BTC/USDT"),
         ("SIMULATOR_RATE", "-1", "SIMULATOR_RATE='-1'.*greater than or equal to 0"),
         ("SIMULATOR_BOOK_ORDERS", "3", "SIMULATOR_BOOK_ORDERS='3'.*greater than or equal to 50"),
         ("SIMULATOR_FUNDS", "USDT:1,DOGE:5", "SIMULATOR_FUNDS=USDT:1,DOGE:5: 'DOGE:5'"),
-        ("SIMULATOR_FUNDS", "BTC:0.123456789", "'BTC:0.123456789' isn't one.*8 decimals"),
-        ("SIMULATOR_FUNDS", "BTC", "'BTC' isn't one; want e.g. USDT:1000"),
+        ("SIMULATOR_FUNDS", "BTC:0.123456789", "'BTC:0.123456789' is invalid.*8 decimals"),
+        ("SIMULATOR_FUNDS", "BTC", "'BTC' is invalid; expected a list like USDT:1000"),
         ("SIMULATOR_PORT", "seventy", "SIMULATOR_PORT='seventy'.*integer"),
     ],
 )

@@ -121,7 +121,7 @@ def test_a_file_that_is_none_of_ours_is_one_clear_error(tmp_path: Path) -> None:
     path.write_text('{"venue":"binance"}\nnonsense\n')
     with pytest.raises(FatalError, match=r"SIMULATOR_STATE_FILE=.*line 2 can't be read"):
         opened(path)
-    with pytest.raises(FatalError, match="want a file that can be read and written"):
+    with pytest.raises(FatalError, match="expected a file that can be read and written"):
         opened(tmp_path)
 
 
@@ -131,5 +131,5 @@ def test_open_orders_want_their_market(tmp_path: Path) -> None:
     floor, file = opened(path, BTC, ETH)
     buy(floor, "open")
     file.close()
-    with pytest.raises(FatalError, match="open orders of BTC/USDT; want SIMULATOR_SYMBOLS"):
+    with pytest.raises(FatalError, match="open orders of BTC/USDT; expected SIMULATOR_SYMBOLS"):
         opened(path, ETH)
