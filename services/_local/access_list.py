@@ -7,7 +7,7 @@ each bracket is a selector, and a command must be allowed as a whole by one of t
 import hashlib
 from collections.abc import Mapping
 
-EXCHANGES = ("binance", "luno")
+from services._runtime.exchanges import EXCHANGES
 
 # Commands without keys that every service's connection, clock and transactions need.
 CONNECTION = (

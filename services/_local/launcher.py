@@ -22,28 +22,30 @@ from services._local.reloading import reload_on_change
 from services._local.restart import restart_when_killed
 from services._local.run_folder import fresh_run_folder
 from services._local.screen import screen
-from services._local.settings import RunSettings, environment, with_suite_file
+from services._local.settings import (
+    RunSettings,
+    environment,
+    started_exchanges,
+    usual_indicators,
+    with_suite_file,
+)
 from services._local.terminal import LogTail, print_message, usage_hints
+from services._runtime.exchanges import ExchangeManifest
 from services._runtime.running_suites import RunningSuite, record_suite
 from services._runtime.settings import SettingsError, load
 
 # From the start of a part until it must be ready.
 READY_TIMEOUT = 60.0
 SIMULATED = (
-    "two simulated exchanges, their connectors, indicators, and the bot. "
+    "simulated markets of {titles}, their connectors, indicators, and the bot. "
     "SIMULATOR_SEED={seed} gives the same markets again."
 )
 LIVE = (
-    "public market data of Binance and Luno, indicators, and the bot, which only observes: "
+    "public market data of {titles}, indicators, and the bot, which only observes: "
     "there are no keys here, and no order is sent."
 )
 LOG_POLL_INTERVAL = 0.2
-PORTS = {
-    "the bot": 8000,
-    "the Binance connector": 8001,
-    "the Luno connector": 8002,
-    "the indicator host": 8003,
-}
+PORTS = {"the bot": 8000, "the indicator host": 8003}
 SIMULATOR_PORTS = {"the simulator": 8900, "the simulator's health": 8010}
 
 
@@ -97,19 +99,22 @@ async def _run(
     started = time.monotonic()
     port_of = _claim_ports(ports, own_redis=settings.own_redis, live=live)
     bot = ManagedProcess("bot", port_of["the bot"], folder)
-    binance = ManagedProcess("binance_connector", port_of["the Binance connector"], folder)
-    luno = ManagedProcess("luno_connector", port_of["the Luno connector"], folder)
+    exchanges = started_exchanges(live=live)
+    markets = {each.name: settings.markets[each.name] for each in exchanges}
+    connectors = [
+        ManagedProcess(each.connector, port_of[_connector_of(each)], folder) for each in exchanges
+    ]
     indicators = ManagedProcess("indicators", port_of["the indicator host"], folder)
     venues: tuple[ManagedProcess, ...] = ()
     if not live:
         venues = (ManagedProcess("exchange_simulator", port_of["the simulator's health"], folder),)
-    processes = [bot, indicators, binance, luno, *venues]
+    processes = [bot, indicators, *connectors, *venues]
     has_screen = sys.stdout.isatty()
     logs = [LogTail(process.name, process.log, has_screen=has_screen) for process in processes]
     async with (
         _shown_to_the_end(logs),
         _redis(settings, port_of.get("Redis"), folder) as redis,
-        _stopped_in_turn((bot, indicators), (binance, luno), venues),
+        _stopped_in_turn((bot, indicators), connectors, venues),
         asyncio.TaskGroup() as tasks,
     ):
         watching = (
@@ -122,26 +127,34 @@ async def _run(
             given,
             redis.url,
             port_of.get("the simulator"),
-            settings.indicators(source),
+            usual_indicators(markets, source),
             settings.strategies,
         )
         # Without a venue the connectors would wait, and then wait before they look again.
         await _start(venues, variables)
-        await _start((binance, luno, indicators, bot), variables)
+        await _start((*connectors, indicators, bot), variables)
         for process, variable in ((bot, "STRATEGIES"), (indicators, "INDICATOR_PLUGINS")):
             watches.append(tasks.create_task(reload_on_change(process, variable, variables)))
         recorded_url = redis.url if redis.server else None  # one that was given may hold a password
         record_suite(
             folder, RunningSuite(recorded_url, {process.name: process.url for process in processes})
         )
-        stream = MarketStream.of("binance", settings.binance_symbols[0], "trades")
-        what = LIVE if live else SIMULATED.format(seed=variables["SIMULATOR_SEED"])
+        exchange, symbols = next(iter(markets.items()))
+        stream = MarketStream.of(exchange, symbols[0], "trades")
+        what = (LIVE if live else SIMULATED).format(
+            titles=" and ".join(each.title for each in exchanges),
+            seed=variables.get("SIMULATOR_SEED"),
+        )
         ready = f"Ready after {time.monotonic() - started:.1f} s: {what}"
         print_message(usage_hints(ready, redis.cli, str(stream), processes, folder))
-        async with _screen(redis.url, settings):
+        async with _screen(redis.url, markets):
             await _wait(settings.run_seconds)
         for watch in watches:
             watch.cancel()
+
+
+def _connector_of(exchange: ExchangeManifest) -> str:
+    return f"the {exchange.title} connector"
 
 
 async def _start(processes: Sequence[ManagedProcess], variables: Mapping[str, str]) -> None:
@@ -151,11 +164,12 @@ async def _start(processes: Sequence[ManagedProcess], variables: Mapping[str, st
         await asyncio.gather(*(process.until_ready(http, READY_TIMEOUT) for process in processes))
 
 
-def _screen(redis_url: str, settings: RunSettings) -> AbstractAsyncContextManager[None]:
+def _screen(
+    redis_url: str, markets: Mapping[str, Sequence[str]]
+) -> AbstractAsyncContextManager[None]:
     """Tables on a terminal; elsewhere the log lines say it all."""
     if not sys.stdout.isatty():
         return nullcontext()
-    markets = {"binance": settings.binance_symbols, "luno": settings.luno_symbols}
     return screen(redis_url, markets)
 
 
@@ -168,7 +182,7 @@ async def _wait(seconds: float | None) -> None:
 
 def _claim_ports(ports: Ports, *, own_redis: bool, live: bool) -> dict[str, int]:
     """The port of each part of this run; who finds its own taken moves, and says so."""
-    wanted = dict(PORTS)
+    wanted = PORTS | {_connector_of(e): e.health_port for e in started_exchanges(live=live)}
     if own_redis:
         wanted["Redis"] = 6379
     if not live:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from services._local.access_list import ADMIN, OPERATOR, USERS, access_list
+from services._runtime.exchanges import MANIFESTS
 
 HOST = "redis"  # as the containers know it
 # Under which names the server may be reached, for the certificate.
@@ -22,11 +23,8 @@ CA_IN_CONTAINER = Path("/run/secrets/redis_ca")
 # They come from this machine, not from a container, and may use redis-cli.
 PEOPLE = (OPERATOR, ADMIN)
 # Empty files to be filled with the exchanges' keys.
-EXCHANGE_KEYS = (
-    "binance_api_key",
-    "binance_api_secret",
-    "luno_api_key_id",
-    "luno_api_secret_key",
+EXCHANGE_KEYS = tuple(
+    variable.lower() for each in MANIFESTS.values() for variable in each.credentials
 )
 
 

@@ -2,13 +2,15 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from services._runtime.settings import REAL_MONEY, ServiceSettings, Symbols, suite_file_of
+from services._runtime.exchange_settings import SYMBOLS, watched_symbols, with_fields
+from services._runtime.exchanges import MANIFESTS, ExchangeManifest
+from services._runtime.settings import REAL_MONEY, ServiceSettings, suite_file_of
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -30,6 +32,12 @@ CHOSEN = {
 STRATEGIES = ("rsi_reversion:binance:BTC/USDT:0.001", "sma_crossover:luno:XBT/ZAR:0.001")
 
 
+def started_exchanges(*, live: bool) -> list[ExchangeManifest]:
+    """The exchanges whose connectors are started: with a simulator only those that it has."""
+    return [each for each in MANIFESTS.values() if live or each.has_simulator]
+
+
+@with_fields(SYMBOLS)
 class RunSettings(ServiceSettings):
     """From the environment and `suite.toml`: `make run` never reads `.env`.
 
@@ -41,29 +49,32 @@ class RunSettings(ServiceSettings):
 
     # Stop after so many seconds of being ready; None: run until asked to stop.
     run_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    binance_symbols: Symbols = ("BTC/USDT", "ETH/USDT")
-    luno_symbols: Symbols = ("XBT/ZAR", "ETH/ZAR")
 
-    def indicators(self, source: str) -> str:
-        """What is computed unless INDICATORS says otherwise: of each `trade`, or candles."""
-        markets = {"binance": self.binance_symbols, "luno": self.luno_symbols}
-        return ",".join(
-            f"{exchange}:{symbol}:{name}@{source}"
-            for exchange, symbols in markets.items()
-            for symbol in symbols
-            for name in INDICATORS
-        )
+    @property
+    def markets(self) -> dict[str, tuple[str, ...]]:
+        """The slash symbols of each exchange."""
+        return watched_symbols(self)
 
     @property
     def strategies(self) -> str:
         """What the bot does unless STRATEGIES says otherwise."""
-        watched = (*self.binance_symbols, *self.luno_symbols)
+        watched = [symbol for symbols in self.markets.values() for symbol in symbols]
         return ",".join(each for each in STRATEGIES if each.split(":")[2] in watched)
 
     @property
     def own_redis(self) -> bool:
         """True if the caller named no Redis."""
         return "redis_url" not in self.model_fields_set
+
+
+def usual_indicators(markets: Mapping[str, Sequence[str]], source: str) -> str:
+    """The value of INDICATORS where none is set: *source* is `trade` or a timeframe of candles."""
+    return ",".join(
+        f"{exchange}:{symbol}:{name}@{source}"
+        for exchange, symbols in markets.items()
+        for symbol in symbols
+        for name in INDICATORS
+    )
 
 
 def with_suite_file(given: Mapping[str, str]) -> dict[str, str]:
@@ -115,24 +126,26 @@ def environment(
 def _simulated(given: Mapping[str, str], port: int) -> dict[str, str]:
     """Where the simulator is, the keys that it takes, and what its markets are like."""
     seed = given.get("SIMULATOR_SEED") or "random"
-    http, ws = f"http://{HOST}:{port}", f"ws://{HOST}:{port}"
     return {
         "SIMULATOR_HOST": HOST,
         "SIMULATOR_PORT": str(port),
         # Drawn here, so that a simulator that is started again has the same markets.
         "SIMULATOR_SEED": str(secrets.randbelow(1_000_000)) if seed == "random" else seed,
         "SIMULATOR_PHASE": given.get("SIMULATOR_PHASE") or PHASE,
-        "SIMULATOR_BINANCE_API_KEY": KEY,
-        "SIMULATOR_BINANCE_API_SECRET": SECRET,
-        "SIMULATOR_LUNO_API_KEY_ID": KEY,
-        "SIMULATOR_LUNO_API_SECRET_KEY": SECRET,
-        "BINANCE_API_KEY": KEY,
-        "BINANCE_API_SECRET": SECRET,
-        "BINANCE_REST_URL": f"{http}/api",
-        "BINANCE_STREAM_URL": ws,
-        "BINANCE_WS_API_URL": f"{ws}/ws-api/v3",
-        "LUNO_API_KEY_ID": KEY,
-        "LUNO_API_SECRET_KEY": SECRET,
-        "LUNO_REST_URL": http,
-        "LUNO_STREAM_URL": ws,
+        **{
+            variable: value
+            for each in started_exchanges(live=False)
+            for variable, value in _on_simulator(each, f"{HOST}:{port}").items()
+        },
+    }
+
+
+def _on_simulator(exchange: ExchangeManifest, address: str) -> dict[str, str]:
+    """An exchange's URLs on the simulator at *address*, and its key for connector and simulator."""
+    first, *others = exchange.credentials
+    key = {first: KEY, **dict.fromkeys(others, SECRET)}
+    return {
+        **{url.variable: url.simulated(address) for url in exchange.urls},
+        **key,
+        **{f"SIMULATOR_{variable}": value for variable, value in key.items()},
     }

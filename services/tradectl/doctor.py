@@ -17,6 +17,7 @@ from redis.exceptions import (
 )
 
 from common_models.stream_names import HALT, TRADING, CommandStream, OperatorStream, state_key
+from services._runtime.exchanges import MANIFESTS
 from services._runtime.halt import read_halt_reason
 from services._runtime.redis_client import explain
 from services.tradectl import show
@@ -42,8 +43,7 @@ MAX_CLOCK_DIFFERENCE = 1.0
 # Commands that are read but not acknowledged: more than can be under way means trouble.
 MAX_PENDING = 50
 KEYS = {
-    "binance": ("binance_api_key", "binance_api_secret"),
-    "luno": ("luno_api_key_id", "luno_api_secret_key"),
+    name: [variable.lower() for variable in each.credentials] for name, each in MANIFESTS.items()
 }
 
 

@@ -3,16 +3,17 @@
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from services._runtime.exchange_settings import CREDENTIALS, with_fields
+from services._runtime.exchanges import MANIFESTS
 from services._runtime.settings import Settings
 
 # Where `make run` and `docker compose up` have them, seen from this machine.
 SERVICES = {
     "bot": "http://127.0.0.1:8000",
-    "binance_connector": "http://127.0.0.1:8001",
-    "luno_connector": "http://127.0.0.1:8002",
+    **{each.connector: f"http://127.0.0.1:{each.health_port}" for each in MANIFESTS.values()},
     "indicators": "http://127.0.0.1:8003",
     "exchange_simulator": "http://127.0.0.1:8010",
 }
@@ -41,14 +42,11 @@ def _http(urls: dict[str, str]) -> dict[str, str]:
 HealthUrls = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs), AfterValidator(_http)]
 
 
+@with_fields(CREDENTIALS)
 class TradectlSettings(Settings):
     """Of the keys it only looks whether they are there: it never talks to an exchange."""
 
     section: ClassVar[str] = "tradectl"
 
     health_urls: HealthUrls = Field(default_factory=lambda: dict(SERVICES))
-    binance_api_key: SecretStr | None = None
-    binance_api_secret: SecretStr | None = None
-    luno_api_key_id: SecretStr | None = None
-    luno_api_secret_key: SecretStr | None = None
     live_trading: str = ""

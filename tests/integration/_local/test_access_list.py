@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from common_models.stream_names import HALT, TRADING
-from services._local.access_list import ADMIN, EXCHANGES, OPERATOR, USERS
+from services._local.access_list import ADMIN, OPERATOR, USERS
+from services._runtime.exchanges import EXCHANGES
 from services._runtime.redis_client import open_redis
 from tests.integration.tradectl.hand import play_connector
 from tests.support.attempts import Attempts

@@ -3,7 +3,8 @@
 import ast
 import re
 
-from services._local.access_list import CONNECTION, EXCHANGES, OPERATOR, USERS
+from services._local.access_list import CONNECTION, OPERATOR, USERS
+from services._runtime.exchanges import EXCHANGES
 from tests.support.processes import ROOT
 from tests.support.secure import Guarded
 

@@ -6,7 +6,8 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from common_models.stream_names import HALT, TRADING
-from services._local.access_list import EXCHANGES, OPERATOR, USERS
+from services._local.access_list import OPERATOR, USERS
+from services._runtime.exchanges import EXCHANGES
 from tests.support.attempts import Attempts
 from tests.support.secure import Guarded
 

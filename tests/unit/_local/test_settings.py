@@ -1,12 +1,20 @@
 """What the launcher hands on: everything, but nothing that could reach a real account."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services._local.settings import RunSettings, environment, with_suite_file
+from services._local.settings import (
+    RunSettings,
+    environment,
+    started_exchanges,
+    usual_indicators,
+    with_suite_file,
+)
+from services._runtime.exchanges import MANIFESTS, ExchangeUrl
 from services._runtime.settings import SettingsError, load
 
 REDIS = "redis://127.0.0.1:6400/0"
@@ -58,13 +66,27 @@ def test_everything_else_is_passed_through(given_variables: dict[str, str]) -> N
 
 def test_each_watched_symbol_has_indicators_unless_others_are_named() -> None:
     """Of each trade, or of candles."""
-    settings = RunSettings(binance_symbols=("BTC/USDT",), luno_symbols=("XBT/ZAR",))
-    usual = settings.indicators("1s")
+    markets = {"binance": ("BTC/USDT",), "luno": ("XBT/ZAR",)}
+    usual = usual_indicators(markets, "1s")
     assert "binance:BTC/USDT:rsi_14@1s" in usual.split(",")
-    assert "luno:XBT/ZAR:sma_50@trade" in settings.indicators("trade").split(",")
+    assert "luno:XBT/ZAR:sma_50@trade" in usual_indicators(markets, "trade").split(",")
     assert environment({"INDICATORS": ""}, REDIS, 8900, usual)["INDICATORS"] == usual
     other = {"INDICATORS": "luno:XBT/ZAR:rsi_14"}
     assert environment(other, REDIS, 8900, usual)["INDICATORS"] == "luno:XBT/ZAR:rsi_14"
+
+
+def test_every_exchange_is_started_on_real_markets_and_the_simulated_ones_on_the_simulator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connector that would reach its real exchange isn't started beside the simulator."""
+    for live in (True, False):
+        assert [each.name for each in started_exchanges(live=live)] == ["binance", "luno"]
+    url = ExchangeUrl("KRAKEN_REST_URL", "https://api.kraken.com")
+    kraken = replace(MANIFESTS["luno"], name="kraken", urls=(url,))
+    monkeypatch.setattr("services._local.settings.MANIFESTS", {**MANIFESTS, "kraken": kraken})
+    assert kraken in started_exchanges(live=True)
+    assert kraken not in started_exchanges(live=False)
+    assert "KRAKEN_REST_URL" not in environment({}, REDIS, 8900, "")
 
 
 def test_each_run_has_other_markets_unless_a_seed_is_given() -> None:
@@ -111,7 +133,7 @@ def test_suite_toml_is_handed_on_but_for_keys_and_redis(
     )
     settings = load(RunSettings)
     assert settings.own_redis
-    assert (settings.run_seconds, settings.binance_symbols) == (3, ("ETH/USDT",))
+    assert (settings.run_seconds, settings.markets["binance"]) == (3, ("ETH/USDT",))
     handed = environment(with_suite_file({"INDICATORS": "mine"}), REDIS, 8900, "i", "t")
     assert (handed["INDICATORS"], handed["STRATEGIES"]) == ("mine", "s")
     assert (handed["BOT_MODE"], handed["REDIS_URL"]) == ("observe", REDIS)
