@@ -136,8 +136,14 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "that an entry was answered is not looked at in closing",
         "execution/redis_journal.py",
-        "if was_answered is None:\n                    self._publish",
-        "if True:\n                    self._publish",
+        "if was_answered is None:\n                    self._publish(change, self._responses, record.",
+        "if True:\n                    self._publish(change, self._responses, record.",
+    ),
+    mutant(
+        "unknown is published after the final answer",
+        "execution/redis_journal.py",
+        "if was_answered is None:\n                    self._publish(change, self._responses, answer.m",
+        "if True:\n                    self._publish(change, self._responses, answer.m",
     ),
     mutant(
         "that an entry was answered is not written",

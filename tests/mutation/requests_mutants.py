@@ -12,8 +12,26 @@ REQUESTS: tuple[Mutant, ...] = (
     mutant(
         "cancel all is done too early",
         "commands/cancel_all.py",
-        "        if under_way:\n            names",
+        "        if unresolved:\n            names",
         "        if False:\n            names",
+    ),
+    mutant(
+        "cancel all cancels only what the venue lists",
+        "commands/cancel_all.py",
+        "self._unlisted = known - {order.ref for order in orders}",
+        "self._unlisted = set()",
+    ),
+    mutant(
+        "cancel all overlooks accepted orders",
+        "commands/cancel_all.py",
+        "        known |= await self._ledger.accepted()\n",
+        "",
+    ),
+    mutant(
+        "cancel all is done though an order was neither cancelled nor shown",
+        "commands/cancel_all.py",
+        "self._unresolved |= wanted.keys() & self._refused.keys() & self._unlisted",
+        "pass",
     ),
     mutant(
         "cancel all leaves what orders under way became",

@@ -27,10 +27,8 @@ def main() -> int:
             options.seed, options.worlds, options.jobs, options.bug, whole=options.whole or None
         )
     )
-    tally = _watch(tallies, started)
+    tally = _watch(tallies, started, options.bug)
     _print_table(tally, ("mode", "fault"), time.monotonic() - started, cells=options.cells)
-    for result in tally.failed:
-        _print_failure(result, options.bug)
     return 1 if tally.failed else 0
 
 
@@ -65,10 +63,13 @@ def _replay(options: argparse.Namespace) -> int:
     return 1 if outcome.violations else 0
 
 
-def _watch(tallies: Iterator[Tally], started: float) -> Tally:
-    """Say now and then how far it is; the last tally."""
-    tally, said = Tally(), started
+def _watch(tallies: Iterator[Tally], started: float, bug: str | None) -> Tally:
+    """Print each failure at once, and the progress every few seconds; returns the last tally."""
+    tally, said, printed = Tally(), started, 0
     for tally in tallies:
+        for result in tally.failed[printed:]:
+            _print_failure(result, bug)
+        printed = len(tally.failed)
         if time.monotonic() - said >= SAY_EVERY:
             said = time.monotonic()
             done = tally.worlds.total()

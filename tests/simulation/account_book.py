@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -259,6 +259,10 @@ class Account:
         self._timers.after(session.arrives - self._loop.time(), arrive)
 
     # --- requests
+
+    def heal(self) -> None:
+        """From now on no request fails."""
+        self._faults = replace(self._faults, errors=0.0, lost_answers=0.0, stray_401=0.0)
 
     def _refused(self) -> bool:
         """Whether the key is refused now, for a while or by a whim."""

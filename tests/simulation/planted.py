@@ -12,7 +12,7 @@ from services._connector_kit.orders.commands.redis_command_queue import RedisCom
 from services._connector_kit.orders.execution.evidence import ExecutorTimings
 from services._connector_kit.orders.execution.order_executor import OrderExecutor
 from services._connector_kit.orders.execution.record import Record, dump, load
-from services._connector_kit.orders.keys import order_key
+from services._connector_kit.orders.keys import order_key, unanswered_key
 from services._connector_kit.orders.ports import (
     Claim,
     CommandEntry,
@@ -143,6 +143,25 @@ class NoCompareAndSet(RedisCommandQueue):
         return Claim(None if found is None else load(found), server.milliseconds)
 
 
+class ClaimInSteps(RedisCommandQueue):
+    """Names a record in the book of record, then writes it: Redis may be emptied in between."""
+
+    async def claim(self, record: Record) -> Claim:
+        """The same commands in one write, but no transaction."""
+        moment = record.entry_id.partition("-")[0]
+        _, found, saved, (seconds, micro) = await self._call(
+            self._ask_all,
+            ("ZADD", unanswered_key(self._connector), "NX", moment, record.client_order_id),
+            ("SET", order_key(self._connector, record.client_order_id), dump(record), "NX", "GET"),
+            ("GET", self._data_loss_key),
+            ("TIME",),
+        )
+        if saved != self._saved_data_loss:
+            raise self._connection_failed(ConnectionError("not what was saved"))
+        milliseconds = int(seconds) * 1000 + int(micro) // 1000
+        return Claim(None if found is None else load(found), milliseconds)
+
+
 class _TrustingDetector(DataLossDetector):
     async def check(self, queue: CommandQueue) -> bool:
         await queue.prepare()
@@ -198,6 +217,7 @@ PLANTED = {
     "resend on timeout": Core(executor=ResendOnTimeout),
     "query then resend": Core(executor=QueryThenResend),
     "no compare-and-set": Core(queue=NoCompareAndSet),
+    "a claim in several steps": Core(queue=ClaimInSteps),
     "no wait for the validity window": Core(executor=NoWaitForTheWindow),
     "blind trust after Redis forgot": Core(desk=BlindTrust),
     "fresh timestamp at send": Core(executor=FreshTimestamp),

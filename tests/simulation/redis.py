@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -118,6 +118,10 @@ class FaultyRedis:
         request = Request(epoch, session, commands, self._loop.create_future())
         self._timers.after(self._latency(), self._begin, request)
         return request
+
+    def heal(self) -> None:
+        """From now on no call fails."""
+        self._faults = replace(self._faults, redis_before=0.0, redis_after=0.0)
 
     def hang_up(self, request: Request) -> None:
         """Nobody waits for it any more: a blocked read ends, what is under way is carried out."""

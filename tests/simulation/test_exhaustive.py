@@ -7,6 +7,8 @@ from tests.simulation.plan import VENUES
 from tests.simulation.sweep import run_plan
 from tests.simulation.venue_order import VenueKind
 
+pytestmark = pytest.mark.timeout(300)
+
 SEED = 3
 
 

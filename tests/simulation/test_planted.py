@@ -10,11 +10,12 @@ from tests.simulation.sweep import run_plan
 # The worlds were found with `python -m tests.simulation --bug NAME`.
 RECORDED = {
     "ack first, without a book of record": (66, "SILENT"),
-    "no book of record": (937, "PENDING"),
+    "no book of record": (97, "PENDING"),
     "new id on retry": (52, "POSTS"),
-    "resend on timeout": (1700, "DOUBLE"),
+    "resend on timeout": (192, "DOUBLE"),
     "query then resend": (1639, "DOUBLE"),
     "no compare-and-set": (412, "POSTS"),
+    "a claim in several steps": (179299, "PENDING"),
     "no wait for the validity window": (52, "EVIDENCE"),
     "blind trust after Redis forgot": (10, "DOUBLE"),
     "fresh timestamp at send": (1110, "EVIDENCE"),

@@ -170,6 +170,8 @@ class _Run:
         self._left = 0
         self._done = 0
         self._refused: dict[OrderRef, str] = {}
+        self._unlisted: set[OrderRef] = set()  # known here, not among the venue's open orders
+        self._unresolved: set[OrderRef] = set()  # of these: neither cancelled nor shown
         self._stopped: FeedStoppedError | None = None
         self._limit = asyncio.timeout(GIVE_UP_AFTER)
 
@@ -183,16 +185,23 @@ class _Run:
         """Cancel them; what became of that.
 
         An order whose POST is on its way isn't among the venue's open orders yet. So the book of
-        record is read first, and "done" waits for everything that stood there.
+        record is read first, and "done" waits for everything that stood there. Nor may one be that
+        was accepted a moment ago: the orders that were accepted or published as open are cancelled
+        whether the venue lists them or not.
         """
         try:
             async with self._limit:
                 under_way = await self._patiently(lambda: self._under_way(symbol))
+                known = await self._patiently(lambda: self._known_open(symbol))
                 reports = await self._patiently(self._venue.open_orders)
                 orders = [
                     VenueOpenOrder(r.symbol, r.order_id, r.client_order_id, r.created)
                     for r in reports
                     if symbol in (None, r.symbol)
+                ]
+                self._unlisted = known - {order.ref for order in orders}
+                orders += [
+                    VenueOpenOrder(ref.symbol, ref.order_id, None) for ref in sorted(self._unlisted)
                 ]
                 self._left = len(orders) + len(under_way)
                 await self._cancel(orders, {r.order.symbol for r in under_way.values()})
@@ -207,9 +216,10 @@ class _Run:
             more = f" and {len(failures) - MAX_NAMED} more" if len(failures) > MAX_NAMED else ""
             named = "; ".join(failures[:MAX_NAMED])
             return RequestOutcome("rejected", "not_all_canceled", named + more)
-        if under_way:
-            names = ", ".join(sorted(under_way)[:MAX_NAMED])
-            message = f"the exchange hasn't said yet what became of {len(under_way)}: {names}"
+        unresolved = sorted({*under_way, *(ref.order_id for ref in self._unresolved)})
+        if unresolved:
+            names = ", ".join(unresolved[:MAX_NAMED])
+            message = f"the exchange hasn't said yet what became of {len(unresolved)}: {names}"
             return RequestOutcome("unknown", "orders_unresolved", message)
         return DONE
 
@@ -288,7 +298,8 @@ class _Run:
             self._wait_again()
         for ref in wanted.keys() - self._refused.keys():
             log.warning("order_not_shown", **ref._asdict())
-        refused = ((ref, self._refused.get(ref)) for ref in wanted)
+        self._unresolved |= wanted.keys() & self._refused.keys() & self._unlisted
+        refused = ((ref, self._refused.get(ref)) for ref in wanted if ref not in self._unlisted)
         return [f"{ref.order_id}: {why}" for ref, why in refused if why is not None]
 
     async def _settle(self, symbol: str | None, under_way: dict[str, Record]) -> list[str]:
@@ -317,6 +328,13 @@ class _Run:
             if under_way:
                 await self._clock.sleep(LOOK_EVERY)
         return failures
+
+    async def _known_open(self, symbol: str | None) -> set[OrderRef]:
+        """The orders that were accepted, or published as open, as far as is known here."""
+        published = await self._ledger.open_orders()
+        known = {OrderRef(order.symbol, order_id) for order_id, order in published}
+        known |= await self._ledger.accepted()
+        return {order for order in known if symbol in (None, order.symbol)}
 
     async def _under_way(self, symbol: str | None) -> dict[str, Record]:
         """The orders that were taken and have no final answer, by client order id."""

@@ -205,18 +205,24 @@ class RedisCommandQueue:
     async def claim(self, record: Record) -> Claim:
         """Take the record's client order id for this record, where nobody has it.
 
-        The id goes into the book of record before it is taken, so that no record is ever missing
-        there. The look at the memory comes after the claim and goes to the same server as it.
+        One transaction: a FLUSHALL between two of its commands would leave a record that the book
+        of record doesn't name, or hide that Redis lost data.
         """
         key = order_key(self._connector, record.client_order_id)
         moment = record.entry_id.partition("-")[0]
-        _, found, saved, (seconds, micro) = await self._call(
+        *_, done = await self._call(
             self._ask_all,
+            ("MULTI",),
             ("ZADD", unanswered_key(self._connector), "NX", moment, record.client_order_id),
             ("SET", key, dump(record), "NX", "GET"),
             ("GET", self._data_loss_key),
             ("TIME",),
+            ("EXEC",),
         )
+        for reply in done or ():
+            if isinstance(reply, RedisError):
+                raise self._connection_failed(reply) from reply
+        _, found, saved, (seconds, micro) = done or (None, None, None, (0, 0))
         if saved != self._saved_data_loss:
             # A claim that was made all the same does no harm: it is resolved, not sent.
             raise self._connection_failed(

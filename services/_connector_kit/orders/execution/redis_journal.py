@@ -134,20 +134,24 @@ class RedisJournal:
     async def publish_unknown(
         self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
     ) -> None:
-        """Publish `unknown`, once, and note it in the record."""
-        del entry  # it stays pending: the final answer acknowledges it
-        key = self._key(record.client_order_id)
+        """Publish `unknown`, once, and note it in the record.
+
+        An entry that has its final answer gets none: its id was claimed by another entry first, and
+        by this one after Redis lost that claim. *entry* stays pending until its final answer.
+        """
+        key, answered = self._key(record.client_order_id), self._answered_key(entry)
 
         async def decide(change: Change) -> None:
-            (known,) = change.found
+            ((known, was_answered),) = change.found
             now = record if known is None else load(known)
             if now.state == "taken" and now.entry_id == record.entry_id:
-                self._publish(change, self._responses, answer.model_dump_json())
+                if was_answered is None:
+                    self._publish(change, self._responses, answer.model_dump_json())
                 change.write("SET", key, dump(now.marked_unknown()))
                 moment = record.entry_id.partition("-")[0]
                 change.write("ZADD", self._unanswered, "NX", moment, record.client_order_id)
 
-        await transact(self._redis, [key], [("GET", key)], decide)
+        await transact(self._redis, [key, answered], [("MGET", key, answered)], decide)
         self._counts.unknown_published(record)
 
     async def close(self, record: Record, entry: CommandEntry) -> Record:

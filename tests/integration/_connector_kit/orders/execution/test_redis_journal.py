@@ -202,6 +202,22 @@ async def test_unknown_is_said_once_and_never_after_the_end(order: Journaled) ->
     assert [a.status for a in await order.responses()] == ["unknown", "accepted"]
 
 
+async def test_unknown_is_not_said_of_an_entry_that_was_answered_for_another(
+    order: Journaled,
+) -> None:
+    """Another entry had its id first, and Redis lost that claim: this one was answered with it."""
+    replay = order.accepted().answer
+    assert replay is not None
+    await order.journal.answer(order.entry, replay.encode(), None)
+    await order.journal.publish_unknown(
+        order.record, order.entry, outcome_unknown(order.record, "no answer", AT)
+    )
+    assert [a.status for a in await order.responses()] == ["accepted"]
+    record = await order.journal.get("order-1")
+    assert record is not None
+    assert record.state == "unknown"
+
+
 async def test_an_entry_without_a_record_is_answered_once(order: Journaled) -> None:
     """And remembered as answered for a day."""
     answer = outcome_unknown(order.record, "anything", AT).model_dump_json().encode()

@@ -31,6 +31,7 @@ from services._connector_kit.orders.commands.request_consumer import (
 )
 from services._connector_kit.orders.commands.request_ports import GIVE_UP_AFTER, VenueOpenOrder
 from services._connector_kit.orders.execution.record import Record
+from services._connector_kit.orders.keys import OrderRef
 from services._connector_kit.orders.ports import (
     CommandEntry,
     CommandQueue,
@@ -131,6 +132,7 @@ class Served:
         records: Sequence[Record] = (),
         redis_faults: Sequence[Exception] = (),
         told: Sequence[OrderStatusReport] = (),
+        accepted: Sequence[OrderRef] = (),
         happens: Sequence[tuple[float, Callable[[Streams], object]]] = (),
         orders_wait_until: float = 0.0,
         operator: bool = False,
@@ -142,6 +144,7 @@ class Served:
         self.streams = Streams(entries, records)
         self.streams.faults = list(redis_faults)
         self.ledger = LedgerInMemory()
+        self.ledger.waiting.update(accepted)
         self.balances = BalancesInMemory()
         self._venue = venue
         self._told = told
@@ -762,3 +765,46 @@ def test_a_crowd_of_commands_is_served_in_turn() -> None:
     assert {served.outcome(number) for number in range(1, 101)} == {("done", None)}
     times = sorted(served.streams.answered_at.values())
     assert len([moment for moment in times if moment <= times[0] + 0.01]) <= MAX_AT_ONCE
+
+
+@pytest.mark.parametrize("known_as", ["accepted", "published"])
+def test_cancel_all_cancels_an_order_of_ours_that_the_venue_does_not_list_yet(
+    known_as: str,
+) -> None:
+    """Lists of a venue may lag behind its answer to a POST."""
+    venue = AccountInMemory(order("1"), order("2"))
+    venue.hidden = {"2"}
+    known: dict[str, Any] = {
+        "accepted": {"accepted": [OrderRef("BTC/USDT", "2")]},
+        "published": {"told": [order("2")]},
+    }
+    served = Served(venue, entry("cancel_all_orders"), **known[known_as])
+    assert served.outcome() == ("done", None)
+    assert [report.status for report in venue.orders.values()] == ["canceled", "canceled"]
+
+
+def test_cancel_all_asks_once_about_an_order_that_filled_before_it_was_published() -> None:
+    """There is nothing to cancel: it is published as filled, and nothing is left."""
+    venue = AccountInMemory(order("2", "filled", 10))
+    served = Served(venue, entry("cancel_all_orders"), accepted=[OrderRef("BTC/USDT", "2")])
+    assert served.outcome() == ("done", None)
+    assert ("2", "filled", 10.0) in served.ledger.events
+
+
+def test_cancel_all_names_an_order_that_it_could_neither_cancel_nor_see() -> None:
+    """It was accepted, so it may rest at the venue."""
+    venue = AccountInMemory(order("1"), order("2", "filled"))
+    venue.hidden = {"2"}
+    served = Served(venue, entry("cancel_all_orders"), accepted=[OrderRef("BTC/USDT", "2")])
+    assert served.outcome() == ("unknown", "orders_unresolved")
+    assert "2" in (served.streams.answers["1-0"].error_message or "")
+    assert venue.orders["1"].status == "canceled"
+
+
+def test_cancel_all_of_one_symbol_leaves_anothers_accepted_orders_alone() -> None:
+    """They aren't asked about either."""
+    venue = AccountInMemory(order("1"))
+    other = OrderRef("ETH/USDT", "2")
+    served = Served(venue, entry("cancel_all_orders", symbol="BTC/USDT"), accepted=[other])
+    assert served.outcome() == ("done", None)
+    assert venue.calls.count("cancel") == 1
