@@ -87,11 +87,11 @@ class _Entry:
     used: int = 0
 
     @property
-    def spent(self) -> bool:
+    def used_up(self) -> bool:
         """True if the rule was applied `count` times."""
         return self.fault.count is not None and self.used >= self.fault.count
 
-    def strikes(self) -> bool:
+    def applies(self) -> bool:
         """Count a request or frame that the rule matches; True if the fault applies to it."""
         self.passed += 1
         if self.passed <= self.fault.skip or self.rng.random() >= self.fault.probability:
@@ -154,12 +154,14 @@ class FaultPlan:
         for entry in self._entries:
             fault = entry.fault
             aimed = (fault.venue, fault.endpoint) == (venue, endpoint) and fault.contains in text
-            if aimed and not entry.spent and entry.strikes():
+            if aimed and not entry.used_up and entry.applies():
                 self._arm()
                 return fault
         return None
 
     def _arm(self) -> None:
         self.armed = frozenset(
-            (entry.fault.venue, entry.fault.endpoint) for entry in self._entries if not entry.spent
+            (entry.fault.venue, entry.fault.endpoint)
+            for entry in self._entries
+            if not entry.used_up
         )

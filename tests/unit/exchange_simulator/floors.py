@@ -1,4 +1,4 @@
-"""Quiet markets with an account, and both venues' desks on them: nobody trades but the test."""
+"""Markets without random traders, an account, and both venues' endpoints: only the test trades."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,12 +35,12 @@ class Clock:
         self.now = NOW
 
     def __call__(self) -> int:
-        """The time."""
+        """The current time."""
         return self.now
 
 
 class Floor:
-    """Markets with an account, what happened to it, and somebody else to trade with."""
+    """Markets with an account, its events, and another trader."""
 
     def __init__(self, *symbols: str, begin: int = 0, funds: Mapping[str, str] = FUNDS) -> None:
         self.clock = Clock()
@@ -53,7 +53,7 @@ class Floor:
         self.account.subscribe(self.events.append)
 
     def others(self, symbol: str, side: Side, price: str, quantity: str, **more: Any) -> None:
-        """Somebody else's limit order."""
+        """A limit order of another trader."""
         instrument = BY_SYMBOL[symbol]
         ticks, lots = (
             whole(price, instrument.price_scale),
@@ -62,20 +62,20 @@ class Floor:
         self.markets[symbol].submit(Terms("other", side, lots, ticks, **more))
 
     def order(self, client_id: str) -> AccountOrder:
-        """The newest order of that client id."""
+        """The newest order with that client id."""
         return self.account.by_client_id(client_id)[-1]
 
     def free(self, asset: str) -> int:
-        """What is free, in 1e-8."""
+        """The free balance, in 1e-8."""
         return self.account.balances[asset].free
 
     def held(self, asset: str) -> int:
-        """What is held, in 1e-8."""
+        """The held balance, in 1e-8."""
         return self.account.balances[asset].held
 
 
 class BinanceFloor(Floor):
-    """Two symbols and Binance's desk on them."""
+    """Two symbols and Binance's signed endpoints."""
 
     def __init__(self, funds: Mapping[str, str] = FUNDS) -> None:
         super().__init__(BTC, ETH, funds=funds)
@@ -87,7 +87,7 @@ class BinanceFloor(Floor):
         self.trading = binance_trading.BinanceTrading(venue, self.account, key, count)
 
     def call(self, name: str, **params: Any) -> Any:
-        """The answer of an endpoint to a request that has just arrived."""
+        """The answer of an endpoint to a request that arrives now."""
         sent = {key: str(value) for key, value in params.items()}
         window = {"timestamp": str(self.clock.now)}
         return binance_trading.answer_signed(self.trading, name, window | sent, self.clock.now)[1]
@@ -102,7 +102,7 @@ class BinanceFloor(Floor):
 
 
 class LunoFloor(Floor):
-    """One pair and Luno's desk on it."""
+    """Two pairs and Luno's private calls."""
 
     def __init__(self, funds: Mapping[str, str] = FUNDS) -> None:
         super().__init__(XBT, "ETH/ZAR", funds=funds)

@@ -1,4 +1,4 @@
-"""An account: what it owns adds up, whatever it trades."""
+"""An account: balances, holds and fees add up after any sequence of trades."""
 
 import pytest
 from hypothesis import given
@@ -19,8 +19,8 @@ def limit(
     return NewOrder(BTC, client_id, "limit", side, quantity, price, **more)  # type: ignore[arg-type]
 
 
-def test_an_order_on_the_book_holds_what_it_may_cost() -> None:
-    """A bid holds quote, an ask base; the cancel gives it back."""
+def test_a_resting_order_holds_its_largest_possible_cost() -> None:
+    """A bid holds quote, an ask base; a cancel releases the hold."""
     floor = Floor(BTC)
     bid = floor.account.place(limit("buy", 50_000, 6_000_000))
     ask = floor.account.place(limit("sell", 20_000, 7_000_000))
@@ -33,8 +33,8 @@ def test_an_order_on_the_book_holds_what_it_may_cost() -> None:
     assert list(floor.account.open_orders()) == []
 
 
-def test_a_taker_pays_the_makers_price_and_its_fee_in_what_it_receives() -> None:
-    """A bid above the ask trades at the ask; the rest of its hold comes back."""
+def test_a_taker_pays_the_makers_price_and_a_fee_in_the_received_asset() -> None:
+    """A bid above the ask trades at the ask; the rest of its hold is released."""
     floor = Floor(BTC)
     floor.others(BTC, "sell", "60000.00", "0.4")
     order = floor.account.place(limit("buy", 100_000, 6_100_000))
@@ -42,13 +42,13 @@ def test_a_taker_pays_the_makers_price_and_its_fee_in_what_it_receives() -> None
     fee = 4 * ONE // 10 // 1000
     assert [(f.fee, f.fee_asset, f.maker) for f in order.fills] == [(fee, "BTC", False)]
     assert floor.free("BTC") == 10 * ONE + 4 * ONE // 10 - fee
-    # The 0.6 that rest hold at their own price.
+    # The remaining 0.6 BTC hold at their own price.
     assert floor.held("USDT") == 36_600 * ONE
     assert floor.account.balances["USDT"].total == (1_000_000 - 24_000) * ONE
 
 
-def test_a_maker_pays_less() -> None:
-    """Selling: the fee is in quote."""
+def test_a_maker_pays_the_lower_fee() -> None:
+    """A seller pays the fee in quote."""
     floor = Floor(BTC)
     order = floor.account.place(limit("sell", 100_000, 6_000_000))
     floor.others(BTC, "buy", "60500.00", "1")
@@ -71,8 +71,8 @@ def floor_with_bnb(amount: str) -> Floor:
     return floor
 
 
-def test_a_fee_is_taken_in_bnb_for_three_quarters_where_there_is_some() -> None:
-    """Of a buy and of a sell: all that is received is there, and the BNB are told as changed."""
+def test_a_fee_costs_three_quarters_if_paid_in_bnb() -> None:
+    """For buy and sell: the received amount is complete, and the event lists BNB as changed."""
     floor = floor_with_bnb("1")
     bought = floor.account.place(NewOrder(BTC, "buy", "market", "buy", 10_000))
     assert bought.fees() == {"BNB": 750_000}  # 0.1 % of 6,000 USDT is 0.01 BNB
@@ -83,8 +83,8 @@ def test_a_fee_is_taken_in_bnb_for_three_quarters_where_there_is_some() -> None:
     assert (floor.free("BTC"), floor.free("USDT")) == (10 * ONE, (1_000_000 - 100) * ONE)
 
 
-def test_without_enough_bnb_a_fee_is_taken_of_what_is_received() -> None:
-    """In full; what an order holds of them isn't there."""
+def test_without_enough_bnb_a_fee_is_paid_in_the_received_asset() -> None:
+    """In full; BNB that an order holds can't pay it."""
     floor = floor_with_bnb("0.00749999")
     assert floor.account.place(NewOrder(BTC, "buy", "market", "buy", 10_000)).fees() == {
         "BTC": ONE // 10_000
@@ -95,8 +95,8 @@ def test_without_enough_bnb_a_fee_is_taken_of_what_is_received() -> None:
     assert floor.free("BNB") == 0
 
 
-def test_a_fee_of_bought_bnb_is_taken_of_it() -> None:
-    """It costs less all the same, where there was some before."""
+def test_a_fee_for_bought_bnb_is_paid_in_bnb() -> None:
+    """It has the discount if the account had BNB before."""
     floor = floor_with_bnb("1")
     assert floor.account.place(NewOrder(BNB, "buy", "market", "buy", 1_000)).fees() == {
         "BNB": 75_000
@@ -104,8 +104,8 @@ def test_a_fee_of_bought_bnb_is_taken_of_it() -> None:
     assert floor.free("BNB") == 2 * ONE - 75_000
 
 
-def test_more_than_is_free_cant_be_asked_for() -> None:
-    """What other orders hold isn't free."""
+def test_an_order_above_the_free_balance_is_refused() -> None:
+    """Amounts that other orders hold aren't free."""
     floor = Floor(BTC, funds={"USDT": "100", "BTC": "0.5"})
     floor.account.place(limit("sell", 50_000, 9_000_000))
     with pytest.raises(InsufficientBalanceError, match="BTC"):
@@ -128,8 +128,8 @@ def test_an_account_may_trade_with_itself() -> None:
     assert floor.free("BTC") == 10 * ONE - ONE // 1000
 
 
-def test_events_come_in_order_with_the_balances_after_each() -> None:
-    """New, each fill, the end; the order's state fits each."""
+def test_events_are_published_in_order_with_the_balances_after_each() -> None:
+    """New, each fill, the end, each with the order's state at that moment."""
     floor = Floor(BTC)
     seen: list[tuple[str, str, int, int]] = []
     floor.account.subscribe(
@@ -146,8 +146,8 @@ def test_events_come_in_order_with_the_balances_after_each() -> None:
     ]
 
 
-def test_a_cancel_may_rename_its_order() -> None:
-    """It is found by its new name then, and no longer by the old one."""
+def test_a_cancel_may_replace_the_client_id_of_its_order() -> None:
+    """The order is found by the new client id only."""
     floor = Floor(BTC)
     order = floor.account.place(limit("buy", 1_000, 6_000_000, "first"))
     floor.account.cancel(order, "second")
@@ -156,23 +156,23 @@ def test_a_cancel_may_rename_its_order() -> None:
     assert order.asked.client_id == "first"
 
 
-def test_followers_get_each_steps_orders_once() -> None:
-    """One call for a taker with several fills, with makers of the account's own too."""
+def test_order_listeners_receive_the_orders_of_each_step_once() -> None:
+    """One call for a taker with several fills, which includes makers of the same account."""
     floor = Floor(BTC)
-    told: list[list[str]] = []
+    calls: list[list[str]] = []
     floor.account.on_orders_changed(
-        lambda orders: told.append([order.client_id for order in orders])
+        lambda orders: calls.append([order.client_id for order in orders])
     )
     floor.account.place(limit("sell", 1_000, 6_000_000, "a"))
     floor.account.place(limit("sell", 1_000, 6_000_100, "b"))
     floor.account.place(limit("buy", 2_000, 6_100_000, "taker"))
     floor.others(BTC, "sell", "61000.00", "1")
-    assert told == [["a"], ["b"], ["taker", "a", "b"]]
+    assert calls == [["a"], ["b"], ["taker", "a", "b"]]
 
 
 @st.composite
 def orders(draw: st.DrawFn) -> NewOrder:
-    """Any order, at few prices so that they meet."""
+    """Any order; few prices, so that orders trade."""
     side = draw(st.sampled_from(["buy", "sell"]))
     quantity = draw(st.integers(1, 300_000))
     kind = draw(st.sampled_from(["limit", "limit", "market", "post_only"]))
@@ -183,14 +183,14 @@ def orders(draw: st.DrawFn) -> NewOrder:
     return NewOrder(BTC, "mine", kind, side, quantity, price, tif)  # type: ignore[arg-type]
 
 
-# An order of the account, one of somebody else's, or a cancel of the n-th open order.
+# An order of the account, an order of another trader, or a cancel of the n-th open order.
 actions = st.lists(
     st.one_of(orders(), st.tuples(st.just("other"), orders()), st.integers(0, 20)), max_size=40
 )
 
 
 def play(steps: list[NewOrder | tuple[str, NewOrder] | int]) -> Floor:
-    """Do them, and check after each that everything adds up."""
+    """Run the actions, and check the invariants after each."""
     floor = Floor(BTC)
     for step in steps:
         if isinstance(step, NewOrder):
@@ -212,7 +212,7 @@ def play(steps: list[NewOrder | tuple[str, NewOrder] | int]) -> Floor:
 
 
 def check(floor: Floor) -> None:
-    """Nothing negative; holds are the open orders' needs; totals are what was traded less fees."""
+    """No negative balance; holds equal the open orders' costs; totals equal trades less fees."""
     account = floor.account
     market = floor.markets[BTC]
     totals = {"BTC": 10 * ONE, "USDT": 1_000_000 * ONE}
@@ -235,7 +235,7 @@ def check(floor: Floor) -> None:
 
 
 def needed(order: AccountOrder) -> int:
-    """What an open order may still cost."""
+    """The largest remaining cost of an open order."""
     if order.state != "open":
         return 0
     if order.asked.side == "sell":
@@ -244,16 +244,18 @@ def needed(order: AccountOrder) -> int:
 
 
 @given(actions)
-def test_whatever_it_trades_nothing_is_made_or_lost(
+def test_no_money_is_created_or_lost_by_any_sequence_of_trades(
     steps: list[NewOrder | tuple[str, NewOrder] | int],
 ) -> None:
-    """After every step balances are never negative, conserved against fees, holds are needs."""
+    """After every step the invariants of balances, holds and fees are true."""
     play(steps)
 
 
 @given(actions)
-def test_restored_it_is_what_it_was(steps: list[NewOrder | tuple[str, NewOrder] | int]) -> None:
-    """Orders, balances and the book of its own orders, price-time order included."""
+def test_a_restored_account_equals_the_saved_one(
+    steps: list[NewOrder | tuple[str, NewOrder] | int],
+) -> None:
+    """Orders, balances, and the price-time order of its resting orders."""
     before = play(steps)
     after = Floor(BTC)
     after.account.restore(list(before.account.orders.values()), before.account.balances)

@@ -1,10 +1,10 @@
-"""The request budget: counted by client, anew each minute."""
+"""The request budget: counted for each client, reset each minute."""
 
 from services.exchange_simulator.budget import MinuteBudget
 
 
-def test_each_client_is_counted_for_itself_and_anew_each_minute() -> None:
-    """A new minute forgets; another client starts at its own weight."""
+def test_each_client_has_its_own_count_that_resets_each_minute() -> None:
+    """A new minute resets all counts."""
     now = 60_000
     budget = MinuteBudget(100, lambda: now)
     assert [budget.charge("a", 7), budget.charge("a", 5), budget.charge("b", 1)] == [7, 12, 1]
@@ -14,8 +14,8 @@ def test_each_client_is_counted_for_itself_and_anew_each_minute() -> None:
     assert budget.charge("a", 2) == 2
 
 
-def test_it_says_how_long_the_minute_lasts() -> None:
-    """Whole seconds, rounded up: waiting that long is always enough."""
+def test_seconds_left_is_the_rest_of_the_minute() -> None:
+    """In whole seconds, rounded up: after that wait a new minute has started."""
     now = 60_000
     budget = MinuteBudget(100, lambda: now)
     assert budget.seconds_left() == 60

@@ -1,4 +1,4 @@
-"""The 24 h window: sums of what traded in it, minute by minute."""
+"""The 24 h window: sums of its trades, kept a minute at a time."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,14 +8,14 @@ from services.exchange_simulator.day_stats import DAY_MINUTES, MINUTE_MS, DaySta
 START = 1_790_000_040_000  # a whole minute
 
 
-def test_nothing_traded_means_no_window() -> None:
-    """An empty market has no statistics, not zeros."""
+def test_a_market_without_trades_has_no_window() -> None:
+    """The window is None, not zeros."""
     assert DayStats().window(START) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, MINUTE_MS * 3), st.integers(1, 99), st.integers(1, 9))))
-def test_the_window_sums_up_all_its_trades(trades: list[tuple[int, int, int]]) -> None:
-    """Within a day nothing is left out."""
+def test_the_window_sums_all_its_trades(trades: list[tuple[int, int, int]]) -> None:
+    """All trades of a day count."""
     day, now = DayStats(), START
     for trade_id, (gap, price, quantity) in enumerate(trades):
         now += gap
@@ -32,8 +32,8 @@ def test_the_window_sums_up_all_its_trades(trades: list[tuple[int, int, int]]) -
     assert (window.first_id, window.last_id, window.count) == (0, len(trades) - 1, len(trades))
 
 
-def test_what_is_older_than_a_day_leaves_and_is_remembered_as_the_price_before() -> None:
-    """A day and a minute later only the new trade counts."""
+def test_older_trades_leave_the_window_and_set_the_price_before_it() -> None:
+    """After a day and a minute only the new trade counts."""
     day = DayStats()
     day.add(START, 1, 100, 5)
     later = START + (DAY_MINUTES + 1) * MINUTE_MS
@@ -44,8 +44,8 @@ def test_what_is_older_than_a_day_leaves_and_is_remembered_as_the_price_before()
     assert day.price_before() == 100
 
 
-def test_a_shorter_window_leaves_out_older_minutes() -> None:
-    """Five minutes hold less than a day."""
+def test_a_shorter_window_excludes_older_minutes() -> None:
+    """Five minutes contain fewer trades than a day."""
     day = DayStats()
     day.add(START, 1, 100, 5)
     day.add(START + 10 * MINUTE_MS, 2, 200, 7)

@@ -1,4 +1,4 @@
-"""Which endpoint a request is about."""
+"""The endpoint of a request."""
 
 import pytest
 
@@ -29,12 +29,12 @@ from services.exchange_simulator.endpoints import rest_endpoint, ws_api_endpoint
 def test_each_request_has_one_endpoint_or_none(
     method: str, path: str, expected: tuple[str, str] | None
 ) -> None:
-    """By method and path; the simulator's own API is no request to a venue."""
+    """By method and path; the control API belongs to no venue."""
     assert rest_endpoint(method, path) == expected
 
 
 def test_methods_of_the_websocket_api_have_the_same_names() -> None:
-    """What isn't about the account is market data."""
+    """All methods without the account are market data."""
     assert ws_api_endpoint("order.place") == "place"
     assert ws_api_endpoint("userDataStream.subscribe.signature") == "subscribe"
     assert ws_api_endpoint("depth") == "market_data"

@@ -1,4 +1,4 @@
-"""What the traders believe: it wanders near its start, or it trends and ranges."""
+"""The fair value: a random walk near its start, or trends and ranges."""
 
 import itertools
 from random import Random
@@ -31,13 +31,13 @@ def path(
     return prices
 
 
-def test_without_phases_it_stays_near_where_it_began() -> None:
-    """An hour of it."""
+def test_without_phases_the_value_stays_near_its_start() -> None:
+    """For an hour."""
     assert all(abs(price - 1) < 0.01 for price in path(1, 60 * MINUTE, phase=None))
 
 
 @pytest.mark.parametrize("character", [RANGING, TRENDING])
-def test_with_phases_it_moves_more_than_a_round_trip_costs(character: Character) -> None:
+def test_with_phases_the_value_moves_more_than_a_round_trip_costs(character: Character) -> None:
     """0.2 % in fees, within two minutes out of three."""
     prices = path(2, 60 * MINUTE, character=character)
     minutes = [prices[i : i + MINUTE] for i in range(0, len(prices), MINUTE)]
@@ -46,8 +46,8 @@ def test_with_phases_it_moves_more_than_a_round_trip_costs(character: Character)
 
 
 @pytest.mark.slow
-def test_one_character_trends_farther_the_other_turns_more_often() -> None:
-    """Over ten hours: from one minute to the next, and how often a minute leads back."""
+def test_trending_markets_move_farther_and_ranging_markets_turn_more_often() -> None:
+    """Over ten hours: the change from minute to minute, and the share of reversals."""
 
     def lasting(character: Character) -> float:
         marks = path(3, 600 * MINUTE, character=character)[:: MINUTE // 2]
@@ -59,22 +59,22 @@ def test_one_character_trends_farther_the_other_turns_more_often() -> None:
 
 
 @given(st.integers(0, 1_000), st.sampled_from([RANGING, TRENDING]))
-def test_it_never_leaves_for_good(seed: int, character: Character) -> None:
-    """The farther away, the likelier a trend leads back: hours later it is still in sight."""
+def test_the_value_stays_within_a_bounded_distance(seed: int, character: Character) -> None:
+    """The farther away, the more likely a trend leads back, even after hours."""
     value = FairValue(START, Random(seed), Random(seed), character, 20)
     for _ in range(3_000):
         value.act()
         assert abs(value.price / START - 1) < MAX_DISTANCE + character.trend[1] + 0.01
 
 
-def test_the_same_seed_is_the_same_path() -> None:
-    """And another is another."""
+def test_the_same_seed_gives_the_same_path() -> None:
+    """Another seed gives another path."""
     assert path(5, 5_000) == path(5, 5_000)
     assert path(5, 5_000) != path(6, 5_000)
 
 
-def test_after_a_move_it_goes_on_from_there() -> None:
-    """A flash crash is where it begins anew."""
+def test_the_value_continues_from_the_price_of_a_move() -> None:
+    """The price after a flash crash is the new start."""
     value = FairValue(START, Random(1), Random(1), TRENDING, MINUTE)
     for _ in range(10_000):
         value.act()

@@ -1,4 +1,4 @@
-"""The fault plan: which request or frame a rule strikes, and that a seed decides it."""
+"""The fault plan: which request or frame a rule applies to, decided by the seed."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ def place(**more: Any) -> RequestFault:
     return RequestFault(venue="binance", endpoint="place", **{"answer": "error", **more})
 
 
-def strikes(plan: FaultPlan, count: int, text: str = "") -> list[bool]:
-    """Which of *count* requests are struck."""
+def applied(plan: FaultPlan, count: int, text: str = "") -> list[bool]:
+    """The indexes of *count* requests to which a rule applies."""
     return [plan.take_request("binance", "place", text) is not None for _ in range(count)]
 
 
-def test_a_rule_strikes_as_often_as_it_says() -> None:
-    """By default once; with null for ever; and not the first ones it is to skip."""
+def test_a_rule_applies_count_times_after_skip() -> None:
+    """By default once; with null always; never to the first `skip` matches."""
     for rule, expected in (
         (place(), [True, False, False, False]),
         (place(count=2, skip=1), [False, True, True, False]),
@@ -29,24 +29,24 @@ def test_a_rule_strikes_as_often_as_it_says() -> None:
     ):
         plan = FaultPlan(1)
         plan.add(rule)
-        assert strikes(plan, 4) == expected
+        assert applied(plan, 4) == expected
 
 
-def test_it_strikes_only_what_it_is_aimed_at() -> None:
-    """Venue, endpoint and text; frames aren't requests."""
+def test_a_rule_applies_only_to_its_venue_endpoint_and_text() -> None:
+    """A request fault never applies to a frame."""
     plan = FaultPlan(1)
     plan.add(place(contains="id=7", count=None))
     plan.add(StreamFault(venue="luno", endpoint="user_stream", action="drop"))
-    assert strikes(plan, 1, "id=8") == [False]
-    assert strikes(plan, 1, "a&id=7&b") == [True]
+    assert applied(plan, 1, "id=8") == [False]
+    assert applied(plan, 1, "a&id=7&b") == [True]
     assert plan.take_request("luno", "place", "id=7") is None
     assert plan.take_request("binance", "cancel", "id=7") is None
     assert plan.take_frame("binance", "user_stream", "") is None
     assert plan.take_frame("luno", "user_stream", "") is not None
 
 
-def test_the_oldest_rule_that_still_may_is_the_one() -> None:
-    """A spent rule makes way."""
+def test_the_oldest_rule_that_is_not_used_up_applies() -> None:
+    """The next rule follows a used-up one."""
     plan = FaultPlan(1)
     plan.add(place(status=500))
     plan.add(place(status=501))
@@ -54,8 +54,8 @@ def test_the_oldest_rule_that_still_may_is_the_one() -> None:
     assert [fault and fault.status for fault in taken] == [500, 501, None]
 
 
-def test_where_no_rule_may_strike_nothing_is_looked_at() -> None:
-    """`armed` follows what is added, spent and removed."""
+def test_armed_lists_the_endpoints_with_active_rules() -> None:
+    """`armed` changes if a rule is added, used up or removed."""
     plan = FaultPlan(1)
     assert not plan.armed
     number = plan.add(place(count=None))
@@ -68,12 +68,12 @@ def test_where_no_rule_may_strike_nothing_is_looked_at() -> None:
     assert not plan.armed
 
 
-def test_the_report_has_all_rules_and_how_often_they_struck() -> None:
-    """The spent ones too; `clear` forgets them and begins anew."""
+def test_the_report_has_all_rules_and_their_use() -> None:
+    """Used-up rules included; `clear` removes all and restarts their numbers."""
     plan = FaultPlan(1)
     plan.add(place())
     plan.add(place(count=3))
-    strikes(plan, 2)
+    applied(plan, 2)
     assert [(rule["id"], rule["used"]) for rule in plan.report()] == [(1, 1), (2, 1)]
     plan.clear()
     assert plan.report() == []
@@ -81,27 +81,27 @@ def test_the_report_has_all_rules_and_how_often_they_struck() -> None:
 
 
 @given(st.integers(0, 10**9), st.floats(0.1, 0.9), st.integers(1, 200))
-def test_the_same_seed_strikes_the_same_requests(seed: int, chance: float, count: int) -> None:
-    """Whatever other rules are asked in between."""
-    said = []
+def test_the_same_seed_selects_the_same_requests(seed: int, chance: float, count: int) -> None:
+    """Other rules have no influence."""
+    runs = []
     for other in (False, True):
         plan = FaultPlan(seed)
         plan.add(place(probability=chance, count=None))
         plan.add(RequestFault(venue="luno", endpoint="place", probability=0.5, count=None))
-        struck = []
+        selected = []
         for _ in range(count):
             if other:
                 plan.take_request("luno", "place", "")
-            struck += strikes(plan, 1)
-        said.append(struck)
-    assert said[0] == said[1]
+            selected += applied(plan, 1)
+        runs.append(selected)
+    assert runs[0] == runs[1]
 
 
-def test_a_chance_is_about_what_it_says() -> None:
-    """A quarter of a thousand."""
+def test_a_rule_applies_with_about_its_probability() -> None:
+    """To about a quarter of a thousand requests."""
     plan = FaultPlan(7)
     plan.add(place(probability=0.25, count=None))
-    assert 200 < sum(strikes(plan, 1000)) < 300
+    assert 200 < sum(applied(plan, 1000)) < 300
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_chance_is_about_what_it_says() -> None:
         {"action": "drop"},
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    """Before it is in force."""
+def test_an_invalid_rule_is_refused(wrong: dict[str, Any]) -> None:
+    """Validation fails before the rule is added."""
     with pytest.raises(ValidationError):
         place(**wrong)

@@ -20,7 +20,7 @@ scales = st.integers(0, 8)
 
 @given(st.integers(-(10**15), 10**15), scales)
 def test_fixed_writes_the_exact_number_with_eight_decimals(number: int, scale: int) -> None:
-    """The text is the number, to the last digit."""
+    """The text equals the number exactly."""
     text = fixed(number, scale)
     assert Decimal(text) == Decimal(number).scaleb(-scale)
     assert len(text.partition(".")[2]) == 8
@@ -28,7 +28,7 @@ def test_fixed_writes_the_exact_number_with_eight_decimals(number: int, scale: i
 
 @given(numbers, scales)
 def test_trimmed_writes_the_exact_number_and_two_decimals_at_least(number: int, scale: int) -> None:
-    """No zeros at the end but those two."""
+    """No further trailing zeros."""
     text = trimmed(number, scale)
     fraction = text.partition(".")[2]
     assert Decimal(text) == Decimal(number).scaleb(-scale)
@@ -37,20 +37,20 @@ def test_trimmed_writes_the_exact_number_and_two_decimals_at_least(number: int, 
 
 @given(numbers, scales)
 def test_whole_reads_back_what_was_written(number: int, scale: int) -> None:
-    """Both forms."""
+    """For `fixed` and `trimmed`."""
     assert whole(fixed(number, scale), scale) == number
     assert whole(trimmed(number, scale), scale) == number
 
 
 @pytest.mark.parametrize("text", ["", ".", "1.2.3", "-1", "1e5", "0x1", "1.001", "\uff11"])
-def test_whole_refuses_what_it_cant_hold(text: str) -> None:
-    """No number, a sign, an exponent, or more decimals than the scale."""
+def test_whole_refuses_invalid_texts(text: str) -> None:
+    """Not a number, a sign, an exponent, or more decimals than the scale."""
     with pytest.raises(ValueError, match="expected"):
         whole(text, 2)
 
 
-def test_joined_names_are_unique_over_both_venues() -> None:
-    """A pair's name says which venue it is on."""
+def test_pairs_are_unique_across_venues() -> None:
+    """A pair identifies its venue."""
     pairs = [instrument.pair for instrument in INSTRUMENTS]
     assert len(set(pairs)) == len(pairs)
 
@@ -67,8 +67,8 @@ def test_both_venues_have_the_symbols_that_are_configured_by_default() -> None:
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.symbol)
-def test_the_limits_of_an_instrument_fit_each_other(instrument: SimulatedInstrument) -> None:
-    """The start price and the typical order lie well inside what is allowed."""
+def test_the_limits_of_an_instrument_are_consistent(instrument: SimulatedInstrument) -> None:
+    """The start price and the typical quantity are well within the limits."""
     assert instrument.min_price * 10 < instrument.start_price < instrument.max_price / 5
     assert (
         instrument.min_quantity < instrument.typical_quantity * 20 < instrument.max_market_quantity

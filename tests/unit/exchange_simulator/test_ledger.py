@@ -1,4 +1,4 @@
-"""The ledger: every order ever, as it really was."""
+"""The ledger: the true state of all orders, open and closed."""
 
 from collections import Counter
 
@@ -8,15 +8,15 @@ from services.exchange_simulator.luno.order_wire import public_id
 from tests.unit.exchange_simulator.floors import BTC, NOW, XBT, BinanceFloor, LunoFloor
 
 
-def test_it_has_orders_fills_balances_and_arrivals() -> None:
-    """All decimals are texts; ids are those that the venue's clients see."""
+def test_the_ledger_has_orders_fills_balances_and_arrivals() -> None:
+    """All decimals are texts; ids are the venue's public ids."""
     floor = BinanceFloor()
     floor.others(BTC, "sell", "60000.00", "0.1")
     floor.others(BTC, "buy", "60000.00", "0.05")
     floor.buy("60000.00", "0.1", "mine")
-    said = ledger("binance", floor.account, Counter({"mine": 2}))
+    found = ledger("binance", floor.account, Counter({"mine": 2}))
     order = floor.order("mine")
-    assert said["orders"] == [
+    assert found["orders"] == [
         {
             "symbol": "BTC/USDT",
             "order_id": str(order.order_id),
@@ -47,13 +47,13 @@ def test_it_has_orders_fills_balances_and_arrivals() -> None:
             ],
         }
     ]
-    assert said["arrivals"] == {"mine": 2}
-    assert said["balances"]["USDT"] == {"free": "994000.00000000", "locked": "3000.00000000"}
+    assert found["arrivals"] == {"mine": 2}
+    assert found["balances"]["USDT"] == {"free": "994000.00000000", "locked": "3000.00000000"}
 
 
 def test_lunos_orders_have_lunos_ids() -> None:
-    """As its REST API says them."""
+    """In the format of its REST API."""
     floor = LunoFloor()
     order = floor.account.place(NewOrder(XBT, "mine", "limit", "buy", 10_000, 1_390_000))
-    said = ledger("luno", floor.account, Counter())
-    assert [o["order_id"] for o in said["orders"]] == [public_id(order)]
+    found = ledger("luno", floor.account, Counter())
+    assert [o["order_id"] for o in found["orders"]] == [public_id(order)]

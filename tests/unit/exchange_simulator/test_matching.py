@@ -1,4 +1,4 @@
-"""The matching engine: price-time priority, nothing lost, nothing crossed."""
+"""The matching engine: price-time priority, no lost lots, no crossed book."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ def terms(side: str, quantity: int, price: int | None = None, **more: object) ->
 
 @st.composite
 def any_terms(draw: st.DrawFn) -> Terms:
-    """Terms the engine takes; prices are few, so that orders meet."""
+    """Valid terms; few prices, so that orders trade."""
     side = draw(st.sampled_from(["buy", "sell"]))
     quantity = draw(st.integers(1, 20))
     if draw(st.integers(0, 4)) == 0:
@@ -39,12 +39,12 @@ def any_terms(draw: st.DrawFn) -> Terms:
     return terms(side, quantity, price, time_in_force=time_in_force, post_only=post_only)
 
 
-# What happens to a book: an order, or a cancel of the n-th order that rests.
+# An action on a book: an order, or a cancel of the n-th resting order.
 actions = st.lists(st.one_of(any_terms(), st.integers(0, 50)), max_size=60)
 
 
 class SlowBook:
-    """What the engine must do, written so plainly that it can't be wrong: lists, searched."""
+    """A naive reference model of the engine: lists and linear searches."""
 
     def __init__(self) -> None:
         self.resting: list[list[int]] = []  # [order id, 1 bid or -1 ask, price, remaining]
@@ -83,19 +83,19 @@ class SlowBook:
 
 
 def play(steps: list[Terms | int]) -> tuple[MatchingEngine, list[list[EngineEvent]]]:
-    """Run actions; a cancel of an order that isn't there is left out."""
-    engine, said = MatchingEngine(FIRST_ID), []
+    """Run actions; a cancel without a resting order is skipped."""
+    engine, outcomes = MatchingEngine(FIRST_ID), []
     for step in steps:
         if isinstance(step, Terms):
-            said.append(engine.submit(step)[1])
+            outcomes.append(engine.submit(step)[1])
         elif step < len(engine.resting):
-            said.append(engine.cancel(list(engine.resting)[step]))
-    return engine, said
+            outcomes.append(engine.cancel(list(engine.resting)[step]))
+    return engine, outcomes
 
 
 @given(actions)
-def test_it_does_what_a_plain_slow_book_does(steps: list[Terms | int]) -> None:
-    """Every trade and the whole book, order by order, equal those of the naive model."""
+def test_the_engine_equals_a_naive_model(steps: list[Terms | int]) -> None:
+    """Every trade, and the book order by order, are equal."""
     engine, slow = MatchingEngine(FIRST_ID), SlowBook()
     for step in steps:
         if isinstance(step, Terms):
@@ -111,7 +111,7 @@ def test_it_does_what_a_plain_slow_book_does(steps: list[Terms | int]) -> None:
 
 
 @given(actions)
-def test_the_book_never_stands_crossed(steps: list[Terms | int]) -> None:
+def test_the_book_is_never_crossed(steps: list[Terms | int]) -> None:
     """After every action the best bid is below the best ask."""
     engine = MatchingEngine(FIRST_ID)
     for step in steps:
@@ -123,15 +123,15 @@ def test_the_book_never_stands_crossed(steps: list[Terms | int]) -> None:
 
 @given(actions)
 def test_every_lot_is_traded_resting_cancelled_killed_or_refused(steps: list[Terms | int]) -> None:
-    """What came in equals what can be accounted for: nothing appears, nothing is lost."""
-    engine, said = play(steps)
+    """The submitted lots equal the sum of all outcomes."""
+    engine, outcomes = play(steps)
     asked: dict[int, int] = {}
     settled: dict[int, int] = {}
 
     def settle(order: BookOrder, quantity: int) -> None:
         settled[order.order_id] = settled.get(order.order_id, 0) + quantity
 
-    for events in said:
+    for events in outcomes:
         for event in events:
             if isinstance(event, OrderAccepted | OrderRefused):
                 asked[event.order.order_id] = event.order.terms.quantity
@@ -149,7 +149,7 @@ def test_every_lot_is_traded_resting_cancelled_killed_or_refused(steps: list[Ter
 
 @given(actions)
 def test_a_levels_quantity_is_the_sum_of_its_orders(steps: list[Terms | int]) -> None:
-    """The aggregated view and the orders agree; empty levels are gone."""
+    """Aggregated levels and orders agree; empty levels are removed."""
     engine, _ = play(steps)
     for side in (engine.bids, engine.asks):
         sums: dict[int, int] = {}
@@ -160,15 +160,15 @@ def test_a_levels_quantity_is_the_sum_of_its_orders(steps: list[Terms | int]) ->
 
 
 @given(actions)
-def test_trade_ids_count_up_without_holes(steps: list[Terms | int]) -> None:
+def test_trade_ids_are_contiguous(steps: list[Terms | int]) -> None:
     """The n-th trade has the first id plus n."""
-    engine, said = play(steps)
-    ids = [event.trade_id for events in said for event in events if isinstance(event, Match)]
+    engine, outcomes = play(steps)
+    ids = [event.trade_id for events in outcomes for event in events if isinstance(event, Match)]
     assert ids == list(range(FIRST_ID, engine.next_trade_id))
 
 
-def test_a_market_order_takes_the_best_prices_first_and_ends() -> None:
-    """It walks the levels; what finds nobody is killed, never rested."""
+def test_a_market_order_fills_at_the_best_prices_first_and_never_rests() -> None:
+    """It fills level by level; the remaining quantity is killed."""
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 3, 102))
     engine.submit(terms("sell", 2, 101))
@@ -178,8 +178,8 @@ def test_a_market_order_takes_the_best_prices_first_and_ends() -> None:
     assert engine.best() == (None, None)
 
 
-def test_a_limit_order_trades_and_rests_with_what_is_left() -> None:
-    """Its facts come in order: accepted, the trade, the rest."""
+def test_a_limit_order_trades_and_rests_with_its_remaining_quantity() -> None:
+    """Its events are ordered: accepted, the match, rested."""
     engine = MatchingEngine(FIRST_ID)
     maker, _ = engine.submit(terms("sell", 2, 101))
     taker, events = engine.submit(terms("buy", 5, 101))
@@ -206,7 +206,7 @@ def test_the_older_order_at_a_price_trades_first() -> None:
 
 
 def test_immediate_or_cancel_leaves_nothing_on_the_book() -> None:
-    """It takes what is there at its price and is killed for the rest."""
+    """It fills the available quantity at its price; the remaining quantity is killed."""
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 2, 101))
     order, events = engine.submit(terms("buy", 5, 101, time_in_force="IOC"))
@@ -214,8 +214,8 @@ def test_immediate_or_cancel_leaves_nothing_on_the_book() -> None:
     assert not engine.resting
 
 
-def test_fill_or_kill_takes_all_or_nothing() -> None:
-    """One lot too many, and the book isn't touched; the exact quantity is filled."""
+def test_fill_or_kill_fills_completely_or_not_at_all() -> None:
+    """One lot too many leaves the book unchanged; the exact quantity is filled."""
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 2, 101))
     engine.submit(terms("sell", 2, 102))
@@ -226,7 +226,7 @@ def test_fill_or_kill_takes_all_or_nothing() -> None:
 
 
 def test_post_only_is_refused_when_it_would_trade() -> None:
-    """At the ask it is refused, one tick below it rests."""
+    """It is refused at the ask; one tick below the ask it rests."""
     engine = MatchingEngine(FIRST_ID)
     engine.submit(terms("sell", 2, 101))
     order, events = engine.submit(terms("buy", 1, 101, post_only=True))
@@ -235,8 +235,8 @@ def test_post_only_is_refused_when_it_would_trade() -> None:
     assert events == [OrderAccepted(order), Rested(order, 1)]
 
 
-def test_a_cancelled_order_is_gone_and_cant_be_cancelled_again() -> None:
-    """The fact says how much was left; the second cancel names the id it doesn't know."""
+def test_an_order_can_be_cancelled_once() -> None:
+    """The event has the remaining quantity; the error of a second cancel names the id."""
     engine = MatchingEngine(FIRST_ID)
     order, _ = engine.submit(terms("buy", 4, 100))
     engine.submit(terms("sell", 1, 100))
@@ -254,8 +254,8 @@ def test_a_cancelled_order_is_gone_and_cant_be_cancelled_again() -> None:
         (terms("buy", 1, 100, time_in_force="IOC", post_only=True), "post_only"),
     ],
 )
-def test_terms_that_make_no_sense_are_refused_by_name(bad: Terms, names: str) -> None:
-    """The error names the field; the book stays as it was."""
+def test_invalid_terms_are_refused_with_the_name_of_the_field(bad: Terms, names: str) -> None:
+    """The book is unchanged."""
     engine = MatchingEngine(FIRST_ID)
     with pytest.raises(EngineError, match=names):
         engine.submit(bad)
@@ -274,10 +274,10 @@ def book(*asks: tuple[int, int]) -> MatchingEngine:
     st.lists(st.tuples(st.integers(90, 110), st.integers(1, 9)), max_size=10),
     st.integers(0, 100),
 )
-def test_the_cost_of_a_quantity_is_what_taking_it_costs(
+def test_the_cost_of_a_quantity_equals_its_trades(
     asks: list[tuple[int, int]], quantity: int
 ) -> None:
-    """As far as there is any."""
+    """Limited to the available quantity."""
     engine = book(*asks)
     expected = engine.asks.cost(quantity)
     events = engine.submit(terms("buy", quantity))[1] if quantity else []
@@ -288,10 +288,10 @@ def test_the_cost_of_a_quantity_is_what_taking_it_costs(
     st.lists(st.tuples(st.integers(90, 110), st.integers(1, 9)), max_size=10),
     st.integers(0, 5000),
 )
-def test_money_buys_as_much_as_it_pays_for_and_not_a_lot_more(
+def test_lots_for_money_is_the_largest_affordable_quantity(
     asks: list[tuple[int, int]], money: int
 ) -> None:
-    """The cost is at most the money; one more lot would cost more, or there is none."""
+    """The cost is at most the money; one more lot costs more, or does not exist."""
     engine = book(*asks)
     lots, cost = engine.asks.lots_for(money)
     assert cost == engine.asks.cost(lots) <= money
@@ -299,8 +299,8 @@ def test_money_buys_as_much_as_it_pays_for_and_not_a_lot_more(
     assert not there_is_more or engine.asks.cost(lots + 1) > money
 
 
-def test_an_order_of_an_earlier_life_rests_again_with_its_own_id() -> None:
-    """What is left of it; nothing trades, and it can be cancelled."""
+def test_a_restored_order_rests_under_its_old_id() -> None:
+    """It rests with its remaining quantity, without trading, and can be cancelled."""
     engine = book((100, 5))
     order = BookOrder(7, terms("buy", 10, 99), 4)
     engine.restore(order)
@@ -310,7 +310,7 @@ def test_an_order_of_an_earlier_life_rests_again_with_its_own_id() -> None:
 
 
 @pytest.mark.parametrize("price", [None, 100])
-def test_an_order_that_cant_rest_isnt_restored(price: int | None) -> None:
-    """Without a price, or across the book."""
+def test_an_order_that_cannot_rest_is_not_restored(price: int | None) -> None:
+    """An order without a price, or one that would trade."""
     with pytest.raises(EngineError, match="order_id=7"):
         book((100, 5)).restore(BookOrder(7, terms("buy", 1, price), 1))

@@ -1,4 +1,4 @@
-"""Pacing: the rate that was asked for, and an event loop that stays alive at any."""
+"""Pacing: the configured rate, and an event loop that stays responsive at any rate."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class Counting:
 
 
 def all_traders(count: int) -> tuple[list[Counting], list[Traders]]:
-    """The same objects, once as what they are and once as the traders they stand for."""
+    """The same objects, as `Counting` and as `Traders`."""
     counting = [Counting() for _ in range(count)]
     return counting, [cast("Traders", traders) for traders in counting]
 
 
-async def test_every_crowd_acts_at_the_rate() -> None:
-    """Three crowds at 200 a second: never ahead of the clock, and equally often."""
+async def test_the_traders_of_every_market_act_at_the_rate() -> None:
+    """Three markets at 200 actions a second: never ahead of the clock, and equally often."""
     counting, traders = all_traders(3)
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -43,8 +43,8 @@ async def test_every_crowd_acts_at_the_rate() -> None:
         task.cancel()
 
 
-async def test_as_fast_as_it_can_still_lets_others_run() -> None:
-    """The loop turns at least every few slices, while thousands of actions are done."""
+async def test_full_speed_leaves_time_for_other_tasks() -> None:
+    """Other tasks run every few slices, during thousands of actions."""
     counting, traders = all_traders(2)
     task = asyncio.ensure_future(pacing.drive(traders, 0))
     turns = 0
@@ -57,10 +57,10 @@ async def test_as_fast_as_it_can_still_lets_others_run() -> None:
         task.cancel()
 
 
-async def test_arrears_are_left_out_rather_than_made_up_for_ever(
+async def test_actions_beyond_the_largest_lag_are_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After a pause it goes on at its rate, plus at most the arrears that are allowed."""
+    """After a pause the rate continues, plus at most the actions of the largest lag."""
     counting, traders = all_traders(1)
     loop = asyncio.get_running_loop()
     skipped = 0.0

@@ -1,4 +1,4 @@
-"""The simulator's settings: sensible alone, refused by name when wrong."""
+"""The simulator's settings: complete by default, refused by name if invalid."""
 
 import pytest
 
@@ -15,13 +15,13 @@ def test_it_needs_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_symbols_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A comma list opens only these."""
+    """Only the symbols of the comma-separated list are open."""
     monkeypatch.setenv("SIMULATOR_SYMBOLS", "XBT/ZAR, btc/usdt")
     assert {i.symbol for i in load(SimulatorSettings).instruments} == {"XBT/ZAR", "BTC/USDT"}
 
 
 def test_funds_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those named; the others stay as they are."""
+    """The named assets change; the others keep their defaults."""
     monkeypatch.setenv("SIMULATOR_FUNDS", "USDT:1000.5, BTC:0")
     funds = load(SimulatorSettings).funds
     assert (funds["USDT"], funds["BTC"]) == (100_050_000_000, 0)
@@ -40,10 +40,10 @@ def test_funds_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SIMULATOR_PORT", "seventy", "SIMULATOR_PORT='seventy'.*integer"),
     ],
 )
-def test_what_cant_be_used_is_named(
+def test_an_invalid_setting_is_named(
     name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The variable, its value and what would be right."""
+    """With the variable, its value and the expected form."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=says):
         load(SimulatorSettings)

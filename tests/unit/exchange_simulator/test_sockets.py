@@ -1,4 +1,4 @@
-"""Connections: frames in order, keep-alives, and an end for whoever can't keep up."""
+"""Connections: ordered frames, keep-alives, and a limit for slow consumers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ CALM = ConnectionPolicy(ping_interval=60.0, pong_timeout=60.0)
 
 @dataclass
 class Host:
-    """A server with one route, and the connections it has."""
+    """A server with one route, and its connections."""
 
     url: str
     connections: Connections
@@ -30,7 +30,7 @@ class Host:
 
 @asynccontextmanager
 async def hosting(policy: ConnectionPolicy) -> AsyncIterator[Host]:
-    """Serve connections with *habits* on a free port."""
+    """Serve connections with *policy* on a free port."""
     connections = Connections()
     host = Host("", connections)
 
@@ -64,8 +64,8 @@ async def test_frames_arrive_in_the_order_they_were_pushed() -> None:
         assert [(await ws.receive_str()) for _ in range(1000)] == [str(n) for n in range(1000)]
 
 
-async def test_what_the_client_says_is_heard() -> None:
-    """Text frames go to the listener, as they are."""
+async def test_text_frames_reach_the_listener() -> None:
+    """Without changes."""
     async with (
         hosting(CALM) as host,
         aiohttp.ClientSession() as session,
@@ -76,7 +76,7 @@ async def test_what_the_client_says_is_heard() -> None:
 
 
 async def test_an_end_sends_what_is_queued_first() -> None:
-    """The last frame before a close isn't lost; pushes after the end are."""
+    """The last frame before a close is sent; frames pushed after `end` are dropped."""
     async with (
         hosting(CALM) as host,
         aiohttp.ClientSession() as session,
@@ -91,8 +91,8 @@ async def test_an_end_sends_what_is_queued_first() -> None:
         await eventually(lambda: not len(host.connections))
 
 
-async def test_a_client_that_leaves_is_forgotten() -> None:
-    """Its connection ends on our side too."""
+async def test_the_connection_of_a_client_that_left_is_removed() -> None:
+    """The server side ends too."""
     async with hosting(CALM) as host, aiohttp.ClientSession() as session:
         async with session.ws_connect(host.url):
             await eventually(lambda: len(host.connections) == 1)
@@ -102,7 +102,7 @@ async def test_a_client_that_leaves_is_forgotten() -> None:
 async def test_a_slow_consumer_is_cut_off_and_its_backlog_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A client that doesn't read while others do ends; nothing piles up for it."""
+    """A client that doesn't read is disconnected; other clients are unaffected."""
     monkeypatch.setattr(sockets, "MAX_BACKLOG", 1_000_000)
     async with (
         hosting(CALM) as host,
@@ -119,8 +119,8 @@ async def test_a_slow_consumer_is_cut_off_and_its_backlog_dropped(
         assert not host.latest[0]._outbox
 
 
-async def test_pings_come_and_pongs_keep_the_connection_alive() -> None:
-    """A client that answers pings stays, however quiet it is."""
+async def test_pongs_keep_the_connection_open() -> None:
+    """A client that answers pings stays connected without sending anything."""
     async with (
         hosting(ConnectionPolicy(ping_interval=0.01, pong_timeout=1.0)) as host,
         aiohttp.ClientSession() as session,
@@ -153,7 +153,7 @@ async def test_a_client_that_answers_no_ping_is_closed() -> None:
 async def test_a_client_that_reads_nothing_is_closed_even_though_its_buffers_are_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No pong comes and no close frame gets through: the connection ends all the same."""
+    """The connection ends without a pong and without a delivered close frame."""
     monkeypatch.setattr(sockets, "CLOSE_TIMEOUT", 0.05)
     async with hosting(ConnectionPolicy(ping_interval=0.05, pong_timeout=0.2)) as host:
         address = URL(host.url)
@@ -170,7 +170,7 @@ async def test_a_client_that_reads_nothing_is_closed_even_though_its_buffers_are
 
 
 async def test_a_clients_ping_is_answered_with_its_payload() -> None:
-    """So that a client can tell a dead socket from a quiet one."""
+    """Clients use it to distinguish a dead socket from a quiet one."""
     async with (
         hosting(CALM) as host,
         aiohttp.ClientSession() as session,
@@ -182,7 +182,7 @@ async def test_a_clients_ping_is_answered_with_its_payload() -> None:
 
 
 async def test_a_quiet_connection_gets_the_idle_frame() -> None:
-    """Again and again, as long as nothing else is sent."""
+    """It is repeated while nothing else is sent."""
     async with (
         hosting(
             ConnectionPolicy(
@@ -196,7 +196,7 @@ async def test_a_quiet_connection_gets_the_idle_frame() -> None:
 
 
 async def test_too_many_messages_in_a_second_end_the_connection() -> None:
-    """The sixth message within a second is one too many, pings included."""
+    """The sixth message within a second ends it; pings count."""
     async with (
         hosting(
             ConnectionPolicy(ping_interval=60.0, pong_timeout=60.0, incoming_per_second=5)
@@ -212,7 +212,7 @@ async def test_too_many_messages_in_a_second_end_the_connection() -> None:
 
 
 async def test_a_connection_ends_at_its_lifetime() -> None:
-    """As the venue's 24 hours do, said in the close frame."""
+    """The close frame has the reason."""
     async with (
         hosting(ConnectionPolicy(ping_interval=0.01, pong_timeout=60.0, lifetime=0.02)) as host,
         aiohttp.ClientSession() as session,
@@ -222,8 +222,8 @@ async def test_a_connection_ends_at_its_lifetime() -> None:
         assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
 
 
-async def test_a_stop_says_good_bye_to_everybody() -> None:
-    """All get a close frame with "going away"."""
+async def test_a_stop_closes_every_connection() -> None:
+    """With the close code "going away"."""
     async with (
         hosting(CALM) as host,
         aiohttp.ClientSession() as session,

@@ -1,4 +1,4 @@
-"""The accounts on disk: what a file holds, and what isn't one."""
+"""The accounts on disk: the content of a state file, and invalid files."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ BNB = "BNB/USDT"
 
 
 def opened(path: Path, *symbols: str) -> tuple[Floor, StateFile]:
-    """An account that the file keeps."""
+    """An account whose changes the file records."""
     file = StateFile(path)
     floor = Floor(*(symbols or (BTC,)), begin=file.read())
     file.restore_and_follow({"binance": floor.account})
@@ -27,7 +27,7 @@ def buy(floor: Floor, client_id: str, price: int = 6_000_000) -> None:
 
 
 def trade(floor: Floor) -> None:
-    """Orders that are open, filled, half filled, cancelled under another name."""
+    """Orders that are open, filled, half filled, and cancelled under another client id."""
     floor.others(BTC, "sell", "61000.00", "0.15")
     for name in ("filled", "half"):
         buy(floor, name, 6_100_000)
@@ -37,7 +37,7 @@ def trade(floor: Floor) -> None:
 
 
 def test_a_fee_in_a_third_asset_is_written_too(tmp_path: Path) -> None:
-    """Its balance has changed with the order."""
+    """The line of the order includes its balance."""
     path = tmp_path / "state.jsonl"
     funds = {"BNB": "1"}
     before = Floor(BTC, BNB, funds=funds)
@@ -52,8 +52,8 @@ def test_a_fee_in_a_third_asset_is_written_too(tmp_path: Path) -> None:
     assert again.free("BNB") == before.free("BNB") < 10**8
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
-    """Orders with their fills, balances with their holds, the book; twice over."""
+def test_a_written_state_is_restored(tmp_path: Path) -> None:
+    """Orders with their fills, balances with their holds, and the book; after two restarts."""
     path = tmp_path / "deep" / "state.jsonl"
     first, file = opened(path)
     trade(first)
@@ -68,8 +68,8 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         file.close()
 
 
-def test_a_torn_last_line_was_never_answered(tmp_path: Path) -> None:
-    """It is left out; whatever comes after is written behind what is whole."""
+def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
+    """Later changes follow the last complete line."""
     path = tmp_path / "state.jsonl"
     floor, file = opened(path)
     buy(floor, "whole")
@@ -88,8 +88,8 @@ def test_a_torn_last_line_was_never_answered(tmp_path: Path) -> None:
     file.close()
 
 
-def test_ids_are_new_though_the_clock_stands_still(tmp_path: Path) -> None:
-    """Orders and trades of a second life are numbered behind those of the first."""
+def test_ids_are_new_even_if_the_clock_stands_still(tmp_path: Path) -> None:
+    """Orders and trades of a second run have larger ids than those of the first."""
     path = tmp_path / "state.jsonl"
     first, file = opened(path)
     trade(first)
@@ -104,7 +104,7 @@ def test_ids_are_new_though_the_clock_stands_still(tmp_path: Path) -> None:
 
 
 def test_each_step_is_one_line(tmp_path: Path) -> None:
-    """A taker with two fills isn't half there."""
+    """A taker with two fills is written whole."""
     path = tmp_path / "state.jsonl"
     floor, file = opened(path)
     floor.others(BTC, "sell", "60000.00", "0.05")
@@ -115,7 +115,7 @@ def test_each_step_is_one_line(tmp_path: Path) -> None:
     file.close()
 
 
-def test_a_file_that_is_none_of_ours_is_one_clear_error(tmp_path: Path) -> None:
+def test_an_invalid_file_is_one_clear_error(tmp_path: Path) -> None:
     """It names the setting, the file and the line."""
     path = tmp_path / "state.jsonl"
     path.write_text('{"venue":"binance"}\nnonsense\n')
@@ -125,8 +125,8 @@ def test_a_file_that_is_none_of_ours_is_one_clear_error(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
-def test_open_orders_want_their_market(tmp_path: Path) -> None:
-    """The symbols that must be open are named."""
+def test_open_orders_require_their_market(tmp_path: Path) -> None:
+    """The error names the symbols that must be open."""
     path = tmp_path / "state.jsonl"
     floor, file = opened(path, BTC, ETH)
     buy(floor, "open")

@@ -1,4 +1,4 @@
-"""A stream's way out: what rules make of its frames."""
+"""Fault rules applied to the frames of a stream."""
 
 import pytest
 
@@ -8,40 +8,40 @@ from tests.support.eventually import eventually
 
 
 class Wire:
-    """Stands for a connection: what was sent, and what became of it."""
+    """A connection double: the frames sent, and how it ended."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.fate = "open"
 
     def push(self, frame: bytes) -> None:
-        """Take a frame."""
+        """Record a frame."""
         self.sent.append(frame)
 
     def cut(self) -> None:
-        """Be cut."""
+        """Record the cut."""
         self.fate = "cut"
 
     def freeze(self) -> None:
-        """Freeze."""
+        """Record the freeze."""
         self.fate = "frozen"
 
 
 @pytest.fixture
 def wire() -> Wire:
-    """A fresh one."""
+    """A new connection double."""
     return Wire()
 
 
 @pytest.fixture
 def plan() -> FaultPlan:
-    """Without rules."""
+    """A plan without rules."""
     return FaultPlan(1)
 
 
 @pytest.fixture
 def stream_faults(wire: Wire, plan: FaultPlan) -> StreamFaults:
-    """The gate of a Luno market stream."""
+    """The sender of a Luno market stream."""
     return StreamFaults(plan, ("luno", "market_stream"), wire, None)  # type: ignore[arg-type]
 
 
@@ -52,10 +52,10 @@ def rule(action: str, **more: object) -> StreamFault:
     )
 
 
-def test_a_burst_waits_until_it_is_complete_and_comes_at_once(
+def test_a_burst_is_held_until_complete_and_sent_at_once(
     wire: Wire, plan: FaultPlan, stream_faults: StreamFaults
 ) -> None:
-    """What stands behind it goes out as ever."""
+    """Later frames are sent as usual."""
     plan.add(rule("burst", frames=3))
     stream_faults.push(b"a")
     stream_faults.push(b"b")
@@ -74,30 +74,30 @@ def test_a_burst_waits_until_it_is_complete_and_comes_at_once(
         ("reorder", [b"a", b"c", b"b"]),
     ],
 )
-def test_a_rule_changes_what_is_sent(
+def test_a_rule_changes_the_frames_sent(
     stream_faults: StreamFaults, plan: FaultPlan, wire: Wire, action: str, sent: list[bytes]
 ) -> None:
-    """The second of three frames is struck."""
+    """The rule applies to the second of three frames."""
     plan.add(rule(action, contains="b"))
     for frame in (b"a", b"b", b"c"):
         stream_faults.push(frame)
     assert wire.sent == sent
 
 
-def test_frames_held_back_together_come_together(
+def test_frames_held_back_together_are_sent_together(
     stream_faults: StreamFaults, plan: FaultPlan, wire: Wire
 ) -> None:
-    """In their order, behind the first that isn't struck."""
+    """In their order, after the first frame without a fault."""
     plan.add(rule("reorder", count=2))
     for frame in (b"a", b"b", b"c", b"d"):
         stream_faults.push(frame)
     assert wire.sent == [b"c", b"a", b"b", b"d"]
 
 
-async def test_a_late_frame_comes_by_itself(
+async def test_a_delayed_frame_is_sent_without_a_successor(
     stream_faults: StreamFaults, plan: FaultPlan, wire: Wire
 ) -> None:
-    """Though nothing follows it."""
+    """A delay needs no later frame."""
     plan.add(rule("delay", delay_ms=30))
     stream_faults.push(b"late")
     assert wire.sent == []
@@ -105,7 +105,7 @@ async def test_a_late_frame_comes_by_itself(
 
 
 @pytest.mark.parametrize(("action", "fate"), [("disconnect", "cut"), ("half_open", "frozen")])
-def test_a_connection_may_go_with_a_frame(
+def test_a_connection_may_break_instead_of_a_frame(
     stream_faults: StreamFaults, plan: FaultPlan, wire: Wire, action: str, fate: str
 ) -> None:
     """The frame isn't sent."""
@@ -114,8 +114,8 @@ def test_a_connection_may_go_with_a_frame(
     assert (wire.sent, wire.fate) == ([], fate)
 
 
-def test_open_connections_can_be_told_to_do_something(plan: FaultPlan) -> None:
-    """Those of a kind, while they are open; a notice only where the venue has one."""
+def test_actions_apply_to_all_open_connections_of_a_kind(plan: FaultPlan) -> None:
+    """A shutdown notice applies only to a venue that has one."""
     all_stream_faults, luno, binance = AllStreamFaults(plan), Wire(), Wire()
     with all_stream_faults.open("luno", "market_stream", luno):  # type: ignore[arg-type]
         with all_stream_faults.open("binance", "market_stream", binance, lambda: b"bye"):  # type: ignore[arg-type]

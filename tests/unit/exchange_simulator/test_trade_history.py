@@ -1,4 +1,4 @@
-"""The tape: the last rows, by id and by time."""
+"""The trade history: the last rows, by id and by time."""
 
 from itertools import accumulate
 
@@ -12,8 +12,8 @@ steps = st.lists(st.integers(0, 3), max_size=40)
 capacities = st.integers(1, 10)
 
 
-def taped(times: list[int], capacity: int) -> TradeHistory:
-    """A tape that starts at id 100, with a row `(time, index)` for each time."""
+def recorded(times: list[int], capacity: int) -> TradeHistory:
+    """A history that starts at id 100, with a row `(time, index)` for each time."""
     history = TradeHistory(100, 2, capacity)
     for index, time_ms in enumerate(times):
         assert history.append(time_ms, index) == 100 + index
@@ -21,10 +21,10 @@ def taped(times: list[int], capacity: int) -> TradeHistory:
 
 
 @given(steps, capacities)
-def test_it_keeps_exactly_the_last_rows(gaps: list[int], capacity: int) -> None:
-    """Whatever was written, the last *capacity* rows can be read, and no others."""
+def test_the_history_keeps_exactly_the_last_rows(gaps: list[int], capacity: int) -> None:
+    """The last *capacity* rows can be read, and no others."""
     times = list(accumulate(gaps))
-    history = taped(times, capacity)
+    history = recorded(times, capacity)
     rows = [(100 + i, (t, i)) for i, t in enumerate(times)]
     assert list(history.rows(0, 10**9)) == rows[-capacity:]
     assert history.next_id == 100 + len(times)
@@ -38,8 +38,8 @@ def test_it_keeps_exactly_the_last_rows(gaps: list[int], capacity: int) -> None:
 def test_a_time_finds_the_first_row_not_before_it(
     gaps: list[int], capacity: int, wanted: int
 ) -> None:
-    """Among the rows kept, equal times included."""
+    """Among the rows kept, including rows with equal times."""
     times = list(accumulate(gaps))
-    history = taped(times, capacity)
+    history = recorded(times, capacity)
     kept = list(enumerate(times, 100))[-capacity:]
     assert history.first_at(wanted) == next((i for i, t in kept if t >= wanted), history.next_id)

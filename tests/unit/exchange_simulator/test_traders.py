@@ -1,4 +1,4 @@
-"""The traders: the same seed, the same market; two-sided and bounded for hours."""
+"""The traders: the same seed gives the same market; the book stays two-sided and bounded."""
 
 from collections import Counter
 from itertools import count
@@ -18,9 +18,9 @@ START = 1_790_000_000_000
 
 
 def story(seed: int, clock_step: int = 1, instrument: SimulatedInstrument = BTC) -> list[object]:
-    """Every fact of a market that opens and lives for a while; times left out."""
+    """All events of a market for a while, without their times."""
     times = count(START, clock_step)
-    opened = [START]  # ids start at the time of opening: both runs open at the same time
+    opened = [START]  # ids start at the opening time: both runs open at the same time
     market = SimulatedMarket(instrument, lambda: opened.pop() if opened else next(times))
     told: list[object] = []
 
@@ -37,20 +37,20 @@ def story(seed: int, clock_step: int = 1, instrument: SimulatedInstrument = BTC)
     return told
 
 
-def test_the_same_seed_makes_the_same_market_whatever_the_clock_says() -> None:
-    """Facts, ids, prices and quantities are equal at a slow and at a fast clock."""
+def test_the_same_seed_gives_the_same_market_at_any_clock() -> None:
+    """Events, ids, prices and quantities are equal at a slow and at a fast clock."""
     assert story(7, clock_step=1) == story(7, clock_step=977)
 
 
-def test_another_seed_or_symbol_makes_another_market() -> None:
-    """The seed matters, and each symbol lives its own life."""
+def test_another_seed_or_symbol_gives_another_market() -> None:
+    """Markets with different symbols are independent."""
     assert story(7) != story(8)
     assert story(7) != story(7, instrument=INSTRUMENTS[1])
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.symbol)
 def test_the_book_stays_two_sided_deep_and_bounded(instrument: SimulatedInstrument) -> None:
-    """Over twenty thousand actions: never thin, never growing, trading all the time."""
+    """Over twenty thousand actions the number of orders is bounded, and trades continue."""
     market = SimulatedMarket(instrument, lambda: START)
     traders = Traders(market, 1, 400)
     events: Counter[str] = Counter()
@@ -76,8 +76,8 @@ def test_the_book_stays_two_sided_deep_and_bounded(instrument: SimulatedInstrume
     assert events["OrderRefused"] > 0
 
 
-def test_the_book_recovers_when_somebody_sweeps_it() -> None:
-    """After an order that takes every ask, sellers come back."""
+def test_the_book_recovers_after_a_sweep() -> None:
+    """After an order that fills all asks, the traders place new ones."""
     market = SimulatedMarket(BTC, lambda: START)
     traders = Traders(market, 1, 200)
     traders.open_market()
@@ -88,8 +88,8 @@ def test_the_book_recovers_when_somebody_sweeps_it() -> None:
     assert len(market.engine.asks.levels) > 100
 
 
-def test_orders_of_others_are_left_alone() -> None:
-    """The crowd may trade with a stranger's order, but never cancels it."""
+def test_traders_never_cancel_orders_of_others() -> None:
+    """They may trade with an order of another client."""
     market = SimulatedMarket(BTC, lambda: START)
     traders = Traders(market, 1, 50)
     traders.open_market()
@@ -99,8 +99,8 @@ def test_orders_of_others_are_left_alone() -> None:
     assert far.order_id in market.engine.resting
 
 
-def test_quantities_and_prices_are_what_the_venue_allows() -> None:
-    """Every trade of a market is within its instrument's limits."""
+def test_quantities_and_prices_are_within_the_limits() -> None:
+    """Every trade respects the limits of its instrument."""
     market = SimulatedMarket(INSTRUMENTS[-1], lambda: START)
     limits = market.instrument
     trades: list[Match] = []
@@ -116,7 +116,7 @@ def test_quantities_and_prices_are_what_the_venue_allows() -> None:
 
 @pytest.mark.parametrize("share", [0.8, 0.999, 1.001, 1.2])
 def test_a_market_can_be_moved(share: float) -> None:
-    """It trades around the new price then and stays there; no side was ever empty."""
+    """It then trades around the new price; no side was ever empty."""
     market = SimulatedMarket(BTC, lambda: START)
     traders = Traders(market, 1, 100)
     traders.open_market()
@@ -134,8 +134,8 @@ def test_a_market_can_be_moved(share: float) -> None:
 
 
 @pytest.mark.parametrize(("side", "share"), [("buy", 0.9), ("sell", 1.1)])
-def test_a_move_takes_what_others_have_on_its_way(side: Side, share: float) -> None:
-    """Filled at its own price; an order beyond the new price stays."""
+def test_a_move_fills_orders_of_others_on_its_way(side: Side, share: float) -> None:
+    """At the price of the order; an order beyond the new price stays."""
     market = SimulatedMarket(BTC, lambda: START)
     traders = Traders(market, 1, 100)
     traders.open_market()
@@ -152,10 +152,8 @@ def test_a_move_takes_what_others_have_on_its_way(side: Side, share: float) -> N
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 20))), st.integers())
-def test_a_pool_holds_what_was_put_in_and_not_taken_out(
-    moves: list[tuple[bool, int]], seed: int
-) -> None:
-    """As a set does; a pick is one of its members."""
+def test_a_pool_equals_a_set(moves: list[tuple[bool, int]], seed: int) -> None:
+    """A pick is one of its members."""
     pool, model = OrderPool(), set[int]()
     for put_in, order_id in moves:
         if put_in and order_id not in model:

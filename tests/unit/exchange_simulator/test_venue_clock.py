@@ -3,8 +3,8 @@
 from services.exchange_simulator.venue_clock import SimulatedClock
 
 
-def test_it_is_as_far_off_as_it_is_told() -> None:
-    """In both directions, and right again."""
+def test_the_clock_has_the_configured_offset() -> None:
+    """In both directions, and without an offset."""
     clock = SimulatedClock(lambda: 1000)
     said = []
     for clock.offset_ms in (0, 500, -500, 0):

@@ -1,4 +1,4 @@
-"""Binance's feed: update ids without holes, books that can be rebuilt, aggregates that add up."""
+"""Binance's feed: contiguous update ids, books that can be rebuilt, correct aggregates."""
 
 from decimal import Decimal
 from typing import Any
@@ -18,14 +18,14 @@ BTC = INSTRUMENTS[0]
 
 
 class Recorder:
-    """A session that keeps what it is sent, decoded."""
+    """A session that records the frames it receives."""
 
     def __init__(self, *, combined: bool = False) -> None:
         self.combined = combined
         self.frames: list[bytes] = []
 
     def push(self, frame: bytes) -> None:
-        """Keep it."""
+        """Record it."""
         self.frames.append(frame)
 
     @property
@@ -50,7 +50,7 @@ def quiet_market() -> tuple[BinanceFeed, SimulatedMarket]:
 
 
 def listen(feed: BinanceFeed, kind: str) -> Recorder:
-    """Listen to one stream, raw."""
+    """Subscribe to one raw stream."""
     recorder = Recorder()
     feed.channels[kind].listeners.add(recorder)
     return recorder
@@ -69,7 +69,7 @@ def as_book(snapshot: dict[str, Any]) -> dict[str, dict[str, str]]:
 def test_a_snapshot_and_the_diffs_make_the_engines_book(
     seed: int, speed: str, bursts: list[int]
 ) -> None:
-    """The documented recipe, at any moment of joining, reproduces every level."""
+    """The documented procedure reproduces every level, whenever the client subscribes."""
     feed, traders = open_market(seed)
     diffs = listen(feed, speed)
     feed.tick(second=True)
@@ -98,7 +98,7 @@ def test_a_snapshot_and_the_diffs_make_the_engines_book(
 
 
 def test_update_ids_count_each_level_a_step_changes() -> None:
-    """An order that takes two levels and rests on a third takes three ids."""
+    """An order that fills two levels and rests on a third uses three ids."""
     feed, market = quiet_market()
     start = feed.update_id
     market.submit(Terms("a", "sell", 1, 100))
@@ -111,7 +111,7 @@ def test_update_ids_count_each_level_a_step_changes() -> None:
 
 
 def test_diffs_are_contiguous_and_silent_when_nothing_changed() -> None:
-    """Each frame begins one after the last; a tick without a change sends none."""
+    """Each frame starts at the last update id plus one; a tick without a change sends none."""
     feed, market = quiet_market()
     diffs = listen(feed, "depth@100ms")
     feed.tick(second=False)
@@ -130,8 +130,8 @@ def test_diffs_are_contiguous_and_silent_when_nothing_changed() -> None:
     assert diffs.payloads[1]["a"] == [["1.00000000", "0.00002000"]]
 
 
-def test_slow_and_fast_diffs_are_kept_apart() -> None:
-    """The 1000 ms stream covers what ten frames of the 100 ms stream told."""
+def test_slow_and_fast_diffs_are_independent() -> None:
+    """One frame of the 1000 ms stream covers ten frames of the 100 ms stream."""
     feed, market = quiet_market()
     fast, slow = listen(feed, "depth@100ms"), listen(feed, "depth")
     for price in (100, 101, 102):
@@ -141,8 +141,8 @@ def test_slow_and_fast_diffs_are_kept_apart() -> None:
     assert [len(d["a"]) for d in slow.payloads] == [3]
 
 
-def test_a_level_that_is_gone_has_quantity_zero() -> None:
-    """As the recipe needs it to remove the level."""
+def test_a_removed_level_has_quantity_zero() -> None:
+    """Clients remove a level with quantity zero."""
     feed, market = quiet_market()
     order = market.submit(Terms("a", "sell", 1, 100))
     feed.tick(second=False)
@@ -153,7 +153,7 @@ def test_a_level_that_is_gone_has_quantity_zero() -> None:
 
 
 def test_one_takers_fills_at_one_price_are_one_aggregate() -> None:
-    """Two makers at 100 and one at 101: two aggregates, with first and last trade ids."""
+    """Two makers at 100 and one at 101 give two aggregates with first and last trade ids."""
     feed, market = quiet_market()
     aggregates, trades = listen(feed, "aggTrade"), listen(feed, "trade")
     for quantity, price in ((1, 100), (2, 100), (4, 101)):
@@ -195,20 +195,20 @@ def test_one_takers_fills_at_one_price_are_one_aggregate() -> None:
     ]
 
 
-def test_aggregates_cover_every_trade_once_and_their_ids_have_no_holes() -> None:
-    """Over a whole busy market, f and l chain without a gap, and quantities add up."""
+def test_aggregates_cover_every_trade_once_with_contiguous_ids() -> None:
+    """In a busy market, `f` and `l` are contiguous, and quantities add up."""
     feed, traders = open_market()
     aggregates, trades = listen(feed, "aggTrade"), listen(feed, "trade")
     for _ in range(2000):
         traders.act()
-    told = aggregates.payloads
-    assert [a["a"] for a in told] == list(range(told[0]["a"], told[0]["a"] + len(told)))
-    assert [a["f"] for a in told[1:]] == [a["l"] + 1 for a in told[:-1]]
-    assert sum(Decimal(a["q"]) for a in told) == sum(Decimal(t["q"]) for t in trades.payloads)
+    found = aggregates.payloads
+    assert [a["a"] for a in found] == list(range(found[0]["a"], found[0]["a"] + len(found)))
+    assert [a["f"] for a in found[1:]] == [a["l"] + 1 for a in found[:-1]]
+    assert sum(Decimal(a["q"]) for a in found) == sum(Decimal(t["q"]) for t in trades.payloads)
 
 
-def test_the_best_prices_are_told_only_when_they_change() -> None:
-    """A deeper order changes nothing; a better one, or more at the best, does."""
+def test_the_best_prices_are_published_only_on_a_change() -> None:
+    """A deeper order publishes nothing; a better price or a new best quantity does."""
     feed, market = quiet_market()
     best = listen(feed, "bookTicker")
     market.submit(Terms("a", "buy", 1, 100))
@@ -230,7 +230,7 @@ def test_partial_books_are_the_top_of_the_book() -> None:
         assert len(recorder.payloads[0]["bids"]) == count
 
 
-def test_tickers_come_every_second() -> None:
+def test_tickers_are_published_every_second() -> None:
     """Full and mini ticker, with the trades' high, low and last."""
     feed, market = quiet_market()
     ticker, mini = listen(feed, "ticker"), listen(feed, "miniTicker")
@@ -241,19 +241,19 @@ def test_tickers_come_every_second() -> None:
     feed.tick(second=False)
     assert not ticker.frames
     feed.tick(second=True)
-    told = ticker.payloads[0]
-    assert (told["o"], told["h"], told["l"], told["c"]) == (
+    found = ticker.payloads[0]
+    assert (found["o"], found["h"], found["l"], found["c"]) == (
         *("1.00000000", "1.20000000"),
         *("1.00000000", "1.10000000"),
     )
-    assert (told["p"], told["P"], told["w"]) == ("0.10000000", "10.000", "1.10000000")
-    assert (told["v"], told["q"], told["n"]) == ("0.00006000", "0.00006600", 6)
-    assert (told["F"], told["L"]) == (market.first_id, market.first_id + 5)
-    assert {k: mini.payloads[0][k] for k in "ohlcvq"} == {k: told[k] for k in "ohlcvq"}
+    assert (found["p"], found["P"], found["w"]) == ("0.10000000", "10.000", "1.10000000")
+    assert (found["v"], found["q"], found["n"]) == ("0.00006000", "0.00006600", 6)
+    assert (found["F"], found["L"]) == (market.first_id, market.first_id + 5)
+    assert {k: mini.payloads[0][k] for k in "ohlcvq"} == {k: found[k] for k in "ohlcvq"}
 
 
-def test_a_frame_is_the_same_bytes_for_everybody_and_wrapped_for_combined_sessions() -> None:
-    """One encoding serves all; only the wrapper differs."""
+def test_a_frame_is_encoded_once_and_wrapped_for_combined_sessions() -> None:
+    """All sessions receive the same payload; only the wrapper differs."""
     feed, market = quiet_market()
     raw, other, combined = Recorder(), Recorder(), Recorder(combined=True)
     for session in (raw, other, combined):

@@ -1,4 +1,4 @@
-"""The unfilled order count: placed counts, traded doesn't, cancelled still does."""
+"""The unfilled order count: it includes cancelled orders, but not orders that traded."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.unit.exchange_simulator.floors import BinanceFloor
 
 
 def test_orders_count_until_they_trade() -> None:
-    """In both intervals, which start over by themselves."""
+    """In both intervals, which reset when they end."""
     floor = BinanceFloor()
     count = floor.trading.count
     floor.others("BTC/USDT", "sell", "60000.00", "0.2")
@@ -24,7 +24,7 @@ def test_orders_count_until_they_trade() -> None:
     assert [limit["count"] for limit in count.limits()] == [0, 1]
 
 
-def test_one_order_too_many_is_refused_until_the_interval_is_over() -> None:
+def test_an_order_above_the_limit_is_refused_until_the_interval_ends() -> None:
     """-1015 names the limit and the interval."""
     floor = BinanceFloor()
     floor.others("BTC/USDT", "sell", "60000.00", "0.2")
@@ -35,6 +35,6 @@ def test_one_order_too_many_is_refused_until_the_interval_is_over() -> None:
     with pytest.raises(BinanceError, match="current limit is 100 orders per 10 SECOND") as refused:
         floor.trading.count.check()
     assert (refused.value.status, refused.value.code) == (429, -1015)
-    assert refused.value.retry_after is None  # it is the account's limit, no ban of the address
+    assert refused.value.retry_after is None  # a limit of the account, not a ban of the address
     floor.clock.now += 10_000
     floor.trading.count.check()

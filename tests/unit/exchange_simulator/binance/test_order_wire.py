@@ -1,4 +1,4 @@
-"""Orders, trades and balances as Binance writes them: every documented key, no other."""
+"""Orders, trades and balances in Binance's format: exactly the documented keys."""
 
 from services.exchange_simulator.binance import order_wire
 from tests.unit.exchange_simulator.floors import BTC, BinanceFloor
@@ -26,7 +26,7 @@ ACCOUNT = {
 
 
 def traded() -> BinanceFloor:
-    """An account with one order that has traded half."""
+    """An account with one half-filled order."""
     floor = BinanceFloor()
     floor.others(BTC, "sell", "60000.00", "0.1")
     floor.others(BTC, "buy", "60000.00", "0.05")
@@ -46,25 +46,25 @@ def test_answers_have_the_documented_keys() -> None:
     assert set(order_wire.account(floor.account, 1, omit_zero=False)) == ACCOUNT
 
 
-def test_an_expired_order_says_why() -> None:
-    """One more key, in answers and queries."""
+def test_an_expired_order_has_its_reason() -> None:
+    """Answers and queries have one more key."""
     floor = traded()
     floor.buy("60000.00", "0.1", "ioc", timeInForce="IOC")
     assert set(order_wire.queried(floor.order("ioc"))) == QUERY | {"expiryReason"}
 
 
 def test_numbers_are_texts_with_eight_decimals() -> None:
-    """Whatever the symbol's own scales."""
+    """Independent of the symbol's scales."""
     order = traded().order("mine")
-    said = order_wire.queried(order) | order_wire.trade(order, order.fills[0])
+    fields = order_wire.queried(order) | order_wire.trade(order, order.fills[0])
     for key in ("price", "origQty", "executedQty", "cummulativeQuoteQty", "qty", "commission"):
-        assert len(said[key].partition(".")[2]) == 8
-    assert (said["executedQty"], said["cummulativeQuoteQty"]) == ("0.05000000", "3000.00000000")
-    assert (said["isBuyer"], said["isMaker"]) == (True, False)
+        assert len(fields[key].partition(".")[2]) == 8
+    assert (fields["executedQty"], fields["cummulativeQuoteQty"]) == ("0.05000000", "3000.00000000")
+    assert (fields["isBuyer"], fields["isMaker"]) == (True, False)
 
 
-def test_statuses_are_the_venues() -> None:
-    """From NEW to its end."""
+def test_statuses_are_spelled_as_the_venue_does() -> None:
+    """From NEW to a final status."""
     floor = traded()
     assert order_wire.status(floor.order("mine")) == "PARTIALLY_FILLED"
     floor.others(BTC, "sell", "60000.00", "0.05")

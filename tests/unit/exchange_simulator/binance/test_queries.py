@@ -1,4 +1,4 @@
-"""Binance's market queries: answers from the book and the tape, errors as documented."""
+"""Binance's market data queries: answers from book and trade history, documented errors."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ START = 1_790_000_000_000
 
 @pytest.fixture
 def venue() -> BinanceVenue:
-    """BTCUSDT and ETHUSDT, open for ten seconds, trading every 50 ms."""
+    """BTCUSDT and ETHUSDT after ten seconds with an action every 50 ms."""
     now = START
 
     def clock() -> int:
@@ -38,7 +38,7 @@ def venue() -> BinanceVenue:
 
 
 def ask(venue: BinanceVenue, name: str, **params: Any) -> Any:
-    """The answer's value alone."""
+    """The value of the answer, without its weight."""
     return getattr(queries, name)(venue, Query(params))[1]
 
 
@@ -46,10 +46,10 @@ def ask(venue: BinanceVenue, name: str, **params: Any) -> Any:
     ("limit", "levels", "weight"),
     [(None, 100, 5), ("5", 5, 5), ("101", 101, 25), ("501", None, 50), ("9999", None, 250)],
 )
-def test_depth_weighs_by_its_limit(
+def test_the_weight_of_depth_depends_on_its_limit(
     venue: BinanceVenue, limit: str | None, levels: int | None, weight: int
 ) -> None:
-    """The default is 100 levels; more than 5000 is 5000."""
+    """The default is 100 levels, the maximum 5000."""
     params = {"symbol": "BTCUSDT"} | ({"limit": limit} if limit else {})
     weighed, book = queries.depth(venue, Query(params))
     feed = venue.feeds["BTCUSDT"]
@@ -58,15 +58,15 @@ def test_depth_weighs_by_its_limit(
     assert book["lastUpdateId"] == feed.update_id
 
 
-def test_trades_are_the_latest_oldest_first(venue: BinanceVenue) -> None:
-    """The last id is the last trade's."""
+def test_trades_are_the_latest_with_the_oldest_first(venue: BinanceVenue) -> None:
+    """The last id is that of the last trade."""
     found = ask(venue, "trades", symbol="BTCUSDT", limit="7")
     last = venue.feeds["BTCUSDT"].market.trades.next_id
     assert [trade["id"] for trade in found] == list(range(last - 7, last))
 
 
-def test_aggregates_from_an_id_fill_a_hole_exactly(venue: BinanceVenue) -> None:
-    """`fromId` is included; `limit` bounds what follows."""
+def test_aggregates_from_an_id_fill_a_gap_exactly(venue: BinanceVenue) -> None:
+    """`fromId` is included; `limit` is the number of aggregates."""
     everything = ask(venue, "aggregate_trades", symbol="BTCUSDT", limit="1000")
     start = everything[10]["a"]
     found = ask(venue, "aggregate_trades", symbol="BTCUSDT", fromId=str(start), limit="5")
@@ -85,13 +85,13 @@ def test_aggregates_between_two_times_are_all_within_them(venue: BinanceVenue) -
     assert since == [a for a in everything if a["T"] >= start][:3]
 
 
-def test_aggregates_from_a_future_id_are_none(venue: BinanceVenue) -> None:
-    """An empty list, not an error: there are none yet."""
+def test_aggregates_from_a_future_id_are_an_empty_list(venue: BinanceVenue) -> None:
+    """A future id is not an error."""
     assert ask(venue, "aggregate_trades", symbol="BTCUSDT", fromId=str(2**60)) == []
 
 
-def test_symbols_can_be_asked_for_alone_together_or_all(venue: BinanceVenue) -> None:
-    """One is an object, several are a list."""
+def test_queries_accept_one_symbol_several_or_none(venue: BinanceVenue) -> None:
+    """The answer for one symbol is an object, for several or all a list."""
     one = ask(venue, "price_ticker", symbol="ETHUSDT")
     both = ask(venue, "price_ticker", symbols='["ETHUSDT","BTCUSDT"]')
     assert both[0] == one
@@ -99,8 +99,8 @@ def test_symbols_can_be_asked_for_alone_together_or_all(venue: BinanceVenue) -> 
     assert ask(venue, "price_ticker", symbols=["ETHUSDT"]) == [one]
 
 
-def test_the_day_ticker_agrees_with_the_book_and_the_tape(venue: BinanceVenue) -> None:
-    """Best prices, last price and the range of trade ids; MINI is a part of FULL."""
+def test_the_day_ticker_agrees_with_book_and_trade_history(venue: BinanceVenue) -> None:
+    """Best prices, last price and the range of trade ids; MINI is a subset of FULL."""
     full = ask(venue, "day_ticker", symbol="BTCUSDT")
     book = ask(venue, "depth", symbol="BTCUSDT")
     last = ask(venue, "trades", symbol="BTCUSDT", limit="1")[0]
@@ -112,8 +112,8 @@ def test_the_day_ticker_agrees_with_the_book_and_the_tape(venue: BinanceVenue) -
     assert mini.items() <= full.items()
 
 
-def test_exchange_information_lists_real_filters(venue: BinanceVenue) -> None:
-    """Tick, lot and notional of what was asked for."""
+def test_exchange_information_lists_the_filters(venue: BinanceVenue) -> None:
+    """Tick size, lot size and notional of the requested symbols."""
     info = ask(venue, "exchange_information", symbol="BTCUSDT")
     assert [symbol["symbol"] for symbol in info["symbols"]] == ["BTCUSDT"]
     filters = {f["filterType"]: f for f in info["symbols"][0]["filters"]}
@@ -123,8 +123,8 @@ def test_exchange_information_lists_real_filters(venue: BinanceVenue) -> None:
     assert info["rateLimits"][0]["limit"] == 6000
 
 
-def test_permission_sets_are_left_out_on_demand(venue: BinanceVenue) -> None:
-    """They are most of the live venue's answer."""
+def test_permission_sets_are_omitted_on_request(venue: BinanceVenue) -> None:
+    """They make up most of the live venue's answer."""
     whole = ask(venue, "exchange_information")
     short = ask(venue, "exchange_information", showPermissionSets="false")
     assert {str(symbol["permissionSets"]) for symbol in whole["symbols"]} == {"[['SPOT']]"}
@@ -153,7 +153,7 @@ def test_permission_sets_are_left_out_on_demand(venue: BinanceVenue) -> None:
         ("day_ticker", {"symbol": "BTCUSDT", "type": "HUGE"}, -1130),
     ],
 )
-def test_bad_parameters_get_the_venues_own_error(
+def test_invalid_parameters_are_refused_with_the_venues_error(
     venue: BinanceVenue, name: str, params: dict[str, str], code: int
 ) -> None:
     """HTTP 400 and the documented code."""

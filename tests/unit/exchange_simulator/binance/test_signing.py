@@ -1,4 +1,4 @@
-"""Keys, signatures and windows, checked as the venue documents them."""
+"""Keys, signatures and timing windows are checked as documented."""
 
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ NOW = 1_790_000_000_000
 
 
 def test_the_documented_example_is_signed_as_documented() -> None:
-    """Key, secret, payload and signature of the venue's own example."""
+    """Key, secret, payload and signature of the documentation's example."""
     assert DOCUMENTED_KEY.sign(DOCUMENTED_PAYLOAD) == DOCUMENTED_SIGNATURE
     DOCUMENTED_KEY.check_signature(DOCUMENTED_PAYLOAD, DOCUMENTED_SIGNATURE)
     DOCUMENTED_KEY.check_signature(DOCUMENTED_PAYLOAD, DOCUMENTED_SIGNATURE.upper())
@@ -40,8 +40,10 @@ def test_any_other_signature_is_refused(signature: str) -> None:
     ("given", "code"),
     [(None, -2014), ("", -2014), ("no key", -2014), ("schlüssel", -2014), ("another", -2015)],
 )
-def test_a_key_that_cant_be_one_isnt_one_that_is_wrong(given: str | None, code: int) -> None:
-    """-2014 for the format, -2015 for a key nobody knows; both 401."""
+def test_a_malformed_key_and_a_wrong_key_have_different_errors(
+    given: str | None, code: int
+) -> None:
+    """-2014 for a malformed key, -2015 for an unknown key; both with 401."""
     with pytest.raises(BinanceError) as refused:
         DOCUMENTED_KEY.check(given)
     assert (refused.value.status, refused.value.code) == (401, code)
@@ -69,15 +71,15 @@ def test_a_window_is_open_from_a_second_before_its_timestamp_until_its_end() -> 
         ({"timestamp": "1", "recvWindow": "60001"}, -1131),
     ],
 )
-def test_a_window_that_cant_be_read_is_refused(params: dict[str, str], code: int) -> None:
-    """Missing, malformed, wider than a minute."""
+def test_an_invalid_window_is_refused(params: dict[str, str], code: int) -> None:
+    """A missing or malformed timestamp, a window above a minute."""
     with pytest.raises(BinanceError) as refused:
         SigningWindow.from_params(params)
     assert refused.value.code == code
 
 
-def test_the_signature_is_taken_out_wherever_it_stands() -> None:
-    """What is left is exactly what was sent."""
+def test_the_signature_is_removed_from_any_position() -> None:
+    """The rest of the text is unchanged."""
     assert without_signature("b=%20&signature=ff&a=1") == ("b=%20&a=1", "ff")
     assert without_signature("a=1") == ("a=1", None)
     assert without_signature("") == ("", None)

@@ -1,4 +1,4 @@
-"""Requests on a stream connection: answered, or refused as documented."""
+"""Requests on a stream connection are answered or refused as documented."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ NOW = 1_790_000_000_000
 
 
 class Client:
-    """A session, and what it was sent."""
+    """A session, and the frames it received."""
 
     def __init__(self, *, combined: bool = False) -> None:
         def clock() -> int:
@@ -43,8 +43,8 @@ class Client:
         self.market.submit(Terms("taker", "buy", 1))
 
 
-def test_a_subscription_lasts_until_it_is_ended() -> None:
-    """Subscribe, list, trade, unsubscribe, trade: one frame."""
+def test_a_subscription_lasts_until_unsubscribe() -> None:
+    """A trade before UNSUBSCRIBE sends a frame, a trade after it none."""
     client = Client()
     subscribe = '{"method":"SUBSCRIBE","params":["btcusdt@aggTrade"],"id":1}'
     assert client.say(subscribe) == {"result": None, "id": 1}
@@ -81,8 +81,8 @@ def test_an_unlisted_symbol_is_accepted_and_stays_silent() -> None:
     ]
 
 
-def test_a_closed_session_hears_nothing() -> None:
-    """And leaves no listener behind."""
+def test_a_closed_session_receives_nothing() -> None:
+    """No channel keeps it as a listener."""
     client = Client()
     client.session.subscribe(["btcusdt@trade", "nopeusdt@trade"])
     client.session.close()
@@ -127,17 +127,17 @@ def test_frames_can_be_wrapped_on_request() -> None:
         ('{"method":"GET_PROPERTY","params":["combined",1],"id":4}', 2, "too many", 4),
     ],
 )
-def test_what_cant_be_done_is_answered_with_a_code(
+def test_an_invalid_request_is_answered_with_a_code(
     request_text: str, code: int, says: str, request_id: object
 ) -> None:
-    """The documented code and text, and the id if it could be read."""
+    """The documented code and text, and the id if it is valid."""
     answer = Client().say(request_text)
     assert (answer["code"], answer["id"]) == (code, request_id)
     assert says in answer["msg"]
 
 
 def test_a_connection_listens_to_at_most_1024_streams() -> None:
-    """The 1025th is refused, and none of its request is taken."""
+    """The request with the 1025th stream is refused as a whole."""
     client = Client()
     client.session.subscribe([f"x{number}usdt@trade" for number in range(1024)])
     with pytest.raises(RequestError, match="too many"):

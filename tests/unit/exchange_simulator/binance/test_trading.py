@@ -1,4 +1,4 @@
-"""Binance's signed endpoints: the venue's rules, each with the answer it gives."""
+"""Binance's signed endpoints: each rule of the venue with its answer."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.unit.exchange_simulator.floors import BTC, BinanceFloor
 def floor() -> BinanceFloor:
     """A book of two orders: 1 BTC at 60,000.00 to sell, 1 BTC at 59,000.00 to buy."""
     floor = BinanceFloor()
-    # A trade, so that there is a price to compare with.
+    # A trade sets the reference price.
     floor.others(BTC, "buy", "59500.00", "0.1")
     floor.others(BTC, "sell", "59500.00", "0.1")
     floor.others(BTC, "sell", "60000.00", "1")
@@ -22,7 +22,7 @@ def floor() -> BinanceFloor:
 
 
 def refusal(floor: BinanceFloor, name: str = "order.place", **params: Any) -> tuple[int, str]:
-    """Code and message of a refusal; whatever was on the book is still there."""
+    """Code and message of a refusal; the book must be unchanged."""
     before = list(floor.account.orders)
     with pytest.raises(BinanceError) as refused:
         floor.call(name, **params)
@@ -79,10 +79,10 @@ MARKET = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0
         ({"type": "LIMIT_MAKER", "timeInForce": None, "price": "60000.00"}, -2010, "immediately"),
     ],
 )
-def test_a_limit_order_that_isnt_right_is_refused(
+def test_an_invalid_limit_order_is_refused(
     floor: BinanceFloor, changes: dict[str, str | None], code: int, message: str
 ) -> None:
-    """With the venue's code and message; nothing happens."""
+    """With the venue's code and message; no order is created."""
     params = {key: value for key, value in (LIMIT | changes).items() if value is not None}
     refused = refusal(floor, **params)
     assert refused[0] == code
@@ -102,32 +102,34 @@ def test_a_limit_order_that_isnt_right_is_refused(
         ({"quantity": "121"}, -1013, "Filter failure: MARKET_LOT_SIZE"),
     ],
 )
-def test_a_market_order_that_isnt_right_is_refused(
+def test_an_invalid_market_order_is_refused(
     floor: BinanceFloor, changes: dict[str, str | None], code: int, message: str
 ) -> None:
-    """It has a quantity or a value, and neither price nor time in force."""
+    """A market order has a quantity or a value, but no price and no time in force."""
     params = {key: value for key, value in (MARKET | changes).items() if value is not None}
     refused = refusal(floor, **params)
     assert refused[0] == code
     assert message in refused[1]
 
 
-def test_filters_let_through_what_is_just_inside(floor: BinanceFloor) -> None:
+def test_filters_accept_values_at_their_limits(floor: BinanceFloor) -> None:
     """The lowest price, the smallest value, the smallest lot."""
     floor.buy("11900.00", "0.001", "low")
     floor.buy("59000.00", "0.00009", "small")
     assert [order.client_id for order in floor.account.open_orders()] == ["low", "small"]
 
 
-def test_an_open_orders_id_is_taken_a_closed_ones_isnt(floor: BinanceFloor) -> None:
-    """The venue takes the id of an order that is over again: it is a second order then."""
+def test_the_client_id_of_an_open_order_is_refused_and_of_a_closed_order_accepted(
+    floor: BinanceFloor,
+) -> None:
+    """The venue accepts the client id of a closed order: there are two orders then."""
     floor.buy("60000.00", "0.1", "twice")
     first = floor.order("twice")
     assert first.state == "filled"
     floor.buy("58000.00", "0.1", "twice")
     assert floor.order("twice") is not first
     assert refusal(floor, **LIMIT, newClientOrderId="twice") == (-2010, "Duplicate order sent.")
-    # Queries by that id mean the newest.
+    # Queries by that id return the newest order.
     found = floor.call("order.status", symbol="BTCUSDT", origClientOrderId="twice")
     assert (found["orderId"], found["status"]) == (floor.order("twice").order_id, "NEW")
 
@@ -140,7 +142,7 @@ def test_an_open_orders_id_is_taken_a_closed_ones_isnt(floor: BinanceFloor) -> N
         ({}, {"transactTime", "status", "executedQty", "fills"}),
     ],
 )
-def test_the_answer_says_as_much_as_was_asked_for(
+def test_the_answer_has_the_requested_response_type(
     floor: BinanceFloor, more: dict[str, str], keys: set[str]
 ) -> None:
     """ACK, RESULT, and FULL by default."""
@@ -150,7 +152,7 @@ def test_the_answer_says_as_much_as_was_asked_for(
 
 
 def test_a_limit_order_that_crosses_reports_its_fills(floor: BinanceFloor) -> None:
-    """The maker's price, the commission in what was received, a trade id of the market's."""
+    """Fills have the maker's price, a fee in the received asset, and the market's trade id."""
     answer = floor.buy("60100.00", "1.5")
     assert answer["status"] == "PARTIALLY_FILLED"
     assert (answer["executedQty"], answer["cummulativeQuoteQty"]) == (
@@ -170,16 +172,18 @@ def test_a_limit_order_that_crosses_reports_its_fills(floor: BinanceFloor) -> No
 @pytest.mark.parametrize(
     ("time_in_force", "filled"), [("IOC", "1.00000000"), ("FOK", "0.00000000")]
 )
-def test_what_may_not_rest_expires(floor: BinanceFloor, time_in_force: str, filled: str) -> None:
-    """IOC fills what it can, FOK all or nothing."""
+def test_ioc_and_fok_orders_expire_instead_of_resting(
+    floor: BinanceFloor, time_in_force: str, filled: str
+) -> None:
+    """IOC fills as much as possible, FOK all or nothing."""
     answer = floor.buy("60000.00", "1.5", timeInForce=time_in_force)
     assert (answer["status"], answer["executedQty"]) == ("EXPIRED", filled)
     assert answer["expiryReason"] == "INSUFFICIENT_LIQUIDITY"
     assert floor.held("USDT") == 0
 
 
-def test_a_market_order_by_value_buys_what_it_pays_for(floor: BinanceFloor) -> None:
-    """100 USDT at 60,000 are 0.00166 BTC, whole lots; never more than asked."""
+def test_a_market_order_by_value_never_spends_more_than_the_value(floor: BinanceFloor) -> None:
+    """100 USDT at 60,000 buy 0.00166 BTC, a whole number of lots."""
     answer = floor.call(
         *("order.place",), symbol="BTCUSDT", side="BUY", type="MARKET", quoteOrderQty="100"
     )
@@ -191,20 +195,20 @@ def test_a_market_order_by_value_buys_what_it_pays_for(floor: BinanceFloor) -> N
 
 
 def test_a_market_order_without_liquidity_expires(floor: BinanceFloor) -> None:
-    """What there was, it took."""
+    """It fills the available quantity first."""
     answer = floor.call("order.place", **MARKET | {"quantity": "2"})
     assert (answer["status"], answer["executedQty"]) == ("EXPIRED", "1.00000000")
 
 
-def test_a_test_order_is_checked_and_not_sent(floor: BinanceFloor) -> None:
-    """{} when it would have been accepted."""
+def test_a_test_order_is_checked_and_not_placed(floor: BinanceFloor) -> None:
+    """The answer is {} if the order would be accepted."""
     assert floor.call("order.test", **LIMIT) == {}
     assert floor.account.orders == {}
     assert refusal(floor, "order.test", **LIMIT | {"price": "1.001"})[0] == -1013
 
 
-def test_a_cancel_renames_its_order(floor: BinanceFloor) -> None:
-    """`newClientOrderId` is the order's id from then on; the old one finds nothing."""
+def test_a_cancel_replaces_the_client_id_of_its_order(floor: BinanceFloor) -> None:
+    """`newClientOrderId` becomes the order's client id; the old one finds nothing."""
     floor.buy("58000.00", "0.1", "mine")
     answer = floor.call(
         "order.cancel", symbol="BTCUSDT", origClientOrderId="mine", newClientOrderId="gone"
@@ -218,8 +222,8 @@ def test_a_cancel_renames_its_order(floor: BinanceFloor) -> None:
     assert refusal(floor, "order.cancel", **by_old) == (-2011, "Unknown order sent.")
 
 
-def test_a_cancel_of_what_isnt_open_is_refused(floor: BinanceFloor) -> None:
-    """Filled, unknown, another symbol's, ids that don't fit together, no id at all."""
+def test_a_cancel_of_an_order_that_is_not_open_is_refused(floor: BinanceFloor) -> None:
+    """Filled, unknown, of another symbol, with contradictory ids, without an id."""
     filled = floor.buy("60000.00", "0.1", "filled")
     resting = floor.buy("58000.00", "0.1", "resting")
     for params in (
@@ -236,34 +240,44 @@ def test_a_cancel_of_what_isnt_open_is_refused(floor: BinanceFloor) -> None:
     floor.call("order.cancel", **partly, cancelRestrictions="ONLY_NEW")
 
 
-def test_an_amendment_makes_an_order_smaller_and_renames_it(floor: BinanceFloor) -> None:
-    """It keeps its place before those that came later; less is locked, and it fills to the new."""
+def test_an_amendment_reduces_an_order_and_replaces_its_client_id(floor: BinanceFloor) -> None:
+    """It keeps its place in the queue; less is locked, and it fills up to the new quantity."""
     placed = floor.call("order.place", **LIMIT, newClientOrderId="mine")
     floor.others(BTC, "buy", "59000.00", "0.5")
     reference = {"symbol": "BTCUSDT", "orderId": placed["orderId"]}
-    said = floor.call("order.amend.keepPriority", **reference, newQty="0.006")["amendedOrder"]
-    assert (said["qty"], said["origClientOrderId"], said["status"]) == ("0.00600000", "mine", "NEW")
-    assert said["clientOrderId"] not in ("", "mine")
+    amended = floor.call("order.amend.keepPriority", **reference, newQty="0.006")["amendedOrder"]
+    assert (amended["qty"], amended["origClientOrderId"], amended["status"]) == (
+        "0.00600000",
+        "mine",
+        "NEW",
+    )
+    assert amended["clientOrderId"] not in ("", "mine")
     assert floor.held("USDT") == 354 * 10**8
     queried = floor.call("order.status", **reference)
-    assert (queried["origQty"], queried["clientOrderId"]) == ("0.00600000", said["clientOrderId"])
+    assert (queried["origQty"], queried["clientOrderId"]) == (
+        "0.00600000",
+        amended["clientOrderId"],
+    )
     with pytest.raises(BinanceError, match="does not exist"):
         floor.call("order.status", symbol="BTCUSDT", origClientOrderId="mine")
     again = floor.call(
         "order.amend.keepPriority", **reference, newQty="0.005", newClientOrderId="other"
     )["amendedOrder"]
-    assert (again["origClientOrderId"], again["clientOrderId"]) == (said["clientOrderId"], "other")
-    floor.others(BTC, "sell", "59000.00", "1.005")  # 1 lay there before it
+    assert (again["origClientOrderId"], again["clientOrderId"]) == (
+        amended["clientOrderId"],
+        "other",
+    )
+    floor.others(BTC, "sell", "59000.00", "1.005")  # 1 BTC rested before it
     filled = floor.call("order.status", **reference)
     assert (filled["status"], filled["executedQty"]) == ("FILLED", "0.00500000")
     assert floor.held("USDT") == 0
 
 
 @pytest.mark.parametrize("quantity", ["0.01", "0.02", "0.004", "0.003"])
-def test_an_amendment_that_makes_no_order_smaller_is_refused(
+def test_an_amendment_that_does_not_reduce_an_open_order_is_refused(
     floor: BinanceFloor, quantity: str
 ) -> None:
-    """Not below what has been filled of it; and not of an order that isn't open."""
+    """Nor may it go below the filled quantity, or amend a closed order."""
     placed = floor.call("order.place", **LIMIT)
     floor.others(BTC, "sell", "59000.00", "1.004")
     reference = {"symbol": "BTCUSDT", "orderId": placed["orderId"]}
@@ -275,8 +289,8 @@ def test_an_amendment_that_makes_no_order_smaller_is_refused(
     assert refusal(floor, amend, **reference, newQty="0.005") == (-2038, "Unknown order sent.")
 
 
-def test_all_of_a_symbol_can_be_cancelled_at_once(floor: BinanceFloor) -> None:
-    """Another symbol's stay; none to cancel is an error."""
+def test_all_orders_of_a_symbol_can_be_cancelled_at_once(floor: BinanceFloor) -> None:
+    """Orders of another symbol stay; it is an error if there is none to cancel."""
     floor.buy("58000.00", "0.1", "a")
     floor.buy("57000.00", "0.1", "b")
     floor.others("ETH/USDT", "sell", "3000.00", "1")
@@ -289,7 +303,7 @@ def test_all_of_a_symbol_can_be_cancelled_at_once(floor: BinanceFloor) -> None:
 
 
 def test_queries_find_orders_and_trades(floor: BinanceFloor) -> None:
-    """Open ones, all of them from an id, trades of an order and from an id."""
+    """Open orders, all orders from an id, trades of an order, trades from an id."""
     first = floor.buy("60000.00", "0.4", "first")
     second = floor.buy("60000.00", "0.7", "second")
     (open_,) = floor.call("openOrders.status", symbol="BTCUSDT")
@@ -310,7 +324,7 @@ def test_queries_find_orders_and_trades(floor: BinanceFloor) -> None:
 
 
 def test_an_order_can_be_hidden_from_queries_for_a_while(floor: BinanceFloor) -> None:
-    """All of them; then it is there as if it always had been."""
+    """No query finds it until the time is over."""
     answer = floor.buy("60000.00", "1.5", "late")
     floor.order("late").hidden_until_ms = floor.clock.now + 1000
     one = {"symbol": "BTCUSDT", "orderId": answer["orderId"]}
@@ -323,8 +337,8 @@ def test_an_order_can_be_hidden_from_queries_for_a_while(floor: BinanceFloor) ->
         assert len(floor.call(name, symbol="BTCUSDT")) == 1
 
 
-def test_the_account_says_what_is_free_and_what_is_locked(floor: BinanceFloor) -> None:
-    """Zero balances can be left out."""
+def test_the_account_lists_free_and_locked_balances(floor: BinanceFloor) -> None:
+    """Zero balances can be omitted."""
     floor.buy("58000.00", "1")
     account = floor.call("account.status")
     balances = {b["asset"]: (b["free"], b["locked"]) for b in account["balances"]}
@@ -335,8 +349,8 @@ def test_the_account_says_what_is_free_and_what_is_locked(floor: BinanceFloor) -
     assert {b["asset"] for b in short["balances"]} == {"BTC", "USDT"}
 
 
-def test_a_request_that_was_too_long_on_its_way_doesnt_execute(floor: BinanceFloor) -> None:
-    """The window is looked at when it arrives and again before it goes on to the engine."""
+def test_a_request_that_arrives_too_late_does_not_execute(floor: BinanceFloor) -> None:
+    """The window is checked on arrival and again before the request reaches the engine."""
     arrived = floor.clock.now
     params = LIMIT | {"timestamp": str(arrived), "recvWindow": "2000"}
     floor.clock.now += 2001
@@ -344,13 +358,13 @@ def test_a_request_that_was_too_long_on_its_way_doesnt_execute(floor: BinanceFlo
         trading.answer_signed(floor.trading, "order.place", params, arrived)
     assert refused.value.code == -1021
     assert floor.account.orders == {}
-    # A query isn't forwarded: it is looked at once.
+    # A query isn't forwarded: its window is checked once.
     asked = {"timestamp": str(arrived), "recvWindow": "2000"}
     assert trading.answer_signed(floor.trading, "openOrders.status", asked, arrived)[1] == []
 
 
-def test_orders_count_until_they_trade_and_too_many_are_refused(floor: BinanceFloor) -> None:
-    """The 101st in ten seconds; one that traded makes room."""
+def test_orders_above_the_unfilled_order_limit_are_refused(floor: BinanceFloor) -> None:
+    """The 101st in ten seconds is refused; an order that traded does not count."""
     for number in range(99):
         floor.buy("58000.00", "0.001", f"rests-{number}")
     floor.buy("60000.00", "0.001", "trades")
@@ -360,7 +374,7 @@ def test_orders_count_until_they_trade_and_too_many_are_refused(floor: BinanceFl
 
 
 def test_two_hundred_orders_may_be_open(floor: BinanceFloor) -> None:
-    """The next is a filter failure."""
+    """The 201st is a filter failure."""
     for number in range(200):
         if number % 100 == 0:
             floor.clock.now += 10_000
@@ -369,8 +383,8 @@ def test_two_hundred_orders_may_be_open(floor: BinanceFloor) -> None:
     assert refusal(floor, **LIMIT) == (-1013, "Filter failure: MAX_NUM_ORDERS")
 
 
-def test_the_accounts_commissions_name_the_asset_that_has_a_discount() -> None:
-    """By symbol; BNB pays where the account's fees say so."""
+def test_commissions_name_the_discount_asset() -> None:
+    """For each symbol; it is BNB if the account's fees have that discount."""
     floor = BinanceFloor()
     found = floor.call("account.commission", symbol="BTCUSDT")
     nothing = dict.fromkeys(("maker", "taker", "buyer", "seller"), "0.00000000")

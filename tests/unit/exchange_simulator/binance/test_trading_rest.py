@@ -1,4 +1,4 @@
-"""What was sent to Binance's signed REST endpoints, read as the venue reads it."""
+"""Parameters of Binance's signed REST endpoints are read as the venue reads them."""
 
 import pytest
 
@@ -7,15 +7,15 @@ from services.exchange_simulator.binance.trading_rest import parameters
 
 
 def test_parameters_come_from_query_and_body_and_the_query_wins() -> None:
-    """Decoded, though they were signed as sent."""
+    """They are decoded, although the signature covers the encoded text."""
     assert parameters("a=1&b=%2B%20x", "b=2&c=3") == {"a": "1", "b": "+ x", "c": "3"}
     assert parameters("", "a=") == {"a": ""}
     assert parameters("", "") == {}
 
 
 @pytest.mark.parametrize(("query", "body"), [("a=1&a=2", ""), ("", "a=1&a=1")])
-def test_a_parameter_that_is_there_twice_is_refused(query: str, body: str) -> None:
-    """In one place: -1101."""
+def test_a_duplicate_parameter_is_refused(query: str, body: str) -> None:
+    """-1101 for a duplicate within the query or within the body."""
     with pytest.raises(BinanceError) as refused:
         parameters(query, body)
     assert refused.value.code == -1101

@@ -1,4 +1,4 @@
-"""Binance's user data stream: what it says of orders and balances, and in which order."""
+"""Binance's user data stream: its events of orders and balances, and their order."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.unit.exchange_simulator.floors import BTC, NOW, BinanceFloor
 
 
 class Listening:
-    """A desk whose user stream a client listens to as subscription 3."""
+    """An account with a client subscribed to its user data stream as subscription 3."""
 
     def __init__(self) -> None:
         self.floor = BinanceFloor()
@@ -21,7 +21,7 @@ class Listening:
         self.events.join(self.push, 3)
 
     def push(self, frame: bytes) -> None:
-        """Take a frame."""
+        """Record a frame."""
         self.frames.append(json.loads(frame))
 
     def reports(self) -> list[dict[str, Any]]:
@@ -31,12 +31,12 @@ class Listening:
 
 @pytest.fixture
 def stream() -> Listening:
-    """Somebody sells 0.05 BTC at 60,000."""
+    """Another client sells 0.05 BTC at 60,000."""
     return Listening()
 
 
 def test_a_new_order_is_reported_as_documented(stream: Listening) -> None:
-    """Every key of the documented example, each value as there; then the balances."""
+    """All keys and values of the documented example; the balances follow."""
     stream.floor.buy("58000.00", "0.1")
     report, position = (frame["event"] for frame in stream.frames)
     order = stream.floor.order("mine")
@@ -98,16 +98,16 @@ def test_a_trade_is_reported_with_its_fill(stream: Listening) -> None:
     assert {entry["a"] for entry in stream.frames[-1]["event"]["B"]} == {"BTC", "USDT"}
 
 
-def test_a_fill_as_maker_says_so(stream: Listening) -> None:
-    """And the last one ends the order."""
+def test_a_fill_as_maker_is_marked(stream: Listening) -> None:
+    """The last fill closes the order."""
     stream.floor.buy("58000.00", "0.1")
     stream.floor.others(BTC, "sell", "58000.00", "0.1")
     trade = stream.reports()[-1]
     assert (trade["x"], trade["X"], trade["m"], trade["w"]) == ("TRADE", "FILLED", True, False)
 
 
-def test_on_a_cancel_the_orders_own_id_is_in_big_c(stream: Listening) -> None:
-    """`c` is the cancel's id."""
+def test_a_cancel_reports_the_orders_client_id_as_capital_c(stream: Listening) -> None:
+    """`c` is the cancel's client id, `C` the order's."""
     stream.floor.buy("58000.00", "0.1")
     stream.floor.call(
         "order.cancel", symbol="BTCUSDT", origClientOrderId="mine", newClientOrderId="bye"
@@ -118,7 +118,7 @@ def test_on_a_cancel_the_orders_own_id_is_in_big_c(stream: Listening) -> None:
 
 
 def test_an_amendment_is_reported_as_a_replacement(stream: Listening) -> None:
-    """The old id is in big C, the quantity is the new one, and the balances follow."""
+    """`C` is the old client id, `q` the new quantity; the balances follow."""
     stream.floor.buy("58000.00", "0.1")
     order_id = stream.floor.order("mine").order_id
     stream.floor.call("order.amend.keepPriority", symbol="BTCUSDT", orderId=order_id, newQty="0.06")
@@ -129,8 +129,8 @@ def test_an_amendment_is_reported_as_a_replacement(stream: Listening) -> None:
     assert position["B"] == [{"a": "USDT", "f": "996520.00000000", "l": "3480.00000000"}]
 
 
-def test_what_may_not_rest_is_reported_as_expired(stream: Listening) -> None:
-    """With the reason."""
+def test_an_order_that_may_not_rest_is_reported_as_expired(stream: Listening) -> None:
+    """With the expiry reason."""
     stream.floor.buy("60000.00", "0.1", timeInForce="IOC")
     expired = stream.reports()[-1]
     assert (expired["x"], expired["X"], expired["z"]) == ("EXPIRED", "EXPIRED", "0.05000000")
@@ -138,15 +138,15 @@ def test_what_may_not_rest_is_reported_as_expired(stream: Listening) -> None:
 
 
 def test_execution_ids_never_repeat(stream: Listening) -> None:
-    """They tell one report from another."""
+    """Each report has its own."""
     for number in range(3):
         stream.floor.buy("60000.00", "0.02", f"order-{number}")
     ids = [report["I"] for report in stream.reports()]
     assert ids == sorted(set(ids))
 
 
-def test_who_has_left_hears_nothing_more(stream: Listening) -> None:
-    """Nor who never came."""
+def test_a_client_that_left_receives_nothing_more(stream: Listening) -> None:
+    """Leaving without having joined is allowed."""
     stream.events.leave(stream.push)
     stream.events.leave(stream.push)
     stream.floor.buy("58000.00", "0.1")

@@ -13,11 +13,11 @@ from services.exchange_simulator.budget import MinuteBudget
 from services.exchange_simulator.instruments import INSTRUMENTS
 from services.exchange_simulator.market import SimulatedMarket
 
-NOW = 1_790_000_010_000  # half a minute is left
+NOW = 1_790_000_010_000  # half a minute remains
 
 
 def clock() -> int:
-    """Always the same moment."""
+    """A constant clock."""
     return NOW
 
 
@@ -66,18 +66,18 @@ def test_it_answers_with_the_id_the_result_and_the_weight_used(venue: BinanceVen
         ('{"id":1,"method":"depth","params":{"symbol":"NOPE"}}', -1121),
     ],
 )
-def test_what_cant_be_done_is_an_error_with_its_status(
+def test_an_invalid_request_is_an_error_with_its_status(
     venue: BinanceVenue, request_text: str, code: int
 ) -> None:
-    """The `error` key is always there when the status isn't 200."""
+    """Every status except 200 has an `error`."""
     reply = answer(venue, "client", request_text, partial(look_up, venue))
     assert reply["status"] == 400
     assert reply["error"]["code"] == code
     assert "result" not in reply
 
 
-def test_used_up_weight_says_when_to_come_back(venue: BinanceVenue) -> None:
-    """429 with the time in ms at which the minute ends."""
+def test_an_exhausted_budget_has_a_retry_time(venue: BinanceVenue) -> None:
+    """429 with the end of the minute in Unix ms."""
     venue.budget.charge("client", 6000)
     reply = ask(venue, id=1, method="ping")
     assert (reply["status"], reply["error"]["code"]) == (429, -1003)

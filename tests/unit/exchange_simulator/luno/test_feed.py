@@ -1,4 +1,4 @@
-"""Luno's feed: a snapshot and its updates are the engine's book, order by order."""
+"""Luno's feed: a snapshot plus its updates equal the engine's book, order by order."""
 
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ ETH = next(i for i in INSTRUMENTS if i.symbol == "ETH/ZAR")
 
 
 class Follower:
-    """A client's book, kept by the documented rules; a surprise is an assertion error."""
+    """A client's book, maintained by the documented rules; a violation fails the test."""
 
     def __init__(self) -> None:
         self.books: dict[str, dict[str, tuple[str, Decimal]]] = {}
@@ -26,7 +26,7 @@ class Follower:
         self.kinds: set[str] = set()
 
     def push(self, frame: bytes) -> None:
-        """Take the snapshot, then updates."""
+        """Apply the snapshot, then updates."""
         message = msgspec.json.decode(frame)
         if "asks" in message:
             assert not self.books
@@ -69,8 +69,8 @@ class Follower:
 
 
 @given(seed=st.integers(0, 1000), joins=st.lists(st.integers(0, 60), min_size=1, max_size=4))
-def test_whoever_joins_whenever_has_the_engines_book(seed: int, joins: list[int]) -> None:
-    """Several clients that join at different moments all end on the same, right book."""
+def test_every_client_has_the_engines_book_whenever_it_joins(seed: int, joins: list[int]) -> None:
+    """Clients that join at different times all end with the engine's book."""
     market = SimulatedMarket(ETH, lambda: NOW)
     feed = LunoFeed(market)
     traders = Traders(market, seed, 30)
@@ -90,8 +90,8 @@ def test_whoever_joins_whenever_has_the_engines_book(seed: int, joins: list[int]
         assert follower.sequence == truth.sequence
 
 
-def test_every_kind_of_update_happens_and_trades_count_up() -> None:
-    """Create, delete, trades, trades with a rest, and now and then an empty one."""
+def test_every_kind_of_update_occurs_and_trade_sequences_count_up() -> None:
+    """Create, delete, trades, trades with a create, and empty updates."""
     market = SimulatedMarket(ETH, lambda: NOW)
     feed = LunoFeed(market)
     traders = Traders(market, 1, 100)
@@ -125,8 +125,8 @@ def test_a_snapshot_is_in_price_time_order() -> None:
     assert all(same_price)
 
 
-def test_who_left_gets_nothing_but_the_sequence_goes_on() -> None:
-    """A client that comes back finds the numbers further on."""
+def test_a_client_that_left_receives_nothing_while_the_sequence_continues() -> None:
+    """A client that returns starts at a later sequence."""
     market = SimulatedMarket(ETH, lambda: NOW)
     feed = LunoFeed(market)
     traders = Traders(market, 1, 50)

@@ -1,4 +1,4 @@
-"""Luno's calls that need a key: the venue's rules, each with the answer it gives."""
+"""Luno's private calls: each rule of the venue with its answer."""
 
 from decimal import Decimal
 from typing import Any
@@ -24,7 +24,7 @@ def floor() -> LunoFloor:
 
 
 def ask(floor: LunoFloor, call: Call, path: Any = None, /, **params: Any) -> Any:
-    """The answer of a call; a list is a name that repeats."""
+    """The answer of a call; a list value is sent as a repeated name."""
     sent: MultiDict[str] = MultiDict()
     for name, value in params.items():
         for one in value if isinstance(value, list) else [value]:
@@ -69,10 +69,10 @@ def post(floor: LunoFloor, **changes: Any) -> str:
         ({"volume": "50"}, "ErrInsufficientFunds"),
     ],
 )
-def test_a_limit_order_that_isnt_right_is_refused(
+def test_an_invalid_limit_order_is_refused(
     floor: LunoFloor, changes: dict[str, str], code: str
 ) -> None:
-    """With the venue's code; nothing happens."""
+    """With the venue's code; no order is created."""
     with pytest.raises(LunoError) as refused:
         post(floor, **changes)
     assert refused.value.code == code
@@ -92,19 +92,19 @@ def test_a_limit_order_that_isnt_right_is_refused(
         (SELL | {"base_volume": "1.1"}, "ErrNotEnoughLiquidity"),
     ],
 )
-def test_a_market_order_that_isnt_right_is_refused(
+def test_an_invalid_market_order_is_refused(
     floor: LunoFloor, changes: dict[str, str], code: str
 ) -> None:
-    """A BUY says what to spend, a SELL what to sell."""
+    """A BUY has an amount to spend, a SELL a volume to sell."""
     with pytest.raises(LunoError) as refused:
         ask(floor, trading.market_order, **BUY | changes)
     assert refused.value.code == code
 
 
-def test_a_client_order_id_is_used_up_for_ever_by_an_order_that_was_created(
+def test_a_client_order_id_can_be_used_for_one_created_order_only(
     floor: LunoFloor,
 ) -> None:
-    """409 after it was filled or cancelled too; a refused create doesn't use it up."""
+    """409 also after the order is closed; a refused order does not use its id."""
     with pytest.raises(LunoError, match="Not enough ZAR"):
         post(floor, client_order_id="once", volume="50")
     order_id = post(floor, client_order_id="once")
@@ -119,7 +119,7 @@ def test_a_client_order_id_is_used_up_for_ever_by_an_order_that_was_created(
 
 
 def test_an_order_never_executes_after_its_deadline(floor: LunoFloor) -> None:
-    """`timestamp` + `ttl`, by default ten seconds; a `ttl` alone means nothing."""
+    """`timestamp` + `ttl`, by default ten seconds; a `ttl` alone has no effect."""
     now = floor.clock.now
     for deadline in ({"timestamp": now - 501, "ttl": 500}, {"timestamp": now - 10_001}):
         with pytest.raises(LunoError) as refused:
@@ -131,8 +131,8 @@ def test_an_order_never_executes_after_its_deadline(floor: LunoFloor) -> None:
     post(floor, ttl=1)
 
 
-def test_an_order_lives_through_its_states(floor: LunoFloor) -> None:
-    """PENDING, partly filled, COMPLETE; found by its id and by the client's."""
+def test_an_order_passes_through_its_states(floor: LunoFloor) -> None:
+    """PENDING, partially filled, COMPLETE; found by order id and client order id."""
     order_id = post(floor, price="1400000", volume="1.5", client_order_id="mine")
     by_id = ask(floor, trading.order_v3, id=order_id)
     assert by_id == ask(floor, trading.order_v3, client_order_id="mine")
@@ -143,7 +143,7 @@ def test_an_order_lives_through_its_states(floor: LunoFloor) -> None:
         "1.00",
         "1400000.00",
     )
-    # The fee is in what was received.
+    # The fee is charged in the received asset.
     assert (by_id["fee_base"], by_id["fee_counter"]) == ("0.00100000", "0.00000000")
     assert by_id["completed_timestamp"] == by_id["expiration_timestamp"] == 0
     floor.others(XBT, "sell", "1400000", "0.5")
@@ -156,7 +156,7 @@ def test_an_order_lives_through_its_states(floor: LunoFloor) -> None:
 
 
 def test_a_cancelled_order_is_complete_with_an_expiration(floor: LunoFloor) -> None:
-    """Cancelled twice, unknown, filled: the venue's one error."""
+    """A second cancel, and one of an unknown or filled order, have the same error."""
     order_id = post(floor)
     assert ask(floor, trading.stop_order, order_id=order_id) == {"success": True}
     order = ask(floor, trading.order_v3, id=order_id)
@@ -176,10 +176,10 @@ def test_a_cancelled_order_is_complete_with_an_expiration(floor: LunoFloor) -> N
         ({"post_only": "1"}, "0.00"),
     ],
 )
-def test_what_may_not_rest_completes_with_less(
+def test_ioc_and_fok_orders_complete_with_less_volume(
     floor: LunoFloor, changes: dict[str, str], base: str
 ) -> None:
-    """Nothing but the volume tells; it wasn't cancelled by request."""
+    """Only the volume shows it; the order has no expiration."""
     order_id = post(floor, price="1400000", **changes)
     order = ask(floor, trading.order_v3, id=order_id)
     assert (order["status"], order["base"]) == ("COMPLETE", base)
@@ -187,7 +187,7 @@ def test_what_may_not_rest_completes_with_less(
     assert floor.held("ZAR") == 0
 
 
-def test_market_orders_spend_and_sell_what_they_say(floor: LunoFloor) -> None:
+def test_market_orders_spend_and_sell_the_requested_amounts(floor: LunoFloor) -> None:
     """A BUY never spends more; a SELL pays its fee in counter."""
     bought = ask(floor, trading.market_order, **BUY | {"counter_volume": "1400.50"})["order_id"]
     order = ask(floor, trading.order_v3, id=bought)
@@ -200,14 +200,14 @@ def test_market_orders_spend_and_sell_what_they_say(floor: LunoFloor) -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"id": "BX1", "client_order_id": "x"}])
-def test_one_of_two_ids_is_wanted(floor: LunoFloor, params: dict[str, str]) -> None:
-    """Neither and both are wrong."""
+def test_exactly_one_of_two_ids_is_required(floor: LunoFloor, params: dict[str, str]) -> None:
+    """Neither and both are refused."""
     with pytest.raises(LunoError) as refused:
         ask(floor, trading.order_v3, **params)
     assert refused.value.code == "ErrInvalidArguments"
 
 
-def test_lists_have_the_newest_first_and_the_open_ones_by_default(floor: LunoFloor) -> None:
+def test_lists_have_open_orders_by_default_with_the_newest_first(floor: LunoFloor) -> None:
     """`closed`, `created_before`, `limit`, `pair`, `state`."""
     ids = []
     for _ in range(3):
@@ -232,14 +232,14 @@ def test_lists_have_the_newest_first_and_the_open_ones_by_default(floor: LunoFlo
 
 
 def test_trades_are_numbered_by_the_market(floor: LunoFloor) -> None:
-    """Own side, the taker's side, the fee; by time and by sequence."""
+    """With the account's side, the taker's side and the fee; filtered by time and sequence."""
     post(floor, price="1400000", volume="0.25", client_order_id="a")
     floor.clock.now += 1000
     post(floor, type="ASK", price="1395000", volume="0.25", client_order_id="b")
     floor.others(XBT, "buy", "1395000", "0.25")
     first, second = ask(floor, trading.list_trades, pair="XBTZAR")["trades"]
     assert (first["type"], first["is_buy"], first["client_order_id"]) == ("BID", True, "a")
-    # A maker's: the own side is the other than the taker's.
+    # As maker: the account's side is opposite to the taker's.
     assert (second["type"], second["is_buy"], second["fee_counter"]) == (
         *("ASK", True, "313.87500000"),
     )
@@ -260,7 +260,7 @@ def test_trades_are_numbered_by_the_market(floor: LunoFloor) -> None:
 
 
 def test_an_order_can_be_hidden_from_queries_for_a_while(floor: LunoFloor) -> None:
-    """404 then; it can be cancelled all the same."""
+    """Queries answer 404; a cancel still works."""
     order_id = post(floor, client_order_id="late")
     floor.order("late").hidden_until_ms = floor.clock.now + 1000
     with pytest.raises(LunoError) as refused:
@@ -273,7 +273,7 @@ def test_an_order_can_be_hidden_from_queries_for_a_while(floor: LunoFloor) -> No
 
 
 def test_fills_can_be_hidden_for_a_while(floor: LunoFloor) -> None:
-    """The order tells what is filled of it; `listtrades` shows its fills later."""
+    """The order shows its filled volume at once; `listtrades` shows the fills later."""
     post(floor, client_order_id="late", price="1400000")
     floor.order("late").fills_hidden_until_ms = floor.clock.now + 1000
     assert Decimal(ask(floor, trading.order_v3, client_order_id="late")["base"]) > 0
@@ -282,8 +282,8 @@ def test_fills_can_be_hidden_for_a_while(floor: LunoFloor) -> None:
     assert ask(floor, trading.list_trades, pair="XBTZAR")["trades"]
 
 
-def test_balances_hold_what_is_reserved(floor: LunoFloor) -> None:
-    """All of them, or those asked for by a name that repeats; a comma list is refused."""
+def test_balances_include_reserved_amounts(floor: LunoFloor) -> None:
+    """All balances, or those of a repeated `assets`; a comma-separated list is refused."""
     post(floor)
     zar = next(b for b in ask(floor, trading.balances)["balance"] if b["asset"] == "ZAR")
     assert zar == {
@@ -301,14 +301,14 @@ def test_balances_hold_what_is_reserved(floor: LunoFloor) -> None:
     assert refused.value.status == 400
 
 
-def test_fees_are_shares(floor: LunoFloor) -> None:
-    """What makers and takers pay."""
+def test_fees_are_shares_of_the_received_amount(floor: LunoFloor) -> None:
+    """Maker and taker fees."""
     info = ask(floor, trading.fee_info, pair="XBTZAR")
     assert (info["maker_fee_buy"], info["taker_fee_sell"]) == ("0.00090000", "0.00100000")
 
 
-def test_ids_are_unique_over_pairs_whose_engines_count_alike(floor: LunoFloor) -> None:
-    """Two orders with one number in two engines have two ids."""
+def test_order_ids_are_unique_across_pairs(floor: LunoFloor) -> None:
+    """Orders with the same number in two engines have different ids."""
     floor.others("ETH/ZAR", "sell", "70000", "1")
     floor.others("ETH/ZAR", "buy", "60000", "1")
     first = post(floor)

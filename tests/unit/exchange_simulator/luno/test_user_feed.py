@@ -1,4 +1,4 @@
-"""Luno's user stream: messages as documented, and what was missed for five minutes."""
+"""Luno's user stream: documented messages, and five minutes of missed ones after a reconnect."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tests.unit.exchange_simulator.floors import XBT, LunoFloor
 
 
 class Client:
-    """A session of the one client; `messages` are what it got."""
+    """A session of the client; `messages` are the messages it received."""
 
     def __init__(self, feed: UserFeed) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -20,7 +20,7 @@ class Client:
         feed.join(self.push)
 
     def push(self, frame: bytes) -> None:
-        """Take a frame."""
+        """Record a frame."""
         self.messages.append(json.loads(frame))
 
     def leave(self) -> None:
@@ -81,8 +81,8 @@ def test_an_order_on_the_book_is_awaiting_then_pending(floor: LunoFloor) -> None
     ]
 
 
-def test_fills_are_cumulative_and_by_themselves(floor: LunoFloor) -> None:
-    """Two fills of one order; then COMPLETE and what is owned now."""
+def test_fills_have_cumulative_and_single_amounts(floor: LunoFloor) -> None:
+    """Two fills of one order; COMPLETE and the balances follow."""
     client = Client(UserFeed(floor.account, floor.clock))
     buy(floor, "mine", 1_400_000, 1_500_000)
     floor.others(XBT, "sell", "1400000", "0.5")
@@ -91,7 +91,7 @@ def test_fills_are_cumulative_and_by_themselves(floor: LunoFloor) -> None:
         ("1.00000000", "1.00000000", "1400000.00000000"),
         ("0.50000000", "1.50000000", "2100000.00000000"),
     ]
-    # Taker's, then maker's share, of the base that was received.
+    # First the taker's fee, then the maker's, of the received base asset.
     assert [(f["base_fee_delta"], f["base_fee"], f["counter_fee"]) for f in fills] == [
         ("0.00100000", "0.00100000", "0.00000000"),
         ("0.00045000", "0.00145000", "0.00000000"),
@@ -106,8 +106,8 @@ def test_fills_are_cumulative_and_by_themselves(floor: LunoFloor) -> None:
     assert last[account_id("ZAR")]["available"] == "7900000.00000000"
 
 
-def test_balance_deltas_add_up_and_rows_count(floor: LunoFloor) -> None:
-    """From what the account began with to what it has."""
+def test_balance_deltas_add_up_and_row_indexes_increase(floor: LunoFloor) -> None:
+    """From the initial balance to the current one."""
     client = Client(UserFeed(floor.account, floor.clock))
     buy(floor, "a", 1_400_000)
     buy(floor, "b")
@@ -120,8 +120,8 @@ def test_balance_deltas_add_up_and_rows_count(floor: LunoFloor) -> None:
         assert begin + sum(float(u[f"{key}_delta"]) for u in zar) == float(zar[-1][key])
 
 
-def test_what_was_missed_is_sent_again_with_a_little_before_it(floor: LunoFloor) -> None:
-    """Duplicates on purpose: when exactly a client was lost nobody knows."""
+def test_missed_messages_are_sent_again_with_some_earlier_ones(floor: LunoFloor) -> None:
+    """Duplicates are intended: the exact time of a disconnect is unknown."""
     feed = UserFeed(floor.account, floor.clock)
     first = Client(feed)
     buy(floor, "long ago")
@@ -139,7 +139,7 @@ def test_what_was_missed_is_sent_again_with_a_little_before_it(floor: LunoFloor)
 
 
 def test_nothing_older_than_five_minutes_is_sent_again(floor: LunoFloor) -> None:
-    """That is for the client to find out by REST."""
+    """The client must query older changes by REST."""
     feed = UserFeed(floor.account, floor.clock)
     Client(feed).leave()
     buy(floor, "old")
@@ -149,12 +149,12 @@ def test_nothing_older_than_five_minutes_is_sent_again(floor: LunoFloor) -> None
     assert [name for name, _ in Client(feed).statuses()] == ["young", "young"]
 
 
-def test_a_first_session_is_told_nothing_of_before(floor: LunoFloor) -> None:
-    """There is no snapshot."""
+def test_a_first_session_receives_no_earlier_messages(floor: LunoFloor) -> None:
+    """The stream has no snapshot."""
     feed = UserFeed(floor.account, floor.clock)
     buy(floor, "before")
     client = Client(feed)
     assert client.messages == []
-    # Leaving without having been there isn't leaving.
+    # Leaving without having joined has no effect.
     feed.leave(lambda _: None)
     assert Client(feed).messages == []
