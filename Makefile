@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run live picture paper bench bench-micro soak test test-fast secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check docs format lock clean
+.PHONY: help setup run live picture paper bench bench-micro soak test test-fast coverage secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check docs format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -87,11 +87,14 @@ check-alerts:  ## the alert rules: well-formed, each fires on what it is for, no
 	$(PROMTOOL) check config monitoring/prometheus.yml
 	$(PROMTOOL) test rules monitoring/alerts_test.yml
 
-test: setup  ## all tests, on a real (embedded) server
+test: coverage  ## all tests, on a real (embedded) server; first the unit tests' coverage
 	$(BIN)/python -m pytest -n 4 --maxschedchunk 2 --ignore tests/recorded --ignore tests/compose tests
 
 test-fast: setup  ## unit and contract tests in under a minute: not those marked slow, and fewer random examples
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" --hypothesis-profile fast tests/unit tests/contract
+
+coverage: setup  ## which lines the unit tests run, as a report: no gate
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" --hypothesis-profile fast --cov tests/unit
 
 security-table: setup  ## who can do harm: the table of SECURITY.md, from what the tests try; ONLY="tests/integration/_local"
 	$(BIN)/python -m tests.security --jobs $(or $(JOBS),4) $(ONLY)
