@@ -33,7 +33,7 @@ from services._connector_kit.orders.risk.halt_watch import HaltWatch
 from services._connector_kit.orders.risk.order_limits import OrderLimits
 from services._connector_kit.orders.risk.positions import DayRoll
 from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk, middle
-from services._connector_kit.orders.risk.redis_check import NOT_LOOKED_AT, RedisCheck
+from services._connector_kit.orders.risk.redis_check import NOT_CHECKED_YET, RedisCheck
 from services._connector_kit.orders.service import serve_orders
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.orders.trading import Trading
@@ -213,16 +213,16 @@ class Engine:
                 lambda: self._account.fault,
             )
         )
-        await self._until_done(READS, self._redis_check.look)
+        await self._until_done(READS, self._redis_check.poll)
         if self._trading is not None:
             await self._until_done(READS, self._begin_trading)
         self._redis_check.on_change = self._account.on_change = self._tell_trading
         self._halt.on_change = self._tell_trading
         self._tell_trading()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._redis_check.keep_looking(SystemClock()))
+            tasks.create_task(self._redis_check.keep_polling(SystemClock()))
             if self._trading is not None:
-                tasks.create_task(self._halt.keep_looking())
+                tasks.create_task(self._halt.keep_polling())
                 roll = DayRoll(self._redis, connector(self._exchange.name), mark, publishers)
                 tasks.create_task(roll.keep_rolling(SystemClock()))
                 cancelling = cancel_when_full(self._halt.full, self._trading.account, SystemClock())
@@ -247,7 +247,7 @@ class Engine:
 
     async def _begin_trading(self) -> None:
         await self._claim_world()
-        await self._halt.begin()
+        await self._halt.start()
 
     @property
     def _without_live_switch(self) -> bool:
@@ -270,7 +270,9 @@ class Engine:
         if redis is None:
             self._readiness.ok("redis_settings")
         else:
-            self._readiness.waiting("redis_settings", redis.message, blocked=redis != NOT_LOOKED_AT)
+            self._readiness.waiting(
+                "redis_settings", redis.message, blocked=redis != NOT_CHECKED_YET
+            )
         fault = redis or account or self._halt.fault
         if fault is None:
             self._board.trading(None)
@@ -296,7 +298,7 @@ class Engine:
 
     async def _before_writing(self) -> None:
         await self._claim_world()
-        await self._redis_check.look()  # it may be another Redis than before
+        await self._redis_check.poll()  # it may be another Redis than before
 
     async def _claim_world(self) -> None:
         """Take this Redis for our world, before anything is written to it.

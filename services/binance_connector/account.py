@@ -332,13 +332,13 @@ class _Session:
             case "executionReport":
                 instrument = self._named(event["s"])
                 if instrument is not None:
-                    self._listener.heard(
+                    self._listener.received(
                         translate_orders.execution_report(event, instrument.symbol)
                     )
             case "outboundAccountPosition":
-                self._listener.heard(self._position(event))
+                self._listener.received(self._position(event))
             case "balanceUpdate" | "externalLockUpdate":
-                self._listener.balances_moved()
+                self._listener.balances_changed()
             case "serverShutdown" | "eventStreamTerminated":
                 raise TransientError(f"the venue ended the account stream: {event['e']}")
             case other:

@@ -113,7 +113,7 @@ class LunoAccount:
                 case "order_fill":
                     self._order_changed(frame["order_fill_update"])
                 case "balance_update":
-                    listener.balances_moved()  # which asset's it is, only REST tells
+                    listener.balances_changed()  # which asset's it is, only REST tells
                 case other:
                     log.debug("account_event_ignored", kind=str(other)[:50])
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as e:
@@ -133,7 +133,9 @@ class LunoAccount:
                 order_id = next(iter(self._changed))
                 del self._changed[order_id]
                 try:
-                    listener.heard(await self._rest.report(order_id=order_id, client_order_id=None))
+                    listener.received(
+                        await self._rest.report(order_id=order_id, client_order_id=None)
+                    )
                 except (TransientError, RejectedError, FeedStoppedError) as e:
                     log.warning("order_not_read", order_id=order_id, error=str(e))
                     listener.missed()  # the comparison comes back to it

@@ -6,19 +6,19 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "what is heard is dropped and not compared",
         "account/venue.py",
-        "self.dropped += 1\n            self.compare.set()",
+        "self.dropped += 1\n            self.reconcile_requested.set()",
         "self.dropped += 1",
     ),
     mutant(
         "an event is lost where Redis is in trouble",
         "account/reconciler.py",
-        "await self._clock.sleep(AFTER_ERROR)\n                else:",
+        "await self._clock.sleep(ERROR_RETRY_DELAY)\n                else:",
         "break\n                else:",
     ),
     mutant(
         "what is published as open isn't asked for",
         "account/reconciler.py",
-        "ask += [order for order in told if order not in open_now]",
+        "ask += [order for order in published if order not in open_now]",
         "pass",
     ),
     mutant(
@@ -43,25 +43,25 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "the mark never moves",
         "account/reconciler.py",
-        "await self._ledger.set_mark(next_mark)",
+        "await self._ledger.set_trades_cursor(next_cursor)",
         "pass",
     ),
     mutant(
         "an order that isn't shown is gone at once",
         "account/reconciler.py",
-        "< DENIED_FOR:",
+        "< LOST_AFTER:",
         "< 0:",
     ),
     mutant(
         "a connection that is back compares nothing",
         "account/venue.py",
-        "self._health.connected()\n        self.compare.set()",
+        "self._health.connected()\n        self.reconcile_requested.set()",
         "self._health.connected()",
     ),
     mutant(
         "what couldn't be read isn't asked for",
         "account/venue.py",
-        'asked about."""\n        self.compare.set()',
+        'asked about."""\n        self.reconcile_requested.set()',
         'asked about."""\n        pass',
     ),
     mutant(
@@ -97,7 +97,7 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "a fill that was missed isn't noticed",
         "account/reconciler.py",
-        "return told.filled < report.filled or bool(",
+        "return published.filled < report.filled or bool(",
         "return bool(",
         survives="equivalent: a fill changes what is remaining, which is compared too",
     ),
@@ -134,7 +134,7 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "an order is lost although it was open meanwhile",
         "account/reconciler.py",
-        "self._denied.pop(order, None)\n            known",
+        "self._not_found_since.pop(order, None)\n            known",
         "known",
     ),
     mutant(
@@ -251,13 +251,13 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "a snapshot that was too old isn't asked for again",
         "account/balance_publisher.py",
-        "if not await self._publish_snapshot((), all_of=() if due else None):\n            self._moved.set()",
+        "if not await self._publish_snapshot((), all_of=() if due else None):\n            self._changed.set()",
         "await self._publish_snapshot((), all_of=() if due else None)",
     ),
     mutant(
         "a pushed balance that was too old isn't asked for",
         "account/balance_publisher.py",
-        "if not await self._published.publish(update):\n            self._moved.set()",
+        "if not await self._published.publish(update):\n            self._changed.set()",
         "await self._published.publish(update)",
     ),
     mutant(

@@ -6,7 +6,7 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "filled may fall",
         "account/order_status.py",
-        "filled = max(report.filled, told.filled if told else ZERO)",
+        "filled = max(report.filled, published.filled if published else ZERO)",
         "filled = report.filled",
     ),
     mutant(
@@ -24,14 +24,14 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "fills that were published without an id are published again",
         "account/order_status.py",
-        "known = _published_without_ids(told, report.fills)",
+        "known = _published_without_ids(published, report.fills)",
         "pass",
     ),
     mutant(
         "all fills count as published without an id",
         "account/order_status.py",
-        "left, ids = told.filled - told.missing, []",
-        "left, ids = told.filled, []",
+        "left, ids = published.filled - published.missing, []",
+        "left, ids = published.filled, []",
     ),
     mutant(
         "a fill's fee is not its own",
@@ -48,20 +48,20 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "an order's client id changes with its cancel",
         "account/order_status.py",
-        "(told and told.client_order_id) or report.client_order_id",
+        "(published and published.client_order_id) or report.client_order_id",
         "report.client_order_id",
     ),
     mutant(
         "a terminal status may change",
         "account/order_status.py",
-        "if told and told.closed and not (told.lost and report.venue_status != LOST):",
+        "if published and published.closed and not (published.lost and report.venue_status != LOST):",
         "if False:",
     ),
     mutant(
         "an order that was lost is never found again",
         "account/order_status.py",
-        "if told and told.closed and not (told.lost and report.venue_status != LOST):",
-        "if told and told.closed:",
+        "if published and published.closed and not (published.lost and report.venue_status != LOST):",
+        "if published and published.closed:",
     ),
     mutant(
         "an order that is filled stays open",
@@ -84,43 +84,43 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "the same is published twice",
         "account/order_status.py",
-        "and _shown(now) == _shown(told):",
+        "and _shown(now) == _shown(published):",
         "and False:",
     ),
     mutant(
         "an older report changes the terms",
         "account/order_status.py",
-        "newest = told is None or (report.version >= told.version and report.filled >= told.filled)",
+        "newest = published is None or (\n        report.version >= published.version and report.filled >= published.filled\n    )",
         "newest = True",
     ),
     mutant(
         "a newer report doesn't change the terms",
         "account/order_status.py",
-        "newest = told is None or (report.version >= told.version and report.filled >= told.filled)",
-        "newest = told is None",
+        "newest = published is None or (\n        report.version >= published.version and report.filled >= published.filled\n    )",
+        "newest = published is None",
     ),
     mutant(
         "the version may fall",
         "account/order_status.py",
-        "version=max(report.version, told.version if told else 0)",
+        "version=max(report.version, published.version if published else 0)",
         "version=report.version",
     ),
     mutant(
         "ids never begin anew",
         "account/order_status.py",
-        "if report.created > max(told.created, told.version) + LIVES_APART_MS:",
+        "if report.created > max(published.created, published.version) + GENERATIONS_APART_MS:",
         "if False:",
     ),
     mutant(
         "an amended order is another one",
         "account/order_status.py",
-        "max(told.created, told.version) + LIVES_APART_MS",
-        "told.created",
+        "max(published.created, published.version) + GENERATIONS_APART_MS",
+        "published.created",
     ),
     mutant(
         "an order of an earlier life is published",
         "account/order_status.py",
-        'return "older" if report.created < told.created - LIVES_APART_MS else "same"',
+        'return "older" if report.created < published.created - GENERATIONS_APART_MS else "same"',
         'return "same"',
     ),
     mutant(
@@ -162,25 +162,25 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "the first of two lives gets no end",
         "account/ledger.py",
-        "if not told.closed:\n            last = ended(report.order_id",
+        "if not published.closed:\n            last = ended(report.order_id",
         "if False:\n            last = ended(report.order_id",
     ),
     mutant(
         "what was published of the first life is kept for the second",
         "account/ledger.py",
-        "state.begin_anew()",
+        "state.start_generation()",
         "pass",
     ),
     mutant(
         "a report without its fills is published at once",
         "account/ledger.py",
-        "if found and whole and found.told.missing > (told.missing if told else 0):",
+        "if whole and missing > (published.missing if published else 0):",
         "if False:",
     ),
     mutant(
         "what was published is not kept",
         "account/ledger.py",
-        "state.keep(found.told, record)",
+        "state.keep(found.published, record)",
         "pass",
     ),
     mutant(
@@ -204,20 +204,20 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "an accepted order is asked for, for ever",
         "account/ledger.py",
-        "state.nothing_to_ask()\n            self._write",
+        "state.remove_accepted()\n            self._write",
         "self._write",
     ),
     mutant(
         "an order that ended is asked for, for ever",
         "account/ledger.py",
-        "state.not_open()",
+        "state.remove_open()",
         "pass",
     ),
     mutant(
         "an order that ended already ends again",
         "account/ledger.py",
-        "if told is not None and not told.closed:\n                last",
-        "if told is not None:\n                last",
+        "if published is not None and not published.closed:\n                last",
+        "if published is not None:\n                last",
         survives="a second line: `diff` never changes a terminal status",
     ),
     mutant("missing fills are asked for, for ever", "account/ledger.py", 'f"({oldest}"', '"(0"'),
@@ -230,20 +230,20 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "a trade of another life was published",
         "account/venue.py",
-        "self.trade_id in told.trade_ids and same_life",
-        "self.trade_id in told.trade_ids",
+        "self.trade_id in published.trade_ids and same_generation",
+        "self.trade_id in published.trade_ids",
     ),
     mutant(
         "a trade that was published is new",
         "account/venue.py",
-        "return self.trade_id in told.trade_ids",
+        "return self.trade_id in published.trade_ids",
         "return False",
     ),
     mutant(
         "a closed order stays open",
         "account/order_state.py",
-        "if now.closed:\n            self.not_open()",
-        "if False:\n            self.not_open()",
+        "if now.closed:\n            self.remove_open()",
+        "if False:\n            self.remove_open()",
     ),
     mutant(
         "what was published of an open order expires",
@@ -272,7 +272,7 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "another symbol's order is published under this one's",
         "account/order_state.py",
-        "if told.symbol == order.symbol), None)",
+        "if published.symbol == order.symbol), None)",
         "), None)",
     ),
     mutant(
@@ -326,7 +326,7 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "a report that is held back is forgotten",
         "account/missing_fills.py",
-        "self._wanted.set()",
+        "self._pending.set()",
         "pass",
     ),
     mutant(
@@ -338,7 +338,7 @@ LEDGER: tuple[Mutant, ...] = (
     mutant(
         "the fills of an order that was published are not asked for again",
         "account/missing_fills.py",
-        "if not late and told is not None and told.missing:",
+        "if not late and published is not None and published.missing:",
         "if False:",
     ),
     mutant(

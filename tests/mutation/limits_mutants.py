@@ -54,7 +54,7 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "a halt that comes while open orders are looked at is not seen",
         "risk/order_limits.py",
-        "            or _halted(look.halt)\n",
+        "            or _halted(snapshot.halt)\n",
         "",
     ),
     mutant(
@@ -189,25 +189,25 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "no limit of notional is no limit",
         "risk/pre_trade_risk.py",
-        'return _unnamed("max_notional", instrument.quote)',
+        'return _no_limit("max_notional", instrument.quote)',
         "return None",
     ),
     mutant(
         "no limit of quantity is no limit",
         "risk/pre_trade_risk.py",
-        'return _unnamed("max_quantity", instrument.base)',
+        'return _no_limit("max_quantity", instrument.base)',
         "return None",
     ),
     mutant(
         "no limit of what is held is no limit",
         "risk/pre_trade_risk.py",
-        'return _unnamed("max_position", instrument.quote)',
+        'return _no_limit("max_position", instrument.quote)',
         "return None",
     ),
     mutant(
         "no limit of what is lost is no limit",
         "risk/pre_trade_risk.py",
-        'return _unnamed("max_daily_loss", instrument.quote)',
+        'return _no_limit("max_daily_loss", instrument.quote)',
         "return None",
     ),
     mutant("any quantity", "risk/pre_trade_risk.py", "if quantity > most:", "if False:"),
@@ -257,29 +257,27 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "an exit has the pace of an entry",
         "risk/order_limits.py",
-        "if pace is not None and not self._held.reduces(proposal, counted.positions, ()):",
+        "if pace is not None and not limits.reduces(proposal, usage.positions, ()):",
         "if pace is not None:",
     ),
     mutant(
         "a loop of exits has any pace",
         "risk/order_limits.py",
-        "            self._pace(record, counted, times)\n            or self._too_many",
-        "            (self._pace(record, counted, times) if times == 1 else None)\n            or self._too_many",
+        "            self._pace(record, usage, times)\n            or self._too_many",
+        "            (self._pace(record, usage, times) if times == 1 else None)\n            or self._too_many",
     ),
     mutant(
         "what is open leaves room for an exit beyond what is held",
         "risk/order_limits.py",
-        "if self._held.reduces(proposal, look.positions, beside) else 1",
-        "if self._held.reduces(proposal, look.positions, ()) else 1",
+        "if limits.reduces(proposal, snapshot.positions, working) else 1",
+        "if limits.reduces(proposal, snapshot.positions, ()) else 1",
     ),
     mutant(
         "every order has the pace of an exit",
         "risk/order_limits.py",
-        "if self._held.reduces(proposal, look.positions, beside) else 1",
+        "if limits.reduces(proposal, snapshot.positions, working) else 1",
         "if True else 1",
-        ("if pace is not None and not self._held.reduces(", "if False and ("),
+        ("if pace is not None and not limits.reduces(", "if False and ("),
     ),
-    mutant(
-        "what is refused counts", "risk/order_limits.py", "await self._take_back(record)", "pass"
-    ),
+    mutant("what is refused counts", "risk/order_limits.py", "await self._remove(record)", "pass"),
 )

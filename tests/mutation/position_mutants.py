@@ -6,8 +6,8 @@ POSITIONS: tuple[Mutant, ...] = (
     mutant(
         "a fill is booked as often as it is told",
         "risk/positions.py",
-        "_sum(before, now, rate)",
-        "_sum(None, now, rate)",
+        "_contribution(before, now, rate)",
+        "_contribution(None, now, rate)",
     ),
     mutant(
         "what is sold is held",
@@ -18,8 +18,8 @@ POSITIONS: tuple[Mutant, ...] = (
     mutant(
         "a fee in the base asset is held",
         "risk/positions.py",
-        "return sign * told.filled - in_base,",
-        "return sign * told.filled,",
+        "return sign * published.filled - in_base,",
+        "return sign * published.filled,",
     ),
     mutant(
         "a fee in a third asset costs nothing",
@@ -164,7 +164,7 @@ POSITIONS: tuple[Mutant, ...] = (
     mutant(
         "nothing held is looked at",
         "risk/order_limits.py",
-        "if pace is None and few and self._held.surely_kept(proposal, counted.positions, others):",
+        "if pace is None and few and limits.certainly_allowed(proposal, usage.positions, others):",
         "if pace is None and few:",
     ),
 )

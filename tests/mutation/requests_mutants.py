@@ -163,8 +163,8 @@ REQUESTS: tuple[Mutant, ...] = (
     mutant(
         "a query of an unchanged order publishes nothing",
         "commands/request_consumer.py",
-        "await self._ledger.tell(report, again=True)",
-        "await self._ledger.tell(report)",
+        "await self._ledger.publish(report, again=True)",
+        "await self._ledger.publish(report)",
     ),
     mutant(
         "a command is asked for ever",

@@ -250,11 +250,11 @@ class Account:
 
         def arrive() -> None:
             if session.alive:
-                session.listener.heard(report)
+                session.listener.received(report)
                 if self.kind == "binance":
-                    session.listener.heard(balances)
+                    session.listener.received(balances)
                 else:
-                    session.listener.balances_moved()
+                    session.listener.balances_changed()
 
         self._timers.after(session.arrives - self._loop.time(), arrive)
 

@@ -105,6 +105,6 @@ class Connector:
 
     async def _tell(self, order: Order) -> None:
         try:
-            await self._ledger.tell(order.report("luno"))
+            await self._ledger.publish(order.report("luno"))
         except TransientError:
             """The stream is cut just then."""

@@ -122,12 +122,12 @@ class AccountInMemory:
         shown = (r for r in self.orders.values() if r.order_id not in hidden)
         return [report for report in shown if not report.closed]
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
+    async def traded_since(self, trades_cursor: str | None) -> tuple[Sequence[TradeEvidence], str]:
         """The mark counts the trades."""
         await self._call("traded_since")
         found = [
             TradeEvidence("BTC/USDT", order_id, None, self.orders[order_id].filled)
-            for order_id in self.traded[int(mark or "0") :]
+            for order_id in self.traded[int(trades_cursor or "0") :]
         ]
         return found, str(len(self.traded))
 
@@ -202,33 +202,33 @@ class LedgerInMemory:
     """What `Ledger` does, without a Redis: virtual time needs none."""
 
     def __init__(self) -> None:
-        self.told: dict[OrderRef, PublishedOrder] = {}
+        self.latest: dict[OrderRef, PublishedOrder] = {}
         self.events: list[tuple[str, str, float]] = []
         self.statuses: list[OrderStatusUpdateEvent] = []
         self.waiting: set[OrderRef] = set()
         self.at: str | None = None
 
-    async def tell(self, report: OrderStatusReport, *, again: bool = False) -> bool:
+    async def publish(self, report: OrderStatusReport, *, again: bool = False) -> bool:
         """Note order id, status and filled quantity, where they are news."""
         await asyncio.sleep(0)
-        return self._tell(report, again=again)
+        return self._publish_diff(report, again=again)
 
-    async def tell_whole(self, report: OrderStatusReport) -> bool:
+    async def publish_complete(self, report: OrderStatusReport) -> bool:
         """The same where fills are complete; False where they aren't."""
         await asyncio.sleep(0)
-        told = self.told.get(report.order)
-        found = diff(told, report, "binance", external=False)
-        if found and found.told.missing > (told.missing if told else 0):
+        published = self.latest.get(report.order)
+        found = diff(published, report, "binance", external=False)
+        if found and found.published.missing > (published.missing if published else 0):
             return False
-        self._tell(report)
+        self._publish_diff(report)
         return True
 
-    def _tell(self, report: OrderStatusReport, *, again: bool = False) -> bool:
+    def _publish_diff(self, report: OrderStatusReport, *, again: bool = False) -> bool:
         self.waiting.discard(report.order)
-        found = diff(self.told.get(report.order), report, "binance", external=False, again=again)
+        found = diff(self.latest.get(report.order), report, "binance", external=False, again=again)
         if found is None:
             return False
-        self.told[report.order] = found.told
+        self.latest[report.order] = found.published
         if found.event is not None:
             event = found.event
             self.statuses.append(event)
@@ -237,17 +237,25 @@ class LedgerInMemory:
 
     async def fills_missing(self) -> list[OrderRef]:
         """Those that ended with too few fills."""
-        return [order for order, told in self.told.items() if told.closed and told.missing]
+        return [
+            order
+            for order, published in self.latest.items()
+            if published.closed and published.missing
+        ]
 
     async def open_orders(self) -> list[tuple[str, PublishedOrder]]:
         """What was told as open."""
         await asyncio.sleep(0)
-        return [(order.order_id, told) for order, told in self.told.items() if not told.closed]
+        return [
+            (order.order_id, published)
+            for order, published in self.latest.items()
+            if not published.closed
+        ]
 
-    async def untold(self, traces: Sequence[TradeEvidence]) -> list[TradeEvidence]:
+    async def unpublished(self, trades: Sequence[TradeEvidence]) -> list[TradeEvidence]:
         """Those that nothing was told of yet."""
-        told = self.told
-        return [t for t in traces if t.order not in told or not t.in_(told[t.order])]
+        published = self.latest
+        return [t for t in trades if t.order not in published or not t.is_in(published[t.order])]
 
     async def accepted(self) -> set[OrderRef]:
         """What was accepted and not told."""
@@ -256,14 +264,14 @@ class LedgerInMemory:
 
     async def published(self, order: OrderRef) -> PublishedOrder | None:
         """What was told of it."""
-        return self.told.get(order)
+        return self.latest.get(order)
 
     async def published_as(self, symbol: str, client_order_id: str) -> OrderRef | None:
         """The order that was told so."""
         found = (
             order
-            for order, told in self.told.items()
-            if (told.symbol, told.client_order_id) == (symbol, client_order_id)
+            for order, published in self.latest.items()
+            if (published.symbol, published.client_order_id) == (symbol, client_order_id)
         )
         return next(found, None)
 
@@ -271,17 +279,17 @@ class LedgerInMemory:
         """Its last status."""
         await asyncio.sleep(0)
         self.waiting.discard(order)
-        told = self.told.get(order)
-        if told is not None and not told.closed:
-            self._tell(ended(order.order_id, told, word, milliseconds))
+        published = self.latest.get(order)
+        if published is not None and not published.closed:
+            self._publish_diff(ended(order.order_id, published, word, milliseconds))
 
-    async def mark(self) -> str | None:
+    async def trades_cursor(self) -> str | None:
         """Up to where trades were compared."""
         return self.at
 
-    async def set_mark(self, mark: str) -> None:
+    async def set_trades_cursor(self, trades_cursor: str) -> None:
         """Up to there."""
-        self.at = mark
+        self.at = trades_cursor
 
 
 class BalancesInMemory:

@@ -64,14 +64,14 @@ class Stage:
     async def send(self, name: str, at: float = 0.0, **order: Any) -> str | None:
         """Claim an order and have it counted; why it may not be sent, and then it is answered."""
         taken = await self.claim(name, at, **order)
-        refusal = await self.reserve(taken)
-        if refusal is not None:
-            await self.refuse(taken, refusal)
-        return refusal.reason_code if refusal else None
+        rejection = await self.reserve(taken)
+        if rejection is not None:
+            await self.refuse(taken, rejection)
+        return rejection.reason_code if rejection else None
 
-    async def refuse(self, taken: Record, refusal: Rejection) -> None:
+    async def refuse(self, taken: Record, rejection: Rejection) -> None:
         """Answer it."""
-        answer = rejected(taken.order, entry(taken), refusal, AT, taken)
+        answer = rejected(taken.order, entry(taken), rejection, AT, taken)
         await self.journal.close(taken.closed(answer, unsent=True), entry(taken))
 
     async def accept(self, name: str) -> None:
@@ -93,7 +93,7 @@ class Stage:
             created=AT,
             price=price,
         )
-        await self.ledger.tell(report)
+        await self.ledger.publish(report)
 
     async def publish_elsewhere(self, number: int, name: str | None, filled: str = "0") -> None:
         """The status of an order comes that isn't ours."""
@@ -105,7 +105,7 @@ class Stage:
             created=AT,
             price=PRICE,
         )
-        await self.ledger.tell(report)
+        await self.ledger.publish(report)
 
     def number(self, name: str) -> str:
         """The venue's id of an order of ours."""

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import HALT, TRADING, EventStream
-from services._connector_kit.orders.risk.halt_watch import FULL_FOR
+from services._connector_kit.orders.risk.halt_watch import HALT_WHEN_FULL_FOR
 from tests.integration.tradectl.hand import tradectl
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
@@ -176,11 +176,11 @@ async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels
             found = await gather_all(*(desk.at_venue(each) for each in resting))
             return all(order["state"] == "canceled" for (order,) in found)
 
-        await eventually_async(cancelled, within=FULL_FOR + 20.0)
+        await eventually_async(cancelled, within=HALT_WHEN_FULL_FOR + 20.0)
         for each in resting:
             (order,) = await desk.at_venue(each)
             attempt("full Redis", "keep orders open after a halt", order["state"] == "open")
-        assert time.monotonic() - began >= FULL_FOR - 1.0
+        assert time.monotonic() - began >= HALT_WHEN_FULL_FOR - 1.0
         assert "Redis is full" in connector.log.read_text()
         refused_resume = await tradectl(desk.redis_url, "resume")
         assert refused_resume.code == 3, refused_resume
@@ -215,7 +215,7 @@ async def test_a_redis_that_is_full_for_long_is_halted_though_nobody_halts(
         async def gone() -> bool:
             return not await redis.exists(TRADING)
 
-        await eventually_async(gone, within=FULL_FOR + 20.0)
+        await eventually_async(gone, within=HALT_WHEN_FULL_FOR + 20.0)
         await redis.config_set("maxmemory", "0")
         reason = await refused(desk, price)
         attempt("full Redis", "trade on when there is room again", "Redis is full" not in reason)

@@ -16,7 +16,7 @@ from tests.support.venues import all_move_on, newest
 pytestmark = pytest.mark.timeout(180)
 
 # It is looked at every so many seconds.
-WITHIN = redis_check.EVERY + 20.0
+WITHIN = redis_check.POLL_INTERVAL + 20.0
 
 
 async def status(redis: Redis, connector: str) -> ConnectorStatusEvent:

@@ -59,8 +59,8 @@ class Stream:
         for frame in frames:
             self.session.on_text(frame if isinstance(frame, bytes) else json.dumps(frame).encode())
         heard = []
-        while not self.listener.waiting.empty():
-            heard.append(self.listener.waiting.get_nowait())
+        while not self.listener.queue.empty():
+            heard.append(self.listener.queue.get_nowait())
         return heard
 
 
@@ -73,7 +73,7 @@ def test_a_subscription_brings_a_comparison() -> None:
     """What happened before it isn't told by the stream."""
     stream = Stream()
     assert stream.says({"id": "subscribe", "status": 200, "result": {"subscriptionId": 0}}) == []
-    assert stream.listener.compare.is_set()
+    assert stream.listener.reconcile_requested.is_set()
     assert stream.session._subscribed.is_set()
 
 
@@ -111,9 +111,9 @@ def test_balances_are_heard_as_they_are_or_asked_for() -> None:
     (balance,) = balances
     assert (balance.asset, str(balance.free), str(balance.locked)) == ("ETH", "1.5", "0.5")
     assert version == 1_564_034_571_073_000
-    assert not stream.listener.balances.is_set()
+    assert not stream.listener.balances_requested.is_set()
     stream.says(event({"e": "balanceUpdate", "a": "BTC", "d": "100.0"}))
-    assert stream.listener.balances.is_set()
+    assert stream.listener.balances_requested.is_set()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> 
     (after,) = stream.says(frame, event(NEW))
     assert after.status == "open"
     assert stream.bad.count == 1
-    assert stream.listener.compare.is_set()
+    assert stream.listener.reconcile_requested.is_set()
 
 
 def test_an_event_that_nobody_knew_is_no_fault() -> None:

@@ -113,7 +113,7 @@ async def test_an_order_that_changed_is_asked_for_once() -> None:
     for frame in (status("BX1"), fill("BX1"), status("BX2"), fill("BX1"), status("BX3", "DOGEZAR")):
         luno._on_text(json.dumps(frame).encode(), listener)
     async with asking(luno, listener):
-        await eventually(lambda: listener.waiting.qsize() == 2)
+        await eventually(lambda: listener.queue.qsize() == 2)
     assert rest.asked == ["BX1", "BX2"]
 
 
@@ -126,8 +126,8 @@ async def test_an_order_that_cant_be_read_is_left_to_the_comparison(error: Excep
     for name in ("BX1", "BX2"):
         luno._on_text(json.dumps(status(name)).encode(), listener)
     async with asking(luno, listener):
-        await eventually(lambda: listener.waiting.qsize() == 1)
-    assert listener.compare.is_set()
+        await eventually(lambda: listener.queue.qsize() == 1)
+    assert listener.reconcile_requested.is_set()
 
 
 def test_a_balance_that_moved_is_asked_for() -> None:
@@ -135,8 +135,8 @@ def test_a_balance_that_moved_is_asked_for() -> None:
     listener = AccountListener(AccountHealth(LoopClock()))
     frame = {"type": "balance_update", "balance_update": {"account_id": 8, "balance": "1.0"}}
     account(Rest())._on_text(json.dumps(frame).encode(), listener)
-    assert listener.balances.is_set()
-    assert not listener.compare.is_set()
+    assert listener.balances_requested.is_set()
+    assert not listener.reconcile_requested.is_set()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> 
     luno = account(Rest())
     luno._on_text(frame, listener)
     assert luno._bad_frames.count == 1
-    assert listener.compare.is_set()
+    assert listener.reconcile_requested.is_set()
 
 
 def test_keep_alives_and_new_kinds_are_no_fault() -> None:
@@ -169,7 +169,7 @@ def test_keep_alives_and_new_kinds_are_no_fault() -> None:
     for frame in (b'""', b'{"type": "something_new"}'):
         luno._on_text(frame, listener)
     assert luno._bad_frames.count == 0
-    assert not listener.compare.is_set()
+    assert not listener.reconcile_requested.is_set()
 
 
 def test_a_refusal_ends_the_stream() -> None:

@@ -34,7 +34,7 @@ class AccountHealth:
         self._order_refused_until = float("-inf")
         self._down = dict.fromkeys(("stream", "comparison"), "not yet")
         self._since = float("-inf")  # no grace at the start
-        self._said: Rejection | None = Rejection("account_unavailable", "")
+        self._reported: Rejection | None = Rejection("account_unavailable", "")
         self._changed = asyncio.Event()
         self.connections = 0  # of the account stream
 
@@ -46,14 +46,14 @@ class AccountHealth:
 
     def down(self, part: str, reason: str) -> None:
         """*part* doesn't work, and is tried again."""
-        self._begin()
+        self._start_grace()
         self._refused.pop(part, None)
         self._down[part] = reason
         self._changed.set()
 
     def refused(self, part: str, reason: str) -> None:
         """The venue refused our key to *part*, which is tried again every `RETRY_REFUSED`."""
-        self._begin()
+        self._start_grace()
         self._down.pop(part, None)
         self._refused[part] = reason
         self._changed.set()
@@ -70,7 +70,7 @@ class AccountHealth:
         self._down.pop(part, None)
         self._changed.set()
 
-    def _begin(self) -> None:
+    def _start_grace(self) -> None:
         if not (self._down or self._refused):
             self._since = self._clock.monotonic()
 
@@ -90,12 +90,12 @@ class AccountHealth:
         """Call `on_change` with each change of the fault, log that of its code; until cancelled."""
         while True:
             self._changed.clear()
-            self._tell()
+            self._report()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._passes_in()):
+                async with asyncio.timeout(self._seconds_to_change()):
                     await self._changed.wait()
 
-    def _passes_in(self) -> float | None:
+    def _seconds_to_change(self) -> float | None:
         """Seconds until time alone changes the fault; None where it doesn't."""
         now = self._clock.monotonic()
         moments = [self._order_refused_until]
@@ -103,11 +103,11 @@ class AccountHealth:
             moments.append(self._since + GRACE)
         return min((moment - now for moment in moments if moment > now), default=None)
 
-    def _tell(self) -> None:
-        before, fault = self._said, self.fault
+    def _report(self) -> None:
+        before, fault = self._reported, self.fault
         if fault == before:
             return
-        self._said = fault
+        self._reported = fault
         if fault is None:
             log.info("account_up")
         elif before is None or fault.reason_code != before.reason_code:

@@ -21,11 +21,11 @@ from services._connector_kit.orders.ports import Clock
 from services._runtime.supervise import FailureLog, full_jitter
 
 # All balances are published at least once a minute: a little more often, for what may delay them.
-ALL_EVERY = 50.0
+PUBLISH_ALL_EVERY = 50.0
 # Balances that moved are asked for at most so often.
-APART = 1.0
+MIN_INTERVAL = 1.0
 # A snapshot that was older than what is published is asked for again after so long.
-AFTER_STALE = 0.2
+STALE_RETRY_DELAY = 0.2
 
 
 class BalanceVenue(Protocol):
@@ -47,20 +47,20 @@ class BalancePublisher:
         published: PublishedBalances,
         clock: Clock,
         health: AccountHealth,
-        moved: asyncio.Event,
+        changed: asyncio.Event,
     ) -> None:
         self._venue = venue
         self._published = published
         self._clock = clock
         self._health = health
-        self._moved = moved
+        self._changed = changed
         self._all_published = float("-inf")
 
-    async def pushed(self, balances: Sequence[Balance], version: int) -> None:
+    async def publish_pushed(self, balances: Sequence[Balance], version: int) -> None:
         """Publish what the account stream pushed. Raises TransientError."""
         update = BalanceUpdate(balances, version, self._venue.milliseconds())
         if not await self._published.publish(update):
-            self._moved.set()
+            self._changed.set()
 
     async def request(self, assets: Sequence[str] | None) -> None:
         """Publish the balances of *assets*; None: all that are not zero.
@@ -69,7 +69,7 @@ class BalancePublisher:
         """
         named = list(assets or ())
         while not await self._publish_snapshot(named, all_of=named):
-            await self._clock.sleep(AFTER_STALE)
+            await self._clock.sleep(STALE_RETRY_DELAY)
 
     async def _publish_snapshot(self, named: Sequence[str], all_of: Sequence[str] | None) -> bool:
         """Ask for all balances and publish them; False where some of them may be too old."""
@@ -84,37 +84,37 @@ class BalancePublisher:
 
     async def keep_publishing(self) -> None:
         """Publish where they moved, and all of them again before a minute is over."""
-        trouble = FailureLog("balances_delayed")
+        failures = FailureLog("balances_delayed")
         waits = full_jitter()
         while True:
-            due = self._all_published + ALL_EVERY - self._clock.monotonic()
+            due = self._all_published + PUBLISH_ALL_EVERY - self._clock.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(due, 0.0)):
-                    await self._moved.wait()
-            self._moved.clear()
+                    await self._changed.wait()
+            self._changed.clear()
             try:
-                await self._look()
+                await self._publish_due()
             except (TransientError, RejectedError) as e:
-                trouble.seen(e)
+                failures.seen(e)
                 self._health.down("balances", str(e))
-                self._moved.set()
+                self._changed.set()
                 retry_after = e.retry_after if isinstance(e, TransientError) else 0.0
                 await self._clock.sleep(max(next(waits), retry_after))
             except FeedStoppedError as e:
                 self._health.refused("balances", str(e))
-                self._moved.set()
+                self._changed.set()
                 await self._clock.sleep(RETRY_REFUSED)
             else:
-                trouble.over()
+                failures.over()
                 self._health.up("balances")
                 waits = full_jitter()
-            await self._clock.sleep(APART)
+            await self._clock.sleep(MIN_INTERVAL)
 
-    async def _look(self) -> None:
+    async def _publish_due(self) -> None:
         """Publish what changed of them; all of them, where that is due."""
         now = self._clock.monotonic()
-        due = now - self._all_published >= ALL_EVERY
+        due = now - self._all_published >= PUBLISH_ALL_EVERY
         if not await self._publish_snapshot((), all_of=() if due else None):
-            self._moved.set()
+            self._changed.set()
         if due:
             self._all_published = now

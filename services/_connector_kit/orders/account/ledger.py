@@ -24,7 +24,7 @@ from services._connector_kit.orders.account.order_status import (
     PublishedOrder,
     diff,
     ended,
-    life,
+    generation,
 )
 from services._connector_kit.orders.account.venue import TradeEvidence
 from services._connector_kit.orders.execution.record import Record
@@ -40,7 +40,7 @@ from services._connector_kit.orders.keys import (
     trades_mark_key,
 )
 from services._connector_kit.orders.order_metrics import OrderMetrics
-from services._connector_kit.orders.risk.positions import booked
+from services._connector_kit.orders.risk.positions import updated_position
 from services._runtime.failpoints import reach
 from services._runtime.fees import full_fee
 from services._runtime.position import day_of
@@ -49,7 +49,7 @@ from services._runtime.redis_transaction import Change, reading, transact
 log = structlog.get_logger()
 
 # So long the fills of an order that has ended are asked for, in seconds.
-ASK_FOR_FILLS = 24 * 3600
+QUERY_FILLS_FOR = 24 * 3600
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class _Done:
 
     published: list[tuple[PublishedOrder, OrderStatusUpdateEvent]] = field(default_factory=list)
     held: bool = False
-    lives: tuple[int, int] | None = None
+    generations: tuple[int, int] | None = None
 
 
 class Ledger:
@@ -87,13 +87,13 @@ class Ledger:
         self._maxlen = events_maxlen
         self._statuses = str(EventStream(connector, "order_status"))
         self._open = open_key(connector)
-        self._mark = trades_mark_key(connector)
+        self._trades_cursor = trades_mark_key(connector)
         self._accepted = accepted_key(connector)
         self._fills_missing = fills_missing_key(connector)
         self._positions = positions_key(connector)
-        self._life_began = 0  # the venue's, as far as was noticed
+        self._generation_created = 0  # the venue's, as far as was noticed
 
-    async def tell(self, report: OrderStatusReport, *, again: bool = False) -> bool:
+    async def publish(self, report: OrderStatusReport, *, again: bool = False) -> bool:
         """Publish what *report* says beyond what was told; True where there was something.
 
         With *again* the order's status is published where there is nothing new, too.
@@ -101,16 +101,16 @@ class Ledger:
         Raises:
             TransientError: Redis is in trouble; telling again is safe.
         """
-        return bool((await self._tell(report, again=again)).published)
+        return bool((await self._publish_report(report, again=again)).published)
 
-    async def tell_whole(self, report: OrderStatusReport) -> bool:
+    async def publish_complete(self, report: OrderStatusReport) -> bool:
         """The same, but publish nothing where more fills are missing than was said before.
 
         False: they are.
         """
-        return not (await self._tell(report, whole=True)).held
+        return not (await self._publish_report(report, whole=True)).held
 
-    async def _tell(
+    async def _publish_report(
         self, report: OrderStatusReport, *, again: bool = False, whole: bool = False
     ) -> _Done:
         order = report.order
@@ -118,44 +118,45 @@ class Ledger:
         async def decide(change: Change) -> _Done:
             done = _Done()
             state = OrderState(self._connector, order, report.client_order_id, change)
-            which = life(state.told, report)
+            which = generation(state.published, report)
             if which == "older":
                 return done
             if which == "newer":
-                await self._begin_anew(change, done, state, report)
+                await self._start_generation(change, done, state, report)
             known, record = await state.complete(report)
-            told = state.told
+            published = state.published
             found = diff(
-                told,
+                published,
                 known,
                 self._exchange,
                 external=record is None,
                 again=again,
                 history=state.is_history(known, record),
             )
-            if found and whole and found.told.missing > (told.missing if told else 0):
+            missing = found.published.missing if found else 0
+            if whole and missing > (published.missing if published else 0):
                 done.held = True
                 return done
-            state.nothing_to_ask()
+            state.remove_accepted()
             self._write(change, done, state, found, record)
             return done
 
         return await self._transact(order, report.client_order_id, decide)
 
-    async def _begin_anew(
+    async def _start_generation(
         self, change: Change, done: _Done, state: OrderState, report: OrderStatusReport
     ) -> None:
         """The venue gave the order's id to another order: the first one is gone."""
-        told = state.told
-        if told is None:
+        published = state.published
+        if published is None:
             return
-        done.lives = told.created, report.created
-        if not told.closed:
-            last = ended(report.order_id, told, LOST, report.milliseconds)
-            record = await state.record(told.client_order_id)
-            found = diff(told, last, self._exchange, external=record is None)
+        done.generations = published.created, report.created
+        if not published.closed:
+            last = ended(report.order_id, published, LOST, report.milliseconds)
+            record = await state.record(published.client_order_id)
+            found = diff(published, last, self._exchange, external=record is None)
             self._write(change, done, state, found, record)
-        state.begin_anew()
+        state.start_generation()
 
     async def end(self, order: OrderRef, word: str, milliseconds: int) -> None:
         """The venue shows nothing of it any more: publish its last status, and ask no more.
@@ -168,14 +169,14 @@ class Ledger:
 
         async def decide(change: Change) -> _Done:
             done, state = _Done(), OrderState(self._connector, order, None, change)
-            known = state.told or state.accepted
+            known = state.published or state.accepted
             record = await state.record(known.client_order_id if known else None)
-            state.nothing_to_ask()
-            state.not_open()
-            told = state.told or (_placed(record) if record else None)
-            if told is not None and not told.closed:
-                last = ended(order.order_id, told, word, milliseconds)
-                found = diff(told, last, self._exchange, external=record is None)
+            state.remove_accepted()
+            state.remove_open()
+            published = state.published or (_placed(record) if record else None)
+            if published is not None and not published.closed:
+                last = ended(order.order_id, published, word, milliseconds)
+                found = diff(published, last, self._exchange, external=record is None)
                 self._write(change, done, state, found, record)
             return done
 
@@ -192,8 +193,10 @@ class Ledger:
         reach("before_tell")
         done = await transact(self._redis, keys, reads, decide)
         reach("after_tell")
-        if done.lives is not None and done.lives[0] >= self._life_began:
-            self._life_began = done.lives[1]  # those after it began anew together with it
+        if done.generations is not None and done.generations[0] >= self._generation_created:
+            self._generation_created = done.generations[
+                1
+            ]  # those after it began anew together with it
             log.warning("venue_ids_restarted", **order._asdict())
         for now, event in done.published:
             self._counts.told(event, closed=now.closed)
@@ -211,16 +214,16 @@ class Ledger:
         if found is None:
             return
         if found.event is not None:
-            self._publish(change, self._statuses, found.event.model_dump_json())
-            done.published.append((found.told, found.event))
+            self._write_event(change, self._statuses, found.event.model_dump_json())
+            done.published.append((found.published, found.event))
         if record is not None:
-            self._book(change, state, found.told)
-        state.keep(found.told, record)
+            self._book(change, state, found.published)
+        state.keep(found.published, record)
 
     def _book(self, change: Change, state: OrderState, now: PublishedOrder) -> None:
         """Add to the position what is new of an order of ours."""
         day, rate = day_of(state.milliseconds / 1000), full_fee(self._exchange)
-        position = booked(state.position, state.told, now, day, rate)
+        position = updated_position(state.position, state.published, now, day, rate)
         if position is not None:
             change.write("HSET", self._positions, now.symbol, position)
 
@@ -229,13 +232,13 @@ class Ledger:
         texts = [text.decode() for text in await reading(self._redis.smembers(self._open))]
         keys = [self._key_of(text) for text in texts]
         found = await reading(self._redis.mget(keys)) if keys else ()
-        told = [
+        published = [
             (_order_id(text), msgspec.json.decode(data, type=PublishedOrder))
             for text, data in zip(texts, found, strict=True)
             if data
         ]
-        self._counts.open = {OrderRef(order.symbol, order_id) for order_id, order in told}
-        return told
+        self._counts.open = {OrderRef(order.symbol, order_id) for order_id, order in published}
+        return published
 
     async def accepted(self) -> set[OrderRef]:
         """The orders that were accepted and of which nothing was told yet."""
@@ -256,41 +259,41 @@ class Ledger:
         found = await reading(self._redis.get(published_as_key(self._connector, client_order_id)))
         text = (found or b"").decode()
         order = OrderRef.parse(text) or OrderRef(symbol, text)
-        told = await self.published(order) if found and order.symbol == symbol else None
-        return order if told and told.client_order_id == client_order_id else None
+        published = await self.published(order) if found and order.symbol == symbol else None
+        return order if published and published.client_order_id == client_order_id else None
 
     async def fills_missing(self) -> list[OrderRef]:
         """The orders that ended with fewer published fills than filled; for a day."""
         seconds, _ = await reading(self._redis.time())
-        oldest = (seconds - ASK_FOR_FILLS) * 1000
+        oldest = (seconds - QUERY_FILLS_FOR) * 1000
         await reading(self._redis.zremrangebyscore(self._fills_missing, "-inf", f"({oldest}"))
         found = await reading(self._redis.zrange(self._fills_missing, 0, -1))
         return [order for text in found if (order := OrderRef.parse(text.decode()))]
 
-    async def untold(self, traces: Sequence[TradeEvidence]) -> list[TradeEvidence]:
+    async def unpublished(self, trades: Sequence[TradeEvidence]) -> list[TradeEvidence]:
         """Those of *traces* that nothing was told of yet."""
-        if not traces:
+        if not trades:
             return []
-        keys = [key for trace in traces for key in published_keys(self._connector, trace.order)]
+        keys = [key for trade in trades for key in published_keys(self._connector, trade.order)]
         found = await reading(self._redis.mget(keys))
-        told = [
-            read_published(trace.order, *both)
-            for trace, both in zip(traces, zip(found[::2], found[1::2], strict=True), strict=True)
+        published = [
+            read_published(trade.order, *both)
+            for trade, both in zip(trades, zip(found[::2], found[1::2], strict=True), strict=True)
         ]
         return [
-            trace
-            for trace, known in zip(traces, told, strict=True)
-            if known is None or not trace.in_(known)
+            trade
+            for trade, known in zip(trades, published, strict=True)
+            if known is None or not trade.is_in(known)
         ]
 
-    async def mark(self) -> str | None:
+    async def trades_cursor(self) -> str | None:
         """Up to where the account's trades were compared; None where they never were."""
-        found = await reading(self._redis.get(self._mark))
+        found = await reading(self._redis.get(self._trades_cursor))
         return None if found is None else str(found.decode())
 
-    async def set_mark(self, mark: str) -> None:
+    async def set_trades_cursor(self, trades_cursor: str) -> None:
         """The account's trades were compared up to there."""
-        await reading(self._redis.set(self._mark, mark))
+        await reading(self._redis.set(self._trades_cursor, trades_cursor))
 
     def _key_of(self, text: str) -> str:
         """Where what was told is kept of an order as the set of open orders names it."""
@@ -299,7 +302,7 @@ class Ledger:
             return first_published_key(self._connector, text)
         return published_key(self._connector, order)
 
-    def _publish(self, change: Change, stream: str, data: str) -> None:
+    def _write_event(self, change: Change, stream: str, data: str) -> None:
         change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
 
 

@@ -19,8 +19,8 @@ log = structlog.get_logger()
 
 # So long a venue may take to show the fills of what it says is filled, in seconds. Then the order
 # is published all the same, and says that its fills aren't complete.
-SHOWN_WITHIN = 10.0
-ASK_EVERY = 1.0
+FILLS_TIMEOUT = 10.0
+QUERY_EVERY = 1.0
 
 
 class MissingFills:
@@ -33,7 +33,7 @@ class MissingFills:
         self._clock = clock
         self._ask = ask
         self._held: dict[OrderRef, tuple[float, list[OrderStatusReport]]] = {}
-        self._wanted = asyncio.Event()
+        self._pending = asyncio.Event()
 
     async def publish(self, report: OrderStatusReport) -> None:
         """Publish *report*, all of it or what is known; ask for the fills that are missing.
@@ -41,43 +41,43 @@ class MissingFills:
         Raises:
             TransientError: Redis is in trouble; publishing again is safe.
         """
-        if await self._ledger.tell_whole(report):
+        if await self._ledger.publish_complete(report):
             return
         _, reports = self._held.setdefault(report.order, (self._clock.monotonic(), []))
         if report.fee is not None:
-            await self._ledger.tell(report)
+            await self._ledger.publish(report)
         elif report not in reports:
             reports.append(report)
-        self._wanted.set()
+        self._pending.set()
 
-    async def keep_asking(self) -> None:
+    async def keep_querying(self) -> None:
         """Ask for what is held back, until cancelled."""
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._pending.wait()
+            self._pending.clear()
             while self._held:
                 for order in list(self._held):
-                    await self._look_after(order)
+                    await self._query_missing(order)
                 if self._held:
-                    await self._clock.sleep(ASK_EVERY)
+                    await self._clock.sleep(QUERY_EVERY)
 
-    async def _look_after(self, order: OrderRef) -> None:
+    async def _query_missing(self, order: OrderRef) -> None:
         since, reports = self._held[order]
         try:
-            async with asyncio.timeout(SHOWN_WITHIN):
+            async with asyncio.timeout(FILLS_TIMEOUT):
                 await self._ask(order)
         except (TransientError, RejectedError, FeedStoppedError, TimeoutError) as e:
             log.warning("fills_not_read", **order._asdict(), error=str(e))
         try:
-            late = self._clock.monotonic() - since >= SHOWN_WITHIN
+            late = self._clock.monotonic() - since >= FILLS_TIMEOUT
             for report in list(reports):
                 if late:
-                    await self._ledger.tell(report)
-                elif not await self._ledger.tell_whole(report):
+                    await self._ledger.publish(report)
+                elif not await self._ledger.publish_complete(report):
                     return
                 reports.remove(report)
-            told = await self._ledger.published(order)
-            if not late and told is not None and told.missing:
+            published = await self._ledger.published(order)
+            if not late and published is not None and published.missing:
                 return
         except TransientError as e:
             log.warning("fills_not_published", **order._asdict(), error=str(e))

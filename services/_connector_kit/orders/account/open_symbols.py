@@ -19,5 +19,5 @@ async def symbols_in_use(redis: Redis, exchange: str) -> set[str]:
     return {
         *(record.order.symbol for record in unanswered),
         *(order.symbol for order in await ledger.accepted()),
-        *(told.symbol for _, told in await ledger.open_orders()),
+        *(published.symbol for _, published in await ledger.open_orders()),
     }

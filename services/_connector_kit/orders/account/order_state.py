@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from services._connector_kit.orders.account.order_status import (
-    LIVES_APART_MS,
+    GENERATIONS_APART_MS,
     OrderStatusReport,
     PublishedOrder,
 )
@@ -52,10 +52,10 @@ class OrderState:
         self._order = order
         self._change = change
         self._reported_as = client_order_id
-        self.told = read_published(order, *kept)
+        self.published = read_published(order, *kept)
         self.accepted = _read_accepted(order, *noted)
         self.milliseconds = int(seconds_and_micro[0]) * 1000
-        self._first_told = read_published(order, kept[1]) is not None
+        self._first_published = read_published(order, kept[1]) is not None
         self._first_accepted = _read_accepted(order, noted[1]) is not None
 
     @staticmethod
@@ -85,11 +85,11 @@ class OrderState:
         Binance gives a cancelled order the client id of the cancel, and an amended one a new one;
         Luno doesn't say how much a market order asked for.
         """
-        told_as = self.told.client_order_id if self.told else None
+        published_as = self.published.client_order_id if self.published else None
         accepted_as = self.accepted.client_order_id if self.accepted else None
-        client_order_id = told_as or accepted_as
+        client_order_id = published_as or accepted_as
         record = await self.record(client_order_id)
-        if told_as is None and record is not None and not _in_time(report, record):
+        if published_as is None and record is not None and not _in_time(report, record):
             client_order_id = None  # what was accepted is of another life of the venue
         if client_order_id is None:
             client_order_id = report.client_order_id
@@ -103,50 +103,50 @@ class OrderState:
             report = report._replace(quantity=Decimal(record.sent_quantity))
         return report._replace(type=record.order.type), record
 
-    def begin_anew(self) -> None:
+    def start_generation(self) -> None:
         """All that is known is of another order: the venue gave its id to this one."""
         same = (
-            self.told is not None
+            self.published is not None
             and self.accepted is not None
-            and self.told.client_order_id == self.accepted.client_order_id
+            and self.published.client_order_id == self.accepted.client_order_id
         )
         if same:
-            self.nothing_to_ask()
+            self.remove_accepted()
             self.accepted = None
-        self.told = None
+        self.published = None
 
     def is_history(self, report: OrderStatusReport, record: Record | None) -> bool:
         """True for an order that ended before all that is kept, and of which nothing is known."""
-        unknown = self.told is None and self.accepted is None and record is None
+        unknown = self.published is None and self.accepted is None and record is None
         oldest = self.milliseconds - KEEP_CLOSED * 1000
         return unknown and report.closed and report.milliseconds < oldest
 
-    def nothing_to_ask(self) -> None:
+    def remove_accepted(self) -> None:
         """Something was published of it: it is no longer one of those that are only accepted."""
         if self.accepted is not None:
             self._change.write("HDEL", accepted_key(self._connector), str(self._order))
         if self._first_accepted:
             self._change.write("HDEL", accepted_key(self._connector), self._order.order_id)
 
-    def not_open(self) -> None:
+    def remove_open(self) -> None:
         """Ask the venue for it no more."""
         self._change.write("SREM", open_key(self._connector), str(self._order))
-        if self._first_told:
+        if self._first_published:
             self._change.write("SREM", open_key(self._connector), self._order.order_id)
 
     def keep(self, now: PublishedOrder, record: Record | None) -> None:
         """Keep what was published of it; once it has ended, all of it for `KEEP_CLOSED`."""
-        write, before = self._change.write, self.told
+        write, before = self._change.write, self.published
         # An order that is still to be answered is kept until it is: then the journal sets the end.
         ends = now.closed and (record is None or record.state == "closed")
         end = ("EX", KEEP_CLOSED) if ends else ()
         key, first_key = published_keys(self._connector, self._order)
         write("SET", key, msgspec.json.encode(now), *end)
         if now.closed:
-            self.not_open()
+            self.remove_open()
         else:
             write("SADD", open_key(self._connector), str(self._order))
-        if self._first_told:
+        if self._first_published:
             write("PEXPIRE", first_key, 0)
             write("SREM", open_key(self._connector), self._order.order_id)
         if now.client_order_id is not None:
@@ -177,7 +177,7 @@ def published_keys(connector: str, order: OrderRef) -> list[str]:
 def read_published(order: OrderRef, *kept: bytes | None) -> PublishedOrder | None:
     """The first of *kept* that is of *order*: the first release kept one for all symbols."""
     found = (msgspec.json.decode(data, type=PublishedOrder) for data in kept if data is not None)
-    return next((told for told in found if told.symbol == order.symbol), None)
+    return next((published for published in found if published.symbol == order.symbol), None)
 
 
 def _read_accepted(order: OrderRef, *noted: bytes | None) -> AcceptedOrder | None:
@@ -189,7 +189,7 @@ def _read_accepted(order: OrderRef, *noted: bytes | None) -> AcceptedOrder | Non
 def _in_time(report: OrderStatusReport, record: Record) -> bool:
     """False for an order that was made at another time than the record's."""
     if record.created and report.created:
-        return abs(report.created - record.created) <= LIVES_APART_MS
+        return abs(report.created - record.created) <= GENERATIONS_APART_MS
     latest = record.timestamp + record.validity + TIMES_DIFFER_MS
     return not record.timestamp or report.created <= latest
 

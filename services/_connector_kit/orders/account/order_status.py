@@ -26,7 +26,7 @@ LOST = "LOST"
 ARCHIVED = "ARCHIVED"
 # An order of another life of the venue was created after all that is known of the earlier one; a
 # venue's own times of one order may differ by a moment.
-LIVES_APART_MS = 1000
+GENERATIONS_APART_MS = 1000
 
 
 class Fill(NamedTuple):
@@ -139,28 +139,28 @@ class PublishedOrder(msgspec.Struct, frozen=True):
 class OrderDiff(NamedTuple):
     """What is to be kept, and the event that is to be published, if any."""
 
-    told: PublishedOrder
+    published: PublishedOrder
     event: OrderStatusUpdateEvent | None
 
 
-Life = Literal["same", "newer", "older"]
+Generation = Literal["same", "newer", "older"]
 
 
-def life(told: PublishedOrder | None, report: OrderStatusReport) -> Life:
+def generation(published: PublishedOrder | None, report: OrderStatusReport) -> Generation:
     """Whether *report* is of the very order that was *told*.
 
     A venue that was reset gives its ids to other orders: these were created after whatever is known
     of the first one.
     """
-    if told is None or not told.created or not report.created:
+    if published is None or not published.created or not report.created:
         return "same"
-    if report.created > max(told.created, told.version) + LIVES_APART_MS:
+    if report.created > max(published.created, published.version) + GENERATIONS_APART_MS:
         return "newer"
-    return "older" if report.created < told.created - LIVES_APART_MS else "same"
+    return "older" if report.created < published.created - GENERATIONS_APART_MS else "same"
 
 
 def diff(
-    told: PublishedOrder | None,
+    published: PublishedOrder | None,
     report: OrderStatusReport,
     exchange: str,
     *,
@@ -173,68 +173,73 @@ def diff(
     With *again* there is an event, without fills, where nothing is new. *history*: the order ended
     so long ago that its fills were published before, and are kept only.
     """
-    known_ids, fills = _new_fills(told, report)
-    filled = max(report.filled, told.filled if told else ZERO)
+    known_ids, fills = _new_fills(published, report)
+    filled = max(report.filled, published.filled if published else ZERO)
     # A venue without versions may answer late with what was before: then less was filled.
-    newest = told is None or (report.version >= told.version and report.filled >= told.filled)
-    terms = _terms(told, report, newest=newest)
+    newest = published is None or (
+        report.version >= published.version and report.filled >= published.filled
+    )
+    terms = _terms(published, report, newest=newest)
     now = PublishedOrder(
-        client_order_id=(told and told.client_order_id) or report.client_order_id,
+        client_order_id=(published and published.client_order_id) or report.client_order_id,
         symbol=report.symbol,
         side=report.side,
-        status=_status(told, report, filled, terms[0], newest=newest),
+        status=_status(published, report, filled, terms[0], newest=newest),
         quantity=terms[0],
         price=terms[1],
-        prevented=max(report.prevented, told.prevented if told else ZERO),
+        prevented=max(report.prevented, published.prevented if published else ZERO),
         filled=filled,
-        quote_filled=max(report.quote_filled, told.quote_filled if told else ZERO),
-        fee=_fee(dict(told.fee) if told else {}, report, fills),
+        quote_filled=max(report.quote_filled, published.quote_filled if published else ZERO),
+        fee=_fee(dict(published.fee) if published else {}, report, fills),
         trade_ids=known_ids | {fill.trade_id for fill in fills},
-        created=(told.created if told else 0) or report.created,
-        version=max(report.version, told.version if told else 0),
-        traded=filled if history else _traded(told, report, fills, filled),
-        type=report.type or (told.type if told else None),
-        lost=report.venue_status == LOST and (told is None or told.lost or not told.closed),
+        created=(published.created if published else 0) or report.created,
+        version=max(report.version, published.version if published else 0),
+        traded=filled if history else _traded(published, report, fills, filled),
+        type=report.type or (published.type if published else None),
+        lost=report.venue_status == LOST
+        and (published is None or published.lost or not published.closed),
     )
-    if told and not fills and not again and _shown(now) == _shown(told):
-        return None if now == told else OrderDiff(now, None)
+    if published and not fills and not again and _shown(now) == _shown(published):
+        return None if now == published else OrderDiff(now, None)
     shown = () if history else fills
     return OrderDiff(now, _event(now, report, shown, exchange, external=external))
 
 
-def ended(order_id: str, told: PublishedOrder, word: str, milliseconds: int) -> OrderStatusReport:
+def ended(
+    order_id: str, published: PublishedOrder, word: str, milliseconds: int
+) -> OrderStatusReport:
     """The last report of an order of which the venue shows nothing any more: *word* says why."""
     return OrderStatusReport(
         order_id=order_id,
-        client_order_id=told.client_order_id,
-        symbol=told.symbol,
-        side=told.side or "buy",  # of fills only, and here are none
+        client_order_id=published.client_order_id,
+        symbol=published.symbol,
+        side=published.side or "buy",  # of fills only, and here are none
         status="expired",
-        quantity=told.quantity,
-        filled=told.filled,
-        quote_filled=told.quote_filled,
+        quantity=published.quantity,
+        filled=published.filled,
+        quote_filled=published.quote_filled,
         milliseconds=milliseconds,
         venue_status=word,
-        version=told.version,
+        version=published.version,
     )
 
 
 def _new_fills(
-    told: PublishedOrder | None, report: OrderStatusReport
+    published: PublishedOrder | None, report: OrderStatusReport
 ) -> tuple[frozenset[str], tuple[Fill, ...]]:
     """The ids of the fills that were published, and the fills that were not."""
-    known = told.trade_ids if told else frozenset()
-    if told and not known and told.filled > told.missing:
+    known = published.trade_ids if published else frozenset()
+    if published and not known and published.filled > published.missing:
         if sum((fill.quantity for fill in report.fills), ZERO) < report.filled:
             return known, ()  # which of them were told isn't clear until all are shown
-        known = _published_without_ids(told, report.fills)
+        known = _published_without_ids(published, report.fills)
     new = {fill.trade_id: fill for fill in report.fills if fill.trade_id not in known}
     return known, tuple(new.values())
 
 
-def _published_without_ids(told: PublishedOrder, fills: tuple[Fill, ...]) -> frozenset[str]:
+def _published_without_ids(published: PublishedOrder, fills: tuple[Fill, ...]) -> frozenset[str]:
     """The ids of those *fills* that an earlier release published without: the first ones."""
-    left, ids = told.filled - told.missing, []
+    left, ids = published.filled - published.missing, []
     for fill in fills:
         if left <= 0:
             break
@@ -244,48 +249,51 @@ def _published_without_ids(told: PublishedOrder, fills: tuple[Fill, ...]) -> fro
 
 
 def _traded(
-    told: PublishedOrder | None, report: OrderStatusReport, fills: tuple[Fill, ...], filled: Decimal
+    published: PublishedOrder | None,
+    report: OrderStatusReport,
+    fills: tuple[Fill, ...],
+    filled: Decimal,
 ) -> Decimal:
     """The quantity of all fills that were published, together with the new *fills*."""
     all_of_it = sum((fill.quantity for fill in report.fills), ZERO) == report.filled == filled
     if all_of_it:
         return filled
-    before = ZERO if told is None else told.filled - told.missing
+    before = ZERO if published is None else published.filled - published.missing
     return min(before + sum((fill.quantity for fill in fills), ZERO), filled)
 
 
 def _terms(
-    told: PublishedOrder | None, report: OrderStatusReport, *, newest: bool
+    published: PublishedOrder | None, report: OrderStatusReport, *, newest: bool
 ) -> tuple[Decimal, Decimal]:
     """Quantity and price by the newest version; by the other where that doesn't know them."""
-    if told is None:
+    if published is None:
         return report.quantity, report.price
-    first, second = (report, told) if newest else (told, report)
+    first, second = (report, published) if newest else (published, report)
     return first.quantity or second.quantity, first.price or second.price
 
 
 def _status(
-    told: PublishedOrder | None,
+    published: PublishedOrder | None,
     report: OrderStatusReport,
     filled: Decimal,
     quantity: Decimal,
     *,
     newest: bool,
 ) -> Status:
-    if told and told.closed and not (told.lost and report.venue_status != LOST):
-        return told.status
+    if published and published.closed and not (published.lost and report.venue_status != LOST):
+        return published.status
     if report.status in TERMINAL:
         return report.status
     if filled >= quantity > 0:
         return "filled"
-    if (report if newest or told is None else told).status == "unknown":
+    if (report if newest or published is None else published).status == "unknown":
         return "unknown"
     return "partially_filled" if filled else "open"
 
 
-def _shown(told: PublishedOrder) -> tuple[object, ...]:
+def _shown(published: PublishedOrder) -> tuple[object, ...]:
     """What an event says of it, but for the fills."""
-    return told.filled, told.status, told.fee, told.remaining
+    return published.filled, published.status, published.fee, published.remaining
 
 
 def _fee(

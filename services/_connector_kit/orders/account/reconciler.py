@@ -23,7 +23,7 @@ from services._connector_kit.orders.account.order_status import (
     LOST,
     OrderStatusReport,
     PublishedOrder,
-    life,
+    generation,
 )
 from services._connector_kit.orders.account.published_balances import PublishedBalances
 from services._connector_kit.orders.account.venue import AccountListener, AccountVenue
@@ -33,13 +33,13 @@ from services._runtime.supervise import FailureLog, full_jitter
 
 log = structlog.get_logger()
 
-AFTER_ERROR = 1.0
+ERROR_RETRY_DELAY = 1.0
 # So long the account stream may take to tell of an accepted order before it is asked for.
-STREAM_TELLS_WITHIN = 1.0
+STREAM_REPORT_WITHIN = 1.0
 CATCH_UP_WITHIN = 5.0
 # An order that the venue denies for so long, whenever it is asked, is lost (a testnet that was
 # reset). Until then it may be slow to show it; and should it show it later, it is published again.
-DENIED_FOR = 600.0
+LOST_AFTER = 600.0
 
 
 class AccountReconciler:
@@ -60,21 +60,23 @@ class AccountReconciler:
         self._interval = reconcile_interval
         self._health = health
         self._listener = AccountListener(health)
-        self.balances = BalancePublisher(venue, balances, clock, health, self._listener.balances)
+        self.balances = BalancePublisher(
+            venue, balances, clock, health, self._listener.balances_requested
+        )
         self._accepted = asyncio.Event()
-        self._denied: dict[OrderRef, float] = {}
-        self._fills = MissingFills(ledger, clock, self._look_at)
+        self._not_found_since: dict[OrderRef, float] = {}
+        self._fills = MissingFills(ledger, clock, self._query_order)
 
     async def run(self) -> None:
         """Until cancelled; a part that fails, or is refused the key, is tried again."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._health.watch())
             tasks.create_task(self._keep_listening())
-            tasks.create_task(self._tell_what_is_heard())
-            tasks.create_task(self._keep_comparing())
+            tasks.create_task(self._publish_received())
+            tasks.create_task(self._keep_reconciling())
             tasks.create_task(self.balances.keep_publishing())
-            tasks.create_task(self._look_at_accepted())
-            tasks.create_task(self._fills.keep_asking())
+            tasks.create_task(self._query_accepted())
+            tasks.create_task(self._fills.keep_querying())
 
     async def _keep_listening(self) -> None:
         while True:
@@ -92,53 +94,53 @@ class AccountReconciler:
             value=self._listener.dropped,
         )
 
-    async def _tell_what_is_heard(self) -> None:
-        trouble = FailureLog("telling_delayed")
+    async def _publish_received(self) -> None:
+        failures = FailureLog("account_publishing_delayed")
         while True:
-            what = await self._listener.waiting.get()
+            what = await self._listener.queue.get()
             while True:
                 try:
                     if isinstance(what, OrderStatusReport):
                         await self._fills.publish(what)
                     else:
-                        await self.balances.pushed(*what)
+                        await self.balances.publish_pushed(*what)
                 except TransientError as e:
-                    trouble.seen(e)
-                    await self._clock.sleep(AFTER_ERROR)
+                    failures.seen(e)
+                    await self._clock.sleep(ERROR_RETRY_DELAY)
                 else:
-                    trouble.over()
+                    failures.over()
                     break
 
     def order_accepted(self) -> None:
         """An order was accepted: its status is told soon, whatever the stream does."""
         self._accepted.set()
 
-    async def _look_at_accepted(self) -> None:
+    async def _query_accepted(self) -> None:
         while True:
             await self._accepted.wait()
             self._accepted.clear()
-            await self._clock.sleep(STREAM_TELLS_WITHIN)
+            await self._clock.sleep(STREAM_REPORT_WITHIN)
             await self._catch_up()
             try:
                 for order in await self._ledger.accepted():
-                    await self._look_at(order)
+                    await self._query_order(order)
             except TransientError as e:
-                log.warning("accepted_not_looked_at", error=str(e))
+                log.warning("accepted_not_queried", error=str(e))
                 self._accepted.set()
             except FeedStoppedError as e:
-                log.warning("accepted_not_looked_at", error=str(e))
+                log.warning("accepted_not_queried", error=str(e))
                 self._listener.missed()  # the comparison looks at them, and tries again
 
-    async def _keep_comparing(self) -> None:
-        trouble = FailureLog("comparison_failed")
+    async def _keep_reconciling(self) -> None:
+        failures = FailureLog("reconciliation_failed")
         waits = full_jitter()
         while True:
-            self._listener.compare.clear()
+            self._listener.reconcile_requested.clear()
             connection = self._health.connections
             try:
-                await self.compare()
+                await self.reconcile()
             except (TransientError, RejectedError) as e:
-                trouble.seen(e)
+                failures.seen(e)
                 self._health.down("comparison", str(e))
                 retry_after = e.retry_after if isinstance(e, TransientError) else 0.0
                 await self._clock.sleep(max(next(waits), retry_after))
@@ -147,42 +149,42 @@ class AccountReconciler:
                 self._health.refused("comparison", str(e))
                 await self._clock.sleep(RETRY_REFUSED)
                 continue
-            trouble.over()
+            failures.over()
             waits = full_jitter()
             if connection == self._health.connections:
                 self._health.up("comparison")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
-                    await self._listener.compare.wait()
+                    await self._listener.reconcile_requested.wait()
 
-    async def compare(self) -> None:
+    async def reconcile(self) -> None:
         """Tell what the venue knows and we have not told: orders and their fills."""
         await self._catch_up()
         open_now = {report.order: report for report in await self._venue.open_orders()}
-        told = {OrderRef(t.symbol, i): t for i, t in await self._ledger.open_orders()}
+        published = {OrderRef(t.symbol, i): t for i, t in await self._ledger.open_orders()}
         ask = list(await self._ledger.accepted())
-        mark = await self._ledger.mark()
-        traded, next_mark = await self._venue.traded_since(mark)
+        cursor = await self._ledger.trades_cursor()
+        traded, next_cursor = await self._venue.traded_since(cursor)
         for order, report in open_now.items():
-            self._denied.pop(order, None)
-            known = told.get(order)
+            self._not_found_since.pop(order, None)
+            known = published.get(order)
             if known is None or _differs(known, report):
                 ask.append(order)
-        ask += [order for order in told if order not in open_now]
+        ask += [order for order in published if order not in open_now]
         ask += await self._ledger.fills_missing()
-        news = [trace.order for trace in await self._ledger.untold(traded)]
-        seen = {order: await self._look_at(order) for order in dict.fromkeys(ask + news)}
+        news = [trade.order for trade in await self._ledger.unpublished(traded)]
+        seen = {order: await self._query_order(order) for order in dict.fromkeys(ask + news)}
         if all(seen[order] for order in news):
-            await self._ledger.set_mark(next_mark)
-        self._listener.balances_moved()
+            await self._ledger.set_trades_cursor(next_cursor)
+        self._listener.balances_changed()
 
     async def _catch_up(self) -> None:
         """Wait a while for what was heard to be told: asking the venue for it would be a waste."""
         until = self._clock.monotonic() + CATCH_UP_WITHIN
-        while not self._listener.waiting.empty() and self._clock.monotonic() < until:
+        while not self._listener.queue.empty() and self._clock.monotonic() < until:
             await self._clock.sleep(CATCH_UP_WITHIN / 50)
 
-    async def _look_at(self, order: OrderRef) -> bool:
+    async def _query_order(self, order: OrderRef) -> bool:
         """Ask the venue for one order, and tell what is new; False where it doesn't show it yet."""
         try:
             report = await self._venue.report(
@@ -193,19 +195,19 @@ class AccountReconciler:
             await self._ledger.end(order, ARCHIVED, self._venue.milliseconds())
         except RejectedError as e:
             now = self._clock.monotonic()
-            if now - self._denied.setdefault(order, now) < DENIED_FOR:
+            if now - self._not_found_since.setdefault(order, now) < LOST_AFTER:
                 return False
             log.warning("order_lost", **order._asdict(), error=str(e))
             await self._ledger.end(order, LOST, self._venue.milliseconds())
         else:
             await self._fills.publish(report)
-        self._denied.pop(order, None)
+        self._not_found_since.pop(order, None)
         return True
 
 
-def _differs(told: PublishedOrder, report: OrderStatusReport) -> bool:
+def _differs(published: PublishedOrder, report: OrderStatusReport) -> bool:
     """True where an open order isn't what was published of it, or its fills aren't all there."""
     remaining = report.quantity - report.prevented - report.filled
-    changed = report.version >= told.version and remaining != told.remaining
-    another = life(told, report) != "same"
-    return told.filled < report.filled or bool(told.missing) or changed or another
+    changed = report.version >= published.version and remaining != published.remaining
+    another = generation(published, report) != "same"
+    return published.filled < report.filled or bool(published.missing) or changed or another

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from services._connector_kit.orders.account.account_health import AccountHealth
 from services._connector_kit.orders.account.order_status import (
-    LIVES_APART_MS,
+    GENERATIONS_APART_MS,
     OrderStatusReport,
     PublishedOrder,
 )
@@ -15,7 +15,7 @@ from services._connector_kit.orders.keys import OrderRef
 
 # Reports that wait to be published. If more come, they are dropped: the next comparison with the
 # venue finds what they said.
-MOST_WAITING = 10_000
+QUEUE_SIZE = 10_000
 
 
 class Balance(NamedTuple):
@@ -69,13 +69,16 @@ class TradeEvidence(NamedTuple):
         """Which order it is of."""
         return OrderRef(self.symbol, self.order_id)
 
-    def in_(self, told: PublishedOrder) -> bool:
+    def is_in(self, published: PublishedOrder) -> bool:
         """True where what was told has it already."""
         if self.trade_id is not None:
             # A trade after all that is known of the order is another one, of another life.
-            same_life = not told.version or self.milliseconds <= told.version + LIVES_APART_MS
-            return self.trade_id in told.trade_ids and same_life
-        return told.closed and told.filled >= self.filled
+            same_generation = (
+                not published.version
+                or self.milliseconds <= published.version + GENERATIONS_APART_MS
+            )
+            return self.trade_id in published.trade_ids and same_generation
+        return published.closed and published.filled >= self.filled
 
 
 class PushedBalances(NamedTuple):
@@ -89,26 +92,24 @@ class AccountListener:
     """Where a venue's account stream puts what it receives; never blocks, never raises."""
 
     def __init__(self, health: AccountHealth) -> None:
-        self.waiting: asyncio.Queue[OrderStatusReport | PushedBalances] = asyncio.Queue(
-            MOST_WAITING
-        )
-        self.compare = asyncio.Event()
-        self.balances = asyncio.Event()
+        self.queue: asyncio.Queue[OrderStatusReport | PushedBalances] = asyncio.Queue(QUEUE_SIZE)
+        self.reconcile_requested = asyncio.Event()
+        self.balances_requested = asyncio.Event()
         self.dropped = 0
         self._health = health
 
-    def heard(self, what: OrderStatusReport | PushedBalances) -> None:
+    def received(self, update: OrderStatusReport | PushedBalances) -> None:
         """An order changed, or balances did."""
         try:
-            self.waiting.put_nowait(what)
+            self.queue.put_nowait(update)
         except asyncio.QueueFull:
             self.dropped += 1
-            self.compare.set()
+            self.reconcile_requested.set()
 
     def connected(self) -> None:
         """The stream is (again) there: something may have been missed."""
         self._health.connected()
-        self.compare.set()
+        self.reconcile_requested.set()
 
     def disconnected(self, reason: str) -> None:
         """The stream is gone, and will be connected again."""
@@ -116,11 +117,11 @@ class AccountListener:
 
     def missed(self) -> None:
         """Something came that couldn't be read, or could not be asked about."""
-        self.compare.set()
+        self.reconcile_requested.set()
 
-    def balances_moved(self) -> None:
+    def balances_changed(self) -> None:
         """Some balance changed; which, or to what, isn't known."""
-        self.balances.set()
+        self.balances_requested.set()
 
 
 class AccountVenue(Protocol):
@@ -135,7 +136,7 @@ class AccountVenue(Protocol):
     async def open_orders(self) -> Sequence[OrderStatusReport]:
         """The open orders of our symbols; their fills may be left out."""
 
-    async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
+    async def traded_since(self, cursor: str | None) -> tuple[Sequence[TradeEvidence], str]:
         """What traded after *mark*, and the next mark."""
 
     async def report(

@@ -292,7 +292,7 @@ class _Run:
                 await self._clock.sleep(SHOW_AGAIN_AFTER)
             asked = tuple(wanted.values())
             for report in await self._patiently(lambda a=asked: self._venue.became(a)):  # type: ignore[misc]
-                await self._patiently(lambda r=report: self._ledger.tell(r))  # type: ignore[misc]
+                await self._patiently(lambda r=report: self._ledger.publish(r))  # type: ignore[misc]
                 if report.closed:  # canceled, or filled meanwhile
                     wanted.pop(report.order, None)
             self._wait_again()

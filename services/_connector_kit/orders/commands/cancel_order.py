@@ -176,7 +176,7 @@ class Cancels:
     ) -> RequestOutcome:
         if report is not None and report.status == "canceled":
             # Perhaps by an earlier try of ours, whose answer was lost.
-            await self._ledger.tell(report)
+            await self._ledger.publish(report)
             return DONE
         state = f"the order is {report.status}: " if report else ""
         return RequestOutcome("rejected", "nothing_to_cancel", f"{state}{refusal}")
@@ -201,7 +201,7 @@ async def show(ledger: Ledger, venue: RequestVenue, symbol: str, order_id: str) 
     except RejectedError as e:
         log.warning("order_not_shown", order_id=order_id, symbol=symbol, error=str(e))
     else:  # else the next comparison publishes it
-        await ledger.tell(report)
+        await ledger.publish(report)
 
 
 async def _found(order: NamedOrder, venue: RequestVenue) -> OrderStatusReport | None:

@@ -238,7 +238,7 @@ class RequestConsumer:
             return RequestOutcome(
                 "rejected", "unknown_order" if absent else "exchange_rejected", str(e)
             )
-        await self._ledger.tell(report, again=True)
+        await self._ledger.publish(report, again=True)
         return DONE
 
     async def _answer(

@@ -17,9 +17,9 @@ class HaltLatch:
         self.reason: str | None = NOT_READ
         # A halt that this process found necessary itself, and that isn't in Redis yet.
         self.unwritten: str | None = None
-        self._seen: set[bytes] = set()
+        self._values_read: set[bytes] = set()
 
-    def see(self, trading: bytes | None, halt: bytes | None) -> None:
+    def update(self, trading: bytes | None, halt: bytes | None) -> None:
         """The two keys' values, as they were read just now."""
         reason = halt_reason(trading, halt)
         if self.unwritten is not None:
@@ -28,10 +28,10 @@ class HaltLatch:
             self.reason = reason
         elif reason is not None:
             self.reason = self.reason if self.reason not in (None, NOT_READ) else reason
-        elif trading not in self._seen:
+        elif trading not in self._values_read:
             self.reason = None
         if trading is not None:
-            self._seen.add(trading)
+            self._values_read.add(trading)
 
     def halt(self, reason: str) -> None:
         """Halt by ourselves; no value of `control:trading` counts until `written`."""

@@ -27,15 +27,15 @@ from services._runtime.supervise import FailureLog
 log = structlog.get_logger()
 
 # In seconds.
-EVERY = 1.0
+POLL_INTERVAL = 1.0
 # An answer that takes longer may be older than a halt.
-READ_WITHIN = 1.0
-FULL_FOR = 5.0
+READ_TIMEOUT = 1.0
+HALT_WHEN_FULL_FOR = 5.0
 # Beats that were refused: one after another for that long, or so many of the last ones. A Redis
 # that has room now and then refuses other writes meanwhile.
-REFUSED, OF_LAST = 6, 20
+REFUSED_BEATS, LAST_BEATS = 6, 20
 # Beats: more than another instance may be ahead.
-AFTER_LOSS = 1_000_000
+LOSS_MARGIN = 1_000_000
 
 
 def _nothing() -> None:
@@ -66,9 +66,9 @@ class HaltWatch:
         self._beat_key = beat_key(connector)
         self._acknowledged = 0  # the last beat that is known to have been in Redis
         self._rise = 1  # of the next beat
-        self._refused: deque[bool] = deque(maxlen=OF_LAST)  # the last beats
+        self._refused: deque[bool] = deque(maxlen=LAST_BEATS)  # the last beats
         self._found_full = False  # no write was taken since
-        self._said: str | None = None
+        self._reported: str | None = None
 
     @property
     def fault(self) -> Rejection | None:
@@ -98,7 +98,7 @@ class HaltWatch:
         replies, _ = await self._read(*commands)
         return replies, self._latch.reason
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """The start of the process: nothing is known yet of what Redis may have lost.
 
         On a Redis that isn't the one remembered, real money waits for an operator. In other worlds
@@ -113,9 +113,9 @@ class HaltWatch:
                 await self._allow()
         elif trading is not None and not await self._is_remembered():
             self._halt("Redis was started anew or restored since this connector ran last")
-        await self.look()
+        await self.poll()
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Look after the switch once.
 
         Raises:
@@ -130,17 +130,17 @@ class HaltWatch:
         await self._beat()
         await self._write_halt()
 
-    async def keep_looking(self) -> None:
+    async def keep_polling(self) -> None:
         """Look every second; runs until cancelled."""
-        trouble = FailureLog("halt_not_watched")
+        failures = FailureLog("halt_poll_failed")
         while True:
-            await self._clock.sleep(EVERY)
+            await self._clock.sleep(POLL_INTERVAL)
             try:
-                await self.look()
+                await self.poll()
             except TransientError as e:
-                trouble.seen(e)
+                failures.seen(e)
             else:
-                trouble.over()
+                failures.over()
 
     async def _read(self, *commands: Command) -> tuple[list[Any], list[bytes | None]]:
         acknowledged = self._acknowledged  # as it is before Redis is asked
@@ -148,8 +148,8 @@ class HaltWatch:
         trading, halt, beat = values
         if _number(beat) < acknowledged:
             self._lost_data(acknowledged - _number(beat))
-        self._latch.see(trading, halt)
-        self._tell()
+        self._latch.update(trading, halt)
+        self._report()
         return replies, values
 
     async def _values(self, *commands: Command) -> tuple[list[Any], list[bytes | None]]:
@@ -159,10 +159,10 @@ class HaltWatch:
         """
         reads = [("GET", key) for key in (TRADING, HALT, self._beat_key)]
         try:
-            async with asyncio.timeout(READ_WITHIN):
+            async with asyncio.timeout(READ_TIMEOUT):
                 replies = await at_once(self._redis, *commands, *reads)
         except TimeoutError:
-            raise TransientError(f"no answer within {READ_WITHIN:g} s") from None
+            raise TransientError(f"no answer within {READ_TIMEOUT:g} s") from None
         return replies[: len(commands)], replies[len(commands) :]
 
     def _lost_data(self, behind: int) -> None:
@@ -171,7 +171,7 @@ class HaltWatch:
         The next one is above all that there ever were, another instance's too: a copy of any time
         before it, put back later, is recognised.
         """
-        self._acknowledged, self._rise = 0, 1 + behind + AFTER_LOSS
+        self._acknowledged, self._rise = 0, 1 + behind + LOSS_MARGIN
         self._halt("Redis lost data")
 
     def _halt(self, why: str) -> None:
@@ -179,7 +179,7 @@ class HaltWatch:
         reason = f"{why} (noticed at {at} by {self._connector}); look, then `tradectl resume`"
         self._latch.halt(reason)
         log.error("halted_by_connector", reason=reason)
-        self._tell()
+        self._report()
 
     async def _write_halt(self) -> None:
         """Write what isn't in Redis yet: deleting needs no memory; a reason that is there stays."""
@@ -242,19 +242,21 @@ class HaltWatch:
         if self._found_full:
             return  # once is enough
         if not any(self._refused):
-            log.error("redis_full", error=explain(error), meaning=f"a halt in {FULL_FOR:g} s")
+            log.error(
+                "redis_full", error=explain(error), meaning=f"a halt in {HALT_WHEN_FULL_FOR:g} s"
+            )
         self._refused.append(True)
-        if self._refused.count(True) >= REFUSED:
+        if self._refused.count(True) >= REFUSED_BEATS:
             self._found_full = True
             self._refused.clear()
             self._halt("Redis is full")
             self.full.set()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         reason = self._latch.reason
-        if reason == self._said:
+        if reason == self._reported:
             return
-        self._said, before = reason, self._said
+        self._reported, before = reason, self._reported
         if reason is not None:
             log.warning("trading_halted", reason=reason)
         else:

@@ -52,7 +52,7 @@ class OpenOrders:
         self._open = open_key(connector)
         self._positions = positions_key(connector)
 
-    async def beside(self, own: str, passed: set[bytes]) -> OpenOrdersSnapshot:
+    async def excluding(self, own: str, passed: set[bytes]) -> OpenOrdersSnapshot:
         """What is open beside the order *own*.
 
         Of those without an answer only *passed*: the others came later, and counted this one.
@@ -60,7 +60,7 @@ class OpenOrders:
         Raises:
             TransientError: Redis is in trouble.
         """
-        unanswered, sending, accepted, published = await at_once(
+        unanswered, sending, accepted, open_refs = await at_once(
             self._redis,
             ("ZRANGE", self._unanswered, 0, -1),
             ("ZRANGE", self._sending, 0, -1),
@@ -68,23 +68,23 @@ class OpenOrders:
             ("SMEMBERS", self._open),
         )
         noted = pairs(accepted)
-        told_keys = [self._told_key(text.decode()) for text in (*noted, *published)]
+        published_keys = [self._published_key(text.decode()) for text in (*noted, *open_refs)]
         waiting = {own} | {name.decode() for name in passed & {*unanswered} & {*sending}}
         taken = {
             msgspec.json.decode(data, type=AcceptedOrder).client_order_id for data in noted.values()
         }
-        names = [*waiting | taken | await self._published(told_keys)]
-        keys = [*told_keys, *(order_key(self._connector, name) for name in names)]
+        names = [*waiting | taken | await self._published(published_keys)]
+        keys = [*published_keys, *(order_key(self._connector, name) for name in names)]
         # All of one moment: what an order has traded is held, what is left of it isn't.
         (found, held), halt = await self._halted_after(
             ("MGET", *keys), ("HGETALL", self._positions)
         )
-        told, records = found[: len(told_keys)], found[len(told_keys) :]
+        published, records = found[: len(published_keys)], found[len(published_keys) :]
         ours = {
             name: load(data) for name, data in zip(names, records, strict=True) if data is not None
         }
         orders = {name: _whole(ours[name]) for name in waiting | taken if name in ours}
-        for each in _told(told):
+        for each in _decode_published(published):
             name = each.client_order_id or ""
             if name in waiting or name not in ours or ours[name].order.symbol != each.symbol:
                 continue
@@ -96,19 +96,23 @@ class OpenOrders:
         orders.pop(own, None)
         return OpenOrdersSnapshot(orders, read_positions(held), halt)
 
-    async def _published(self, told_keys: Sequence[str]) -> set[str]:
+    async def _published(self, published_keys: Sequence[str]) -> set[str]:
         """The client order ids under which something was published of these orders."""
-        found = await reading(self._redis.mget(told_keys)) if told_keys else ()
-        return {told.client_order_id for told in _told(found) if told.client_order_id}
+        found = await reading(self._redis.mget(published_keys)) if published_keys else ()
+        return {
+            published.client_order_id
+            for published in _decode_published(found)
+            if published.client_order_id
+        }
 
-    def _told_key(self, text: str) -> str:
+    def _published_key(self, text: str) -> str:
         order = OrderRef.parse(text)
         if order is None:
             return first_published_key(self._connector, text)
         return published_key(self._connector, order)
 
 
-def _told(found: Sequence[bytes | None]) -> list[PublishedOrder]:
+def _decode_published(found: Sequence[bytes | None]) -> list[PublishedOrder]:
     return [msgspec.json.decode(data, type=PublishedOrder) for data in found if data is not None]
 
 

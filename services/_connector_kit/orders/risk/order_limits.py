@@ -79,7 +79,7 @@ class OrderLimits:
         self._open = open_key(connector)
         self._positions = positions_key(connector)
         self._open_orders = OpenOrders(redis, connector, halted_after)
-        self._held = PositionLimits(settings, mark)
+        self._position_limits = PositionLimits(settings, mark)
 
     async def reserve(self, record: Record, price: Decimal) -> Rejection | None:
         """Count the order of *record*; why it must not be sent at *price*, None where it may.
@@ -87,13 +87,13 @@ class OrderLimits:
         Raises:
             TransientError: Redis is in trouble: it must not be sent, and may have been counted.
         """
-        counted, halt = await self._count(record)
+        usage, halt = await self._count(record)
         order, quantity = record.order, Decimal(record.sent_quantity or "0")
         proposal = ProposedOrder(order.symbol, order.side, quantity, price)
-        refusal = _halted(halt) or await self._refusal(record, proposal, counted)
-        if refusal is not None:
-            await self._take_back(record)
-        return refusal
+        rejection = _halted(halt) or await self._rejection(record, proposal, usage)
+        if rejection is not None:
+            await self._remove(record)
+        return rejection
 
     async def _count(self, record: Record) -> tuple[LimitUsage, str | None]:
         """Count it; what is counted now, and why trading is halted.
@@ -120,30 +120,31 @@ class OrderLimits:
         passed, positions = set(replies[9]), read_positions(replies[10])
         return LimitUsage(replies[4], replies[5], sum(replies[6:9]), passed, positions), halt
 
-    async def _refusal(
-        self, record: Record, proposal: ProposedOrder, counted: LimitUsage
+    async def _rejection(
+        self, record: Record, proposal: ProposedOrder, usage: LimitUsage
     ) -> Rejection | None:
         """Which limit it breaks, beside what was sent, is open and is held."""
-        pace = self._pace(record, counted, 1)
-        others, few = counted.open - 1, counted.open <= self._most_open
-        if pace is None and few and self._held.surely_kept(proposal, counted.positions, others):
+        pace = self._pace(record, usage, 1)
+        others, few = usage.open - 1, usage.open <= self._most_open
+        limits = self._position_limits
+        if pace is None and few and limits.certainly_allowed(proposal, usage.positions, others):
             return None
         # The others only leave less of it to be made smaller.
-        if pace is not None and not self._held.reduces(proposal, counted.positions, ()):
+        if pace is not None and not limits.reduces(proposal, usage.positions, ()):
             return pace
         # Some may be somebody else's, stand in two places, or be of other markets: look at them.
-        look = await self._open_orders.beside(record.client_order_id, counted.passed)
-        beside = look.orders.values()
-        times = REDUCING_FACTOR if self._held.reduces(proposal, look.positions, beside) else 1
+        snapshot = await self._open_orders.excluding(record.client_order_id, usage.passed)
+        working = snapshot.orders.values()
+        times = REDUCING_FACTOR if limits.reduces(proposal, snapshot.positions, working) else 1
         return (
-            self._pace(record, counted, times)
-            or self._too_many(len(beside), times)
-            or self._held.refusal(proposal, look.positions, beside)
-            or _halted(look.halt)
+            self._pace(record, usage, times)
+            or self._too_many(len(working), times)
+            or limits.rejection(proposal, snapshot.positions, working)
+            or _halted(snapshot.halt)
         )
 
-    def _pace(self, record: Record, counted: LimitUsage, times: int) -> Rejection | None:
-        who, by_bot, by_others = writer(record.client_order_id), counted.by_bot, counted.by_others
+    def _pace(self, record: Record, usage: LimitUsage, times: int) -> Rejection | None:
+        who, by_bot, by_others = writer(record.client_order_id), usage.by_bot, usage.by_others
         if (by_bot if who == BOT else by_others) > self._each * times:
             allowed = f"RISK_ORDERS_PER_MINUTE allows {self._each} by {who}"
         elif by_bot + by_others > self._all * times:
@@ -161,7 +162,7 @@ class OrderLimits:
     def _sent(self, record: Record) -> str:
         return sent_key(self._connector, writer(record.client_order_id))
 
-    async def _take_back(self, record: Record) -> None:
+    async def _remove(self, record: Record) -> None:
         """It isn't sent: it counts no longer."""
         name = record.client_order_id
         await at_once(

@@ -45,7 +45,7 @@ class PositionLimits:
         self._mark = mark
         self._all_small = False  # no open order is larger than RISK_MAX_QUANTITY
 
-    def surely_kept(
+    def certainly_allowed(
         self, order: ProposedOrder, positions: Mapping[str, Position], others: int
     ) -> bool:
         """Whether *order* keeps the limits, whatever the *others* are: so many may be open.
@@ -77,7 +77,7 @@ class PositionLimits:
         held = _position_after(order, positions, others)
         return held * order.sign < 0 and order.quantity <= abs(held)
 
-    def refusal(
+    def rejection(
         self,
         order: ProposedOrder,
         positions: Mapping[str, Position],

@@ -19,7 +19,7 @@ from services._runtime.supervise import FailureLog
 ROLL_EVERY = 5.0
 
 
-def booked(
+def updated_position(
     kept: bytes | None, before: PublishedOrder | None, now: PublishedOrder, day: str, rate: Decimal
 ) -> bytes | None:
     """The position *kept* with what is new of an order; None where nothing is.
@@ -29,7 +29,7 @@ def booked(
     what an order costs whose fee is taken in neither of its assets (BNB), as a share of its money:
     nothing here says what that asset is worth.
     """
-    after, known = _sum(now, now, rate), _sum(before, now, rate)
+    after, known = _contribution(now, now, rate), _contribution(before, now, rate)
     quantity, cash = (new - old for new, old in zip(after, known, strict=True))
     if not quantity and not cash:
         return None
@@ -43,20 +43,20 @@ def booked(
     return msgspec.json.encode(position)
 
 
-def _sum(
-    told: PublishedOrder | None, order: PublishedOrder, rate: Decimal
+def _contribution(
+    published: PublishedOrder | None, order: PublishedOrder, rate: Decimal
 ) -> tuple[Decimal, Decimal]:
     """What *order* added to the position, by what was *told* of it: base asset, and money."""
-    if told is None:
+    if published is None:
         return ZERO, ZERO
     base, _, quote = order.symbol.partition("/")
     sign = 1 if order.side == "buy" else -1
-    spent = told.quote_filled or told.filled * told.price
-    fee = dict(told.fee)
+    spent = published.quote_filled or published.filled * published.price
+    fee = dict(published.fee)
     in_base, in_quote = fee.pop(base, ZERO), fee.pop(quote, ZERO)
     if any(fee.values()):
         in_quote += spent * rate
-    return sign * told.filled - in_base, -sign * spent - in_quote
+    return sign * published.filled - in_base, -sign * spent - in_quote
 
 
 def read_positions(flat: Sequence[bytes]) -> dict[str, Position]:
@@ -108,12 +108,12 @@ class DayRoll:
 
     async def keep_rolling(self, clock: Clock) -> None:
         """Roll every few seconds, until cancelled."""
-        trouble = FailureLog("day_not_rolled")
+        failures = FailureLog("day_not_rolled")
         while True:
             try:
                 await self.roll()
             except TransientError as e:
-                trouble.seen(e)
+                failures.seen(e)
             else:
-                trouble.over()
+                failures.over()
             await clock.sleep(ROLL_EVERY)

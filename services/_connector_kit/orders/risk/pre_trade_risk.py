@@ -75,8 +75,8 @@ class PreTradeRisk:
             return fault
         command = record.order
         instrument = self._instruments[command.symbol]
-        if (refusal := _shut(instrument, command)) is not None:
-            return refusal
+        if (rejection := _market_closed(instrument, command)) is not None:
+            return rejection
         book = self._book(command.symbol)
         if book is None:
             return _out_of_sync(command.symbol)
@@ -97,12 +97,12 @@ class PreTradeRisk:
     ) -> Rejection | None:
         command, quantity = record.order, Decimal(record.sent_quantity or "0")
         if record.sent_price is not None:
-            refusal = _share(command, instrument, book, price)
+            rejection = _percent_price(command, instrument, book, price)
         else:
-            refusal = _too_little(instrument, book, quantity)
+            rejection = _below_min_notional(instrument, book, quantity)
         return (
             self._quantity(instrument, quantity)
-            or refusal
+            or rejection
             or self._notional(instrument, quantity * price)
             or self._collar(command, book, price)
             or self._position(instrument)
@@ -111,7 +111,7 @@ class PreTradeRisk:
     def _quantity(self, instrument: Instrument, quantity: Decimal) -> Rejection | None:
         most = self._settings.risk_max_quantity.get(instrument.base)
         if most is None:
-            return _unnamed("max_quantity", instrument.base)
+            return _no_limit("max_quantity", instrument.base)
         if quantity > most:
             return Rejection(
                 "max_quantity",
@@ -123,7 +123,7 @@ class PreTradeRisk:
     def _notional(self, instrument: Instrument, notional: Decimal) -> Rejection | None:
         most = self._settings.risk_max_notional.get(instrument.quote)
         if most is None:
-            return _unnamed("max_notional", instrument.quote)
+            return _no_limit("max_notional", instrument.quote)
         if notional > most:
             return Rejection(
                 "max_notional",
@@ -135,9 +135,9 @@ class PreTradeRisk:
     def _position(self, instrument: Instrument) -> Rejection | None:
         """What is held and was lost is counted where there is a limit for it."""
         if instrument.quote not in self._settings.risk_max_position:
-            return _unnamed("max_position", instrument.quote)
+            return _no_limit("max_position", instrument.quote)
         if instrument.quote not in self._settings.risk_max_daily_loss:
-            return _unnamed("max_daily_loss", instrument.quote)
+            return _no_limit("max_daily_loss", instrument.quote)
         return None
 
     def _collar(
@@ -158,7 +158,7 @@ class PreTradeRisk:
         return None
 
 
-def _shut(instrument: Instrument, command: PlaceOrderCommand) -> Rejection | None:
+def _market_closed(instrument: Instrument, command: PlaceOrderCommand) -> Rejection | None:
     """Why the exchange takes no such order of this market now; None where it does."""
     if not instrument.trading:
         return Rejection("symbol_not_trading", f"the exchange has halted {command.symbol}")
@@ -172,7 +172,7 @@ def _out_of_sync(symbol: str) -> Rejection:
     return Rejection("book_out_of_sync", f"the book of {symbol} is not in sync")
 
 
-def _unnamed(reason_code: str, asset: str) -> Rejection:
+def _no_limit(reason_code: str, asset: str) -> Rejection:
     return Rejection(reason_code, f"RISK_{reason_code.upper()} has no limit for {asset}; name one")
 
 
@@ -195,7 +195,9 @@ def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) 
     return None
 
 
-def _too_little(instrument: Instrument, book: LiveBook, quantity: Decimal) -> Rejection | None:
+def _below_min_notional(
+    instrument: Instrument, book: LiveBook, quantity: Decimal
+) -> Rejection | None:
     """The venue's least notional, for a market order: refused where the venue can't take it.
 
     The venue multiplies with the average price of some minutes, or the last one
@@ -216,7 +218,7 @@ def middle(book: LiveBook) -> Decimal | None:
     return sum(bests, Decimal(0)) / len(bests) if bests else None
 
 
-def _share(
+def _percent_price(
     command: PlaceOrderCommand, instrument: Instrument, book: LiveBook, price: Decimal
 ) -> Rejection | None:
     """The venue's bounds for a limit price as a share of the market's.

@@ -13,9 +13,9 @@ from services._runtime.redis_transaction import reading
 log = structlog.get_logger()
 
 # Its settings may be changed while it runs; in seconds.
-EVERY = 15.0
+POLL_INTERVAL = 15.0
 
-NOT_LOOKED_AT = Rejection("redis_unfit", "it isn't known yet how Redis is set")
+NOT_CHECKED_YET = Rejection("redis_unfit", "it isn't known yet how Redis is set")
 
 
 def _nothing() -> None:
@@ -30,12 +30,12 @@ class RedisCheck:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self.fault: Rejection | None = NOT_LOOKED_AT
+        self.fault: Rejection | None = NOT_CHECKED_YET
         self.memory_used = self.memory_max = 0  # bytes; no bound: 0
         self.on_change: Callable[[], None] = _nothing
         self._redis: Any = redis
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Look once.
 
         Raises:
@@ -49,18 +49,18 @@ class RedisCheck:
             return
         if found is not None:
             log.error("redis_unfit", reason=found.message, meaning="no new order is sent")
-        elif before is not NOT_LOOKED_AT:
+        elif before is not NOT_CHECKED_YET:
             log.info("redis_fit")
         self.on_change()
 
-    async def keep_looking(self, clock: Clock) -> None:
+    async def keep_polling(self, clock: Clock) -> None:
         """Look every now and then; runs until cancelled."""
         while True:
-            await clock.sleep(EVERY)
+            await clock.sleep(POLL_INTERVAL)
             try:
-                await self.look()
+                await self.poll()
             except TransientError as e:
-                log.debug("redis_not_looked_at", error=str(e))
+                log.debug("redis_check_failed", error=str(e))
 
 
 def fault_of(info: dict[str, Any]) -> Rejection | None:

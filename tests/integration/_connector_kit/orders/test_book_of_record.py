@@ -152,7 +152,7 @@ async def test_an_order_whose_end_was_published_before_its_answer_is_kept_for_a_
 ) -> None:
     """The account stream may be faster than the answer to the request."""
     taken = await book.claim()
-    assert await Ledger(book.redis, NAME, "binance", 1000).tell(reported(status))
+    assert await Ledger(book.redis, NAME, "binance", 1000).publish(reported(status))
     await book.journal.close(taken.closed(accepted(taken, FOUND, AT)), entry_of(taken))
     assert await book.redis.exists(published_key(NAME, OrderRef("BTC/USDT", "28")))
     assert (await book.life() == -1) is not ends

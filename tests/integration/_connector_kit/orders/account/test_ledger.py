@@ -87,16 +87,16 @@ async def test_each_change_is_told_once_by_whoever_comes_first(
     """Two instances with connections of their own tell the same story, over and over."""
     story = [report(filled=filled) for filled in range(10)] + [report(filled=9, status="canceled")]
 
-    async def tell() -> None:
+    async def publish() -> None:
         async with open_redis(redis_server.url, "instance") as client:
             mine = Ledger(client, NAME, "luno", 1000)
             for one in story:
-                await mine.tell(one)
+                await mine.publish(one)
 
-    await asyncio.gather(*(tell() for _ in range(4)))
+    await asyncio.gather(*(publish() for _ in range(4)))
     events = await statuses(redis)
-    told = [trade.trade_id for event in events for trade in event.trades or ()]
-    assert sorted(str(trade_id) for trade_id in told) == [str(i) for i in range(9)]
+    published = [trade.trade_id for event in events for trade in event.trades or ()]
+    assert sorted(str(trade_id) for trade_id in published) == [str(i) for i in range(9)]
     assert [e.filled_quantity for e in events] == sorted(e.filled_quantity for e in events)
     assert [event.status for event in events].count("canceled") == 1
     assert events[-1].status == "canceled"
@@ -110,27 +110,27 @@ async def test_whatever_is_lost_on_the_way_it_is_told_once(
     for number, after in enumerate(range(0, 1200, 13)):
         async with open_redis(proxy.url, "through_the_proxy") as through:
             mine = Ledger(through, NAME, "luno", 1000)
-            await mine.mark()  # connected: what is cut is the telling
+            await mine.trades_cursor()  # connected: what is cut is the telling
             setattr(proxy, lost, after)
             one = report(filled=1)._replace(order_id=str(number))
             try:
-                await mine.tell(one)
+                await mine.publish(one)
             except TransientError:
-                await mine.tell(one)
+                await mine.publish(one)
             setattr(proxy, lost, None)
     assert proxy.cuts > 5
-    told = [event.order_id for event in await statuses(redis)]
-    assert sorted(told) == sorted(set(told))
+    published = [event.order_id for event in await statuses(redis)]
+    assert sorted(published) == sorted(set(published))
 
 
 async def test_open_orders_are_kept_and_closed_ones_let_go(ledger: Ledger, redis: Redis) -> None:
     """What is kept of a closed one lives for a week."""
-    assert await ledger.tell(report())
-    assert not await ledger.tell(report())
-    ((order_id, told),) = await ledger.open_orders()
-    assert (order_id, told.symbol, told.filled) == ("7", "XBT/ZAR", Decimal(0))
+    assert await ledger.publish(report())
+    assert not await ledger.publish(report())
+    ((order_id, published),) = await ledger.open_orders()
+    assert (order_id, published.symbol, published.filled) == ("7", "XBT/ZAR", Decimal(0))
     assert await redis.ttl(f"{NAME}:state:told:XBT/ZAR:7") == -1
-    assert await ledger.tell(report(filled=10, status="filled"))
+    assert await ledger.publish(report(filled=10, status="filled"))
     assert await ledger.open_orders() == []
     assert 7 * 24 * 3600 - 60 < await redis.ttl(f"{NAME}:state:told:XBT/ZAR:7") <= 7 * 24 * 3600
 
@@ -139,15 +139,15 @@ async def test_open_orders_and_fills_count_as_they_are_told(redis: Redis) -> Non
     """A fill by its own time, when it is published."""
     counts = OrderMetrics(lambda: NOW + 250)
     counting = Ledger(redis, NAME, "luno", 1000, counts)
-    await counting.tell(report(filled=2))
-    await counting.tell(report(filled=2))  # nothing new
-    await counting.tell(report(order_id="8", client_order_id="order-2"))
+    await counting.publish(report(filled=2))
+    await counting.publish(report(filled=2))  # nothing new
+    await counting.publish(report(order_id="8", client_order_id="order-2"))
     found = numbers(counts.metrics())
     assert found["orders_open", "XBT/ZAR"] == 2
     assert (found["fill_seconds_count",], found["fill_seconds_sum",]) == (1, 0.25)
-    await counting.tell(report(filled=10, status="filled", fee={}, fills=(), order_id="8"))
+    await counting.publish(report(filled=10, status="filled", fee={}, fills=(), order_id="8"))
     assert numbers(counts.metrics())["fill_seconds_count",] == 1
-    await counting.tell(report(filled=10, status="filled", fee={}, order_id="8"))
+    await counting.publish(report(filled=10, status="filled", fee={}, order_id="8"))
     found = numbers(counts.metrics())
     assert found["fill_seconds_count",] == 2
     assert found["orders_open", "XBT/ZAR"] == 1
@@ -155,7 +155,7 @@ async def test_open_orders_and_fills_count_as_they_are_told(redis: Redis) -> Non
 
 async def test_a_run_that_follows_knows_which_orders_are_open(ledger: Ledger, redis: Redis) -> None:
     """From the first comparison on."""
-    await ledger.tell(report())
+    await ledger.publish(report())
     counts = OrderMetrics()
     await Ledger(redis, NAME, "luno", 1000, counts).open_orders()
     assert numbers(counts.metrics())["orders_open", "XBT/ZAR"] == 1
@@ -164,10 +164,10 @@ async def test_a_run_that_follows_knows_which_orders_are_open(ledger: Ledger, re
 async def test_an_order_of_ours_is_not_external(ledger: Ledger, redis: Redis) -> None:
     """Also under the client id that a cancel gave it; one placed elsewhere is."""
     await redis.set(order_key(NAME, "order-1"), dump(ASKED))
-    await ledger.tell(report())
-    await ledger.tell(report(status="canceled", client_order_id="of the cancel"))
-    await ledger.tell(report(client_order_id="elsewhere")._replace(order_id="8"))
-    await ledger.tell(report(client_order_id=None)._replace(order_id="9"))
+    await ledger.publish(report())
+    await ledger.publish(report(status="canceled", client_order_id="of the cancel"))
+    await ledger.publish(report(client_order_id="elsewhere")._replace(order_id="8"))
+    await ledger.publish(report(client_order_id=None)._replace(order_id="9"))
     assert [(e.client_order_id, e.external) for e in await statuses(redis)] == [
         ("order-1", False),
         ("order-1", False),
@@ -186,7 +186,7 @@ async def test_an_accepted_order_is_known_before_anything_was_told(
     await RedisJournal(redis, NAME, 10).close(closed, entry)
     assert await ledger.accepted() == {OrderRef("BTC/USDT", "7")}
     cancel = report(status="canceled", client_order_id="of the cancel", symbol="BTC/USDT")
-    await ledger.tell(cancel)
+    await ledger.publish(cancel)
     (event,) = await statuses(redis)
     assert (event.client_order_id, event.external) == ("order-1", False)
     assert await ledger.accepted() == set()
@@ -197,8 +197,8 @@ async def test_our_record_says_how_much_a_market_order_asked_for(
 ) -> None:
     """Where the venue doesn't."""
     await redis.set(order_key(NAME, "order-1"), dump(record(command(symbol="XBT/ZAR", quantity=4))))
-    await ledger.tell(report(filled=1, quantity=Decimal(0)))
-    await ledger.tell(report(filled=4, quantity=Decimal(0)))
+    await ledger.publish(report(filled=1, quantity=Decimal(0)))
+    await ledger.publish(report(filled=4, quantity=Decimal(0)))
     assert [(e.status, e.remaining_quantity) for e in await statuses(redis)] == [
         ("partially_filled", 3.0),
         ("filled", 0.0),
@@ -210,15 +210,15 @@ async def test_equal_order_ids_on_two_symbols_are_two_orders(redis: Redis) -> No
     counts = OrderMetrics()
     ledger = Ledger(redis, NAME, "luno", 1000, counts)
     other: dict[str, Any] = {"symbol": "ETH/ZAR", "client_order_id": "eth"}
-    await ledger.tell(report())
-    await ledger.tell(report(filled=10, status="filled"))
-    await ledger.tell(report(**other))
+    await ledger.publish(report())
+    await ledger.publish(report(filled=10, status="filled"))
+    await ledger.publish(report(**other))
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("ETH/ZAR", "7")]
     assert numbers(counts.metrics())["orders_open", "ETH/ZAR"] == 1
-    traces = [TradeEvidence(s, "7", "0", Decimal(0)) for s in ("XBT/ZAR", "ETH/ZAR")]
-    assert await ledger.untold(traces) == traces[1:]
-    await ledger.tell(report(filled=1, **other))
-    assert await ledger.untold(traces) == []
+    trades = [TradeEvidence(s, "7", "0", Decimal(0)) for s in ("XBT/ZAR", "ETH/ZAR")]
+    assert await ledger.unpublished(trades) == trades[1:]
+    await ledger.publish(report(filled=1, **other))
+    assert await ledger.unpublished(trades) == []
     await ledger.end(OrderRef("XBT/ZAR", "7"), LOST, NOW)
     assert len(await ledger.open_orders()) == 1
     assert [
@@ -233,7 +233,7 @@ async def test_equal_order_ids_on_two_symbols_are_two_orders(redis: Redis) -> No
 
 
 # What the first release wrote, which kept all of an order by its id alone.
-FIRST_TOLD = (
+FIRST_PUBLISHED = (
     '{"client_order_id":"order-1","symbol":"XBT/ZAR","status":"%s","quantity":"10","filled":"2",'
     '"quote_filled":"200","fee":{"ZAR":"0.2"},"trade_ids":["0","1"]}'
 )
@@ -241,7 +241,7 @@ FIRST_TOLD = (
 
 async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Redis) -> None:
     """Nothing is published twice; the order of another symbol is none of it."""
-    await redis.set(f"{NAME}:state:told:7", FIRST_TOLD % "partially_filled")
+    await redis.set(f"{NAME}:state:told:7", FIRST_PUBLISHED % "partially_filled")
     await redis.set(f"{NAME}:state:told_as:order-1", "7")
     await redis.sadd(f"{NAME}:state:open_orders", "7")
     journal, counts = RedisJournal(redis, NAME, 10), OrderMetrics()
@@ -251,11 +251,11 @@ async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Re
     assert (found.symbol, found.order_id, found.filled_quantity) == ("XBT/ZAR", "7", "2")
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("XBT/ZAR", "7")]
     assert numbers(counts.metrics())["orders_open", "XBT/ZAR"] == 1
-    assert await ledger.untold([TradeEvidence("XBT/ZAR", "7", "1", Decimal(2))]) == []
-    assert not await ledger.tell(report(filled=2, status="partially_filled"))
-    await ledger.tell(report(symbol="ETH/ZAR", client_order_id="eth"))
-    await ledger.tell(report(filled=3))
-    await ledger.tell(report(filled=3, status="canceled"))
+    assert await ledger.unpublished([TradeEvidence("XBT/ZAR", "7", "1", Decimal(2))]) == []
+    assert not await ledger.publish(report(filled=2, status="partially_filled"))
+    await ledger.publish(report(symbol="ETH/ZAR", client_order_id="eth"))
+    await ledger.publish(report(filled=3))
+    await ledger.publish(report(filled=3, status="canceled"))
     assert [
         (e.client_order_id, e.status, e.filled_quantity, [t.trade_id for t in e.trades or ()])
         for e in await statuses(redis)
@@ -273,12 +273,12 @@ async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Re
 
 async def test_a_closed_order_of_the_first_release_is_not_published_again(redis: Redis) -> None:
     """Though it is asked for once more, as one that was accepted and not told yet."""
-    await redis.set(f"{NAME}:state:told:7", FIRST_TOLD % "canceled", ex=7 * 24 * 3600)
+    await redis.set(f"{NAME}:state:told:7", FIRST_PUBLISHED % "canceled", ex=7 * 24 * 3600)
     noted = '{"symbol":"XBT/ZAR","client_order_id":"order-1"}'
     await redis.hset(f"{NAME}:state:accepted_orders", "7", noted)
     ledger = Ledger(redis, NAME, "luno", 1000)
     assert await ledger.accepted() == {OrderRef("XBT/ZAR", "7")}
-    assert not await ledger.tell(report(filled=2, status="canceled"))
+    assert not await ledger.publish(report(filled=2, status="canceled"))
     assert await ledger.accepted() == set()
     assert await statuses(redis) == []
 
@@ -288,8 +288,8 @@ async def test_what_the_first_release_accepted_keeps_its_client_order_id(redis: 
     noted = '{"symbol":"XBT/ZAR","client_order_id":"order-1"}'
     await redis.hset(f"{NAME}:state:accepted_orders", "7", noted)
     ledger = Ledger(redis, NAME, "luno", 1000)
-    await ledger.tell(report(symbol="ETH/ZAR", client_order_id="eth"))
-    await ledger.tell(report(status="canceled", client_order_id="of the cancel"))
+    await ledger.publish(report(symbol="ETH/ZAR", client_order_id="eth"))
+    await ledger.publish(report(status="canceled", client_order_id="of the cancel"))
     assert [e.client_order_id for e in await statuses(redis)] == ["eth", "order-1"]
     assert await ledger.accepted() == set()
 
@@ -306,9 +306,9 @@ async def test_an_id_of_another_life_is_another_order(redis: Redis) -> None:
     second: dict[str, Any] = {"client_order_id": "b", "created": NOW + 9000, "version": NOW + 9000}
     with capture_logs() as logs:
         for order_id in ("7", "8"):
-            await ledger.tell(report(filled=2, order_id=order_id, **first))
-            await ledger.tell(report(filled=1, order_id=order_id, **second))
-            await ledger.tell(report(filled=3, order_id=order_id, **first))  # late, of the first
+            await ledger.publish(report(filled=2, order_id=order_id, **first))
+            await ledger.publish(report(filled=1, order_id=order_id, **second))
+            await ledger.publish(report(filled=3, order_id=order_id, **first))  # late, of the first
     assert [
         (e.client_order_id, e.status, e.venue_status, e.filled_quantity, len(e.trades or ()))
         for e in await statuses(redis)
@@ -331,12 +331,12 @@ async def test_an_id_of_another_life_is_another_order(redis: Redis) -> None:
 async def test_a_closed_order_of_the_life_before_is_put_aside(redis: Redis) -> None:
     """Its last status was published; the next restart of ids is logged again."""
     ledger = Ledger(redis, NAME, "luno", 1000)
-    lives = [{"created": NOW + n * 9000, "version": NOW + n * 9000} for n in range(3)]
+    generations = [{"created": NOW + n * 9000, "version": NOW + n * 9000} for n in range(3)]
     with capture_logs() as logs:
-        for n, life in enumerate(lives):
-            one: dict[str, Any] = {"client_order_id": f"client-{n}", **life}
-            await ledger.tell(report(filled=1, **one))
-            await ledger.tell(report(filled=1, status="canceled", **one))
+        for n, generation in enumerate(generations):
+            one: dict[str, Any] = {"client_order_id": f"client-{n}", **generation}
+            await ledger.publish(report(filled=1, **one))
+            await ledger.publish(report(filled=1, status="canceled", **one))
     assert [(e.client_order_id, e.status) for e in await statuses(redis)] == [
         (f"client-{n}", status) for n in range(3) for status in ("partially_filled", "canceled")
     ]
@@ -346,24 +346,24 @@ async def test_a_closed_order_of_the_life_before_is_put_aside(redis: Redis) -> N
 async def test_a_trade_of_another_life_is_news(redis: Redis) -> None:
     """Though its id and its order's were published before."""
     ledger = Ledger(redis, NAME, "luno", 1000)
-    await ledger.tell(report(filled=1, created=NOW, version=NOW))
-    traces = [TradeEvidence("XBT/ZAR", "7", "0", Decimal(0), at) for at in (0, NOW, NOW + 5000)]
-    assert await ledger.untold(traces) == traces[2:]
+    await ledger.publish(report(filled=1, created=NOW, version=NOW))
+    trades = [TradeEvidence("XBT/ZAR", "7", "0", Decimal(0), at) for at in (0, NOW, NOW + 5000)]
+    assert await ledger.unpublished(trades) == trades[2:]
 
 
 async def test_a_status_with_missing_fills_is_held(redis: Redis) -> None:
     """What was said to be missing before doesn't hold anything back."""
     ledger = Ledger(redis, NAME, "luno", 1000)
-    assert await ledger.tell_whole(report())
+    assert await ledger.publish_complete(report())
     last = report(filled=5, status="canceled", fills=number(1, 2))
-    assert not await ledger.tell_whole(last)
+    assert not await ledger.publish_complete(last)
     assert len(await statuses(redis)) == 1
     assert await ledger.fills_missing() == []
-    assert await ledger.tell(last)
+    assert await ledger.publish(last)
     assert await ledger.fills_missing() == [OrderRef("XBT/ZAR", "7")]
     assert await ledger.open_orders() == []
-    assert await ledger.tell_whole(last._replace(fills=number(1, 2, 3)))
-    assert await ledger.tell_whole(last._replace(fills=number(1, 2, 3, 4, 5)))
+    assert await ledger.publish_complete(last._replace(fills=number(1, 2, 3)))
+    assert await ledger.publish_complete(last._replace(fills=number(1, 2, 3, 4, 5)))
     assert await ledger.fills_missing() == []
     assert [
         (e.status, e.fills_complete, [t.trade_id for t in e.trades or ()])
@@ -391,9 +391,9 @@ async def test_an_orders_record_lives_as_long_as_the_order(redis: Redis) -> None
     await redis.set(order_key(NAME, "order-1"), dump(ANSWERED))
     kept = [order_key(NAME, "order-1"), f"{NAME}:state:told_as:order-1"]
     kept.append(f"{NAME}:state:told:XBT/ZAR:7")
-    await ledger.tell(report(filled=1))
+    await ledger.publish(report(filled=1))
     assert [await redis.ttl(key) for key in kept] == [-1, -1, -1]
-    await ledger.tell(report(filled=1, status="canceled", client_order_id="of the cancel"))
+    await ledger.publish(report(filled=1, status="canceled", client_order_id="of the cancel"))
     assert all([week - 60 < await redis.ttl(key) <= week for key in kept])
 
 
@@ -403,7 +403,7 @@ async def test_an_order_that_ended_is_kept_until_it_is_answered_too(redis: Redis
     await redis.set(order_key(NAME, "order-1"), dump(ASKED))
     kept = [order_key(NAME, "order-1"), f"{NAME}:state:told_as:order-1"]
     kept.append(f"{NAME}:state:told:XBT/ZAR:7")
-    await ledger.tell(report(filled=1, status="canceled"))
+    await ledger.publish(report(filled=1, status="canceled"))
     assert [await redis.ttl(key) for key in kept] == [-1, -1, -1]
     entry = CommandEntry("place_order", ASKED.entry_id, b"", redelivered=False)
     await RedisJournal(redis, NAME, 10).close(ANSWERED, entry)
@@ -420,7 +420,7 @@ async def test_an_order_with_the_id_of_an_accepted_one_and_made_later_is_another
     entry = CommandEntry("place_order", ASKED.entry_id, b"", redelivered=False)
     await RedisJournal(redis, NAME, 10).close(ASKED.closed(answer, created=made), entry)
     ledger = Ledger(redis, NAME, "luno", 1000)
-    await ledger.tell(report(client_order_id="another", created=made + later))
+    await ledger.publish(report(client_order_id="another", created=made + later))
     (event,) = await statuses(redis)
     assert event.client_order_id == ("order-1" if ours else "another")
     assert event.external is not ours
@@ -430,10 +430,10 @@ async def test_somebody_elses_order_leaves_our_record_alone(redis: Redis) -> Non
     """Under our client order id, of another symbol, side or quantity."""
     ledger = Ledger(redis, NAME, "luno", 1000)
     await redis.set(order_key(NAME, "order-1"), dump(ASKED))
-    await ledger.tell(report(status="canceled", symbol="ETH/ZAR"))
+    await ledger.publish(report(status="canceled", symbol="ETH/ZAR"))
     others: list[dict[str, Any]] = [{"side": "sell"}, {"quantity": Decimal(11)}]
     for number, other in enumerate(others):
-        await ledger.tell(report(status="canceled", order_id=str(number), **other))
+        await ledger.publish(report(status="canceled", order_id=str(number), **other))
     assert [e.external for e in await statuses(redis)] == [True, True, True]
     assert await redis.ttl(order_key(NAME, "order-1")) == -1
 
@@ -445,7 +445,7 @@ async def test_an_order_of_another_symbol_with_our_client_id_is_not_ours_when_it
     ledger = Ledger(redis, NAME, "luno", 1000)
     key = order_key(NAME, "order-1")
     await redis.set(key, dump(ASKED))
-    await ledger.tell(report(symbol="ETH/ZAR"))
+    await ledger.publish(report(symbol="ETH/ZAR"))
     await ledger.end(OrderRef("ETH/ZAR", "7"), LOST, NOW)
     assert [(e.status, e.external) for e in await statuses(redis)] == [
         ("open", True),
@@ -460,7 +460,7 @@ async def test_an_order_that_was_made_long_after_ours_was_sent_is_not_ours(
 ) -> None:
     """Somebody used the id again, for the same terms: the venue no longer took ours by then."""
     await redis.set(order_key(NAME, "order-1"), dump(ASKED))
-    await Ledger(redis, NAME, "luno", 1000).tell(report(created=ASKED.timestamp + later))
+    await Ledger(redis, NAME, "luno", 1000).publish(report(created=ASKED.timestamp + later))
     assert [event.external for event in await statuses(redis)] == [external]
 
 
@@ -468,11 +468,11 @@ async def test_a_lost_order_gets_one_last_status(redis: Redis) -> None:
     """Once, whoever finds out; and if it is there after all, it is open again."""
     ledger, order = Ledger(redis, NAME, "luno", 1000), OrderRef("XBT/ZAR", "7")
     await redis.set(order_key(NAME, "order-1"), dump(ANSWERED))
-    await ledger.tell(report(filled=2))
+    await ledger.publish(report(filled=2))
     await asyncio.gather(*(ledger.end(order, LOST, NOW) for _ in range(4)))
     assert await redis.ttl(order_key(NAME, "order-1")) > 0
     assert await ledger.open_orders() == []
-    await ledger.tell(report(filled=2))
+    await ledger.publish(report(filled=2))
     assert [order_id for order_id, _ in await ledger.open_orders()] == ["7"]
     assert await redis.ttl(order_key(NAME, "order-1")) == -1
     assert [
@@ -509,8 +509,8 @@ async def test_an_order_that_ended_before_all_that_is_kept_comes_without_fills(
     for order_id, days in (("7", 8), ("8", 1)):
         at = (seconds - days * 24 * 3600) * 1000
         one = report(filled=3, status="canceled", order_id=order_id, milliseconds=at)
-        assert await ledger.tell(one, again=True)
-        assert await ledger.tell(one, again=True)
+        assert await ledger.publish(one, again=True)
+        assert await ledger.publish(one, again=True)
     assert [
         (e.order_id, e.filled_quantity, len(e.trades or ())) for e in await statuses(redis)
     ] == [
@@ -534,20 +534,20 @@ async def test_an_open_order_of_which_nothing_is_kept_is_asked_for_no_more(
 
 async def test_an_order_is_found_by_its_client_id_on_its_own_symbol_only(ledger: Ledger) -> None:
     """The same id on two symbols is two orders."""
-    await ledger.tell(report())
+    await ledger.publish(report())
     assert await ledger.published_as("XBT/ZAR", "order-1") == OrderRef("XBT/ZAR", "7")
     assert await ledger.published_as("ETH/ZAR", "order-1") is None
 
 
 async def test_what_the_venue_never_had_is_let_go(ledger: Ledger) -> None:
     """Neither asked for nor listed any more."""
-    await ledger.tell(report())
+    await ledger.publish(report())
     await ledger.end(OrderRef("XBT/ZAR", "7"), LOST, NOW)
     assert await ledger.open_orders() == []
 
 
 async def test_the_mark_is_kept(ledger: Ledger) -> None:
     """Up to where trades were compared."""
-    assert await ledger.mark() is None
-    await ledger.set_mark("12")
-    assert await ledger.mark() == "12"
+    assert await ledger.trades_cursor() is None
+    await ledger.set_trades_cursor("12")
+    assert await ledger.trades_cursor() == "12"

@@ -43,9 +43,9 @@ async def test_symbols_of_orders_that_are_open_accepted_or_unanswered_are_in_use
     redis: Redis, ledger: Ledger
 ) -> None:
     """Those of orders that are over are not."""
-    await ledger.tell(order("1", symbol="A/USDT"))
-    await ledger.tell(order("2", symbol="B/USDT"))
-    await ledger.tell(order("2", "filled", 10, symbol="B/USDT"))
+    await ledger.publish(order("1", symbol="A/USDT"))
+    await ledger.publish(order("2", symbol="B/USDT"))
+    await ledger.publish(order("2", "filled", 10, symbol="B/USDT"))
     taken = record(command(client_order_id="c", symbol="C/USDT"))
     entry = CommandEntry("place_order", taken.entry_id, b"", redelivered=False)
     await redis.set(order_key(NAME, "c"), dump(taken))
@@ -61,13 +61,13 @@ async def test_an_order_is_known_by_the_client_id_that_it_was_published_with(
     ledger: Ledger,
 ) -> None:
     """Of that symbol; it stays known by it when the venue calls it otherwise."""
-    await ledger.tell(order("1", client_order_id="ours"))
-    await ledger.tell(order("1", "canceled", client_order_id="auto-1"))
+    await ledger.publish(order("1", client_order_id="ours"))
+    await ledger.publish(order("1", "canceled", client_order_id="auto-1"))
     found = await ledger.published_as("BTC/USDT", "ours")
     assert found == OrderRef("BTC/USDT", "1")
-    told = await ledger.published(found)
-    assert told is not None
-    assert (told.client_order_id, told.status) == ("ours", "canceled")
+    published = await ledger.published(found)
+    assert published is not None
+    assert (published.client_order_id, published.status) == ("ours", "canceled")
     assert await ledger.published_as("ETH/USDT", "ours") is None
     assert await ledger.published_as("BTC/USDT", "auto-1") is None
     assert await ledger.published(OrderRef("ETH/USDT", "1")) is None
@@ -76,8 +76,8 @@ async def test_an_order_is_known_by_the_client_id_that_it_was_published_with(
 
 async def test_the_newest_order_of_a_client_id_is_the_one(ledger: Ledger) -> None:
     """Binance takes the id of a closed order again."""
-    await ledger.tell(order("1", "canceled", client_order_id="ours"))
-    await ledger.tell(order("2", client_order_id="ours"))
+    await ledger.publish(order("1", "canceled", client_order_id="ours"))
+    await ledger.publish(order("2", client_order_id="ours"))
     assert await ledger.published_as("BTC/USDT", "ours") == OrderRef("BTC/USDT", "2")
 
 
@@ -85,8 +85,8 @@ async def test_orders_that_the_first_release_published_are_known_too(
     redis: Redis, ledger: Ledger
 ) -> None:
     """It kept them by the order id alone."""
-    told = PublishedOrder("ours", "XRP/USDT", "open", Decimal(10), Decimal(0), Decimal(0), {})
-    await redis.set(first_published_key(NAME, "9"), msgspec.json.encode(told))
+    published = PublishedOrder("ours", "XRP/USDT", "open", Decimal(10), Decimal(0), Decimal(0), {})
+    await redis.set(first_published_key(NAME, "9"), msgspec.json.encode(published))
     await redis.set(published_as_key(NAME, "ours"), "9")
     await redis.sadd(open_key(NAME), "9")
     assert await symbols_in_use(redis, EXCHANGE) == {"XRP/USDT"}

@@ -41,7 +41,7 @@ async def answered(balances: PublishedBalances, *found: Balance) -> BalanceUpdat
     return BalanceUpdate(found, 0, NOW, await balances.now())
 
 
-def pushed(version: int, *found: Balance) -> BalanceUpdate:
+def publish_pushed(version: int, *found: Balance) -> BalanceUpdate:
     """What the account stream says."""
     return BalanceUpdate(found, version, NOW)
 
@@ -79,7 +79,7 @@ async def test_a_balance_is_published_once_by_two_instances(
     """At the same time."""
     other = PublishedBalances(redis, NAME, "luno", 1000)
     for version in (1, 2, 3):
-        update = pushed(version, balance("XBT", str(version)))
+        update = publish_pushed(version, balance("XBT", str(version)))
         await asyncio.gather(*(one.publish(update) for one in (balances, other) * 3))
     assert [free for _, free, *_ in await published(redis)] == [1.0, 2.0, 3.0]
 
@@ -89,7 +89,7 @@ async def test_an_answer_that_a_push_overtook_is_dropped_asset_by_asset(
 ) -> None:
     """And whoever asked hears that it was; the next answer counts."""
     overtaken = await answered(balances, balance("XBT", "1"), balance("ZAR", "5"))
-    assert await balances.publish(pushed(1, balance("XBT", "2")))
+    assert await balances.publish(publish_pushed(1, balance("XBT", "2")))
     assert not await balances.publish(overtaken, all_of=["XBT"])
     assert [(asset, free) for asset, free, *_ in await published(redis)] == [
         ("XBT", 2.0),
@@ -104,8 +104,8 @@ async def test_what_a_paused_process_heard_before_is_dropped_when_it_wakes(
 ) -> None:
     """Its push and its answer; another instance has published newer ones meanwhile."""
     late = await answered(balances, balance("XBT", "1"))
-    assert await balances.publish(pushed(3, balance("XBT", "3")))
-    assert not await balances.publish(pushed(2, balance("XBT", "2")))
+    assert await balances.publish(publish_pushed(3, balance("XBT", "3")))
+    assert not await balances.publish(publish_pushed(2, balance("XBT", "2")))
     assert not await balances.publish(late)
     assert [free for _, free, *_ in await published(redis)] == [3.0]
 
@@ -121,6 +121,6 @@ async def test_what_an_earlier_release_kept_is_read_and_carried_on(
     same = (balance("XBT", "1.5", "0.5"), balance("ETH", "0"), balance("ZAR", "7"))
     assert await balances.publish(await answered(balances, *same))
     assert await published(redis) == []
-    assert await balances.publish(pushed(1, balance("ZAR", "8")))
+    assert await balances.publish(publish_pushed(1, balance("ZAR", "8")))
     assert [(asset, free) for asset, free, *_ in await published(redis)] == [("ZAR", 8.0)]
     assert (await client.hget(key, "ZAR")).startswith(b"8 0 1 ")

@@ -320,9 +320,9 @@ async def test_what_was_published_of_another_order_under_its_order_id_is_not_its
         created=AT,
     )
     later = AT + 3_600_000
-    await ledger.tell(first)
+    await ledger.publish(first)
     second = first._replace(client_order_id="order-2", milliseconds=later, created=later)
-    await ledger.tell(second)
+    await ledger.publish(second)
     assert await order.journal.told("order-1") is None
     assert await order.journal.told("order-2") is not None
 
@@ -342,7 +342,7 @@ async def test_what_was_told_of_an_order_is_found_by_its_client_order_id(order: 
         quote_filled=Decimal(10),
         milliseconds=AT,
     )
-    assert await ledger.tell(report)
+    assert await ledger.publish(report)
     assert await order.journal.told("order-1") == REPORTED
     await order.journal.close(order.accepted(), order.entry)
     assert await ledger.accepted() == set()

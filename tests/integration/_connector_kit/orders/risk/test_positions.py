@@ -88,14 +88,14 @@ async def test_what_is_told_by_many_over_and_over_is_booked_once(
     ]
     story.append(report(filled=9, status="canceled"))
 
-    async def tell() -> None:
+    async def publish() -> None:
         async with open_redis(redis_server.url, "instance") as client:
             mine = Ledger(client, NAME, "binance", 1000)
             for one in story:
-                await mine.tell(one)
+                await mine.publish(one)
 
     day = await today(redis)
-    await asyncio.gather(*(tell() for _ in range(4)))
+    await asyncio.gather(*(publish() for _ in range(4)))
     quantity, cash = 18 - 8 * Decimal("0.001"), -1800 - 10 * Decimal("0.1")
     assert await positions(redis) == {SYMBOL: Position(quantity, cash, Decimal(100), day)}
 
@@ -110,13 +110,13 @@ async def test_whatever_is_lost_on_the_way_it_is_booked_once(
     for order_id, after in zip(orders, range(0, 1200, 20), strict=True):
         async with open_redis(proxy.url, "through_the_proxy") as through:
             mine = Ledger(through, NAME, "binance", 1000)
-            await mine.mark()  # connected: what is cut is the telling
+            await mine.trades_cursor()  # connected: what is cut is the telling
             setattr(proxy, lost, after)
             one = report(filled=1, order_id=order_id)
             try:
-                await mine.tell(one)
+                await mine.publish(one)
             except TransientError:
-                await mine.tell(one)
+                await mine.publish(one)
             setattr(proxy, lost, None)
     assert proxy.cuts > 5
     held = (await positions(redis))[SYMBOL]
@@ -127,9 +127,9 @@ async def test_orders_placed_elsewhere_arent_booked(redis: Redis) -> None:
     """Nor what ends an order without a fill."""
     await ours(redis, "7")
     ledger = Ledger(redis, NAME, "binance", 1000)
-    await ledger.tell(report(filled=3, client_order_id="elsewhere"))
-    await ledger.tell(report(filled=3, order_id="8", client_order_id=None))
-    await ledger.tell(report(order_id="9", client_order_id="order-7"))
+    await ledger.publish(report(filled=3, client_order_id="elsewhere"))
+    await ledger.publish(report(filled=3, order_id="8", client_order_id=None))
+    await ledger.publish(report(order_id="9", client_order_id="order-7"))
     await ledger.end(OrderRef(SYMBOL, "9"), LOST, NOW)
     assert await positions(redis) == {}
 
@@ -142,10 +142,12 @@ async def test_an_order_of_another_life_of_the_venue_is_booked_beside_the_first(
     other = record(command(client_order_id="later", quantity=10), timestamp=NOW + 90_000)
     await redis.set(order_key(NAME, "later"), dump(other))
     ledger = Ledger(redis, NAME, "binance", 1000)
-    lives: list[dict[str, Any]] = [{"created": NOW, "version": NOW}]
-    lives.append({"created": NOW + 90_000, "version": NOW + 90_000, "client_order_id": "later"})
-    for life in lives:
-        await ledger.tell(report(filled=2, **life))
+    generations: list[dict[str, Any]] = [{"created": NOW, "version": NOW}]
+    generations.append(
+        {"created": NOW + 90_000, "version": NOW + 90_000, "client_order_id": "later"}
+    )
+    for generation in generations:
+        await ledger.publish(report(filled=2, **generation))
     held = (await positions(redis))[SYMBOL]
     assert (held.quantity, held.cash) == (4 - 2 * Decimal("0.001"), -400 - 2 * Decimal("0.1"))
 

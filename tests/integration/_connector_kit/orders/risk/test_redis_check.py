@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.ports import Rejection
-from services._connector_kit.orders.risk.redis_check import NOT_LOOKED_AT, RedisCheck, fault_of
+from services._connector_kit.orders.risk.redis_check import NOT_CHECKED_YET, RedisCheck, fault_of
 from services._local.redis_server import RedisServer
 
 FIT = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
@@ -15,7 +15,7 @@ FIT = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 
 async def looked(check: RedisCheck) -> Rejection | None:
     """What a look finds."""
-    await check.look()
+    await check.poll()
     return check.fault
 
 
@@ -29,7 +29,7 @@ async def test_the_fault_is_told_with_its_remedy_and_goes_with_it(
     """The remedy in the message is a command that works."""
     check, changes = RedisCheck(redis), []
     check.on_change = lambda: changes.append(check.fault)
-    assert check.fault is NOT_LOOKED_AT
+    assert check.fault is NOT_CHECKED_YET
     assert await looked(check) is None
     await redis.config_set(setting, wrong)
     fault = await looked(check)
@@ -45,11 +45,11 @@ async def test_the_fault_is_told_with_its_remedy_and_goes_with_it(
 async def test_each_look_sees_how_full_it_is(redis: Redis) -> None:
     """Of how much, where it has a bound."""
     check = RedisCheck(redis)
-    await check.look()
+    await check.poll()
     assert check.memory_used > 100_000
     assert check.memory_max == 0
     await redis.config_set("maxmemory", 64 << 20)
-    await check.look()
+    await check.poll()
     assert check.memory_used < check.memory_max == 64 << 20
 
 
@@ -58,16 +58,16 @@ async def test_while_redis_is_away_what_was_found_last_stands(
 ) -> None:
     """Nothing is judged by an answer that didn't come."""
     check = RedisCheck(redis)
-    await check.look()
+    await check.poll()
     await redis_server.stop()
     with pytest.raises(TransientError):
-        await check.look()
+        await check.poll()
     assert check.fault is None
 
 
 @pytest.mark.parametrize("missing", FIT)
 def test_what_redis_doesnt_tell_is_not_taken_for_fit(missing: str) -> None:
     """A server that hides its settings gets no orders."""
-    told: dict[str, Any] = {name: value for name, value in FIT.items() if name != missing}
+    published: dict[str, Any] = {name: value for name, value in FIT.items() if name != missing}
     assert fault_of(FIT) is None
-    assert fault_of(told) is not None
+    assert fault_of(published) is not None

@@ -21,7 +21,7 @@ from services._connector_kit.orders.account.order_status import (
     Status,
     diff,
     ended,
-    life,
+    generation,
 )
 
 NOW = 1_700_000_000_000
@@ -52,13 +52,13 @@ def fill(number: int, quantity: str, price: str = "100") -> Fill:
     return Fill(str(number), NOW, Decimal(price), Decimal(quantity), "BNB", FEE)
 
 
-def tell(*reports: OrderStatusReport) -> list[OrderStatusUpdateEvent]:
+def publish(*reports: OrderStatusReport) -> list[OrderStatusUpdateEvent]:
     """What is published where these come in one after the other."""
-    told: PublishedOrder | None = None
+    published: PublishedOrder | None = None
     events = []
     for one in reports:
-        if found := diff(told, one, "binance", external=False):
-            told = found.told
+        if found := diff(published, one, "binance", external=False):
+            published = found.published
             if found.event is not None:
                 events.append(found.event)
     return events
@@ -66,7 +66,7 @@ def tell(*reports: OrderStatusReport) -> list[OrderStatusUpdateEvent]:
 
 def test_the_first_report_is_always_told() -> None:
     """With all that is known of the order."""
-    (event,) = tell(report())
+    (event,) = publish(report())
     assert event == OrderStatusUpdateEvent(
         order_id="7",
         client_order_id="mine",
@@ -84,10 +84,10 @@ def test_the_first_report_is_always_told() -> None:
 def test_the_same_again_is_not_told_again_unless_asked_for() -> None:
     """And then without the fills, which were told."""
     filled = report(filled=1, quote_filled=100, fills=(fill(1, "1"),))
-    assert len(tell(filled, filled, report())) == 1
+    assert len(publish(filled, filled, report())) == 1
     first = diff(None, filled, "binance", external=True)
     assert first is not None
-    again = diff(first.told, filled, "binance", external=True, again=True)
+    again = diff(first.published, filled, "binance", external=True, again=True)
     assert again is not None
     assert again.event is not None
     assert again.event.trades is None
@@ -97,7 +97,7 @@ def test_the_same_again_is_not_told_again_unless_asked_for() -> None:
 
 def test_fee_and_average_price_are_of_the_whole_order() -> None:
     """The trades are those of this update."""
-    events = tell(
+    events = publish(
         report(filled=1, quote_filled=100, fills=(fill(1, "1", "100"),)),
         report(filled=4, quote_filled=430, fills=(fill(2, "3", "110"),)),
     )
@@ -108,29 +108,29 @@ def test_fee_and_average_price_are_of_the_whole_order() -> None:
 
 def test_a_lost_fill_is_told_by_its_id_when_it_comes() -> None:
     """The cumulative quantity knew of it before; no fill is made up for it meanwhile."""
-    events = tell(
+    events = publish(
         report(filled=3, quote_filled=300, fills=(fill(2, "2"),)),
         report(status="canceled", filled=3, quote_filled=300),
         report(status="canceled", filled=3, quote_filled=300, fills=(fill(1, "1"), fill(2, "2"))),
     )
     assert [event.status for event in events] == ["partially_filled", "canceled", "canceled"]
-    told = [trade.trade_id for event in events for trade in event.trades or ()]
-    assert told == ["2", "1"]
+    published = [trade.trade_id for event in events for trade in event.trades or ()]
+    assert published == ["2", "1"]
     assert events[-1].fee == {"BNB": 0.002}
 
 
 def test_an_orders_own_fee_and_amounts_are_told_and_its_fills_when_they_are_known() -> None:
     """Luno tells an order's fills elsewhere, a moment later; the fee isn't counted twice."""
     order: dict[str, Any] = {"filled": 4, "quote_filled": 430, "fee": {"BTC": FEE * 4}}
-    events = tell(
+    events = publish(
         report(filled=1, quote_filled=100, fee={"BTC": FEE}, fills=(fill(1, "1"),)),
         report(**order),
         report(**order, status="canceled", fills=(fill(1, "1"),)),
         report(**order, status="canceled", fills=(fill(1, "1"), fill(2, "3", "110"))),
         report(**order, status="canceled", fills=(fill(1, "1"), fill(2, "3", "110"))),
     )
-    told = [[t.trade_id for t in event.trades or ()] for event in events]
-    assert told == [["1"], [], [], ["2"]]
+    published = [[t.trade_id for t in event.trades or ()] for event in events]
+    assert published == [["1"], [], [], ["2"]]
     assert [event.fills_complete for event in events] == [None, False, False, None]
     assert [event.filled_quantity for event in events] == [1.0, 4.0, 4.0, 4.0]
     assert [event.fee for event in events] == [{"BTC": 0.001}, *[{"BTC": 0.004}] * 3]
@@ -140,7 +140,7 @@ def test_each_fill_has_its_own_fee_and_says_whether_it_was_the_makers() -> None:
     """What the venue doesn't say of it is left out."""
     bare = Fill("1", NOW, Decimal(100), Decimal(1))
     whole = Fill("2", NOW + 5, Decimal(100), Decimal(1), "BNB", FEE, is_maker=True)
-    (event,) = tell(report(filled=2, quote_filled=200, fills=(bare, whole)))
+    (event,) = publish(report(filled=2, quote_filled=200, fills=(bare, whole)))
     assert event.trades is not None
     first, second = event.trades
     assert (first.fee, first.fee_asset, first.is_maker) == (None, None, None)
@@ -161,19 +161,19 @@ def test_fills_that_an_earlier_release_told_without_an_id_are_not_told_again() -
         (zero, zero, ["4", "7", "9"]),
         (Decimal(6), zero, ["4", "7", "9"]),  # told without fills, by this release
     ):
-        told = PublishedOrder(
+        published = PublishedOrder(
             *("mine", "BTC/USDT", "partially_filled", ASKED, filled, filled * 100, {}),
             traded=traded,
         )
         whole = report(filled=6, quote_filled=600, fee={"BTC": FEE}, fills=fills)
-        found = diff(told, whole, "luno", external=False)
+        found = diff(published, whole, "luno", external=False)
         assert found is not None
         assert found.event is not None
         assert [t.trade_id for t in found.event.trades or ()] == new
-        assert found.told.trade_ids == {"4", "7", "9"}
-        again = diff(found.told, whole, "luno", external=False)
+        assert found.published.trade_ids == {"4", "7", "9"}
+        again = diff(found.published, whole, "luno", external=False)
         assert again is None
-        assert found.told.missing == 0
+        assert found.published.missing == 0
 
 
 @pytest.mark.parametrize(
@@ -187,13 +187,13 @@ def test_fills_that_an_earlier_release_told_without_an_id_are_not_told_again() -
 )
 def test_an_order_says_what_it_is(order: dict[str, Any], shown: tuple[object, ...]) -> None:
     """Whoever placed it; what was known of it once stays known."""
-    events = tell(report(side="sell", **order), report(side="sell", status="canceled"))
+    events = publish(report(side="sell", **order), report(side="sell", status="canceled"))
     assert [(event.side, event.type, event.price) for event in events] == [shown] * 2
 
 
 def test_an_amount_without_a_price_is_no_fill_yet() -> None:
     """The venue shows what it cost a moment later: then the fill has a price."""
-    first, second = tell(
+    first, second = publish(
         report(filled=1, quote_filled=0, fee={}),
         report(filled=1, quote_filled=100, fee={"BTC": FEE}),
     )
@@ -203,7 +203,7 @@ def test_an_amount_without_a_price_is_no_fill_yet() -> None:
 
 def test_a_fee_that_comes_later_is_told() -> None:
     """Though nothing else changed."""
-    events = tell(
+    events = publish(
         report(filled=1, quote_filled=100, fee={}),
         report(filled=1, quote_filled=100, fee={"BTC": FEE}),
     )
@@ -214,14 +214,14 @@ def test_a_fee_that_comes_later_is_told() -> None:
 def test_a_terminal_status_stays(terminal: Status) -> None:
     """Whatever comes after it."""
     late = [report(), report(status="unknown", venue_status="ODD"), report(status="filled")]
-    events = tell(report(status=terminal), *late)
+    events = publish(report(status=terminal), *late)
     assert [event.status for event in events] == [terminal]
 
 
 def test_a_word_nobody_knew_is_carried_along() -> None:
     """As unknown, with the venue's own; the order goes on from there."""
     odd = report(status="unknown", venue_status="ODD")
-    events = tell(report(), odd, odd, report(), report(status="canceled"))
+    events = publish(report(), odd, odd, report(), report(status="canceled"))
     assert [(e.status, e.venue_status) for e in events] == [
         ("open", None),
         ("unknown", "ODD"),
@@ -232,7 +232,7 @@ def test_a_word_nobody_knew_is_carried_along() -> None:
 
 def test_what_isnt_known_of_a_market_order_isnt_made_up() -> None:
     """A venue that doesn't say how much was asked for: nothing remains, nothing is full."""
-    events = tell(
+    events = publish(
         report(quantity=Decimal(0), filled=1, quote_filled=100, fee={}),
         report(quantity=Decimal(0), filled=2, quote_filled=200, fee={}, status="filled"),
     )
@@ -242,13 +242,13 @@ def test_what_isnt_known_of_a_market_order_isnt_made_up() -> None:
 
 def test_an_order_keeps_the_client_id_it_was_told_with() -> None:
     """Binance gives a cancelled order the cancel's."""
-    events = tell(report(), report(status="canceled", client_order_id="of the cancel"))
+    events = publish(report(), report(status="canceled", client_order_id="of the cancel"))
     assert [event.client_order_id for event in events] == ["mine", "mine"]
 
 
 def test_terms_follow_the_newest_version_only() -> None:
     """Amended elsewhere: what is left is less; an older report brings fills, not its terms."""
-    events = tell(
+    events = publish(
         report(version=1),
         report(version=3, quantity=Decimal(5)),
         report(version=2, filled=2, quote_filled=200, fills=(fill(1, "2"),)),
@@ -265,7 +265,7 @@ def test_terms_follow_the_newest_version_only() -> None:
 
 def test_a_late_answer_of_a_venue_without_versions_doesnt_bring_old_terms_back() -> None:
     """Less was filled then: it is older, whatever it says of the quantity."""
-    events = tell(
+    events = publish(
         report(),
         report(quantity=Decimal(7)),
         report(quantity=Decimal(7), filled=7, quote_filled=700, fee={}, status="filled"),
@@ -278,13 +278,13 @@ def test_a_late_answer_of_a_venue_without_versions_doesnt_bring_old_terms_back()
 
 def test_terms_that_a_report_doesnt_know_stay() -> None:
     """Luno says no quantity of a market order, whichever of its reports comes first."""
-    events = tell(report(version=2, quantity=Decimal(0)), report(version=1), report(version=3))
+    events = publish(report(version=2, quantity=Decimal(0)), report(version=1), report(version=3))
     assert [e.remaining_quantity for e in events] == [0.0, 10.0]
 
 
 def test_what_self_trade_prevention_took_off_doesnt_remain() -> None:
     """Though later reports say nothing of it."""
-    events = tell(
+    events = publish(
         report(version=1),
         report(version=2, prevented=Decimal(4)),
         report(version=3, filled=1, quote_filled=100, fills=(fill(1, "1"),)),
@@ -298,13 +298,15 @@ def test_what_self_trade_prevention_took_off_doesnt_remain() -> None:
 
 def test_what_is_filled_without_fills_is_said_to_be_incomplete() -> None:
     """Until they are there; with the order's own fee, too."""
-    events = tell(
+    events = publish(
         report(filled=3, quote_filled=300, fills=(fill(2, "2"),)),
         report(filled=3, quote_filled=300, fills=(fill(1, "1"), fill(2, "2"))),
         report(filled=5, quote_filled=500, status="canceled"),
     )
     assert [e.fills_complete for e in events] == [False, None, False]
-    assert [e.fills_complete for e in tell(report(filled=3, quote_filled=300, fee={}))] == [False]
+    assert [e.fills_complete for e in publish(report(filled=3, quote_filled=300, fee={}))] == [
+        False
+    ]
 
 
 def test_all_fills_of_an_older_release_are_taken_for_published() -> None:
@@ -314,11 +316,11 @@ def test_all_fills_of_an_older_release_are_taken_for_published() -> None:
     )
     found = diff(first, report(filled=5, quote_filled=500), "binance", external=False)
     assert found is not None
-    assert found.told.missing == Decimal(2)
+    assert found.published.missing == Decimal(2)
     whole = report(filled=5, quote_filled=500, fills=(fill(1, "1"), fill(2, "2"), fill(3, "2")))
     found = diff(first, whole, "binance", external=False)
     assert found is not None
-    assert found.told.missing == 0
+    assert found.published.missing == 0
 
 
 def test_fills_of_long_ago_are_kept_and_not_published() -> None:
@@ -333,7 +335,7 @@ def test_fills_of_long_ago_are_kept_and_not_published() -> None:
         None,
     )
     assert found.event.fee == {"BNB": 0.001}
-    assert diff(found.told, old, "binance", external=True) is None
+    assert diff(found.published, old, "binance", external=True) is None
 
 
 @pytest.mark.parametrize(
@@ -355,11 +357,11 @@ def test_an_order_that_was_made_after_all_that_is_known_is_another(
 ) -> None:
     """The venue was reset, and its ids began anew."""
     zero = Decimal(0)
-    told = PublishedOrder(
+    published = PublishedOrder(
         "mine", "BTC/USDT", "open", ASKED, zero, zero, {}, created=created, version=version
     )
-    assert life(told, report(created=then)) == which
-    assert life(None, report(created=then)) == "same"
+    assert generation(published, report(created=then)) == which
+    assert generation(None, report(created=then)) == "same"
 
 
 def test_a_lost_order_has_ended_unless_the_venue_shows_it_again() -> None:
@@ -367,12 +369,12 @@ def test_a_lost_order_has_ended_unless_the_venue_shows_it_again() -> None:
     first = diff(None, report(filled=2, quote_filled=200, fee={}), "luno", external=False)
     assert first is not None
     for word, after in ((LOST, ["partially_filled"]), (ARCHIVED, [])):
-        told, events = first.told, []
-        last = ended("7", told, word, NOW)
+        published, events = first.published, []
+        last = ended("7", published, word, NOW)
         for one in (last, last, report(filled=2, quote_filled=200, fee={}), last):
-            found = diff(told, one, "luno", external=False)
+            found = diff(published, one, "luno", external=False)
             if found is not None:
-                told = found.told
+                published = found.published
                 events += [] if found.event is None else [found.event]
         assert (events[0].status, events[0].venue_status) == ("expired", word)
         assert (events[0].filled_quantity, events[0].remaining_quantity) == (2.0, 8.0)
@@ -394,7 +396,7 @@ class AnOrderIsTold(RuleBasedStateMachine):
         self.over: Status | None = None
         self.quantity, self.prevented, self.version = ASKED, Decimal(0), 0
         self.sent: list[OrderStatusReport] = []
-        self.told: bytes | None = None
+        self.published: bytes | None = None
         self.events: list[OrderStatusUpdateEvent] = []
 
     # --- the venue
@@ -462,10 +464,14 @@ class AnOrderIsTold(RuleBasedStateMachine):
 
     def hear(self, what: OrderStatusReport) -> None:
         """One report arrives; what was told is read back as Redis has it."""
-        told = None if self.told is None else msgspec.json.decode(self.told, type=PublishedOrder)
-        found = diff(told, what, "binance", external=False)
+        published = (
+            None
+            if self.published is None
+            else msgspec.json.decode(self.published, type=PublishedOrder)
+        )
+        found = diff(published, what, "binance", external=False)
         if found is not None:
-            self.told = msgspec.json.encode(found.told)
+            self.published = msgspec.json.encode(found.published)
             if found.event is not None:
                 self.events.append(found.event)
 
@@ -513,19 +519,19 @@ class AnOrderIsTold(RuleBasedStateMachine):
     @invariant()
     def what_is_missing_is_said(self) -> None:
         """The fills that were told are what is filled, or the event says that they aren't."""
-        told = 0.0
+        published = 0.0
         for event in self.events:
-            told += sum(trade.quantity for trade in event.trades or ())
+            published += sum(trade.quantity for trade in event.trades or ())
             complete = event.fills_complete is None
-            assert complete == (told == event.filled_quantity)
+            assert complete == (published == event.filled_quantity)
 
     @invariant()
     def each_fill_is_told_once(self) -> None:
         """And only fills that there were."""
         trades = [trade for event in self.events for trade in event.trades or ()]
-        told = Counter(trade.trade_id for trade in trades)
-        assert set(told) <= {f.trade_id for f in self.fills}
-        assert set(told.values()) <= {1}
+        published = Counter(trade.trade_id for trade in trades)
+        assert set(published) <= {f.trade_id for f in self.fills}
+        assert set(published.values()) <= {1}
 
     def teardown(self) -> None:
         """In the end the order is asked for once more: then everything was told, and rightly."""

@@ -42,7 +42,7 @@ class Instance:
     """One connector process: what its stream has yet to give it, and its requests under way."""
 
     clock_error: int
-    pushed: list[State] = field(default_factory=list)
+    publish_pushed: list[State] = field(default_factory=list)
     received: list[State] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
@@ -71,7 +71,7 @@ class World:
         new = State(last.amount + 1, at, at * PER_MILLISECOND + number)
         self.history.append(new)
         for instance in self.instances:
-            instance.pushed.append(new)
+            instance.publish_pushed.append(new)
 
     def act(self, what: str, instance: Instance, lag: int) -> None:
         """One thing goes on in one instance, where there is something to go on with."""
@@ -93,10 +93,10 @@ class World:
 
     def _act_on_stream(self, what: str, instance: Instance) -> None:
         if what == "push":
-            instance.received += instance.pushed[:1]
-            del instance.pushed[:1]
+            instance.received += instance.publish_pushed[:1]
+            del instance.publish_pushed[:1]
         elif what == "reconnect":
-            instance.pushed.clear()
+            instance.publish_pushed.clear()
         else:
             for state in instance.received[:1] if self.venue == "binance" else ():
                 instance.received.remove(state)
@@ -172,7 +172,7 @@ def test_no_balance_is_published_after_a_newer_one_and_the_last_is_the_venues(
         world.act(what, instance, 0)
     assert world.kept.amounts == f"{world.history[-1].amount} 0"
     for other in world.instances:  # what comes yet is older, or the same
-        while other.pushed or other.received:
+        while other.publish_pushed or other.received:
             world.act("push", other, 0)
             world.act("publish_push", other, 0)
             if world.venue == "luno":
@@ -210,8 +210,10 @@ def test_an_answer_that_lags_behind_what_was_pushed_isnt_believed_for_ten_second
 
 def test_a_push_counts_only_where_it_is_newer_than_all_that_was_published() -> None:
     """Than what was pushed before, and than all that an answer may have in it."""
-    pushed = PublishedBalance("1 0", version=7_005)
-    assert [pushed.may_be_newer(BalanceUpdate([], v, START), 0) for v in (7_004, 7_005, 7_006)] == [
+    publish_pushed = PublishedBalance("1 0", version=7_005)
+    assert [
+        publish_pushed.may_be_newer(BalanceUpdate([], v, START), 0) for v in (7_004, 7_005, 7_006)
+    ] == [
         True,
         True,
         False,

@@ -45,11 +45,11 @@ NEXT = (NOW + 1) * PER_MILLISECOND
 
 
 @dataclass
-class Telling:
+class Reconciling:
     """An account desk at work, and what it told."""
 
     venue: AccountInMemory
-    desk: AccountReconciler
+    reconciler: AccountReconciler
     ledger: LedgerInMemory
     balances: BalancesInMemory
     health: AccountHealth
@@ -62,7 +62,7 @@ def code(health: AccountHealth) -> str | None:
 
 
 @asynccontextmanager
-async def telling(venue: AccountInMemory, interval: float) -> AsyncIterator[Telling]:
+async def reconciling(venue: AccountInMemory, interval: float) -> AsyncIterator[Reconciling]:
     """The desk at work while the block runs."""
     ledger = LedgerInMemory()
     balances = BalancesInMemory()
@@ -76,7 +76,7 @@ async def telling(venue: AccountInMemory, interval: float) -> AsyncIterator[Tell
             changes.append(code(health))
 
     health.on_change = on_change
-    desk = AccountReconciler(
+    reconciler = AccountReconciler(
         venue,
         cast("Ledger", ledger),
         cast("PublishedBalances", balances),
@@ -84,21 +84,21 @@ async def telling(venue: AccountInMemory, interval: float) -> AsyncIterator[Tell
         interval,
         health,
     )
-    task = asyncio.create_task(desk.run())
+    task = asyncio.create_task(reconciler.run())
     try:
-        yield Telling(venue, desk, ledger, balances, health, changes)
+        yield Reconciling(venue, reconciler, ledger, balances, health, changes)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
 def run(
-    venue: AccountInMemory, story: Callable[[Telling], Awaitable[None]], interval: float = 30.0
+    venue: AccountInMemory, story: Callable[[Reconciling], Awaitable[None]], interval: float = 30.0
 ) -> None:
     """Tell *story* in virtual time."""
 
     async def main() -> None:
-        async with telling(venue, interval) as now:
+        async with reconciling(venue, interval) as now:
             await story(now)
 
     run_virtually(main())
@@ -107,7 +107,7 @@ def run(
 def test_what_the_venue_knows_at_the_start_is_told() -> None:
     """Open orders and balances; told once, however often they are compared."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(100.0)
         assert now.ledger.events == [("1", "open", 0.0), ("2", "partially_filled", 3.0)]
         assert set(now.balances.published) == {("USDT", 1000.0)}
@@ -118,7 +118,7 @@ def test_what_the_venue_knows_at_the_start_is_told() -> None:
 def test_what_the_stream_doesnt_tell_the_comparison_finds() -> None:
     """A fill, an end, and an order that came and went between two looks."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         now.venue.orders["1"] = order("1", filled=4)
         now.venue.orders["2"] = order("2", "canceled")
@@ -138,12 +138,12 @@ def test_what_the_stream_doesnt_tell_the_comparison_finds() -> None:
 def test_what_the_stream_tells_is_told_at_once() -> None:
     """And the comparison has nothing to add."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         assert now.venue.listener is not None
         now.venue.orders["1"] = order("1", filled=4)
-        now.venue.listener.heard(order("1", filled=4))
-        now.venue.listener.heard(PushedBalances([Balance("BTC", Decimal(4), Decimal(0))], NEXT))
+        now.venue.listener.received(order("1", filled=4))
+        now.venue.listener.received(PushedBalances([Balance("BTC", Decimal(4), Decimal(0))], NEXT))
         await asyncio.sleep(0.01)
         assert now.ledger.events[-1] == ("1", "partially_filled", 4.0)
         assert ("BTC", 4.0) in now.balances.published
@@ -156,7 +156,7 @@ def test_what_the_stream_tells_is_told_at_once() -> None:
 def test_a_connection_of_the_stream_brings_a_comparison() -> None:
     """Something may have been missed before it."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         now.venue.orders["1"] = order("1", filled=4)
         assert now.venue.listener is not None
@@ -172,7 +172,7 @@ def test_a_connection_of_the_stream_brings_a_comparison() -> None:
 def test_balances_are_told_at_least_once_a_minute(interval: float, took: float) -> None:
     """However rarely orders are compared, and however slow the venue answers."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         times: list[float] = []
         for _ in range(600):
             before = len(times)
@@ -190,13 +190,13 @@ def test_balances_are_told_at_least_once_a_minute(interval: float, took: float) 
 def test_balances_that_moved_are_asked_for_once_a_second_at_most() -> None:
     """However often the stream says so."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(5.0)
         asked = now.venue.calls.count("balances")
         assert now.venue.listener is not None
         now.venue.money = {"BTC": Decimal(1)}
         for _ in range(100):
-            now.venue.listener.balances_moved()
+            now.venue.listener.balances_changed()
             await asyncio.sleep(0.02)
         assert now.venue.calls.count("balances") - asked <= 4
         assert now.balances.published[-2:] == [("BTC", 1.0), ("USDT", 0.0)]
@@ -207,20 +207,23 @@ def test_balances_that_moved_are_asked_for_once_a_second_at_most() -> None:
 def test_an_event_that_finds_redis_in_trouble_is_told_as_soon_as_that_is_over() -> None:
     """It isn't left to the next comparison."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
-        tell_whole, failures = now.ledger.tell_whole, [TransientError("Redis is in trouble")]
+        publish_complete, failures = (
+            now.ledger.publish_complete,
+            [TransientError("Redis is in trouble")],
+        )
 
         async def failing_once(report: OrderStatusReport) -> bool:
             if failures:
                 raise failures.pop()
-            return await tell_whole(report)
+            return await publish_complete(report)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(now.ledger, "tell_whole", failing_once)
+            patch.setattr(now.ledger, "publish_complete", failing_once)
             assert now.venue.listener is not None
             now.venue.orders["1"] = order("1", filled=4)
-            now.venue.listener.heard(order("1", filled=4))
+            now.venue.listener.received(order("1", filled=4))
             await asyncio.sleep(3.0)
         assert failures == []
         assert now.ledger.events[-1] == ("1", "partially_filled", 4.0)
@@ -231,7 +234,7 @@ def test_an_event_that_finds_redis_in_trouble_is_told_as_soon_as_that_is_over() 
 def test_an_order_that_an_earlier_run_saw_accepted_is_asked_for_at_the_start() -> None:
     """It is over by now: it is not among the open orders."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         now.ledger.waiting = {OrderRef("BTC/USDT", "1")}
         await asyncio.sleep(5.0)
         assert now.ledger.events == [("1", "canceled", 0.0)]
@@ -242,11 +245,11 @@ def test_an_order_that_an_earlier_run_saw_accepted_is_asked_for_at_the_start() -
 def test_an_accepted_order_is_looked_at_a_second_later() -> None:
     """Where the stream was silent."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(5.0)
         now.venue.orders["1"] = order("1", "filled", 10)
         now.ledger.waiting.add(OrderRef("BTC/USDT", "1"))
-        now.desk.order_accepted()
+        now.reconciler.order_accepted()
         await asyncio.sleep(1.1)
         assert now.ledger.events == [("1", "filled", 10.0)]
         assert now.ledger.waiting == set()
@@ -257,12 +260,12 @@ def test_an_accepted_order_is_looked_at_a_second_later() -> None:
 def test_an_order_that_the_venue_doesnt_show_is_asked_for_again() -> None:
     """For ten minutes: it may be slow; and what was traded before isn't passed over."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         now.venue.hidden = {"1", "2"}
         now.venue.orders["2"] = order("2", "filled", 10)
         now.venue.traded = ["2"]
-        await asyncio.sleep(reconciler.DENIED_FOR - 35.0)
+        await asyncio.sleep(reconciler.LOST_AFTER - 35.0)
         assert now.ledger.events == [("1", "open", 0.0)]
         assert now.ledger.at == "0"
         now.venue.hidden = {"1"}
@@ -277,14 +280,14 @@ def test_an_order_that_the_venue_doesnt_show_is_asked_for_again() -> None:
 def test_an_open_order_that_the_venue_lost_gets_a_last_status() -> None:
     """Not before ten minutes of denials without a break; and should it show it then, it is open."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         now.venue.hidden = {"1"}
-        await asyncio.sleep(reconciler.DENIED_FOR - 60.0)
+        await asyncio.sleep(reconciler.LOST_AFTER - 60.0)
         now.venue.hidden = set()
         await asyncio.sleep(60.0)
         now.venue.hidden = {"1"}
-        await asyncio.sleep(reconciler.DENIED_FOR - 30.0)
+        await asyncio.sleep(reconciler.LOST_AFTER - 30.0)
         assert now.ledger.events == [("1", "open", 0.0)]
         await asyncio.sleep(90.0)
         last = now.ledger.statuses[-1]
@@ -304,7 +307,7 @@ def test_an_open_order_that_the_venue_lost_gets_a_last_status() -> None:
 def test_an_order_that_the_venue_archived_has_ended() -> None:
     """It says so: there is nothing to wait for."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         now.venue.archived = {"1"}
         await asyncio.sleep(31.0)
@@ -318,7 +321,7 @@ def test_an_order_that_the_venue_archived_has_ended() -> None:
 def test_an_order_with_other_terms_than_were_published_is_asked_for() -> None:
     """Amended elsewhere, while the stream was silent; an older list changes nothing."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         now.venue.orders["1"] = order("1", quantity=Decimal(5), version=2)
         now.venue.orders["2"] = order("2", prevented=Decimal(4), version=2)
@@ -338,7 +341,7 @@ def test_an_order_with_other_terms_than_were_published_is_asked_for() -> None:
 def test_an_open_order_of_another_life_is_asked_for() -> None:
     """The venue was reset, and gave the id to another order."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         now.venue.orders["1"] = order("1", created=NOW + 60_000, client_order_id="b")
         asked = now.venue.calls.count("report")
@@ -361,11 +364,11 @@ def filled(count: int, status: Status, *numbers: int) -> OrderStatusReport:
 def test_a_status_waits_for_fills_that_the_venue_shows_late() -> None:
     """It is published whole, some seconds later."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         assert now.venue.listener is not None
         now.venue.orders["1"] = filled(10, "filled", 1, 2, 3)
-        now.venue.listener.heard(filled(10, "filled", 3))
+        now.venue.listener.received(filled(10, "filled", 3))
         await asyncio.sleep(5.0)
         assert now.ledger.events == [("1", "open", 0.0)]
         now.venue.orders["1"] = filled(10, "filled", *range(10))
@@ -383,13 +386,13 @@ def test_a_status_waits_for_fills_that_the_venue_shows_late() -> None:
 def test_an_order_with_a_fee_of_its_own_is_published_before_its_fills() -> None:
     """They are asked for every second until they are there, and follow by themselves."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         assert now.venue.listener is not None
         own = {"fee": {"BTC": Decimal("0.01")}}
         whole = order("1", "filled", 10, **own, fills=fills(*range(10)))
         now.venue.orders["1"] = whole._replace(fills=fills(1, 2, 3))
-        now.venue.listener.heard(now.venue.orders["1"])
+        now.venue.listener.received(now.venue.orders["1"])
         await asyncio.sleep(0.5)
         first = now.ledger.statuses[-1]
         assert (first.status, first.filled_quantity, first.fee) == ("filled", 10.0, {"BTC": 0.01})
@@ -410,12 +413,12 @@ def test_an_order_with_a_fee_of_its_own_is_published_before_its_fills() -> None:
 def test_fills_of_such_an_order_that_stay_away_are_asked_for_later() -> None:
     """Not every second for ever; the comparison finds them, for a day."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         assert now.venue.listener is not None
         now.venue.orders["1"] = order("1", "filled", 10)
-        now.venue.listener.heard(now.venue.orders["1"])
-        await asyncio.sleep(missing_fills.SHOWN_WITHIN + 2.0)
+        now.venue.listener.received(now.venue.orders["1"])
+        await asyncio.sleep(missing_fills.FILLS_TIMEOUT + 2.0)
         asked = now.venue.calls.count("report")
         await asyncio.sleep(60.0)
         assert now.venue.calls.count("report") <= asked + 3
@@ -430,13 +433,13 @@ def test_fills_of_such_an_order_that_stay_away_are_asked_for_later() -> None:
 def test_a_status_whose_fills_stay_away_says_so_and_they_follow() -> None:
     """With the comparison that finds them, under the same status."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         assert now.venue.listener is not None
         now.venue.orders["1"] = filled(10, "filled", 1, 2, 3)
-        now.venue.listener.heard(filled(9, "partially_filled", 2))
-        now.venue.listener.heard(filled(10, "filled", 3))
-        await asyncio.sleep(missing_fills.SHOWN_WITHIN + 2.0)
+        now.venue.listener.received(filled(9, "partially_filled", 2))
+        now.venue.listener.received(filled(10, "filled", 3))
+        await asyncio.sleep(missing_fills.FILLS_TIMEOUT + 2.0)
         first = now.ledger.statuses[1:]
         assert [e.fills_complete for e in first] == [False] * len(first)
         assert first[-1].status == "filled"
@@ -454,12 +457,12 @@ def test_a_status_whose_fills_stay_away_says_so_and_they_follow() -> None:
 def test_a_held_status_is_published_though_the_venue_gives_no_answer(error: Exception) -> None:
     """With the fills that came with it."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         assert now.venue.listener is not None
         now.venue.faults = [error] * 1000
-        now.venue.listener.heard(filled(10, "filled", 3))
-        await asyncio.sleep(missing_fills.SHOWN_WITHIN + 2.0)
+        now.venue.listener.received(filled(10, "filled", 3))
+        await asyncio.sleep(missing_fills.FILLS_TIMEOUT + 2.0)
         last = now.ledger.statuses[-1]
         assert (last.status, last.fills_complete) == ("filled", False)
         assert [t.trade_id for t in last.trades or ()] == ["3"]
@@ -470,12 +473,12 @@ def test_a_held_status_is_published_though_the_venue_gives_no_answer(error: Exce
 def test_a_venue_that_hangs_doesnt_keep_a_held_status_back() -> None:
     """Twice the time it may take, at most."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         assert now.venue.listener is not None
         now.venue.took = 10_000.0
-        now.venue.listener.heard(filled(10, "filled", 3))
-        await asyncio.sleep(2 * missing_fills.SHOWN_WITHIN)
+        now.venue.listener.received(filled(10, "filled", 3))
+        await asyncio.sleep(2 * missing_fills.FILLS_TIMEOUT)
         assert now.ledger.statuses[-1].fills_complete is False
 
     run(AccountInMemory(order("1", fee=None)), story, interval=10_000.0)
@@ -485,17 +488,17 @@ def test_events_beyond_the_bound_are_made_up_for_by_a_comparison(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They are counted, and none is lost."""
-    monkeypatch.setattr(account_venue, "MOST_WAITING", 3)
+    monkeypatch.setattr(account_venue, "QUEUE_SIZE", 3)
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(1.0)
         assert now.venue.listener is not None
         for filled in range(1, 9):
             now.venue.orders["1"] = order("1", filled=filled)
-            now.venue.listener.heard(now.venue.orders["1"])
+            now.venue.listener.received(now.venue.orders["1"])
         dropped = now.venue.listener.dropped
         assert dropped > 0
-        assert numbers(now.desk.metrics()) == {("account_events_dropped_total",): dropped}
+        assert numbers(now.reconciler.metrics()) == {("account_events_dropped_total",): dropped}
         await asyncio.sleep(1.0)
         assert now.ledger.events[-1] == ("1", "partially_filled", 8.0)
 
@@ -506,7 +509,7 @@ def test_events_beyond_the_bound_are_made_up_for_by_a_comparison(
 def test_trouble_is_waited_out(error: Exception) -> None:
     """The next try tells it."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(60.0)
         assert now.ledger.events == [("1", "open", 0.0)]
         assert ("USDT", 1000.0) in now.balances.published
@@ -522,7 +525,7 @@ def test_a_refused_key_is_tried_again_every_half_minute(where: str) -> None:
     """By the stream or by REST: one stray refusal stops new orders until the next try, no more."""
     refused = FeedStoppedError("Binance refused the key")
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         assert code(now.health) is None
         now.venue.orders["1"] = order("1", filled=4)
@@ -531,7 +534,7 @@ def test_a_refused_key_is_tried_again_every_half_minute(where: str) -> None:
             now.venue.stop_listening(refused)
         else:
             now.venue.refuses[where] = refused
-            now.venue.listener.balances_moved()
+            now.venue.listener.balances_changed()
             now.venue.listener.missed()
         await asyncio.sleep(1.0)
         fault = now.health.fault
@@ -555,7 +558,7 @@ def test_a_refused_key_is_tried_again_every_half_minute(where: str) -> None:
 def test_a_key_that_stays_refused_is_tried_for_ever_and_said_once() -> None:
     """And it is no longer the key once the venue is merely silent."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         now.venue.refuses["open_orders"] = FeedStoppedError("Binance refused the key")
         await asyncio.sleep(600.0)
@@ -571,7 +574,7 @@ def test_a_key_that_stays_refused_is_tried_for_ever_and_said_once() -> None:
 def test_a_key_that_is_refused_to_an_order_stops_new_orders_for_half_a_minute() -> None:
     """One that may read, but not trade: only an order can tell, so the next one tries again."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         assert code(now.health) is None
         now.health.order_refused("Luno: ErrInsufficientPerms")
@@ -592,12 +595,12 @@ def test_a_key_that_is_refused_to_an_order_stops_new_orders_for_half_a_minute() 
 def test_of_a_fault_that_goes_on_for_another_reason_the_latest_is_told() -> None:
     """At once, and no second error in the log."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
-        told: list[str] = []
+        messages: list[str] = []
 
         def on_change() -> None:
-            told.append(now.health.fault.message if now.health.fault else "up")
+            messages.append(now.health.fault.message if now.health.fault else "up")
 
         now.health.on_change = on_change
         with capture_logs() as logs:
@@ -607,9 +610,9 @@ def test_of_a_fault_that_goes_on_for_another_reason_the_latest_is_told() -> None
             await asyncio.sleep(1.0)
             now.health.up("balances")
             await asyncio.sleep(1.0)
-        assert told[0].endswith("balances: no answer")
-        assert told[1].endswith("balances: LUNO_ACCOUNTS names ZAR:1")
-        assert told[2:] == ["up"]
+        assert messages[0].endswith("balances: no answer")
+        assert messages[1].endswith("balances: LUNO_ACCOUNTS names ZAR:1")
+        assert messages[2:] == ["up"]
         said = [line["event"] for line in logs if line["event"].startswith("account_")]
         assert said == ["account_down", "account_up"]
 
@@ -619,7 +622,7 @@ def test_of_a_fault_that_goes_on_for_another_reason_the_latest_is_told() -> None
 def test_no_order_leaves_before_the_account_was_connected_and_compared() -> None:
     """A comparison that began before the connection proves nothing."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(20.0)
         assert now.venue.calls.count("open_orders") == 1
         fault = now.health.fault
@@ -652,21 +655,21 @@ def test_a_short_outage_of_the_account_stops_no_order_and_a_long_one_does(
         monkeypatch.setattr(module, "full_jitter", lambda: repeat(0.5))
     silence = TransientError("silence")
 
-    def away(now: Telling) -> None:
+    def away(now: Reconciling) -> None:
         assert now.venue.listener is not None
         if what == "stream":
             now.venue.listener.disconnected("silence")
         else:
             now.venue.refuses[what] = silence
             now.venue.listener.missed()
-            now.venue.listener.balances_moved()
+            now.venue.listener.balances_changed()
 
-    def back(now: Telling) -> None:
+    def back(now: Reconciling) -> None:
         assert now.venue.listener is not None
         now.venue.refuses.clear()
         now.venue.listener.connected()
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         away(now)
         # The waits between the tries add to what REST was silent.
@@ -676,7 +679,7 @@ def test_a_short_outage_of_the_account_stops_no_order_and_a_long_one_does(
         await asyncio.sleep(30.0)
         assert now.changes == [None]
         away(now)
-        await asyncio.sleep(account_health.GRACE + 0.1 + balance_publisher.APART)
+        await asyncio.sleep(account_health.GRACE + 0.1 + balance_publisher.MIN_INTERVAL)
         assert now.changes == [None, "account_unavailable"]
         assert now.health.fault is not None
         assert "silence" in now.health.fault.message
@@ -690,19 +693,21 @@ def test_a_short_outage_of_the_account_stops_no_order_and_a_long_one_does(
 def test_a_balance_asked_for_before_one_was_pushed_is_not_published_after_it() -> None:
     """The answer is dropped, and asked for again; what was requested is published."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         assert now.venue.listener is not None
         now.venue.took = 0.4
-        requested = asyncio.create_task(now.desk.balances.request(["USDT"]))
-        now.venue.listener.balances_moved()
+        requested = asyncio.create_task(now.reconciler.balances.request(["USDT"]))
+        now.venue.listener.balances_changed()
         await asyncio.sleep(0.2)
         now.venue.money["USDT"] = Decimal(900)
-        now.venue.listener.heard(PushedBalances([Balance("USDT", Decimal(900), Decimal(0))], NEXT))
+        now.venue.listener.received(
+            PushedBalances([Balance("USDT", Decimal(900), Decimal(0))], NEXT)
+        )
         await requested
         await asyncio.sleep(5.0)
-        told = [amount for _, amount in now.balances.published]
-        assert told == [1000.0, 900.0, 900.0]
+        messages = [amount for _, amount in now.balances.published]
+        assert messages == [1000.0, 900.0, 900.0]
 
     run(AccountInMemory(), story, interval=10_000.0)
 
@@ -710,7 +715,7 @@ def test_a_balance_asked_for_before_one_was_pushed_is_not_published_after_it() -
 def test_a_comparison_that_began_before_the_connection_proves_nothing() -> None:
     """What was missed in between shows in the next one only."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         assert now.venue.listener is not None
         now.venue.listener.disconnected("gone")
@@ -729,12 +734,12 @@ def test_a_comparison_that_began_before_the_connection_proves_nothing() -> None:
 def test_a_key_that_is_refused_to_the_look_at_an_accepted_order_ends_nothing() -> None:
     """The comparison that follows finds it refused too, and later tells the order."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         now.venue.orders["1"] = order("1", filled=4)
         now.ledger.waiting.add(OrderRef("BTC/USDT", "1"))
         now.venue.refuses["report"] = FeedStoppedError("Binance refused the key")
-        now.desk.order_accepted()
+        now.reconciler.order_accepted()
         await asyncio.sleep(2.0)
         assert code(now.health) == "key_refused"
         now.venue.refuses.clear()
@@ -769,11 +774,15 @@ def test_an_outage_during_a_refusal_counts_from_the_refusal() -> None:
 def test_a_push_that_may_be_old_is_not_published_and_the_venue_is_asked() -> None:
     """Its version is that of one that was published, or less."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         assert now.venue.listener is not None
-        now.venue.listener.heard(PushedBalances([Balance("USDT", Decimal(900), Decimal(0))], NEXT))
-        now.venue.listener.heard(PushedBalances([Balance("USDT", Decimal(950), Decimal(0))], NEXT))
+        now.venue.listener.received(
+            PushedBalances([Balance("USDT", Decimal(900), Decimal(0))], NEXT)
+        )
+        now.venue.listener.received(
+            PushedBalances([Balance("USDT", Decimal(950), Decimal(0))], NEXT)
+        )
         now.venue.money["USDT"] = Decimal(800)
         await asyncio.sleep(1.5)
         assert [amount for _, amount in now.balances.published] == [1000.0, 900.0, 800.0]
@@ -784,13 +793,15 @@ def test_a_push_that_may_be_old_is_not_published_and_the_venue_is_asked() -> Non
 def test_an_answer_that_was_overtaken_is_asked_for_again() -> None:
     """What has changed since isn't left to the next minute."""
 
-    async def story(now: Telling) -> None:
+    async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         assert now.venue.listener is not None
         now.venue.took = 0.4
-        now.venue.listener.balances_moved()
+        now.venue.listener.balances_changed()
         await asyncio.sleep(0.2)
-        now.venue.listener.heard(PushedBalances([Balance("USDT", Decimal(900), Decimal(0))], NEXT))
+        now.venue.listener.received(
+            PushedBalances([Balance("USDT", Decimal(900), Decimal(0))], NEXT)
+        )
         now.venue.money["USDT"] = Decimal(800)
         await asyncio.sleep(2.5)
         assert [amount for _, amount in now.balances.published] == [1000.0, 900.0, 800.0]

@@ -155,7 +155,7 @@ class Served:
     async def _serve(self) -> None:
         ledger = cast("Ledger", self.ledger)
         for report in self._told:
-            await self.ledger.tell(report)
+            await self.ledger.publish(report)
         self.ledger.events.clear()
         account = None
         if self._venue is not None:
@@ -234,7 +234,7 @@ def test_an_order_that_was_amended_elsewhere_can_be_asked_for_by_our_id() -> Non
     asked = entry("query_order", symbol="BTC/USDT", client_order_id="ours")
     served = Served(venue, asked, told=[ours("1")])
     assert served.outcome() == ("done", None)
-    (told,) = served.ledger.told.values()
+    (told,) = served.ledger.latest.values()
     assert told.client_order_id == "ours"
 
 

@@ -13,7 +13,7 @@ def reasons(*seen: tuple[bytes | None, bytes | None]) -> list[str | None]:
     """What a latch says after each reading of the two keys."""
     latch, found = HaltLatch(), []
     for trading, halt in seen:
-        latch.see(trading, halt)
+        latch.update(trading, halt)
         found.append(latch.reason)
     return found
 
@@ -61,17 +61,17 @@ def test_the_newest_reason_is_shown() -> None:
 def test_what_is_read_before_its_own_halt_is_written_ends_nothing() -> None:
     """Not even a value that was never seen: it may come from an older copy of Redis."""
     latch = HaltLatch()
-    latch.see(ANN, None)
+    latch.update(ANN, None)
     latch.halt("Redis lost data")
     assert (latch.reason, latch.unwritten) == ("Redis lost data", "Redis lost data")
     for seen in ((BOB, None), (None, None), (BOB, b"why")):
-        latch.see(*seen)
+        latch.update(*seen)
         assert latch.reason == "Redis lost data"
     latch.written()
     assert latch.unwritten is None
-    latch.see(BOB, None)  # an older copy once more
+    latch.update(BOB, None)  # an older copy once more
     assert latch.reason == "Redis lost data"
-    latch.see(CAT, None)
+    latch.update(CAT, None)
     assert latch.reason is None
 
 
@@ -86,7 +86,7 @@ def test_it_is_resumed_only_by_a_value_never_seen_before(
     latch = HaltLatch()
     for number, (trading, halt) in enumerate(seen):
         before = latch.reason
-        latch.see(trading, halt)
+        latch.update(trading, halt)
         if trading is None or halt is not None:
             assert latch.reason is not None
         elif before is not None:

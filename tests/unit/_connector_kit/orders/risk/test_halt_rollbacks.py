@@ -80,10 +80,10 @@ class World:
         self.copies: list[Keys] = []
         self.resumes = 0
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """Trading is allowed."""
         for watch in self.watches:
-            await watch.begin()
+            await watch.start()
         self.copy()
 
     def beat(self) -> int:
@@ -128,7 +128,7 @@ def test_what_a_process_saw_halted_or_lost_is_ended_by_nothing_but_a_resume(
 
     async def play() -> None:
         world = World()
-        await world.begin()
+        await world.start()
         # For each process, its own last beat, and whether it saw a halt or a loss since a resume.
         known = [1, 2]
         saw_halt = [False, False]
@@ -156,7 +156,7 @@ def test_what_a_process_saw_halted_or_lost_is_ended_by_nothing_but_a_resume(
                     if lost:
                         known[who] = 0
                 else:
-                    await watch.look()
+                    await watch.poll()
                     reason = watch.fault.message if watch.fault else None
                     known[who] = world.beat()
                 saw_halt[who] |= halted_in_redis or lost

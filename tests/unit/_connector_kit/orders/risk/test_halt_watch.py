@@ -16,11 +16,11 @@ from services._connector_kit.orders.commands.redis_command_queue import RedisCom
 from services._connector_kit.orders.keys import beat_key, redis_key
 from services._connector_kit.orders.ports import DataLossRecord, Rejection
 from services._connector_kit.orders.risk.halt_watch import (
-    EVERY,
-    FULL_FOR,
-    OF_LAST,
-    READ_WITHIN,
-    REFUSED,
+    HALT_WHEN_FULL_FOR,
+    LAST_BEATS,
+    POLL_INTERVAL,
+    READ_TIMEOUT,
+    REFUSED_BEATS,
     HaltWatch,
 )
 from services._connector_kit.world import World
@@ -61,7 +61,7 @@ def watch_of(redis: Redis, world: World = "simulator") -> tuple[HaltWatch, HandC
 async def watch(redis: Redis) -> HaltWatch:
     """Of a process that has begun: trading is allowed."""
     watch, _ = watch_of(redis)
-    await watch.begin()
+    await watch.start()
     assert (await watch.reason_after())[1] is None
     return watch
 
@@ -97,7 +97,7 @@ async def test_without_real_money_a_start_allows_trading(redis: Any, world: Worl
     """It says who did."""
     watch, _ = watch_of(redis, world)
     with capture_logs() as logs:
-        await watch.begin()
+        await watch.start()
     assert (await watch.reason_after())[1] is None
     assert b'"by": "test_connector"' in await redis.get(TRADING)
     assert [log["world"] for log in logs if log["event"] == "trading_allowed"] == [world]
@@ -108,7 +108,7 @@ async def test_a_start_ends_no_halt(redis: Any, world: World) -> None:
     """Whoever halted must resume."""
     await redis.set(HALT, "why")
     watch, _ = watch_of(redis, world)
-    await watch.begin()
+    await watch.start()
     assert (await watch.reason_after())[1] == "why"
     assert await redis.get(TRADING) is None
 
@@ -117,7 +117,7 @@ async def test_a_start_changes_no_permission_that_is_there(redis: Any) -> None:
     """Two connectors start, one after the other."""
     await redis.set(TRADING, "ann")
     watch, _ = watch_of(redis)
-    await watch.begin()
+    await watch.start()
     assert (await watch.reason_after())[1] is None
     assert await redis.get(TRADING) == b"ann"
 
@@ -125,7 +125,7 @@ async def test_a_start_changes_no_permission_that_is_there(redis: Any) -> None:
 async def test_real_money_waits_for_an_operator_on_a_new_redis(redis: Any) -> None:
     """Nothing is said of lost data: nobody has resumed yet."""
     watch, _ = watch_of(redis, "live")
-    await watch.begin()
+    await watch.start()
     assert (await watch.reason_after())[1] == NEVER_RESUMED
     await resume(redis)
     assert (await watch.reason_after())[1] is None
@@ -136,7 +136,7 @@ async def test_real_money_goes_on_after_a_restart_of_the_connector_alone(redis: 
     await resume(redis)
     await remember(redis)
     watch, _ = watch_of(redis, "live")
-    await watch.begin()
+    await watch.start()
     assert (await watch.reason_after())[1] is None
 
 
@@ -149,7 +149,7 @@ async def test_real_money_waits_for_an_operator_where_redis_is_not_the_one_remem
     if remembered is not None:
         await redis.set(redis_key(NAME), remembered)
     watch, _ = watch_of(redis, "live")
-    await watch.begin()
+    await watch.start()
     assert "started anew or restored" in ((await watch.reason_after())[1] or "")
     assert await redis.get(TRADING) is None
     assert b"started anew or restored" in await redis.get(HALT)
@@ -161,7 +161,7 @@ async def test_a_full_redis_does_not_keep_a_connector_from_starting(redis: Any) 
     """It is halted: cancels and market data don't wait for that."""
     await redis.config_set("maxmemory", "1")
     watch, _ = watch_of(redis)
-    await watch.begin()
+    await watch.start()
     assert (await watch.reason_after())[1] == NEVER_RESUMED
 
 
@@ -173,11 +173,11 @@ async def test_a_halt_by_hand_never_expires_and_takes_the_permission_with_it(
 ) -> None:
     """So it holds for a connector that starts later, too."""
     await redis.set(HALT, "why", ex=5)
-    await watch.look()
+    await watch.poll()
     assert await redis.ttl(HALT) == -1
     assert await redis.get(TRADING) is None
     await redis.delete(HALT)
-    await watch.look()
+    await watch.poll()
     assert (await watch.reason_after())[1] == "why"
     assert await is_halted(redis)
 
@@ -211,7 +211,7 @@ async def test_whoever_asks_whether_it_is_halted_sees_a_resume_at_once(
     """And a halt with the next look; where Redis can't be asked, what was read last counts."""
     await redis.set(HALT, "why")
     assert await watch.halted() is None
-    await watch.look()
+    await watch.poll()
     assert await watch.halted() == Rejection("halted", "trading is halted: why")
     await redis_server.stop()
     assert await watch.halted() is not None
@@ -229,16 +229,16 @@ async def test_a_halt_of_another_type_is_no_permission(redis: Any, watch: HaltWa
 
 async def test_each_change_is_told_once(redis: Any, watch: HaltWatch) -> None:
     """To whoever asked for it, and in the log."""
-    told: list[str | None] = []
-    watch.on_change = lambda: told.append(watch.fault.message if watch.fault else None)
+    published: list[str | None] = []
+    watch.on_change = lambda: published.append(watch.fault.message if watch.fault else None)
     with capture_logs() as logs:
         for halt in ("why", "why", None, None):
             if halt:
                 await redis.set(HALT, halt)
             else:
                 await resume(redis)
-            await watch.look()
-    assert told == ["trading is halted: why", None]
+            await watch.poll()
+    assert published == ["trading is halted: why", None]
     events = [log["event"] for log in logs]
     assert events == ["trading_halted", "trading_resumed"]
 
@@ -250,14 +250,14 @@ async def test_an_emptied_redis_is_halted_for_everybody(redis: Any, watch: HaltW
     """The reason says so, and when."""
     await redis.flushall()
     with capture_logs() as logs:
-        await watch.look()
+        await watch.poll()
     reason = (await watch.reason_after())[1] or ""
     assert reason.startswith("Redis lost data (noticed at 20")
     assert (await redis.get(HALT)).decode() == reason
     assert [log["reason"] for log in logs if log["event"] == "halted_by_connector"] == [reason]
     await resume(redis)
     assert (await watch.reason_after())[1] is None
-    await watch.look()
+    await watch.poll()
     assert (await watch.reason_after())[1] is None
 
 
@@ -268,7 +268,7 @@ async def test_a_halt_by_the_connector_keeps_the_reason_that_a_person_gave(
     await redis.flushall()
     assert (await watch.reason_after())[1] is not None
     await redis.set(HALT, "why")
-    await watch.look()
+    await watch.poll()
     assert await redis.get(HALT) == b"why"
 
 
@@ -280,7 +280,7 @@ async def test_an_order_notices_lost_data_before_the_next_look(
     assert ((await watch.reason_after())[1] or "").startswith("Redis lost data")
     await resume(redis)
     assert (await watch.reason_after())[1] is not None  # not in Redis yet
-    await watch.look()
+    await watch.poll()
     assert await is_halted(redis)
     await resume(redis)
     assert (await watch.reason_after())[1] is None
@@ -293,11 +293,11 @@ async def test_an_older_copy_of_redis_is_halted_though_it_allows_trading(
     """Its beat is one that was acknowledged before others."""
     copy = await copy_of(redis_server, tmp_path / "copy")
     for _ in range(beats):
-        await watch.look()
+        await watch.poll()
     assert (await watch.reason_after())[1] is None
     await put_back(redis_server, copy)
     assert not await is_halted(redis)
-    await watch.look()
+    await watch.poll()
     assert ((await watch.reason_after())[1] or "").startswith("Redis lost data")
     assert await is_halted(redis)
 
@@ -306,14 +306,14 @@ async def test_a_redis_that_restarts_with_all_it_had_is_not_halted(
     redis: Any, redis_server: RedisServer, watch: HaltWatch
 ) -> None:
     """It is another run, and nothing is lost."""
-    await watch.look()
+    await watch.poll()
     await redis_server.stop()
     with pytest.raises(TransientError):
-        await watch.look()
+        await watch.poll()
     with pytest.raises(TransientError):
         (await watch.reason_after())[1]
     await redis_server.start()
-    await watch.look()
+    await watch.poll()
     assert (await watch.reason_after())[1] is None
 
 
@@ -330,9 +330,9 @@ async def test_data_that_is_lost_between_reading_and_the_next_beat_halts(
 async def test_a_beat_that_another_instance_raised_is_no_loss(redis: Any, watch: HaltWatch) -> None:
     """Two instances of a connector share it."""
     other, _ = watch_of(redis)
-    await other.begin()
+    await other.start()
     for each in (watch, other, other, watch, watch, other):
-        await each.look()
+        await each.poll()
         assert (await each.reason_after())[1] is None
 
 
@@ -341,7 +341,7 @@ async def test_a_reading_that_was_asked_for_before_a_beat_is_no_loss(
 ) -> None:
     """Orders read while the beat rises."""
     for _ in range(50):
-        found = await asyncio.gather(*(watch.reason_after() for _ in range(5)), watch.look())
+        found = await asyncio.gather(*(watch.reason_after() for _ in range(5)), watch.poll())
         assert found == [([], None)] * 5 + [None]
 
 
@@ -352,17 +352,17 @@ async def full(redis: Any, watch: HaltWatch, *beats: bool) -> None:
     """Look once a second at a Redis that is full or not."""
     for each in beats:
         await redis.config_set("maxmemory", "1" if each else "0")
-        await watch.look()
+        await watch.poll()
 
 
 async def test_a_redis_that_is_full_for_long_enough_is_halted_and_says_so_once(
     redis: Any,
 ) -> None:
     """Deleting needs no memory; the reason can't be kept there, and stays with the connector."""
-    assert (REFUSED - 1) * EVERY == FULL_FOR
+    assert (REFUSED_BEATS - 1) * POLL_INTERVAL == HALT_WHEN_FULL_FOR
     watch, _ = watch_of(redis)
-    await watch.begin()
-    await full(redis, watch, *[True] * (REFUSED - 1))
+    await watch.start()
+    await full(redis, watch, *[True] * (REFUSED_BEATS - 1))
     assert (await watch.reason_after())[1] is None
     assert not watch.full.is_set()
     await full(redis, watch, True)
@@ -370,13 +370,13 @@ async def test_a_redis_that_is_full_for_long_enough_is_halted_and_says_so_once(
     assert ((await watch.reason_after())[1] or "").startswith("Redis is full")
     assert await redis.exists(TRADING, HALT) == 0
     watch.full.clear()
-    await full(redis, watch, *[True] * OF_LAST)
+    await full(redis, watch, *[True] * LAST_BEATS)
     assert not watch.full.is_set()
     await full(redis, watch, False)
     assert ((await watch.reason_after())[1] or "").startswith("Redis is full")
     await resume(redis)
     assert (await watch.reason_after())[1] is None
-    await full(redis, watch, *[True] * (REFUSED - 1))
+    await full(redis, watch, *[True] * (REFUSED_BEATS - 1))
     assert not watch.full.is_set()
     await full(redis, watch, True)
     assert watch.full.is_set()
@@ -385,17 +385,19 @@ async def test_a_redis_that_is_full_for_long_enough_is_halted_and_says_so_once(
 async def test_a_redis_that_is_full_for_a_moment_now_and_then_goes_on(redis: Any) -> None:
     """Fewer writes are refused than would be in five seconds one after another."""
     watch, _ = watch_of(redis)
-    await watch.begin()
+    await watch.start()
     for _ in range(3):
-        await full(redis, watch, *[True] * (REFUSED - 1), *[False] * (OF_LAST - REFUSED + 1))
+        await full(
+            redis, watch, *[True] * (REFUSED_BEATS - 1), *[False] * (LAST_BEATS - REFUSED_BEATS + 1)
+        )
     assert (await watch.reason_after())[1] is None
 
 
 async def test_a_redis_that_has_room_now_and_then_is_full(redis: Any) -> None:
     """A write that is taken doesn't begin the count anew: others are refused meanwhile."""
     watch, _ = watch_of(redis)
-    await watch.begin()
-    await full(redis, watch, *[True, False, False] * (REFUSED - 1))
+    await watch.start()
+    await full(redis, watch, *[True, False, False] * (REFUSED_BEATS - 1))
     assert (await watch.reason_after())[1] is None
     await full(redis, watch, True)
     assert ((await watch.reason_after())[1] or "").startswith("Redis is full")
@@ -410,8 +412,8 @@ async def test_it_is_looked_at_every_second_through_any_trouble(
 ) -> None:
     """At least every 2 s there is a beat."""
     watch, clock = watch_of(redis)
-    await watch.begin()
-    task = asyncio.create_task(watch.keep_looking())
+    await watch.start()
+    task = asyncio.create_task(watch.keep_polling())
     await redis_server.stop()
     await eventually(lambda: len(clock.waits) >= 5)
     await redis_server.start()
@@ -422,8 +424,8 @@ async def test_it_is_looked_at_every_second_through_any_trouble(
 
     await eventually_async(beats)
     task.cancel()
-    assert set(clock.waits) == {EVERY}
-    assert EVERY <= 1.0
+    assert set(clock.waits) == {POLL_INTERVAL}
+    assert POLL_INTERVAL <= 1.0
 
 
 async def test_an_answer_that_takes_long_is_none(redis_server: RedisServer) -> None:
@@ -433,8 +435,8 @@ async def test_an_answer_that_takes_long_is_none(redis_server: RedisServer) -> N
         open_redis(redis_server.url, "other") as other,
     ):
         watch, _ = watch_of(redis)
-        await watch.begin()
+        await watch.start()
         client: Any = other
-        await client.client_pause(round(READ_WITHIN * 2000), all=True)
+        await client.client_pause(round(READ_TIMEOUT * 2000), all=True)
         with pytest.raises(TransientError, match="no answer within 1 s"):
             (await watch.reason_after())[1]

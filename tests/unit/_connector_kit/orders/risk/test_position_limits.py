@@ -74,8 +74,8 @@ def test_no_more_is_held_than_allowed_if_all_that_is_open_that_way_trades(
     order: ProposedOrder, quantity: str, others: list[WorkingOrder], reason: str | None
 ) -> None:
     """On the limit is allowed; an order that makes a position smaller always is."""
-    refusal = limits().refusal(order, held(quantity), others)
-    assert (refusal and refusal.reason_code) == reason
+    rejection = limits().rejection(order, held(quantity), others)
+    assert (rejection and rejection.reason_code) == reason
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_after_a_days_loss_only_what_makes_a_position_smaller_is_sent(
     order: ProposedOrder, quantity: str, lost: str, others: list[WorkingOrder], reason: str | None
 ) -> None:
     """From the limit on."""
-    refusal = limits().refusal(order, held(quantity, lost), others)
-    assert (refusal and refusal.reason_code) == reason
+    rejection = limits().rejection(order, held(quantity, lost), others)
+    assert (rejection and rejection.reason_code) == reason
 
 
 def test_a_loss_is_valued_at_the_markets_price_and_of_all_markets_with_that_money() -> None:
@@ -108,11 +108,11 @@ def test_a_loss_is_valued_at_the_markets_price_and_of_all_markets_with_that_mone
         "XBT/ZAR": Position(Decimal(1), Decimal(-500), Decimal(1)),
         "ETH/USDT": Position(Decimal(1), Decimal(-100), Decimal(1)),
     }
-    assert limits().refusal(proposal("buy"), dict(positions), []) is None
+    assert limits().rejection(proposal("buy"), dict(positions), []) is None
     positions["XRP/USDT"] = Position(Decimal(1), Decimal(-21), Decimal(1))
-    refusal = limits().refusal(proposal("buy"), positions, [])
-    assert refusal is not None
-    assert refusal.message == (
+    rejection = limits().rejection(proposal("buy"), positions, [])
+    assert rejection is not None
+    assert rejection.message == (
         "50 USDT lost since midnight UTC; RISK_MAX_DAILY_LOSS allows 50; "
         "only what makes the position (1 BTC) smaller is sent"
     )
@@ -120,9 +120,9 @@ def test_a_loss_is_valued_at_the_markets_price_and_of_all_markets_with_that_mone
 
 def test_a_refusal_says_what_would_be_held() -> None:
     """With the limit's name."""
-    refusal = limits().refusal(proposal("buy", "2", "101.5"), held("4"), [])
-    assert refusal is not None
-    assert refusal.message == (
+    rejection = limits().rejection(proposal("buy", "2", "101.5"), held("4"), [])
+    assert rejection is not None
+    assert rejection.message == (
         "the position would be 6 BTC, worth 609 USDT; RISK_MAX_POSITION allows 500"
     )
 
@@ -147,9 +147,9 @@ def test_what_is_surely_kept_is_kept_whatever_the_others_are(
     each = limits(risk_max_quantity="BTC:2,ETH:2")
     positions = held(str(quantity), str(lost))
     if others:
-        assert not each.surely_kept(order, positions, len(others))
-    verdict = each.refusal(order, positions, others)
-    if each.surely_kept(order, positions, len(others)):
+        assert not each.certainly_allowed(order, positions, len(others))
+    verdict = each.rejection(order, positions, others)
+    if each.certainly_allowed(order, positions, len(others)):
         assert verdict is None
     elif not others and verdict is None:
         assert quantity * order.sign < 0  # alone only what makes less of it is looked at
@@ -189,12 +189,12 @@ def test_a_larger_order_of_an_earlier_run_is_looked_at_while_it_is_open() -> Non
     """RISK_MAX_QUANTITY says nothing of it; then how many are open says enough."""
     each = limits()
     order = proposal("buy", "0.5")
-    assert each.surely_kept(order, {}, 0)
-    assert not each.surely_kept(order, {}, 1)
-    assert each.refusal(order, {}, left("+4.6")) is not None
-    assert not each.surely_kept(order, {}, 1)
-    assert each.refusal(order, {}, left("+2")) is None
-    assert each.surely_kept(order, {}, 2)
-    assert not each.surely_kept(order, {}, 3)
-    assert not each.surely_kept(order, held("1"), 2)
-    assert not each.surely_kept(order, held("0", lost="50"), 0)
+    assert each.certainly_allowed(order, {}, 0)
+    assert not each.certainly_allowed(order, {}, 1)
+    assert each.rejection(order, {}, left("+4.6")) is not None
+    assert not each.certainly_allowed(order, {}, 1)
+    assert each.rejection(order, {}, left("+2")) is None
+    assert each.certainly_allowed(order, {}, 2)
+    assert not each.certainly_allowed(order, {}, 3)
+    assert not each.certainly_allowed(order, held("1"), 2)
+    assert not each.certainly_allowed(order, held("0", lost="50"), 0)

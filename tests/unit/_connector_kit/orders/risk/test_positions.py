@@ -13,7 +13,7 @@ from services._connector_kit.orders.account.order_status import (
     PublishedOrder,
     diff,
 )
-from services._connector_kit.orders.risk.positions import booked
+from services._connector_kit.orders.risk.positions import updated_position
 from services._runtime.position import Position
 
 NOW = 1_700_000_000_000
@@ -26,18 +26,18 @@ class Market:
     """BTC/USDT and what was booked of it."""
 
     def __init__(self) -> None:
-        self.told: dict[str, PublishedOrder] = {}
+        self.published: dict[str, PublishedOrder] = {}
         self.kept: bytes | None = None
         self.changes = 0
 
     def hear(self, report: OrderStatusReport) -> None:
         """A report comes in."""
-        before = self.told.get(report.order_id)
+        before = self.published.get(report.order_id)
         found = diff(before, report, "binance", external=False)
         if found is None:
             return
-        self.told[report.order_id] = found.told
-        changed = booked(self.kept, before, found.told, DAY, RATE)
+        self.published[report.order_id] = found.published
+        changed = updated_position(self.kept, before, found.published, DAY, RATE)
         if changed is not None:
             self.kept = changed
             self.changes += 1

@@ -80,8 +80,8 @@ class Situation:
 
     async def reason(self, **fields: object) -> str | None:
         """Why such an order is refused."""
-        refusal = await self.gate().check(record(command(**fields)))
-        return refusal.reason_code if refusal else None
+        rejection = await self.gate().check(record(command(**fields)))
+        return rejection.reason_code if rejection else None
 
 
 async def test_an_order_that_offends_nobody_may_leave() -> None:
@@ -174,10 +174,10 @@ async def test_a_market_order_counts_with_the_worst_price_it_would_reach() -> No
 async def test_a_quote_asset_without_a_limit_takes_no_orders() -> None:
     """The message says which setting to name it in."""
     now = Situation(settings=settings(risk_max_notional="ZAR:5"))
-    refusal = await now.gate().check(record())
-    assert refusal is not None
-    assert refusal.reason_code == "max_notional"
-    assert "USDT" in refusal.message
+    rejection = await now.gate().check(record())
+    assert rejection is not None
+    assert rejection.reason_code == "max_notional"
+    assert "USDT" in rejection.message
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,9 @@ async def test_the_venues_own_bounds_about_the_market_are_kept(
     share = Range(least=Decimal("0.2"), most=Decimal(5))
     rules = TradingRules(price=Range(step=Decimal("0.01")), buy_share=share, sell_share=share)
     strict = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True, rules=rules)
-    refusal = await Situation(instrument=strict).gate().check(record(command(**fields)))
-    assert (refusal.reason_code if refusal else None) == reason
-    assert nearest in (refusal.message if refusal else "")
+    rejection = await Situation(instrument=strict).gate().check(record(command(**fields)))
+    assert (rejection.reason_code if rejection else None) == reason
+    assert nearest in (rejection.message if rejection else "")
 
 
 @pytest.mark.parametrize(
@@ -426,6 +426,6 @@ async def test_rules_and_status_that_change_hold_for_the_next_order() -> None:
     rules = TradingRules(price=Range(Decimal(1), Decimal(1), Decimal(1_000_000)))
     instruments[BTC.symbol] = replace(BTC, trading=False, rules=rules)
     assert checks.validate(order) == RoundedOrder("0.5", "100")
-    refusal = await checks.check(record(order))
-    assert refusal is not None
-    assert refusal.reason_code == "symbol_not_trading"
+    rejection = await checks.check(record(order))
+    assert rejection is not None
+    assert rejection.reason_code == "symbol_not_trading"
