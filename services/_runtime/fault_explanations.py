@@ -57,7 +57,7 @@ PROXY = FaultExplanation(
     "check HTTPS_PROXY, its user and password, and NO_PROXY",
 )
 UNREACHABLE = FaultExplanation(
-    "nobody answers there",
+    "no server answers there",
     "check this machine's network and firewall, and the exchange's URL in the settings",
 )
 TIME = FaultExplanation(
