@@ -1,4 +1,4 @@
-"""Fail where a locked package has a known vulnerability or wasn't looked at: `make audit`."""
+"""Fail if a locked package has a known vulnerability or was not checked: `make audit`."""
 
 import argparse
 import subprocess
@@ -13,17 +13,17 @@ from pydantic import ValidationError
 from tests.audit.accepted import ACCEPTED
 from tests.audit.judge import CANARY, Pin, Report, faults, pins
 
-# In an environment of its own, which `make audit` makes: its packages are none of ours.
+# In its own environment, which `make audit` creates: its packages are not the project's.
 PIP_AUDIT = Path(sys.prefix) / "audit" / "bin" / "pip-audit"
 ANSWERS_WITHIN = 900.0
 
 
 class AuditError(Exception):
-    """There is nothing to judge; the message says why."""
+    """There is no report to judge; the message has the reason."""
 
 
 def main() -> int:
-    """0 if every package of the lock file was looked at and none is known to be vulnerable."""
+    """0 if every package of the lock file was checked and none is known to be vulnerable."""
     parser = argparse.ArgumentParser(prog="python -m tests.audit", description=__doc__)
     parser.add_argument("lock", type=Path, help="the lock file, e.g. requirements.lock")
     lock: Path = parser.parse_args().lock
@@ -46,10 +46,10 @@ def main() -> int:
 
 
 def ask(packages: Iterable[Pin]) -> Report:
-    """What PyPI's vulnerability service says now of *packages*, by pip-audit.
+    """The current report of PyPI's vulnerability service on *packages*, by pip-audit.
 
     Raises:
-        AuditError: it couldn't be asked.
+        AuditError: pip-audit failed.
     """
     with TemporaryDirectory() as folder:
         asked, answered = Path(folder) / "requirements.txt", Path(folder) / "report.json"
@@ -57,7 +57,7 @@ def ask(packages: Iterable[Pin]) -> Report:
         command = (
             *(str(PIP_AUDIT), "--requirement", str(asked), "--no-deps", "--disable-pip"),
             *("--format", "json", "--output", str(answered), "--progress-spinner", "off"),
-            *("--cache-dir", str(Path(folder) / "cache")),  # an old answer is none
+            *("--cache-dir", str(Path(folder) / "cache")),  # never a cached answer
         )
         try:
             done = subprocess.run(

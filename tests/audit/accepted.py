@@ -1,4 +1,4 @@
-"""Known vulnerabilities that are accepted for a while: each by name, with why and until when."""
+"""Known vulnerabilities that are accepted for a time: each with its reason and last day."""
 
 from dataclasses import dataclass
 from datetime import date

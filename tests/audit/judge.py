@@ -1,7 +1,7 @@
-"""What a report of pip-audit shows, and what it leaves out.
+"""Judges a report of pip-audit: which packages are vulnerable, and which were not checked.
 
-pip-audit ends well, with "No known vulnerabilities found", where it has skipped packages, or where
-a package is for another platform. Here each package of the lock file must have been looked at.
+pip-audit exits with 0 and "No known vulnerabilities found" even if it skipped packages, or if a
+package is for another platform. Here each package of the lock file must have been checked.
 """
 
 import re
@@ -26,7 +26,7 @@ class Vulnerability(BaseModel):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each id that it goes by."""
+        """All its ids."""
         return (self.id, *self.aliases)
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class Vulnerability(BaseModel):
 
 
 class Package(BaseModel):
-    """What is reported of one package: either what it has, or why it was skipped."""
+    """The report of one package: its vulnerabilities, or why it was skipped."""
 
     name: str
     version: str | None = None
@@ -51,7 +51,7 @@ class Report(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A package in its one version."""
+    """A package in a fixed version."""
 
     name: str
     version: str
@@ -60,7 +60,7 @@ class Pin:
         return f"{self.name} {self.version}"
 
 
-# Known to be vulnerable, for ever: a service that doesn't say so knows nothing of the others.
+# A package with a known vulnerability: a service that doesn't report it can't be trusted.
 CANARY = Pin("jinja2", "2.4.1")
 
 
@@ -68,7 +68,7 @@ def pins(lock: str) -> tuple[Pin, ...]:
     """Each package of a lock file, those for other platforms and versions of Python too.
 
     Raises:
-        ValueError: a line that names no package in one version, or no package at all.
+        ValueError: a line that pins no package, or no package at all.
     """
     found = []
     for line in lock.splitlines():
@@ -76,7 +76,7 @@ def pins(lock: str) -> tuple[Pin, ...]:
             continue
         pinned = PINNED.match(line)
         if pinned is None:
-            raise ValueError(f"want lines like name==1.2.3, not {line!r}")
+            raise ValueError(f"invalid line {line!r}; expected a line like name==1.2.3")
         found.append(Pin(_canonical(pinned["name"]), pinned["version"]))
     if not found:
         raise ValueError("there is no package in it")
@@ -86,9 +86,9 @@ def pins(lock: str) -> tuple[Pin, ...]:
 def faults(
     wanted: Iterable[Pin], report: Report, accepted: Sequence[Accepted], today: date
 ) -> Iterator[str]:
-    """Why the audit has failed, a sentence for each reason; none where it hasn't.
+    """The reasons why the audit fails, one sentence each; none if it passes.
 
-    *report* is of the packages *wanted* and of `CANARY`.
+    *report* covers the packages *wanted* and `CANARY`.
     """
     reported = {_canonical(package.name): package for package in report.dependencies}
     canary = reported.get(CANARY.name)
@@ -130,5 +130,5 @@ def _is_for(each: Accepted, pin: Pin, vuln: Vulnerability) -> bool:
 
 
 def _canonical(name: str) -> str:
-    """A package's one spelling, as PEP 503 has it."""
+    """A package's normalized name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()

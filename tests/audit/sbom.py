@@ -1,4 +1,4 @@
-"""What is in the image, as CycloneDX JSON from the lock file: `make sbom`."""
+"""The bill of materials of the image, as CycloneDX JSON from the lock file: `make sbom`."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from services import __version__
 from tests.audit.judge import Pin, pins
 from tests.support.processes import ROOT
 
-# The environment of `make audit`: its packages are none of ours.
+# The environment of `make audit`: its packages are not the project's.
 TOOLS = Path(sys.prefix) / "audit" / "bin"
 SPEC_VERSION = "1.6"
 ENDS_WITHIN = 120.0
@@ -29,7 +29,7 @@ sys.exit(str(fault)[:2000] if fault else 0)
 
 
 class SbomError(Exception):
-    """There is no bill of materials; the message says why."""
+    """There is no bill of materials; the message has the reason."""
 
 
 def main() -> int:
@@ -68,7 +68,7 @@ def bill(lock: Path, wanted: Sequence[Pin]) -> dict[str, Any]:
     named = {Pin(each["name"], each.get("version", "")) for each in made.get("components", [])}
     if named != set(wanted):
         differ = ", ".join(sorted(map(str, named.symmetric_difference(wanted))))
-        raise SbomError(f"it and the lock file don't agree about {differ}")
+        raise SbomError(f"bill and lock file differ in {differ}")
     made["metadata"]["component"]["version"] = __version__  # dynamic in pyproject.toml
     return made
 
@@ -77,7 +77,7 @@ def validate(path: Path) -> None:
     """Compare a bill with CycloneDX's own JSON schema.
 
     Raises:
-        SbomError: it isn't valid.
+        SbomError: the bill is invalid.
     """
     _tool(str(TOOLS / "python"), "-c", VALIDATE, str(path))
 

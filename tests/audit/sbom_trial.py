@@ -1,4 +1,4 @@
-"""`make sbom` as it is typed, with the real cyclonedx-py and CycloneDX's own schema."""
+"""The command of `make sbom`, with the real cyclonedx-py and CycloneDX's own schema."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ LOCK = ROOT / "requirements.lock"
 
 
 def sbom(lock: Path, output: Path) -> tuple[int, str]:
-    """How it ends, and what it says."""
+    """The exit code and the output."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.audit.sbom", str(lock), str(output)],
         cwd=ROOT,
@@ -30,7 +30,7 @@ def sbom(lock: Path, output: Path) -> tuple[int, str]:
 
 
 def test_the_bill_names_every_locked_package_with_its_hashes_and_is_valid(tmp_path: Path) -> None:
-    """Twice the same to the byte, and of this release."""
+    """Two runs give equal bytes, with the version of this release."""
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     wanted = pins(LOCK.read_text())
     assert sbom(LOCK, first) == (0, f"{first}: CycloneDX 1.6, {len(wanted)} packages\n")
@@ -53,8 +53,8 @@ def test_the_bill_names_every_locked_package_with_its_hashes_and_is_valid(tmp_pa
     assert first.read_text().count('"SHA-256"') == text.count("--hash=sha256:")
 
 
-def test_what_breaks_the_schema_is_refused(tmp_path: Path) -> None:
-    """A field that CycloneDX doesn't know, and a component without a name."""
+def test_an_invalid_bill_is_refused(tmp_path: Path) -> None:
+    """With a field unknown to CycloneDX, or a component without a name."""
     made = bill(LOCK, pins(LOCK.read_text()))
     for broken in ({**made, "colour": "red"}, {**made, "components": [{"type": "library"}]}):
         path = tmp_path / "broken.json"
@@ -64,14 +64,14 @@ def test_what_breaks_the_schema_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_missing_in_the_bill_is_an_error(tmp_path: Path) -> None:
-    """By its name."""
+    """The error names it."""
     text = LOCK.read_text()
-    with pytest.raises(SbomError, match=r"don't agree about absent 1\.0$"):
+    with pytest.raises(SbomError, match=r"differ in absent 1\.0$"):
         bill(LOCK, [*pins(text), Pin("absent", "1.0")])
 
 
 def test_a_lock_file_that_pins_nothing_gives_no_bill(tmp_path: Path) -> None:
-    """And leaves no file."""
+    """And no file."""
     (tmp_path / "lock").write_text("redis>=8\n")
     code, said = sbom(tmp_path / "lock", tmp_path / "out.json")
     assert (code, "no bill of materials" in said) == (1, True)

@@ -1,4 +1,4 @@
-"""The judge of pip-audit's reports: what passes, and that nothing passes by being left out."""
+"""The judgement of pip-audit's reports: a package passes only if it was checked."""
 
 import json
 from datetime import date, timedelta
@@ -40,7 +40,7 @@ KNOWN = {
 
 
 def report(*packages: dict[str, Any]) -> Report:
-    """Of a service that tells the truth about the canary."""
+    """A report of a service that knows the canary."""
     return Report.model_validate_json(json.dumps({"dependencies": [*packages, KNOWN], "fixes": []}))
 
 
@@ -50,42 +50,42 @@ def accepted(until: date, vulnerability: str = "PYSEC-2024-60", package: str = "
 
 
 def judged(told: Report, *wanted: Pin, but: tuple[Accepted, ...] = ()) -> list[str]:
-    """The faults that are found today."""
+    """The faults as of `TODAY`."""
     return list(faults(wanted, told, but, TODAY))
 
 
 def test_a_package_without_known_vulnerabilities_passes() -> None:
-    """In the version that was asked for, whatever way its name is spelled."""
+    """In the requested version, independent of the spelling of its name."""
     assert judged(report(CLEAN), REDIS) == []
     dotted = {"name": "Python_SOCKS", "version": "3.2.1", "vulns": []}
     assert judged(report(dotted), Pin("python-socks", "3.2.1")) == []
 
 
 def test_a_skipped_package_is_a_fault() -> None:
-    """With pip-audit's own reason."""
+    """With the reason that pip-audit gives."""
     (fault,) = judged(report(SKIPPED), REDIS)
     assert fault.startswith("redis 8.1.0: it was skipped: Dependency not found on PyPI")
 
 
 def test_a_package_that_is_not_in_the_report_is_a_fault() -> None:
-    """As one for another platform would be missing."""
+    """For example a package for another platform."""
     assert judged(report(CLEAN), REDIS, IDNA) == ["idna 3.6: it isn't in the report"]
 
 
 def test_another_version_than_the_locked_one_is_a_fault() -> None:
-    """What holds for one version says nothing of another."""
+    """The result of one version is not valid for another."""
     (fault,) = judged(report(CLEAN), Pin("redis", "8.0.0"))
     assert fault == "redis 8.0.0: 8.1.0 was looked at instead"
 
 
 def test_a_package_that_was_neither_judged_nor_skipped_is_a_fault() -> None:
-    """No list of vulnerabilities isn't an empty one."""
+    """A missing list of vulnerabilities is not an empty one."""
     (fault,) = judged(report({"name": "redis", "version": "8.1.0"}), REDIS)
     assert fault == "redis 8.1.0: it was skipped: no reason is given"
 
 
-def test_a_vulnerability_is_told_with_all_its_names_and_what_mends_it() -> None:
-    """So that nobody needs to look for it."""
+def test_a_vulnerability_is_reported_with_all_its_names_and_the_fixed_version() -> None:
+    """One line has all that a reader needs."""
     (fault,) = judged(report(VULNERABLE), IDNA)
     assert fault == (
         "idna 3.6: PYSEC-2024-60 = CVE-2024-3651 = GHSA-jjg7-2v4v-x38h, fixed in 3.7: "
@@ -95,7 +95,7 @@ def test_a_vulnerability_is_told_with_all_its_names_and_what_mends_it() -> None:
 
 @pytest.mark.parametrize("canary", [[], [{**KNOWN, "vulns": []}]], ids=["missing", "clean"])
 def test_a_service_that_knows_nothing_is_a_fault(canary: list[dict[str, Any]]) -> None:
-    """It would find nothing in any package."""
+    """Its reports can't be trusted."""
     told = Report.model_validate({"dependencies": [CLEAN, *canary]})
     (fault,) = judged(told, REDIS)
     assert fault.startswith(f"{CANARY} is known to be vulnerable, and the service doesn't say so")
@@ -103,7 +103,7 @@ def test_a_service_that_knows_nothing_is_a_fault(canary: list[dict[str, Any]]) -
 
 @pytest.mark.parametrize("name", ["PYSEC-2024-60", "CVE-2024-3651"])
 def test_an_accepted_vulnerability_passes_to_the_end_of_its_last_day(name: str) -> None:
-    """By any of its names; the day after, its reason is told with it."""
+    """By any of its names; the day after, the fault includes the reason."""
     assert judged(report(VULNERABLE), IDNA, but=(accepted(TODAY, name),)) == []
     over = accepted(TODAY - timedelta(days=1), name)
     (fault,) = judged(report(VULNERABLE), IDNA, but=(over,))
@@ -116,8 +116,8 @@ def test_an_accepted_vulnerability_passes_to_the_end_of_its_last_day(name: str) 
     [accepted(TODAY, "PYSEC-2024-61"), accepted(TODAY, package="redis")],
     ids=["vulnerability", "package"],
 )
-def test_what_is_accepted_of_another_does_not_pass(other: Accepted) -> None:
-    """And an exception that nothing needs is a fault itself."""
+def test_an_exception_for_another_vulnerability_or_package_does_not_apply(other: Accepted) -> None:
+    """An unused exception is a fault too."""
     found = judged(report(VULNERABLE, CLEAN), IDNA, REDIS, but=(other,))
     assert len(found) == 2
     assert found[0].startswith("idna 3.6: PYSEC-2024-60")
@@ -128,8 +128,8 @@ HOW = st.sampled_from(["clean", "skipped", "vulnerable", "missing", "older"])
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True), HOW, min_size=1))
-def test_exactly_the_packages_that_are_not_known_to_be_well_are_faults(how: dict[str, str]) -> None:
-    """Whatever the mixture, one fault for each of them and none for another."""
+def test_exactly_the_packages_that_were_not_found_clean_are_faults(how: dict[str, str]) -> None:
+    """One fault for each of them, in any mixture."""
     how.pop(CANARY.name, None)
     vulns = VULNERABLE["vulns"]
     rows: dict[str, dict[str, Any]] = {
@@ -143,8 +143,8 @@ def test_exactly_the_packages_that_are_not_known_to_be_well_are_faults(how: dict
     assert [line.split()[0] for line in found] == [n for n, h in how.items() if h != "clean"]
 
 
-def test_every_package_of_our_lock_file_is_asked_about() -> None:
-    """Those for another platform or another Python too."""
+def test_every_package_of_the_lock_file_is_audited() -> None:
+    """Including packages for another platform or another Python."""
     lock = (ROOT / "requirements.lock").read_text()
     found = pins(lock)
     assert len(found) == sum("==" in line for line in lock.splitlines() if line[:1].isalnum())
@@ -162,6 +162,6 @@ def test_every_package_of_our_lock_file_is_asked_about() -> None:
     ],
 )
 def test_a_lock_file_that_pins_no_version_is_refused(lock: str, why: str) -> None:
-    """What can't be asked about must not be passed over."""
+    """A package that can't be audited must not be ignored."""
     with pytest.raises(ValueError, match=why):
         pins(lock)

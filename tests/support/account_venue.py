@@ -31,18 +31,6 @@ from services._connector_kit.orders.keys import OrderRef
 NOW = 1_700_000_000_000
 
 
-class LoopClock:
-    """The port `Clock` on the running loop's time."""
-
-    def monotonic(self) -> float:
-        """It."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-
 def order(
     order_id: str, status: Status = "open", filled: int = 0, **fields: Any
 ) -> OrderStatusReport:

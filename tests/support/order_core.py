@@ -28,7 +28,7 @@ from services._connector_kit.orders.ports import (
     VenueOrder,
 )
 from tests.support.orders import command
-from tests.support.virtual_time import run_virtually
+from tests.support.virtual_time import LoopClock, run_virtually
 
 # Redis's and the venue's clock at virtual second 0, in milliseconds.
 START = 1_700_000_000_000
@@ -55,18 +55,6 @@ def order_of(record: Record) -> VenueOrder:
         *(order.symbol, order.side, order.type, record.sent_quantity, record.sent_price),
         created=record.timestamp,
     )
-
-
-class LoopClock:
-    """The port `Clock`."""
-
-    def monotonic(self) -> float:
-        """Virtual seconds."""
-        return seconds()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 class MemoryVenue:

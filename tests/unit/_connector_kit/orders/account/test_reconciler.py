@@ -34,11 +34,10 @@ from tests.support.account_venue import (
     AccountInMemory,
     BalancesInMemory,
     LedgerInMemory,
-    LoopClock,
     order,
 )
 from tests.support.metrics import numbers
-from tests.support.virtual_time import run_virtually
+from tests.support.virtual_time import LoopClock, run_virtually
 
 # A version after that of every snapshot.
 NEXT = (NOW + 1) * PER_MILLISECOND

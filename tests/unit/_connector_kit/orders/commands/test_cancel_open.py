@@ -16,19 +16,7 @@ from services._connector_kit.orders.commands.cancel_open import (
     cancel_when_full,
 )
 from services._connector_kit.orders.commands.request_ports import RequestVenue
-from tests.support.virtual_time import run_virtually
-
-
-class LoopClock:
-    """The port `Clock`, by the running loop."""
-
-    def monotonic(self) -> float:
-        """The loop's time."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
+from tests.support.virtual_time import LoopClock, run_virtually
 
 
 @dataclass

@@ -23,9 +23,8 @@ from services._connector_kit.orders.ports import (
     Rejection,
     RoundedOrder,
 )
-from tests.support.account_venue import LoopClock
 from tests.support.orders import command
-from tests.support.virtual_time import run_virtually
+from tests.support.virtual_time import LoopClock, run_virtually
 
 EPOCH = 1_700_000_000_000
 BLOCK = 2.0

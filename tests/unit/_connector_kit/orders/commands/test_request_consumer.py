@@ -45,11 +45,10 @@ from tests.support.account_venue import (
     AccountInMemory,
     BalancesInMemory,
     LedgerInMemory,
-    LoopClock,
     order,
 )
 from tests.support.orders import command, record
-from tests.support.virtual_time import run_virtually
+from tests.support.virtual_time import LoopClock, run_virtually
 
 
 class Streams:

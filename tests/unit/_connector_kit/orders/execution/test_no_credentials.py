@@ -11,9 +11,9 @@ from services._connector_kit.orders.execution.no_credentials import (
     NoCredentialsVenue,
 )
 from services._connector_kit.orders.ports import CommandEntry, Rejection
-from tests.support.order_core import START, LoopClock, MemoryJournal
+from tests.support.order_core import START, MemoryJournal
 from tests.support.orders import command, record
-from tests.support.virtual_time import run_virtually
+from tests.support.virtual_time import LoopClock, run_virtually
 
 RECORD = record()
 ENTRY = CommandEntry("place_order", RECORD.entry_id, b"", redelivered=True)
