@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run live picture paper bench bench-micro soak test test-fast coverage secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check docs format lock clean
+.PHONY: help setup run live picture paper bench bench-micro soak test test-fast coverage secrets renew compose-test audit sbom images security-table check-alerts test-recorded test-luno-frames simulate mutation chaos fuzz halt resume check docs new-exchange format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -145,6 +145,10 @@ check: setup  ## format, lint, types, import contracts, spelling, English, docum
 	$(BIN)/codespell
 	$(BIN)/python -m tests.english
 	$(BIN)/mkdocs build --strict
+
+new-exchange: setup  ## a connector to fill in, and the exchange in every other file: NAME=kraken TITLE=Kraken
+	$(BIN)/python -m tests.scaffold $(NAME) $(TITLE)
+	@$(BIN)/ruff format --quiet services/$(NAME)_connector
 
 format: setup  ## put the code in shape
 	$(BIN)/ruff format .

@@ -97,6 +97,8 @@ def _env_example(text: str, exchange: ExchangeManifest) -> str:
     text = _before(text, "\n# --- What is watched", f"\n{keys}")
     text = _before(text, "\n# --- Indicators:", symbols)
     text = _before(text, "\n# A company's proxy", urls)
+    url = f",{exchange.connector}=http://127.0.0.1:{exchange.health_port}"
+    text = _before(text, ",indicators=http://127.0.0.1", url)
     return _before(text, "8003 indicators", f"{exchange.health_port} {exchange.title}, ")
 
 

@@ -82,6 +82,9 @@ def _env_example(text: str, exchange: ExchangeManifest) -> Iterator[str]:
         default = re.escape(defaults[variable]) + "$" if variable in defaults else ""
         if not re.search(f"^#{variable}={default}", text, re.MULTILINE):
             yield f"there must be a line #{variable}={defaults.get(variable, '')}"
+    url = f"{exchange.connector}=http://127.0.0.1:{exchange.health_port}"
+    if url not in text:
+        yield f"HEALTH_URLS must hold {url}"
     if f"{exchange.health_port} {exchange.title}" not in text:
         yield f"HEALTH_PORT's defaults must name {exchange.health_port} {exchange.title}"
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from services._local.images import IMAGES
+from services._runtime.exchanges import MANIFESTS
 from services._runtime.settings import Settings, load
 from services.binance_connector.settings import BinanceSettings
 from services.bot.settings import BotSettings
@@ -19,6 +20,7 @@ from tests.support.processes import ROOT
 
 BASE, PAPER, SECURE = (f"docker-compose{part}.yml" for part in ("", ".paper", ".secure"))
 MODES = [(BASE,), (BASE, PAPER), (BASE, SECURE), (BASE, SECURE, PAPER)]
+CONNECTORS = [each.connector for each in MANIFESTS.values()]
 SUITE_IMAGE = "exchange-connector-suite"
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 # What would undo the bounds; none of it is needed.
@@ -50,7 +52,7 @@ def _merged(below: Any, above: Any) -> Any:
 def services(files: tuple[str, ...]) -> dict[str, Service]:
     """By name."""
     found: dict[str, Service] = compose(*files)["services"]
-    wanted = {"redis", "binance_connector", "luno_connector", "indicators", "bot", "tradectl"}
+    wanted = {"redis", *CONNECTORS, "indicators", "bot", "tradectl"}
     assert set(found) == wanted | ({"exchange_simulator"} if PAPER in files else set())
     return found
 
@@ -190,8 +192,7 @@ def test_every_stage_of_the_image_begins_with_the_variable() -> None:
 
 NETWORKS = {
     "redis": {"redis", "published"},
-    "binance_connector": {"default", "redis", "monitoring"},
-    "luno_connector": {"default", "redis", "monitoring"},
+    **{name: {"default", "redis", "monitoring"} for name in CONNECTORS},
     "indicators": {"redis", "monitoring", "published"},
     "bot": {"redis", "monitoring", "published"},
     "tradectl": {"redis", "monitoring"},

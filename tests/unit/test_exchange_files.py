@@ -24,13 +24,11 @@ def test_the_files_agree_with_the_manifest(name: str) -> None:
 
 def test_an_exchange_that_no_file_names_has_a_fault_in_every_file() -> None:
     """So a new exchange learns of each file that it must be added to."""
-    urls = (replace(BINANCE.urls[0], variable="KRAKEN_REST_URL"),)
-    kraken = replace(BINANCE, name="kraken", title="Kraken", urls=urls, sdk="krakenex")
-    assert files_with_faults(kraken) == set(CHECKS)
-    assert (
-        "docker-compose.yml: services.kraken_connector.command must be 'services.kraken_connector'"
-        in faults(ROOT, kraken)
-    )
+    urls = (replace(BINANCE.urls[0], variable="NOWHERE_REST_URL"),)
+    nowhere = replace(BINANCE, name="nowhere", title="Nowhere", urls=urls, sdk="nowhere")
+    assert files_with_faults(nowhere) == set(CHECKS)
+    command = "services.nowhere_connector.command must be 'services.nowhere_connector'"
+    assert f"docker-compose.yml: {command}" in faults(ROOT, nowhere)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 import services
 from services._runtime import suite_file
+from services._runtime.exchanges import MANIFESTS
 from services._runtime.settings import Settings, is_secret, load
 
 ROOT = Path(services.__file__).parents[1]
@@ -111,8 +112,7 @@ def test_the_example_of_suite_toml_is_understood(
 
 # Values of the settings that .env.example has empty.
 SET = {
-    "binance_api_key": "k",
-    "binance_api_secret": "s",
+    **{variable.lower(): "k" for each in MANIFESTS.values() for variable in each.credentials},
     "bot_mode": "paper",
     "failpoint": "after_post",
     "health_port": "81",
@@ -122,8 +122,6 @@ SET = {
     "instance_id": "a",
     "live_trading": "yes-i-mean-it",
     "luno_accounts": "XBT:4711",
-    "luno_api_key_id": "k",
-    "luno_api_secret_key": "s",
     "no_proxy": "luno.com",
     "risk_orders_per_minute_total": "70",
     "run_seconds": "1.5",
