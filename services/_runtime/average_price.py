@@ -1,4 +1,4 @@
-"""At which price a position was entered. Pure."""
+"""The average entry price of a position. Pure."""
 
 from decimal import Decimal
 
@@ -6,11 +6,11 @@ from decimal import Decimal
 def average_price(
     quantity: Decimal, average: Decimal | None, traded: Decimal, price: Decimal
 ) -> Decimal | None:
-    """The average price of a position once *traded* more of it (sells are negative) is booked.
+    """The average entry price after a fill of *traded* (sells are negative) at *price*.
 
-    It changes where the position grows: what makes it smaller is profit or loss instead. One that
-    goes through zero is entered anew. None: nothing is held, or *average* isn't known (None) of
-    what was *held* before, and still is.
+    The average changes only if the position grows: reducing it realises profit or loss instead. A
+    position that crosses zero has the fill's price. None: the position is flat, or its average
+    before was unknown (None) and it did not cross zero.
     """
     after = quantity + traded
     if not after:

@@ -1,4 +1,4 @@
-"""When the certificates end that a service trusts Redis by."""
+"""Expiry of the certificate authorities by which a service trusts Redis."""
 
 import ssl
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ from services._runtime.metrics import gauges
 
 
 def certificate_metrics(redis_url: str) -> Iterator[Metric]:
-    """The end of the authorities in the URL's `ssl_ca_certs`; `make renew` renews what it signed.
+    """When the first authority in the URL's `ssl_ca_certs` expires; `make renew` replaces it.
 
-    Nothing where the URL names no file, or one that can't be read: then Redis can't be reached.
+    The metric has no value if the URL names no file, or if the file can't be read.
     """
     path = next(iter(parse_qs(urlsplit(redis_url).query).get("ssl_ca_certs", [])), None)
     ends = {} if path is None else _ends(path)
     yield gauges(
         "certificate_end_seconds",
-        "When the first of the certificates in the file ends, in Unix seconds.",
+        "When the first of the certificates in the file expires, in Unix seconds.",
         ["file"],
         ends,
     )

@@ -1,6 +1,6 @@
-"""Named points at which a test has a real process killed or paused: `FAILPOINT=after_post`.
+"""Named points at which a test kills or pauses a real process: `FAILPOINT=after_post`.
 
-`reach(name)` does nothing unless that point was armed: a comparison with None.
+`reach(name)` does nothing unless that point is armed; it costs one comparison.
 """
 
 import os
@@ -15,7 +15,7 @@ _SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGST
 
 
 class Failpoint(NamedTuple):
-    """Where a process sends itself a signal: when *name* is reached for the *nth* time."""
+    """The process sends itself signal *number* when it reaches *name* for the *nth* time."""
 
     name: str
     number: signal.Signals
@@ -27,26 +27,28 @@ _reached = 0
 
 
 def parse(text: str) -> Failpoint | None:
-    """Read `name`, `name:how` or `name:how:nth`; how is kill, term or stop. Nothing: None.
+    """Parse `name`, `name:how` or `name:how:nth`; how is kill, term or stop. Empty: None.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: *text* has another form.
     """
     if not text:
         return None
     name, how, nth = (*text.split(":"), "", "")[:3]
     if text.count(":") > 2 or not name.isidentifier() or (how or "kill") not in _SIGNALS:
-        raise ValueError("is no failpoint; want a name, and perhaps :kill, :term or :stop")
+        raise ValueError(
+            "invalid failpoint; expected a name, optionally with :kill, :term or :stop"
+        )
     if nth and (not nth.isdecimal() or int(nth) < 1):
-        raise ValueError(f"has {nth!r} for a count; want e.g. after_post:kill:2")
+        raise ValueError(f"invalid count {nth!r}; expected e.g. after_post:kill:2")
     return Failpoint(name, _SIGNALS[how or "kill"], int(nth or 1))
 
 
 def arm(text: str) -> None:
-    """Let the process send itself a signal at a point, once; an empty text disarms.
+    """Arm the failpoint *text*, which acts once; an empty text disarms.
 
     Raises:
-        ValueError: *text* can't be read.
+        ValueError: *text* can't be parsed.
     """
     global _armed, _reached
     _armed, _reached = parse(text), 0
@@ -55,13 +57,13 @@ def arm(text: str) -> None:
 
 
 def reach(name: str) -> None:
-    """This point is reached: the end, where it was armed."""
+    """Mark this point as reached; if it is armed, the process sends itself the signal."""
     if _armed is not None and _armed.name == name:
         _send_signal(_armed)
 
 
 def _send_signal(failpoint: Failpoint) -> None:
-    global _armed, _reached  # noqa: PLW0603 - a process has one fate
+    global _armed, _reached  # noqa: PLW0603 - one failpoint per process
     _reached += 1
     if _reached == failpoint.nth:
         _armed = None

@@ -1,13 +1,13 @@
-"""What it means that an exchange can't be reached or used, and what helps: docs/troubleshooting.md.
+"""Causes and remedies if an exchange can't be reached or used: see docs/troubleshooting.md.
 
-Connectors say it with each fault; who reads what they said finds it again by the words.
+Connectors add an explanation to each fault; readers of the status find it by its text.
 """
 
 from typing import NamedTuple
 
 
 class FaultExplanation(NamedTuple):
-    """What it means, and what helps."""
+    """The cause of a fault, and its remedy."""
 
     cause: str
     remedy: str
@@ -82,5 +82,5 @@ EXPLANATIONS = (
 
 
 def find_explanation(text: str) -> FaultExplanation | None:
-    """What a connector said that its fault means; None where it didn't know."""
+    """The explanation contained in *text*; None if there is none."""
     return next((meaning for meaning in EXPLANATIONS if str(meaning) in text), None)

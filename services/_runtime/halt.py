@@ -1,8 +1,8 @@
-"""The halt switch: two keys, `control:trading` and `control:halt`, and what they say together.
+"""The halt switch: the keys `control:trading` and `control:halt`.
 
-Orders leave only while `control:trading` is there and `control:halt` is not. So halting needs no
-memory in Redis: it deletes `control:trading`, and sets `control:halt` to the reason as far as that
-goes. A Redis that lost both keys is halted.
+Orders are sent only while `control:trading` exists and `control:halt` does not. So halting needs
+no memory in Redis: it deletes `control:trading`, and then tries to set `control:halt` to the
+reason. Without both keys, trading is halted.
 """
 
 import json
@@ -13,14 +13,14 @@ from redis.asyncio import Redis
 
 from common_models.stream_names import HALT, TRADING
 
-# Of a reason that is longer, this much is shown: it stands in every refusal.
+# In bytes. A longer reason is cut: every rejection repeats it.
 MAX_REASON_LENGTH = 200
 NO_REASON = "no reason given"
-NEVER_RESUMED = "nobody has resumed trading on this Redis; `tradectl resume` does"
+NEVER_RESUMED = "trading has not been resumed on this Redis; run `tradectl resume`"
 
 
 def halt_reason(trading: bytes | None, halt: bytes | None) -> str | None:
-    """Why trading is halted, by the two keys' values, any bytes; None where it isn't."""
+    """Why trading is halted, from the values of the two keys (any bytes); None if it is not."""
     if halt is not None:
         return halt[:MAX_REASON_LENGTH].decode("utf-8", "replace") or NO_REASON
     return NEVER_RESUMED if trading is None else None
@@ -37,8 +37,8 @@ async def read_halt_reason(redis: Redis) -> str | None:
 
 
 def trading_permission(by: str) -> str:
-    """The value of `control:trading` that lets orders go: who allowed it, and when.
+    """The value of `control:trading` that allows orders: JSON with who resumed, and when.
 
-    It differs from every value before: that is how a running connector recognises a resume.
+    Each value is different, so that a running connector detects the resume.
     """
     return json.dumps({"by": by, "at": datetime.now(UTC).isoformat()})

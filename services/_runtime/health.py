@@ -1,4 +1,4 @@
-"""`/health` (it lives), `/ready` (it really works, or why not) and `/metrics`, over HTTP."""
+"""`/health` (the process runs), `/ready` (it works, or why not) and `/metrics`, over HTTP."""
 
 import asyncio
 import logging
@@ -21,19 +21,17 @@ from services._runtime.supervise import Retry
 
 log = structlog.get_logger()
 
-# Answers take milliseconds: who holds a connection for longer only holds it. Prometheus and the
-# like connect again.
+# An answer takes milliseconds, so a longer connection is idle. Prometheus and others reconnect.
 MAX_CONNECTION_SECONDS = 60.0
-# With one more, the oldest goes: a crowd that says nothing keeps nobody out, and takes no file
-# descriptors from the service's own sockets.
+# Above this, the oldest connection is closed: idle clients block no others, and use up no file
+# descriptors of the service's own sockets.
 MAX_CONNECTIONS = 50
 
 
 class Readiness:
-    """What a service still waits for, by name; ready when it waits for nothing.
+    """The state of a service's parts; the service is ready when every part works.
 
-    Each part that matters is named at the start, so that a part that never reported isn't
-    taken for one that works.
+    All required parts are named at the start, so a part that never reports counts as not ready.
     """
 
     def __init__(self, *parts: str) -> None:
@@ -52,9 +50,9 @@ class Readiness:
     def waiting(
         self, part: str, reason: str, *, blocked: bool = False, retry: Retry | None = None
     ) -> None:
-        """*part* doesn't work, for this reason; *blocked*: until somebody changes something.
+        """*part* does not work, for this reason; *blocked*: until the operator changes something.
 
-        *retry* says when it is tried again, where that is known.
+        *retry* says when it is retried, if that is known.
         """
         if self._reasons.get(part, "") is None:
             log.warning("part_not_ready", part=part, reason=reason)
@@ -69,17 +67,17 @@ class Readiness:
             self._retries[part] = retry
 
     def retrying(self, part: str, retry: Retry) -> None:
-        """*part* doesn't work, and is tried again."""
+        """*part* does not work, and is retried."""
         self.waiting(part, retry.cause, retry=retry)
 
     @property
     def retries(self) -> dict[str, Retry]:
-        """The parts that are tried again, and when."""
+        """The parts that are retried, and when."""
         return dict(self._retries)
 
     @property
     def waits(self) -> dict[str, str]:
-        """The parts that don't work, and why."""
+        """The parts that do not work, and why."""
         return {part: reason for part, reason in self._reasons.items() if reason is not None}
 
     @property
@@ -88,11 +86,11 @@ class Readiness:
         return all(reason is None for reason in self._reasons.values())
 
     def report(self) -> dict[str, Any]:
-        """`{"ready": bool, "parts": {name: "ok" or why not}, "blocked": [name], "retries": {…}}`.
+        """`{"ready": bool, "parts": {name: "ok" or reason}, "blocked": [name], "retries": {}}`.
 
-        `blocked` names the parts that won't work until somebody changes something; `retries` has
-        of those that are tried again the `cause`, the number of the `attempt` that failed, and in
-        how many seconds the next one is, `next_try_in`.
+        `blocked` names the parts that do not work until the operator changes something. `retries`
+        has, for each part that is retried, the `cause`, the number of the failed `attempt`, and
+        the seconds until the next one, `next_try_in`.
         """
         parts = {name: "ok" if reason is None else reason for name, reason in self._reasons.items()}
         retries = {
@@ -103,11 +101,11 @@ class Readiness:
         return {"ready": self.ready, "parts": parts, "blocked": blocked, "retries": retries}
 
     def metrics(self) -> Iterator[Metric]:
-        """The same for Prometheus: 1 where it works, 0 where it doesn't."""
-        yield GaugeMetricFamily("ready", "1 where every part works.", value=float(self.ready))
+        """The state for Prometheus: 1 if a part works, else 0."""
+        yield GaugeMetricFamily("ready", "1 if every part works, else 0.", value=float(self.ready))
         yield gauges(
             "part_ready",
-            "1 where this part works.",
+            "1 if this part works, else 0.",
             ["part"],
             {part: float(reason is None) for part, reason in self._reasons.items()},
         )
@@ -123,10 +121,10 @@ async def health_server(
 ) -> AsyncIterator[int]:
     """Serve `/health`, `/ready` and `/metrics` while the block runs; yields the port.
 
-    `/health` also tells what *about* gives.
+    `/health` includes the fields that *about* returns.
 
     Raises:
-        FatalError: the port is taken, or the address is not ours.
+        FatalError: the port is in use, or the address is not one of this machine.
     """
 
     async def health(_: web.Request) -> web.Response:
@@ -157,7 +155,7 @@ async def health_server(
         except OSError as e:
             raise FatalError(
                 f"HEALTH_HOST={settings.health_host} HEALTH_PORT={settings.health_port}: "
-                f"{e.strerror or e}; want an address of this machine and a port that is free, "
+                f"{e.strerror or e}; expected an address of this machine and a free port, "
                 "or port 0 for any"
             ) from e
         port: int = server.sockets[0].getsockname()[1]
@@ -171,13 +169,13 @@ async def health_server(
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    """False for what was no HTTP: it is answered with a 400, and may come by the thousand."""
+    """False for errors in a client's request: it gets a 400, and there may be thousands."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError)
 
 
 def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
-    """Makes *server*'s connections, which nobody can hold for ever, and only so many at once."""
+    """A connection factory that limits the number and the duration of *server*'s connections."""
     loop = asyncio.get_running_loop()
     latest: deque[web.RequestHandler] = deque()
 
@@ -186,7 +184,7 @@ def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
         loop.call_later(MAX_CONNECTION_SECONDS, _end, new)
         latest.append(new)
         if len(latest) > MAX_CONNECTIONS:
-            loop.call_soon(_end, latest.popleft())  # soon: it may not be open yet
+            loop.call_soon(_end, latest.popleft())  # later: it may not be open yet
         return new
 
     return connection

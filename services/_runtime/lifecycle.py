@@ -1,8 +1,8 @@
-"""How every service starts and stops.
+"""Starts and stops a service.
 
 SIGTERM or SIGINT cancels the service's task; everything under it is a TaskGroup or an
-`async with`, so the cancellation unwinds all of it. Exit code 0: asked to stop. 1: failed,
-with one clear error.
+`async with`, so the cancellation unwinds all of it. Exit code 0: stopped by a signal. 1: failed,
+with one clear error in the log.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from services._runtime.settings import ServiceSettings, SettingsError, load
 
 S = TypeVar("S", bound=ServiceSettings)
 
-# A stop that hangs is ended by force before an orchestrator's patience ends.
+# In seconds. A stop that takes longer is forced, before the orchestrator sends SIGKILL.
 STOP_TIMEOUT = 4.5
 
 log = structlog.get_logger()
 
 
 class FatalError(Exception):
-    """The service can't go on, and trying again won't help; the message says what to do."""
+    """The service can't continue, and a retry would not help; the message says what to do."""
 
 
 def run(service: str, settings_type: type[S], serve: Callable[[S], Awaitable[None]]) -> int:
-    """Run *serve* until it ends or a signal asks it to stop; return the process's exit code."""
+    """Run *serve* until it ends or a signal stops it; return the exit code of the process."""
     try:
         settings = load(settings_type)
     except SettingsError as e:
@@ -61,13 +61,13 @@ async def _run_until_signal(serve: Callable[[S], Awaitable[None]], settings: S) 
         loop.add_signal_handler(number, stop, number.name)
     log.info("service_started", pid=os.getpid())
     await asyncio.wait([task])
-    # After this asyncio waits for what still runs in threads, where no cancellation reaches.
+    # asyncio now waits for running threads, which can't be cancelled.
     loop.call_later(STOP_TIMEOUT, _force_exit)
     return _exit_code(task, asked_to_stop=asked_to_stop)
 
 
 def _exit_code(task: asyncio.Future[None], *, asked_to_stop: bool) -> int:
-    """The exit code of a service that has ended, after saying why it ended."""
+    """Log why the service ended; return its exit code."""
     if not task.cancelled() and (error := task.exception()):
         return _report(error)
     if not asked_to_stop:
@@ -78,7 +78,7 @@ def _exit_code(task: asyncio.Future[None], *, asked_to_stop: bool) -> int:
 
 
 def _report(error: BaseException) -> int:
-    """Say once what went wrong: plainly if we foresaw it, else with a traceback."""
+    """Log the error once: only the message of a `FatalError`, else with a traceback."""
     causes = list(_flatten(error))
     fatal = [str(e) for e in causes if isinstance(e, FatalError)]
     if fatal:

@@ -1,4 +1,4 @@
-"""Logs: structlog events, JSON unless a person is watching; no secrets, and no endless lines."""
+"""Logs: structlog events, as JSON unless on a terminal; secrets are hidden, long values cut."""
 
 import logging
 import sys
@@ -10,16 +10,16 @@ from structlog.typing import EventDict, Processor
 
 from services._runtime.redaction import excerpt, redact
 
-# Of a longer text in a line, this much is shown: what comes over the wire has no length.
+# In characters. Longer values are cut: data from the network can have any length.
 MAX_VALUE_LENGTH = 2000
 
 
 def configure(service: str, level: str, *, stream: Any = None) -> None:
-    """Send structlog's and the libraries' logs to stderr; `service` stands in every line."""
+    """Send structlog's and the libraries' logs to *stream* (stderr), each line with `service`."""
     stream = stream or sys.stderr
 
     def add_service(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        # Not a context variable: those don't reach the threads that blocking calls run in.
+        # Not a context variable: the threads of blocking calls do not inherit those.
         event["service"] = service
         return event
 
@@ -29,7 +29,7 @@ def configure(service: str, level: str, *, stream: Any = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Local variables are left out of tracebacks: they may hold keys.
+    # Tracebacks leave out local variables, which may hold keys.
     last: list[Processor]
     if stream.isatty():
         last = [
@@ -44,7 +44,7 @@ def configure(service: str, level: str, *, stream: Any = None) -> None:
             _shorten,
             structlog.processors.JSONRenderer(),
         ]
-    # Libraries are heard from a warning on: their info lines repeat URLs, which may be signed.
+    # Libraries log from level warning up: their info lines repeat URLs, which may be signed.
     root, own = logging.getLogger(), logging.getLogger(service)
     root.setLevel(logging.WARNING)
     own.setLevel(level.upper())
@@ -84,7 +84,7 @@ def _short(value: Any) -> Any:
 
 
 def _escape_control_characters(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """What a terminal would obey is spelled out, as JSON does it anyway."""
+    """Escape control characters for the terminal; the JSON renderer does so by itself."""
     return {name: _escaped(value) for name, value in event.items()}
 
 

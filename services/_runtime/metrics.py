@@ -1,7 +1,7 @@
-"""What a service counts, for Prometheus: `/metrics`.
+"""The metrics of a service, for Prometheus: `/metrics`.
 
-Who counts does it in a plain attribute, so that a message costs an addition and no more; the
-attributes are read when Prometheus asks.
+Code counts in plain attributes, so that a message costs only an addition; the attributes are read
+when Prometheus requests the page.
 """
 
 import asyncio
@@ -18,30 +18,30 @@ from services import __version__
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 Collect = Callable[[], Iterable[Metric]]
-# The value of a single label, or the values of several.
+# The value of one label, or the values of several.
 Labels = TypeVar("Labels", bound=str | tuple[str, ...])
 
 
 class Metrics:
-    """One service's metrics: of the process, of the build, and what its parts count."""
+    """The metrics of one service: of the process, of the build, and of its parts."""
 
     def __init__(self, service: str) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        build = Info("build", "What runs here.", registry=self.registry)
+        build = Info("build", "The running build.", registry=self.registry)
         build.info(
             {"service": service, "version": __version__, "python": platform.python_version()}
         )
 
     def watch(self, read: Collect) -> None:
-        """Ask *read* for its metrics whenever the page is asked for."""
+        """Call *read* for its metrics at each request of the page."""
         self.registry.register(_Collector(read))
 
     async def page(self) -> bytes:
         """All metrics now, in Prometheus's text format.
 
-        A hundred symbols make thousands of lines, and those take tens of milliseconds: others may
-        run between two families of them.
+        A hundred symbols make thousands of lines, which take tens of milliseconds, so other tasks
+        run between two families.
         """
         parts = []
         for family in self.registry.collect():
@@ -51,7 +51,7 @@ class Metrics:
 
 
 class _Collector:
-    """A collector, as the registry wants them."""
+    """A collector for the registry."""
 
     def __init__(self, read: Collect) -> None:
         self._read = read

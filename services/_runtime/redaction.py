@@ -1,7 +1,7 @@
-"""The last line: what this process knows to be secret stands in no text that leaves it.
+"""Hides known secrets in every text that leaves the process.
 
-Settings keep secrets out of messages in the first place. But an exchange may say back what it was
-sent, and an exception may carry a request.
+Settings keep secrets out of messages. But an exchange may repeat what it received, and an exception
+may contain a request.
 """
 
 import json
@@ -12,21 +12,21 @@ from itertools import permutations
 from urllib.parse import quote, quote_plus
 
 REDACTED = "[secret]"
-# Of what an exchange says, this much is told.
+# In characters: how much of an exchange's text is shown.
 EXCERPT_LENGTH = 200
-# What is shorter may be a word that stands in every other line.
+# Shorter secrets are not hidden: they may be ordinary words.
 MIN_SECRET_LENGTH = 6
-# No form of a secret is longer. Of a text of megabytes no more is looked at than can be shown.
+# No encoded form of a secret is longer. Only this much more than the excerpt is searched.
 MAX_SECRET_LENGTH = 4096
 
-# A signed request can be sent again by whoever reads it, while its window is open.
+# A reader of a signed request could send it again while its time window is open.
 _SIGNATURE = r"(?<=signature)(\W{1,6})[0-9A-Fa-f]{32,}"
 _secret_pattern = re.compile(_SIGNATURE)
 
 
 def register_secrets(secrets: Iterable[str]) -> None:
-    """From now on hide *secrets*, and no others."""
-    global _secret_pattern  # noqa: PLW0603 - what is secret is so for the whole process
+    """Hide *secrets* from now on, and no others."""
+    global _secret_pattern  # noqa: PLW0603 - secrets are secret in the whole process
     forms = _forms({secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH})
     longest_first = sorted(forms, key=len, reverse=True)
     _secret_pattern = re.compile("|".join([*map(re.escape, longest_first), _SIGNATURE]))
@@ -38,12 +38,12 @@ def redact(text: str) -> str:
 
 
 def excerpt(text: object, most: int = EXCERPT_LENGTH) -> str:
-    """The beginning of what somebody else wrote. Hidden first: half a secret isn't recognised."""
+    """The first *most* characters of foreign text. Redact first: part of a secret is not found."""
     return redact(str(text)[: most + MAX_SECRET_LENGTH])[:most]
 
 
 def _forms(secrets: set[str]) -> set[str]:
-    """As they are; in URLs, JSON and Python's repr; and as HTTP's Basic authentication."""
+    """The secrets as plain text, in URLs, JSON, Python's repr, and HTTP Basic authentication."""
     plain = {
         form
         for secret in secrets

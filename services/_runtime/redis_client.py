@@ -1,4 +1,4 @@
-"""Connections to Redis that never repeat a command behind our back."""
+"""Connections to Redis that never repeat a command by themselves."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from services._runtime.redis_parser import BoundedParser
 
 CONNECT_TIMEOUT = 3.0
-# Longer than any BLOCK we send: a BLOCK that outlasts it is a loop of hidden time-outs.
+# Longer than any BLOCK that is sent: a longer BLOCK would always time out.
 SOCKET_TIMEOUT = 5.0
 BLOCK_MS = 2000
 
@@ -31,7 +31,7 @@ class _Cancellable:
     socket_timeout: float | None
 
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
-        """As redis-py does it, but for the way it waits."""
+        """As in redis-py, with another way to wait."""
         parent: Any = super()
         seconds, self.socket_timeout = self.socket_timeout, None  # then it doesn't `wait_for`
         try:
@@ -58,7 +58,7 @@ async def open_redis(url: str, name: str, *, single: bool = False) -> AsyncItera
         socket_connect_timeout=CONNECT_TIMEOUT,
         health_check_interval=0,
         protocol=2,
-        driver_info=None,  # CLIENT SETINFO is no command of Redis 7.0, and no user is allowed it
+        driver_info=None,  # CLIENT SETINFO does not exist in Redis 7.0, and no user may call it
         single_connection_client=single,
         parser_class=BoundedParser,
     )
@@ -71,7 +71,7 @@ async def open_redis(url: str, name: str, *, single: bool = False) -> AsyncItera
 
 
 async def server_identity(redis: Any) -> str:
-    """Which run of which server *redis* leads to: another one may hold less data.
+    """The run id and replication id of the server: if they change, Redis may have lost data.
 
     Raises:
         RedisError, OSError: no answer.
@@ -80,7 +80,7 @@ async def server_identity(redis: Any) -> str:
     return f"{server['run_id']} {replication['master_replid']}"
 
 
-# What led to a connection that couldn't be made, and what helps.
+# Causes of a failed connection, and their remedies.
 _HELPS: tuple[tuple[type[BaseException], str], ...] = (
     (
         socket.gaierror,
@@ -90,7 +90,7 @@ _HELPS: tuple[tuple[type[BaseException], str], ...] = (
         ssl.SSLError,
         "TLS fails: check ssl_ca_certs in REDIS_URL, and that the server speaks TLS there",
     ),
-    (ConnectionRefusedError, "nobody listens there: start Redis, or check REDIS_URL"),
+    (ConnectionRefusedError, "nothing listens there: start Redis, or check REDIS_URL"),
     (FileNotFoundError, "there is no such socket: start Redis, or check REDIS_URL"),
     (TimeoutError, "it doesn't answer in time: check REDIS_URL, the network and the firewall"),
     (RedisTimeoutError, "it doesn't answer in time: check REDIS_URL, the network and the firewall"),
@@ -98,7 +98,7 @@ _HELPS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def explain(error: Exception) -> str:
-    """One line for a person about why Redis didn't answer, and what helps where that is known."""
+    """One line for the operator: why Redis did not answer, and the remedy if it is known."""
     if isinstance(error, AuthenticationError):
         return f"Redis refused the password: {error}; check user and password in REDIS_URL"
     if isinstance(error, ResponseError):

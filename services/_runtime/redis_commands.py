@@ -50,7 +50,7 @@ async def ask_all(connection: Any, *commands: Command) -> list[Any]:
 async def _reply(connection: Any) -> Any:
     try:
         return await connection.read_response(timeout=math.inf)
-    except ResponseError as e:  # the others' replies are on their way
+    except ResponseError as e:  # the other replies follow
         return e
 
 

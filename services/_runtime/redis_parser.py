@@ -1,8 +1,8 @@
-"""Replies of Redis that take a bounded amount of memory, however large an entry of a stream is.
+"""Parses replies of Redis in a bounded amount of memory, even if a stream entry is very large.
 
-Anybody who may write to a stream may write an entry of 500 MB, and XREAD's COUNT is a number of
-entries. So a reply that becomes large is parsed piece by piece: the content of an entry above
-`MOST_ENTRY` is thrown away as it comes, and a note stands in its place.
+Any client that may write to a stream may write an entry of 500 MB, and XREAD's COUNT limits only
+the number of entries. So a large reply is parsed piece by piece: the content of an entry above
+`MAX_ENTRY_BYTES` is discarded as it arrives, and a note replaces it.
 """
 
 import re
@@ -13,16 +13,16 @@ from redis._parsers import _AsyncHiredisParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 
-# In bytes. Below this a reply is left to hiredis.
+# In bytes. hiredis parses smaller replies.
 LARGE_REPLY_BYTES = 8 << 20
 # The fields of one entry of a stream, names included.
 MAX_ENTRY_BYTES = 256 << 10
-# What is kept of one reply, with what Python adds to it.
+# The memory of one parsed reply, including Python's overhead.
 MAX_REPLY_BYTES = 64 << 20
-# What Python adds to the bytes of a text or a list.
+# Python's overhead in bytes for each text or list.
 OBJECT_OVERHEAD = 64
 MAX_LINE_BYTES = 64 << 10
-# No command of ours has a reply of more lists in one another.
+# No command of the suite has a reply with more nested lists.
 MAX_NESTING = 16
 
 _NOT_ENOUGH = object()
@@ -31,22 +31,22 @@ _ENTRY_ID = re.compile(rb"\d+-\d+")
 
 
 class ReplyTooLargeError(RedisError):
-    """A reply that would take more than `MOST_REPLY`."""
+    """A reply that would take more memory than `MAX_REPLY_BYTES`."""
 
 
 def oversize_note(size: int) -> bytes:
-    """What stands in the field `data` of an entry whose content was thrown away."""
+    """The value of the field `data` of an entry whose content was discarded."""
     return b"an entry of %d bytes, too large to be read" % size
 
 
 def original_size(data: bytes) -> int:
-    """How large the entry is, or was, that *data* was read from, in bytes."""
+    """The size in bytes of the entry of *data*, before its content was discarded."""
     note = _NOTE.fullmatch(data)
     return int(note[1]) if note else len(data)
 
 
 class BoundedParser(_AsyncHiredisParser):
-    """hiredis for what is small, `_LargeReply` for what isn't."""
+    """Parses small replies with hiredis, large ones with `_LargeReply`."""
 
     def on_connect(self, connection: Any) -> None:
         """Called by redis-py."""
@@ -55,13 +55,13 @@ class BoundedParser(_AsyncHiredisParser):
         self._reset(b"")
 
     def _reset(self, buffered: bytes) -> None:
-        """With *ahead*, what came already of the replies to come."""
+        """Start a new reader with *buffered*, the bytes already received of the next replies."""
         self._reader: Any = hiredis.Reader(
             protocolError=InvalidResponse, replyError=self.parse_error, notEnoughData=_NOT_ENOUGH
         )
         self._fed: list[bytes] = []
         self._size = 0
-        self._replies_read = 0  # replies that were read out of what was fed
+        self._replies_read = 0  # replies parsed from the bytes fed
         if buffered:
             self._feed(buffered)
 
@@ -78,7 +78,7 @@ class BoundedParser(_AsyncHiredisParser):
         """The next reply.
 
         Raises:
-            RedisError: the connection is gone, or the reply can't be read.
+            RedisError: the connection is lost, or the reply can't be parsed.
         """
         if not self._connected:
             raise RedisConnectionError("Connection closed by server.")
@@ -101,7 +101,7 @@ class BoundedParser(_AsyncHiredisParser):
 
     async def _read_large(self) -> Any:
         replies_read, received = self._replies_read, bytearray().join(self._fed)
-        self._reset(b"")  # what hiredis holds of it goes at once
+        self._reset(b"")  # frees the memory of hiredis at once
         large = _LargeReply(received, self._stream, self._read_size, self.parse_error)
         for _ in range(replies_read):
             await large.read()
@@ -111,7 +111,7 @@ class BoundedParser(_AsyncHiredisParser):
 
 
 class _LargeReply:
-    """RESP2 (redis.io/docs/latest/develop/reference/protocol-spec) from *ahead*, then *stream*."""
+    """Parses RESP2 (redis.io/docs/latest/develop/reference/protocol-spec) piece by piece."""
 
     def __init__(self, buffered: bytearray, stream: Any, read_size: int, parse_error: Any) -> None:
         self.buffered = buffered
@@ -124,8 +124,8 @@ class _LargeReply:
         """The next reply.
 
         Raises:
-            ReplyTooLargeError: it is too large, and it isn't an entry of a stream that makes it so.
-            RedisError: the connection is gone, or breaks the protocol.
+            ReplyTooLargeError: it is too large, and not because of a stream entry.
+            RedisError: the connection is lost, or breaks the protocol.
         """
         self._size_kept = 0
         return await self._value(0)
@@ -144,11 +144,11 @@ class _LargeReply:
             return rest
         if kind == b"-":
             return self._parse_error(rest.decode("utf-8", "replace"))
-        raise InvalidResponse(f"no RESP2: {line[:50]!r}")
+        raise InvalidResponse(f"invalid RESP2: {line[:50]!r}")
 
     async def _list(self, length: int, depth: int) -> list[Any]:
         if depth > MAX_NESTING:
-            raise InvalidResponse(f"more than {MAX_NESTING} lists in one another")
+            raise InvalidResponse(f"more than {MAX_NESTING} nested lists")
         found: list[Any] = []
         for _ in range(length):
             self._account(0)
@@ -160,9 +160,9 @@ class _LargeReply:
         return found
 
     async def _fields(self, depth: int) -> Any:
-        """The fields of an entry; one note instead where they are too large."""
+        """The fields of an entry; a note instead if they are too large."""
         line = await self._line()
-        if line[:1] != b"*" or line == b"*-1":  # no entry after all, or one that was deleted
+        if line[:1] != b"*" or line == b"*-1":  # not an entry, or a deleted one
             self.buffered[:0] = line + b"\r\n"
             return await self._value(depth)
         size_before, size = self._size_kept, 0
@@ -170,7 +170,7 @@ class _LargeReply:
         for _ in range(_number(line[1:])):
             head = await self._line()
             if head[:1] != b"$":
-                raise InvalidResponse(f"no field of an entry: {head[:50]!r}")
+                raise InvalidResponse(f"invalid field of an entry: {head[:50]!r}")
             length = _number(head[1:])
             size += length
             if size + OBJECT_OVERHEAD * (len(found) + 1) > MAX_ENTRY_BYTES:
@@ -229,5 +229,5 @@ def _number(text: bytes) -> int:
     except ValueError:
         number = -1
     if number < 0:
-        raise InvalidResponse(f"no length: {text[:50]!r}")
+        raise InvalidResponse(f"invalid length: {text[:50]!r}")
     return number

@@ -1,4 +1,4 @@
-"""Read, decide and write in one go: an optimistic transaction on Redis."""
+"""Optimistic transactions on Redis: read, decide, write."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -14,21 +14,21 @@ T = TypeVar("T")
 
 
 class Change:
-    """What a transaction has read, and what it is to write; then `replies`, one for each write."""
+    """The replies that a transaction has read, its writes, and then `replies`, one per write."""
 
     def __init__(self, connection: Any, found: list[Any]) -> None:
-        self.found = found  # the replies to what was to be read
+        self.found = found  # the replies to the reads
         self.writes: list[Command] = []
         self.replies: list[Any] = []
         self._connection = connection
 
     async def ask(self, *command: Argument) -> Any:
-        """Read something more."""
+        """Execute one more read; return its reply."""
         (reply,) = await ask_all(self._connection, command)
         return reply
 
     def write(self, *command: Argument) -> None:
-        """A command that is carried out once all is decided, together with the others."""
+        """Add a command to those that are executed together after the decision."""
         self.writes.append(command)
 
 
@@ -38,13 +38,13 @@ async def transact(
     reads: Sequence[Command],
     decide: Callable[[Change], Awaitable[T]],
 ) -> T:
-    """Watch the keys *watch*, carry out *reads*, *decide*, and write what it wrote as one MULTI.
+    """Watch the keys *watch*, execute *reads*, call *decide*, and execute its writes in one MULTI.
 
-    It is decided again where somebody else changed one of the keys meanwhile. With plain MULTI and
-    WATCH, not a script: access lists judge each command by its own key. Two round trips in all.
+    If another client changed one of the keys meanwhile, it starts over. It uses MULTI and WATCH
+    and no script, because ACLs check each command by its own keys. It takes two round trips.
 
     Raises:
-        TransientError: Redis is in trouble, and it is not known whether anything was written.
+        TransientError: Redis failed; the writes may or may not have been executed.
     """
     pool: Any = redis.connection_pool
     while True:
@@ -55,7 +55,7 @@ async def transact(
             except WatchError:
                 continue
             except BaseException:
-                # Keys that are still watched, or replies that are still to come, are nobody else's.
+                # The next user of the connection must get neither watched keys nor late replies.
                 await connection.disconnect(nowait=True)
                 raise
             finally:
@@ -86,10 +86,10 @@ async def _once(
 
 
 async def at_once(redis: Redis, *commands: Command) -> list[Any]:
-    """Carry out *commands* as one MULTI, in one round trip; their replies.
+    """Execute *commands* in one MULTI, in one round trip; return their replies.
 
     Raises:
-        TransientError: Redis is in trouble, and it is not known whether anything was written.
+        TransientError: Redis failed; the commands may or may not have been executed.
     """
     done = await snapshot(redis, commands)
     for reply in done:
@@ -99,10 +99,10 @@ async def at_once(redis: Redis, *commands: Command) -> list[Any]:
 
 
 async def snapshot(redis: Redis, reads: Sequence[Command]) -> list[Any]:
-    """The replies to *reads*, all of one moment; that to one which Redis refuses is its error.
+    """The replies to *reads*, executed atomically; the reply to a refused one is its error.
 
     Raises:
-        TransientError: Redis is in trouble.
+        TransientError: Redis failed.
     """
     pool: Any = redis.connection_pool
     try:
@@ -110,7 +110,7 @@ async def snapshot(redis: Redis, reads: Sequence[Command]) -> list[Any]:
         try:
             *_, replies = await ask_all(connection, ("MULTI",), *reads, ("EXEC",))
         except BaseException:
-            await connection.disconnect(nowait=True)  # replies may be still to come
+            await connection.disconnect(nowait=True)  # replies may still arrive
             raise
         finally:
             await pool.release(connection)
@@ -120,10 +120,10 @@ async def snapshot(redis: Redis, reads: Sequence[Command]) -> list[Any]:
 
 
 async def reading(reply: Awaitable[T]) -> T:
-    """The reply of a command that changes nothing.
+    """The reply to a command that changes nothing.
 
     Raises:
-        TransientError: Redis is in trouble.
+        TransientError: Redis failed.
     """
     try:
         return await reply

@@ -1,4 +1,4 @@
-"""The limits of risk that the bot and the connectors share: same names, same defaults."""
+"""The risk limits that the bot and the connectors share, with the same names and defaults."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
@@ -19,9 +19,11 @@ def _amounts(value: str) -> dict[str, Decimal]:
         except InvalidOperation:
             amount = Decimal("NaN")
         if not asset.isalnum() or not amount.is_finite() or amount <= 0:
-            raise ValueError(f"{part!r} is no limit; want ASSET:AMOUNT, e.g. USDT:1000,ZAR:20000")
+            raise ValueError(
+                f"invalid limit {part!r}; expected ASSET:AMOUNT, e.g. USDT:1000,ZAR:20000"
+            )
         if asset in amounts:
-            raise ValueError(f"{asset} stands there twice; want one limit for each asset")
+            raise ValueError(f"{asset} is given twice; expected one limit for each asset")
         amounts[asset] = amount
     return amounts
 
@@ -30,8 +32,8 @@ def _read(value: object) -> object:
     return _amounts(value) if isinstance(value, str) else value
 
 
-# About 1000 US dollars in each asset that Binance or Luno quotes prices in, to begin with. What a
-# coin is worth changes: where that matters, the user names limits.
+# About 1000 US dollars in each quote asset of Binance and Luno, as a default. Exchange rates
+# change: set the limits if the exact value matters.
 QUOTES = _amounts(
     "USDT:1000,USDC:1000,FDUSD:1000,TUSD:1000,USD1:1000,DAI:1000,USD:1000,EUR:900,EURI:900,"
     "AEUR:900,ARS:1400000,AUD:1500,BRL:5000,COP:4000000,CZK:20000,GBP:800,IDR:16000000,JPY:150000,"
@@ -45,12 +47,12 @@ def _scaled(factor: str) -> dict[str, Decimal]:
     return {asset: amount * Decimal(factor) for asset, amount in QUOTES.items()}
 
 
-# "USDT:1000,ZAR:20000": a largest amount for each asset.
+# "USDT:1000,ZAR:20000": a maximum amount for each asset.
 Amounts = Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_read)]
 
 
 class RiskSettings(ServiceSettings):
-    """What may be risked. An asset that a limit by asset doesn't name can't be traded."""
+    """The risk limits. An asset that is missing in a limit by asset can't be traded."""
 
     risk_max_notional: Amounts = Field(default_factory=QUOTES.copy)
     risk_price_collar: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.05")

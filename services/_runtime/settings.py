@@ -1,7 +1,7 @@
 """Settings: read once, from the environment, `*_FILE` secrets, `.env` and `suite.toml`.
 
-Each service has one class that inherits `ServiceSettings`; a field's name in capitals is its
-variable. `load` turns what pydantic finds into lines a person can act on.
+Each service has one subclass of `ServiceSettings`; a field's name in upper case is its variable.
+`load` turns pydantic's errors into lines that name the variable and the expected value.
 """
 
 import io
@@ -42,33 +42,33 @@ S = TypeVar("S", bound="Settings")
 
 
 class SettingsError(Exception):
-    """Settings that can't be used: the message has one line for each fault."""
+    """Invalid settings; the message has one line for each error."""
 
 
-# What a Redis URL may ask for behind its "?"; the rest is set by `redis_client`.
+# The options that a Redis URL may have after "?"; `redis_client` sets all others.
 _REDIS_OPTIONS = ("db", "ssl_")
 _URLS_WITH_PASSWORD = ("redis_url", "https_proxy")
-# How the names begin that could reach a real account.
+# Prefixes of the settings that could reach a real account.
 REAL_MONEY = (*(f"{name}_api_" for name in EXCHANGES), "live_trading")
 
 
 def _redis_url(url: str) -> str:
-    # The messages never repeat the URL or a part of it: any part may be a piece of a password.
-    want = "want e.g. redis://127.0.0.1:6379/0, a password's special characters as %XX"
+    # The messages never repeat the URL or a part of it: any part may belong to a password.
+    expected = "expected e.g. redis://127.0.0.1:6379/0, a password's special characters as %XX"
     try:
         options = parse_url(url)
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError(f"can't be parsed; {want}") from None
+        raise ValueError(f"can't be parsed; {expected}") from None
     if parts.scheme != "unix":
         if not parts.hostname or port == 0 or parts.fragment:
-            raise ValueError(f"has no host, or no usable port; {want}")
+            raise ValueError(f"has no host, or no valid port; {expected}")
         if parts.path.strip("/") and "db" not in options:
-            raise ValueError(f"what follows the port is no database number; {want}")
+            raise ValueError(f"invalid database number after the port; {expected}")
     for name in parse_qs(parts.query):
         if not name.startswith(_REDIS_OPTIONS):
-            raise ValueError(f"may have the options db and ssl_… only; {want}")
+            raise ValueError(f"may only have the options db and ssl_…; {expected}")
     return url
 
 
@@ -81,7 +81,7 @@ def _symbols(value: object) -> object:
 def _slash_form(symbols: tuple[str, ...]) -> tuple[str, ...]:
     for symbol in symbols:
         if symbol.count("/") != 1 or not all(part.isalnum() for part in symbol.split("/")):
-            raise ValueError(f"{symbol!r} is no symbol; want the slash form, e.g. BTC/USDT")
+            raise ValueError(f"invalid symbol {symbol!r}; expected the slash form, e.g. BTC/USDT")
     return symbols
 
 
@@ -98,33 +98,33 @@ def _lower(value: object) -> object:
 Symbols = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_symbols), AfterValidator(_slash_form)
 ]
-# URLs of an exchange, in one form, without a trailing slash; in the clear to this machine only.
+# URLs of an exchange in canonical form; unencrypted ones only to this machine.
 HttpUrl = Annotated[str, AfterValidator(partial(venue_url, schemes=("https", "http")))]
 WebSocketUrl = Annotated[str, AfterValidator(partial(venue_url, schemes=("wss", "ws")))]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 def api_key(value: object) -> object:
-    """A key of an exchange, as it can be sent in a header and signed with.
+    """Check that an API key has only characters that can be sent in a header and signed.
 
     Raises:
-        ValueError: it has a character that no key has; the key itself isn't shown.
+        ValueError: it has another character; the message does not show the key.
     """
     for character in value if isinstance(value, str) else "":
         if not "!" <= character <= "~" or character in "\"'":
             raise ValueError(
-                f"has a character that no key has (U+{ord(character):04X}); "
-                "want it as the exchange shows it, on one line, without quotes"
+                f"has an invalid character (U+{ord(character):04X}); "
+                "expected the key as the exchange shows it, on one line, without quotes"
             )
     return value
 
 
-# A key or a secret of an exchange; None: there is none.
+# An API key or secret of an exchange; None: not set.
 ApiKey = Annotated[SecretStr | None, BeforeValidator(api_key)]
 
 
 def is_secret(name: str, info: FieldInfo) -> bool:
-    """True for a setting whose value nobody may see."""
+    """Whether the value of a setting must never be shown."""
     return (
         info.annotation is SecretStr
         or SecretStr in get_args(info.annotation)
@@ -140,7 +140,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
         self._variables = variables
 
     def _spelled(self, name: str) -> str:
-        """As whoever named the file wrote it."""
+        """The setting's name as the user wrote it."""
         if any(isinstance(source, _SuiteToml) for source in self._variables):
             return _in_suite_file(self.settings_cls, name) or name.upper()
         return name.upper()
@@ -157,7 +157,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
             spelled = self._spelled(f"{field_name}_file")
             raise SettingsError(
                 f"{spelled}={path!r}: can't be read ({e.__class__.__name__}); "
-                "want the path of a text file that holds the secret"
+                "expected the path of a text file that holds the secret"
             ) from None
 
     def __call__(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
 
 
 class _SuiteToml(EnvSettingsSource):
-    """`suite.toml`, or the file that `SUITE_TOML` names: what it sets for this service."""
+    """The settings of this service in `suite.toml`, or in the file that `SUITE_TOML` names."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         found = suite_file_of(self.settings_cls)
@@ -183,10 +183,10 @@ class _SuiteToml(EnvSettingsSource):
 
 
 def suite_file_of(settings_cls: type[BaseSettings]) -> SuiteFile | None:
-    """The file that this process reads; None where there is none.
+    """The suite file that this process reads; None if there is none.
 
     Raises:
-        SettingsError: it can't be read, or has names that no setting has.
+        SettingsError: the file can't be read, or has unknown names.
     """
     if not getattr(settings_cls, "suite_file", False):
         return None
@@ -196,7 +196,7 @@ def suite_file_of(settings_cls: type[BaseSettings]) -> SuiteFile | None:
     }
     given = variables.get("suite_toml")
     if given and not is_utf8(given):
-        raise SettingsError(f"SUITE_TOML={given!r}: isn't text in UTF-8; want a file's path")
+        raise SettingsError(f"SUITE_TOML={given!r}: not valid UTF-8; expected the path of a file")
     path = Path(given) if given else FILE
     try:
         found = read(path)
@@ -226,7 +226,7 @@ def _section(settings_cls: type[BaseSettings]) -> str:
 
 
 def _has_secret(name: str, value: str | None) -> bool:
-    """True where *value* holds a secret: a URL needn't have a password."""
+    """Whether *value* holds a secret: a URL may have no password."""
     try:
         return name not in _URLS_WITH_PASSWORD or urlsplit(value or "").password is not None
     except ValueError:
@@ -237,14 +237,14 @@ def _must_be_private(path: Path, spelled: str) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o007:
         raise SettingsError(
-            f"{spelled}: the file may be read or changed by every user of this machine "
-            f"(mode {mode:o}); want `chmod 600 {path}`, or the secret in a file of its own, "
+            f"{spelled}: every user of this machine may read or change the file (mode {mode:o}); "
+            f"run `chmod 600 {path}`, or move the secret to a file of its own, "
             f"which {spelled.rpartition(' ')[2]}_file names"
         )
 
 
 class _DotEnv(EnvSettingsSource):
-    """`.env`: of bytes that are no text only those in a value that is used do harm."""
+    """`.env`. Invalid UTF-8 is an error only in values that are used."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         path: Path | None = getattr(self.settings_cls, "dotenv", None)
@@ -261,23 +261,23 @@ class _DotEnv(EnvSettingsSource):
 
 
 def _text(content: bytes) -> str:
-    """A file's text, without the byte order mark that some editors put before it."""
+    """The text of a file, without a byte order mark."""
     return content.decode("utf-8-sig", "surrogateescape")
 
 
 class Settings(BaseSettings):
-    """Where Redis is, and where settings come from."""
+    """The base of all settings: the Redis URL, and the sources."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
     dotenv: ClassVar[Path | None] = Path(".env")
-    # Whether `suite.toml` is read; the table in it that is this service's own; whether it must be
-    # in order, names and mode; and what is never taken from it.
+    # Whether `suite.toml` is read; this service's table in it; whether its names and mode are
+    # checked; and the prefixes of settings that are never read from it.
     suite_file: ClassVar[bool] = True
     section: ClassVar[str] = ""
     checks_suite_file: ClassVar[bool] = False
     never_in_suite_file: ClassVar[tuple[str, ...]] = ()
 
-    # The file itself; without it `suite.toml`, where that exists.
+    # The path of the suite file; by default `suite.toml`, if it exists.
     suite_toml: str = ""
 
     redis_url: Annotated[str, AfterValidator(_redis_url), Field(repr=False)] = (
@@ -287,11 +287,11 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def text(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse bytes of another encoding; take off what a secret was copied with."""
+        """Refuse invalid UTF-8; strip blanks and quotes that were pasted around a secret."""
         if not isinstance(value, str):
             return value
         if not is_utf8(value):
-            raise ValueError("isn't text in UTF-8; write it anew in an editor that saves UTF-8")
+            raise ValueError("not valid UTF-8; write it again in an editor that saves UTF-8")
         name = str(info.field_name)
         if not is_secret(name, cls.model_fields[name]):
             return value
@@ -299,7 +299,7 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every value here that nobody may see."""
+        """Every value that must never be shown."""
         values = (getattr(self, name) for name in type(self).model_fields)
         own = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
         urls = (getattr(self, name, "") for name in _URLS_WITH_PASSWORD)
@@ -323,7 +323,7 @@ class Settings(BaseSettings):
 
 
 class ServiceSettings(Settings):
-    """What every service is told."""
+    """The settings of every service."""
 
     checks_suite_file: ClassVar[bool] = True
 
@@ -332,15 +332,15 @@ class ServiceSettings(Settings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
         "info"
     )
-    # Where tests kill a process; see `failpoints`.
+    # Tests only: where the process kills itself; see `failpoints`.
     failpoint: Annotated[str, AfterValidator(_failpoint)] = ""
 
 
 def load(settings_type: type[S]) -> S:
-    """Read a service's settings.
+    """Load the settings of a service.
 
     Raises:
-        SettingsError: one line for each variable that can't be used; secrets are never shown.
+        SettingsError: one line for each invalid variable; secrets are never shown.
     """
     try:
         return settings_type()
@@ -362,7 +362,7 @@ def _line(settings_type: type[Settings], error: Any) -> str:
 
 
 def _spelled(settings_type: type[Settings], field: str) -> str:
-    """A setting as whoever set it wrote it: a variable, or a name in `suite.toml`."""
+    """A setting as the user wrote it: a variable, or a name in `suite.toml`."""
     for source in (EnvSettingsSource, _DotEnv):
         variables = source(settings_type).env_vars
         if variables.get(field) or variables.get(f"{field}_file"):
@@ -371,7 +371,7 @@ def _spelled(settings_type: type[Settings], field: str) -> str:
 
 
 def _in_suite_file(settings_type: type[BaseSettings], name: str) -> str | None:
-    """Where `suite.toml` sets *name*; None where it doesn't."""
+    """The place in `suite.toml` that sets *name*; None if it does not."""
     found, section = suite_file_of(settings_type), _section(settings_type)
     if found is None or name not in found.values(section):
         return None

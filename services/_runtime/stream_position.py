@@ -1,4 +1,4 @@
-"""How far a stream was read, and what got away meanwhile: pure arithmetic on ids and counts."""
+"""Positions in streams, and the entries that were lost before they were read. Pure."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -8,9 +8,9 @@ from services._runtime.entry_ids import START, parse_entry_id
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """How far one stream was read.
+    """The id of the last entry read from a stream.
 
-    `count` is how many entries the stream had ever been given up to `id`; None: not known.
+    `count`: how many entries were ever added to the stream up to `id`; None: unknown.
     """
 
     id: str
@@ -21,10 +21,10 @@ class StreamPosition:
 
     @classmethod
     def parse(cls, text: str) -> "StreamPosition":
-        """What `str()` made; an entry id alone is a position too.
+        """Parse the output of `str()`; an entry id alone is a position too.
 
         Raises:
-            ValueError: neither.
+            ValueError: *text* is neither.
         """
         identifier, _, count = text.partition("/")
         parse_entry_id(identifier)
@@ -33,7 +33,7 @@ class StreamPosition:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What XINFO STREAM says. `first` is None when the stream holds nothing."""
+    """The reply of XINFO STREAM. `first`: the id of the first entry; None: the stream is empty."""
 
     first: str | None
     last: str
@@ -42,7 +42,7 @@ class StreamState:
 
     @classmethod
     def parse(cls, reply: list[Any]) -> "StreamState":
-        """The reply as it comes over the wire: names and values in turn."""
+        """Parse the reply: names and values alternate."""
         info = dict(zip(reply[::2], reply[1::2], strict=True))
         first = info[b"first-entry"]
         return cls(
@@ -54,7 +54,7 @@ class StreamState:
 
     @property
     def removed(self) -> int:
-        """Entries that were added once and are no longer there."""
+        """How many entries were added and later removed."""
         return self.added - self.length
 
 
@@ -63,12 +63,12 @@ NO_STREAM = StreamState(first=None, last=START, added=0, length=0)
 
 @dataclass(frozen=True, slots=True)
 class StreamGap:
-    """Entries of one stream that the reader didn't see.
+    """Entries of one stream that the reader missed.
 
-    `trimmed`: they were removed before they were read. `restarted`: the stream was emptied or
-    its ids went back (a Redis that forgot), and is read on from what is there now.
-    `after` is the position's id, `first` the oldest id now there; `lost` counts the entries,
-    None where nobody can know.
+    `trimmed`: they were removed before they were read. `restarted`: the stream was emptied, or
+    its ids went back (Redis lost data); reading continues with the entries it has now.
+    `after`: the id of the position. `first`: the oldest remaining id. `lost`: the number of
+    entries; None: unknown.
     """
 
     stream: str
@@ -79,7 +79,7 @@ class StreamGap:
 
 
 def entry_data(fields: list[bytes]) -> bytes:
-    """What an entry's field `data` holds; nothing where there is none."""
+    """The value of an entry's field `data`; `b""` if it has none."""
     if fields[0] == b"data":
         return fields[1]
     return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"data", b"")
@@ -88,9 +88,9 @@ def entry_data(fields: list[bytes]) -> bytes:
 def resume_from(
     stream: str, position: StreamPosition | None, state: StreamState
 ) -> tuple[StreamPosition, StreamGap | None]:
-    """Where to read *stream* from, now that it looks like *state*, and what can't be read any more.
+    """The position to read *stream* from in its current *state*, and the gap before it, if any.
 
-    Without a position reading starts behind the newest entry.
+    Without a position, reading starts after the newest entry.
     """
     if position is None:
         return StreamPosition(state.last, state.added), None
@@ -103,7 +103,7 @@ def resume_from(
         return replace(position, count=None), gap
     if state.first is not None and at >= parse_entry_id(state.first):
         return position, None
-    # All that is there is newer: everything up to our position was removed, and maybe more.
+    # All remaining entries are newer: those up to the position were removed, and maybe more.
     if count is None and at == (0, 0):
         count = 0
     lost = None if count is None else state.removed - count

@@ -1,9 +1,9 @@
-"""Reads many streams from where it stopped last time, and says so when entries got away.
+"""Reads many streams from the saved positions, and reports entries that were lost before that.
 
-One connection, one XREAD over all streams, blocking. A position is the last entry handed over
-and how many entries its stream had been given by then. Redis counts the entries ever added to
-a stream, so comparing the two counts tells exactly how many were trimmed before they were
-read, whenever that happened.
+One connection, one blocking XREAD over all streams. A position is the last entry passed to the
+handler and the number of entries added to its stream up to then. Redis counts the entries ever
+added to a stream, so the difference of the two counts is exactly the number of entries that were
+trimmed before they were read.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ from services._runtime.supervise import FailureLog, Retry, TransientError, full_
 
 log = structlog.get_logger()
 
-# Entries of one stream in one reply.
+# The maximum number of entries of one stream in one reply.
 READ_COUNT = 500
-# After a reply that didn't come, or was too large, so many times fewer.
+# The factor by which fewer entries are requested after a reply that failed or was too large.
 COUNT_REDUCTION = 8
-# How often the streams are looked at for entries that got away, in seconds.
+# Seconds between two checks for lost entries.
 CHECK_INTERVAL = 1.0
 SAVE_INTERVAL = 1.0
-# A stop waits this long for the last save.
+# In seconds: how long a stop waits for the last save.
 LAST_SAVE_TIMEOUT = 1.0
 MAX_RETRY_WAIT = 2.0
 GAP_REASONS = ("trimmed", "restarted")
@@ -49,8 +49,8 @@ GAP_REASONS = ("trimmed", "restarted")
 class Batch:
     """New entries of one stream in order: `(entry id, bytes of the field "data")`.
 
-    A missing field reads as `b""`. `age` is how many seconds ago, by Redis's clock, the last of
-    them was written where that was before the reader connected; else 0.
+    A missing field reads as `b""`. `age`: the age of the last entry in seconds, by Redis's clock,
+    if it was written before the reader connected; else 0.
     """
 
     stream: str
@@ -59,12 +59,11 @@ class Batch:
 
 
 class StreamReader:
-    """Hands over what arrives on *streams*, and keeps its positions in the hash *saved_in*.
+    """Passes new entries of *streams* to a handler, and saves positions in the hash *saved_in*.
 
-    Every entry is handed over at least once: positions are saved after the entries are
-    handled, every second and at the stop. Without *saves* that is left to who handles them, who
-    can write `positions` in one transaction with what came of the entries: between two awaits the
-    two are always of the same moment.
+    Every entry is passed at least once: positions are saved after the entries are handled, every
+    second and at the stop. Without *saves* the handler saves `positions`, e.g. in one transaction
+    with its own results: between two awaits, `positions` matches the entries handled.
     """
 
     def __init__(
@@ -90,12 +89,12 @@ class StreamReader:
         self._saves = saves
         self._loaded = False
         self._saved: dict[str, StreamPosition] = {}
-        # For each stream, an id ahead of us and how many entries had been added up to it.
+        # For each stream, an id ahead of the position, and the number of entries added up to it.
         self._milestones: dict[str, tuple[EntryId, int]] = {}
         self._last_at_connect: dict[str, EntryId] = {}
         self._time_at_connect = 0.0  # Redis's, in seconds
         self._connected_at = 0.0  # the loop's
-        # For each stream, a time by Redis's clock before which nothing unread was written.
+        # For each stream, a time by Redis's clock: unread entries are not older.
         self._unread_since: dict[str, float] = {}
         # For the metrics.
         self._read_count = dict.fromkeys(self._streams, 0)
@@ -104,7 +103,7 @@ class StreamReader:
         self._connections = 0
 
     async def run(self, handle: Callable[[Batch], None]) -> None:
-        """Read until cancelled; *handle* gets each batch, and must not take long."""
+        """Read until cancelled; *handle* receives each batch, and must return quickly."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(
@@ -141,7 +140,7 @@ class StreamReader:
                 asked = self._current_count
                 for name, entries in await self._read(connection):
                     self._hand_over(name.decode(), entries, handle)
-                    if len(entries) == asked:  # catching up: let others run too
+                    if len(entries) == asked:  # catching up: let other tasks run
                         await asyncio.sleep(0)
         finally:
             await connection.disconnect(nowait=True)
@@ -168,15 +167,15 @@ class StreamReader:
         self._read_count[stream] += len(entries)
 
     def _age(self, stream: str, last: str) -> float:
-        """How old an entry is that lay there before we came; by Redis's clock, as its id is."""
+        """The age in seconds of an entry written before this reader connected; else 0."""
         if parse_entry_id(last) > self._last_at_connect[stream]:
             return 0.0
         return max(0.0, self.redis_time() - entry_milliseconds(last) / 1000)
 
     def _count_up_to_last(self, stream: str, ids: list[str]) -> int | None:
-        """How many entries the stream had been given up to the last of *ids*.
+        """How many entries were added to the stream up to the last of *ids*; None: unknown.
 
-        Passing a milestone shows whether entries vanished on the way there.
+        At a milestone the true count is known, which reveals entries lost before it.
         """
         position = self.positions[stream]
         count = None if position.count is None else position.count + len(ids)
@@ -190,10 +189,10 @@ class StreamReader:
             self._report(StreamGap(stream, "trimmed", position.id, ids[0], true_count - count))
         return true_count
 
-    # --- looking for entries that got away
+    # --- detection of lost entries
 
     async def _record_initial_state(self, connection: Any) -> None:
-        """Find the places to start from, and remember what lay there before we came."""
+        """Choose the positions to start from, and record the state of the streams at connect."""
         seconds, microseconds = await _ask(connection, "TIME")
         self._time_at_connect = int(seconds) + int(microseconds) / 1e6
         self._connected_at = asyncio.get_running_loop().time()
@@ -223,7 +222,7 @@ class StreamReader:
         return states
 
     def _set_count_at_end(self, stream: str, state: StreamState) -> None:
-        """Nothing is left to read, so our count must be the stream's."""
+        """All entries are read, so the position's count must equal the stream's."""
         position = self.positions[stream]
         self._milestones.pop(stream, None)
         self._unread_since[stream] = self.redis_time()
@@ -246,24 +245,24 @@ class StreamReader:
         if self._on_gap:
             self._on_gap(gap)
 
-    # --- what can be said of it
+    # --- state and metrics
 
     def redis_time(self) -> float:
-        """Redis's clock, in seconds, as it went on since the reader connected."""
+        """Redis's clock in Unix seconds: its time at connect plus the time elapsed since."""
         elapsed = asyncio.get_running_loop().time() - self._connected_at
         return self._time_at_connect + elapsed
 
     @property
     def lag(self) -> float | None:
-        """How long what is to be read next may have waited, in seconds; None before it reads."""
+        """The maximum age in seconds of unread entries; None before the first connection."""
         if not self._time_at_connect:
             return None
         return max(map(self._lag, self._streams), default=0.0)
 
     def _lag(self, stream: str) -> float:
-        """How long what is to be read next may have waited, in seconds; 0 where nothing is.
+        """The maximum age in seconds of unread entries of *stream*; 0 if all are read.
 
-        Looked at once a second: an entry that came since then isn't known of yet.
+        Updated once a second: later entries are not included yet.
         """
         if stream not in self._milestones:
             return 0.0
@@ -271,29 +270,31 @@ class StreamReader:
         return max(0.0, self.redis_time() - max(last, self._unread_since.get(stream, 0.0)))
 
     def metrics(self) -> Iterator[Metric]:
-        """What was read, what got away before it was read, and how far behind it is."""
-        yield counters("stream_entries_read", "Entries handed over.", ["stream"], self._read_count)
+        """Entries read, entries lost, gaps and lag, for Prometheus."""
+        yield counters(
+            "stream_entries_read", "Entries passed to the handler.", ["stream"], self._read_count
+        )
         yield counters(
             "stream_entries_lost",
-            "Entries that were trimmed before they were read, as far as they can be counted.",
+            "Entries trimmed before they were read, if their number is known.",
             ["stream"],
             self._lost_count,
         )
         yield counters(
             "stream_gaps",
-            "How often entries got away: trimmed, or all of them as Redis restarted without them.",
+            "How often entries were lost: trimmed, or all of them by a restart of Redis.",
             ["stream", "reason"],
             self._gap_count,
         )
         yield gauges(
             "stream_lag_seconds",
-            "How long what is to be read next may have waited in Redis; 0 where nothing waits.",
+            "Maximum age of unread entries in Redis; 0 if all are read.",
             ["stream"],
             {stream: self._lag(stream) for stream in self._streams},
         )
         yield CounterMetricFamily(
             "redis_connections",
-            "How often the reader of the streams was connected to Redis.",
+            "How often the stream reader connected to Redis.",
             value=self._connections,
         )
 
@@ -315,7 +316,7 @@ class StreamReader:
                     key=self._saved_in,
                     stream=stream,
                     value=saved[stream][:50],
-                    want="an entry id, e.g. 1700000000000-0",
+                    expected="an entry id, e.g. 1700000000000-0",
                 )
         self._loaded = True
         self._saved = dict(self.positions)
@@ -323,10 +324,10 @@ class StreamReader:
             log.info("reading_from_saved", streams=list(self.positions), key=self._saved_in)
 
     async def save(self) -> None:
-        """Write the positions that changed.
+        """Save the positions that changed.
 
         Raises:
-            RedisError | OSError: Redis didn't take them.
+            RedisError, OSError: Redis did not save them.
         """
         positions = dict(self.positions)
         changed = {s: str(p) for s, p in positions.items() if self._saved.get(s) != p}
@@ -354,7 +355,7 @@ class StreamReader:
 
 
 async def _transient_errors(waiting: Any) -> Any:
-    """Wait for Redis; what goes wrong there may pass."""
+    """Await a reply of Redis; its errors become `TransientError`."""
     try:
         return await waiting
     except (RedisError, OSError) as e:

@@ -1,8 +1,8 @@
-"""`suite.toml`: settings of all services in one file.
+"""`suite.toml`: the settings of all services in one file.
 
-A setting's name is its variable's in small letters. At the top it is for every service that knows
-it; in a table with a service's name it is for that service, and wins. A list or a table stands for
-what the variable has as one text, so both mean the same.
+The name of a setting is that of its variable in lower case. At the top level it applies to every
+service that has it; in the table of a service it applies to that service and takes precedence. A
+list or a table means the same as the variable's text form.
 """
 
 import difflib
@@ -19,7 +19,7 @@ SERVICES = (
     *(each.connector for each in _EXCHANGES),
     *("indicators", "bot", "tradectl", "exchange_simulator"),
 )
-# Each may lie in a file of its own, which `<name>_file` names.
+# Each may be in a file of its own, which `<name>_file` names.
 SECRETS = frozenset(
     {
         *(variable.lower() for each in _EXCHANGES for variable in each.credentials),
@@ -27,7 +27,7 @@ SECRETS = frozenset(
         *("simulator_binance_api_secret", "simulator_luno_api_secret_key"),
     }
 )
-# Every setting of every service: each service reads its own, and knows a slip in another's name.
+# Every setting of every service: each reads its own, and detects typing errors in the others'.
 NAMES = SECRETS | {
     *(variable.lower() for each in _EXCHANGES for variable in each.variables),
     *("book_audit_interval", "bot_decision_max_age", "bot_indicator_max_age", "bot_mode"),
@@ -50,40 +50,40 @@ NAMES = SECRETS | {
     ),
     *("simulator_symbols", "strategies"),
 }
-# What stands between a name and its value, where it isn't a colon.
+# The separator between a name and its value in the text form, if it is not a colon.
 _SEPARATORS = {"health_urls": "="}
-_WANT_VALUE = "want a text, a number, true or false, or a list or a table of these"
+_WANT_VALUE = "expected a text, a number, true or false, or a list or a table of these"
 
 
 class SuiteFileError(ValueError):
-    """A file that can't be used; the message has one line for each fault."""
+    """An invalid file; the message has one line for each error."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteFile:
-    """What stands in a file, as texts: at the `top`, and in the `tables` of services."""
+    """The content of a file as text values: the `top` level, and the `tables` of services."""
 
     path: Path
     top: Mapping[str, str]
     tables: Mapping[str, Mapping[str, str]]
 
     def values(self, service: str) -> dict[str, str]:
-        """What is set for *service*; empty values set nothing."""
+        """The settings of *service*, without empty values."""
         both = {**self.top, **self.tables.get(service, {})}
         return {name: value for name, value in both.items() if value}
 
     @property
     def secrets(self) -> list[str]:
-        """The names of settings in it that hold secrets, or may."""
+        """The names of its settings that hold secrets, or may hold them."""
         return sorted(SECRETS & {*self.top, *(n for table in self.tables.values() for n in table)})
 
     def spelled(self, service: str, name: str) -> str:
-        """Where *service* finds *name*, as a person looks for it."""
+        """The place of *name* for *service*, e.g. `suite.toml: [bot] name`."""
         table = f"[{service}] " if name in self.tables.get(service, {}) else ""
         return f"{self.path}: {table}{name}"
 
     def without(self, beginnings: tuple[str, ...]) -> "SuiteFile":
-        """The same but for the settings whose names begin so."""
+        """A copy without the settings whose names start with one of *beginnings*."""
 
         def kept(values: Mapping[str, str]) -> dict[str, str]:
             return {n: value for n, value in values.items() if not n.startswith(beginnings)}
@@ -92,10 +92,10 @@ class SuiteFile:
         return SuiteFile(self.path, kept(self.top), tables)
 
     def check(self, service: str, own: Collection[str]) -> None:
-        """Refuse what nobody reads: at the top, and in the table of *service*, which has *own*.
+        """Check that all names at the top and in the table of *service* exist; *own*: its settings.
 
         Raises:
-            SuiteFileError: there is such a name.
+            SuiteFileError: a name is unknown.
         """
         faults = [
             f"{self.path}: {name}: no setting has this name; {_wanted(name, _known(NAMES))}"
@@ -113,19 +113,19 @@ class SuiteFile:
 
 
 def read(path: Path) -> SuiteFile:
-    """Read a file; whether its names are settings isn't looked at.
+    """Read a file, without checking the names of the settings.
 
     Raises:
-        OSError: it can't be read.
-        SuiteFileError: it is no TOML, or a value in it can't be a setting's.
+        OSError: the file can't be read.
+        SuiteFileError: the file is not TOML, or a value has an invalid type.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        found = tomllib.loads(text, parse_float=str)  # as it was written: "0.10" stays that
+        found = tomllib.loads(text, parse_float=str)  # as written: 0.10 stays "0.10"
     except UnicodeDecodeError:
-        raise SuiteFileError(f"{path}: isn't text in UTF-8; want a TOML file") from None
+        raise SuiteFileError(f"{path}: not valid UTF-8; expected a TOML file") from None
     except tomllib.TOMLDecodeError as e:
-        raise SuiteFileError(f"{path}: isn't TOML: {e}") from None
+        raise SuiteFileError(f"{path}: not valid TOML: {e}") from None
     tables = {name: value for name, value in found.items() if _is_table_of_a_service(name, value)}
     top = {name: value for name, value in found.items() if name not in tables}
     for name, value in top.items():
@@ -158,11 +158,11 @@ def _wanted(name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name.lower(), sorted(known), n=1)
     if close:
         return f"did you mean {close[0]}?"
-    return f"want one of .env.example, in small letters, or a table: {', '.join(SERVICES)}"
+    return f"expected a name of .env.example in lower case, or a table: {', '.join(SERVICES)}"
 
 
 def _text(where: str, name: str, value: object) -> str:
-    """A value as its variable has it: `["a", "b"]` is a,b and `{USDT = 5}` is USDT:5."""
+    """A value in the text form of its variable: `["a", "b"]` is a,b and `{USDT = 5}` is USDT:5."""
     if isinstance(value, list):
         return ",".join(_scalar(where, each) for each in value)
     if isinstance(value, dict):

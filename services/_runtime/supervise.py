@@ -1,4 +1,4 @@
-"""Keep a connection alive: transient trouble is waited out, anything else goes up."""
+"""Keeps connections alive: retries after transient errors, and raises all others."""
 
 import asyncio
 import random
@@ -17,14 +17,14 @@ log = structlog.get_logger()
 INITIAL_WAIT = 0.5
 MAX_WAIT = 5.0
 HEALTHY_AFTER = 30.0
-# Trouble that goes on is told again: after so many seconds first, then at gaps that double up to
-# the longest. Nobody reads the log from its start.
+# In seconds. A failure that persists is logged again after the first gap, then at gaps that double
+# up to the maximum: the start of a log may be gone.
 INITIAL_WARNING_GAP = 10.0
 MAX_WARNING_GAP = 300.0
 
 
 class TransientError(Exception):
-    """Something that may pass: wait at least `retry_after` seconds, then try again."""
+    """An error that may pass: wait at least `retry_after` seconds, then retry."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(redact(message))
@@ -33,9 +33,9 @@ class TransientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What failed `attempt` times in a row, the last time for `cause`.
+    """A failure that is retried: `attempt` failures in a row, the last one because of `cause`.
 
-    It is tried again at `at` of `time.monotonic`.
+    The next try is at `at`, on the clock `time.monotonic`.
     """
 
     cause: str
@@ -44,7 +44,7 @@ class Retry:
 
     @property
     def next_try_in(self) -> float:
-        """Seconds until the next try; 0 while it is being tried."""
+        """Seconds until the next try; 0 during the try."""
         return round(max(0.0, self.at - time.monotonic()), 1)
 
 
@@ -70,12 +70,15 @@ async def keep_alive(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Run *session* again each time it ends, for ever; only `TransientError` is forgiven.
+    """Run *session* again each time it returns or raises `TransientError`, for ever.
 
-    A session that returns has been hung up on politely: that is a drop too. The waits start
-    over only after a session that lasted *healthy_after* seconds, and so does the count of
-    attempts. The first drop is logged as a warning, and again while no healthy session follows:
-    see `FailureLog`. Each drop is told to *on_down*, and to *on_retry* with when the next try is.
+    A session that returns was closed by the other side, and counts as dropped. The waits and the
+    count of attempts start over after a session of at least *healthy_after* seconds. Drops are
+    logged by `FailureLog`. *on_down* is called with the cause of each drop, *on_retry* with the
+    next try.
+
+    Raises:
+        Exception: whatever else *session* raises.
     """
     wait = waits()
     failures = FailureLog("session_dropped", clock, session=name)
@@ -99,7 +102,7 @@ async def keep_alive(
 
 
 async def raise_first_error(*waits: Awaitable[None]) -> None:
-    """Wait for all of *waits*; the first fault ends them all and is raised as it is."""
+    """Wait for all of *waits*; the first error cancels the others and is raised unchanged."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.gather(*tasks)
@@ -110,7 +113,7 @@ async def raise_first_error(*waits: Awaitable[None]) -> None:
 
 
 async def run_while_healthy(work: Awaitable[T], *watches: Awaitable[None]) -> T:
-    """What *work* gives; the first fault of *watches* ends it and is raised as it is."""
+    """The result of *work*; the first error of *watches* cancels it and is raised unchanged."""
     task = asyncio.ensure_future(work)
     guard = asyncio.ensure_future(raise_first_error(*watches))
     try:
@@ -125,7 +128,7 @@ async def run_while_healthy(work: Awaitable[T], *watches: Awaitable[None]) -> T:
 
 
 class FailureLog:
-    """Something that fails again and again: told at first, now and then, and when it is over."""
+    """Logs a repeated failure: at first, then at growing gaps, and once it is over."""
 
     def __init__(
         self, event: str, clock: Callable[[], float] = time.monotonic, **about: str
@@ -139,7 +142,7 @@ class FailureLog:
         self._warning_gap = INITIAL_WARNING_GAP
 
     def seen(self, error: Exception, **about: object) -> None:
-        """It failed: a warning at first and at growing gaps, at debug in between."""
+        """Log a failure: a warning at first and at growing gaps, debug in between."""
         self._failures += 1
         log_failure, now = self._log.debug, self._clock()
         if now >= self._next_warning_at:
@@ -149,12 +152,12 @@ class FailureLog:
         log_failure(self._event, **about, error=str(error), attempt=self._failures)
 
     def retrying(self, error: Exception, pause: float) -> Retry:
-        """It failed, and is tried again in *pause* seconds: tells it as `seen` does."""
+        """Log a failure as `seen` does; it is retried in *pause* seconds."""
         self.seen(error, next_try_in=round(pause, 1))
         return Retry(str(error), self._failures, self._clock() + pause)
 
     def over(self) -> None:
-        """It worked."""
+        """Log the recovery, if there was a failure."""
         if self._failures:
             self._log.info(self._recovered_event, failures=self._failures)
             self._failures = 0

@@ -1,13 +1,12 @@
-"""Texts from outside: bytes that are no UTF-8, and what a terminal would obey.
+"""Sanitizes foreign text: invalid UTF-8, control characters, and pasted secrets.
 
-Arguments, the environment and files may hold bytes that are no UTF-8.
-
-Python hands such bytes on as lone surrogates, which can be written neither to Redis nor to JSON.
+Arguments, the environment and files may hold bytes that are not UTF-8. Python decodes such bytes as
+lone surrogates, which can be written neither to Redis nor to JSON.
 """
 
 import re
 
-# What strip() takes, and what is as invisible.
+# What strip() removes, and other invisible characters.
 _AROUND = " \t\r\n\v\f\0\u00a0\u200b\u2028\u2029\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -18,13 +17,13 @@ def is_utf8(text: str) -> bool:
 
 
 def escape_invalid_bytes(text: str) -> str:
-    r"""*text* with each byte that is no UTF-8 spelled out: a Latin-1 "é" becomes `\xe9`."""
+    r"""*text* with each invalid byte escaped: a Latin-1 "é" becomes `\xe9`."""
     return _SURROGATE.sub(_escape, text)
 
 
 def escape_control_characters(text: str) -> str:
-    """*text* without anything that a terminal would obey."""
-    if text.isprintable():  # nearly always, and a text may have megabytes
+    """*text* with control characters and other unprintable ones escaped."""
+    if text.isprintable():  # the usual case; a text may have megabytes
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -35,7 +34,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def strip_pasted_characters(text: str) -> str:
-    """A secret without what it was copied with: blanks, line ends, a byte order mark, quotes."""
+    """A pasted secret without surrounding blanks, line ends, byte order mark and quotes."""
     text = text.strip(_AROUND)
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip(_AROUND)

@@ -1,1 +1,1 @@
-"""The hand tool: watch, trade and look after the suite from a terminal."""
+"""The command-line tool: watch, trade and check the suite from a terminal."""

@@ -1,4 +1,4 @@
-"""`tradectl orders` and `balances`: what the connectors have told of the accounts."""
+"""`tradectl orders` and `tradectl balances`, from the connectors' events."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -35,7 +35,7 @@ OPEN = frozenset({"open", "partially_filled", "accepted", "unknown"})
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """One order, from its answer and its latest status; what nobody told is None."""
+    """One order, from its answer and its latest status; None: unknown."""
 
     exchange: str
     client_order_id: str | None
@@ -49,42 +49,42 @@ class OrderLine:
     average_price: float | None
     status: str
     external: bool
-    at: int  # Redis's milliseconds of the last word on it
+    at: int  # when its latest event was written, in Unix milliseconds by Redis's clock
 
     @property
     def row(self) -> dict[str, Any]:
-        """As JSON shows it."""
+        """The order as a JSON object."""
         found = {name: getattr(self, name) for name in self.__slots__ if name != "at"}
         return {**found, "updated": utc_time(self.at).isoformat()}
 
 
 @dataclass
 class Orders:
-    """The orders of one exchange, from all that was told of them so far. Pure."""
+    """The orders of one exchange, from their events so far. Pure."""
 
     exchange: str
     _answers: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     _statuses: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
 
     def add_response(self, entry: StreamEntry) -> None:
-        """An `order_response`; the refusal of an id that is another order's is no answer to it."""
+        """Add an `order_response`; ignore a rejected duplicate id: it concerns another order."""
         fields = entry.fields
         refused_repeat = fields.get("reason_code") == "duplicate_id"
         if fields.get("client_order_id") and not refused_repeat:
             self._answers[fields["client_order_id"]] = (entry.milliseconds, fields)
 
     def add_status(self, entry: StreamEntry) -> None:
-        """An `order_status`."""
+        """Add an `order_status`."""
         fields = entry.fields
         if fields.get("order_id"):
             self._statuses[fields["order_id"]] = (entry.milliseconds, fields)
 
     def orders_by_update(self) -> list[OrderLine]:
-        """All of them, the one that was last heard of last."""
+        """All orders; the most recently updated one is last."""
         answers = dict(self._answers)
         lines = []
         for at, status in self._statuses.values():
-            # Popped: an order that has a status is shown once.
+            # Remove the answer: an order that has a status is listed once.
             _, answer = answers.pop(status.get("client_order_id") or "", (0, {}))
             lines.append(_status_line(self.exchange, at, status, answer))
         lines += [_response_line(self.exchange, at, answer) for at, answer in answers.values()]
@@ -93,14 +93,14 @@ class Orders:
 
 @dataclass
 class Account:
-    """What was told of orders and balances; what was read of streams isn't read again."""
+    """Orders and balances; each stream is read only from where the last read stopped."""
 
     _follower: Follower = field(default_factory=Follower)
     _orders: dict[str, Orders] = field(default_factory=dict)
     _balances: dict[str, dict[str, StreamEntry]] = field(default_factory=dict)
 
     async def orders(self, redis: Redis, connector: str) -> list[OrderLine]:
-        """All orders that a connector told of."""
+        """All orders of one connector."""
         exchange = connector.removesuffix("_connector")
         found = self._orders.setdefault(connector, Orders(exchange))
         statuses = str(EventStream(connector, "order_status"))
@@ -112,7 +112,7 @@ class Account:
         return found.orders_by_update()
 
     async def balances(self, redis: Redis, connector: str) -> dict[str, StreamEntry]:
-        """The last word on each asset."""
+        """The latest `account_balance` by asset."""
         latest = self._balances.setdefault(connector, {})
         stream = str(EventStream(connector, "account_balance"))
         async for entry in self._follower.new(redis, stream):
@@ -143,7 +143,7 @@ def _status_line(
 
 
 def _sum(first: float, second: float) -> float:
-    """As people add them: 0.1 and 0.2 are 0.3."""
+    """The decimal sum: 0.1 and 0.2 give 0.3."""
     return float(Decimal(str(first)) + Decimal(str(second)))
 
 
@@ -174,7 +174,7 @@ async def orders(
     closed: bool,
     as_json: bool,
 ) -> ExitCode:
-    """The open orders; with *closed* those that have ended too."""
+    """Show the open orders; with *closed*, all orders."""
     found: list[OrderLine] = []
     for name in await selected_connectors(redis, exchange):
         found += await account.orders(redis, name)
@@ -222,7 +222,7 @@ async def balances(
     seconds: float,
     as_json: bool,
 ) -> ExitCode:
-    """The latest balance of each asset; *refresh* has the exchanges asked first."""
+    """Show the latest balance of each asset; with *refresh*, request new ones first."""
     exit_code = ExitCode.DONE
     if refresh:
         exit_code = await refresh_balances(redis, exchange, assets, seconds)
@@ -235,17 +235,17 @@ async def balances(
         columns = ("exchange", "asset", "free", "locked", "total")
         table(
             "balances",
-            (*columns, "told ago"),
+            (*columns, "updated ago"),
             [
-                (*(row.get(column) for column in columns), _since(str(row["told"]), now))
+                (*(row.get(column) for column in columns), _age(str(row["told"]), now))
                 for row in rows
             ],
         )
     return exit_code
 
 
-def _since(told: str, now: float) -> Seconds:
-    return Seconds(max(0.0, now / 1000 - datetime.fromisoformat(told).timestamp()))
+def _age(updated: str, now: float) -> Seconds:
+    return Seconds(max(0.0, now / 1000 - datetime.fromisoformat(updated).timestamp()))
 
 
 async def _balances(
@@ -263,8 +263,8 @@ async def _balances(
 
 
 async def _warn_of_trimmed(redis: Redis, stream: str) -> None:
-    """An order that rests for very long may have lost its last status."""
+    """Warn that the status of a long-lived order may have been trimmed."""
     if await is_trimmed(redis, stream):
         print_message(
-            f"{stream} no longer holds its oldest entries: orders told of only there are missing"
+            f"{stream} no longer holds its oldest entries: orders that only those named are missing"
         )

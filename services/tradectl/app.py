@@ -1,4 +1,4 @@
-"""The command line: all commands in one program, and the help that teaches them."""
+"""The command line: registers all commands, and holds the general help."""
 
 from typing import Annotated
 
@@ -10,30 +10,30 @@ from services.tradectl.output import guard
 from services.tradectl.version import version
 
 HELP = """
-Watch, trade and look after the suite by hand.
+Watch, trade and check the suite.
 
-It reads and writes the Redis that REDIS_URL names, else that of the `make run` in this folder,
-else redis://127.0.0.1:6379/0. It never talks to an exchange: an order is a command in a stream,
-as any bot's.
+It uses the Redis of REDIS_URL, else that of the `make run` in this folder, else
+redis://127.0.0.1:6379/0. It never connects to an exchange: an order is a command in a stream, like
+a bot's.
 
 \b
-    tradectl doctor                      is everything as it should be?
-    tradectl status                      services, feeds, how old the data is
+    tradectl doctor                      check that everything works
+    tradectl status                      services, feeds, age of the data
     tradectl tail 'binance:BTCUSDT:*'    watch a market
     tradectl place binance buy BTC/USDT 0.001 --price 60000
-    tradectl positions                   what is held, and at which price
-    tradectl pnl                         what was won, by strategy, and today
-    tradectl why CLIENT_ORDER_ID         what became of it, and what led to it
+    tradectl positions                   positions and their average price
+    tradectl pnl                         profit, by strategy, and today
+    tradectl why CLIENT_ORDER_ID         the order's outcome and its cause
     tradectl halt "something is odd"     no new orders; cancels open ones
 
 \b
 Exit codes, the same for all commands:
-      0  done: accepted, filled, cancelled, all is well
-      1  no: rejected, not there, not ready, a check failed
-      2  arguments or settings that can't be used; nothing was sent
+      0  done: accepted, filled, cancelled, healthy
+      1  rejected, not found, not ready, or a check failed
+      2  invalid arguments or settings; nothing was sent
       3  Redis can't be reached, or refuses; nothing was sent
-      4  unknown: it may or may not have happened; ask again, same --id
-      5  no answer, or the order hasn't ended, within --timeout
+      4  outcome unknown; repeat with the same --id
+      5  no answer, or the order is still open, after --timeout
     130  interrupted
 """
 
@@ -46,7 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 dead_letters = typer.Typer(
-    help="Commands that no connector could read.", no_args_is_help=True, rich_markup_mode=None
+    help="Commands that a connector could not parse.", no_args_is_help=True, rich_markup_mode=None
 )
 
 app.command("tail")(inspect.tail)
@@ -58,7 +58,7 @@ app.command("balances")(account.show_balances)
 app.command("positions")(account.show_positions)
 app.command("pnl")(account.show_pnl)
 app.command("why")(orders.show_why)
-# A reason may begin with a dash: "-5% in a minute".
+# A reason may start with a dash: "-5% in a minute".
 app.command("halt", context_settings={"ignore_unknown_options": True})(halt.halt)
 app.command("resume")(halt.resume)
 app.add_typer(dead_letters, name="dead-letters")
@@ -81,7 +81,7 @@ def options(
             "--version",
             callback=_print_version,
             is_eager=True,
-            help="Say which version this is, and end.",
+            help="Print the version and exit.",
         ),
     ] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What `tradectl doctor` finds: a row of its table, and the checks that need no Redis."""
+"""A row of `tradectl doctor`, and the checks that need no Redis."""
 
 import stat
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from services._runtime import suite_file
 from services._runtime.fault_explanations import find_explanation
 from services.tradectl.status import describe_retry
 
-TROUBLESHOOTING_HINT = "docs/troubleshooting.md says what it may be"
+TROUBLESHOOTING_HINT = "docs/troubleshooting.md lists the possible causes"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at; `fix` says what to do where it isn't `ok`."""
+    """One check: its name, its state, what was found, and what to do (`fix`) unless it is `ok`."""
 
     check: str
     state: Literal["ok", "warn", "fail"]
@@ -25,7 +25,7 @@ class Check:
 
 
 def file_checks(folder: Path) -> list[Check]:
-    """The files with settings in *folder*; `suite.toml` may be read by all where it has no key."""
+    """Check the settings files in *folder*: readable by their owner only, if they may hold keys."""
     checks = []
     dotenv, suite = folder / ".env", folder / suite_file.FILE
     for path in (dotenv, suite):
@@ -35,7 +35,7 @@ def file_checks(folder: Path) -> list[Check]:
         try:
             private = path == dotenv or bool(suite_file.read(path).secrets)
         except (OSError, suite_file.SuiteFileError) as e:
-            checks.append(Check(path.name, "fail", str(e), "mend it: no service starts with it"))
+            checks.append(Check(path.name, "fail", str(e), "fix it: no service starts with it"))
             continue
         open_to_others = private and bool(mode & 0o077)
         fix = f"chmod 600 {path.name}: it may hold keys" if open_to_others else ""
@@ -45,7 +45,7 @@ def file_checks(folder: Path) -> list[Check]:
 
 
 def _mode(path: Path) -> int | None:
-    """Who may do what with a file; None where there is none."""
+    """The permission bits of a file; None if it does not exist."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:
@@ -53,7 +53,7 @@ def _mode(path: Path) -> int | None:
 
 
 def not_ready_checks(event: ConnectorStatusEvent) -> Iterator[Check]:
-    """What of a connector doesn't work now; what has stopped for good is told before."""
+    """One warning for each part of a connector that does not work now, with cause and remedy."""
     feeds = {f"feed {s.symbol}": s for s in event.symbols if not s.works}
     waits = event.not_ready | {part: s.reason or s.state for part, s in feeds.items()}
     retries = event.retries | {part: s.retry for part, s in feeds.items() if s.retry}
@@ -72,4 +72,6 @@ def not_ready_checks(event: ConnectorStatusEvent) -> Iterator[Check]:
         if symbol.market_status != "trading":
             name = f"{event.exchange}_connector {symbol.symbol}"
             said = f"its market is {symbol.market_status}"
-            yield Check(name, "warn", said, "the exchange says so; orders go again when it opens")
+            yield Check(
+                name, "warn", said, "set by the exchange; orders are accepted again when it opens"
+            )

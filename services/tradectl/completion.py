@@ -1,4 +1,4 @@
-"""What the shell offers for exchanges and symbols: those of the connectors on this Redis."""
+"""Shell completion of exchanges and symbols: those of the connectors on this Redis."""
 
 import asyncio
 
@@ -10,18 +10,18 @@ from services.tradectl.exit_codes import CommandError
 from services.tradectl.status import latest_statuses
 from services.tradectl.target import redis_url
 
-# Who waits for a completion waits at a prompt.
+# In seconds: the user waits at a prompt meanwhile.
 TIMEOUT = 1.0
 SIDES = ("buy", "sell")
 
 
 def exchanges(incomplete: str) -> list[str]:
-    """The exchanges whose connectors ever said something here; none where Redis doesn't answer."""
+    """The exchanges whose connectors published a status here; empty if Redis does not answer."""
     return [name for name in _markets() if name.startswith(incomplete)]
 
 
 def symbols(context: typer.Context, incomplete: str) -> list[str]:
-    """The symbols of the exchange that was named before, or of all."""
+    """The symbols of the exchange named earlier on the line, or of all exchanges."""
     exchange, start = context.params.get("exchange"), incomplete.upper()
     found = {
         symbol
@@ -29,7 +29,7 @@ def symbols(context: typer.Context, incomplete: str) -> list[str]:
         if exchange in (None, name)
         for symbol in listed
     }
-    # In the spelling that was begun: a shell offers only what begins with what stands there.
+    # Keep the case that the user typed: a shell offers only words with that exact prefix.
     return [
         incomplete + symbol[len(incomplete) :]
         for symbol in sorted(found)
@@ -43,7 +43,7 @@ def sides(incomplete: str) -> list[str]:
 
 
 def _markets() -> dict[str, list[str]]:
-    """The symbols of each exchange, as its connector said last."""
+    """The symbols by exchange, from each connector's latest status."""
     try:
         return asyncio.run(_read_markets(redis_url()))
     except (CommandError, RedisError, OSError):  # a TimeoutError is an OSError

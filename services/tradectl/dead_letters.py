@@ -1,4 +1,4 @@
-"""`tradectl dead-letters`: commands that no connector could read."""
+"""`tradectl dead-letters`: commands that a connector could not parse."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ MAX_CONTENT_LENGTH = 60
 
 
 async def list_dead_letters(redis: Redis, count: int, *, as_json: bool) -> ExitCode:
-    """The newest letters of each command, newest first."""
+    """Show the *count* newest dead letters of each command stream, newest first."""
     rows: list[dict[str, Any]] = []
     for stream in await streams(redis, STREAMS):
         found: list[StreamEntry] = []
@@ -46,10 +46,10 @@ async def list_dead_letters(redis: Redis, count: int, *, as_json: bool) -> ExitC
 
 
 async def show_dead_letter(redis: Redis, entry_id: str, *, as_json: bool) -> ExitCode:
-    """One letter whole, by its own id or by the id of the command's entry.
+    """Show one dead letter in full, by its own entry id or by that of the command.
 
     Raises:
-        StopError: there is none.
+        CommandError: there is no such dead letter (NO).
     """
     found: list[dict[str, Any]] = []
     for stream in await streams(redis, STREAMS):

@@ -1,4 +1,4 @@
-"""`tradectl doctor`: what would keep the suite from working or from being safe, and the fix."""
+"""`tradectl doctor`: finds what prevents the suite from working safely, and the remedies."""
 
 import asyncio
 import contextlib
@@ -30,17 +30,17 @@ from services.tradectl.status import latest_statuses
 from services.tradectl.tables import table
 
 MIN_VERSION = (7, 0)
-# Why a connector takes no orders, and what to do.
+# Remedies by the reason code of a connector that accepts no orders.
 REMEDIES = {
     "no_credentials": "set its keys to trade",
     "trading_disabled": "set LIVE_TRADING to trade",
-    "halted": "`tradectl resume`, once what it was halted for is over",
-    "key_refused": "mend the key (docs/troubleshooting.md); it is tried again by itself",
-    "account_unavailable": "look at its /ready; it is tried again by itself",
+    "halted": "`tradectl resume`, once the reason for the halt is over",
+    "key_refused": "fix the key (docs/troubleshooting.md); the connector retries by itself",
+    "account_unavailable": "check its /ready; the connector retries by itself",
 }
-# Redis's clock decides how old an order is; a bot's own clock only stamps its messages.
+# In seconds. Redis's clock decides the age of an order; a bot's clock only stamps its messages.
 MAX_CLOCK_DIFFERENCE = 1.0
-# Commands that are read but not acknowledged: more than can be under way means trouble.
+# Commands that are read and not acknowledged: more than this are not being processed normally.
 MAX_PENDING = 50
 KEYS = {
     name: [variable.lower() for variable in each.credentials] for name, each in MANIFESTS.items()
@@ -48,7 +48,11 @@ KEYS = {
 
 
 async def doctor(redis: Redis, settings: TradectlSettings, *, as_json: bool) -> ExitCode:
-    """Look at everything; NO where something fails. Nothing is changed."""
+    """Run every examination and show the results; NO if a check fails. It changes nothing.
+
+    Raises:
+        RedisError, OSError: Redis does not answer.
+    """
     await _require_answer(redis)
     checks = await examine(redis, settings)
     if as_json:
@@ -63,33 +67,33 @@ Examination = Callable[[Redis, TradectlSettings], AsyncIterator[Check]]
 
 
 async def _require_answer(redis: Redis) -> None:
-    """Without any answer there is nothing to examine; an error is an answer.
+    """Require that Redis answers at all; an error reply is an answer.
 
     Raises:
-        RedisError, OSError: nothing answers, or the password is refused.
+        RedisError, OSError: no answer, or the password is refused.
     """
     with contextlib.suppress(ResponseError, BusyLoadingError):
         await redis.ping()
 
 
 async def examine(redis: Redis, settings: TradectlSettings) -> list[Check]:
-    """What every look found; one that Redis refuses is a row that says so."""
+    """The results of all examinations; one that Redis refuses becomes a row with the error."""
     checks = []
-    for name, look in EXAMINATIONS.items():
+    for name, examination in EXAMINATIONS.items():
         try:
-            async for check in look(redis, settings):
-                checks.append(check)  # noqa: PERF401 - what came before an error is kept
+            async for check in examination(redis, settings):
+                checks.append(check)  # noqa: PERF401 - keeps the checks before an error
         except NoPermissionError as e:
-            checks.append(Check(name, "warn", explain(e), "let this user do that"))
+            checks.append(Check(name, "warn", explain(e), "grant this user the permission"))
         except BusyLoadingError as e:
             checks.append(Check(name, "fail", explain(e), "wait until it has read its data"))
         except (RedisError, OSError) as e:
-            checks.append(Check(name, "fail", explain(e), "look at the server and its log"))
+            checks.append(Check(name, "fail", explain(e), "check the server and its log"))
     return checks
 
 
 async def _server(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
-    """Version, and whether what is acknowledged is kept."""
+    """The version, role and memory, and whether acknowledged writes survive."""
     info: Any = await redis.info()
     yield version_check(info)
     yield role_check(info)
@@ -107,16 +111,16 @@ async def _server(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
         "appendonly",
         "ok" if appends else "fail",
         "yes" if appends else "no",
-        "" if appends else "CONFIG SET appendonly yes: else a restart forgets orders",
+        "" if appends else "CONFIG SET appendonly yes: else a restart loses orders",
     )
     written = str(info.get("aof_last_write_status", "ok"))
     if written != "ok":
-        yield Check("last write to disk", "fail", written, "look at the server's disk and log")
+        yield Check("last write to disk", "fail", written, "check the server's disk and log")
     yield memory_check(info)
 
 
 def version_check(info: dict[str, Any]) -> Check:
-    """Redis 7.0 and Valkey (which calls itself Redis 7.2.4) or newer."""
+    """Redis 7.0 or newer, or Valkey (which reports itself as Redis 7.2.4) or newer."""
     valkey = info.get("valkey_version")
     version = str(info.get("redis_version", "0"))
     parts = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:2]]
@@ -125,12 +129,12 @@ def version_check(info: dict[str, Any]) -> Check:
         "version",
         "ok" if new_enough else "fail",
         f"Valkey {valkey}" if valkey else f"Redis {version}",
-        "" if new_enough else "want Redis 7.0 or newer, or Valkey 8 or newer",
+        "" if new_enough else "expected Redis 7.0 or newer, or Valkey 8 or newer",
     )
 
 
 def role_check(info: dict[str, Any]) -> Check:
-    """A replica takes nothing, and one that loads answers nothing."""
+    """A replica refuses writes, and a server that loads its data answers nothing."""
     if info.get("loading"):
         done = info.get("loading_loaded_perc", "?")
         found = f"it is reading its data: {done} %"
@@ -142,7 +146,7 @@ def role_check(info: dict[str, Any]) -> Check:
 
 
 def memory_check(info: dict[str, Any]) -> Check:
-    """A full Redis takes no orders."""
+    """A full Redis refuses orders."""
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if not most:
         return Check("memory", "ok", f"{used / 2**20:.0f} MiB used, no limit")
@@ -154,7 +158,7 @@ def memory_check(info: dict[str, Any]) -> Check:
 
 
 async def _clock(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
-    """Redis's clock against this machine's, half the round trip taken off."""
+    """The difference between Redis's clock and this machine's, less half the round trip."""
     before = time.time()
     seconds, micro = await redis.time()
     after = time.time()
@@ -164,12 +168,14 @@ async def _clock(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
         "clocks",
         "warn" if off else "ok",
         f"Redis is {show.span(abs(apart))} {'ahead of' if apart > 0 else 'behind'} this machine",
-        "let both follow NTP: bots that look at timestamps see old or future data" if off else "",
+        "synchronise both with NTP: bots that compare timestamps see old or future data"
+        if off
+        else "",
     )
 
 
 async def _permissions(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
-    """What this user may do, asked without doing it: Redis judges a queued command at once."""
+    """What this Redis user may do. Redis checks a command when queued, so none is executed."""
     probes: list[tuple[str, tuple[str, ...]]] = [
         ("halt", ("DEL", TRADING)),
         ("halt with a reason, and resume", ("SET", HALT, "x")),
@@ -193,23 +199,23 @@ async def _permissions(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check
         "permissions",
         "warn" if refused else "ok",
         "may not " + ", ".join(refused) if refused else "reads streams, sends commands, may halt",
-        "ask for another Redis user, or leave that to others" if refused else "",
+        "use a Redis user with these permissions, if you need them" if refused else "",
     )
 
 
 def writes_check(judged: Iterable[RedisError | None]) -> Check:
-    """Whether Redis takes what a user who may write would write."""
-    troubles = [each for each in judged if each and not isinstance(each, NoPermissionError)]
-    if not troubles:
-        return Check("writes", "ok", "taken")
-    fix = "raise maxmemory" if isinstance(troubles[0], OutOfMemoryError) else "mend the server"
-    return Check("writes", "fail", explain(troubles[0]), f"{fix}: it takes no orders and no events")
+    """Whether Redis accepts the writes that this user is allowed to make."""
+    errors = [each for each in judged if each and not isinstance(each, NoPermissionError)]
+    if not errors:
+        return Check("writes", "ok", "accepted")
+    fix = "raise maxmemory" if isinstance(errors[0], OutOfMemoryError) else "fix the server"
+    return Check("writes", "fail", explain(errors[0]), f"{fix}: it accepts no orders and no events")
 
 
 async def _error_when_queued(redis: Redis, *command: str) -> RedisError | None:
-    """What Redis has against *command*, which is queued and never carried out.
+    """The error of *command* when it is queued; None if it is accepted. It is never executed.
 
-    Only once MULTI is answered: a user who may not queue would carry it out.
+    It waits for MULTI's answer: for a user who may not use MULTI, Redis would execute the command.
     """
     pool: Any = redis.connection_pool
     connection: Any = await pool.get_connection()
@@ -222,7 +228,7 @@ async def _error_when_queued(redis: Redis, *command: str) -> RedisError | None:
         except (ResponseError, BusyLoadingError) as e:
             return e
     finally:
-        # Whatever happened above, no half transaction is left behind.
+        # Disconnecting discards the transaction, also after an error.
         await connection.disconnect()
         await pool.release(connection)
     return None
@@ -233,11 +239,13 @@ async def _halt(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
     if reason is None:
         yield Check("halt", "ok", "not halted")
     else:
-        yield Check("halt", "warn", f"halted: {reason}", "`tradectl resume`, once that is over")
+        yield Check(
+            "halt", "warn", f"halted: {reason}", "`tradectl resume`, once the reason is over"
+        )
 
 
 async def _keys(_: Redis, settings: TradectlSettings) -> AsyncIterator[Check]:
-    """Whether keys are set here; whether they work, the connectors say."""
+    """Whether API keys are set here; whether they work is in the connectors' status."""
     for exchange, names in KEYS.items():
         there = [name.upper() for name in names if getattr(settings, name)]
         missing = [name.upper() for name in names if not getattr(settings, name)]
@@ -255,13 +263,13 @@ async def _keys(_: Redis, settings: TradectlSettings) -> AsyncIterator[Check]:
 
 
 async def _files(_: Redis, __: TradectlSettings) -> AsyncIterator[Check]:
-    """`.env` and `suite.toml` may hold keys: then they are nobody else's to read."""
+    """`.env` and `suite.toml` may hold keys: then only their owner may read them."""
     for check in await asyncio.to_thread(file_checks, Path()):
         yield check
 
 
 async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
-    """Do they speak, trade, and belong to one world?"""
+    """Whether the connectors run, accept orders, and belong to one world."""
     statuses = await latest_statuses(redis)
     worlds: dict[str, str] = {}
     for each in statuses:
@@ -269,25 +277,25 @@ async def _connectors(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]
         worlds[each.name] = "none" if claimed is None else claimed.decode("utf-8", "replace")
         if each.gone or each.event is None:
             found = f"silent for {show.span(each.age)}" if each.gone else "its status is unreadable"
-            yield Check(each.name, "fail", found, "start it, or look at its log")
+            yield Check(each.name, "fail", found, "start it, or check its log")
         elif not each.event.trading:
             why = ": ".join(filter(None, (each.event.reason_code, each.event.reason)))
-            found = f"{each.event.world}, takes no orders: {why}"
-            fix = REMEDIES.get(each.event.reason_code or "", "look at its /ready")
+            found = f"{each.event.world}, accepts no orders: {why}"
+            fix = REMEDIES.get(each.event.reason_code or "", "check its /ready")
             yield Check(each.name, "warn", found, fix)
         else:
-            yield Check(each.name, "ok", f"{each.event.world}, takes orders")
+            yield Check(each.name, "ok", f"{each.event.world}, accepts orders")
         if each.event and not each.gone:
             for check in not_ready_checks(each.event):
                 yield check
     if not statuses:
-        yield Check("connectors", "warn", "none has spoken on this Redis", "start one")
+        yield Check("connectors", "warn", "none has published a status on this Redis", "start one")
         return
     yield world_check(worlds)
 
 
 def world_check(worlds: dict[str, str]) -> Check:
-    """One Redis holds one world's data. *worlds*: what each connector has claimed."""
+    """A Redis holds the data of one world. *worlds*: the world that each connector has claimed."""
     found = ", ".join(f"{name}: {world}" for name, world in worlds.items())
     if len(set(worlds.values())) == 1 and "none" not in worlds.values():
         return Check("world", "ok", found)
@@ -295,14 +303,14 @@ def world_check(worlds: dict[str, str]) -> Check:
 
 
 async def _groups(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
-    """Commands that nobody reads, or that are read and not done."""
+    """Command streams without a reader, and commands that are not processed."""
     client: Any = redis
     for name in await connectors(redis):
         waiting = pending = 0
         missing: list[str] = []
         streams = [str(CommandStream(name, command)) for command in COMMANDS]
         operators = [str(OperatorStream(name, command)) for command in OPERATOR_COMMANDS]
-        # Connectors of an earlier release haven't got these.
+        # Connectors of an earlier release do not have these streams.
         streams += [stream for stream in operators if await client.exists(stream)]
         for stream in streams:
             try:
@@ -319,18 +327,18 @@ async def _groups(redis: Redis, _: TradectlSettings) -> AsyncIterator[Check]:
 
 
 def group_check(name: str, missing: list[str], pending: int, waiting: int) -> Check:
-    """*missing* command streams have no group; *waiting* entries are unread."""
+    """*missing*: streams without a consumer group; *pending*: read, and not acknowledged."""
     check = f"{name} commands"
-    found = f"{waiting} unread, {pending} under way"
+    found = f"{waiting} unread, {pending} in progress"
     if missing:
-        unread = f"{found}; nobody reads {', '.join(missing)}"
-        return Check(check, "fail", unread, f"start {name}: it makes its groups itself")
+        unread = f"{found}; no consumer of {', '.join(missing)}"
+        return Check(check, "fail", unread, f"start {name}: it creates its consumer groups itself")
     if waiting > 0 or pending > MAX_PENDING:
-        return Check(check, "warn", found, "if that stays so, look at the connector's log")
+        return Check(check, "warn", found, "if this persists, check the connector's log")
     return Check(check, "ok", found)
 
 
-# What is looked at, by the name of the row that says that it couldn't be.
+# The examinations, by the name of the row that reports an error in one.
 EXAMINATIONS: dict[str, Examination] = {
     "Redis": _server,
     "clocks": _clock,

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and how errors become one clear line."""
+"""Exit codes, and errors as one clear line on stderr."""
 
 import sys
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ class ExitCode(IntEnum):
     """The exit codes, for scripts."""
 
     DONE = 0  # carried out: accepted, filled, cancelled, all is well
-    NO = 1  # the answer is no: rejected, not there, not ready, a check failed
-    USAGE = 2  # arguments or settings that can't be used; nothing was sent
+    NO = 1  # rejected, not found, not ready, or a check failed
+    USAGE = 2  # invalid arguments or settings; nothing was sent
     REDIS = 3  # Redis can't be reached or refuses; nothing was sent
-    UNKNOWN = 4  # it isn't known whether it happened; ask again with the same --id
-    NO_ANSWER = 5  # no answer, or no end, within --timeout
+    UNKNOWN = 4  # the outcome is unknown; repeat the command with the same --id
+    NO_ANSWER = 5  # no answer, or the order is still open, after --timeout
     INTERRUPTED = 130
 
 
 class CommandError(Exception):
-    """A command that can't go on; the message is what the person is told."""
+    """A command that can't continue; the message is printed on stderr."""
 
     def __init__(self, exit_code: ExitCode, message: str) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class CommandError(Exception):
 
 
 def print_message(message: str) -> None:
-    """Say something to the person: on stderr, so that stdout holds results only."""
+    """Print *message* on stderr: stdout holds results only."""
     for line in message.split("\n"):
         sys.stderr.write(escape_control_characters(line) + "\n")
     sys.stderr.flush()
@@ -42,7 +42,7 @@ def print_message(message: str) -> None:
 
 @contextmanager
 def unknown_after(what: str) -> Iterator[None]:
-    """What fails in here fails after *what*: it can't end as "nothing was sent"."""
+    """Redis errors in the block exit with UNKNOWN, because *what* has already happened."""
     try:
         yield
     except (RedisError, OSError) as e:
@@ -53,10 +53,10 @@ S = TypeVar("S", bound=Settings)
 
 
 def load_settings(settings_type: type[S]) -> S:
-    """What the environment says.
+    """Load the settings from the environment and the files.
 
     Raises:
-        StopError: something in it can't be used.
+        CommandError: a setting is invalid (USAGE).
     """
     try:
         return load(settings_type)

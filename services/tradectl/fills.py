@@ -1,4 +1,4 @@
-"""What orders through a connector bought and sold, as `order_status` tells: prices and fees."""
+"""Average prices and fees of the fills of a connector's orders, from `order_status`."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,12 +14,12 @@ from services._runtime.position import NOTHING, Position
 from services.tradectl.exit_codes import CommandError, ExitCode
 from services.tradectl.reading import PAGE, StreamEntry
 
-# What is left of sums of binary fractions, far less than any exchange's lot.
+# Rounding errors of binary fractions stay below this; every exchange's lot is larger.
 ROUNDING_ERROR = Decimal("1e-9")
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What is needed of an `order_status`; its numbers are decimal."""
+    """The fields of an `order_status` that are needed here; its numbers are decimal."""
 
     order_id: str
     symbol: str
@@ -33,7 +33,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class KnownOrder(NamedTuple):
-    """What was told of one order so far: cumulative."""
+    """The latest state of one order; its numbers are cumulative."""
 
     client_order_id: str | None
     filled: Decimal
@@ -45,9 +45,9 @@ UNKNOWN = KnownOrder(None, NOTHING, NOTHING, {})
 
 
 class FillStep(NamedTuple):
-    """A change of a position; sells are negative.
+    """A change of a position by *quantity* at *price*; sells are negative.
 
-    `base_fee` is off it, at the `average` price of the order. A price that wasn't told is None.
+    `base_fee` reduces the position further, at the order's `average` price. None: no known price.
     """
 
     quantity: Decimal
@@ -58,7 +58,7 @@ class FillStep(NamedTuple):
 
 @dataclass
 class Fills:
-    """Of one connector, up to where its stream was read: what a first look found is kept.
+    """The fills of one connector; each call reads its stream from where the last one stopped.
 
     Only orders that were sent through the connector count, as in its own `state:positions`.
     """
@@ -70,10 +70,10 @@ class Fills:
     _orders: dict[tuple[str, str], KnownOrder] = field(default_factory=dict)
 
     async def catch_up(self, redis: Redis) -> dict[str, Position]:
-        """Read on; the positions by symbol, of the very moment up to which was read.
+        """Read new entries; return the positions by symbol as of the last entry read.
 
         Raises:
-            StopError: one can't be read.
+            CommandError: a position can't be parsed (NO).
         """
         stream, key = self.stream, state_key(self.connector, "positions")
         while True:
@@ -89,11 +89,11 @@ class Fills:
 
     @property
     def stream(self) -> str:
-        """Where it is told."""
+        """The stream of `order_status`."""
         return str(EventStream(self.connector, "order_status"))
 
     def add(self, entry: StreamEntry) -> None:
-        """One event; what isn't one is left out. Pure."""
+        """Add one event; ignore an invalid one. Pure."""
         self.start = f"({entry.id}"
         try:
             status = msgspec.json.decode(entry.data, type=Status)
@@ -130,9 +130,9 @@ class Fills:
             self.steps.setdefault(symbol, []).append(step)
 
     def _other_fees(self, symbol: str, before: KnownOrder, now: KnownOrder) -> Decimal:
-        """What was paid beyond the base asset, in the quote asset, as the connector books it.
+        """New fees outside the base asset, in the quote asset, as the connector books them.
 
-        Nothing there says what a third asset is worth: it counts as the full rate.
+        The value of a third asset is unknown: the exchange's full rate is used instead.
         """
         base, _, quote = symbol.partition("/")
         rate = full_fee(self.connector.removesuffix("_connector"))
@@ -144,9 +144,9 @@ class Fills:
         return paid(now) - paid(before)
 
     def average(self, symbol: str, held: Decimal) -> Decimal | None:
-        """At which price on average what is *held* now was entered, without fees.
+        """The average entry price, without fees, of the quantity *held* now.
 
-        None: nothing is held; or it was there before the oldest entry that the stream has kept.
+        None: the position is flat, or older than the stream's oldest entry.
         """
         steps = self.steps.get(symbol, [])
         at = held - sum((step.quantity - step.base_fee for step in steps), NOTHING)
@@ -167,7 +167,9 @@ def _read(key: str, symbol: bytes, data: bytes) -> Position:
         return msgspec.json.decode(data, type=Position)
     except (msgspec.MsgspecError, ValueError) as e:
         name = symbol.decode("utf-8", "replace")
-        raise CommandError(ExitCode.NO, f"{key} {name}: {e}; want what a connector wrote") from None
+        raise CommandError(
+            ExitCode.NO, f"{key} {name}: {e}; expected a position as a connector writes it"
+        ) from None
 
 
 def _is_finite(status: Status) -> bool:
@@ -181,6 +183,6 @@ def _is_finite(status: Status) -> bool:
 
 
 def _is_new_order(known: KnownOrder, status: Status) -> bool:
-    """True where the venue, which was reset, gave the order's id to another order."""
+    """True if the venue was reset and gave the order's id to another order."""
     names = known.client_order_id, status.client_order_id
     return status.filled_quantity < known.filled or (None not in names and names[0] != names[1])

@@ -22,21 +22,28 @@ from services.tradectl.requests import REDIS_FULL, Answer, exit_code_of, print_a
 from services.tradectl.sending import any_has_status
 from services.tradectl.target import no_connector_message
 
-# A connector without a key has no orders to cancel.
+# The reason code of a connector without API keys: it has no orders to cancel.
 NO_CREDENTIALS = "no_credentials"
-# How often a command is sent to a full Redis, and how many seconds apart: together longer than a
-# connector takes to find Redis full.
+# Retries of a command that a full Redis refused, and the seconds between them. Together they last
+# longer than a connector needs to detect that Redis is full.
 FULL_TRIES, FULL_RETRY_INTERVAL = 20, 0.5
 CANCELS_BY_ITSELF = (
-    "Redis is full and takes no command: once it has been full for 5 s the connector cancels all "
-    "that is open by itself, which isn't confirmed here"
+    "Redis is full and accepts no command: after 5 s the connector cancels all open orders by "
+    "itself, which is not confirmed here"
 )
 
 
 async def halt(
     redis: Redis, words: Sequence[str], *, keep_orders: bool, seconds: float, as_json: bool
 ) -> ExitCode:
-    """Set the switch, then have every connector cancel all open orders."""
+    """Set the halt switch, then have every connector cancel all open orders.
+
+    Exits with the worst of the connectors' answers, or NO if there is no connector.
+
+    Raises:
+        CommandError: an option is unknown (USAGE); trading may not be halted (REDIS); or it is
+            halted, and Redis failed before the cancels were sent (UNKNOWN).
+    """
     reason = halt_reason_from(words)
     before = await _set_switch(redis, reason)
     names: list[str] = []
@@ -53,7 +60,7 @@ async def halt(
     answers: list[Answer] = []
     if not keep_orders:
         if trouble is not None:
-            message = f"what is open may not be cancelled: {explain(trouble)}"
+            message = f"open orders may not be cancelled: {explain(trouble)}"
             raise CommandError(ExitCode.UNKNOWN, message)
         answers = await _cancel_all(redis, names, seconds)
     if as_json:
@@ -61,10 +68,10 @@ async def halt(
     else:
         print_answers(answers, as_json=False)
     if any(answer["status"] != "done" and not _has_no_credentials(answer) for answer in answers):
-        print_message("Not all open orders are known to be cancelled: look at `tradectl orders`.")
+        print_message("Some open orders may not be cancelled: check `tradectl orders`.")
     if any(_is_redis_full(answer) for answer in answers):
         print_message(
-            "The connectors' logs say what they cancelled; look at the exchange's own page too."
+            "The connectors' logs list what they cancelled; check the exchange's own page too."
         )
     return exit_code_of(
         [each for each in answers if not _has_no_credentials(each) and not _is_redis_full(each)]
@@ -72,10 +79,10 @@ async def halt(
 
 
 async def _cancel_all(redis: Redis, names: Sequence[str], seconds: float) -> list[Answer]:
-    """Have connectors cancel what is open, each by a command of its own.
+    """Send `cancel_all_orders` to each connector and return their answers.
 
-    A Redis that is almost full refuses some writes and takes others, so the connectors may not find
-    it full: a command that it refused is sent again, for longer than they would take.
+    An almost full Redis refuses some writes and accepts others, so the connectors may not detect
+    that it is full. A refused command is therefore sent again, for longer than detection takes.
     """
     answers: dict[str, Answer] = {}
     asked: Sequence[str] = names
@@ -92,7 +99,7 @@ async def _cancel_all(redis: Redis, names: Sequence[str], seconds: float) -> lis
 
 
 async def _active_connectors(redis: Redis) -> list[str]:
-    """The connectors of this Redis; none where none ever said anything."""
+    """The connectors on this Redis; empty if none has ever published a status."""
     names = await connectors(redis)
     return names if await any_has_status(redis, names) else []
 
@@ -100,9 +107,9 @@ async def _active_connectors(redis: Redis) -> list[str]:
 def _halted_without_connectors(
     redis: Redis, reason: str, before: str | None, *, as_json: bool
 ) -> ExitCode:
-    """The switch is set where no connector reads it: nothing was stopped."""
+    """Report that the switch is set on a Redis that no connector reads, so nothing was stopped."""
     print_message(
-        f"NOTHING was halted: {no_connector_message(redis)}. The switch is set there all the same."
+        f"NOTHING was halted: {no_connector_message(redis)}. The switch is set there anyway."
     )
     if as_json:
         show.as_json({"halted": reason, "before": before, "canceled": []})
@@ -110,10 +117,11 @@ def _halted_without_connectors(
 
 
 def halt_reason_from(words: Sequence[str]) -> str:
-    """Any words will do, or none, but for what looks like a mistyped option.
+    """The words joined; `NO_REASON` if there are none.
 
     Raises:
-        StopError: it does; `--keep-order` must not cancel what somebody wanted to keep.
+        CommandError: a word looks like a mistyped option (USAGE). With `--keep-order` instead of
+            `--keep-orders`, orders would be cancelled that should stay open.
     """
     for word in words:
         if re.fullmatch(r"--\S+", word):
@@ -122,7 +130,11 @@ def halt_reason_from(words: Sequence[str]) -> str:
 
 
 async def resume(redis: Redis, by: str, *, as_json: bool) -> ExitCode:
-    """Let orders go again, in the name of *by*."""
+    """Allow new orders again; *by* is recorded in Redis.
+
+    Raises:
+        CommandError: no connector was ever on this Redis (NO), or the outcome is unknown (UNKNOWN).
+    """
     if not await _active_connectors(redis):
         raise CommandError(ExitCode.NO, f"nothing was resumed: {no_connector_message(redis)}")
     before = await read_halt_reason(redis)
@@ -145,23 +157,26 @@ async def resume(redis: Redis, by: str, *, as_json: bool) -> ExitCode:
 
 
 def current_user() -> str:
-    """The name of the user at this machine."""
+    """The name of the user who runs this process."""
     try:
         return escape_invalid_bytes(getpass.getuser())
-    except (OSError, KeyError):  # a container's user may have none
+    except (OSError, KeyError):  # in a container, the user may have no name
         return "operator"
 
 
 async def _set_switch(redis: Redis, reason: str) -> str | None:
-    """Set the switch before anything else is done; the reason that it had before.
+    """Set the switch; return the reason it held before, None if there was none or the same.
 
-    Deleting `control:trading` halts, and needs no memory. The reason, which comes after it, halts
-    too.
+    Deleting `control:trading` halts and needs no memory in Redis. Setting `control:halt` to the
+    reason, which comes second, halts too.
+
+    Raises:
+        CommandError: neither is known to have succeeded (REDIS).
     """
     try:
         deleted, before = await _switch(redis, reason)
     except (RedisError, OSError):
-        # It may have been done. Once more does no harm: the connection is a new one.
+        # The switch may be set. Setting it again is safe, and uses a new connection.
         try:
             deleted, before = await _switch(redis, reason)
         except (RedisError, OSError) as e:
@@ -174,16 +189,14 @@ async def _set_switch(redis: Redis, reason: str) -> str | None:
             ExitCode.REDIS, f"NOT halted, as far as is known: {explain(deleted)}{hint}"
         )
     if isinstance(before, Exception):
-        print_message(
-            f"The reason can't be kept, trading is halted all the same: {explain(before)}"
-        )
+        print_message(f"Trading is halted, but the reason can't be stored: {explain(before)}")
         return None
     found = None if before is None else before.decode("utf-8", "replace")
     return None if found == reason else found
 
 
 async def _switch(redis: Redis, reason: str) -> list[Any]:
-    """Redis's answers to both: each what it is, or an error."""
+    """Redis's two replies, each a value or an error."""
     async with redis.pipeline(transaction=False) as both:
         both.delete(TRADING)
         both.set(HALT, reason, get=True)
@@ -199,5 +212,5 @@ def _is_redis_full(answer: Answer) -> bool:
 
 
 def _with_redis_full_message(answer: Answer) -> Answer:
-    """A full Redis takes no command, and needs none: the halt holds, and connectors notice it."""
+    """Explain the answer: the halt holds, and connectors detect a full Redis by themselves."""
     return {**answer, "error_message": CANCELS_BY_ITSELF} if _is_redis_full(answer) else answer

@@ -1,4 +1,4 @@
-"""The options that several commands have."""
+"""Options that several commands share."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from services.tradectl import completion
 
-# The longest that a connector may take to be sure of an order's outcome, and a little more.
+# In seconds: longer than a connector needs to resolve an order with an unknown outcome.
 DEFAULT_TIMEOUT = 75.0
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]

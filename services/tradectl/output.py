@@ -1,4 +1,4 @@
-"""stdout and stderr: a command isn't ended by what can't be written to them."""
+"""stdout and stderr that never raise: a command continues if its output can't be written."""
 
 import errno
 import io
@@ -8,29 +8,29 @@ from typing import TextIO, cast
 
 
 class Output(io.TextIOBase):
-    """A standard stream: what can't be written is lost, `fault` says why, the command goes on."""
+    """A standard stream. After the first failed write, output is discarded and `fault` is set."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        # None: the process was started without it.
+        # None: the process was started without this stream.
         self._stream = stream
         self.fault: OSError | None = None
         if stream is None:
             self.fault = OSError(errno.EBADF, os.strerror(errno.EBADF))
         elif isinstance(stream, io.TextIOWrapper):
-            # A letter that the terminal hasn't got is spelled out.
+            # Characters outside the terminal's encoding are escaped.
             stream.reconfigure(errors="backslashreplace")
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # TextIOBase has an attribute
-        """The stream's."""
+        """The encoding of the underlying stream."""
         return self._stream.encoding if self._stream else "utf-8"
 
     def isatty(self) -> bool:
-        """Whether a person watches."""
+        """Whether the stream is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def write(self, text: str) -> int:
-        """Write *text*, or lose it."""
+        """Write *text*, or discard it after a fault."""
         if self._stream is not None and self.fault is None:
             try:
                 self._stream.write(text)
@@ -39,7 +39,7 @@ class Output(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered, or lose it."""
+        """Flush the buffer, or discard it after a fault."""
         if self._stream is not None and self.fault is None:
             try:
                 self._stream.flush()
@@ -48,16 +48,16 @@ class Output(io.TextIOBase):
 
     def _lose(self, stream: TextIO, error: OSError) -> None:
         self.fault = error
-        # What is still buffered is written at the exit, where a failure has its own exit code.
+        # Python flushes the buffer at exit, and a failure there would change the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def guard() -> None:
-    """Let no command depend on its output."""
+    """Replace stdout and stderr by streams that never raise."""
     sys.stdout = cast("TextIO", Output(sys.stdout))
     sys.stderr = cast("TextIO", Output(sys.stderr))
 
 
 def output_error() -> OSError | None:
-    """Why results couldn't be written; None where all were."""
+    """Why stdout could not be written; None if it could."""
     return sys.stdout.fault if isinstance(sys.stdout, Output) else None

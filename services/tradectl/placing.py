@@ -1,4 +1,4 @@
-"""`tradectl place`: one order, and what became of it."""
+"""`tradectl place`: sends one order and reports its outcome."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from services.tradectl.sending import ReplyReader, connector_of, require_running
 
 @dataclass
 class OrderProgress:
-    """What was heard of one order so far. Pure: it is told, and says how it stands."""
+    """The events of one order so far, and the exit code they lead to. Pure."""
 
     client_order_id: str
     command_id: str
@@ -27,11 +27,11 @@ class OrderProgress:
     statuses: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, event: dict[str, Any], *, is_response: bool) -> bool:
-        """Take an event; False where it is another order's."""
+        """Add an `order_response` or `order_status`; False if it belongs to another order."""
         if event.get("client_order_id") != self.client_order_id:
             return False
         if is_response:
-            # Another entry with this id has answers of its own.
+            # Another command with the same client order id has answers of its own.
             if event.get("command_id") not in (None, self.command_id):
                 return False
             self.responses.append(event)
@@ -41,22 +41,22 @@ class OrderProgress:
 
     @property
     def response(self) -> dict[str, Any] | None:
-        """The last answer."""
+        """The latest `order_response`."""
         return self.responses[-1] if self.responses else None
 
     @property
     def answered(self) -> bool:
-        """True once the final answer is there."""
+        """True once there is a final answer: accepted or rejected."""
         return self.response is not None and self.response.get("status") != "unknown"
 
     @property
     def replayed(self) -> bool:
-        """True where the order was placed before, and this is its stored answer."""
+        """True if the order was placed before, and this is its stored answer."""
         return self.response is not None and self.response.get("replay") is True
 
     @property
     def done(self) -> bool:
-        """True once nothing more is waited for."""
+        """True once there is nothing left to wait for."""
         if not self.answered:
             return False
         accepted = self.response is not None and self.response.get("status") == "accepted"
@@ -64,14 +64,14 @@ class OrderProgress:
 
     @property
     def status(self) -> str | None:
-        """What the order's status is, as far as it was told."""
+        """The latest status; a closed status is never replaced. None if there is none yet."""
         done = [s["status"] for s in self.statuses if s.get("status") in CLOSED_ORDER_STATUSES]
-        told = done or [s.get("status") for s in self.statuses]
-        return told[-1] if told else None
+        latest = done or [s.get("status") for s in self.statuses]
+        return latest[-1] if latest else None
 
     @property
     def outcome(self) -> str:
-        """In one word; what scripts look at."""
+        """The outcome as one word, for the JSON output."""
         if self.response is None:
             return "no_answer"
         answer = str(self.response.get("status"))
@@ -81,7 +81,7 @@ class OrderProgress:
 
     @property
     def exit_code(self) -> ExitCode:
-        """How the command ends if it ends now."""
+        """The exit code if the command stopped waiting now."""
         if self.response is None:
             return ExitCode.NO_ANSWER
         match self.response.get("status"):
@@ -105,7 +105,15 @@ async def place(
     seconds: float,
     as_json: bool,
 ) -> ExitCode:
-    """Send *command* to the exchange's connector; wait for the answer, or for the order's end."""
+    """Send *command* to the exchange's connector, and wait at most *seconds* for the answer.
+
+    With *wait_until_closed*, wait until the order is closed.
+
+    Raises:
+        CommandError: the connector is not running (NO), or Redis may have received the command
+            (UNKNOWN).
+        RedisError: nothing was sent.
+    """
     name = connector_of(exchange)
     await require_running(redis, name)
     replies = await ReplyReader.open(redis, name, ("order_response", "order_status"), seconds)
@@ -138,22 +146,22 @@ async def place(
 
 
 async def _read_earlier_statuses(redis: Redis, name: str, placed: OrderProgress) -> None:
-    """An order that was placed before: what was told of it lies behind us."""
+    """Read the statuses that were published before this command was sent."""
     stream = str(EventStream(name, "order_status"))
     try:
         found = await entries_with_field(redis, stream, "client_order_id", placed.client_order_id)
     except (RedisError, OSError) as e:
-        print_message(f"what became of it before can't be read: {explain(e)}")
+        print_message(f"the order's earlier statuses can't be read: {explain(e)}")
     else:
         placed.statuses = [entry.fields for entry in found]
 
 
 async def _read_earlier_unknown(redis: Redis, stream: str, placed: OrderProgress) -> None:
-    """A command that asks again is answered once the first is settled: is that one unclear?"""
+    """A repeated command is answered once the first is resolved: read whether that is `unknown`."""
     try:
         found = await entries_with_field(redis, stream, "client_order_id", placed.client_order_id)
     except (RedisError, OSError) as e:
-        print_message(f"whether it was answered before can't be read: {explain(e)}")
+        print_message(f"the order's earlier answers can't be read: {explain(e)}")
         return
     if found and found[-1].fields.get("status") == "unknown":
         placed.responses.append(found[-1].fields)
@@ -168,12 +176,14 @@ def _print_event(entry: StreamEntry) -> None:
 
 
 def _print_hint(placed: OrderProgress, seconds: float, again: str) -> None:
-    """What a person should know about an end that is none."""
+    """Print what to do next if the outcome is not final."""
     match placed.exit_code:
         case ExitCode.UNKNOWN:
-            print_message(f"The outcome is still unknown after {seconds:g} s. To hear it, {again}.")
+            print_message(
+                f"The outcome is still unknown after {seconds:g} s. For the outcome, {again}."
+            )
         case ExitCode.NO_ANSWER if placed.response is None:
-            print_message(f"No answer within {seconds:g} s. To hear it, {again}.")
+            print_message(f"No answer within {seconds:g} s. For the outcome, {again}.")
         case ExitCode.NO_ANSWER:
             print_message(f"Accepted, but not filled within {seconds:g} s; the order stays.")
         case _:

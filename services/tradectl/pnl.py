@@ -1,4 +1,4 @@
-"""`tradectl pnl`: what was won, by strategy and market, and today; the bot's and all orders'."""
+"""`tradectl pnl`: profit by strategy and market, total and today; of the bot and of all orders."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,18 +25,18 @@ from services.tradectl.reading import newest, redis_time
 from services.tradectl.tables import Column, table
 
 PORTFOLIO = str(EventStream("bot", "portfolio"))
-# The bot tells at each change, and every ten seconds.
+# In seconds: the bot publishes at each change, and every ten.
 BOT_GONE_AFTER = 30.0
-# Whose, and which asset: ("", "USDT") is the bot's.
+# The exchange and the asset of a sum; ("", "USDT") is the bot's.
 Money = tuple[str, str]
 COLUMNS = ("realised", "unrealised", Column("profit", wide=True), "fees", "today")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one strategy on a market, or of a market; *strategy* "": of all of it.
+    """The profit of one strategy on one market; *strategy* "": of the whole market.
 
-    Money is in the quote asset; what nobody knows is None. Fees are part of what was realised.
+    Money is in the quote asset; None: unknown. `realised` is net of fees.
     """
 
     strategy: str
@@ -50,12 +50,12 @@ class Result:
 
     @property
     def currency(self) -> str:
-        """The asset its money is in."""
+        """The quote asset."""
         return self.symbol.partition("/")[2]
 
     @property
     def row(self) -> dict[str, Any]:
-        """As JSON shows it."""
+        """The result as a JSON object."""
         money = {
             "realised": self.realised,
             "unrealised": self.unrealised,
@@ -69,27 +69,27 @@ class Result:
 
     @property
     def cells(self) -> tuple[object, ...]:
-        """As a table shows it, behind what it is of."""
+        """The cells of a table row, after the market."""
         gains = (self.realised, self.unrealised, self.profit)
         return (*map(gain, gains), shortened(self.fees), gain(self.today))
 
 
-def of_strategy(told: StrategyPosition, *, today: bool) -> Result:
-    """What the bot tells of one strategy; *today*: it was told today."""
+def of_strategy(position: StrategyPosition, *, today: bool) -> Result:
+    """The result that the bot published for a strategy; *today*: the event is of today."""
     return Result(
-        told.strategy,
-        told.exchange,
-        told.symbol,
-        _decimal(told.realised),
-        _decimal(told.unrealised),
-        _decimal(told.profit),
-        _decimal(told.fees),
-        _decimal(told.profit_today) if today else None,
+        position.strategy,
+        position.exchange,
+        position.symbol,
+        _decimal(position.realised),
+        _decimal(position.unrealised),
+        _decimal(position.profit),
+        _decimal(position.fees),
+        _decimal(position.profit_today) if today else None,
     )
 
 
 def of_market(held: HeldPosition) -> Result:
-    """What a connector's books say of one market."""
+    """The result of one market, from a connector's books."""
     return Result(
         "",
         held.exchange,
@@ -103,7 +103,7 @@ def of_market(held: HeldPosition) -> Result:
 
 
 def by_market(results: Iterable[Result]) -> list[Result]:
-    """Of all strategies on one market together."""
+    """The results of all strategies, added up by market."""
     found: dict[tuple[str, str], list[Result]] = {}
     for each in results:
         found.setdefault((each.exchange, each.symbol), []).append(each)
@@ -123,7 +123,7 @@ def by_market(results: Iterable[Result]) -> list[Result]:
 
 
 def today(results: Iterable[Result], money: Callable[[Result], Money]) -> dict[Money, Decimal]:
-    """The day's profit by *money*, as RISK_MAX_DAILY_LOSS counts it: of what is known."""
+    """The sum of the known profits of today by *money*, as RISK_MAX_DAILY_LOSS counts them."""
     found: dict[Money, Decimal] = {}
     for each in results:
         if each.today is not None:
@@ -133,7 +133,7 @@ def today(results: Iterable[Result], money: Callable[[Result], Money]) -> dict[M
 
 @dataclass(frozen=True, slots=True)
 class BotReport:
-    """What the bot told last, and how long ago, in seconds."""
+    """The bot's latest portfolio event, and its age in seconds."""
 
     mode: str
     age: float
@@ -141,7 +141,7 @@ class BotReport:
 
 
 async def bot_report(redis: Redis, exchange: str | None, symbol: str | None) -> BotReport | None:
-    """The bot's last word on its profit; None where it never said anything that can be read."""
+    """The bot's latest portfolio event; None if there is none, or it can't be parsed."""
     last = await newest(redis, PORTFOLIO)
     if last is None:
         return None
@@ -166,17 +166,17 @@ async def bot_report(redis: Redis, exchange: str | None, symbol: str | None) -> 
 async def pnl(
     redis: Redis, ledger: PositionLedger, exchange: str | None, symbol: str | None, *, as_json: bool
 ) -> ExitCode:
-    """Show what was won: by the bot's strategies, and by all orders through the connectors."""
+    """Show the profit of the bot's strategies, and of all orders through the connectors."""
     markets = [of_market(each) for each in await ledger.held(redis, exchange, symbol)]
     bot = await bot_report(redis, exchange, symbol)
-    # A limit goes by all markets: the day's profit of some of them is no number that it knows.
+    # RISK_MAX_DAILY_LOSS counts all markets: a sum over some of them would mislead.
     whole = exchange is None and symbol is None
     if as_json:
         found = None if bot is None else _bot_json(bot, whole=whole)
         show.as_json({"bot": found, "connectors": _connectors_json(markets, whole=whole)})
         return ExitCode.DONE
     if bot is None:
-        show.line(f"the bot has told nothing ({PORTFOLIO})")
+        show.line(f"the bot has published nothing ({PORTFOLIO})")
         show.line("")
     else:
         _show_bot(bot, whole=whole)
@@ -189,7 +189,7 @@ async def pnl(
 def _show_bot(bot: BotReport, *, whole: bool) -> None:
     gone = ": THE BOT IS GONE" if bot.age > BOT_GONE_AFTER else ""
     table(
-        f"the bot ({bot.mode}), as it told {show.span(bot.age)} ago{gone}",
+        f"the bot ({bot.mode}), as published {show.span(bot.age)} ago{gone}",
         ("strategy", "market", *COLUMNS),
         [(each.strategy, f"{each.exchange} {each.symbol}", *each.cells) for each in bot.results],
     )

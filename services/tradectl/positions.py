@@ -1,4 +1,4 @@
-"""`tradectl positions`: what orders through the connectors hold, at the market's price."""
+"""`tradectl positions`: the positions of all orders through the connectors, at market price."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ from services.tradectl.target import no_connector_message
 
 @dataclass(frozen=True, slots=True)
 class HeldPosition:
-    """What is held of one market, at the market's price now; what nobody knows is None.
+    """The position on one market at the current price; None: unknown.
 
-    Quantities are in the base asset, money is in the quote asset; *today* is whether the position's
-    day is that of now. `fees` are None where the stream that tells them lost its oldest entries.
+    Quantities are in the base asset, money is in the quote asset. `today`: the position's day is
+    the current one. `fees`: None if `order_status` no longer holds its oldest entries.
     """
 
     exchange: str
@@ -35,18 +35,18 @@ class HeldPosition:
 
     @property
     def quote(self) -> str:
-        """The asset its money is in."""
+        """The quote asset."""
         return self.symbol.partition("/")[2]
 
     @property
     def value(self) -> Decimal | None:
-        """What it would be sold for; less than zero: what it would cost to buy it back."""
+        """The position's market value; negative for a short position."""
         held, price = self.position.quantity, self.position.price
         return None if price is None else held * price
 
     @property
     def unrealised(self) -> Decimal | None:
-        """What closing it now would win."""
+        """The profit of closing the position at the current price."""
         if not self.position.quantity:
             return NOTHING
         if self.average is None or self.position.price is None:
@@ -55,7 +55,7 @@ class HeldPosition:
 
     @property
     def realised(self) -> Decimal | None:
-        """What was won by what was closed, less all fees."""
+        """The profit of the closed part, net of all fees."""
         if not self.position.quantity:
             return self.position.cash
         if self.average is None:
@@ -64,12 +64,12 @@ class HeldPosition:
 
     @property
     def profit_today(self) -> Decimal | None:
-        """Since midnight UTC, as the connector's RISK_MAX_DAILY_LOSS counts it."""
+        """The profit since midnight UTC, as the connector's RISK_MAX_DAILY_LOSS counts it."""
         return self.position.profit_today if self.today else None
 
     @property
     def row(self) -> dict[str, Any]:
-        """As JSON shows it."""
+        """The position as a JSON object."""
         found = {
             "average_price": self.average,
             "price": self.position.price,
@@ -87,17 +87,17 @@ class HeldPosition:
 
 @dataclass
 class PositionLedger:
-    """Finds what is held; what it has read of streams it doesn't read again."""
+    """Reads positions; each stream is read only from where the last read stopped."""
 
     _fills: dict[str, Fills] = field(default_factory=dict)
 
     async def held(
         self, redis: Redis, exchange: str | None, symbol: str | None
     ) -> list[HeldPosition]:
-        """What is held, or was, of all markets of one exchange or all.
+        """The positions, flat ones included, of one exchange or all, of one symbol or all.
 
         Raises:
-            StopError: no connector was ever here.
+            CommandError: no connector was ever on this Redis, or a position is invalid (NO).
         """
         names = await selected_connectors(redis, exchange)
         if not await any_has_status(redis, names):
@@ -116,7 +116,7 @@ class PositionLedger:
         positions = await fills.catch_up(redis)
         if positions and (silence := await status_age(redis, connector) or 0.0) > GONE_AFTER:
             print_message(
-                f"{connector} has said nothing for {show.span(silence)}: prices are as old"
+                f"{connector} has published no status for {show.span(silence)}: prices are as old"
             )
         trimmed = positions and await is_trimmed(redis, fills.stream)
         now, exchange = await redis_time(redis), connector.removesuffix("_connector")
@@ -136,7 +136,7 @@ class PositionLedger:
 
 
 async def market_price(redis: Redis, exchange: str, symbol: str) -> Decimal | None:
-    """The middle of the newest book, else of the newest ticker; None without both sides."""
+    """The mid price of the latest book, else of the latest ticker; None without both sides."""
     for data_type in MARKET_DATA_TYPES[1::-1]:
         last = await newest(redis, str(MarketStream.of(exchange, symbol, data_type)))
         if last is not None and (price := middle(last.fields)) is not None:
@@ -145,7 +145,7 @@ async def market_price(redis: Redis, exchange: str, symbol: str) -> Decimal | No
 
 
 def middle(quote: dict[str, Any]) -> Decimal | None:
-    """The price between bid and ask of a book or a ticker. Pure."""
+    """The mid price of a book or a ticker; None without both sides. Pure."""
     try:
         if "bids" in quote:
             bid, ask = quote["bids"][0]["price"], quote["asks"][0]["price"]
@@ -158,12 +158,12 @@ def middle(quote: dict[str, Any]) -> Decimal | None:
 
 
 def rounded(value: Decimal | None) -> Decimal | None:
-    """Without what divisions leave behind the last unit of any asset."""
+    """Rounded to 12 decimals: divisions leave digits beyond the smallest unit of any asset."""
     return None if value is None else round(value, 12)
 
 
 def total(values: Iterable[Decimal | None]) -> Decimal | None:
-    """Their sum; None where one isn't known."""
+    """Their sum; None if one is unknown."""
     found = list(values)
     known = [value for value in found if value is not None]
     return sum(known, NOTHING) if len(known) == len(found) else None
@@ -178,7 +178,7 @@ async def positions(
     flat: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Show what is held; with *flat* also the markets of which nothing is held any more."""
+    """Show the open positions; with *flat*, also the closed ones."""
     found = await ledger.held(redis, exchange, symbol)
     wanted = [each for each in found if flat or each.position.quantity]
     if as_json:
@@ -203,10 +203,10 @@ async def positions(
 
 
 def shortened(value: Decimal | None) -> Decimal | None:
-    """As a person reads it."""
+    """Rounded for reading."""
     return None if value is None else amount(value)
 
 
 def gain(value: Decimal | None) -> Gain | None:
-    """As a table shows what was won."""
+    """A profit as a table cell."""
     return None if value is None else Gain(value)

@@ -1,4 +1,4 @@
-"""Reading streams by hand: which there are, what they hold, what an entry means."""
+"""Reads streams: their names, their entries, and the model of each entry."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -42,7 +42,7 @@ from common_models.stream_names import (
 from services._runtime.entry_ids import EntryId, entry_milliseconds, parse_entry_id
 
 PAGE = 1000
-# Of each of many streams: books are large.
+# Entries per stream in one XREAD of many streams: order books are large.
 READ_COUNT = 200
 
 MARKET_DATA: dict[str, type[BaseModel]] = {
@@ -70,7 +70,7 @@ EVENTS: dict[str, type[BaseModel]] = {
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One entry of a stream: its id and what its field `data` holds."""
+    """One entry of a stream: the stream, the entry id, and the bytes of its field `data`."""
 
     stream: str
     id: str
@@ -78,7 +78,7 @@ class StreamEntry:
 
     @property
     def milliseconds(self) -> int:
-        """When Redis took it, by Redis's clock."""
+        """When Redis received it, in Unix milliseconds by Redis's clock."""
         return entry_milliseconds(self.id)
 
     @property
@@ -88,7 +88,7 @@ class StreamEntry:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The JSON object in it; empty where it holds none."""
+        """The JSON object in `data`; empty if it is not a JSON object."""
         try:
             found = msgspec.json.decode(self.data)
         except (msgspec.DecodeError, ValueError, RecursionError):
@@ -96,7 +96,7 @@ class StreamEntry:
         return found if isinstance(found, dict) else {}
 
     def validation_error(self) -> str | None:
-        """Why it isn't what its stream promises; None where it is, or nothing was promised."""
+        """The first error against the stream's model; None if valid, or if there is no model."""
         model = model_of(self.stream)
         if model is None:
             return None
@@ -110,12 +110,12 @@ class StreamEntry:
 
 
 def utc_time(milliseconds: float) -> datetime:
-    """A time of Redis's clock."""
+    """Unix milliseconds as a time in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def parse_name(stream: str) -> StreamName | None:
-    """The parts of a stream's name; None where it is none of the contract's form."""
+    """The parsed name of a stream; None if it is not of the contract's form."""
     try:
         return parse(stream)
     except StreamNameError:
@@ -123,7 +123,7 @@ def parse_name(stream: str) -> StreamName | None:
 
 
 def model_of(stream: str) -> type[BaseModel] | None:
-    """What the stream's entries are."""
+    """The model of the stream's entries; None if the contract names none."""
     match parse_name(stream):
         case MarketStream(data_type=data_type):
             return MARKET_DATA[data_type]
@@ -138,13 +138,13 @@ def model_of(stream: str) -> type[BaseModel] | None:
 
 
 async def streams(redis: Redis, pattern: str = "*") -> list[str]:
-    """The names of all streams that match a glob, sorted."""
+    """The names of all streams that match the glob *pattern*, sorted."""
     found = [key.decode() async for key in redis.scan_iter(pattern, count=PAGE, _type="stream")]
     return sorted(set(found))
 
 
 async def connectors(redis: Redis) -> list[str]:
-    """The connectors that have streams here: "binance_connector", ..."""
+    """The names of the connectors that have streams here, e.g. `binance_connector`, sorted."""
     names = [parse_name(stream) for stream in await streams(redis, "*_connector:*")]
     found = {
         name.connector
@@ -155,7 +155,7 @@ async def connectors(redis: Redis) -> list[str]:
 
 
 async def entries(redis: Redis, stream: str, start: str = "-") -> AsyncIterator[StreamEntry]:
-    """All entries from *start* on, oldest first."""
+    """All entries from the id *start* on, oldest first; `(` before the id excludes it."""
     client: Any = redis
     while True:
         page = await client.xrange(stream, min=start, count=PAGE)
@@ -168,12 +168,12 @@ async def entries(redis: Redis, stream: str, start: str = "-") -> AsyncIterator[
 
 @dataclass
 class Follower:
-    """Reads streams to their ends, and the next time on from there."""
+    """Reads each stream from where the last call stopped."""
 
     _starts: dict[str, str] = field(default_factory=dict)
 
     async def new(self, redis: Redis, stream: str) -> AsyncIterator[StreamEntry]:
-        """What wasn't read yet, oldest first."""
+        """The entries that were not read yet, oldest first."""
         async for entry in entries(redis, stream, self._starts.get(stream, "-")):
             self._starts[stream] = f"({entry.id}"
             yield entry
@@ -195,14 +195,14 @@ async def newest_first(
 
 
 async def newest(redis: Redis, stream: str) -> StreamEntry | None:
-    """The newest entry; None where there is none."""
+    """The newest entry; None if the stream is empty."""
     async for entry in newest_first(redis, stream, 1):
         return entry
     return None
 
 
 async def entry_at(redis: Redis, stream: str, entry_id: str) -> StreamEntry | None:
-    """One entry by its id; None where it is gone."""
+    """One entry by its id; None if it does not exist."""
     client: Any = redis
     found = list(_entries(stream, await client.xrange(stream, min=entry_id, max=entry_id)))
     return found[0] if found else None
@@ -211,7 +211,7 @@ async def entry_at(redis: Redis, stream: str, entry_id: str) -> StreamEntry | No
 async def read_new(
     redis: Redis, positions: dict[str, str], block_ms: int | None
 ) -> list[StreamEntry]:
-    """What came after *positions*, which move on; waits for the first, at most *block_ms*."""
+    """Entries after *positions*, which it updates; blocks up to *block_ms* for the first."""
     client: Any = redis
     reply = await client.xread(positions, count=READ_COUNT, block=block_ms) or []
     found = [
@@ -225,14 +225,14 @@ async def read_new(
 
 
 async def last_ids(redis: Redis, names: Iterable[str]) -> dict[str, str]:
-    """Where each stream ends now: reading on from there gives what is new."""
+    """The id of each stream's last entry, `0-0` if it is empty."""
     last = {name: await newest(redis, name) for name in names}
     return {name: "0-0" if entry is None else entry.id for name, entry in last.items()}
 
 
 async def entries_with_field(redis: Redis, stream: str, name: str, value: str) -> list[StreamEntry]:
     """The entries whose field *name* is *value*, oldest first."""
-    # Looking for the bytes first saves decoding all the others.
+    # Searching for the bytes first avoids decoding every entry.
     spelled = {json.dumps(value, ensure_ascii=ascii_only).encode() for ascii_only in (True, False)}
     return [
         entry
@@ -242,7 +242,7 @@ async def entries_with_field(redis: Redis, stream: str, name: str, value: str) -
 
 
 async def is_trimmed(redis: Redis, stream: str) -> bool:
-    """Whether a stream no longer holds its oldest entries."""
+    """Whether entries were removed from the stream."""
     if not await redis.exists(stream):
         return False
     info = await redis.xinfo_stream(stream)

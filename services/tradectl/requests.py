@@ -1,4 +1,4 @@
-"""Commands that are answered on `command_response`: cancels and questions."""
+"""Commands that are answered on `command_response`: cancels and balance requests."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from services.tradectl.sending import (
 from services.tradectl.target import no_connector_message
 
 Answer = dict[str, Any]
-# Of a command that Redis refused for want of memory.
+# The reason code of a command that Redis refused because it is full.
 REDIS_FULL = "redis_full"
 
 ANSWERS, STATUS = "command_response", "connector_status"
@@ -39,25 +39,25 @@ _EXIT_CODES = {"done": ExitCode.DONE, "rejected": ExitCode.NO, "no_answer": Exit
 
 
 def exit_code_of(answers: Sequence[Answer]) -> ExitCode:
-    """How a command ends that got these answers: by the worst of them."""
+    """The exit code for these answers: that of the worst one."""
     found = {_EXIT_CODES.get(str(answer["status"]), ExitCode.UNKNOWN) for answer in answers}
     worst_first = (ExitCode.UNKNOWN, ExitCode.NO_ANSWER, ExitCode.NO)
     return next((exit_code for exit_code in worst_first if exit_code in found), ExitCode.DONE)
 
 
 def command_of(content: BaseModel) -> str:
-    """The command's name, as in its stream."""
+    """The name of the command, as in its stream's name."""
     return next(name for name, model in COMMANDS.items() if type(content) is model)
 
 
 async def request(redis: Redis, name: str, content: BaseModel, seconds: float) -> Answer:
-    """Send one command and wait for its answer; `status` is "no_answer" where none came."""
+    """Send one command; return its answer. `status` is "no_answer" after *seconds* without one."""
     command = command_of(content)
     request_id = str(content.model_dump()["client_request_id"])
     replies = await ReplyReader.open(redis, name, [ANSWERS, STATUS], seconds)
     age = await status_age(redis, name)
     if age is None or age > GONE_AFTER:
-        print_message(f"{name} is silent; it will do this when it is back")
+        print_message(f"{name} is not running; it will execute the command when it is back")
     await send(redis, name, command, content, "the same command may be given again")
     async for entry in replies.events():
         if entry.fields.get("client_request_id") == request_id:
@@ -75,7 +75,7 @@ async def request(redis: Redis, name: str, content: BaseModel, seconds: float) -
 
 
 def _progress(entry: StreamEntry) -> str | None:
-    """How far a `cancel_all_orders` is, as a connector's status says; None: it says nothing."""
+    """The progress of `cancel_all_orders` in a connector's status; None if it has none."""
     try:
         found = ConnectorStatusEvent.model_validate_json(entry.data).cancel_all
     except ValidationError:
@@ -86,7 +86,7 @@ def _progress(entry: StreamEntry) -> str | None:
 
 
 async def request_all(redis: Redis, contents: dict[str, BaseModel], seconds: float) -> list[Answer]:
-    """One request to each connector, and all their answers."""
+    """Send one command to each connector at the same time; return all answers."""
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(_answer_or_error(redis, name, content, seconds))
@@ -96,7 +96,7 @@ async def request_all(redis: Redis, contents: dict[str, BaseModel], seconds: flo
 
 
 async def _answer_or_error(redis: Redis, name: str, content: BaseModel, seconds: float) -> Answer:
-    """One connector's trouble doesn't keep the others from being asked."""
+    """The answer of one connector; an error becomes an answer, so the others are still asked."""
     try:
         return await request(redis, name, content, seconds)
     except (CommandError, RedisError, OSError) as e:
@@ -111,7 +111,7 @@ async def _answer_or_error(redis: Redis, name: str, content: BaseModel, seconds:
 
 
 def print_answers(answers: Sequence[Answer], *, as_json: bool) -> None:
-    """What the connectors said."""
+    """Print the answers: a line each, or JSON."""
     if as_json:
         show.as_json(answers)
         return
@@ -131,7 +131,11 @@ async def cancel(
     seconds: float,
     as_json: bool,
 ) -> ExitCode:
-    """Cancel one order; where it trades is looked up, unless both are given."""
+    """Cancel one order; its connector and symbol are looked up unless both are given.
+
+    Raises:
+        CommandError: the order is unknown (NO), or ambiguous (USAGE); nothing was sent.
+    """
     field = "order_id" if by_order_id else "client_order_id"
     if exchange is None or symbol is None:
         name, symbol = await _find_order(redis, field, order, exchange, symbol)
@@ -148,7 +152,11 @@ async def cancel(
 async def cancel_all(
     redis: Redis, exchange: str | None, symbol: str | None, *, seconds: float, as_json: bool
 ) -> ExitCode:
-    """Cancel all open orders: of one exchange or all, of one symbol or all."""
+    """Cancel all open orders of one exchange or all, of one symbol or all.
+
+    Raises:
+        CommandError: no connector was ever on this Redis (NO).
+    """
     names = await selected_connectors(redis, exchange)
     if not await any_has_status(redis, names):
         raise CommandError(ExitCode.NO, f"nothing was cancelled: {no_connector_message(redis)}")
@@ -161,7 +169,7 @@ async def cancel_all(
 async def refresh_balances(
     redis: Redis, exchange: str | None, assets: list[str], seconds: float
 ) -> ExitCode:
-    """Have balances told anew; what goes wrong is said on stderr."""
+    """Have connectors publish the balances again; print failures on stderr."""
     names = await selected_connectors(redis, exchange)
     contents: dict[str, BaseModel] = {
         name: RequestBalanceCommand(exchange=name.removesuffix("_connector"), assets=assets or None)
@@ -178,16 +186,16 @@ async def refresh_balances(
 async def _find_order(
     redis: Redis, field: str, order: str, exchange: str | None, symbol: str | None
 ) -> tuple[str, str]:
-    """The connector and the symbol of an order, from what was commanded and told.
+    """The connector and the symbol of an order, from the commands and events in the streams.
 
     Raises:
-        StopError: no such order was heard of, or more than one.
+        CommandError: no stream names the order (NO), or it is ambiguous (USAGE).
     """
     names = await selected_connectors(redis, exchange)
     found: set[tuple[str, str]] = set()
     for name in names:
-        told = [str(EventStream(name, event)) for event in ("order_status", "order_response")]
-        for stream in (*told, str(CommandStream(name, "place_order"))):
+        events = [str(EventStream(name, event)) for event in ("order_status", "order_response")]
+        for stream in (*events, str(CommandStream(name, "place_order"))):
             progress = [
                 entry.fields.get("symbol")
                 for entry in await entries_with_field(redis, stream, field, order)
@@ -199,9 +207,9 @@ async def _find_order(
     if not found:
         raise CommandError(
             ExitCode.NO,
-            f"no order with {field} {order!r} was heard of; name its --exchange and --symbol",
+            f"no order with {field} {order!r} is known here; give its --exchange and --symbol",
         )
     where = ", ".join(f"{name.removesuffix('_connector')} {each}" for name, each in sorted(found))
     raise CommandError(
-        ExitCode.USAGE, f"{field} {order!r} is {where}: name the --exchange, or the --symbol too"
+        ExitCode.USAGE, f"{field} {order!r} is {where}: give the --exchange, or the --symbol too"
     )

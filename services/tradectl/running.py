@@ -1,4 +1,4 @@
-"""Runs one command: opens Redis, does the work, and exits by how it ended."""
+"""Runs one command: connects to Redis, runs the command, and exits with its exit code."""
 
 import asyncio
 import math
@@ -16,10 +16,10 @@ from services.tradectl.watching import Command, watching
 
 
 def run(work: Command, *, shows: bool = False) -> NoReturn:
-    """Open Redis, do *work*, and exit by how it ended.
+    """Connect to Redis, run *work*, and exit with its exit code.
 
-    Where all that it does is to show (*shows*), it isn't done if that couldn't be written. A
-    reader that has seen enough is no fault: `tradectl tail | head`.
+    A command that only shows something (*shows*) exits with UNKNOWN if stdout can't be written. A
+    closed pipe is not an error: `tradectl tail | head`.
     """
     exit_code = _exit_code(work)
     if (fault := output_error()) is not None and not isinstance(fault, BrokenPipeError):
@@ -30,11 +30,11 @@ def run(work: Command, *, shows: bool = False) -> NoReturn:
 
 
 def show(work: Command, watch: float | None, *, as_json: bool) -> NoReturn:
-    """The same for what shows a state; with *watch* again every so many seconds, until Ctrl-C."""
+    """Run a command that shows a state; with *watch*, every *watch* seconds until Ctrl-C."""
     if watch is None:
         run(work, shows=True)
     if math.isnan(watch):
-        print_message("tradectl: --watch nan: want a number of seconds, e.g. 2")
+        print_message("tradectl: --watch nan: expected a number of seconds, e.g. 2")
         raise typer.Exit(ExitCode.USAGE)
     run(lambda redis: watching(redis, work, watch, as_json=as_json), shows=True)
 
@@ -50,7 +50,7 @@ def _exit_code(work: Command) -> ExitCode:
         return ExitCode.REDIS
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    # A bug of ours: the traceback is printed. Python's own exit code for it, 1, means "rejected".
+    # A bug. Python would exit with 1 after a traceback, but 1 means "rejected" here.
     except Exception:  # noqa: BLE001
         print_message(traceback.format_exc())
         return ExitCode.UNKNOWN
@@ -65,12 +65,12 @@ async def _with_redis(work: Command) -> ExitCode:
     except (RedisError, OSError) as e:
         if exit_code is None:
             raise CommandError(ExitCode.REDIS, explain(e) + _tls_hint(url, e)) from None
-        # The work was done; that the connection couldn't be closed changes nothing.
+        # The command is done; an error while the connection closes does not matter.
     return exit_code
 
 
 def _tls_hint(url: str, error: Exception) -> str:
-    """What to try where the server closes the connection without an error message."""
+    """A hint if the server closed the connection without an error message."""
     if url.startswith("redis://") and "closed" in str(error).lower():
-        return "; a server that takes TLS only closes such a connection: is it rediss://?"
+        return "; a server that accepts only TLS closes such a connection: try rediss://"
     return ""

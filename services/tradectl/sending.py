@@ -1,4 +1,4 @@
-"""Commands out, answers in: by XADD and XREAD, as any bot does it."""
+"""Sends commands with XADD and reads answers with XREAD, as any bot does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -27,18 +27,18 @@ from services.tradectl.reading import (
     redis_time,
 )
 
-# What connectors read from the operator's streams too.
+# Commands that connectors also read from the operator's streams.
 OPERATOR_COMMANDS = frozenset({"cancel_order", "cancel_all_orders"})
-# Connectors tell their status every ten seconds.
+# In seconds: connectors publish their status every ten.
 GONE_AFTER = 30.0
 RETRY_DELAY = 0.5
 
 
 def connector_of(exchange: str) -> str:
-    """The connector that serves an exchange.
+    """The name of the connector of an exchange.
 
     Raises:
-        StopError: that is no exchange's name.
+        CommandError: *exchange* is not a valid name (USAGE).
     """
     try:
         return connector(exchange)
@@ -47,7 +47,7 @@ def connector_of(exchange: str) -> str:
 
 
 async def status_age(redis: Redis, name: str) -> float | None:
-    """How long a connector has told no status, in seconds; None: it never did."""
+    """The age of a connector's latest status in seconds; None if it never published one."""
     last = await newest(redis, str(EventStream(name, "connector_status")))
     if last is None:
         return None
@@ -55,10 +55,10 @@ async def status_age(redis: Redis, name: str) -> float | None:
 
 
 async def selected_connectors(redis: Redis, exchange: str | None) -> list[str]:
-    """The connectors that are meant: that of *exchange*, or all that are on this Redis.
+    """The connector of *exchange*, or all connectors on this Redis.
 
     Raises:
-        StopError: that one was never here.
+        CommandError: the connector of *exchange* was never on this Redis (NO).
     """
     names = await connectors(redis)
     if exchange is None:
@@ -71,26 +71,28 @@ async def selected_connectors(redis: Redis, exchange: str | None) -> list[str]:
 
 
 async def any_has_status(redis: Redis, names: Iterable[str]) -> bool:
-    """Whether one of these connectors was ever on this Redis."""
+    """Whether at least one of these connectors ever published a status on this Redis."""
     return any([await status_age(redis, name) is not None for name in names])
 
 
 async def require_running(redis: Redis, name: str) -> None:
-    """An order that nobody reads would only expire.
+    """Require a recent status: without a running connector the order would only expire.
 
     Raises:
-        StopError: the connector has said nothing for too long.
+        CommandError: the connector's latest status is too old, or there is none (NO).
     """
     age = await status_age(redis, name)
     if age is None:
-        raise CommandError(ExitCode.NO, f"not sent: {name} has never said anything on this Redis")
+        raise CommandError(
+            ExitCode.NO, f"not sent: {name} has never published a status on this Redis"
+        )
     if age > GONE_AFTER:
-        raise CommandError(ExitCode.NO, f"not sent: {name} has said nothing for {age:.0f} s")
+        raise CommandError(ExitCode.NO, f"not sent: {name} has published no status for {age:.0f} s")
 
 
 @dataclass
 class ReplyReader:
-    """The events of one connector from a moment on, until a deadline."""
+    """Reads one connector's events from a point in time until a deadline."""
 
     redis: Redis
     positions: dict[str, str]
@@ -100,16 +102,20 @@ class ReplyReader:
     async def open(
         cls, redis: Redis, name: str, events: Iterable[str], seconds: float
     ) -> "ReplyReader":
-        """From now on: begin it before anything is sent, so that no answer can be missed."""
+        """Start at the end of the streams. Call it before sending, so that no answer is missed."""
         positions = await last_ids(redis, [str(EventStream(name, event)) for event in events])
         return cls(redis, positions, asyncio.get_running_loop().time() + seconds)
 
     def extend(self, seconds: float) -> None:
-        """Wait so long from now on."""
+        """Move the deadline to *seconds* from now, unless it is later already."""
         self.deadline = max(self.deadline, asyncio.get_running_loop().time() + seconds)
 
     async def events(self) -> AsyncIterator[StreamEntry]:
-        """Each event as it comes, until the deadline; a Redis that is away is waited for."""
+        """Each event as it arrives, until the deadline; retries while Redis is unreachable.
+
+        Raises:
+            CommandError: Redis refuses to read the answers (UNKNOWN): the command was sent.
+        """
         loop = asyncio.get_running_loop()
         disconnected = False
         while (left := self.deadline - loop.time()) > 0:
@@ -132,10 +138,10 @@ class ReplyReader:
 
 
 async def stream_for(redis: Redis, name: str, command: str) -> str:
-    """The stream that a command goes to.
+    """The stream to send a command to.
 
-    The operator's, where the connector has it: it isn't read behind what bots send. One of an
-    earlier release, or somebody else's, reads the contract's streams only.
+    It is the operator's stream if the connector reads it: that one does not wait behind the bots'
+    commands. Connectors of an earlier release, or of another author, read only the contract's.
     """
     operators = str(OperatorStream(name, command))
     if command in OPERATOR_COMMANDS and await redis.exists(operators):
@@ -144,11 +150,11 @@ async def stream_for(redis: Redis, name: str, command: str) -> str:
 
 
 async def send(redis: Redis, name: str, command: str, content: BaseModel, retry_hint: str) -> str:
-    """Put a command into its stream; its entry id. *again* says how to repeat it safely.
+    """Add a command to its stream; return the entry id. *retry_hint*: how to repeat it safely.
 
     Raises:
-        StopError: it isn't known whether Redis took it.
-        ResponseError: Redis refused it.
+        CommandError: Redis may have received the command (UNKNOWN).
+        ResponseError: Redis refused the command.
     """
     data = content.model_dump_json(exclude_none=True)
     client: Any = redis
@@ -159,6 +165,6 @@ async def send(redis: Redis, name: str, command: str, content: BaseModel, retry_
         raise
     except (RedisError, OSError) as e:
         raise CommandError(
-            ExitCode.UNKNOWN, f"{explain(e)}. Redis may have taken the command: {retry_hint}"
+            ExitCode.UNKNOWN, f"{explain(e)}. Redis may have received the command: {retry_hint}"
         ) from None
     return entry_id.decode()

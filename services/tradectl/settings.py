@@ -1,4 +1,4 @@
-"""What the hand tool is told: the same variables as the services, and where to ask for health."""
+"""The settings of tradectl: the variables of the services, and the URLs of their health servers."""
 
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from services._runtime.exchange_settings import CREDENTIALS, with_fields
 from services._runtime.exchanges import MANIFESTS
 from services._runtime.settings import Settings
 
-# Where `make run` and `docker compose up` have them, seen from this machine.
+# The addresses that `make run` and `docker compose up` use, as seen from this machine.
 SERVICES = {
     "bot": "http://127.0.0.1:8000",
     **{each.connector: f"http://127.0.0.1:{each.health_port}" for each in MANIFESTS.values()},
@@ -34,17 +34,17 @@ def _http(urls: dict[str, str]) -> dict[str, str]:
     for name, url in urls.items():
         parts = urlsplit(url)
         if not name or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{name}={url} is no service's address; want e.g. {EXAMPLE}")
+            raise ValueError(f"{name}={url}: invalid address of a service; expected e.g. {EXAMPLE}")
     return urls
 
 
-# "bot=http://127.0.0.1:8000,...": where each service answers /ready.
+# `name=url` pairs, separated by commas: the base URL at which each service serves /ready.
 HealthUrls = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs), AfterValidator(_http)]
 
 
 @with_fields(CREDENTIALS)
 class TradectlSettings(Settings):
-    """Of the keys it only looks whether they are there: it never talks to an exchange."""
+    """It only checks whether the API keys are set; tradectl never connects to an exchange."""
 
     section: ClassVar[str] = "tradectl"
 

@@ -1,4 +1,4 @@
-"""What a person sees, or a program: lines, or JSON. Redis's content is never trusted."""
+"""Output: lines for people, JSON for programs. Control characters from Redis are escaped."""
 
 import json
 import shutil
@@ -11,18 +11,18 @@ from typing import Any
 
 from services._runtime.text_sanitizing import escape_control_characters
 
-# Where no terminal says how wide it is: wide enough for any table.
+# The width without a terminal: wide enough for any table.
 PIPED_WIDTH = 240
 INDENT = "    "
 
 
 def screen_width() -> int:
-    """How many columns there are: COLUMNS, else the terminal's."""
+    """The width in columns: COLUMNS, else the terminal's."""
     return shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
 
 
 def number(value: object) -> str:
-    """A number as people write it: 0.00001, not 1e-05; "-" where there is none."""
+    """A number in plain notation: 0.00001, not 1e-05; "-" for None; other values as text."""
     if value is None:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
@@ -32,12 +32,12 @@ def number(value: object) -> str:
 
 
 def clock_time(at: datetime) -> str:
-    """Hours to milliseconds, in UTC."""
+    """The time of day in UTC, to the millisecond."""
     return at.strftime("%H:%M:%S.%f")[:-3]
 
 
 def span(seconds: float) -> str:
-    """A duration in the unit that fits it."""
+    """A duration in seconds as text, in a unit that suits its size."""
     if abs(seconds) < 1:
         return f"{seconds * 1000:.0f} ms"
     if abs(seconds) < 120:
@@ -48,7 +48,7 @@ def span(seconds: float) -> str:
 
 
 def line(text: str) -> None:
-    """One line of result, at once; on a terminal one that is too long goes on below, indented."""
+    """Print one line and flush; on a terminal, wrap long lines with an indent."""
     shown = escape_control_characters(text)
     if sys.stdout.isatty():
         folded = textwrap.wrap(
@@ -60,20 +60,20 @@ def line(text: str) -> None:
 
 
 def as_json(value: object, *, indent: int | None = 2) -> None:
-    """One JSON document; with `indent=None` on one line. A Decimal is a number in it."""
-    # ASCII only: what is in a message can't steer a terminal from here either.
+    """Print one JSON document, on one line if *indent* is `None`. A Decimal becomes a number."""
+    # ASCII only, so that content from Redis can't send control sequences to a terminal.
     sys.stdout.write(json.dumps(value, indent=indent, default=_json_number) + "\n")
     sys.stdout.flush()
 
 
 def _json_number(value: object) -> int | float:
     if not isinstance(value, Decimal):
-        raise TypeError(f"{type(value).__name__} is no JSON")
+        raise TypeError(f"{type(value).__name__} can't be written as JSON")
     return int(value) if value == value.to_integral_value() else float(value)
 
 
 def summary(fields: Mapping[str, Any]) -> str:
-    """A message on one line: what it says, without what it leaves empty."""
+    """The fields of a message on one line, without empty ones."""
     return " ".join(
         f"{name}={_short(name, value)}"
         for name, value in fields.items()
@@ -99,5 +99,5 @@ def _short(name: str, value: Any) -> str:
 
 
 def _is_level(value: Any) -> bool:
-    """A book's level or a fill: so much, at that price."""
+    """Whether *value* has a price and a quantity: a level of a book, or a fill."""
     return isinstance(value, dict) and {"price", "quantity"} <= value.keys()

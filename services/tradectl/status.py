@@ -1,4 +1,4 @@
-"""`tradectl status`: the services, the connectors' feeds, and how old each market stream is."""
+"""`tradectl status`: services, connectors, feeds, and the age of each market stream."""
 
 import asyncio
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ FEED_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class LatestStatus:
-    """What a connector said last, and how long ago, in seconds; `event` None: it isn't readable."""
+    """A connector's latest status, and its `age` in seconds; `event`: None if it is invalid."""
 
     name: str
     event: ConnectorStatusEvent | None
@@ -38,12 +38,12 @@ class LatestStatus:
 
     @property
     def gone(self) -> bool:
-        """True where it should have spoken since."""
+        """True if the status is older than a running connector's would be."""
         return self.age > GONE_AFTER
 
 
 async def latest_statuses(redis: Redis) -> list[LatestStatus]:
-    """The last word of every connector that ever spoke on this Redis."""
+    """The latest status of every connector that ever published one on this Redis."""
     now = await redis_time(redis)
     found = []
     for name in await connectors(redis):
@@ -61,11 +61,11 @@ def _event(entry: StreamEntry) -> ConnectorStatusEvent | None:
 
 
 async def status(redis: Redis, urls: dict[str, str], *, as_json: bool) -> ExitCode:
-    """Show how everything is; DONE where all of it works."""
+    """Show the state of everything; DONE if all of it works, else NO."""
     statuses = await latest_statuses(redis)
     services = await _services(urls)
     if not any(each.event and each.event.world == "simulator" for each in statuses):
-        # Nobody misses the simulator on a live exchange.
+        # Without simulated connectors, a simulator that does not run is not a fault.
         services = [s for s in services if s["service"] != SIMULATOR or s["state"] != "no answer"]
     feeds = [
         _feed(each, symbol) for each in statuses if each.event for symbol in each.event.symbols
@@ -131,7 +131,7 @@ def _values(row: dict[str, Any], names: str) -> list[Any]:
 
 
 def _shown(name: str, value: Any) -> Any:
-    """Seconds as people say them."""
+    """Values whose name ends in `_s` as durations."""
     return Seconds(value) if name.endswith("_s") and value is not None else value
 
 
@@ -149,7 +149,11 @@ async def _ask(http: aiohttp.ClientSession, name: str, url: str) -> dict[str, An
     except (aiohttp.ClientError, TimeoutError, ValueError) as e:
         return {"service": name, "state": "no answer", "why": f"{url}: {e.__class__.__name__}"}
     if not isinstance(report, dict) or report.get("service") != name:
-        return {"service": name, "state": "no answer", "why": f"{url} is answered by another"}
+        return {
+            "service": name,
+            "state": "no answer",
+            "why": f"{url} is answered by another service",
+        }
     parts: dict[str, Any] = report.get("parts") or {}
     retries: dict[str, Any] = report.get("retries") or {}
     waits = [
@@ -162,7 +166,7 @@ async def _ask(http: aiohttp.ClientSession, name: str, url: str) -> dict[str, An
 
 
 def describe_retry(attempt: int, next_try_in: float) -> str:
-    """Which attempt failed, and when the next one is."""
+    """The number of the failed attempt, and the time until the next."""
     return f"attempt {attempt}, next try in {show.span(next_try_in)}"
 
 
@@ -195,7 +199,7 @@ def _feed(statuses: LatestStatus, symbol: SymbolStatus) -> dict[str, Any]:
     return {
         "exchange": statuses.name.removesuffix("_connector"),
         "symbol": symbol.symbol,
-        # What a connector said before it went is no longer true.
+        # The last status of a connector that is gone no longer holds.
         "state": "gone" if statuses.gone else symbol.state,
         "since": symbol.since.isoformat(timespec="seconds"),
         "silent_s": None if age is None else round(age + statuses.age, 3),
@@ -225,8 +229,8 @@ async def _stream(redis: Redis, name: MarketStream) -> dict[str, Any]:
     row["age_s"] = round((await redis_time(redis) - last.milliseconds) / 1000, 3)
     row["entries"] = await redis.xlen(str(name))
     try:
-        told = datetime.fromisoformat(str(last.fields.get("timestamp")))
-        row["lag_s"] = round((utc_time(last.milliseconds) - told).total_seconds(), 3)
-    except (ValueError, TypeError):  # not a time, or one without a zone
+        exchange_time = datetime.fromisoformat(str(last.fields.get("timestamp")))
+        row["lag_s"] = round((utc_time(last.milliseconds) - exchange_time).total_seconds(), 3)
+    except (ValueError, TypeError):  # not a time, or a time without a zone
         row["lag_s"] = None
     return row

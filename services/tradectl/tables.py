@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: numbers to the right and never cut, words folded where need be."""
+"""Tables that fit the terminal: numbers are right-aligned and never cut, text is wrapped."""
 
 import sys
 import textwrap
@@ -14,9 +14,9 @@ from rich.text import Text
 
 from services.tradectl.show import number, screen_width, span
 
-# A terminal that has at least so many columns shows all that a table has.
+# In terminal columns. Narrower terminals leave out the columns marked `wide`.
 WIDE = 120
-# A column of words isn't made narrower than that: the rows are shown one below the other instead.
+# The minimum width of a text column. If that does not fit, each row is shown as a list of values.
 MIN_COLUMN_WIDTH = 8
 GREEN_WORDS = frozenset({"ok", "ready", "live", "polled", "trading", "done", "accepted", "filled"})
 RED_WORDS = frozenset({"fail", "not ready", "stale", "rejected", "no answer", "gone"})
@@ -25,7 +25,7 @@ YELLOW_WORDS = frozenset({"warn", "unknown", "syncing", "partially_filled"})
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's title; *wide*: it is left out on a terminal that is narrower than `WIDE`."""
+    """A column's title; *wide*: leave it out on a terminal narrower than `WIDE`."""
 
     title: str
     wide: bool = False
@@ -33,29 +33,29 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """A duration, shown in the unit that fits it."""
+    """A duration in seconds, shown in a unit that suits its size."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Money that was won, with its sign; less than zero: lost."""
+    """A profit, shown with its sign; negative is a loss."""
 
     money: Decimal
 
 
 def amount(value: Decimal) -> Decimal:
-    """*value* with as many decimals as a person reads: 2 from a thousand on, 8 below one."""
+    """*value* rounded for reading: 2 decimals from 1000 up, 4 from 1 up, else 8."""
     places = 2 if abs(value) >= 1000 else 4 if abs(value) >= 1 else 8
     return round(value, places)
 
 
 def table(title: str, columns: Sequence[Column | str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; words that mean good or bad are coloured where there are colours.
+    """Print a table; on a terminal, states are coloured.
 
-    A column of numbers, durations or gains is aligned to the right. What doesn't fit the terminal
-    is folded; where even that is too narrow, each row is shown as lines of a name and a value.
+    Columns of numbers, durations or gains are right-aligned. Text that does not fit is wrapped. If
+    the terminal is too narrow even for that, each row is printed as lines of title and value.
     """
     console = Console(file=sys.stdout, width=screen_width())
     console.print(Text(title, style="bold"))
@@ -71,7 +71,7 @@ def _fitted_table(titles: Sequence[str], rows: Sequence[Sequence[object]], width
     numeric = [_is_numeric([row[i] for row in rows]) for i in range(len(titles))]
     cells = [[_cell(value) for value in row] for row in rows]
     widest = [max(_width(row[i].plain) for row in cells) for i in range(len(titles))]
-    # A title takes no more room than the numbers below it, but for its longest word.
+    # The title of a number column is wrapped to the width of the numbers, or of its longest word.
     heads = [
         _folded(title, width) if right else title
         for title, right, width in zip(titles, numeric, widest, strict=True)
@@ -101,7 +101,7 @@ def _folded(title: str, width: int) -> str:
 
 
 def _widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[int]:
-    """The width of each column: the widest give way first, none below its *least*."""
+    """The width of each column: the widest shrink first, none below its *least*."""
     found = list(natural)
     while sum(found) > width:
         widest = max((i for i in range(len(found)) if found[i] > least[i]), key=lambda i: found[i])
@@ -110,7 +110,7 @@ def _widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[in
 
 
 def _records(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
-    """Each row as lines of a name and a value, with an empty line behind it."""
+    """Each row as lines of title and value, separated by empty lines."""
     found = Table(box=None, pad_edge=False, show_header=False)
     found.add_column(no_wrap=True)
     found.add_column(overflow="fold")
@@ -123,10 +123,10 @@ def _records(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
 
 
 def _is_numeric(values: Sequence[object]) -> bool:
-    told = [value for value in values if value is not None]
-    return bool(told) and all(
+    known = [value for value in values if value is not None]
+    return bool(known) and all(
         isinstance(value, int | float | Decimal | Seconds | Gain) and not isinstance(value, bool)
-        for value in told
+        for value in known
     )
 
 

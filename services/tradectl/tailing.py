@@ -1,4 +1,4 @@
-"""`tradectl tail`: entries of any streams as they come, decoded."""
+"""`tradectl tail`: decoded entries of any streams, as they arrive."""
 
 import re
 import time
@@ -35,19 +35,19 @@ IDS = (
     "command_id",
     "trade_id",
 )
-# New streams that match a glob are looked for so often, in seconds.
+# Seconds between two searches for new streams that match a glob.
 DISCOVERY_INTERVAL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which entries are wanted; None: any."""
+    """Which entries to show: of a symbol, with an id. None: any."""
 
     symbol: str | None = None
     id: str | None = None
 
     def matches(self, entry: StreamEntry) -> bool:
-        """True where the entry is about that symbol, and carries that id."""
+        """True if the entry is about the symbol and contains the id."""
         fields = entry.fields
         return self._symbol_fits(entry, fields) and (
             self.id is None
@@ -66,10 +66,10 @@ class Filter:
 
 
 async def parse_start(redis: Redis, text: str) -> str | None:
-    """The id that reading starts behind, from what a person wrote; None: at what is new.
+    """The entry id to read after, from the option `--from`; None: only new entries.
 
     Raises:
-        StopError: it is none of the forms.
+        CommandError: *text* has none of the forms (USAGE).
     """
     if text == "new":
         return None
@@ -86,14 +86,14 @@ async def parse_start(redis: Redis, text: str) -> str | None:
     if at is None or at.tzinfo is None:
         raise CommandError(
             ExitCode.USAGE,
-            f"--from {text!r}: want new, all, an entry's id, a time ago such as 90s, 5m, 2h or 1d, "
+            f"--from {text!r}: expected new, all, an entry id, a time ago such as 90s, 5m, 2h, 1d, "
             "or a time with its zone such as 2026-11-22T12:00:00Z",
         )
     return _before(at.timestamp() * 1000)
 
 
 def _before(milliseconds: float) -> str:
-    """The id behind which everything from that moment on lies."""
+    """The largest id before *milliseconds*: reading after it starts at that time."""
     return f"{max(0, int(milliseconds) - 1)}-18446744073709551615"
 
 
@@ -107,7 +107,11 @@ async def tail(
     follow: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Show entries of the streams that match, until *count* were shown, or for ever."""
+    """Show entries of the matching streams, until *count* were shown or for ever.
+
+    Raises:
+        CommandError: no stream matches, and *follow* is off (NO).
+    """
     first = await parse_start(redis, start)
     positions = await _positions(redis, patterns, first)
     if not positions and not follow:
@@ -123,7 +127,7 @@ async def tail(
         entries = await _read(redis, positions, follow=follow)
         if not entries and not follow:
             return ExitCode.DONE
-        # Redis gives stream after stream: within what came together the order is made right.
+        # XREAD replies stream by stream: sort the entries of one reply by time.
         for entry in sorted(entries, key=lambda entry: entry.sort_key):
             if wanted.matches(entry):
                 _show(entry, as_json=as_json)
@@ -135,7 +139,7 @@ async def tail(
 async def _positions(redis: Redis, patterns: Sequence[str], start: str | None) -> dict[str, str]:
     names: list[str] = []
     for pattern in patterns:
-        # A name without a glob is waited for, even where it isn't there yet.
+        # A name without a glob is followed even if the stream does not exist yet.
         names += await streams(redis, pattern) if GLOB.search(pattern) else [pattern]
     return await last_ids(redis, names) if start is None else dict.fromkeys(names, start)
 

@@ -1,4 +1,4 @@
-"""Which Redis and which services are meant: as the settings say, or those of `make run` here."""
+"""Chooses the Redis and the services: from the settings, or those of `make run` in this folder."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,25 +16,25 @@ SET_REDIS_URL_HINT = "set REDIS_URL to say which is meant"
 
 
 class _EnvironmentSettings(Settings):
-    """What the environment says, without the files, where `make run` looks for no Redis either."""
+    """Settings of the environment only: `make run` reads no Redis URL from files either."""
 
     dotenv: ClassVar[Path | None] = None
     suite_file: ClassVar[bool] = False
 
 
 class _FileSettings(Settings):
-    """What the files say too."""
+    """Settings of the environment and the files."""
 
     section: ClassVar[str] = "tradectl"
 
 
 def redis_url() -> str:
-    """The Redis that is meant: REDIS_URL, else that of the suite that runs here.
+    """The URL of the Redis to use: REDIS_URL, else that of the suite that runs in this folder.
 
-    Of the settings only this is read: what is wrong with another keeps nobody from halting.
+    It reads no other setting, so that an invalid one never prevents a halt.
 
     Raises:
-        StopError: the settings can't be used, or it could be one or the other.
+        CommandError: REDIS_URL is invalid, or the choice is ambiguous (USAGE).
     """
     given = load_settings(_EnvironmentSettings)
     if "redis_url" in given.model_fields_set:
@@ -54,10 +54,10 @@ def redis_url() -> str:
 
 
 def health_urls() -> dict[str, str]:
-    """Where services answer: as HEALTH_URLS says, else where those of the suite do that runs here.
+    """The base URLs of services by name: HEALTH_URLS, else those of the suite in this folder.
 
     Raises:
-        StopError: the settings can't be used, or several suites run here.
+        CommandError: a setting is invalid, or several suites run here (USAGE).
     """
     settings = load_settings(TradectlSettings)
     suite = None if "health_urls" in settings.model_fields_set else _suite_in_this_folder()
@@ -65,7 +65,7 @@ def health_urls() -> dict[str, str]:
 
 
 def no_connector_message(redis: Redis) -> str:
-    """That no connector was ever on this Redis, and what to do."""
+    """The message that no connector was ever on this Redis, with a remedy."""
     options: dict[str, Any] = redis.connection_pool.connection_kwargs
     default = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     return (
@@ -75,10 +75,10 @@ def no_connector_message(redis: Redis) -> str:
 
 
 def _suite_in_this_folder() -> RunningSuite | None:
-    """The suite that runs in this folder; None where none does.
+    """The suite that runs in this folder; None if there is none.
 
     Raises:
-        StopError: there are several.
+        CommandError: there are several (USAGE).
     """
     suites = find_running_suites(RUNS)
     if len(suites) > 1:

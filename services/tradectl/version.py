@@ -1,4 +1,4 @@
-"""`tradectl --version`: the package's, and the commit where it is known."""
+"""`tradectl --version`: the package's version, and the commit if it is known."""
 
 import platform
 import shutil
@@ -8,22 +8,22 @@ from pathlib import Path
 from services import __version__
 
 ROOT = Path(__file__).parents[2]
-# An image holds no checkout: its build may leave the commit here.
+# A container image has no checkout: its build may write the commit to this file.
 COMMIT_FILE = ROOT / "services" / "COMMIT"
 GIT_TIMEOUT = 2.0
 
 
 def version() -> str:
-    """On one line: "tradectl 0.2.0 (commit 1a2b3c4d5e6f, Python 3.13.1)"."""
+    """One line: "tradectl 0.2.0 (commit 1a2b3c4d5e6f, Python 3.13.1)"."""
     found = commit(ROOT, COMMIT_FILE)
     parts = [f"commit {found}"] if found else []
     return f"tradectl {__version__} ({', '.join([*parts, f'Python {platform.python_version()}'])})"
 
 
 def commit(root: Path, file: Path) -> str | None:
-    """The commit that runs: of the checkout at *root*, else as *file* says; None: nobody knows."""
+    """The commit of the checkout at *root*, else the text of *file*; None if neither exists."""
     git = shutil.which("git")
-    # Of a checkout only: the package may lie in a folder of somebody else's.
+    # Only if *root* itself is a checkout: it may lie inside the checkout of another project.
     if git is not None and (root / ".git").exists():
         words = (git, "-C", str(root), "describe", "--always", "--dirty", "--exclude=*")
         try:

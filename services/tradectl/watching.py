@@ -1,4 +1,4 @@
-"""`--watch`: the same again and again, drawn over itself on a terminal, below it elsewhere."""
+"""`--watch`: repeats a command; on a terminal it redraws in place, elsewhere it appends."""
 
 import asyncio
 import io
@@ -23,20 +23,20 @@ Command = Callable[[Redis], Awaitable[ExitCode]]
 
 
 class Page(io.StringIO):
-    """What a command prints, held back until all of it is there."""
+    """Buffers what a command prints until it is complete."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__()
         self._terminal = terminal
 
     def isatty(self) -> bool:
-        """Whether it will be shown on a terminal: then it has colours."""
+        """Whether it will be shown on a terminal, with colours."""
         return self._terminal
 
 
 @dataclass(frozen=True, slots=True)
 class PrintedPage:
-    """What a command printed at a moment, on stdout and on stderr."""
+    """What a command printed on stdout and on stderr, and when."""
 
     at: datetime
     out: str
@@ -44,9 +44,10 @@ class PrintedPage:
 
 
 async def watching(redis: Redis, work: Command, seconds: float, *, as_json: bool) -> ExitCode:
-    """Do *work* every so many seconds, and show what it prints, until it is interrupted.
+    """Run *work* every *seconds* and show its output, until interrupted.
 
-    A Redis that goes away later is waited for. Without a terminal it ends where nobody reads it.
+    Later Redis errors are shown, and the command is retried. Without a terminal it ends once
+    stdout is closed.
     """
     terminal = sys.stdout.isatty() and not as_json and not Console().is_dumb_terminal
     page = await _run_once(redis, work, terminal=terminal)
@@ -56,12 +57,12 @@ async def watching(redis: Redis, work: Command, seconds: float, *, as_json: bool
 
 
 async def _draw(redis: Redis, work: Command, page: PrintedPage, seconds: float) -> None:
-    """Draw each look over the one before, for ever."""
+    """Draw each page over the previous one, for ever."""
     console = Console(file=sys.stdout)
     with Live(
         console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
     ) as live:
-        console.show_cursor(True)  # should this be killed, the shell has one
+        console.show_cursor(True)  # if this process is killed, the shell still has a cursor
         while True:
             head = f"{page.at:%H:%M:%S} UTC, every {seconds:g} s; Ctrl-C ends it"
             drawn = Text(head + "\n\n", style="dim")
@@ -76,10 +77,10 @@ async def _draw(redis: Redis, work: Command, page: PrintedPage, seconds: float) 
 async def _append(
     redis: Redis, work: Command, page: PrintedPage, seconds: float, *, as_json: bool
 ) -> ExitCode:
-    """Write each look behind the one before; as JSON each is one line."""
+    """Append each page to the previous one; as JSON, one line each."""
     last_error = ""
     while True:
-        if page.err != last_error:  # not the same warning each time
+        if page.err != last_error:  # print a repeated warning once
             last_error = page.err
             sys.stderr.write(last_error)
             sys.stderr.flush()
@@ -104,7 +105,7 @@ async def _run_once(redis: Redis, work: Command, *, terminal: bool) -> PrintedPa
 async def _run_again(
     redis: Redis, work: Command, before: PrintedPage, *, terminal: bool
 ) -> PrintedPage:
-    """The next look; where Redis is away, the one *before* on a terminal, and why."""
+    """The next page; if Redis fails, the page *before* (on a terminal only) and the error."""
     try:
         return await _run_once(redis, work, terminal=terminal)
     except (RedisError, OSError) as e:

@@ -1,4 +1,4 @@
-"""What goes when the buffer of waiting entries is full, and how it is told."""
+"""Drops waiting entries when the buffer is full, and logs it."""
 
 from collections import deque
 from collections.abc import Collection
@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 class Waiting(Protocol):
-    """What a stream has waiting, and how much of it was dropped so far."""
+    """The waiting entries of a stream, and the number dropped so far."""
 
     name: str
     keep_all: bool
@@ -20,10 +20,10 @@ class Waiting(Protocol):
 
 
 def evict(streams: Collection[Waiting], bytes_needed: int) -> int:
-    """Drop waiting entries of *wanted* bytes or more; returns how many bytes that were.
+    """Drop waiting entries of at least *bytes_needed* bytes; return the number of bytes dropped.
 
-    Quotes go first: they are old by the time they could be written. Then the oldest of whichever
-    stream has most waiting: a busy market costs a quiet one nothing.
+    Quotes are dropped first: they would be stale once written. Then the oldest entries of the
+    stream with the most waiting entries, so that a busy market does not evict a quiet one.
     """
     freed = 0
     for stream in streams:
@@ -46,7 +46,7 @@ def _drop(stream: Waiting) -> int:
 
 
 def log_dropped(streams: Collection[Waiting]) -> None:
-    """Log what each stream lost since it was told last."""
+    """Log the entries that each stream dropped since the last log."""
     for stream in streams:
         if stream.dropped > stream.dropped_logged:
             log.error(

@@ -1,4 +1,4 @@
-"""What a stream writer counts, for Prometheus."""
+"""The metrics of a stream writer, for Prometheus."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,10 @@ from services._runtime.stream_writer.writer import StreamWriter
 
 
 def writer_metrics(writer: StreamWriter) -> Iterator[Metric]:
-    """Entries and bytes to Redis, those that never got there, and what waits."""
+    """Entries and bytes written, entries lost, and entries waiting."""
     streams = writer.streams.values()
     yield CounterMetricFamily(
-        "stream_entries_written", "Entries that Redis has answered for.", value=writer.written
+        "stream_entries_written", "Entries that Redis acknowledged.", value=writer.written
     )
     yield CounterMetricFamily(
         "stream_bytes_written", "Bytes sent to Redis to write entries.", value=writer.bytes_sent
@@ -25,7 +25,7 @@ def writer_metrics(writer: StreamWriter) -> Iterator[Metric]:
     )
     yield counters(
         "stream_entries_conflated",
-        "Quotes that a newer one replaced before Redis took them.",
+        "Quotes that a newer one replaced before they were written.",
         ["stream"],
         {stream.name: stream.conflated for stream in streams},
     )
@@ -37,21 +37,21 @@ def writer_metrics(writer: StreamWriter) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "writer_waiting_bytes",
-        "Bytes of entries that wait for Redis: how full the buffer is.",
+        "Bytes of waiting entries in the buffer.",
         value=writer.waiting_bytes,
     )
     yield GaugeMetricFamily(
         "writer_buffer_bytes",
-        "How many bytes may wait; beyond that the oldest are dropped.",
+        "Size of the buffer in bytes; beyond it, the oldest entries are dropped.",
         value=writer.buffer_bytes,
     )
     yield GaugeMetricFamily(
         "writer_in_flight_entries",
-        "Entries sent and not answered yet.",
+        "Entries sent and not yet answered.",
         value=sum(len(stream.unacked) for stream in streams),
     )
     yield CounterMetricFamily(
         "redis_connections",
-        "Connections that the writer made to Redis; reconnects are one less.",
+        "Connections of the writer to Redis; reconnects are one less.",
         value=writer.connections,
     )

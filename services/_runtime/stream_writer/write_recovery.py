@@ -1,4 +1,4 @@
-"""After a lost connection: how much of what was sent on it did Redis take?"""
+"""After a lost connection: which of the entries sent on it were written?"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ NO_ID = b"0-0"  # before every entry
 
 
 async def server_run(connection: Any) -> bytes:
-    """Which run of which server this is: another one after each restart."""
+    """The run id of the server, which changes at each restart."""
     info = await ask(connection, "INFO", "server")
     return next((line for line in info.splitlines() if line.startswith(b"run_id:")), b"")
 
@@ -20,34 +20,34 @@ async def server_run(connection: Any) -> bytes:
 async def entries_after(
     connection: Any, stream: str, last_id: bytes, count: int
 ) -> tuple[list[bytes], bytes]:
-    """The `data` of the newest entries after *last_id*, at most *count*, oldest first.
+    """The `data` of at most *count* newest entries after *last_id*, oldest first.
 
-    Beside them the id of the newest: *last_id* where there are none.
+    The second value is the id of the newest one; *last_id* if there are none.
     """
     try:
         entries = await ask(connection, "XREVRANGE", stream, "+", b"(" + last_id, "COUNT", count)
     except ResponseError as e:
         if not str(e).startswith("WRONGTYPE"):
             raise
-        entries = []  # a key of another type took nothing of ours; the next try is refused
+        entries = []  # not a stream: nothing was written, and the next write is refused
     newest = entries[0][0] if entries else last_id
     return [fields[1] for _, fields in reversed(entries)], newest
 
 
 async def newest_id(connection: Any, stream: str) -> bytes:
-    """The id of the stream's last entry, `0-0` where there is none."""
+    """The id of the stream's last entry; `0-0` if it is empty."""
     entries = await ask(connection, "XREVRANGE", stream, "+", "-", "COUNT", 1)
     newest: bytes = entries[0][0] if entries else NO_ID
     return newest
 
 
 def unwritten(sent: Sequence[bytes], found: Sequence[bytes], maxlen: int) -> list[bytes]:
-    """What of *sent* is not in the stream, in order.
+    """The entries of *sent* that are not in the stream, in order.
 
-    *sent* went out unanswered on one connection; *found* is what the stream holds after the last
-    answered entry, oldest first. Entries that aren't ours are ignored. Redis may have refused
-    some of *sent*, so what was found can have holes; but when *maxlen* or more were found, those
-    that are missing in front of them were written and trimmed away.
+    *sent*: the unanswered entries of one connection. *found*: the entries of the stream after the
+    last answered one, oldest first; those of other writers are ignored. Redis may have refused
+    some of *sent*, so *found* may have gaps. If *found* has *maxlen* entries or more, entries
+    missing before the first one were written and trimmed.
     """
     ours = frozenset(sent)
     arrived = deque(entry for entry in found if entry in ours)

@@ -1,20 +1,20 @@
-"""The bus's hot path: many small XADDs, written once per event-loop pass.
+"""Writes market data to Redis: many small XADDs, sent once per event-loop pass.
 
-A producer calls `OutStream.add(bytes)`: no await, no task, no lock. While Redis answers,
-entries go straight out. While it doesn't, entries wait in a bounded buffer:
+A producer calls `OutStream.add(bytes)`: no await, no task, no lock. While Redis answers, entries
+are sent at once. Otherwise they wait in a bounded buffer:
 
-* `keep_all` streams (trades) wait in order; when the buffer is full the oldest of the stream
-  with most of them go, and are counted;
-* other streams (tickers, books) keep only their latest.
+* `keep_all` streams (trades) wait in order; if the buffer is full, the oldest entries of the
+  stream with the most waiting entries are dropped and counted;
+* other streams (tickers, books) keep only their latest entry.
 
-Nothing is written twice. An entry whose reply was lost may or may not have arrived, so after
-every reconnect the old connection is first made sure to be dead (a server that was only
-stopped would still read what lies in its socket), and then the stream itself tells what came
-after the last entry known to be written. Only what is missing is sent again.
+No entry is written twice. An entry whose reply was lost may or may not have been written. So after
+every reconnect the writer first kills the old connection (a paused server would still read the
+bytes in its socket), then reads the stream after the last entry known to be written, and sends
+only the missing entries again.
 
-One writer a stream: that is what makes the comparison sound. Entries keep their order, with one
-exception: a server that is full for a moment may refuse an entry and take the next ones that
-are already on their way; the refused one then follows behind them.
+The comparison requires a single writer per stream. Entries keep their order, with one exception: a
+server that is full for a moment may refuse an entry and accept later ones that are already sent;
+the refused entry then follows them.
 """
 
 import asyncio
@@ -42,24 +42,24 @@ from services._runtime.supervise import Retry, TransientError, full_jitter, keep
 
 log = structlog.get_logger()
 
-# Commands sent and not yet answered; more wait here, where quotes conflate.
+# Commands sent and not yet answered; beyond this, entries wait in the buffer and quotes conflate.
 MAX_IN_FLIGHT = 20_000
 RESUME_IN_FLIGHT = MAX_IN_FLIGHT // 4
 WRITE_BUFFER_BYTES = 4 << 20
-# Full of trades it takes some 95 MB of memory: some 470,000 of them.
+# Full of trades (about 470,000) it takes about 95 MB of memory.
 BUFFER_BYTES = 64 << 20
 SLACK_SHARE = 1024
-# A Redis that leaves a command unanswered for this long is taken for gone.
+# In seconds: without an answer for this long, the connection counts as lost.
 REPLY_TIMEOUT = 5.0
 MAX_RETRY_WAIT = 2.0
-# What lies in the buffers at a stop gets this long to be written.
+# In seconds: how long a stop waits for buffered entries to be written.
 DRAIN_TIMEOUT = 1.0
 
-# Joining ready-made pieces once a pass costs half of formatting each command.
+# Joining prepared pieces once per pass costs half as much as formatting each command.
 CACHED_LENGTHS = 4096
 _LENGTHS = [b"$%d\r\n" % size for size in range(CACHED_LENGTHS)]
 
-# Errors that concern one entry or one key; all others concern the server and pass.
+# Errors about one entry or one key; all others are about the server, and may pass.
 _ENTRY_ERRORS = frozenset({"ERR", "NOPERM", "WRONGTYPE"})
 _ReplyError = hiredis.ReplyError
 
@@ -87,11 +87,11 @@ class OutStream:
         self.maxlen = maxlen
         self.keep_all = keep_all
         self.waiting: deque[bytes] = deque()
-        self.unacked: deque[bytes] = deque()  # sent, and not answered yet
-        self.last_id = NO_ID  # of the last entry that is known to be written
+        self.unacked: deque[bytes] = deque()  # sent and not yet answered
+        self.last_id = NO_ID  # of the last entry known to be written
         self.dropped = self.dropped_logged = self.conflated = self.refused = 0
         self._writer = writer
-        # All of XADD name MAXLEN ~ n * data, but for the value.
+        # XADD name MAXLEN ~ n * data, without the value.
         command = ("XADD", name, "MAXLEN", "~", str(maxlen), "*", "data", "")
         packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
         self._prefix = packed.removesuffix(b"$0\r\n\r\n")
@@ -114,7 +114,7 @@ class OutStream:
             writer.waiting_bytes += len(data)
 
     def send_waiting(self) -> None:
-        """Send what waited, as far as the writer takes it."""
+        """Send waiting entries until the writer is full."""
         writer, prefix, waiting = self._writer, self._prefix, self.waiting
         while waiting and writer.open:
             data = waiting.popleft()
@@ -135,7 +135,7 @@ class StreamWriter(asyncio.Protocol):
         buffer_bytes: int = BUFFER_BYTES,
         reply_timeout: float = REPLY_TIMEOUT,
     ) -> None:
-        self.open = False  # connected, and neither side is behind
+        self.open = False  # connected, and not waiting for the socket or for replies
         self.waiting_bytes = 0
         self.buffer_bytes = buffer_bytes
         self.streams: dict[str, OutStream] = {}
@@ -145,8 +145,8 @@ class StreamWriter(asyncio.Protocol):
         self._on_up = on_up
         self._on_retry = on_retry
         self._reply_timeout = reply_timeout
-        # Whose entries were sent, in order; the entries are in `OutStream.unacked`. No tuples of
-        # both: thousands of them would have the garbage collector look at them again and again.
+        # The streams of the entries sent, in order; the entries are in `OutStream.unacked`.
+        # Tuples of both would be thousands of objects for the garbage collector to track.
         self._in_flight: deque[OutStream] = deque()
         self._out: list[bytes] = []
         self._scheduled = False
@@ -156,7 +156,7 @@ class StreamWriter(asyncio.Protocol):
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._paused = False
         self._last_reply = 0.0
-        self._last_connection: tuple[bytes, int] | None = None  # the server's run, our client id
+        self._last_connection: tuple[bytes, int] | None = None  # server run id, client id
 
     def stream(self, name: str, maxlen: int, *, keep_all: bool) -> OutStream:
         """The stream *name*, trimmed to about *maxlen* entries."""
@@ -176,7 +176,7 @@ class StreamWriter(asyncio.Protocol):
     # --- the hot path
 
     def send(self, stream: OutStream, prefix: bytes, data: bytes) -> None:
-        """Put one XADD into this pass's write. Only for `OutStream`."""
+        """Add one XADD to the write of this pass. Only for `OutStream`."""
         size = len(data)
         length = _LENGTHS[size] if size < CACHED_LENGTHS else b"$%d\r\n" % size
         self._out += (prefix, length, data, b"\r\n")
@@ -200,7 +200,7 @@ class StreamWriter(asyncio.Protocol):
         self._out.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Match replies with what was sent: Redis answers in order."""
+        """Match replies to sent commands: Redis answers in order."""
         if self._lost.done():
             return
         reader, in_flight = self._reader, self._in_flight
@@ -221,11 +221,11 @@ class StreamWriter(asyncio.Protocol):
         if not self.open:
             self._reopen()
 
-    # --- being behind, and catching up
+    # --- backpressure
 
     def evict(self) -> None:
-        """The buffer is full: some of what waits must go."""
-        # A little more than needed, so that it isn't looked for anew with each entry.
+        """The buffer is full: drop waiting entries."""
+        # Drop slightly more than needed, so that the next entries need no eviction.
         bytes_needed = self.waiting_bytes - self.buffer_bytes + self.buffer_bytes // SLACK_SHARE
         self.waiting_bytes -= evict(self.streams.values(), bytes_needed)
 
@@ -235,7 +235,7 @@ class StreamWriter(asyncio.Protocol):
         self.open = False
 
     def resume_writing(self) -> None:
-        """The socket has room again (called by the transport)."""
+        """The socket accepts data again (called by the transport)."""
         self._paused = False
         self._reopen()
 
@@ -248,19 +248,19 @@ class StreamWriter(asyncio.Protocol):
                 stream.send_waiting()
 
     def _entry_refused(self, stream: OutStream, error: str) -> bool:
-        """True if the error is about this entry; if it is about the server, leave it."""
+        """True if the error is about this entry; an error of the server ends the connection."""
         if error.split(" ", 1)[0] in _ENTRY_ERRORS:
             stream.refused += 1
             if stream.refused == 1:
                 log.error("entry_refused", stream=stream.name, error=error)
             return True
-        # Full, read-only, loading: it will pass. What follows in the pipeline may be refused or
-        # written, so all of it is settled as if the connection had broken here.
+        # Full, read-only, loading: it may pass. Later commands in the pipeline may be refused or
+        # written, so they are recovered as after a lost connection.
         self._fail(TransientError(f"Redis answered with an error: {error}"))
         return False
 
     def _requeue(self, stream: OutStream, entries: list[bytes]) -> None:
-        """Put *entries* back in front of what waits; of a quote only the newest is worth it."""
+        """Put *entries* back before the waiting ones; drop a quote if a newer one waits."""
         if entries and stream.waiting and not stream.keep_all:
             stream.conflated += 1
             return
@@ -270,7 +270,7 @@ class StreamWriter(asyncio.Protocol):
     # --- the connection
 
     async def run(self) -> None:
-        """Keep the connection alive until cancelled; then write what is left."""
+        """Keep the connection alive until cancelled; then write the buffered entries."""
         try:
             await keep_alive(
                 self._session,
@@ -302,11 +302,11 @@ class StreamWriter(asyncio.Protocol):
             await connection.disconnect(nowait=True)
 
     async def _write_until_lost(self, connection: Any) -> None:
-        # redis-py has connected, authenticated and selected; from here on the transport is ours:
-        # its own path costs several times as much per command.
+        # redis-py has connected, authenticated and selected the database. From here on the writer
+        # uses the transport directly: redis-py costs several times as much per command.
         transport = connection._writer.transport  # noqa: SLF001
         if transport.is_closing() or connection._reader.at_eof():  # noqa: SLF001
-            raise TransientError("Redis closed the connection")  # else nobody would tell us
+            raise TransientError("Redis closed the connection")  # no callback would follow
         self._reader = hiredis.Reader()
         self._lost = self._loop.create_future()
         self._transport = transport
@@ -328,7 +328,7 @@ class StreamWriter(asyncio.Protocol):
             self._close(transport)
 
     async def _watch_replies(self) -> None:
-        """Wait until the connection is lost, or Redis silent for too long; raise why."""
+        """Wait until the connection is lost, or a reply is overdue; raise the cause."""
         while not self._lost.done():
             await asyncio.wait([self._lost], timeout=self._reply_timeout / 5)
             silent = self._loop.time() - self._last_reply
@@ -343,7 +343,7 @@ class StreamWriter(asyncio.Protocol):
             await asyncio.sleep(0.01)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone (called by the transport)."""
+        """The connection is closed (called by the transport)."""
         self._fail(TransientError(f"Redis closed the connection: {exc or 'end of stream'}"))
 
     def _fail(self, error: TransientError) -> None:
@@ -352,22 +352,22 @@ class StreamWriter(asyncio.Protocol):
             self._lost.set_exception(error)
 
     def _close(self, transport: asyncio.Transport) -> None:
-        """Forget the connection; what was not answered waits to be settled."""
+        """Discard the connection; unanswered entries are recovered on the next one."""
         self.open = False
         self._transport = None
-        transport.set_protocol(asyncio.Protocol())  # its last words are not for the next session
+        transport.set_protocol(asyncio.Protocol())  # late data must not reach the next session
         transport.abort()
         self._out.clear()
         self._in_flight.clear()
         if not self._lost.cancel():
-            self._lost.exception()  # looked at, so that asyncio doesn't report it
+            self._lost.exception()  # retrieved, so that asyncio does not report it
 
     async def _recover_writes(self, connection: Any) -> None:
-        """Find out how much of what was sent on the last connection had arrived."""
+        """Find out which entries sent on the last connection were written; requeue the others."""
         run = await server_run(connection)
         last_run, last_client = self._last_connection or (run, 0)
         if last_client and last_run == run:
-            # Its bytes may still wait in a socket that the server will read.
+            # The server may still read bytes from the socket of the old connection.
             await ask(connection, "CLIENT", "KILL", "ID", last_client)
         for stream in self.streams.values():
             if last_run != run and stream.last_id != NO_ID:
@@ -377,7 +377,7 @@ class StreamWriter(asyncio.Protocol):
         self._last_connection = (run, int(await ask(connection, "CLIENT", "ID")))
 
     async def _detect_lost_entries(self, connection: Any, stream: OutStream) -> None:
-        # With `appendfsync everysec` a Redis that is killed forgets what it answered last.
+        # With `appendfsync everysec`, a killed Redis loses the last writes that it acknowledged.
         newest = await newest_id(connection, stream.name)
         if parse_entry_id(newest) < parse_entry_id(stream.last_id):
             log.error(
@@ -389,7 +389,7 @@ class StreamWriter(asyncio.Protocol):
             stream.last_id = newest
 
     async def _recover_stream(self, connection: Any, stream: OutStream) -> None:
-        # Of quotes only the newest is worth a question, and worth sending again.
+        # Of quotes, only the newest is checked and sent again.
         sent = list(stream.unacked) if stream.keep_all else [stream.unacked[-1]]
         count = MAX_IN_FLIGHT if stream.keep_all else 1
         found, stream.last_id = await entries_after(connection, stream.name, stream.last_id, count)

@@ -13,31 +13,38 @@ from services.tradectl.running import show
 def show_balances(
     exchange: Exchange = None,
     assets: Annotated[
-        list[str] | None, typer.Option("--asset", "-a", help="Only this one; may be repeated.")
+        list[str] | None, typer.Option("--asset", "-a", help="Only this asset; may be repeated.")
     ] = None,
-    zero: Annotated[bool, typer.Option("--all", help="Assets of which there is none too.")] = False,
+    zero: Annotated[bool, typer.Option("--all", help="Include zero balances.")] = False,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Have the exchanges asked first.")
+        bool, typer.Option("--refresh", help="Request new balances from the exchanges first.")
     ] = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
     watch: Watch = None,
     json: AsJson = False,
 ) -> None:
-    """Show the balances that were told last.
+    """Show the latest balances.
 
-    Connectors tell every change, and all of them once a minute.
+    Connectors publish every change, and all balances once a minute.
 
     \b
         tradectl balances --watch
         tradectl balances --refresh --asset USDT --json
     """
     if refresh and watch is not None:
-        print_message("tradectl: --refresh asks the exchanges once: want it without --watch")
+        print_message("tradectl: --refresh asks the exchanges once; use it without --watch")
         raise typer.Exit(ExitCode.USAGE)
-    wanted, told = [asset.upper() for asset in assets or ()], account.Account()
+    wanted, latest = [asset.upper() for asset in assets or ()], account.Account()
     show(
         lambda redis: account.balances(
-            redis, told, exchange, wanted, zero=zero, refresh=refresh, seconds=timeout, as_json=json
+            redis,
+            latest,
+            exchange,
+            wanted,
+            zero=zero,
+            refresh=refresh,
+            seconds=timeout,
+            as_json=json,
         ),
         watch,
         as_json=json,
@@ -47,21 +54,19 @@ def show_balances(
 def show_positions(
     exchange: Exchange = None,
     symbol: Symbol = None,
-    flat: Annotated[
-        bool, typer.Option("--all", help="Markets of which nothing is held any more too.")
-    ] = False,
+    flat: Annotated[bool, typer.Option("--all", help="Include closed positions.")] = False,
     watch: Watch = None,
     json: AsJson = False,
 ) -> None:
-    """Show what is held of each market, and what closing it now would win.
+    """Show the position on each market, and its unrealised profit.
 
-    All orders count that went through the connectors, whoever sent them: the suite's bot, one of
-    your own, a hand. It is what the connectors' own limits go by (<connector>:state:positions).
-    What was deposited, withdrawn or traded elsewhere isn't in it: that is in `tradectl balances`.
+    All orders through the connectors count: those of the suite's bot, of other bots, and of
+    tradectl. The connectors' limits use the same positions (<connector>:state:positions).
+    Deposits, withdrawals and trades elsewhere are not included: see `tradectl balances`.
 
-    The average price is that of the fills, without fees, and begins anew where nothing is held;
-    "-" where the position is older than what order_status has kept. The price now is the middle
-    of the newest book. Money is in the symbol's second asset, a short position is negative.
+    The average price is that of the fills, without fees, since the position was last flat; "-" if
+    the position is older than the entries that order_status has kept. The current price is the mid
+    price of the latest book. Money is in the symbol's second asset; a short position is negative.
 
     \b
         tradectl positions --watch 5
@@ -81,17 +86,18 @@ def show_pnl(
     watch: Watch = None,
     json: AsJson = False,
 ) -> None:
-    """Show what was won or lost, realised and unrealised, with the fees, and today.
+    """Show the profit: realised, unrealised, fees, and today's.
 
-    First the bot's, by strategy and by market, as it told last (bot:events:portfolio: at each
-    change, and every ten seconds). Then that of all orders through the connectors, whoever sent
-    them, from the connectors' books, as in `tradectl positions`. Nothing is added up between the
-    two: the bot's orders are among all orders.
+    First that of the bot, by strategy and by market, from its latest event (bot:events:portfolio,
+    published at each change and every ten seconds). Then that of all orders through the
+    connectors, from the connectors' books, as in `tradectl positions`. The two overlap: the bot's
+    orders are among all orders.
 
-    Realised is what was closed, less all fees; unrealised what is held, at the market's price.
-    Today is both since midnight UTC, and is what RISK_MAX_DAILY_LOSS limits: the bot's in all its
-    markets of one money, each connector's in its own. A fee in a third asset (BNB) is in the bot's
-    at its price, in the connectors' at the exchange's full rate.
+    Realised profit is of closed positions, net of all fees; unrealised profit is of open positions
+    at the market price. Today's profit is both since midnight UTC, and is what RISK_MAX_DAILY_LOSS
+    limits: in the bot, over all markets with the same quote asset; in each connector, over its
+    own. A fee in a third asset (BNB) counts at its price in the bot, and at the exchange's full
+    rate in the connectors.
 
     \b
         tradectl pnl

@@ -1,4 +1,4 @@
-"""The switch that stops all new orders: `halt`, `resume`."""
+"""Commands that stop and allow new orders: `halt`, `resume`."""
 
 from typing import Annotated
 
@@ -12,20 +12,20 @@ from services.tradectl.running import run
 def halt(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="REASON...", help="A few words for those who find it halted."),
+        typer.Argument(metavar="REASON...", help="Why, for the next operator."),
     ],
     keep_orders: Annotated[
-        bool, typer.Option("--keep-orders", help="Leave the open orders alone.")
+        bool, typer.Option("--keep-orders", help="Do not cancel open orders.")
     ] = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
     json: AsJson = False,
 ) -> None:
     """Stop all new orders at once, then cancel all open ones.
 
-    The switch outlives restarts of everything, until `tradectl resume`. Exit code 0: halted, and
-    every connector has cancelled all it had, or will by itself, where Redis is full; 1, 4 or 5:
-    halted, but not every order is known to be cancelled, or no connector was ever on this Redis;
-    3: it isn't known to be halted.
+    The halt survives restarts of everything, until `tradectl resume`. Exit code 0: halted, and
+    every connector has cancelled all its orders, or will do so by itself because Redis is full;
+    1, 4 or 5: halted, but some orders may be open, or no connector was ever on this Redis; 3: it
+    may not be halted.
 
     \b
         tradectl halt "prices look wrong"
@@ -40,14 +40,17 @@ def halt(
 
 def resume(
     by: Annotated[
-        str, typer.Option("--by", metavar="NAME", help="Who resumes; else the user that runs this.")
+        str,
+        typer.Option(
+            "--by", metavar="NAME", help="Who resumes; by default the user who runs this."
+        ),
     ] = "",
     json: AsJson = False,
 ) -> None:
-    """Let new orders go again.
+    """Allow new orders again.
 
-    Real money needs it once on each new Redis, and wherever Redis lost data: the connectors stay
-    halted until somebody has looked. `redis-cli GET control:trading` says who resumed, and when.
+    With real money it is needed once on each new Redis, and after Redis lost data: the connectors
+    stay halted until an operator resumes. `redis-cli GET control:trading` shows who and when.
     """
     name = by.strip() or halting.current_user()
     run(lambda redis: halting.resume(redis, name, as_json=json))

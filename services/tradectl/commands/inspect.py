@@ -1,4 +1,4 @@
-"""Commands that look: `tail`, `status`, `doctor`, `dead-letters`."""
+"""Commands that inspect the suite: `tail`, `status`, `doctor`, `dead-letters`."""
 
 from typing import Annotated
 
@@ -14,30 +14,32 @@ from services.tradectl.target import health_urls
 
 
 def tail(
-    patterns: Annotated[list[str], typer.Argument(metavar="STREAM...", help="Names or globs.")],
+    patterns: Annotated[
+        list[str], typer.Argument(metavar="STREAM...", help="Stream names or globs.")
+    ],
     start: Annotated[
         str,
         typer.Option(
-            "--from", help="new, all, an entry's id, a time ago (90s, 5m, 2h, 1d), or an ISO time."
+            "--from", help="new, all, an entry id, a time ago (90s, 5m, 2h, 1d), or an ISO time."
         ),
     ] = "new",
     symbol: Symbol = None,
     order: Annotated[
         str | None,
-        typer.Option("--id", help="Only what carries this order's, request's or trade's id."),
+        typer.Option("--id", help="Only entries with this id of an order, request or trade."),
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--count", "-n", min=1, help="End after so many.")
+        int | None, typer.Option("--count", "-n", min=1, help="Exit after this many entries.")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Go on, or end at the newest entry.")
+        bool, typer.Option("--follow/--no-follow", help="Continue, or exit at the newest entry.")
     ] = True,
     json: AsJson = False,
 ) -> None:
-    """Show entries of streams, decoded, as they come.
+    """Show decoded entries of streams as they arrive.
 
-    Ctrl-C ends it. Times are in UTC. With --json each entry is one line: {"stream", "id", "time",
-    "data"}, and "fault" where it isn't what its stream promises.
+    Ctrl-C stops it. Times are in UTC. With --json each entry is one line: {"stream", "id", "time",
+    "data"}, and "fault" if it is not valid for its stream.
 
     \b
         tradectl tail binance:BTCUSDT:trades
@@ -55,10 +57,10 @@ def tail(
 
 
 def show_status(watch: Watch = None, json: AsJson = False) -> None:
-    """Show services, feeds and how old the market data is.
+    """Show services, feeds and the age of the market data.
 
-    Exit code 0 only where every service is ready and every feed is live. HEALTH_URLS says where
-    the services answer.
+    Exit code 0 only if every service is ready and every feed is live. HEALTH_URLS has the
+    addresses of the services.
 
     \b
         tradectl status --watch
@@ -69,16 +71,16 @@ def show_status(watch: Watch = None, json: AsJson = False) -> None:
         return await status.status(redis, health_urls(), as_json=json)
 
     if watch is None:
-        run(work)  # how all is decides the exit code, whatever becomes of the output
+        run(work)  # the state decides the exit code, even if stdout can't be written
     show(work, watch, as_json=json)
 
 
 def run_doctor(json: AsJson = False) -> None:
-    """Look for what keeps the suite from working safely.
+    """Check that the suite can work safely.
 
-    It changes nothing, and looks at Redis's version and settings, clocks, permissions, the halt
-    switch, keys, connectors, the world this Redis belongs to, and commands that wait. Exit code 1
-    where a check fails.
+    It changes nothing. It checks Redis's version and settings, clocks, permissions, the halt
+    switch, keys, connectors, the world of this Redis, and waiting commands. Exit code 1 if a check
+    fails.
 
     \b
         tradectl doctor
@@ -89,11 +91,11 @@ def run_doctor(json: AsJson = False) -> None:
 
 def list_dead_letters(
     count: Annotated[
-        int, typer.Option("--count", "-n", min=1, help="At most so many of each command.")
+        int, typer.Option("--count", "-n", min=1, help="At most this many per command.")
     ] = 20,
     json: AsJson = False,
 ) -> None:
-    """Show the newest of them: what was wrong, and how each begins.
+    """Show the newest dead letters: the error, and the start of the content.
 
     \b
         tradectl dead-letters list
@@ -102,10 +104,13 @@ def list_dead_letters(
 
 
 def show_dead_letter(
-    entry: Annotated[str, typer.Argument(metavar="ID", help="The letter's, or the command's.")],
+    entry: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="The entry id of the dead letter, or of the command."),
+    ],
     json: AsJson = False,
 ) -> None:
-    """Show one of them whole.
+    """Show one dead letter in full.
 
     \b
         tradectl dead-letters show 1700000000000-0

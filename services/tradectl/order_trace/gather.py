@@ -1,4 +1,4 @@
-"""Finds every entry that is about one order, from the ticks that led to it to its last fill."""
+"""Finds every stream entry about one order, from the ticks that caused it to its last fill."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ CAUSE = re.compile(r"(\S+) (\d+-\d+)")
 
 @dataclass
 class OrderEntries:
-    """All entries that are about one client order id at one connector."""
+    """All entries about one client order id at one connector."""
 
     connector: str
     causes: list[StreamEntry] = field(default_factory=list)  # oldest first
@@ -41,16 +41,19 @@ class OrderEntries:
 
     @property
     def is_empty(self) -> bool:
-        """True where nobody has heard of the order."""
+        """True if no stream mentions the order."""
         return not (
             self.decisions or self.commands or self.dead_letters or self.records or self.after
         )
 
 
 async def gather(redis: Redis, order: str, exchange: str | None) -> list[OrderEntries]:
-    """What every connector, or that of *exchange*, knows of the order: one `Found` for each.
+    """The entries about *order* at every connector, or at that of *exchange*; empty ones left out.
 
-    An id means one order at one exchange; the same id at another is another order.
+    The same client order id at another exchange is another order.
+
+    Raises:
+        CommandError: the connector of *exchange* was never on this Redis (NO).
     """
     decisions = await entries_with_field(redis, DECISIONS, "decision_id", order)
     names = await selected_connectors(redis, exchange)
@@ -64,7 +67,7 @@ def _connector(decision: StreamEntry) -> str:
 
 
 async def _at(redis: Redis, name: str, order: str, decisions: list[StreamEntry]) -> OrderEntries:
-    """All that is known of an order at one connector."""
+    """The entries about an order at one connector."""
 
     async def about(stream: object) -> list[StreamEntry]:
         return await entries_with_field(redis, str(stream), "client_order_id", order)
@@ -90,7 +93,7 @@ async def _at(redis: Redis, name: str, order: str, decisions: list[StreamEntry])
 
 
 async def _dead_letters(redis: Redis, stream: str, order: str) -> list[StreamEntry]:
-    """Unreadable commands with that id in them."""
+    """The dead letters whose content has the id."""
     return [
         entry
         async for entry in entries(redis, stream)
@@ -99,7 +102,7 @@ async def _dead_letters(redis: Redis, stream: str, order: str) -> list[StreamEnt
 
 
 async def _record(redis: Redis, name: str, order: str) -> list[StreamEntry]:
-    """The journal's record; its time is the one its request was signed with."""
+    """The journal record; its time is the timestamp that its request was signed with."""
     key = state_key(name, f"order:{order}")
     data: Any = await redis.get(key)
     if data is None:
@@ -111,7 +114,7 @@ async def _record(redis: Redis, name: str, order: str) -> list[StreamEntry]:
 async def _requests_about(
     redis: Redis, stream: str, order: str, found: OrderEntries
 ) -> list[StreamEntry]:
-    """Commands about the order, by its client order id or by the exchange's."""
+    """Commands about the order, by its client order id or the exchange's order id."""
     requests = await entries_with_field(redis, stream, "client_order_id", order)
     order_ids = {entry.fields.get("order_id") for entry in found.after} - {None}
     for order_id in order_ids:
@@ -125,14 +128,14 @@ async def _responses_to(
     stream = str(EventStream(name, "command_response"))
     found = []
     for command in requests:
-        # A command without an id is given its entry's.
+        # A command without a request id has one derived from its entry id.
         request_id = command.fields.get("client_request_id") or f"x{command.id}"
         found += await entries_with_field(redis, stream, "client_request_id", request_id)
     return found
 
 
 async def _follow_causes(redis: Redis, found: OrderEntries) -> None:
-    """From the decision back to the indicators and ticks that led to it."""
+    """Add the indicator values and ticks that led to the decision."""
     seen: set[str] = set()
     ahead = [cause for decision in found.decisions[:1] for cause in _causes(decision)]
     while ahead:

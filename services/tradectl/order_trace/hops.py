@@ -1,4 +1,4 @@
-"""The story of an order: what was found of it, put in order, and what is missing. Pure."""
+"""The hops of an order in sequence, with those that are missing. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from services.tradectl.order_trace.gather import OrderEntries
 from services.tradectl.reading import StreamEntry, parse_name, utc_time
 from services.tradectl.show import number, summary
 
-# What a connector refuses an order for before it is sent, with the market and the limits in view.
+# Reason codes of the pre-trade checks: the order was rejected before it was sent.
 PRE_TRADE_REASONS = frozenset(
     {
         "trading_disabled",
@@ -40,18 +40,19 @@ PRE_TRADE_REASONS = frozenset(
         "orders_per_minute",
     }
 )
-# What a record's states mean: they are those of the answer, not of the order.
+# The states of a journal record describe the answer, not the order.
 RECORD_STATES = {"taken": "not answered yet", "unknown": "answered: unknown", "closed": "answered"}
-# The bot's own words for having heard of an answer or a fill.
+# Outcomes of a decision event that report an answer or a fill to the bot.
 REPORTED_OUTCOMES = frozenset({"answered", "updated"})
 RECEIVED_OUTCOMES = REPORTED_OUTCOMES | {"cancel_sent", "cancel_dropped", "lost"}
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One step; without an `entry` it is missing, or there was `none`, and `text` says why.
+    """One step of an order; without an `entry`, `text` says why it is missing or not needed.
 
-    `aside`: its time is none of the story's: the exchange's, or that of a hop that comes later.
+    `none`: the step is not needed. `aside`: its time is outside the sequence, because it is the
+    exchange's, or that of a later hop.
     """
 
     name: str
@@ -62,12 +63,12 @@ class Hop:
 
     @property
     def missing(self) -> bool:
-        """True where there should be something to show."""
+        """True if there should be an entry."""
         return self.entry is None and not self.none
 
 
 def build_hops(found: OrderEntries) -> list[Hop]:
-    """Tick, indicator, decision, risk, command, journal, and all that came after."""
+    """Tick, indicator, decision, risk, command, journal, and all later events, in this order."""
     return [
         *_causes(found),
         *_decision(found),
@@ -82,13 +83,13 @@ def _causes(found: OrderEntries) -> Iterator[Hop]:
     if not found.decisions:
         if not _placed_elsewhere(found):
             for name in ("tick", "indicator"):
-                yield Hop(name, "without a decision nothing says what led to the order")
+                yield Hop(name, "without a decision, the cause of the order is unknown")
         return
     timer = next((cause for cause in found.missing_causes if cause.startswith(f"{TIMER} ")), None)
     if timer is not None:
         due = entry_milliseconds(timer.partition(" ")[2])
         at = utc_time(due).time().isoformat("milliseconds")
-        yield Hop("timer", f"none came: the strategy's timer was due at {at}", none=True)
+        yield Hop("timer", f"none: the strategy's timer was due at {at}", none=True)
         return
     names = [_cause_name(entry) for entry in found.causes]
     for name in ("tick", "indicator"):
@@ -118,7 +119,7 @@ def _why_no_cause(name: str, found: OrderEntries) -> str:
     ]
     if missing_causes:
         return f"no longer in its stream: {', '.join(missing_causes)}"
-    return "nothing that led to the decision names one"
+    return "the decision names none"
 
 
 def _decision(found: OrderEntries) -> Iterator[Hop]:
@@ -126,8 +127,8 @@ def _decision(found: OrderEntries) -> Iterator[Hop]:
         if _placed_elsewhere(found):
             yield Hop("decision", "none: the bot didn't place this order", none=True)
         else:
-            yield Hop("decision", "bot:events:decision no longer reaches back so far")
-            yield Hop("risk (bot)", "without a decision nothing says what was checked")
+            yield Hop("decision", "bot:events:decision no longer holds the decision")
+            yield Hop("risk (bot)", "without a decision, the bot's checks are unknown")
         return
     first = found.decisions[0]
     fields = first.fields
@@ -137,25 +138,25 @@ def _decision(found: OrderEntries) -> Iterator[Hop]:
     yield Hop("decision", reason, first)
     match fields.get("outcome"):
         case "sent":
-            text = "passed the bot's limits, and sent"
+            text = "passed the bot's limits; sent"
         case "observed":
             text = "passed the bot's limits; not sent: BOT_MODE is observe"
         case "refused":
             text = f"refused: {fields.get('reason_code')}: {fields.get('refusal')}"
         case outcome:
-            text = f"not told: the first that is kept of the decision is {outcome!r}"
+            text = f"unknown: the oldest event of the decision that remains is {outcome!r}"
     yield Hop("risk (bot)", text, first)
 
 
 def _placed_elsewhere(found: OrderEntries) -> bool:
-    """True where the order's id isn't one that the bot gives."""
+    """True if the order's id does not have the bot's prefix."""
     named = [*found.commands, *found.records, *found.dead_letters, *found.after]
     ids = [str(entry.fields.get("client_order_id", "")) for entry in named]
     return not any(each.startswith(BOT_ORDERS) for each in ids)
 
 
 def _not_sent(found: OrderEntries) -> bool:
-    """True where the bot decided, and sent nothing."""
+    """True if the bot decided and sent nothing."""
     outcome = found.decisions[0].fields.get("outcome") if found.decisions else None
     return not found.commands and outcome in ("observed", "refused")
 
@@ -165,7 +166,7 @@ def _command(found: OrderEntries) -> Iterator[Hop]:
         yield Hop("command", "none was sent", none=True)
     elif not found.commands and not found.dead_letters:
         yield Hop("command", "none with this id is in a place_order stream (any more)")
-    for entry in found.commands[:1]:  # those that ask again come in their time
+    for entry in found.commands[:1]:  # repeated commands are listed later, by time
         yield Hop("command", _content(entry, "client_order_id"), entry)
     for entry in found.dead_letters:
         yield Hop("dead letter", _content(entry, "content", "encoding"), entry)
@@ -184,9 +185,9 @@ def _connector_risk(found: OrderEntries) -> Iterator[Hop]:
     if code in PRE_TRADE_REASONS:
         text = f"refused: {code}"
     elif status in ("accepted", "unknown") or code == "exchange_rejected":
-        text = "passed the connector's limits, and sent"
+        text = "passed the connector's limits; sent"
     else:
-        text = f"not told: the answer is {status} ({code})"
+        text = f"unknown: the answer is {status} ({code})"
     yield Hop("risk (connector)", text, entry, aside=True)
 
 
@@ -218,10 +219,10 @@ def _after(found: OrderEntries) -> Iterator[Hop]:
         yield Hop(names[-1], _content(entry, "client_order_id", "symbol", "exchange"), entry)
     accepted = any(entry.fields.get("status") == "accepted" for entry in _responses(found))
     if accepted and not {"status", "fill"} & set(names):
-        yield Hop("status", "accepted, but no status was told (yet, or any more)")
+        yield Hop("status", "accepted, but no status is in the stream (yet, or any more)")
 
 
-_AFTER = {"order_response": "response", "command_response": "answer", "decision": "bot heard"}
+_AFTER = {"order_response": "response", "command_response": "answer", "decision": "bot received"}
 
 
 def _after_name(entry: StreamEntry) -> str:
@@ -241,6 +242,6 @@ def _after_name(entry: StreamEntry) -> str:
 
 
 def _content(entry: StreamEntry, *but: str) -> str:
-    """What an entry says, without what stands elsewhere in the story."""
+    """The fields of an entry, without those that other columns show."""
     left_out = {*but, "timestamp", "client_request_id"}
     return summary({name: value for name, value in entry.fields.items() if name not in left_out})

@@ -1,4 +1,4 @@
-"""`tradectl why`: the whole story of one order, hop by hop, and where a hop is missing."""
+"""`tradectl why`: shows one order hop by hop, and which hops are missing."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -18,22 +18,24 @@ from services.tradectl.order_trace.hops import Hop, build_hops
 from services.tradectl.reading import utc_time
 from services.tradectl.tables import WIDE, Column, Seconds, table
 
-# So many of the last decisions are looked at for one that can be read.
+# The number of latest decision events that are searched for a valid one.
 MAX_DECISIONS_READ = 20
 ENTRY = Column("entry", wide=True)
 
 
 async def why(redis: Redis, order: str | None, exchange: str | None, *, as_json: bool) -> ExitCode:
-    """Tell the story of one order, or of the last decision; NO where nobody has heard of it."""
+    """Show the hops of one order, or of the last decision; NO if no stream mentions it.
+
+    Raises:
+        CommandError: the connector of *exchange* was never on this Redis (NO).
+    """
     order = order or await _last_decision(redis)
     if order is None:
-        print_message(
-            "tradectl: no decision yet; want a CLIENT_ORDER_ID, or a bot that has decided"
-        )
+        print_message("tradectl: no decision yet; give a CLIENT_ORDER_ID")
         return ExitCode.NO
     found = await gather(redis, order, exchange)
     if not found:
-        print_message(f"tradectl: nothing here has ever mentioned the order {order!r}")
+        print_message(f"tradectl: no stream here mentions the order {order!r}")
         return ExitCode.NO
     hops_by_connector = {each.connector: _rows(build_hops(each)) for each in found}
     if as_json:
@@ -50,12 +52,12 @@ async def why(redis: Redis, order: str | None, exchange: str | None, *, as_json:
 
 
 async def _last_decision(redis: Redis) -> str | None:
-    """The id of what the bot decided last; None where it has decided nothing."""
+    """The id of the bot's last decision; None if there is none."""
     entries: Any = await redis.xrevrange(
         str(EventStream("bot", "decision")), count=MAX_DECISIONS_READ
     )
     for _, fields in entries:
-        with suppress(ValidationError):  # anybody may write there
+        with suppress(ValidationError):  # any program may write to the stream
             return DecisionEvent.model_validate_json(fields.get(b"data", b"")).decision_id
     return None
 
@@ -63,7 +65,7 @@ async def _last_decision(redis: Redis) -> str | None:
 def _shown(row: dict[str, Any]) -> tuple[object, ...]:
     what = Text(escape_control_characters(("MISSING: " if row["missing"] else "") + row["what"]))
     entry = f"{row['stream']} {row['id']}" if row["stream"] else ""
-    if entry and show.screen_width() < WIDE:  # it has no column of its own then
+    if entry and show.screen_width() < WIDE:  # the column `entry` is left out then
         what.append("\n" + escape_control_characters(entry), style="dim")
     return (
         row["hop"],
@@ -76,7 +78,7 @@ def _shown(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _rows(hops: list[Hop]) -> list[dict[str, Any]]:
-    """The hops with their times: `after_ms` is since the hop before that has one."""
+    """The hops as JSON objects; `after_ms` is the time since the previous hop that has one."""
     rows = []
     before: int | None = None
     for hop in hops:
@@ -101,7 +103,7 @@ def _rows(hops: list[Hop]) -> list[dict[str, Any]]:
 
 
 def _clock(at: Any) -> str:
-    """Only the time of day: the entry's id holds the rest."""
+    """The time of day; the date is in the entry id."""
     try:
         return show.clock_time(datetime.fromisoformat(at))
     except (TypeError, ValueError):

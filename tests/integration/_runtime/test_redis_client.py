@@ -41,7 +41,7 @@ async def test_a_port_or_a_socket_where_nobody_listens(tmp_path: Path) -> None:
     port = quiet_port()
     said = await why(f"redis://127.0.0.1:{port}/0")
     assert f"127.0.0.1:{port}" in said
-    assert said.endswith("; nobody listens there: start Redis, or check REDIS_URL")
+    assert said.endswith("; nothing listens there: start Redis, or check REDIS_URL")
     said = await why(f"unix://{tmp_path}/redis.sock")
     assert said.endswith("; there is no such socket: start Redis, or check REDIS_URL")
 

@@ -68,7 +68,7 @@ async def test_a_redis_url_in_another_encoding_is_one_clear_line() -> None:
     for command in (("halt", "x"), ("orders",)):
         refused = await tradectl("redis://:s3cr\udce9t@127.0.0.1", *command)
         assert refused.code == 2
-        assert refused.err.startswith("tradectl: settings: REDIS_URL: isn't text in UTF-8")
+        assert refused.err.startswith("tradectl: settings: REDIS_URL: not valid UTF-8")
         assert len(refused.err.splitlines()) == 1
         assert "s3cr" not in refused.err
 

@@ -154,7 +154,7 @@ async def test_the_doctor_and_status_find_a_running_connector_well(desk: Trading
     examined = (await by_hand(desk, "doctor", "--json")).json
     found = {check["check"]: (check["state"], check["what"]) for check in examined}
     assert found["world"] == ("ok", f"{desk.name}: simulator")
-    assert found[desk.name] == ("ok", "simulator, takes orders")
+    assert found[desk.name] == ("ok", "simulator, accepts orders")
     assert found["maxmemory-policy"] == ("ok", "noeviction")
 
     # HEALTH_URLS names nothing: only what lies in Redis is judged.

@@ -133,7 +133,7 @@ async def test_a_taken_port_is_an_error_that_names_the_setting() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         settings = ServiceSettings.model_construct(health_port=port)
-        with pytest.raises(FatalError, match=f"HEALTH_PORT={port}: .*in use.*want") as caught:
+        with pytest.raises(FatalError, match=f"HEALTH_PORT={port}: .*in use.*expected") as caught:
             async with health_server("bot", settings, Readiness(), Metrics("bot")):
                 pass
     assert "0 for any" in str(caught.value)

@@ -141,7 +141,7 @@ def test_a_secret_file_that_cant_be_read_is_one_clear_line(
         (bare_environment / "secret").write_bytes(content)
     message = refused(monkeypatch, "SAMPLE_SECRET_FILE", "secret")
     assert message.startswith("SAMPLE_SECRET_FILE='secret': can't be read (")
-    assert "want the path of a text file" in message
+    assert "expected the path of a text file" in message
     assert "\n" not in message
 
 
@@ -167,8 +167,8 @@ def test_of_a_dotenv_in_another_encoding_only_what_is_used_must_be_text(
     with pytest.raises(SettingsError) as caught:
         load(Sample)
     first, second = str(caught.value).splitlines()
-    assert first.startswith("LOG_LEVEL='prix \\udce9lev\\udce9': isn't text in UTF-8")
-    assert second.startswith("SAMPLE_SECRET: isn't text in UTF-8")
+    assert first.startswith("LOG_LEVEL='prix \\udce9lev\\udce9': not valid UTF-8")
+    assert second.startswith("SAMPLE_SECRET: not valid UTF-8")
 
 
 def test_a_dotenv_may_begin_with_a_byte_order_mark(bare_environment: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_variable_in_another_encoding_is_named(
     """Whatever it is for."""
     message = refused(monkeypatch, name.upper(), os.fsdecode(LATIN_1))
     assert message.startswith(name.upper())
-    assert "isn't text in UTF-8" in message
+    assert "not valid UTF-8" in message
     assert len(message.splitlines()) == 1
 
 
@@ -243,7 +243,7 @@ def test_a_redis_url_that_cant_be_used_is_one_line_without_the_password(
     """Any part of such a URL may be a piece of a password, so none is shown."""
     message = refused(monkeypatch, "REDIS_URL", url)
     assert message.startswith("REDIS_URL: ")
-    assert "want e.g. redis://127.0.0.1:6379/0" in message
+    assert "expected e.g. redis://127.0.0.1:6379/0" in message
     assert "\n" not in message
     assert SECRET not in message
 
@@ -370,7 +370,7 @@ def test_a_key_that_no_header_could_carry_is_refused_by_name(
     with pytest.raises(SettingsError) as caught:
         load(Sample)
     said = str(caught.value)
-    assert said.startswith(f"SAMPLE_KEY: has a character that no key has (U+{ord(inside):04X})")
+    assert said.startswith(f"SAMPLE_KEY: has an invalid character (U+{ord(inside):04X})")
     assert len(said.splitlines()) == 1
     assert SECRET not in said
 

@@ -94,7 +94,7 @@ def test_a_url_has_one_form(given_url: str, url: str) -> None:
 )
 def test_what_parsers_may_read_in_different_ways_is_refused(url: str) -> None:
     """No word of the message is a piece of it that may be a password."""
-    with pytest.raises(ValueError, match=r"; want https://host|brackets|65535") as caught:
+    with pytest.raises(ValueError, match=r"; expected https://host|brackets|65535") as caught:
         venue_url(url)
     assert "secret" not in str(caught.value)
 
@@ -108,7 +108,7 @@ ELSEWHERE = (
 def test_nothing_goes_over_a_network_in_the_clear(attempt: Attempts) -> None:
     """Only to this machine, by its usual names, and the simulator in compose."""
     for scheme, host in product(("http", "ws"), ELSEWHERE):
-        with pytest.raises(ValueError, match="in the clear; want https://host or wss://host"):
+        with pytest.raises(ValueError, match="unencrypted; expected https://host or wss://host"):
             venue_url(f"{scheme}://{host}:8900/api")
         attempt("setting", "send a key in the clear", succeeded=False)
         assert venue_url(f"{scheme}s://{host}:8900/api")
@@ -116,7 +116,7 @@ def test_nothing_goes_over_a_network_in_the_clear(attempt: Attempts) -> None:
 
 def test_only_the_schemes_asked_for_are_taken() -> None:
     """A socket's URL is no REST URL."""
-    with pytest.raises(ValueError, match=r"has the scheme 'wss'; want https://host$"):
+    with pytest.raises(ValueError, match=r"invalid scheme 'wss'; expected https://host$"):
         venue_url("wss://example.com", ("https", "http"))
 
 

@@ -34,11 +34,11 @@ def test_a_url_that_would_send_the_key_in_the_clear_is_refused_by_its_name(
         monkeypatch.setenv(name, f"{scheme}://{host}/api")
         load(BinanceSettings)
     monkeypatch.setenv(name, f"{scheme}://api.binance.com/api")
-    with pytest.raises(SettingsError, match=f"^{name}=.*in the clear; want {scheme}s://"):
+    with pytest.raises(SettingsError, match=f"^{name}=.*unencrypted; expected {scheme}s://"):
         load(BinanceSettings)
     other = {"http": "wss", "ws": "https"}[scheme]
     monkeypatch.setenv(name, f"{other}://api.binance.com/api")
-    with pytest.raises(SettingsError, match=f"^{name}=.*has the scheme '{other}'"):
+    with pytest.raises(SettingsError, match=f"^{name}=.*invalid scheme '{other}'"):
         load(BinanceSettings)
 
 
@@ -64,7 +64,7 @@ def test_a_key_that_no_header_could_carry_ends_the_start_by_its_name(
     assert key is not None
     assert key.get_secret_value() == "hidden"
     monkeypatch.setenv(name, "hid\rden")
-    with pytest.raises(SettingsError, match=rf"^{name}: has a character .*U\+000D"):
+    with pytest.raises(SettingsError, match=rf"^{name}: has an invalid character .*U\+000D"):
         load(BinanceSettings)
 
 
@@ -79,8 +79,8 @@ def test_a_whole_key_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     ("value", "message"),
     [
         (",", "names no symbol; want at least one"),
-        ("BTCUSDT", "want the slash form, e.g. BTC/USDT"),
-        ("BTC/USDT/X", "want the slash form, e.g. BTC/USDT"),
+        ("BTCUSDT", "expected the slash form, e.g. BTC/USDT"),
+        ("BTC/USDT/X", "expected the slash form, e.g. BTC/USDT"),
     ],
 )
 def test_symbols_that_are_none_are_a_clear_error(

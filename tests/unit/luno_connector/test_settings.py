@@ -132,7 +132,7 @@ def test_a_url_that_would_send_the_key_in_the_clear_is_refused_by_its_name(
         monkeypatch.setenv(name, f"{scheme}://{host}")
         load(LunoSettings)
     monkeypatch.setenv(name, f"{scheme}://api.luno.com")
-    with pytest.raises(SettingsError, match=f"^{name}=.*in the clear; want {scheme}s://"):
+    with pytest.raises(SettingsError, match=f"^{name}=.*unencrypted; expected {scheme}s://"):
         load(LunoSettings)
 
 

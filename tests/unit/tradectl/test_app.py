@@ -65,8 +65,8 @@ def test_every_command_teaches_by_example(command: str) -> None:
     [
         ("place binance byu BTC/USDT 1", "side='byu'"),
         ("place binance buy BTC/USDT 0", "quantity=0.0"),
-        ("place binance buy BTC/USDT -1", "quantity=-1: want a number above 0"),
-        ("place binance buy BTC/USDT -.5 --price 1", "quantity=-.5: want a number above 0"),
+        ("place binance buy BTC/USDT -1", "quantity=-1: expected a number above 0"),
+        ("place binance buy BTC/USDT -.5 --price 1", "quantity=-.5: expected a number above 0"),
         ("place binance buy BTC/USDT nan", "quantity=nan"),
         ("place binance buy BTC/USDT 1 --price -5", "price=-5.0"),
         ("place binance buy BTC/USDT 1 --time-in-force gtx", "time_in_force='gtx'"),
@@ -110,7 +110,7 @@ def test_an_argument_in_another_encoding_is_one_clear_line(arguments: tuple[str,
     """A Latin-1 terminal's letter is spelled out; nothing is asked of Redis: none runs there."""
     result = CliRunner().invoke(app, arguments, env={"REDIS_URL": "redis://127.0.0.1:1"})
     assert result.exit_code == ExitCode.USAGE
-    assert result.stderr == "tradectl: argument '\\xe9': isn't text in UTF-8\n"
+    assert result.stderr == "tradectl: argument '\\xe9': not valid UTF-8\n"
 
 
 def test_a_mistyped_option_of_halt_is_no_reason() -> None:

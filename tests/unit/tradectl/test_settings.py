@@ -23,5 +23,7 @@ def test_addresses_are_pairs_of_a_service_and_a_url(monkeypatch: pytest.MonkeyPa
 def test_an_address_that_is_none_is_named(urls: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what would be right."""
     monkeypatch.setenv("HEALTH_URLS", urls)
-    with pytest.raises(SettingsError, match=r"HEALTH_URLS=.* want e\.g\. bot=http://127\.0\.0\.1"):
+    with pytest.raises(
+        SettingsError, match=r"HEALTH_URLS=.* expected e\.g\. bot=http://127\.0\.0\.1"
+    ):
         load(TradectlSettings)

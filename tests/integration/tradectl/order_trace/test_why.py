@@ -42,7 +42,7 @@ async def test_an_order_of_the_bot_is_explained_from_the_tick_to_the_fill(tmp_pa
     hops = story["hops"]
     assert [hop["what"] for hop in hops if hop["missing"]] == []
     assert [hop["hop"] for hop in hops][: len(CHAIN)] == CHAIN
-    assert {"response", "fill", "bot heard"} <= {hop["hop"] for hop in hops[len(CHAIN) :]}
+    assert {"response", "fill", "bot received"} <= {hop["hop"] for hop in hops[len(CHAIN) :]}
     told_at = [hop["time"] for hop in hops if hop["time"] is not None]
     assert told_at == sorted(told_at)
     (decision,) = [hop for hop in hops if hop["hop"] == "decision"]

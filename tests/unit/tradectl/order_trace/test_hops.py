@@ -75,12 +75,12 @@ def test_the_whole_chain_is_told_from_the_tick_to_the_fill() -> None:
         "risk (connector)",
         "journal",
         "response",
-        "bot heard",
+        "bot received",
         "status",
         "fill",
     ]
     assert text(hops, "decision") == "dip: buy 0.001 BTC/USDT: it fell"
-    assert text(hops, "risk (bot)") == "passed the bot's limits, and sent"
+    assert text(hops, "risk (bot)") == "passed the bot's limits; sent"
 
 
 def test_of_an_order_by_hand_no_decision_is_missing() -> None:
@@ -122,7 +122,7 @@ def test_causes_that_were_trimmed_are_named() -> None:
         OrderEntries(NAME, missing_causes=[f"{TRADES} 1-0"], decisions=[decision(3, "sent")])
     )
     assert missing(hops)["tick"] == f"no longer in its stream: {TRADES} 1-0"
-    assert missing(hops)["indicator"] == "nothing that led to the decision names one"
+    assert missing(hops)["indicator"] == "the decision names none"
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_a_decision_that_was_not_sent_says_why(outcome: str, risk: str) -> None:
     ("status", "code", "said"),
     [
         ("rejected", "price_collar", "refused: price_collar"),
-        ("rejected", "exchange_rejected", "passed the connector's limits, and sent"),
-        ("unknown", "outcome_unknown", "passed the connector's limits, and sent"),
-        ("rejected", "expired", "not told: the answer is rejected (expired)"),
+        ("rejected", "exchange_rejected", "passed the connector's limits; sent"),
+        ("unknown", "outcome_unknown", "passed the connector's limits; sent"),
+        ("rejected", "expired", "unknown: the answer is rejected (expired)"),
     ],
 )
 def test_the_connectors_own_check_is_told_from_its_answer(
@@ -166,7 +166,7 @@ def test_an_order_that_was_asked_for_again_keeps_its_first_command() -> None:
         OrderEntries(NAME, commands=[command(1), command(5)], after=[answered(2, "accepted")])
     )
     assert there(hops)[1:] == ["command", "risk (connector)", "response", "command again"]
-    assert missing(hops)["status"] == "accepted, but no status was told (yet, or any more)"
+    assert missing(hops)["status"] == "accepted, but no status is in the stream (yet, or any more)"
 
 
 def test_what_a_timer_led_to_misses_no_tick() -> None:
@@ -176,4 +176,4 @@ def test_what_a_timer_led_to_misses_no_tick() -> None:
     )
     hops = build_hops(found)
     assert missing(hops) == {}
-    assert text(hops, "timer") == "none came: the strategy's timer was due at 22:13:20.000"
+    assert text(hops, "timer") == "none: the strategy's timer was due at 22:13:20.000"
