@@ -38,9 +38,9 @@ from services.bot.strategy import Intent, Strategy
 from services.bot.strategy_config import StrategySpec
 from services.bot.strategy_host import StrategyHost
 from services.bot.view import Balances, Sources
-from tests.support.bot import running_bot
-from tests.support.bot_stage import COMMANDS, Stage
-from tests.support.market_data import connector_status, ticker, wire
+from tests.support.bot.process import running_bot
+from tests.support.bot.stage import COMMANDS, Stage
+from tests.support.market_data.messages import connector_status, ticker, wire
 from tests.support.ports import quiet_port
 
 TICKER = "binance:BTCUSDT:ticker"
@@ -119,7 +119,7 @@ async def latencies(folder: Path) -> list[float]:
             await stage.open()
             settings = {
                 "BOT_MODE": "paper",
-                "STRATEGIES": "tests.support.bot_strategies.Insistent:binance:BTC/USDT:0.002",
+                "STRATEGIES": "tests.support.bot.strategies.Insistent:binance:BTC/USDT:0.002",
                 "RISK_ORDERS_PER_MINUTE": "100000",
                 "RISK_MAX_POSITION": "USDT:1000000",
                 "RISK_MAX_DAILY_LOSS": "USDT:1000000",

@@ -22,9 +22,9 @@ from services._connector_kit.orders.ports import DataLossRecord
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
+from tests.support.orders.trading import NO_LIMITS
 from tests.support.ports import quiet_port
 from tests.support.processes import running
-from tests.support.trading import NO_LIMITS
 
 ORDERS = 200
 WARM_UP = 20

@@ -27,7 +27,7 @@ from tests.chaos.stage import (
     wake,
 )
 from tests.support.eventually import eventually
-from tests.support.halt import resuming
+from tests.support.orders.halt import resuming
 from tests.support.processes import Service
 
 SETTLED_WITHIN = 45.0

@@ -24,9 +24,9 @@ from services._runtime.redis_client import open_redis
 from tests.chaos.evidence import PLACE, ask_simulator, group_of
 from tests.chaos.plan import FAULTS, MARGIN, QUERY_FAULT, Plan
 from tests.support.eventually import eventually_async
-from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.network.fault_proxy import FaultProxy, fault_proxy
 from tests.support.processes import Service, running
-from tests.support.venues import BINANCE, LUNO, is_ready, report
+from tests.support.venues.simulated import BINANCE, LUNO, is_ready, report
 
 VENUES = {"binance": BINANCE, "luno": LUNO}
 SYMBOLS = {"binance": "BTC/USDT", "luno": "XBT/ZAR"}

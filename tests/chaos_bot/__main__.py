@@ -14,9 +14,9 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from tests.support.bot_kills import WAITS, carry_out
-from tests.support.bot_memory_loss import LOSSES
-from tests.support.trading import MARKETS, NO_LIMITS, trading_desk
+from tests.support.bot.data_loss import LOSSES
+from tests.support.bot.kills import WAITS, carry_out
+from tests.support.orders.trading import MARKETS, NO_LIMITS, trading_desk
 
 WITHIN = 400.0
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT
-from tests.support.venues import is_ready, report
+from tests.support.venues.simulated import is_ready, report
 
 # By service: the variable that moves its published port, and whether it is a health port.
 PORTS = {

@@ -21,10 +21,10 @@ from tests.compose.engine import BASE, PAPER, PORTS, SECURE, Suite, running_suit
 from tests.compose.networks import RIGHTS, addresses, hand_tool_reaches, reaches
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
-from tests.support.halt import resume
+from tests.support.orders.halt import resume
+from tests.support.orders.trading import MARKETS, TradingDesk
 from tests.support.processes import ROOT
-from tests.support.trading import MARKETS, TradingDesk
-from tests.support.venues import all_move_on, newest
+from tests.support.venues.simulated import all_move_on, newest
 
 pytestmark = pytest.mark.timeout(1200)
 

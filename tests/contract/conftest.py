@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
+from tests.support.orders.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
 
 
 @pytest_asyncio.fixture(

@@ -26,7 +26,7 @@ from services.exchange_simulator.settings import SimulatorSettings
 from services.luno_connector.client import open_luno
 from services.luno_connector.settings import LunoSettings
 from tests.support.eventually import eventually_async
-from tests.support.venues import (
+from tests.support.venues.simulated import (
     BINANCE,
     LUNO,
     LUNO_WITHOUT_KEY,

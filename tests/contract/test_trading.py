@@ -9,7 +9,7 @@ import pytest
 
 from common_models.stream_names import DeadLetterStream
 from tests.support.eventually import eventually_async
-from tests.support.trading import TradingDesk, settled
+from tests.support.orders.trading import TradingDesk, settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bot_kills import SEVERAL, WAITS, carry_out
-from tests.support.bot_memory_loss import LOSSES, Loss
-from tests.support.trading import MARKETS, NO_LIMITS, trading_desk
+from tests.support.bot.data_loss import LOSSES, Loss
+from tests.support.bot.kills import SEVERAL, WAITS, carry_out
+from tests.support.orders.trading import MARKETS, NO_LIMITS, trading_desk
 
 SEEDS = range(10)
 BATCH = 5

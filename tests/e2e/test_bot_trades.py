@@ -8,10 +8,10 @@ import pytest
 
 from common_models import InstrumentInfo, PortfolioEvent
 from common_models.stream_names import HALT, EventStream, MarketStream, state_key
-from tests.support.bot import Bot, running_bot
+from tests.support.bot.indicator_host import hosting
+from tests.support.bot.process import Bot, running_bot
 from tests.support.eventually import eventually_async
-from tests.support.indicator_host import hosting
-from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk
+from tests.support.orders.trading import MARKETS, Market, TradingDesk, trading_desk
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -112,7 +112,7 @@ TRIPS = {"binance": 12, "luno": 6}
 @pytest.mark.parametrize("market", MARKETS, ids=lambda market: market.venue.name)
 async def test_what_was_bought_can_be_sold_however_often(market: Market, tmp_path: Path) -> None:
     """From an account without coins: no order is rejected, and the position is what it has."""
-    flip = "tests.support.bot_strategies.Flip"
+    flip = "tests.support.bot.strategies.Flip"
     pace = {"RISK_ORDERS_PER_MINUTE": "600"}
     funds = f"{market.base}:0"
     async with (
@@ -146,7 +146,7 @@ async def test_a_ladder_rests_at_the_exchange_and_each_of_its_orders_is_there_on
 ) -> None:
     """Three bids of one message, in the book; a fall fills all, and the position is what it has."""
     top = {"binance": 60_000, "luno": 1_300_000}[market.venue.exchange]
-    wanted = settings(market, "tests.support.bot_strategies.Ladder")
+    wanted = settings(market, "tests.support.bot.strategies.Ladder")
     wanted["STRATEGIES"] += f"?once=true&top={top}"
     async with (
         trading_desk(market, tmp_path, SIMULATOR_FUNDS=f"{market.base}:0") as desk,
@@ -184,7 +184,7 @@ async def test_fees_in_bnb_cost_what_the_exchange_says_though_nobody_watches_it(
     tmp_path: Path,
 ) -> None:
     """The exchange takes BNB where there is some: the connector asks for its price."""
-    holder = settings(BINANCE, "tests.support.bot_strategies.Holder")
+    holder = settings(BINANCE, "tests.support.bot.strategies.Holder")
     simulated = {
         "SIMULATOR_SYMBOLS": "BTC/USDT,ETH/USDT,BNB/USDT",
         "SIMULATOR_FUNDS": "BNB:1,BTC:0",

@@ -15,7 +15,7 @@ from common_models import IndicatorValue
 from services._local.redis_server import RedisServer
 from services.indicators.plugins import ENTRY_POINTS
 from tests.e2e.conftest import launched
-from tests.support.indicator_host import hosting, market, publish, until_all_read, values
+from tests.support.bot.indicator_host import hosting, market, publish, until_all_read, values
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.timeout(180)

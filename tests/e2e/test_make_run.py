@@ -24,7 +24,7 @@ from tests.e2e.conftest import children_of, environment_of, launched
 from tests.support.eventually import eventually, eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT
-from tests.support.venues import BINANCE, LUNO, all_move_on, newest, simulator
+from tests.support.venues.simulated import BINANCE, LUNO, all_move_on, newest, simulator
 
 MODELS: dict[str, type[BaseModel]] = {"ticker": Ticker, "orderbook": OrderBook, "trades": Trade}
 INDICATORS = [

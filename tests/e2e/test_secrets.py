@@ -18,15 +18,15 @@ from redis.asyncio import Redis
 from services._local.redis_server import RedisServer
 from services._runtime.redaction import REDACTED
 from services._runtime.redis_client import open_redis
+from tests.e2e.canary import Canaries
+from tests.e2e.echo_venue import EchoVenue, echo_venue
 from tests.support.attempts import Attempts
-from tests.support.canary import Canaries
-from tests.support.echo_venue import EchoVenue, echo_venue
 from tests.support.eventually import eventually, eventually_async
-from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.network.fault_proxy import FaultProxy, fault_proxy
+from tests.support.orders.trading import MARKETS, SMALL_WAITS, TradingDesk, gather_all
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, Service, running
-from tests.support.trading import MARKETS, SMALL_WAITS, TradingDesk, gather_all
-from tests.support.venues import BINANCE, LUNO
+from tests.support.venues.simulated import BINANCE, LUNO
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -123,7 +123,7 @@ class Stage:
         """Start all services, at debug level, and wait until they said where they are."""
         debug = {"LOG_LEVEL": "debug", "HEALTH_PORT": "0"}
         in_file = self._files(REDIS_URL=self.redis_url)
-        crashing = "tests.support.bot_strategies.Crashing:binance:BTC/USDT:0.002"
+        crashing = "tests.support.bot.strategies.Crashing:binance:BTC/USDT:0.002"
         own: dict[str, dict[str, str]] = {
             "bot": {"BOT_MODE": "paper", "STRATEGIES": crashing, **in_file},
             "indicators": {"INDICATORS": "binance:BTC/USDT:rsi_14@trade", **in_file},

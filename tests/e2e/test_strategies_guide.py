@@ -23,9 +23,9 @@ from services.bot.strategies import OURS
 from services.bot.strategy import Intent, Strategy
 from services.bot.strategy_config import ENTRY_POINTS, read
 from tests.e2e.conftest import launched
-from tests.support.bot import running_bot
+from tests.support.bot.process import running_bot
 from tests.support.eventually import eventually, eventually_async
-from tests.support.market_data import ticker
+from tests.support.market_data.messages import ticker
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.timeout(180)

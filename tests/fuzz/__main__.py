@@ -18,8 +18,8 @@ from tests.fuzz.corpus import IDS, drawn, good, messages
 from tests.fuzz.readers import flood_bot, flood_host
 from tests.fuzz.reading import refusal
 from tests.fuzz.servers import all_servers, give_bodies, give_requests, keep_connections
+from tests.support.orders.trading import MARKETS, NO_LIMITS, Market, trading_desk
 from tests.support.ports import quiet_port
-from tests.support.trading import MARKETS, NO_LIMITS, Market, trading_desk
 
 # One message in so many goes through real processes, in rounds of so many for each stream.
 TO_PROCESSES = 20

@@ -12,8 +12,8 @@ from common_models.stream_names import CommandStream, DeadLetterStream
 from services._runtime.redis_parser import LARGE_REPLY_BYTES, MAX_ENTRY_BYTES, oversize_note
 from tests.fuzz.corpus import HUGE, IDS, Case, corpus, drawn, good, messages
 from tests.support.eventually import eventually_async
+from tests.support.orders.trading import TradingDesk
 from tests.support.processes import Service
-from tests.support.trading import TradingDesk
 
 # Nobody lists it, so that what is drawn and happens to be right never leaves.
 NOWHERE = "NOPE/NOPE"

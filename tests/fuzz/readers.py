@@ -10,14 +10,14 @@ from redis.asyncio import Redis
 from services.bot.journal import POSITIONS
 from tests.fuzz.commands import MOST_MEMORY, peak_memory
 from tests.fuzz.streams import event_messages, flood, market_messages, until_read
-from tests.support.bot import Bot, running_bot
-from tests.support.bot_stage import Stage
+from tests.support.bot.indicator_host import TRADES, hosting, market, publish, values
+from tests.support.bot.process import Bot, running_bot
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually_async
-from tests.support.indicator_host import TRADES, hosting, market, publish, values
 from tests.support.processes import Service
 
 STRATEGIES = (
-    "tests.support.bot_strategies.Insistent:binance:BTC/USDT:0.002,"
+    "tests.support.bot.strategies.Insistent:binance:BTC/USDT:0.002,"
     "rsi_reversion:binance:BTC/USDT:0.002"
 )
 INDICATORS = (

@@ -15,10 +15,10 @@ from tests.fuzz.commands import MOST_MEMORY, peak_memory
 from tests.fuzz.corpus import drawn
 from tests.fuzz.http import ask, bodies, check, like_a_request, requests
 from tests.support.eventually import eventually_async
+from tests.support.orders.trading import MARKETS
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
-from tests.support.trading import MARKETS
-from tests.support.venues import report
+from tests.support.venues.simulated import report
 
 AT_ONCE = 20
 

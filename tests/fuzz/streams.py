@@ -17,7 +17,7 @@ from common_models.stream_names import EventStream, IndicatorStream, MarketStrea
 from services._runtime.stream_position import StreamPosition
 from tests.fuzz.corpus import HUGE, drawn, messages, with_field
 from tests.support.eventually import eventually_async
-from tests.support.market_data import connector_status, order_book, ticker, trade
+from tests.support.market_data.messages import connector_status, order_book, ticker, trade
 from tests.support.processes import Service
 
 READ_WITHIN = 60.0

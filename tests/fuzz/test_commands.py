@@ -8,7 +8,7 @@ import pytest
 from tests.fuzz.commands import give_corpus, give_drawn, still_fine
 from tests.integration.tradectl.hand import tradectl
 from tests.support.attempts import Attempts
-from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
+from tests.support.orders.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
 
 DRAWN = 60
 # What a person does who wonders: nothing of all that steers the terminal.

@@ -10,7 +10,7 @@ from common_models.stream_names import HALT
 from services._local.redis_server import RedisServer
 from tests.fuzz.readers import flood_bot, flood_host, trading_bot, until_it_decides
 from tests.support.eventually import eventually, eventually_async
-from tests.support.halt import resume
+from tests.support.orders.halt import resume
 
 # Processes start in each, and read some 100 MB.
 pytestmark = pytest.mark.timeout(180)

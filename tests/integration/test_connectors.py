@@ -18,11 +18,11 @@ from common_models import ConnectorStatusEvent, InstrumentInfo, OrderBook
 from common_models.stream_names import EventStream, MarketStream, connector, state_key
 from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually, eventually_async
+from tests.support.market_data.recorder import recording
 from tests.support.metrics import page, shows
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
-from tests.support.recorder import recording
-from tests.support.venues import (
+from tests.support.venues.simulated import (
     BINANCE,
     LUNO,
     LUNO_WITHOUT_KEY,

@@ -15,7 +15,7 @@ from tests.support.eventually import eventually_async
 from tests.support.exchange_files import CHECKS, faults
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, running
-from tests.support.venues import report
+from tests.support.venues.simulated import report
 
 USES_REGISTRY = """
 import json

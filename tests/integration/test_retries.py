@@ -19,11 +19,11 @@ from services._local.redis_server import RedisServer
 from services._runtime import fault_explanations
 from services._runtime.fault_explanations import FaultExplanation
 from tests.integration.tradectl.hand import tradectl
-from tests.support.company_proxy import certificate, in_tls, server_context
 from tests.support.eventually import eventually_async
+from tests.support.network.company_proxy import certificate, in_tls, server_context
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, Service, running
-from tests.support.venues import (
+from tests.support.venues.simulated import (
     BINANCE,
     LUNO,
     LUNO_WITHOUT_KEY,

@@ -25,12 +25,12 @@ from services.luno_connector import client as luno_client
 from services.luno_connector.client import open_luno
 from services.luno_connector.settings import LunoSettings
 from tests.integration.tradectl.hand import tradectl
-from tests.support.canned_http import canned_server
-from tests.support.company_proxy import certificate, company_proxy, in_tls, server_context
 from tests.support.eventually import eventually_async
+from tests.support.network.company_proxy import certificate, company_proxy, in_tls, server_context
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, running
-from tests.support.venues import BINANCE, LUNO_WITHOUT_KEY, Venue, report
+from tests.support.venues.canned_http import canned_server
+from tests.support.venues.simulated import BINANCE, LUNO_WITHOUT_KEY, Venue, report
 
 RESTRICTED = (
     b'{"code":0,"msg":"Service unavailable from a restricted location according to '

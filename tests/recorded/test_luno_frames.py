@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.support.luno_frames import check_frames
+from tests.support.market_data.luno_frames import check_frames
 
 
 async def test_every_frame_of_lunos_is_understood(luno_frames: Path) -> None:

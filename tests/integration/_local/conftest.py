@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.secure import Guarded, guarded_redis
+from tests.support.redis.secure import Guarded, guarded_redis
 
 
 @pytest.fixture

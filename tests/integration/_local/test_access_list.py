@@ -20,11 +20,11 @@ from services._runtime.redis_client import open_redis
 from tests.integration.tradectl.hand import play_connector
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
+from tests.support.orders.trading import MARKETS, TradingDesk
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, running
-from tests.support.secure import Guarded
-from tests.support.trading import MARKETS, TradingDesk
-from tests.support.venues import BINANCE, LUNO, all_move_on, is_ready, newest, simulator
+from tests.support.redis.secure import Guarded
+from tests.support.venues.simulated import BINANCE, LUNO, all_move_on, is_ready, newest, simulator
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -377,7 +377,7 @@ async def test_the_whole_suite_works_within_the_rules(guarded: Guarded, tmp_path
             tmp_path,
             "bot",
             BOT_MODE="paper",
-            STRATEGIES="tests.support.bot_strategies.Restless:binance:BTC/USDT:0.002",
+            STRATEGIES="tests.support.bot.strategies.Restless:binance:BTC/USDT:0.002",
         )
         for desk in desks:
             await _trade(desk)

@@ -6,7 +6,7 @@ import re
 from services._local.access_list import CONNECTION, OPERATOR, USERS
 from services._runtime.exchanges import EXCHANGES
 from tests.support.processes import ROOT
-from tests.support.secure import Guarded
+from tests.support.redis.secure import Guarded
 
 # Where the code of each user is.
 FOLDERS = {

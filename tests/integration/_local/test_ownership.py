@@ -9,7 +9,7 @@ from common_models.stream_names import HALT, TRADING
 from services._local.access_list import OPERATOR, USERS
 from services._runtime.exchanges import EXCHANGES
 from tests.support.attempts import Attempts
-from tests.support.secure import Guarded
+from tests.support.redis.secure import Guarded
 
 CONNECTORS = tuple(f"{name}_connector" for name in EXCHANGES)
 BOOKS = (

@@ -20,10 +20,10 @@ from services._runtime.redis_client import explain, open_redis
 from tests.integration.tradectl.hand import tradectl
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
+from tests.support.orders.trading import MARKETS, trading_desk
 from tests.support.processes import ROOT
-from tests.support.secure import tls_in_front
-from tests.support.trading import MARKETS, trading_desk
-from tests.support.venues import all_move_on, newest
+from tests.support.redis.secure import tls_in_front
+from tests.support.venues.simulated import all_move_on, newest
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from services._local.redis_server import RedisServer
 from services._runtime.stream_writer import writer
-from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.network.fault_proxy import FaultProxy, fault_proxy
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from services._local.redis_server import RedisServer
 from services._runtime import redis_client
 from services._runtime.redis_client import explain, open_redis
 from tests.integration.tradectl.hand import tradectl
-from tests.support.company_proxy import certificate, in_tls, server_context
+from tests.support.network.company_proxy import certificate, in_tls, server_context
 from tests.support.ports import quiet_port
 
 

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually
-from tests.support.fault_proxy import FaultProxy
+from tests.support.network.fault_proxy import FaultProxy
 from tests.support.ports import quiet_port
-from tests.support.stream_writing import (
+from tests.support.redis.stream_writing import (
     TICKER,
     TRADES,
     Writing,

@@ -5,8 +5,8 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
-from tests.support.replay import read_recording
-from tests.support.session_check import check_replay
+from tests.support.market_data.replay import read_recording
+from tests.support.market_data.session_check import check_replay
 
 SESSION = Path(__file__).parents[2] / "fixtures" / "binance" / "session"
 

@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
-from tests.support.bot import Bot, running_bot
-from tests.support.bot_stage import Stage
+from tests.support.bot.process import Bot, running_bot
+from tests.support.bot.stage import Stage
 
 
 class StartBot(Protocol):

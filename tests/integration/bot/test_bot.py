@@ -19,11 +19,11 @@ from services._local.redis_server import RedisServer
 from services._runtime.entry_ids import parse_entry_id
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
-from tests.support.market_data import connector_status, order_book, ticker, trade, wire
+from tests.support.market_data.messages import connector_status, order_book, ticker, trade, wire
 from tests.support.memory import MB, forget_peak, peak
 from tests.support.ports import quiet_port
 from tests.support.processes import ROOT, Service, running
-from tests.support.unwritable import UNWRITABLE
+from tests.support.redis.unwritable import UNWRITABLE
 
 STREAMS = [f"binance:BTCUSDT:{kind}" for kind in ("ticker", "orderbook", "trades")]
 

@@ -7,14 +7,14 @@ import pytest
 
 from common_models.stream_names import MarketStream
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot import Bot
-from tests.support.bot_stage import Stage
+from tests.support.bot.process import Bot
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually_async
-from tests.support.market_data import ticker
+from tests.support.market_data.messages import ticker
 
 pytestmark = pytest.mark.timeout(180)
 
-HOLDER = "tests.support.bot_strategies.Holder:binance:BTC/USDT:0.05"
+HOLDER = "tests.support.bot.strategies.Holder:binance:BTC/USDT:0.05"
 TICKERS = str(MarketStream.of("binance", "BTC/USDT", "ticker"))
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 

@@ -9,16 +9,16 @@ from redis.asyncio import Redis
 from common_models.stream_names import HALT
 from services._local.redis_server import RedisServer
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot import Bot, running_bot
-from tests.support.bot_stage import Stage, ago
+from tests.support.bot.indicator_host import hosting, market, publish
+from tests.support.bot.process import Bot, running_bot
+from tests.support.bot.stage import Stage, ago
 from tests.support.eventually import eventually, eventually_async
-from tests.support.halt import resume
-from tests.support.indicator_host import hosting, market, publish
+from tests.support.orders.halt import resume
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
 
-PLUGINS = "tests.support.bot_strategies"
+PLUGINS = "tests.support.bot.strategies"
 INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT:0.002"
 FICKLE = f"{PLUGINS}.Fickle:binance:BTC/USDT:0.002"
 ASKING = f"{PLUGINS}.Asking:binance:BTC/USDT:0.002"

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot_stage import Stage
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually_async
 
 pytestmark = pytest.mark.timeout(180)
 
-FLIP = "tests.support.bot_strategies.Flip:binance:BTC/USDT"
+FLIP = "tests.support.bot.strategies.Flip:binance:BTC/USDT"
 
 
 async def test_a_round_trip_leaves_dust_that_is_told_and_stands_in_nobodys_way(

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot_stage import Stage
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually, eventually_async
 
 pytestmark = pytest.mark.timeout(180)
 
-HOLDER = "tests.support.bot_strategies.Holder:binance:BTC/USDT:0.05"
+HOLDER = "tests.support.bot.strategies.Holder:binance:BTC/USDT:0.05"
 
 
 async def test_a_fee_that_nothing_values_counts_in_full_until_the_connector_does(

@@ -9,14 +9,14 @@ from redis.asyncio import Redis
 from services._local.redis_server import RedisServer
 from tests.integration.bot.conftest import StartBot
 from tests.integration.tradectl.hand import tradectl
-from tests.support.bot import Bot, known, running_bot
-from tests.support.bot_stage import Stage
+from tests.support.bot.process import Bot, known, running_bot
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually, eventually_async
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
 
-QUICK = "tests.support.bot_strategies.Quick:binance:BTC/USDT"
+QUICK = "tests.support.bot.strategies.Quick:binance:BTC/USDT"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ QUICK = "tests.support.bot_strategies.Quick:binance:BTC/USDT"
     [
         (
             "lots=0",
-            f"{QUICK}:1?lots=0': tests.support.bot_strategies.Quick: lots='0': want a",
+            f"{QUICK}:1?lots=0': tests.support.bot.strategies.Quick: lots='0': want a",
         ),
         ("lot=1", "no parameter 'lot': want lots: a whole number, at least 1, at most 9"),
         ("lots=5&most=2", f"STRATEGIES: {QUICK}: lots=5: want at most most=2"),

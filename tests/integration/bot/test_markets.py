@@ -4,9 +4,9 @@ import pytest
 
 from common_models.stream_names import MarketStream
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot_stage import Stage, of_now
+from tests.support.bot.stage import Stage, of_now
 from tests.support.eventually import eventually_async
-from tests.support.market_data import order_book, ticker
+from tests.support.market_data.messages import order_book, ticker
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
@@ -66,7 +66,7 @@ async def test_nothing_is_traded_on_where_one_of_the_markets_is_stale(
     stage: Stage, bots: StartBot
 ) -> None:
     """The strategy isn't given what it asks for; what it wants all the same is refused."""
-    peeking = "tests.support.bot_strategies.Peeking:binance:BTC/USDT:0.002"
+    peeking = "tests.support.bot.strategies.Peeking:binance:BTC/USDT:0.002"
     async with bots(peeking) as bot:
         await bot.until_ready()
         await stage.ticker()

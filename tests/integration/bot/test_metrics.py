@@ -3,14 +3,14 @@
 import pytest
 
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot_stage import Stage
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually_async
 from tests.support.metrics import Numbers
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
 
-PLUGINS = "tests.support.bot_strategies"
+PLUGINS = "tests.support.bot.strategies"
 INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT"
 BROKEN = f"{PLUGINS}.Crashing:binance:BTC/USDT"
 

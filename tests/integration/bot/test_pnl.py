@@ -7,11 +7,11 @@ import pytest
 from services._local.redis_server import RedisServer
 from tests.integration.bot.conftest import StartBot
 from tests.integration.tradectl.hand import tradectl
-from tests.support.bot_stage import Stage
+from tests.support.bot.stage import Stage
 
 pytestmark = pytest.mark.timeout(180)
 
-INSISTENT = "tests.support.bot_strategies.Insistent:binance:BTC/USDT:0.05"
+INSISTENT = "tests.support.bot.strategies.Insistent:binance:BTC/USDT:0.05"
 
 
 async def test_the_profit_of_the_day_is_what_the_daily_loss_is_judged_by(

@@ -9,14 +9,14 @@ from redis.asyncio import Redis
 from common_models import QueryOrderCommand
 from services.bot.journal import BOOKS, POSITIONS
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot import known
-from tests.support.bot_stage import Stage
+from tests.support.bot.process import known
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually, eventually_async
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
 
-PLUGINS = "tests.support.bot_strategies"
+PLUGINS = "tests.support.bot.strategies"
 INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT:0.002"
 WATCHING = f"{PLUGINS}.Watching:binance:BTC/USDT:0.002"
 

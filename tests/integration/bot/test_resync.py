@@ -8,14 +8,14 @@ import pytest
 from common_models import PlaceOrderCommand
 from services.bot.journal import BOOKS
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot import Bot, known
-from tests.support.bot_stage import COMMANDS, Stage
+from tests.support.bot.process import Bot, known
+from tests.support.bot.stage import COMMANDS, Stage
 from tests.support.eventually import eventually_async
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
 
-PLUGINS = "tests.support.bot_strategies"
+PLUGINS = "tests.support.bot.strategies"
 INSISTENT = f"{PLUGINS}.Insistent:binance:BTC/USDT:0.002"
 WATCHING = f"{PLUGINS}.Watching:binance:BTC/USDT:0.002"
 # An order is asked about each second, and can no longer be carried out after 1.2.

@@ -7,14 +7,14 @@ from common_models import PlaceOrderCommand
 from services.bot.decision_maker import decision_id
 from services.bot.dispatcher import cause_of
 from tests.integration.bot.conftest import StartBot
-from tests.support.bot import Bot, known
-from tests.support.bot_stage import Stage
+from tests.support.bot.process import Bot, known
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually, eventually_async
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
 
-LADDER = "tests.support.bot_strategies.Ladder:binance:BTC/USDT:0.002"
+LADDER = "tests.support.bot.strategies.Ladder:binance:BTC/USDT:0.002"
 RUNG, ALL = 90.0, 80.0  # the last prices at which it cancels one order, and all
 
 

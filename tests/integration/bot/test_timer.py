@@ -5,13 +5,13 @@ import pytest
 from services._local.redis_server import RedisServer
 from tests.integration.bot.conftest import StartBot
 from tests.integration.tradectl.hand import tradectl
-from tests.support.bot_stage import Stage
+from tests.support.bot.stage import Stage
 from tests.support.eventually import eventually, eventually_async
 
 # Several processes start in each of them.
 pytestmark = pytest.mark.timeout(180)
 
-TICKING = "tests.support.bot_strategies.Ticking:binance:BTC/USDT:0.002"
+TICKING = "tests.support.bot.strategies.Ticking:binance:BTC/USDT:0.002"
 
 
 async def test_a_strategy_that_asks_is_told_the_time_and_may_trade(

@@ -15,9 +15,7 @@ from redis.exceptions import RedisError
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from services.indicators.series import FRESH_EVERY
-from tests.support.eventually import eventually_async
-from tests.support.fault_proxy import fault_proxy
-from tests.support.indicator_host import (
+from tests.support.bot.indicator_host import (
     STATE,
     TRADES,
     WITHIN,
@@ -27,7 +25,9 @@ from tests.support.indicator_host import (
     until_all_read,
     values,
 )
-from tests.support.market_data import wire
+from tests.support.eventually import eventually_async
+from tests.support.market_data.messages import wire
+from tests.support.network.fault_proxy import fault_proxy
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -10,8 +10,7 @@ import talib
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
-from tests.support.eventually import eventually_async
-from tests.support.indicator_host import (
+from tests.support.bot.indicator_host import (
     STATE,
     TRADES,
     WITHIN,
@@ -21,8 +20,9 @@ from tests.support.indicator_host import (
     until_all_read,
     values,
 )
-from tests.support.market_data import ticker, trade, wire
-from tests.support.unwritable import UNWRITABLE
+from tests.support.eventually import eventually_async
+from tests.support.market_data.messages import ticker, trade, wire
+from tests.support.redis.unwritable import UNWRITABLE
 
 pytestmark = pytest.mark.timeout(300)
 

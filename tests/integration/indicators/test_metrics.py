@@ -6,9 +6,16 @@ import pytest
 from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
+from tests.support.bot.indicator_host import (
+    TRADES,
+    WITHIN,
+    hosting,
+    market,
+    publish,
+    until_all_read,
+)
 from tests.support.eventually import eventually_async
-from tests.support.indicator_host import TRADES, WITHIN, hosting, market, publish, until_all_read
-from tests.support.market_data import trade, wire
+from tests.support.market_data.messages import trade, wire
 from tests.support.metrics import page
 
 pytestmark = pytest.mark.timeout(180)

@@ -15,9 +15,9 @@ from services.indicators.configuration import read
 from services.indicators.market import IndicatorMarket, IndicatorOutput
 from services.indicators.plugins import Plugins
 from services.indicators.store import Store, candles_key, open_store
+from tests.support.bot.indicator_host import STATE, TRADES, market, publish, values
 from tests.support.eventually import eventually
-from tests.support.fault_proxy import FaultProxy, fault_proxy
-from tests.support.indicator_host import STATE, TRADES, market, publish, values
+from tests.support.network.fault_proxy import FaultProxy, fault_proxy
 
 MAXLEN = 10_000
 

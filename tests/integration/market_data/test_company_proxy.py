@@ -11,18 +11,18 @@ from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
 from services._runtime.fault_explanations import NO_NAME, PROXY
-from tests.support.company_proxy import (
+from tests.support.eventually import eventually_async
+from tests.support.network.company_proxy import (
     CompanyProxy,
     certificate,
     company_proxy,
     in_tls,
     server_context,
 )
-from tests.support.eventually import eventually_async
+from tests.support.orders.trading import MARKETS, Market
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
-from tests.support.trading import MARKETS, Market
-from tests.support.venues import all_move_on, report, simulator
+from tests.support.venues.simulated import all_move_on, report, simulator
 
 HOSTS = {
     "binance": {"api.binance.test:443", "stream.binance.test:9443", "ws-api.binance.test:443"},

@@ -11,7 +11,7 @@ from services.exchange_simulator.settings import SimulatorSettings
 from services.luno_connector import book_comparison
 from services.luno_connector import stream as luno_stream
 from tests.support.eventually import eventually
-from tests.support.market_truth import consuming
+from tests.support.market_data.truth import consuming
 
 every_venue = pytest.mark.parametrize("venue", ["binance", "luno"])
 

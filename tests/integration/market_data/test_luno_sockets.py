@@ -11,7 +11,7 @@ from services.exchange_simulator.service import Simulator, running_simulator
 from services.exchange_simulator.settings import SimulatorSettings
 from services.luno_connector import stream
 from tests.support.eventually import eventually
-from tests.support.market_truth import Consumer, consuming, opened, streaming
+from tests.support.market_data.truth import Consumer, consuming, opened, streaming
 
 
 async def test_pairs_beyond_the_sockets_that_luno_allows_are_polled(

@@ -14,7 +14,7 @@ from services._connector_kit.market_data.publisher import Publisher
 from services._connector_kit.settings import ConnectorSettings
 from services._local.redis_server import RedisServer
 from tests.support.eventually import eventually
-from tests.support.stream_writing import Writing, entries, writing
+from tests.support.redis.stream_writing import Writing, entries, writing
 
 BUSY, QUIET = ("AAA/USDT", "BBB/USDT", "CCC/USDT"), "QUIET/USDT"
 # 30,000 trades: what a second makes when markets run wild, all busy symbols together.

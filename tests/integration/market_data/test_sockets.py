@@ -14,7 +14,7 @@ from services.binance_connector.client import Binance
 from services.binance_connector.settings import BinanceSettings
 from services.binance_connector.translate import DepthSnapshot
 from services.exchange_simulator.service import Simulator
-from tests.support.market_truth import Consumer, consuming, opened, streaming
+from tests.support.market_data.truth import Consumer, consuming, opened, streaming
 
 
 @pytest.fixture(autouse=True)

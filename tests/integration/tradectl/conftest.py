@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from services.tradectl.settings import TradectlSettings
-from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
+from tests.support.orders.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from common_models import PortfolioEvent, StrategyPosition
 from tests.integration.tradectl.hand import tradectl
 from tests.integration.tradectl.terminal import on_terminal
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 

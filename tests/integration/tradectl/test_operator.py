@@ -6,7 +6,7 @@ import pytest
 
 from services._local.access_list import OPERATOR
 from tests.integration.tradectl.hand import Ended, play_connector, tradectl
-from tests.support.secure import guarded_redis
+from tests.support.redis.secure import guarded_redis
 
 SOON = ("--timeout", "0.5")
 

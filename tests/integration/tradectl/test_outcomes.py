@@ -22,8 +22,8 @@ from tests.integration.tradectl.hand import (
     tradectl,
 )
 from tests.support.eventually import eventually, eventually_async
-from tests.support.fault_proxy import fault_proxy
-from tests.support.trading import MARKETS, trading_desk
+from tests.support.network.fault_proxy import fault_proxy
+from tests.support.orders.trading import MARKETS, trading_desk
 
 # A process takes its time to start where the machine has other work.
 pytestmark = pytest.mark.timeout(240)

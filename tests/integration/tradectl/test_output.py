@@ -22,7 +22,7 @@ from tests.integration.tradectl.hand import (
     tradectl,
 )
 from tests.support.eventually import eventually_async
-from tests.support.fault_proxy import fault_proxy
+from tests.support.network.fault_proxy import fault_proxy
 
 # A process takes its time to start where the machine has other work.
 pytestmark = pytest.mark.timeout(240)

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.tradectl.hand import tradectl
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 

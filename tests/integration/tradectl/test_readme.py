@@ -6,8 +6,8 @@ import shlex
 import pytest
 
 from tests.integration.tradectl.hand import tradectl
+from tests.support.orders.trading import TradingDesk
 from tests.support.processes import ROOT
-from tests.support.trading import TradingDesk
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 PROGRAM = ".venv/bin/tradectl "

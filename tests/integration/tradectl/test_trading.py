@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.tradectl.hand import Ended, tradectl
 from tests.support.eventually import eventually_async
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 

@@ -15,7 +15,7 @@ from services._runtime.metrics import Metrics
 from services._runtime.settings import ServiceSettings
 from tests.integration.tradectl.hand import TRADECTL, ended, play_connector, started, tradectl
 from tests.support.ports import quiet_port
-from tests.support.unwritable import UNWRITABLE
+from tests.support.redis.unwritable import UNWRITABLE
 
 # A process takes its time to start where the machine has other work.
 pytestmark = pytest.mark.timeout(240)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.trading import MARKETS, TradingDesk, trading_desk
+from tests.support.orders.trading import MARKETS, TradingDesk, trading_desk
 
 
 @pytest.fixture(params=MARKETS, ids=lambda market: market.venue.name)

@@ -12,8 +12,8 @@ from common_models.stream_names import EventStream
 from services._connector_kit.errors import RETRY_REFUSED
 from services._connector_kit.orders.account.account_health import GRACE
 from tests.support.eventually import eventually_async
-from tests.support.trading import TradingDesk
-from tests.support.venues import is_ready, report
+from tests.support.orders.trading import TradingDesk
+from tests.support.venues.simulated import is_ready, report
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -13,14 +13,14 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError
 from common_models.stream_names import HALT, TRADING
 from services._local.access_list import OPERATOR, USERS
 from tests.integration.tradectl.hand import tradectl
+from tests.integration.trading.flood import everything, pour, resting_orders, unknown_cancels
+from tests.integration.trading.tampering import OPERATORS, command_streams, deleted_unread, repaired
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
-from tests.support.flood import everything, pour, resting_orders, unknown_cancels
-from tests.support.halt import is_halted, late, open_at_venue, refused_after
 from tests.support.memory import CONTAINER, forget_peak, peak
-from tests.support.secure import Guarded, secure_desk
-from tests.support.tampering import OPERATORS, command_streams, deleted_unread, repaired
-from tests.support.trading import MARKETS, NO_LIMITS, Market, TradingDesk
+from tests.support.orders.halt import is_halted, late, open_at_venue, refused_after
+from tests.support.orders.trading import MARKETS, NO_LIMITS, Market, TradingDesk
+from tests.support.redis.secure import Guarded, secure_desk
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from common_models.stream_names import BOT_HEARTBEAT
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -6,7 +6,7 @@ from typing import Any
 from common_models import InstrumentInfo
 from common_models.stream_names import state_key
 from tests.support.eventually import eventually_async
-from tests.support.trading import MARKETS, TradingDesk, trading_desk
+from tests.support.orders.trading import MARKETS, TradingDesk, trading_desk
 
 BINANCE, _ = MARKETS
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common_models import OrderStatusUpdateEvent, Trade
-from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, settled, told_fills
+from tests.support.orders.trading import MARKETS, NO_LIMITS, TradingDesk, settled, told_fills
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.integration.tradectl.hand import TRADECTL, Ended, ended, started
+from tests.integration.trading.flood import pour, unknown_cancels
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually, eventually_async
-from tests.support.flood import pour, unknown_cancels
-from tests.support.halt import open_at_venue
-from tests.support.trading import MARKETS, NO_LIMITS, Market, TradingDesk, trading_desk
-from tests.support.venues import LUNO
+from tests.support.orders.halt import open_at_venue
+from tests.support.orders.trading import MARKETS, NO_LIMITS, Market, TradingDesk, trading_desk
+from tests.support.venues.simulated import LUNO
 
 pytestmark = pytest.mark.timeout(360)
 

@@ -16,11 +16,11 @@ from common_models import ConnectorStatusEvent
 from common_models.stream_names import HALT, TRADING, EventStream
 from services._connector_kit.orders.risk.halt_watch import HALT_WHEN_FULL_FOR
 from tests.integration.tradectl.hand import tradectl
+from tests.integration.trading.flood import everything, pour, resting_orders
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
-from tests.support.flood import everything, pour, resting_orders
-from tests.support.halt import is_halted, late, refused_after
-from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, gather_all
+from tests.support.orders.halt import is_halted, late, refused_after
+from tests.support.orders.trading import MARKETS, NO_LIMITS, TradingDesk, gather_all
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -12,7 +12,7 @@ from services._connector_kit.orders.execution.record import Record, dump
 from services._connector_kit.orders.keys import order_key, unanswered_key
 from services._connector_kit.orders.ports import DataLossRecord
 from tests.support.eventually import eventually_async
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 
 async def trusted(desk: TradingDesk) -> None:

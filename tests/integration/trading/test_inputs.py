@@ -10,7 +10,7 @@ from services._runtime.redis_parser import oversize_note
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
 from tests.support.memory import MB, forget_peak, peak
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 # What a trial may take beyond what the connector takes anyway, in bytes.
 MOST = 96 * MB

@@ -11,10 +11,10 @@ from common_models.stream_names import EventStream
 from services._local.redis_server import RedisServer
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually, eventually_async
+from tests.support.orders.trading import MARKETS, Market, TradingDesk, trading_desk
 from tests.support.ports import quiet_port
 from tests.support.processes import running
-from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk
-from tests.support.venues import BINANCE, simulator
+from tests.support.venues.simulated import BINANCE, simulator
 
 REMEDIES = {
     "binance": ("BINANCE_API_SECRET", "HMAC", "IP list", "allowed to read and trade"),

@@ -12,8 +12,8 @@ import pytest
 from services._connector_kit.orders.commands.request_ports import GIVE_UP_AFTER
 from tests.support.eventually import eventually, eventually_async
 from tests.support.metrics import page
-from tests.support.trading import MARKETS, Market, TradingDesk, trading_desk
-from tests.support.venues import LUNO
+from tests.support.orders.trading import MARKETS, Market, TradingDesk, trading_desk
+from tests.support.venues.simulated import LUNO
 
 pytestmark = pytest.mark.timeout(180)
 

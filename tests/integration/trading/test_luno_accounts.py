@@ -10,7 +10,7 @@ from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream
 from services.exchange_simulator.luno.order_wire import account_id
 from tests.support.eventually import eventually_async
-from tests.support.trading import MARKETS, TradingDesk, trading_desk
+from tests.support.orders.trading import MARKETS, TradingDesk, trading_desk
 
 (LUNO,) = (market for market in MARKETS if market.venue.exchange == "luno")
 

@@ -17,8 +17,8 @@ from services.binance_connector.settings import BinanceSettings
 from services.luno_connector import service as luno_service
 from services.luno_connector.settings import LunoSettings
 from tests.support.eventually import eventually_async
+from tests.support.orders.trading import MARKETS, SMALL_WAITS, TradingDesk, trading_desk
 from tests.support.ports import quiet_port
-from tests.support.trading import MARKETS, SMALL_WAITS, TradingDesk, trading_desk
 
 SERVE: dict[str, Any] = {
     "binance": (binance_service.serve, BinanceSettings),

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from services._connector_kit.orders.order_metrics import HOPS
 from tests.support.metrics import Numbers, shows
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 
 async def counted(desk: TradingDesk, *sample: str) -> Numbers:

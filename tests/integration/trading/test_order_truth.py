@@ -13,9 +13,9 @@ import pytest
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
+from tests.support.orders.trading import MARKETS, NO_LIMITS, TradingDesk, settled, told_fills
 from tests.support.ports import quiet_port
-from tests.support.trading import MARKETS, NO_LIMITS, TradingDesk, settled, told_fills
-from tests.support.venues import simulator
+from tests.support.venues.simulated import simulator
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
 FIRST_ID = 512_726_567

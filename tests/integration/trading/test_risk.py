@@ -14,7 +14,7 @@ from common_models.stream_names import CommandStream
 from services._connector_kit.orders.keys import positions_key
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
-from tests.support.trading import MARKETS, TradingDesk, trading_desk
+from tests.support.orders.trading import MARKETS, TradingDesk, trading_desk
 
 pytestmark = pytest.mark.timeout(180)
 

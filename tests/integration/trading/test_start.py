@@ -1,7 +1,7 @@
 """What fails of Redis while a connector starts is made good, and said to be."""
 
-from tests.support.fault_proxy import fault_proxy
-from tests.support.trading import TradingDesk
+from tests.support.network.fault_proxy import fault_proxy
+from tests.support.orders.trading import TradingDesk
 
 
 async def test_a_connection_that_breaks_as_trading_begins_leaves_the_connector_ready(

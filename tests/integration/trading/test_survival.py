@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from common_models.stream_names import CommandStream
 from tests.support.eventually import eventually_async
-from tests.support.halt import resume
-from tests.support.trading import TradingDesk, settled
+from tests.support.orders.halt import resume
+from tests.support.orders.trading import TradingDesk, settled
 
 
 async def acknowledged(desk: TradingDesk, command: str = "place_order") -> bool:

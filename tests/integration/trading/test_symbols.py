@@ -8,7 +8,7 @@ import pytest
 
 from common_models.stream_names import MarketStream
 from tests.support.eventually import eventually_async
-from tests.support.trading import MARKETS, TradingDesk, settled
+from tests.support.orders.trading import MARKETS, TradingDesk, settled
 
 pytestmark = pytest.mark.timeout(180)
 

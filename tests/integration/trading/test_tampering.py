@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.trading.tampering import LARGEST, deleted_unread, repaired
 from tests.support.attempts import Attempts
 from tests.support.metrics import page
-from tests.support.tampering import LARGEST, deleted_unread, repaired
-from tests.support.trading import MARKETS, Market, trading_desk
+from tests.support.orders.trading import MARKETS, Market, trading_desk
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -10,8 +10,8 @@ from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream
 from services._connector_kit.orders.risk import redis_check
 from tests.support.eventually import eventually_async
-from tests.support.trading import MARKETS, trading_desk
-from tests.support.venues import all_move_on, newest
+from tests.support.orders.trading import MARKETS, trading_desk
+from tests.support.venues.simulated import all_move_on, newest
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream
+from tests.integration.trading.forwarder import forwarding
 from tests.support.attempts import Attempts
 from tests.support.eventually import eventually_async
-from tests.support.forwarder import forwarding
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 
 async def test_a_proxy_on_this_machine_before_a_venue_is_no_simulator(

@@ -12,7 +12,7 @@ from services._connector_kit.limits import (
     VenueLimits,
 )
 from services._connector_kit.rate_limit import LONGEST_PAUSE, Priority
-from tests.support.limits import USUAL_BAN, venue_limits
+from tests.support.venues.limits import USUAL_BAN, venue_limits
 from tests.support.virtual_time import run_virtually
 
 

@@ -9,9 +9,9 @@ from services._connector_kit.orders.risk.redis_check import RedisCheck
 from services._connector_kit.status_publisher import StatusPublisher
 from services._connector_kit.venue_stats import VenueStats
 from services._runtime.health import Readiness
-from tests.support.fake_streams import KeptStream
-from tests.support.limits import venue_limits
+from tests.support.market_data.fake_streams import KeptStream
 from tests.support.metrics import numbers
+from tests.support.venues.limits import venue_limits
 from tests.support.virtual_time import run_virtually
 
 

@@ -11,7 +11,7 @@ from services._connector_kit.status_publisher import TELL_EVERY, StatusPublisher
 from services._runtime.health import Readiness
 from services._runtime.stream_writer.writer import OutStream
 from services._runtime.supervise import Retry
-from tests.support.fake_streams import KeptStream
+from tests.support.market_data.fake_streams import KeptStream
 from tests.support.virtual_time import run_virtually
 
 

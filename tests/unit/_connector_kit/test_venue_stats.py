@@ -11,7 +11,7 @@ from services._connector_kit.errors import (
     TransientError,
 )
 from services._connector_kit.venue_stats import OUTCOMES, VenueStats
-from tests.support.limits import venue_limits
+from tests.support.venues.limits import venue_limits
 
 
 @pytest.mark.parametrize(

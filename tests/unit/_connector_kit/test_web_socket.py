@@ -16,8 +16,8 @@ from services._connector_kit.venue_stats import SocketStats
 from services._connector_kit.web_socket import MOST_BYTES, connect, open_socket
 from services._runtime.supervise import TransientError
 from tests.support.attempts import Attempts
-from tests.support.limits import USUAL_BAN, venue_limits
 from tests.support.ports import quiet_port
+from tests.support.venues.limits import USUAL_BAN, venue_limits
 
 REDIRECTS = (301, 302, 303, 307, 308)
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

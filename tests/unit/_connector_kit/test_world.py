@@ -4,8 +4,8 @@ import pytest
 
 from services._connector_kit.errors import TransientError
 from services._connector_kit.world import world_of
-from tests.support.canned_http import canned_server
 from tests.support.ports import quiet_port
+from tests.support.venues.canned_http import canned_server
 
 HELLO = b'{"service":"exchange_simulator"}'
 TESTNETS = frozenset({"testnet.binance.vision"})

@@ -28,8 +28,8 @@ from services._connector_kit.venue_stats import SocketStats
 from services.binance_connector.account import BinanceAccount, _Session, ban_seconds
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
-from tests.support.limits import venue_limits
-from tests.support.listings import listing
+from tests.support.venues.limits import venue_limits
+from tests.support.venues.listings import listing
 from tests.support.virtual_time import LoopClock, run_virtually
 from tests.unit.binance_connector.test_translate_orders import MY_TRADE, NEW, QUERIED, TRADE
 

@@ -19,8 +19,8 @@ from services.binance_connector.client import Binance, open_binance
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
 from tests.support.attempts import Attempts
-from tests.support.canned_http import CannedServer, canned_server
-from tests.support.listings import listing
+from tests.support.venues.canned_http import CannedServer, canned_server
+from tests.support.venues.listings import listing
 
 BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
 IDS: Mapping[str, Any] = {"order_id": "28", "client_order_id": None}

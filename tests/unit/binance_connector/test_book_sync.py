@@ -14,7 +14,7 @@ from services._runtime.health import Readiness
 from services._runtime.supervise import TransientError
 from services.binance_connector.book_sync import BookSync
 from services.binance_connector.translate import DepthSnapshot, DepthUpdate
-from tests.support.fake_streams import FakeStreams
+from tests.support.market_data.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
 
 LONG_ENOUGH = 300.0

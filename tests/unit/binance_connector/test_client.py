@@ -12,8 +12,8 @@ from services._connector_kit.errors import (
 )
 from services.binance_connector.client import Binance, depth_weight, open_binance
 from services.binance_connector.settings import BinanceSettings
-from tests.support.canned_http import CannedServer, canned_server
 from tests.support.ports import quiet_port
+from tests.support.venues.canned_http import CannedServer, canned_server
 
 DEPTH = b'{"lastUpdateId":160,"bids":[["0.0024","10"]],"asks":[["0.0026","100"]]}'
 

@@ -22,7 +22,7 @@ from services.binance_connector.feed import (
     SymbolFeed,
 )
 from services.binance_connector.translate import DepthSnapshot
-from tests.support.fake_streams import FakeStreams
+from tests.support.market_data.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
 
 AUDIT = 30.0

@@ -14,8 +14,8 @@ from services.binance_connector.client import open_binance
 from services.binance_connector.key_check import KeyCheck
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
-from tests.support.canned_http import CannedServer, canned_server
-from tests.support.listings import listing
+from tests.support.venues.canned_http import CannedServer, canned_server
+from tests.support.venues.listings import listing
 
 READ_AND_TRADE = {
     "ipRestrict": True,

@@ -32,10 +32,10 @@ from services.binance_connector.rest import BAD_KEY, SignedRest
 from services.binance_connector.settings import KEY_HELP, BinanceSettings
 from services.binance_connector.translate_orders import RULES
 from tests.support.eventually import eventually
-from tests.support.listings import listing
-from tests.support.orders import command, record
+from tests.support.orders.commands import command, record
 from tests.support.ports import quiet_port
-from tests.support.raw_http import RawServer, raw_server
+from tests.support.venues.listings import listing
+from tests.support.venues.raw_http import RawServer, raw_server
 
 BTC = Instrument(
     "BTC/USDT",

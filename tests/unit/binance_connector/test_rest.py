@@ -18,8 +18,8 @@ from services.binance_connector.client import Binance, open_binance
 from services.binance_connector.rest import SignedRest
 from services.binance_connector.settings import BinanceSettings
 from tests.support.eventually import eventually
-from tests.support.listings import listing
-from tests.support.raw_http import RawServer, raw_server
+from tests.support.venues.listings import listing
+from tests.support.venues.raw_http import RawServer, raw_server
 
 BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
 VENUE_TIME = 1_600_000_000_000

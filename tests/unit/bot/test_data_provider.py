@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from common_models import OrderBook, Ticker, Trade
 from services.bot.data_provider import RECENT_TRADES, DataProvider
-from tests.support.market_data import order_book, ticker, trade, wire
+from tests.support.market_data.messages import order_book, ticker, trade, wire
 
 TICKER, BOOK, TRADES = (f"binance:BTCUSDT:{kind}" for kind in ("ticker", "orderbook", "trades"))
 

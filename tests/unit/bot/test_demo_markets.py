@@ -16,7 +16,7 @@ from services.exchange_simulator.instruments import INSTRUMENTS
 from services.exchange_simulator.traders import Traders
 from services.indicators.candles import Candle
 from services.indicators.maths import Rsi, Sma
-from tests.support.fake_market import FakeMarket
+from tests.unit.bot.fake_market import FakeMarket
 
 RATE = 40  # actions a second, as `make run` has them
 MINUTES = 15

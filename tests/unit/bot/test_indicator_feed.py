@@ -5,7 +5,7 @@ import pytest
 from common_models import IndicatorProgress, IndicatorValue
 from services.bot.indicator_feed import IndicatorFeed, seconds
 from services.bot.strategy import StaleDataError
-from tests.support.market_data import WHEN
+from tests.support.market_data.messages import WHEN
 
 STREAM = "indicators:rsi_14:binance:BTCUSDT"
 OFFSET = WHEN.timestamp() - 1000.0  # the clock says 1000 at WHEN

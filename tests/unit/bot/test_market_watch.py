@@ -10,7 +10,7 @@ from services._runtime.stream_reader import Batch
 from services.bot.connector_watch import SILENT_AFTER, ConnectorWatch
 from services.bot.data_provider import DataProvider
 from services.bot.market_watch import MALFORMED_LOG_EVERY, MarketWatch
-from tests.support.market_data import connector_status, order_book, ticker, trade, wire
+from tests.support.market_data.messages import connector_status, order_book, ticker, trade, wire
 
 TICKER, BOOK, TRADES = (f"binance:BTCUSDT:{kind}" for kind in ("ticker", "orderbook", "trades"))
 STATUS = "binance_connector:events:connector_status"

@@ -12,7 +12,7 @@ from common_models import OrderBook
 from services.bot.parameters import ParameterError
 from services.bot.strategies import PriceDifference
 from services.bot.strategy import Intent, Market, Refused, StaleDataError
-from tests.support.market_data import order_book
+from tests.support.market_data.messages import order_book
 
 # The half spread of every book here.
 HALF = 0.5

@@ -10,7 +10,7 @@ from services.bot.portfolio import Portfolio
 from services.bot.portfolio_state import BotOrder
 from services.bot.resync import ANSWERED_WITHIN, MISSES, OPEN_SILENT_FOR, OrderQuery, Resync
 from services.bot.settings import BotSettings
-from tests.support.market_data import connector_status
+from tests.support.market_data.messages import connector_status
 from tests.unit.bot.test_portfolio import order, status
 
 SENT_AT = 1000.0

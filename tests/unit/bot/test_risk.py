@@ -15,7 +15,7 @@ from services.bot.portfolio_state import BotOrder
 from services.bot.rejections import Rejections
 from services.bot.risk import Proposal, Refusal, Risk, limits_against
 from services.bot.settings import BotSettings
-from tests.support.market_data import order_book
+from tests.support.market_data.messages import order_book
 
 NOW = 1_000_000.0
 BOOK = order_book(middle=100.5)  # bid 100 for 1, ask 101 for 2

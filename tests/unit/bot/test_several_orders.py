@@ -16,11 +16,11 @@ from services.bot.rejections import Rejections
 from services.bot.strategy import Cancel, Intent, Strategy, Wishes
 from services.bot.strategy_config import StrategyError, StrategySpec, read
 from services.bot.strategy_host import MOST_WISHES, StrategyRunner
-from tests.support.bot_strategies import Ladder
+from tests.support.bot.strategies import Ladder
 from tests.unit.bot.test_portfolio import status
 from tests.unit.bot.test_risk import NOW, holding, judged, order, proposal, verdict
 
-LADDER = "tests.support.bot_strategies.Ladder:binance:BTC/USDT:1"
+LADDER = "tests.support.bot.strategies.Ladder:binance:BTC/USDT:1"
 MARKETS = {"binance": ("BTC/USDT",)}
 LIMIT: dict[str, Any] = {"risk_max_position": {"USDT": Decimal(300)}}
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from common_models import IndicatorValue
 from services.bot.strategies import DoNothing, RsiReversion, SmaCrossover
 from services.bot.strategy import Intent, Market, Refused
-from tests.support.fake_market import FakeMarket
-from tests.support.market_data import WHEN, trade
+from tests.support.market_data.messages import WHEN, trade
+from tests.unit.bot.fake_market import FakeMarket
 
 
 def value(number: float, name: str = "rsi_14", minute: int = 0, **more: Any) -> IndicatorValue:

@@ -6,7 +6,7 @@ import pytest
 
 from services.bot.strategies import RsiReversion, SmaCrossover
 from services.bot.strategy_config import StrategyError, read
-from tests.support.bot_strategies import Restless
+from tests.support.bot.strategies import Restless
 
 DIFFERENCE = "price_difference:binance:BTC/USDT:1"
 MARKETS = {"binance": ("BTC/USDT", "ETH/USDT"), "luno": ("XBT/ZAR",)}
@@ -18,7 +18,7 @@ def test_ours_are_named_shortly_and_yours_by_their_path() -> None:
         [
             "rsi_reversion:binance:BTC/USDT:0.001",
             "sma_crossover:luno:xbt/zar:0.5",
-            "tests.support.bot_strategies.Restless:binance:BTC/USDT:1",
+            "tests.support.bot.strategies.Restless:binance:BTC/USDT:1",
         ],
         MARKETS,
     )
@@ -43,8 +43,8 @@ def test_ours_are_named_shortly_and_yours_by_their_path() -> None:
         ("rsi_reversion:luno:XBT/ZAR:0", "quantity '0': want a number greater than 0"),
         ("rsi_reversion:luno:XBT/ZAR:NaN", "quantity 'NaN': want a number greater than 0"),
         ("no.such.Module:luno:XBT/ZAR:1", "'no.such.Module' can't be loaded: No module named"),
-        ("tests.support.bot.Bot:luno:XBT/ZAR:1", "want a class that inherits Strategy"),
-        ("tests.support.bot.x:luno:XBT/ZAR:1", "has no attribute 'x'"),
+        ("tests.support.bot.process.Bot:luno:XBT/ZAR:1", "want a class that inherits Strategy"),
+        ("tests.support.bot.process.x:luno:XBT/ZAR:1", "has no attribute 'x'"),
         ("sma_crossover:luno:XBT/ZAR:1?fast=x", "sma_crossover: fast='x': want a whole number, a"),
         ("sma_crossover:luno:XBT/ZAR:1?fast=0", "sma_crossover: fast='0': want a whole number, a"),
         ("sma_crossover:luno:XBT/ZAR:1?fats=5", "sma_crossover: no parameter 'fats': want fast:"),

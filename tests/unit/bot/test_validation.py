@@ -4,7 +4,7 @@ import pytest
 
 from common_models import OrderStatusUpdateEvent, Trade
 from services.bot.validation import MOST_BYTES, MessageError, read
-from tests.support.market_data import trade, wire
+from tests.support.market_data.messages import trade, wire
 
 
 def test_a_good_message_is_read() -> None:

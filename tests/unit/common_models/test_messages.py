@@ -22,8 +22,8 @@ from common_models import (
     Ticker,
     Trade,
 )
-from tests.support import strategies
-from tests.support.messages import MESSAGES, REQUIRED
+from tests.unit.common_models import strategies
+from tests.unit.common_models.messages import MESSAGES, REQUIRED
 
 COMMANDS = [PlaceOrderCommand, RequestBalanceCommand]
 EVERY = pytest.mark.parametrize("model", MESSAGES, ids=lambda model: model.__name__)

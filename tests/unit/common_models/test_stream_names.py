@@ -20,7 +20,7 @@ from common_models.stream_names import (
     parse,
     state_key,
 )
-from tests.support.strategies import stream_names, words
+from tests.unit.common_models.strategies import stream_names, words
 
 # Every example of the contract, and the streams beyond it.
 EXAMPLES = {

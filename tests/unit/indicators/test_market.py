@@ -12,7 +12,7 @@ from common_models import IndicatorValue
 from services._runtime.stream_position import StreamPosition
 from services.indicators.candles import Candle
 from services.indicators.market import IndicatorMarket, IndicatorOutput, SavedLine, SavedMarket
-from tests.support.market_data import trade, wire
+from tests.support.market_data.messages import trade, wire
 from tests.unit.indicators.configured import wanted
 
 NAMES = ("rsi_5@trade", "ema_5_10s@10s", "sma_3@1m", "macd_2_4_3_10s@10s")

@@ -9,7 +9,7 @@ from services.indicators.candles import Candle
 from services.indicators.market import IndicatorMarket
 from services.indicators.plugins import Plugins
 from services.indicators.series import RunningIndicator
-from tests.support.market_data import trade, wire
+from tests.support.market_data.messages import trade, wire
 from tests.unit.indicators.configured import OURS, wanted
 
 

@@ -21,9 +21,9 @@ from services._connector_kit.venue_stats import SocketStats
 from services.luno_connector.account import LISTED_FOR_MS, LunoAccount
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
-from tests.support.account_venue import order
 from tests.support.eventually import eventually
-from tests.support.listings import listing
+from tests.support.orders.account import order
+from tests.support.venues.listings import listing
 from tests.support.virtual_time import LoopClock
 
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)

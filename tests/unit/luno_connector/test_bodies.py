@@ -21,8 +21,8 @@ from services.luno_connector.orders import PostError
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
 from tests.support.attempts import Attempts
-from tests.support.canned_http import CannedServer, canned_server
-from tests.support.listings import listing
+from tests.support.venues.canned_http import CannedServer, canned_server
+from tests.support.venues.listings import listing
 
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
 

@@ -18,8 +18,8 @@ from services.luno_connector.client import Luno, open_luno
 from services.luno_connector.orders import EmptyNotFoundError
 from services.luno_connector.settings import LunoSettings
 from services.luno_connector.translate import TickerRow
-from tests.support.canned_http import CannedServer, canned_server
 from tests.support.ports import quiet_port
+from tests.support.venues.canned_http import CannedServer, canned_server
 
 TICKERS = (
     b'{"tickers":[{"pair":"XBTZAR","timestamp":1790127197639,"bid":"99.00","ask":"101.00",'

@@ -35,10 +35,10 @@ from services.luno_connector.orders import DEFINITIVE, LunoOrders, order_rules
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import KEY_HELP, KEY_REFUSED, LunoSettings
 from tests.support.eventually import eventually
-from tests.support.listings import listing
-from tests.support.orders import command, record
+from tests.support.orders.commands import command, record
 from tests.support.ports import quiet_port
-from tests.support.raw_http import RawServer, raw_server
+from tests.support.venues.listings import listing
+from tests.support.venues.raw_http import RawServer, raw_server
 
 XBT = Instrument(
     "XBT/ZAR",

@@ -16,7 +16,7 @@ from services._connector_kit.market_data.trade_feed import ANEW_AFTER, LastTrade
 from services._runtime.health import Readiness
 from services.luno_connector.polling import poll_market_data
 from services.luno_connector.translate import TickerRow, TopOfBook
-from tests.support.fake_streams import FakeStreams
+from tests.support.market_data.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
 
 

@@ -15,8 +15,8 @@ from services.luno_connector.account import LunoAccount
 from services.luno_connector.accounts import Accounts
 from services.luno_connector.rest_orders import OrderRest
 from services.luno_connector.settings import LunoSettings
-from tests.support.limits import venue_limits
-from tests.support.listings import listing
+from tests.support.venues.limits import venue_limits
+from tests.support.venues.listings import listing
 
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
 NOW = 1_700_000_000_000

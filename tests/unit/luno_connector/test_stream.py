@@ -9,8 +9,8 @@ import pytest
 from services._connector_kit.errors import FeedStoppedError, TransientError
 from services.luno_connector.stream import PairFeed
 from services.luno_connector.translate import TickerRow
-from tests.support.fake_streams import FakeStreams
-from tests.support.luno_frames import check_frames, luno_feed
+from tests.support.market_data.fake_streams import FakeStreams
+from tests.support.market_data.luno_frames import check_frames, luno_feed
 from tests.support.virtual_time import run_virtually
 
 FRAMES = Path(__file__).parents[2] / "fixtures" / "luno" / "market_frames.jsonl"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services._local.redis_server import RedisServer
-from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.network.fault_proxy import FaultProxy, fault_proxy
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from services._connector_kit.orders.keys import OrderRef, order_key, published_k
 from services._connector_kit.orders.ports import CommandEntry, DataLossRecord, Rejection, VenueOrder
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from tests.support.account_venue import order as report_of
-from tests.support.orders import command, record
+from tests.support.orders.account import order as report_of
+from tests.support.orders.commands import command, record
 
 NAME = "binance_connector"
 UNANSWERED = unanswered_key(NAME)

@@ -6,7 +6,7 @@ from services._local.redis_server import RedisServer
 from services._runtime.stream_writer.metrics import writer_metrics
 from tests.support.eventually import eventually
 from tests.support.metrics import Numbers, numbers
-from tests.support.stream_writing import TICKER, TRADES, Writing, numbered, writing
+from tests.support.redis.stream_writing import TICKER, TRADES, Writing, numbered, writing
 
 
 def shown(it: Writing) -> Numbers:

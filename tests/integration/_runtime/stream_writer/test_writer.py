@@ -12,9 +12,16 @@ from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from services._runtime.stream_writer import writer
 from tests.support.eventually import eventually
-from tests.support.fault_proxy import FaultProxy
+from tests.support.network.fault_proxy import FaultProxy
 from tests.support.ports import quiet_port
-from tests.support.stream_writing import TICKER, TRADES, add_in_passes, entries, numbered, writing
+from tests.support.redis.stream_writing import (
+    TICKER,
+    TRADES,
+    add_in_passes,
+    entries,
+    numbered,
+    writing,
+)
 
 
 async def test_entries_arrive_in_order_with_one_field(

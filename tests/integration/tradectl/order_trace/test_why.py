@@ -6,10 +6,10 @@ import pytest
 
 from services._local.redis_server import RedisServer
 from tests.integration.tradectl.hand import tradectl
-from tests.support.bot import running_bot
+from tests.support.bot.indicator_host import hosting
+from tests.support.bot.process import running_bot
 from tests.support.eventually import eventually_async
-from tests.support.indicator_host import hosting
-from tests.support.trading import MARKETS, trading_desk
+from tests.support.orders.trading import MARKETS, trading_desk
 
 pytestmark = pytest.mark.timeout(240)
 

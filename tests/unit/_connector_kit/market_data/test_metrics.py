@@ -7,7 +7,7 @@ from services._connector_kit.market_data.metrics import feed_metrics
 from services._connector_kit.market_data.status import FeedStatus
 from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._runtime.health import Readiness
-from tests.support.fake_streams import FakeStreams
+from tests.support.market_data.fake_streams import FakeStreams
 from tests.support.metrics import numbers
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from services._connector_kit.market_data.order_book import LevelBook
-from tests.support.fake_streams import FakeStreams
+from tests.support.market_data.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
 
 

@@ -18,7 +18,7 @@ from services._connector_kit.errors import (
 from services._connector_kit.market_data import trade_feed
 from services._connector_kit.market_data.trade_feed import LastTrade, TradeFeed, VenueTrade
 from services._runtime.supervise import TransientError
-from tests.support.fake_streams import FakeStreams
+from tests.support.market_data.fake_streams import FakeStreams
 from tests.support.virtual_time import run_virtually
 
 LONG_ENOUGH = 600.0

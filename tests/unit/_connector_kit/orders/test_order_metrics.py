@@ -27,7 +27,7 @@ from services._connector_kit.orders.ports import (
     VenueOrder,
 )
 from tests.support.metrics import Numbers, numbers
-from tests.support.orders import record
+from tests.support.orders.commands import record
 
 AT = 1_700_000_000_000
 ENTRY = CommandEntry("place_order", f"{AT}-0", b"", redelivered=False)

@@ -26,9 +26,9 @@ from services._connector_kit.orders.order_metrics import OrderMetrics
 from services._connector_kit.orders.ports import CommandEntry, VenueOrder
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from tests.support.fault_proxy import FaultProxy
 from tests.support.metrics import numbers
-from tests.support.orders import command, record
+from tests.support.network.fault_proxy import FaultProxy
+from tests.support.orders.commands import command, record
 
 NAME = "luno_connector"
 NOW = 1_700_000_000_000

@@ -21,8 +21,8 @@ from services._connector_kit.orders.keys import (
     unanswered_key,
 )
 from services._connector_kit.orders.ports import CommandEntry, VenueOrder
-from tests.support.account_venue import order
-from tests.support.orders import command, record
+from tests.support.orders.account import order
+from tests.support.orders.commands import command, record
 
 NAME, EXCHANGE = "binance_connector", "binance"
 NOW = 1_700_000_000_000

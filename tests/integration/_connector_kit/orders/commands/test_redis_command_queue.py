@@ -21,7 +21,7 @@ from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
 from tests.support.metrics import numbers
-from tests.support.orders import command, record
+from tests.support.orders.commands import command, record
 
 NAME = "binance_connector"
 STREAM = f"{NAME}:commands:place_order"

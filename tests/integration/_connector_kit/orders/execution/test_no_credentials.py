@@ -23,7 +23,7 @@ from services._connector_kit.orders.execution.redis_journal import RedisJournal
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
-from tests.support.orders import command
+from tests.support.orders.commands import command
 
 NAME = "binance_connector"
 STREAM = f"{NAME}:commands:place_order"

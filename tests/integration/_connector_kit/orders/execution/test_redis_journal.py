@@ -22,9 +22,9 @@ from services._connector_kit.orders.keys import OrderRef, order_key
 from services._connector_kit.orders.order_metrics import OrderMetrics
 from services._connector_kit.orders.ports import CommandEntry, Rejection, VenueOrder
 from services._runtime.redis_client import open_redis
-from tests.support.fault_proxy import FaultProxy
 from tests.support.metrics import numbers
-from tests.support.orders import command, record
+from tests.support.network.fault_proxy import FaultProxy
+from tests.support.orders.commands import command, record
 
 NAME = "binance_connector"
 STREAM = f"{NAME}:commands:place_order"

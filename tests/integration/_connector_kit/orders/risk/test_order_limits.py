@@ -13,8 +13,8 @@ from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.keys import sending_key
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from tests.support.fault_proxy import FaultProxy
-from tests.support.limits_stage import NAME, Stage
+from tests.integration._connector_kit.orders.risk.limits_stage import NAME, Stage
+from tests.support.network.fault_proxy import FaultProxy
 
 EACH, ALL, OPEN = 3, 5, 4
 PACE = "orders_per_minute"

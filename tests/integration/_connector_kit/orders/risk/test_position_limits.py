@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from services._local.redis_server import RedisServer
 from services._runtime.redis_client import open_redis
-from tests.support.limits_stage import Stage
+from tests.integration._connector_kit.orders.risk.limits_stage import Stage
 
 POSITION, LOSS = "max_position", "max_daily_loss"
 # 2 BTC at 100, which the tests' orders of 0.5 fill up in four.

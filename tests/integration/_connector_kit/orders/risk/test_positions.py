@@ -18,8 +18,8 @@ from services._local.redis_server import RedisServer
 from services._runtime.position import Position, day_of
 from services._runtime.redis_client import open_redis
 from services._runtime.redis_transaction import at_once
-from tests.support.fault_proxy import FaultProxy
-from tests.support.orders import command, record
+from tests.support.network.fault_proxy import FaultProxy
+from tests.support.orders.commands import command, record
 
 NAME = "binance_connector"
 NOW = 1_700_000_000_000

@@ -29,14 +29,14 @@ from services._connector_kit.orders.account.published_balances import (
 from services._connector_kit.orders.account.reconciler import AccountReconciler
 from services._connector_kit.orders.account.venue import Balance, PushedBalances
 from services._connector_kit.orders.keys import OrderRef
-from tests.support.account_venue import (
+from tests.support.metrics import numbers
+from tests.support.orders.account import (
     NOW,
     AccountInMemory,
     BalancesInMemory,
     LedgerInMemory,
     order,
 )
-from tests.support.metrics import numbers
 from tests.support.virtual_time import LoopClock, run_virtually
 
 # A version after that of every snapshot.

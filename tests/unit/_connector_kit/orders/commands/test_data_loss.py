@@ -10,7 +10,7 @@ from common_models.stream_names import CommandStream
 from services._connector_kit.orders.commands.data_loss import DataLossDetector
 from services._connector_kit.orders.commands.redis_command_queue import RedisCommandQueue
 from services._connector_kit.orders.ports import DataLossRecord
-from tests.support.order_core import START, MemoryJournal, MemoryQueue
+from tests.support.orders.core import START, MemoryJournal, MemoryQueue
 
 RECOVERY_WINDOW_MS = 600_000
 

@@ -18,7 +18,7 @@ from services._connector_kit.orders.commands.dead_man_switch import (
     LOOK_EVERY,
     watch_bot,
 )
-from tests.support.order_core import START, milliseconds, seconds
+from tests.support.orders.core import START, milliseconds, seconds
 from tests.support.virtual_time import LoopClock, run_virtually
 
 PATIENCE = 30.0

@@ -12,9 +12,9 @@ from services._connector_kit.orders.execution.evidence import ExecutorTimings
 from services._connector_kit.orders.execution.no_credentials import NoCredentialsExecutor
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, DataLossRecord, Rejection
-from tests.support.order_core import START, MemoryVenue, OrderHarness, order_of
-from tests.support.orders import command
-from tests.support.orders import record as record_of
+from tests.support.orders.commands import command
+from tests.support.orders.commands import record as record_of
+from tests.support.orders.core import START, MemoryVenue, OrderHarness, order_of
 
 # After a start or a loss: the validity of what was sent before, and until the venue shows it.
 SETTLED = MemoryVenue.validity / 1000 + ConsumerTimings().settle

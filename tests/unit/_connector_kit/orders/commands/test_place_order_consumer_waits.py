@@ -23,7 +23,7 @@ from services._connector_kit.orders.ports import (
     Rejection,
     RoundedOrder,
 )
-from tests.support.orders import command
+from tests.support.orders.commands import command
 from tests.support.virtual_time import LoopClock, run_virtually
 
 EPOCH = 1_700_000_000_000

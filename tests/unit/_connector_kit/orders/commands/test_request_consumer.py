@@ -40,14 +40,14 @@ from services._connector_kit.orders.ports import (
     VenueOrder,
 )
 from services._connector_kit.rate_limit import Priority, in_force
-from tests.support.account_venue import (
+from tests.support.orders.account import (
     NOW,
     AccountInMemory,
     BalancesInMemory,
     LedgerInMemory,
     order,
 )
-from tests.support.orders import command, record
+from tests.support.orders.commands import command, record
 from tests.support.virtual_time import LoopClock, run_virtually
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from services._connector_kit.orders.commands.answers import MAX_ECHOED, unreadable
 from services._connector_kit.orders.commands.place_order_consumer import MAX_NAME, too_long
 from services._connector_kit.orders.ports import BAD_CLIENT_ORDER_ID, CommandEntry, Rejection
-from tests.support.order_core import OrderHarness
-from tests.support.orders import command
+from tests.support.orders.commands import command
+from tests.support.orders.core import OrderHarness
 
 
 @pytest.mark.parametrize(

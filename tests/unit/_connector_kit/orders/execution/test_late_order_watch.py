@@ -9,8 +9,8 @@ from services._connector_kit.orders.commands.answers import rejected
 from services._connector_kit.orders.execution.late_order_watch import EVERY, watch_late_orders
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, Rejection
-from tests.support.order_core import START, OrderHarness, order_of
-from tests.support.orders import command, record
+from tests.support.orders.commands import command, record
+from tests.support.orders.core import START, OrderHarness, order_of
 from tests.support.virtual_time import LoopClock, run_virtually
 
 

@@ -11,8 +11,8 @@ from services._connector_kit.orders.execution.no_credentials import (
     NoCredentialsVenue,
 )
 from services._connector_kit.orders.ports import CommandEntry, Rejection
-from tests.support.order_core import START, MemoryJournal
-from tests.support.orders import command, record
+from tests.support.orders.commands import command, record
+from tests.support.orders.core import START, MemoryJournal
 from tests.support.virtual_time import LoopClock, run_virtually
 
 RECORD = record()

@@ -12,8 +12,8 @@ from services._connector_kit.orders.commands.answers import rejected
 from services._connector_kit.orders.execution.evidence import ExecutorTimings
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, OutcomeUnknown, Rejection
-from tests.support.order_core import START, OrderHarness, order_of
-from tests.support.orders import command, record
+from tests.support.orders.commands import command, record
+from tests.support.orders.core import START, OrderHarness, order_of
 from tests.support.virtual_time import run_virtually
 
 ENTRY = CommandEntry("place_order", "1700000000000-0", b"", redelivered=True)

@@ -11,7 +11,7 @@ from common_models import PlaceOrderCommand
 from services._connector_kit.instruments import Range, TradingRules
 from services._connector_kit.orders.execution.rules import round_order
 from services._connector_kit.orders.ports import Rejection, RoundedOrder
-from tests.support.orders import command
+from tests.support.orders.commands import command
 
 ZERO = Decimal(0)
 RULES = TradingRules(

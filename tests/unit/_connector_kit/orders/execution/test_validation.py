@@ -9,7 +9,7 @@ import pytest
 from services._connector_kit.instruments import Instrument
 from services._connector_kit.orders.execution.validation import OrderRules, validate
 from services._connector_kit.orders.ports import Rejection, RoundedOrder
-from tests.support.orders import STEPS, command
+from tests.support.orders.commands import STEPS, command
 
 BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True, rules=STEPS)
 LISTED = {BTC.symbol: BTC}

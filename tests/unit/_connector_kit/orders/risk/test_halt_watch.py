@@ -28,7 +28,7 @@ from services._local.redis_server import RedisServer
 from services._runtime.halt import NEVER_RESUMED
 from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually, eventually_async
-from tests.support.halt import is_halted, resume
+from tests.support.orders.halt import is_halted, resume
 
 NAME = "test_connector"
 

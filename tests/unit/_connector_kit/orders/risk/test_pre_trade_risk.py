@@ -14,7 +14,7 @@ from services._connector_kit.orders.risk.pre_trade_risk import PreTradeRisk
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 from tests.support.attempts import Attempts
-from tests.support.orders import RULES, command, record, uncounted
+from tests.support.orders.commands import RULES, command, record, uncounted
 
 BTC = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True)
 

@@ -18,7 +18,7 @@ from services._runtime.health import Readiness
 from services.luno_connector import translate
 from services.luno_connector.settings import LunoSettings
 from services.luno_connector.stream import PairFeed
-from tests.support.fake_streams import FakeStreams
+from tests.support.market_data.fake_streams import FakeStreams
 
 
 class NoRest:

@@ -12,12 +12,12 @@ from typing import Any
 
 from common_models.stream_names import HALT, CommandStream
 from services.bot.portfolio_state import PortfolioState
-from tests.support.bot import Bot, known, running_bot
-from tests.support.bot_memory_loss import BEFORE_COMMAND, Loss, lose
+from tests.support.bot.data_loss import BEFORE_COMMAND, Loss, lose
+from tests.support.bot.process import Bot, known, running_bot
 from tests.support.eventually import eventually, eventually_async
-from tests.support.halt import resume, resuming
+from tests.support.orders.halt import resume, resuming
+from tests.support.orders.trading import SMALL_WAITS, TradingDesk
 from tests.support.processes import Service
-from tests.support.trading import SMALL_WAITS, TradingDesk
 
 # The waits of the order path, small: what Redis lost is given up after three times eight seconds.
 # The connector is told the same, but for the first.
@@ -26,8 +26,8 @@ WAITS = {
     **{name: SMALL_WAITS[name] for name in ("ORDER_VALIDITY", "ORDER_RESOLVE_MARGIN")},
     "ORDER_MISSED_FOR": SMALL_WAITS["ORDER_MISSED_FOR"],
 }
-STRATEGY = "tests.support.bot_strategies.Restless"
-SEVERAL = "tests.support.bot_strategies.Several"
+STRATEGY = "tests.support.bot.strategies.Restless"
+SEVERAL = "tests.support.bot.strategies.Several"
 KILLS = 2
 
 

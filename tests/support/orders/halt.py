@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from common_models.stream_names import HALT, TRADING
 from services._runtime.halt import halt_reason, trading_permission
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 LOOK_EVERY = 0.1
 NO_NEW_ORDER_WITHIN = 2.0

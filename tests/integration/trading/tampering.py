@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from tests.support.eventually import eventually_async
 from tests.support.metrics import page
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 LARGEST = f"{2**64 - 1}-{2**64 - 1}"
 OPERATORS = ("operator:cancel_all_orders", "operator:cancel_order")

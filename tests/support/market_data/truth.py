@@ -25,8 +25,8 @@ from services.exchange_simulator.service import Simulator
 from services.luno_connector.client import open_luno
 from services.luno_connector.settings import LunoSettings
 from tests.support.eventually import eventually, eventually_async
-from tests.support.fake_streams import FakeStreams, KeptStream
-from tests.support.recorder import DEPTH, State, state_of
+from tests.support.market_data.fake_streams import FakeStreams, KeptStream
+from tests.support.market_data.recorder import DEPTH, State, state_of
 
 SYMBOLS = {"binance": "BTC/USDT", "luno": "XBT/ZAR"}
 

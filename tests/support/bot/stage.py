@@ -28,8 +28,8 @@ from common_models.stream_names import (
     state_key,
 )
 from tests.support.eventually import eventually_async
-from tests.support.halt import resume
-from tests.support.market_data import connector_status, order_book, ticker, trade
+from tests.support.market_data.messages import connector_status, order_book, ticker, trade
+from tests.support.orders.halt import resume
 
 M = TypeVar("M", bound=BaseModel)
 COMMANDS = str(CommandStream("binance_connector", "place_order"))

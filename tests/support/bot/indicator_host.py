@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from common_models import IndicatorValue, Trade
 from services._runtime.stream_position import StreamPosition
 from tests.support.eventually import eventually_async
-from tests.support.market_data import WHEN, trade, wire
+from tests.support.market_data.messages import WHEN, trade, wire
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
 

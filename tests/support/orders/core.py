@@ -27,7 +27,7 @@ from services._connector_kit.orders.ports import (
     VenueAcceptance,
     VenueOrder,
 )
-from tests.support.orders import command
+from tests.support.orders.commands import command
 from tests.support.virtual_time import LoopClock, run_virtually
 
 # Redis's and the venue's clock at virtual second 0, in milliseconds.

@@ -28,7 +28,7 @@ from services._runtime.redis_client import open_redis
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
-from tests.support.venues import BINANCE, LUNO, Venue, is_ready, simulator
+from tests.support.venues.simulated import BINANCE, LUNO, Venue, is_ready, simulator
 
 EVENTS: dict[str, type[BaseModel]] = {
     "order_response": OrderResponseEvent,

@@ -14,8 +14,8 @@ from services._local.access_list import ADMIN, OPERATOR
 from services._local.redis_server import RedisServer
 from services._local.secure import make
 from services._runtime.redis_client import open_redis
+from tests.support.orders.trading import Market, TradingDesk, market_simulator
 from tests.support.ports import quiet_port
-from tests.support.trading import Market, TradingDesk, market_simulator
 
 # One of them is none of the names in the certificate.
 LISTENS = ("127.0.0.1", "127.0.0.2")

@@ -16,7 +16,7 @@ from services._connector_kit.orders.risk.order_limits import OrderLimits
 from services._connector_kit.orders.settings import TradingSettings
 from services._runtime.redis_commands import Command
 from services._runtime.redis_transaction import at_once
-from tests.support.orders import command, record
+from tests.support.orders.commands import command, record
 
 NAME = "binance_connector"
 AT = 1_700_000_000_000

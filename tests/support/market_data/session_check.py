@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 from common_models import OrderBook, Trade
 from common_models.stream_names import MarketStream
 from tests.support.eventually import eventually_async
+from tests.support.market_data.replay import Recording, State, replaying
 from tests.support.processes import running
-from tests.support.replay import Recording, State, replaying
 
 DEPTH = 20
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from tests.support.trading import TradingDesk
+from tests.support.orders.trading import TradingDesk
 
 BATCH = 500
 

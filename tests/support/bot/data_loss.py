@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 
 from common_models.stream_names import CommandStream
 from services._local.redis_server import RedisServer
-from tests.support.bot import Bot
+from tests.support.bot.process import Bot
 from tests.support.eventually import eventually, eventually_async
+from tests.support.orders.trading import TradingDesk
 from tests.support.processes import Service
-from tests.support.trading import TradingDesk
 
 # A bot that is to lose something stops itself there: its next write has an order in it.
 BEFORE_COMMAND = "before_command:stop"

@@ -1,0 +1,1 @@
+"""Market data: messages, recordings, and comparisons of published data with the truth."""

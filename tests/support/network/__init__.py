@@ -1,0 +1,1 @@
+"""Proxies between processes: one that breaks connections, and a company's."""

@@ -1,0 +1,1 @@
+"""The order path: ports in memory, commands, halting, and a connector that trades."""

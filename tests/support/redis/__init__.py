@@ -1,0 +1,1 @@
+"""Redis servers: in secure mode, without write access, and with a stream writer."""
