@@ -34,7 +34,7 @@ class PriceDifference(Strategy):
     )
     rate_over: str = Field(
         "",
-        description="where no market has both: one of the base asset of `rate`, in the other "
+        description="if no market has both: one of the base asset of `rate`, in the other "
         "currency; rate=luno:ETH/ZAR&rate_over=binance:ETH/USDT",
     )
     enter: float = Field(0.01, ge=-0.5, le=0.5, description="it buys from this share more on")
