@@ -1,4 +1,4 @@
-"""What every connector does with its exchange: from settings to full streams."""
+"""Runs one exchange's connector: market data and orders, from settings to Redis streams."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -50,7 +50,7 @@ from services._runtime.supervise import FailureLog, TransientError, full_jitter
 T = TypeVar("T")
 log = structlog.get_logger()
 
-# The part of /ready for what is read from Redis at the start; "redis" is the stream writer's.
+# The part of /ready for the reads from Redis at start; "redis" is the stream writer's.
 READS = "redis_reads"
 
 
@@ -63,7 +63,7 @@ async def serve(
     """Run one exchange's connector until cancelled.
 
     Raises:
-        FatalError: a symbol isn't listed, or this Redis belongs to another world.
+        FatalError: a symbol is not listed, or this Redis belongs to another world.
     """
     readiness = Readiness("redis", "exchange", "orders", "cancels", "requests")
     async with exchange_open as exchange:
@@ -89,7 +89,7 @@ def _market_of(listing: Listing, symbol: str) -> MarketStatus:
 
 
 class Engine:
-    """One exchange, one Redis, and what flows between them."""
+    """Connects one exchange with one Redis."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Engine:
             on_retry=partial(readiness.retrying, "redis"),
         )
         status = EventStream(connector(exchange.name), "connector_status")
-        self._board = StatusPublisher(
+        self._status = StatusPublisher(
             exchange.name,
             lambda: exchange.world,
             self._writer.stream(str(status), settings.events_maxlen, keep_all=False),
@@ -126,21 +126,24 @@ class Engine:
         )
         metrics.watch(partial(writer_metrics, self._writer))
         metrics.watch(partial(venue_metrics, exchange.traffic))
-        metrics.watch(partial(trading_metrics, self._board))
+        metrics.watch(partial(trading_metrics, self._status))
         metrics.watch(partial(redis_metrics, self._redis_check))
 
     def _redis_is_up(self) -> None:
         self._readiness.ok("redis")
-        self._board.changed()  # what waited may be old
+        self._status.changed()  # a status that waited may be outdated
 
     async def run(self, symbols: Sequence[str], symbols_setting: str) -> None:
-        """Everything until cancelled, or until something is fatal."""
-        # Before anything is written: a Redis belongs to one world.
+        """Serve *symbols* until cancelled, or until a fatal error.
+
+        *symbols_setting* is the setting's name in an error message.
+        """
+        # Determined before anything is written, as a Redis belongs to one world.
         await self._until_done("exchange", self._exchange.find_world)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run())
-            tasks.create_task(self._board.keep_telling())
-            # Not a task: at a stop it ends first, and the writer has its last words to write.
+            tasks.create_task(self._status.keep_telling())
+            # Not a task: at a stop it ends before the writer, which then writes the last messages.
             await self._serve(symbols, symbols_setting)
 
     async def _serve(self, symbols: Sequence[str], symbols_setting: str) -> None:
@@ -151,7 +154,7 @@ class Engine:
         in_use = partial(symbols_in_use, self._redis, self._exchange.name)
         kept = await self._until_done(READS, in_use)
         await self._until_done("exchange", partial(listing.serve_all, kept))
-        desks = [
+        subscriptions = [
             SymbolSubscription(
                 instrument,
                 Publisher(self._writer, self._exchange.name, instrument.symbol, self._settings),
@@ -160,30 +163,32 @@ class Engine:
             )
             for instrument in listing.configured.values()
         ]
-        for desk in desks:
-            symbol = desk.instrument.symbol
-            desk.status.market = partial(_market_of, listing, symbol)
-            desk.status.on_market = partial(listing.market_says, symbol)
-        listing.on_change = self._board.changed
-        board = InstrumentPublisher(
+        for subscription in subscriptions:
+            symbol = subscription.instrument.symbol
+            subscription.status.market = partial(_market_of, listing, symbol)
+            subscription.status.on_market = partial(listing.market_says, symbol)
+        listing.on_change = self._status.changed
+        instrument_publisher = InstrumentPublisher(
             self._exchange.name, self._redis, listing.configured, self._claim_world
         )
-        self._board.watch([desk.status for desk in desks])
-        self._metrics.watch(partial(feed_metrics, desks))
+        self._status.watch([subscription.status for subscription in subscriptions])
+        self._metrics.watch(partial(feed_metrics, subscriptions))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._exchange.stream_market_data(desks))
-            tasks.create_task(self._orders(desks, listing, board))
+            tasks.create_task(self._exchange.stream_market_data(subscriptions))
+            tasks.create_task(self._orders(subscriptions, listing, instrument_publisher))
             tasks.create_task(listing.keep_fresh(in_use))
-            tasks.create_task(board.keep_telling())
+            tasks.create_task(instrument_publisher.keep_telling())
 
     async def _orders(
         self,
-        desks: Sequence[SymbolSubscription],
+        subscriptions: Sequence[SymbolSubscription],
         listing: Listing,
         instruments: InstrumentPublisher,
     ) -> None:
-        """The order wing; it sees the market-data wing's live books."""
-        publishers = {desk.instrument.symbol: desk.publisher for desk in desks}
+        """Serve orders; the pre-trade checks read the live books of *subscriptions*."""
+        publishers = {
+            subscription.instrument.symbol: subscription.publisher for subscription in subscriptions
+        }
 
         def book(symbol: str) -> LiveBook | None:
             return publishers[symbol].live_book
@@ -216,9 +221,9 @@ class Engine:
         await self._until_done(READS, self._redis_check.poll)
         if self._trading is not None:
             await self._until_done(READS, self._begin_trading)
-        self._redis_check.on_change = self._account.on_change = self._tell_trading
-        self._halt.on_change = self._tell_trading
-        self._tell_trading()
+        self._redis_check.on_change = self._account.on_change = self._publish_trading_status
+        self._halt.on_change = self._publish_trading_status
+        self._publish_trading_status()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._redis_check.keep_polling(SystemClock()))
             if self._trading is not None:
@@ -242,7 +247,7 @@ class Engine:
                 self._account,
                 checks=checks,
                 halted=self._halted,
-                on_progress=self._board.cancelling,
+                on_progress=self._status.cancelling,
             )
 
     async def _begin_trading(self) -> None:
@@ -254,18 +259,18 @@ class Engine:
         return self._exchange.world == "live" and self._settings.live_trading != LIVE
 
     async def _halted(self) -> Rejection | None:
-        """Why orders are refused at once; None without the live switch, which the gate judges."""
+        """Why trading is halted; None without the live switch, which `PreTradeRisk` checks."""
         return None if self._without_live_switch else await self._halt.halted()
 
-    def _tell_trading(self) -> None:
-        """Tell why new orders are refused, as the answer to each of them will say, or that not."""
+    def _publish_trading_status(self) -> None:
+        """Publish why new orders are rejected, with their reason code, or that they are not."""
         redis, account = self._redis_check.fault, self._account.fault
         if self._trading is None:
-            self._board.trading("no_credentials")
+            self._status.trading("no_credentials")
             return
         _report(self._readiness, "account", account)
         if self._without_live_switch:
-            self._board.trading("trading_disabled")
+            self._status.trading("trading_disabled")
             return
         if redis is None:
             self._readiness.ok("redis_settings")
@@ -275,36 +280,36 @@ class Engine:
             )
         fault = redis or account or self._halt.fault
         if fault is None:
-            self._board.trading(None)
+            self._status.trading(None)
         else:
-            self._board.trading(fault.reason_code, fault.message)
+            self._status.trading(fault.reason_code, fault.message)
 
     async def _until_done(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Try *call* until it succeeds; meanwhile the service isn't ready, and says why."""
-        waits = full_jitter()
-        trouble = FailureLog("start_waits", part=part)
+        """Repeat *call* until it succeeds; meanwhile /ready shows why *part* is not ready."""
+        delays = full_jitter()
+        failures = FailureLog("start_waits", part=part)
         while True:
             try:
                 result = await call()
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                pause = max(next(waits), patience(e))
-                self._readiness.retrying(part, trouble.retrying(e, pause))
-                self._board.changed()
+                pause = max(next(delays), patience(e))
+                self._readiness.retrying(part, failures.retrying(e, pause))
+                self._status.changed()
                 await asyncio.sleep(pause)
             else:
-                trouble.over()
+                failures.over()
                 self._readiness.ok(part)
                 return result
 
     async def _before_writing(self) -> None:
         await self._claim_world()
-        await self._redis_check.poll()  # it may be another Redis than before
+        await self._redis_check.poll()  # it may be another Redis
 
     async def _claim_world(self) -> None:
-        """Take this Redis for our world, before anything is written to it.
+        """Claim this Redis for our world, before anything is written to it.
 
         Raises:
-            TransientError: Redis is in trouble.
+            TransientError: Redis failed.
             FatalError: it holds another world's data.
         """
         world = self._exchange.world
@@ -318,7 +323,7 @@ class Engine:
             )
 
     async def _last_trade(self, instrument: Instrument) -> LastTrade | None:
-        """The last trade in the stream: where an earlier run of ours ended."""
+        """The last trade in the stream, at which an earlier run stopped; None if there is none."""
         stream = MarketStream.of(self._exchange.name, instrument.symbol, "trades")
         entries: Any = await reading(self._redis.xrevrange(str(stream), count=1))
         if not entries:

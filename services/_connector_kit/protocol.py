@@ -1,4 +1,4 @@
-"""What an exchange must be able to do for us: the one thing a new connector implements."""
+"""The interface that each new exchange implements."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -13,28 +13,31 @@ from services._connector_kit.world import World
 
 
 class Exchange(Protocol):
-    """One venue in our words. Raises only what `errors` lists."""
+    """One exchange. Its methods raise only the errors of the kit's `errors` module.
+
+    `world` is live, testnet or simulator. `traffic` counts the venue's requests and messages.
+    """
 
     name: str
     world: World
     traffic: VenueStats
 
     async def find_world(self) -> None:
-        """Find out which `world` this is; until then it counts as live.
+        """Determine `world`; until then it counts as live.
 
         Raises:
-            TransientError: it can't be asked now.
+            TransientError: the venue can't be asked now.
         """
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
-        """The instruments of *symbols*; where one isn't listed, all that are."""
+        """Return the instruments of *symbols*; all listed instruments if one is not listed."""
 
-    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
-        """Keep the desks supplied until cancelled."""
+    async def stream_market_data(self, subscriptions: Sequence[SymbolSubscription]) -> None:
+        """Supply each subscription with trades, book and ticker until cancelled."""
 
     def trading(self, listing: Listing, book: Callable[[str], LiveBook | None]) -> Trading | None:
-        """What is needed to trade; None without credentials.
+        """Return what trading needs; None without credentials.
 
-        *listing* is kept up to date: rules are looked up when they are needed. *book* returns a
-        symbol's live book, None while it is out of sync.
+        The instruments in *listing* change while the connector runs, so look rules up when they
+        are used. *book* returns a symbol's live book, None while it is out of sync.
         """

@@ -30,7 +30,7 @@ def huge_cases() -> list[Case]:
     text = b'{"client_order_id": "huge", "symbol": "' + b"A" * HUGE + b'"}'
     payloads = {"text": text, "brackets": b"[" * HUGE, "bytes": b"\xff" * HUGE}
     return [
-        Case(f"10 MB of {name}", data, "bytes; want at most", answerable=False)
+        Case(f"10 MB of {name}", data, "bytes; expected at most", answerable=False)
         for name, data in payloads.items()
     ]
 

@@ -86,9 +86,12 @@ def _no_object() -> list[Case]:
     }
     long = {"brackets, a lot": b"[" * 100_000 + b"]" * 100_000, "a megabyte": b"x" * 1_000_000}
     return [
-        *(Case(name, data, "no JSON: ", answerable=False) for name, data in broken.items()),
-        *(Case(name, data, "no JSON object", answerable=False) for name, data in other.items()),
-        *(Case(name, data, "bytes; want at most", answerable=False) for name, data in long.items()),
+        *(Case(name, data, "invalid JSON: ", answerable=False) for name, data in broken.items()),
+        *(Case(name, data, "not a JSON object", answerable=False) for name, data in other.items()),
+        *(
+            Case(name, data, "bytes; expected at most", answerable=False)
+            for name, data in long.items()
+        ),
     ]
 
 
@@ -98,9 +101,9 @@ def _whole(command: str, symbol: str) -> list[Case]:
     twice = f'{as_text[:-1]}, "{own_id}": "b"}}'
     long = {**fields, own_id: "a" * 1_000_000}
     cases = [
-        Case("the id twice", twice.encode(), f"'{own_id}' stands there twice", answerable=False),
-        Case("a megabyte of id", json.dumps(long).encode(), "want at most", answerable=False),
-        Case("wrong case", as_text.upper().encode(), "no field of this command"),
+        Case("the id twice", twice.encode(), f"'{own_id}' is repeated", answerable=False),
+        Case("a megabyte of id", json.dumps(long).encode(), "expected at most", answerable=False),
+        Case("wrong case", as_text.upper().encode(), "unknown field"),
         Case("a field more", with_field(fields, "stop_price", "1"), "stop_price"),
         Case("a long field more", with_field(fields, "x" * 20_000, "1"), "xxxx"),
         Case("an escape for a name", with_field(fields, "\x1b[31m", "1"), "x1b[31m"),
@@ -156,7 +159,7 @@ def _numbers(symbol: str) -> list[Case]:
         Case(
             f"price spelled {raw}",
             with_field(fields, "price", raw),
-            "no JSON: ",
+            "invalid JSON: ",
             answerable=False,
         )
         for raw in spelled

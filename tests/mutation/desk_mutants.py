@@ -219,7 +219,7 @@ DESK: tuple[Mutant, ...] = (
     mutant(
         "what waited is rounded before",
         "commands/place_order_consumer.py",
-        "order = self._checks.validate(command)  # by",
+        "order = self._checks.validate(command)  # the",
         "pass  # by",
     ),
     mutant(

@@ -119,7 +119,7 @@ RECORD: tuple[Mutant, ...] = (
         "",
     ),
     mutant(
-        "a name may stand there twice", "commands/parse.py", "    if twice:\n", "    if False:\n"
+        "a name may stand there twice", "commands/parse.py", "    if repeated:\n", "    if False:\n"
     ),
     mutant(
         "a command may be of any size",
@@ -149,8 +149,8 @@ RECORD: tuple[Mutant, ...] = (
     mutant(
         "ghosts are looked for once an hour",
         "execution/late_order_watch.py",
-        "EVERY = 60.0",
-        "EVERY = 3600.0",
+        "INTERVAL = 60.0",
+        "INTERVAL = 3600.0",
     ),
     mutant(
         "a ghost is not corrected",

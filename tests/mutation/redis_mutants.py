@@ -229,31 +229,31 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "a record always expires",
         "execution/redis_journal.py",
-        "is_over = order is None or (told is not None and told.closed)",
+        "is_over = order is None or (last_published is not None and last_published.closed)",
         "is_over = True",
     ),
     mutant(
         "a record never expires",
         "execution/redis_journal.py",
-        "is_over = order is None or (told is not None and told.closed)",
+        "is_over = order is None or (last_published is not None and last_published.closed)",
         "is_over = False",
     ),
     mutant(
         "an order that was published already lets its record live for ever",
         "execution/redis_journal.py",
-        "order is None or (told is not None and told.closed)",
+        "order is None or (last_published is not None and last_published.closed)",
         "order is None",
     ),
     mutant(
         "an accepted order is not noted",
         "execution/redis_journal.py",
-        "if order is not None and told is None:",
+        "if order is not None and last_published is None:",
         "if False:",
     ),
     mutant(
         "an order that was published is noted as accepted",
         "execution/redis_journal.py",
-        "if order is not None and told is None:",
+        "if order is not None and last_published is None:",
         "if order is not None:",
     ),
     mutant(
@@ -296,8 +296,8 @@ REDIS: tuple[Mutant, ...] = (
     mutant(
         "what was published of another order with that id",
         "execution/redis_journal.py",
-        "if told is None or told.client_order_id != client_order_id:",
-        "if told is None:",
+        "if last_published is None or last_published.client_order_id != client_order_id:",
+        "if last_published is None:",
     ),
     # Trimming.
     mutant(

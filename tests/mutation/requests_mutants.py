@@ -72,7 +72,7 @@ REQUESTS: tuple[Mutant, ...] = (
     mutant(
         "cancel all is given up though it makes progress",
         "commands/cancel_all.py",
-        "        self._done += orders\n        self._wait_again()",
+        "        self._done += orders\n        self._extend_timeout()",
         "        self._done += orders",
     ),
     mutant(
@@ -151,7 +151,7 @@ REQUESTS: tuple[Mutant, ...] = (
     mutant(
         "unknown ids cost as many requests as there are",
         "commands/cancel_order.py",
-        "elif not await self._its_turn():",
+        "elif not await self._wait_for_turn():",
         "elif False:",
     ),
     mutant(
@@ -211,7 +211,7 @@ REQUESTS: tuple[Mutant, ...] = (
     mutant(
         "everybody's orders are a dead bot's",
         "commands/dead_man_switch.py",
-        'if not (told.client_order_id or "").startswith(BOT_ORDERS):',
+        'if not (published.client_order_id or "").startswith(BOT_ORDERS):',
         "if False:",
     ),
     mutant(

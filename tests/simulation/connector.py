@@ -90,7 +90,7 @@ class Connector:
         self._ledger = Ledger(client, CONNECTOR, EXCHANGE, EVENTS_MAXLEN, counts)
         self._parts = (
             desk.run(),
-            watch_late_orders(port, journal, clock, every=LATE_ORDERS_INTERVAL),
+            watch_late_orders(port, journal, clock, interval=LATE_ORDERS_INTERVAL),
         )
         self.task = process.start(self._run())
 

@@ -1,1 +1,1 @@
-"""The order wing: at most one venue order per command, and one final answer for each."""
+"""The order path: at most one venue order per command, and one final answer for each."""

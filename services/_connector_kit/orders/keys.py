@@ -1,19 +1,19 @@
-"""The only place that spells the Redis keys of the order path.
+"""The Redis keys of the order path; no other module spells them.
 
-A venue's order id is unique within its symbol only (Binance), so what is kept of an order is kept
-under both.
+An order's key holds its symbol and its order id: Binance's order ids are unique within a symbol
+only.
 """
 
 from typing import NamedTuple
 
 from common_models.stream_names import state_key
 
-# So long what is known of an order is kept after its terminal status was published, in seconds.
+# Seconds that an order's keys are kept after its terminal status was published.
 KEEP_CLOSED = 7 * 24 * 3600
 
 
 class OrderRef(NamedTuple):
-    """One order of a venue. In a set or hash of Redis it is written as text."""
+    """Identifies one order of a venue; `str` of it is its form in a set or hash of Redis."""
 
     symbol: str
     order_id: str
@@ -23,53 +23,53 @@ class OrderRef(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "OrderRef | None":
-        """The order that *text* names; None for an order id alone, as the first release wrote."""
+        """Parse `str` of an OrderRef; None for an order id alone, which the first release wrote."""
         symbol, space, order_id = text.partition(" ")
         return cls(symbol, order_id) if space else None
 
 
 def order_key(connector: str, client_order_id: str) -> str:
-    """Where the journal keeps an order's record."""
+    """The journal's record of an order (`Record` as JSON)."""
     return state_key(connector, f"order:{client_order_id}")
 
 
 def published_key(connector: str, order: OrderRef) -> str:
-    """Where `Told` is kept: what was published of an order."""
+    """The last published state of an order (`PublishedOrder` as JSON)."""
     return state_key(connector, f"told:{order.symbol}:{order.order_id}")
 
 
 def first_published_key(connector: str, order_id: str) -> str:
-    """Where the first release kept it, by the order id alone. It is read, and never written."""
+    """The same under the key of the first release, which lacks the symbol; it is only read."""
     return state_key(connector, f"told:{order_id}")
 
 
 def published_as_key(connector: str, client_order_id: str) -> str:
-    """The order, as `OrderRef`, that was published with that client order id."""
+    """The order (`OrderRef` as text) last published with that client order id."""
     return state_key(connector, f"told_as:{client_order_id}")
 
 
 def accepted_key(connector: str) -> str:
-    """A hash of `Accepted` by order: accepted, and nothing published of it yet."""
+    """A hash of `AcceptedOrder` by order: accepted, but no status published yet."""
     return state_key(connector, "accepted_orders")
 
 
 def open_key(connector: str) -> str:
-    """A set: the orders that were published and have no terminal status."""
+    """A set: the published orders without a terminal status."""
     return state_key(connector, "open_orders")
 
 
 def fills_missing_key(connector: str) -> str:
-    """A sorted set: the orders that ended with fewer published fills than filled, since when."""
+    """A sorted set: the closed orders with unpublished fills, scored by when they closed."""
     return state_key(connector, "fills_missing")
 
 
 def unanswered_key(connector: str) -> str:
-    """A sorted set: the client order ids that were claimed and not answered yet, and since when."""
+    """A sorted set: the claimed, unanswered client order ids, scored by their entry's time."""
     return state_key(connector, "unanswered")
 
 
 def sending_key(connector: str) -> str:
-    """A sorted set: the client order ids that passed the limits, until they are answered."""
+    """A sorted set: the client order ids that passed the limits and are not answered yet."""
     return state_key(connector, "sending")
 
 
@@ -79,45 +79,45 @@ def sent_key(connector: str, writer: str) -> str:
 
 
 def late_orders_key(connector: str) -> str:
-    """A sorted set: the client order ids that were answered `not_found`, and are still watched."""
+    """A sorted set: the client order ids answered `not_found` that are still watched."""
     return state_key(connector, "ghosts")
 
 
 def answered_key(connector: str, command: str, entry_id: str) -> str:
-    """Exists once an entry has its final answer."""
+    """A marker that exists once an entry has its final answer."""
     return state_key(connector, f"answered:{command}:{entry_id}")
 
 
 def trades_mark_key(connector: str) -> str:
-    """Up to where the account's trades were compared."""
+    """The cursor of the last reconciled trade of the account."""
     return state_key(connector, "trades_mark")
 
 
 def balances_key(connector: str) -> str:
-    """A hash: the balances that were published, by asset."""
+    """A hash: the published balances by asset."""
     return state_key(connector, "balances")
 
 
 def positions_key(connector: str) -> str:
-    """A hash: what is held of each market by our own orders, by symbol."""
+    """A hash: the position from our own orders by symbol."""
     return state_key(connector, "positions")
 
 
 def redis_key(connector: str) -> str:
-    """Which Redis this was, and up to when its word is doubted."""
+    """The `DataLossRecord`: which Redis this was, and when it last lost data."""
     return state_key(connector, "redis")
 
 
 def beat_key(connector: str) -> str:
-    """A number that rises once a second: where it went back, Redis lost data."""
+    """A number that rises once a second; a lower number shows that Redis lost data."""
     return state_key(connector, "beat")
 
 
 def deleted_key(connector: str) -> str:
-    """A hash: how many entries were deleted from each command stream, as far as that is known."""
+    """A hash: the known number of entries deleted from each command stream."""
     return state_key(connector, "deleted_commands")
 
 
 def lease_key(connector: str) -> str:
-    """Which instance is active."""
+    """The id of the active instance."""
     return state_key(connector, "lease")

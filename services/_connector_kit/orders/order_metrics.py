@@ -1,6 +1,6 @@
-"""What is counted of commands and orders, for Prometheus, and how long each hop of an order takes.
+"""Prometheus metrics of commands and orders, and the duration of each hop of an order.
 
-The parts that talk to Redis and the venue tell it; the order core knows nothing of it.
+The queue, the journal, the ledger and the executor's callback report to it.
 """
 
 import time
@@ -23,9 +23,9 @@ from services._connector_kit.orders.ports import (
 )
 from services._runtime.metrics import counters, gauges
 
-# The hops of an order that is sent, in their order.
+# The hops of a sent order, in sequence.
 HOPS = ("waited", "claimed", "venue", "answered")
-# From half a millisecond to what finding out about an order may take, in seconds.
+# In seconds: from half a millisecond to the longest time that resolving an order takes.
 BUCKETS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
@@ -37,15 +37,15 @@ OUTCOMES = {
     "query_order": ("done", "rejected", "unreadable", "unknown"),
     "request_balance": ("done", "rejected", "unreadable", "unknown"),
 }
-# What others did to a command stream: put an entry with an id of the future into it, or deleted
-# entries from it.
+# Changes to a command stream by another client: an entry with an id in the future, or deleted
+# entries.
 TAMPERED = ("future_id", "deleted")
-# Refusals that are an outcome of their own.
+# Reason codes that are counted as outcomes of their own.
 _OWN_OUTCOME = {"expired": "expired", "invalid_command": "unreadable"}
 
 
 class _Answer(msgspec.Struct):
-    """What matters of an answer."""
+    """The fields of an answer that are counted."""
 
     status: str = "none"
     reason_code: str | None = None
@@ -53,7 +53,7 @@ class _Answer(msgspec.Struct):
 
     @property
     def outcome(self) -> str:
-        """What the command is counted as."""
+        """The outcome that the command is counted under."""
         if self.replay:
             return "replayed"
         return _OWN_OUTCOME.get(self.reason_code or "", self.status)
@@ -63,7 +63,7 @@ _read = msgspec.json.Decoder(_Answer).decode
 
 
 class OrderMetrics:
-    """One connector's commands and orders. `milliseconds` is the venue's clock, as we know it."""
+    """Counts one connector's commands and orders. `milliseconds` returns the venue's time."""
 
     def __init__(
         self, milliseconds: Callable[[], int] = lambda: time.time_ns() // 1_000_000
@@ -78,10 +78,10 @@ class OrderMetrics:
         )
         self.late_orders = 0
         self.open: set[OrderRef] = set()
-        self._symbols: set[str] = set()  # of which an order was told
+        self._symbols: set[str] = set()  # symbols of published orders
         self._milliseconds = milliseconds
-        self._unknown: dict[str, int] = {}  # when it was claimed, by entry
-        self._venue_answered: dict[str, float] = {}  # when, by entry
+        self._unknown: dict[str, int] = {}  # entry id: venue milliseconds of the claim
+        self._venue_answered: dict[str, float] = {}  # entry id: monotonic seconds
         self._hops = Histogram(
             "order_hop_seconds",
             "How long each hop of an order took: its command waited in the stream, was claimed "
@@ -98,10 +98,10 @@ class OrderMetrics:
             buckets=BUCKETS,
         )
 
-    # --- told by the bus, the venue's port, the journal and the ledger
+    # --- called by the queue, the executor, the journal and the ledger
 
     def claimed(self, record: Record, claim: Claim, since_read: float) -> None:
-        """A command's id was claimed, *since_read* seconds after the command was read."""
+        """Count a claim that was made *since_read* seconds after its command was read."""
         found = claim.found
         if found is None:
             entry_milliseconds = int(record.entry_id.partition("-")[0])
@@ -112,24 +112,28 @@ class OrderMetrics:
             self._unknown[found.entry_id] = _claimed_at(found)
 
     def venue_answered(self, record: Record, seconds: float) -> None:
-        """The venue answered the one POST, or didn't, after *seconds*."""
+        """Count the one POST, which took *seconds*, with or without an answer."""
         self._hop["venue"].observe(seconds)
         self._venue_answered[record.entry_id] = time.monotonic()
 
     def answered(self, entry: CommandEntry, answer: bytes | str) -> None:
-        """The final answer that we gave to a command is in Redis."""
-        said = _read(answer)
-        self.commands[entry.command, said.outcome] += 1
-        if entry.command == "place_order" and said.status == "rejected" and not said.replay:
-            self.refusals[said.reason_code or "none"] += 1
+        """Count the final answer that this connector published for a command."""
+        answered_with = _read(answer)
+        self.commands[entry.command, answered_with.outcome] += 1
+        if (
+            entry.command == "place_order"
+            and answered_with.status == "rejected"
+            and not answered_with.replay
+        ):
+            self.refusals[answered_with.reason_code or "none"] += 1
 
     def closed(self, entry_id: str) -> None:
-        """An order's final answer is in Redis, whoever gave it."""
+        """Note that an order's final answer is in Redis, from this or another instance."""
         self._unknown.pop(entry_id, None)
         self._answer_readable(entry_id)
 
     def unknown_published(self, record: Record) -> None:
-        """That an order's outcome isn't known is in Redis."""
+        """Count an `unknown` that was published for an order."""
         if record.entry_id not in self._unknown:
             self.commands["place_order", "unknown"] += 1
             self._unknown[record.entry_id] = _claimed_at(record)
@@ -140,8 +144,8 @@ class OrderMetrics:
         if since is not None:
             self._hop["answered"].observe(time.monotonic() - since)
 
-    def told(self, event: OrderStatusUpdateEvent, *, closed: bool) -> None:
-        """An order's status is in Redis."""
+    def status_published(self, event: OrderStatusUpdateEvent, *, closed: bool) -> None:
+        """Count a published order status; *closed* if it is terminal."""
         self._symbols.add(event.symbol)
         order = OrderRef(event.symbol, event.order_id)
         if closed:
@@ -155,10 +159,10 @@ class OrderMetrics:
     # --- read by Prometheus
 
     def metrics(self) -> Iterator[Metric]:
-        """All of it."""
+        """Yield all metrics."""
         yield counters(
             "order_commands",
-            "Commands by what became of them; an order that was `unknown` counts again once it "
+            "Commands by outcome; an order that was `unknown` counts again once it "
             "has its final answer.",
             ["command", "outcome"],
             self.commands,
@@ -171,37 +175,37 @@ class OrderMetrics:
         )
         yield counters(
             "dead_letters",
-            "Commands that couldn't be read.",
+            "Commands that could not be read.",
             ["command"],
             self.dead_letters,
         )
         yield counters(
             "command_streams_tampered",
-            "What others did to command streams: `future_id` blocks one until it is repaired, "
+            "Changes to command streams by clients: `future_id` blocks a stream until repaired, "
             "`deleted` counts entries that were deleted, read or not.",
             ["command", "how"],
             self.tampered,
         )
         yield GaugeMetricFamily(
             "orders_unknown",
-            "Orders of which nobody knows whether the venue has them.",
+            "Orders with unknown outcome.",
             value=len(self._unknown),
         )
         oldest = min(self._unknown.values(), default=None)
         age = 0.0 if oldest is None else max(0.0, (self._milliseconds() - oldest) / 1000)
         yield GaugeMetricFamily(
             "order_unknown_oldest_seconds",
-            "How long ago the oldest of them was claimed; 0 where there is none.",
+            "Age in seconds of the oldest order with unknown outcome; 0 if there is none.",
             value=age,
         )
         yield CounterMetricFamily(
             "ghost_orders",
-            "Orders that were answered as not found, and that the venue has after all.",
+            "Orders that were answered `not_found` and that the venue showed later.",
             value=self.late_orders,
         )
         yield gauges(
             "orders_open",
-            "Open orders, as far as they were told.",
+            "Open orders that were published.",
             ["symbol"],
             dict.fromkeys(self._symbols, 0) | Counter(order.symbol for order in self.open),
         )
@@ -212,9 +216,9 @@ class OrderMetrics:
 def outcome_recorder(
     metrics: OrderMetrics, requests: dict[str, int], on_key_refused: Callable[[str], None]
 ) -> Callable[[Record, PlaceOutcome, float], None]:
-    """Records each POST: its seconds in *metrics*, its outcome in *requests*.
+    """Return a callback that records each POST's seconds in *metrics*, its outcome in *requests*.
 
-    *on_key_refused* is called with the venue's message if it refuses the key.
+    *on_key_refused* is called with the venue's message if it rejects the API key.
     """
 
     def record_outcome(record: Record, outcome: PlaceOutcome, seconds: float) -> None:
@@ -241,5 +245,5 @@ def _outcome_name(outcome: PlaceOutcome) -> str:
 
 
 def _claimed_at(record: Record) -> int:
-    """When a record was claimed, in venue milliseconds; else when Redis took its entry."""
+    """When a record was claimed, in venue milliseconds; if unknown, when Redis got its entry."""
     return record.timestamp or int(record.entry_id.partition("-")[0])

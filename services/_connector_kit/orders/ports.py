@@ -1,7 +1,7 @@
-"""What the order core needs of the world, and nothing else of it.
+"""The ports of the order core: the interfaces through which it reaches Redis, venue and clock.
 
-The core has no wall clock, randomness, ids or sleep of its own: everything comes through these
-ports, so that the very same code runs in the deterministic simulation.
+The core uses no wall clock, randomness or sleep of its own, so that the same code runs in the
+deterministic simulation.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -17,10 +17,11 @@ from services._connector_kit.orders.execution.record import Record
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """One entry of a command stream. `redelivered`: somebody may have begun with it before.
+    """One entry of a command stream; `data` is the JSON of the command.
 
-    `deleted`: the stream was trimmed while it was pending; nothing but its id is left.
-    `operator`: it is of an operator's stream.
+    * `redelivered`: another process or an earlier run may have started handling it.
+    * `deleted`: it was deleted from the stream while it was pending; only its id is left.
+    * `operator`: it comes from an operator stream.
     """
 
     command: str
@@ -31,19 +32,19 @@ class CommandEntry:
     operator: bool = False
 
     def stream(self, connector: str) -> str:
-        """The name of the stream that it is of."""
+        """The name of its stream."""
         kind = OperatorStream if self.operator else CommandStream
         return str(kind(connector, self.command))
 
     @property
     def milliseconds(self) -> int:
-        """When Redis took it, by its own clock."""
+        """When Redis added it, in milliseconds of Redis's clock."""
         return int(self.entry_id.partition("-")[0])
 
 
 @dataclass(frozen=True, slots=True)
 class RedisIdentity:
-    """Which Redis this is, and what time it has. `identity` changes when it may have forgotten."""
+    """A Redis server and its time in epoch milliseconds; a new `identity` means data loss."""
 
     identity: str
     milliseconds: int
@@ -65,9 +66,9 @@ class DataLossRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim met. `found` is the record that has the id already, None where it is ours now.
+    """The result of a claim: `found` is the record that already has the id, None if we got it.
 
-    `milliseconds` is when, by Redis's clock.
+    `milliseconds` is the time of the claim by Redis's clock.
     """
 
     found: Record | None
@@ -76,11 +77,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:
-    """An order as the venue reports it. Quantities in the base asset, as decimal text.
+    """An order as the venue reports it. Quantities are in the base asset, as decimal strings.
 
-    The terms say which order it is; None where they aren't known. `symbol` is ours, `type` is
-    "limit", "market", or the venue's own word for another. `created` is venue milliseconds, 0
-    where it isn't known.
+    The terms (symbol, side, type, quantity, price) identify the order; an unknown one is `None`.
+    `symbol` has the slash form; `type` is "limit", "market", or the venue's name for another type.
+    `created` is in venue milliseconds, 0 if unknown.
     """
 
     order_id: str
@@ -96,7 +97,7 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True)
 class RoundedOrder:
-    """An order on the venue's tick and lot, as decimal text."""
+    """An order rounded to the venue's tick and lot, as decimal strings."""
 
     quantity: str
     price: str | None
@@ -104,18 +105,18 @@ class RoundedOrder:
 
 @dataclass(frozen=True, slots=True)
 class VenueAcceptance:
-    """The venue has it."""
+    """The venue accepted the order."""
 
     order: VenueOrder
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """There is no order: refused before it was sent, or by the venue in so many words.
+    """There is no order: rejected before it was sent, or by the venue with a definitive code.
 
-    Only a code on the list of definitive refusals counts. "Duplicate" is not on it: it says that
-    an order with that id is there. `about_key`: the venue refused the key, so it will refuse the
-    next order too.
+    Only a code on the connector's list of definitive rejections counts. "Duplicate" is not on it:
+    it means that an order with that id exists. `about_key`: the venue rejected the API key, so it
+    will reject the next order too.
     """
 
     reason_code: str
@@ -123,18 +124,18 @@ class Rejection:
     about_key: bool = False
 
 
-# The venue can't carry the client order id: there can't be, and never was, an order with it.
+# The venue does not accept the client order id, so an order with it can't exist.
 BAD_CLIENT_ORDER_ID = "bad_client_order_id"
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeUnknown:
-    """No answer, or none that proves anything: it may or may not have happened."""
+    """No answer, or an answer that proves nothing: the order may or may not exist."""
 
     message: str
 
 
-# What became of the one POST.
+# The outcome of the one POST.
 PlaceOutcome = VenueAcceptance | Rejection | OutcomeUnknown
 
 
@@ -146,185 +147,188 @@ class PriceSide(Protocol):
         """The best price."""
 
     def top(self, depth: int) -> list[tuple[float, float]]:
-        """The best *depth* levels as (price, quantity)."""
+        """The best *depth* levels as (price, quantity), best first."""
 
     def __len__(self) -> int: ...
 
 
 class LiveBook(Protocol):
-    """A book that is in sync."""
+    """An order book that is in sync."""
 
     @property
     def bids(self) -> PriceSide:
-        """The buyers."""
+        """The buy side."""
 
     @property
     def asks(self) -> PriceSide:
-        """The sellers."""
+        """The sell side."""
 
 
 class Clock(Protocol):
-    """Time that passes."""
+    """A monotonic clock and a sleep, real or virtual."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Seconds since an arbitrary moment; they never decrease."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for that many seconds."""
 
 
 class CommandQueue(Protocol):
-    """One dedicated connection to Redis: commands are read and claimed on it.
+    """One dedicated connection to Redis on which commands are read and claimed.
 
-    Raises TransientError when the connection is gone or Redis is in trouble; the next call then
-    starts on a new connection, which may lead to a Redis that has forgotten: ask `server` first.
+    Each method raises TransientError if the connection is lost or Redis fails. The next call opens
+    a new connection, perhaps to a Redis that lost data: call `server` first.
     """
 
     async def server(self) -> RedisIdentity:
-        """Which Redis this connection leads to."""
+        """Return the identity and the time of the connected Redis."""
 
     async def prepare(self) -> bool:
-        """Make sure that the groups exist; True if one had to be made."""
+        """Create the consumer groups that are missing; True if one was missing."""
 
     async def load_data_loss(self) -> DataLossRecord | None:
-        """What was remembered last; None where nothing is."""
+        """Return the stored data-loss record, None if there is none; watch it for changes."""
 
     async def save_data_loss(self, record: DataLossRecord) -> None:
-        """Remember which Redis this was."""
+        """Store the data-loss record; TransientError also if it changed since it was loaded."""
 
     async def newest_entry(self) -> int:
-        """When the newest entry of the command streams came in; 0 where there is none."""
+        """The time of the newest command in Redis milliseconds; 0 if there is none."""
 
     async def hold_lease(self) -> bool:
-        """Become, or stay, the active instance; False while another one is."""
+        """Take or renew the lease of the active instance; False while another instance has it."""
 
     async def own_pending(self) -> Sequence[CommandEntry]:
-        """What this consumer read and has not acknowledged, oldest first."""
+        """The entries that this consumer read and has not acknowledged, oldest first."""
 
     async def take_over(self) -> Sequence[CommandEntry]:
-        """What other consumers read and left for too long, now ours."""
+        """Take over entries that other consumers have left pending for too long."""
 
     async def new_entries(self, *, wait: bool = True) -> Sequence[CommandEntry]:
-        """What nobody read yet; with *wait* it waits a while for the first."""
+        """Read entries that no consumer has read; *wait* blocks a while for the first."""
 
     async def claim(self, record: Record) -> Claim:
-        """Take the record's client order id for this record, where nobody has it.
+        """Claim the record's client order id for this record, if it is free.
 
         Raises:
-            TransientError: also where what is remembered, looked at after the claim on the same
-                connection, is not what this bus let it remember: Redis was emptied under the open
-                connection, or another instance found out that it forgot.
+            TransientError: also if the data-loss record, read after the claim on the same
+                connection, is not the one that this queue saved: Redis was emptied under the open
+                connection, or another instance has detected a data loss.
         """
 
 
 class OrderJournal(Protocol):
-    """What is known about each order; each call is one transaction.
+    """The records and answers of all orders; each call is one transaction.
 
-    Raises TransientError when it is not known whether the call did anything: calling again is safe.
+    Each method raises TransientError if Redis may or may not have executed it; a repeat is safe.
     """
 
     async def get(self, client_order_id: str) -> Record | None:
-        """The record of that id."""
+        """Return the record of that client order id, None if there is none."""
 
     async def unanswered(self) -> Sequence[Record]:
-        """All records without a final answer, oldest first: the book of record.
+        """Return all records without a final answer, oldest first: the book of record.
 
-        A claim puts its id there before it takes it, `close` removes it.
+        A claim adds its id to the book before it writes the record; `close` removes it.
         """
 
     async def publish_unknown(
         self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
     ) -> None:
-        """Publish `unknown` and note it in the record, which may have been forgotten meanwhile.
+        """Publish `unknown` and mark the record, which is written again if Redis lost it.
 
-        Nothing happens where it was published before, the record is closed, or another entry has
-        its id by now.
+        Does nothing if `unknown` was published before, the record is closed, or another entry has
+        its id.
         """
 
     async def close(self, record: Record, entry: CommandEntry) -> Record:
-        """Publish the record's answer, keep the record, acknowledge the entry: all or nothing.
+        """Publish the record's answer, store the record, acknowledge the entry: all or nothing.
 
-        Where the entry was answered before (by `answer`), only the publishing is left out.
-        A record that was forgotten meanwhile is written anew. Where it is closed already, only the
-        entry is acknowledged; where another entry has its id by now, nothing happens. Returns the
-        record that the journal has now.
+        Returns the record that the journal has afterwards.
+
+        * If `answer` has answered the entry before, nothing is published again.
+        * If Redis lost the record, it is written again.
+        * If the record is closed already, the entry is only acknowledged.
+        * If another entry has its id, nothing happens.
         """
 
     async def answer(
         self, entry: CommandEntry, answer: bytes | None, dead_letter: str | None
     ) -> None:
-        """Answer an entry that has no record of its own, and acknowledge it: all or nothing.
+        """Answer an entry that has no record, and acknowledge it: all or nothing.
 
-        A second answer to the same entry, also after `close`, is only acknowledged. With
-        `dead_letter` (what is wrong with it) the entry goes to the dead-letter stream too.
+        If the entry has been answered before, also by `close`, it is only acknowledged.
+        *dead_letter* is the error of an unreadable entry, which is then added to the dead-letter
+        stream.
         """
 
     async def correct(self, record: Record, order: VenueOrder) -> None:
-        """A ghost appeared: put the corrected *record* in place, and have its status told.
+        """Replace a provisional record, whose order exists, by *record*; request its status.
 
-        Nothing happens where the journal's record is not provisional (any more).
+        Does nothing unless the journal's record is provisional.
         """
 
-    async def told(self, client_order_id: str) -> VenueOrder | None:
-        """The order as the account's events told of it; None where they didn't yet."""
+    async def published_order(self, client_order_id: str) -> VenueOrder | None:
+        """Return the order as the account's events published it; None if they have not."""
 
     async def provisional(self) -> Sequence[Record]:
-        """The records that were closed as not found less than a day ago."""
+        """Return the records that were closed as not found less than a day ago."""
 
 
 class PreTradeChecks(Protocol):
-    """Whether an order may be sent; asked by the consumer and the executor, never by a venue."""
+    """Decides whether an order may be sent; the consumer and the executor call it."""
 
     def wait_reason(self, symbol: str) -> Rejection | None:
-        """Why an order of *symbol* should wait, read from memory; None if nothing is missing.
+        """Why an order of *symbol* should wait, from memory, without I/O; None if it need not.
 
-        For conditions that pass: the account isn't followed (yet), the book is out of sync.
+        For temporary conditions: the account is not reconciled, or the book is out of sync.
         """
 
     def validate(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
-        """The order that would be sent, by the venue's rules; or why none is sent."""
+        """Return the order rounded by the venue's rules, or the rejection."""
 
     async def check(self, record: Record) -> Rejection | None:
-        """Why this order must not be sent now: switches, halt, limits; None if it may."""
+        """Why this order must not be sent now: switches, halt, limits; None if it may be."""
 
 
 class ExecutionVenue(Protocol):
-    """What the executor needs of the exchange."""
+    """The exchange as the executor uses it."""
 
-    validity: int  # milliseconds: how long after its timestamp a request may still be carried out
+    validity: int  # milliseconds after its timestamp in which the venue may execute a request
 
     def milliseconds(self) -> int:
-        """The venue's clock, as we know it."""
+        """The venue's time in epoch milliseconds, estimated from the last measurement."""
 
     def knows_time(self) -> bool:
-        """True once `milliseconds` is a measurement; until then it proves nothing."""
+        """True once the venue's time has been measured; until then `milliseconds` is a guess."""
 
     async def ready(self, within: float) -> bool:
-        """Wait until an order may be sent; False where a ban or the budget lasts longer."""
+        """Wait up to *within* seconds until an order may be sent; False if it may not be then."""
 
     def place(self, record: Record) -> Awaitable[PlaceOutcome]:
-        """Send the one POST, with the record's timestamp; never raises but CancelledError."""
+        """Send the one POST with the record's timestamp; raises nothing except CancelledError."""
 
     async def find(self, record: Record) -> VenueOrder | None:
-        """The venue's order with that client order id, by direct query.
+        """Query the venue for the order with the record's client order id; None if not found.
 
-        It is asked for whatever the settings say of its symbol. None also where the venue could
-        never have taken such an order: it never listed the symbol, or can't carry the id. It may
-        be somebody else's order under that id: see `identity.is_ours`.
+        The symbol need not be configured. None also if the venue can't have accepted such an order:
+        it does not list the symbol, or does not accept the id. The order may belong to another
+        program: see `identity.is_ours`.
 
         Raises:
-            TransientError: no answer.
-            RejectedError: the venue can't be asked about such an order any more.
+            TransientError: the venue did not answer.
+            RejectedError: the venue no longer answers queries for such an order.
         """
 
     async def search(self, record: Record) -> VenueOrder | None:
-        """The same by open orders and recent orders, where a direct query found nothing.
+        """Search the open and the recent orders for one that a direct query did not find.
 
-        It looks back at least an hour before the record's timestamp: what is looked for may have
-        been sent for an earlier entry that Redis forgot. Of several orders with that id, one whose
-        terms fit the record comes first.
+        The search covers at least the hour before the record's timestamp: the order may have been
+        sent for an earlier entry that Redis lost. Of several orders with the id, one whose terms
+        fit the record is preferred.
 
         Raises:
-            TransientError: no answer.
-            RejectedError: the venue can't be asked about such an order any more.
+            TransientError: the venue did not answer.
+            RejectedError: the venue no longer answers queries for such an order.
         """

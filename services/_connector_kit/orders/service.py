@@ -1,4 +1,4 @@
-"""The order wing, put together: commands in, answers and account events out."""
+"""Assembles and runs the order path: reads commands, publishes answers and account events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,21 +50,21 @@ from services._runtime.supervise import full_jitter
 
 log = structlog.get_logger()
 
-# Each has a connection and a task of its own, so that none waits behind another's crowd: nothing
-# holds up an operator, and no cancel a cancel-all. By part: whether the streams are the operator's,
-# and the commands.
+# Each lane has its own connection and task: other commands never delay an operator's, and single
+# cancels never delay a cancel-all. By part: whether it reads the operator's streams, and which
+# commands.
 LANES: Mapping[str, tuple[bool, Sequence[str]]] = {
     "operator": (True, ("cancel_all_orders", "cancel_order")),
     "cancel_all": (False, ("cancel_all_orders",)),
     "cancels": (False, ("cancel_order",)),
     "requests": (False, ("query_order", "request_balance")),
 }
-# The venue's time is waited for as long as it takes, so many seconds at once.
+# Seconds of one wait for the venue's time; it is repeated until the time is known.
 CLOCK_WITHIN = 60.0
 
 
 def command_streams(name: str) -> list[CommandStream | OperatorStream]:
-    """All command streams of a connector."""
+    """List all command streams of a connector."""
     found: list[CommandStream | OperatorStream] = [CommandStream(name, "place_order")]
     for operator, commands in LANES.values():
         kind = OperatorStream if operator else CommandStream
@@ -72,7 +72,7 @@ def command_streams(name: str) -> list[CommandStream | OperatorStream]:
     return found
 
 
-async def serve_orders(  # noqa: PLR0913 - all that it is put together from
+async def serve_orders(  # noqa: PLR0913 - the parts that it assembles
     exchange: str,
     trading: Trading | None,
     redis: Redis,
@@ -88,7 +88,8 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
 ) -> None:
     """Serve one exchange's commands until cancelled.
 
-    `trading` and `checks` are None without credentials.
+    Without credentials *trading* and *checks* are `None`. *halted* returns why trading is halted,
+    else None. *on_progress* gets a part's name and the progress of its cancel-all, None at its end.
     """
     name = connector(exchange)
     clock = SystemClock()
@@ -111,15 +112,15 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
         on_accepted=account.order_accepted if account else lambda: None,
         counts=counts,
     )
-    waits = ExecutorTimings(
+    timings = ExecutorTimings(
         margin=settings.order_resolve_margin, missed_for=settings.order_missed_for
     )
-    placing = (OrderExecutor if trading else NoCredentialsExecutor)(
+    executor = (OrderExecutor if trading else NoCredentialsExecutor)(
         venue,
         checks or no_credentials,
         journal,
         clock,
-        waits,
+        timings,
         on_outcome=outcome_recorder(counts, traffic.requests, health.order_refused),
     )
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
@@ -135,14 +136,14 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
                 settings.instance_id,
                 lease_ms=round(settings.order_lease * 1000),
                 take_over_after_ms=round(settings.order_take_over_after * 1000),
-                on_state=lambda reason: _tell(readiness, part, reason),
+                on_state=lambda reason: _report_part(readiness, part, reason),
                 counts=counts,
                 operator=operator,
             )
 
-        desk = PlaceOrderConsumer(
+        consumer = PlaceOrderConsumer(
             await open_queue("orders", ["place_order"], operator=False),
-            placing,
+            executor,
             clock,
             ConsumerTimings(
                 max_age=settings.order_command_max_age,
@@ -151,7 +152,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
             ),
             halted=halted,
         )
-        tasks.create_task(desk.run())
+        tasks.create_task(consumer.run())
         for part, (operator, commands) in LANES.items():
             requests = RequestConsumer(
                 await open_queue(part, commands, operator=operator),
@@ -171,7 +172,7 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
             tasks.create_task(requests.run())
         streams = command_streams(name)
         tasks.create_task(keep_trimmed(redis, name, streams, clock))
-        tasks.create_task(StreamGuard(redis, name, streams, clock, counts).keep_looking())
+        tasks.create_task(StreamGuard(redis, name, streams, clock, counts).run())
         if trading and account:
             metrics.watch(account.metrics)
             tasks.create_task(account.run())
@@ -185,12 +186,12 @@ async def serve_orders(  # noqa: PLR0913 - all that it is put together from
             tasks.create_task(trading.clock.keep_measured(trading.fetch_time))
             tasks.create_task(_await_clock(trading.clock, health))
             if trading.check_key is not None:
-                health.down("key", "not known yet what it may do")
+                health.down("key", "its permissions are not known yet")
                 tasks.create_task(_check_key(trading.check_key, clock, readiness, health))
 
 
 async def _await_clock(clock: VenueClock, health: AccountHealth) -> None:
-    """Orders need the venue's time."""
+    """Report the clock as healthy once the venue's time is known."""
     while not await clock.known(CLOCK_WITHIN):
         pass
     health.up("clock")
@@ -202,32 +203,32 @@ async def _check_key(
     readiness: Readiness,
     health: AccountHealth,
 ) -> None:
-    """Have the venue say what the key may do, however long that takes.
+    """Check the API key's permissions, and retry until the venue answers.
 
     Raises:
-        FatalError: it may do too much.
+        FatalError: the key has too many permissions.
     """
-    readiness.waiting("key", "not known yet what it may do")
-    waits = full_jitter()
+    readiness.waiting("key", "its permissions are not known yet")
+    delays = full_jitter()
     while True:
         try:
             await check()
         except FeedStoppedError as e:
-            said, least = str(e), patience(e)
-            health.refused("key", said)
+            reason, min_delay = str(e), patience(e)
+            health.refused("key", reason)
         except (TransientError, RejectedError) as e:
-            said = f"not known yet what it may do: {e}"
-            least = patience(e)
-            health.down("key", said)
+            reason = f"its permissions are not known yet: {e}"
+            min_delay = patience(e)
+            health.down("key", reason)
         else:
             health.up("key")
             readiness.ok("key")
             return
-        readiness.waiting("key", said)
-        await clock.sleep(max(next(waits), least))
+        readiness.waiting("key", reason)
+        await clock.sleep(max(next(delays), min_delay))
 
 
-def _tell(readiness: Readiness, part: str, reason: str | None) -> None:
+def _report_part(readiness: Readiness, part: str, reason: str | None) -> None:
     if reason is None:
         readiness.ok(part)
     else:

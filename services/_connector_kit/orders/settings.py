@@ -1,4 +1,4 @@
-"""What every connector is told about trading."""
+"""The settings of trading that all connectors share."""
 
 import socket
 from typing import Annotated, Self
@@ -15,7 +15,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class TradingSettings(RiskSettings, ConnectorSettings):
-    """Switches, limits and waits of the order path. Durations are in seconds."""
+    """Switches, limits and timings of the order path. Durations are in seconds."""
 
     live_trading: str = ""
     order_command_max_age: Seconds = 10.0
@@ -25,35 +25,35 @@ class TradingSettings(RiskSettings, ConnectorSettings):
     order_resolve_margin: Seconds = 15.0
     order_missed_for: Seconds = 10.0
     order_settle: Seconds = 3.0
-    # Renewed between two blocking reads of 2 s each: shorter, and it runs out while in use.
+    # Renewed between two blocking reads of 2 s each; a shorter lease would expire while in use.
     order_lease: Annotated[float, Field(ge=3, allow_inf_nan=False)] = 10.0
     order_take_over_after: Seconds = 60.0
-    # 0: off. The bot tells that it lives once a second.
+    # 0: off. The bot writes its heartbeat once a second.
     dead_man_switch: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
-    # By all writers together; None: no more than by one of them.
+    # Of all writers together; None: the limit of one writer applies to all.
     risk_orders_per_minute_total: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def first_orders_can_leave(self) -> Self:
-        """On a Redis that knows nothing the first orders wait: then they must not be too old."""
+        """On a new Redis the first orders wait; they must not expire meanwhile."""
         wait = self.order_validity + self.order_settle
         if self.order_command_max_age <= wait:
             raise ValueError(
                 f"ORDER_COMMAND_MAX_AGE: {self.order_command_max_age:g} s, but on a new Redis the "
                 f"first orders wait for {wait:g} s and would all expire; "
-                "want more than ORDER_VALIDITY + ORDER_SETTLE"
+                "expected more than ORDER_VALIDITY + ORDER_SETTLE"
             )
         return self
 
     @model_validator(mode="after")
-    def nothing_is_taken_over_while_in_hand(self) -> Self:
-        """An order that is being found out about isn't left lying."""
+    def entries_are_not_taken_over_while_handled(self) -> Self:
+        """Resolving an order must end before another instance takes its entry over."""
         handling = self.order_validity + self.order_resolve_margin + self.order_missed_for
         if self.order_take_over_after <= handling:
             raise ValueError(
-                f"ORDER_TAKE_OVER_AFTER: {self.order_take_over_after:g} s, but finding out about "
+                f"ORDER_TAKE_OVER_AFTER: {self.order_take_over_after:g} s, but resolving "
                 f"an order may take {handling:g} s; "
-                "want more than ORDER_VALIDITY + ORDER_RESOLVE_MARGIN + ORDER_MISSED_FOR"
+                "expected more than ORDER_VALIDITY + ORDER_RESOLVE_MARGIN + ORDER_MISSED_FOR"
             )
         return self

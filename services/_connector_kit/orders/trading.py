@@ -12,11 +12,12 @@ from services._connector_kit.orders.ports import ExecutionVenue
 
 @dataclass(frozen=True, slots=True)
 class Trading:
-    """What a venue with credentials provides: orders, their rules, the account, and its clock.
+    """What an exchange with credentials provides: orders, their rules, the account and a clock.
 
-    `check_key`, if the venue can say what a key may do, raises FatalError for a key that may do
-    more than it should; it is called until it has an answer. `fees` fetches the account's own fees,
-    if the venue publishes them.
+    * `fetch_time` returns the venue's time in epoch milliseconds.
+    * `check_key` raises FatalError for an API key with too many permissions; it is retried until
+      the venue answers. None if the venue does not publish a key's permissions.
+    * `fees` fetches the account's own fees; None if the venue does not publish them.
     """
 
     orders: ExecutionVenue

@@ -221,7 +221,7 @@ class MemoryJournal:
             self.records[record.client_order_id] = record
             self.corrected.append((record, order))
 
-    async def told(self, client_order_id: str) -> VenueOrder | None:
+    async def published_order(self, client_order_id: str) -> VenueOrder | None:
         """What the account's events reported."""
         self._may_fail()
         return self.orders.get(client_order_id)

@@ -157,6 +157,6 @@ def test_no_text_steers_a_terminal(stream: io.StringIO) -> None:
     """What a terminal would obey is spelled out."""
     terminal = Terminal()
     logs.configure("bot", "info", stream=terminal)
-    structlog.get_logger().info("order_unclear", client_order_id="\x1b[2J\x07a")
+    structlog.get_logger().info("order_outcome_unknown", client_order_id="\x1b[2J\x07a")
     assert "\\x1b[2J\\x07a" in terminal.getvalue()
     assert "\x1b[2J" not in terminal.getvalue()

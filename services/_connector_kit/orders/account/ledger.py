@@ -199,7 +199,7 @@ class Ledger:
             ]  # those after it began anew together with it
             log.warning("venue_ids_restarted", **order._asdict())
         for now, event in done.published:
-            self._counts.told(event, closed=now.closed)
+            self._counts.status_published(event, closed=now.closed)
         return done
 
     def _write(

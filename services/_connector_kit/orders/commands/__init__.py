@@ -1,1 +1,1 @@
-"""Command streams: read, claimed, guarded, and answered."""
+"""Reads, claims, guards and answers the command streams."""

@@ -1,4 +1,4 @@
-"""The answers to `place_order`. Pure; `at` is venue milliseconds."""
+"""Builds the answers to `place_order`. Pure; `at` is in venue milliseconds."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from common_models import OrderResponseEvent, PlaceOrderCommand
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, Rejection, VenueOrder
 
-# An answer repeats at most so much of a text of the command's, in bytes.
+# An answer echoes at most so many bytes of each text in the command.
 MAX_ECHOED = 255
 
 
@@ -17,7 +17,7 @@ def _moment(at: int) -> datetime:
 
 
 def accepted(record: Record, order: VenueOrder, at: int) -> OrderResponseEvent:
-    """The venue has the order."""
+    """The answer to an order that the venue accepted."""
     return _answer(record.order, record.entry_id, "accepted", at, record).model_copy(
         update={"order_id": order.order_id, "filled_quantity": float(order.filled_quantity)}
     )
@@ -26,7 +26,7 @@ def accepted(record: Record, order: VenueOrder, at: int) -> OrderResponseEvent:
 def outcome_unknown(
     record: Record, message: str, at: int, reason_code: str = "outcome_unknown"
 ) -> OrderResponseEvent:
-    """It may or may not have happened; another answer follows."""
+    """The answer to an order whose outcome is not known; a final answer follows."""
     return _answer(record.order, record.entry_id, "unknown", at, record).model_copy(
         update={"reason_code": reason_code, "error_message": message}
     )
@@ -41,7 +41,7 @@ def rejected(
     *,
     provisional: bool = False,
 ) -> OrderResponseEvent:
-    """There is no order, and why; *provisional* if the venue didn't confirm that."""
+    """The answer if there is no order; *provisional* if the venue did not confirm that."""
     return _answer(command, entry.entry_id, "rejected", at, record).model_copy(
         update={
             "reason_code": refusal.reason_code,
@@ -52,13 +52,13 @@ def rejected(
 
 
 def replayed(record: Record, entry: CommandEntry) -> OrderResponseEvent:
-    """The stored answer of the same order, for another entry that asked for it again."""
+    """The stored answer of the same order, for another entry that requests it again."""
     stored = OrderResponseEvent.model_validate_json(record.answer or "")
     return stored.model_copy(update={"command_id": entry.entry_id, "replay": True})
 
 
 def unreadable(fields: Mapping[str, object], entry: CommandEntry, message: str, at: int) -> bytes:
-    """A command that can't be carried out because it can't be read: what can be echoed, is."""
+    """The answer to an unreadable command, as JSON; it echoes the valid ones of *fields*."""
 
     def text(name: str) -> str:
         value = fields.get(name)
@@ -103,9 +103,9 @@ def _answer(
 
 
 def _echo(text: str) -> str:
-    """The first `MAX_ECHOED` bytes; half a character, which can't be written, is a question mark.
+    """The first `MAX_ECHOED` bytes of *text*; a lone surrogate becomes a question mark.
 
-    Anybody may write commands, and each answer is kept in a stream.
+    The limit keeps a large command from filling the response stream.
     """
     return text.encode(errors="replace")[:MAX_ECHOED].decode(errors="ignore")
 

@@ -1,7 +1,8 @@
-"""`cancel_all_orders`: what is open is cancelled, and what the orders under way become.
+"""`cancel_all_orders`: cancels open orders, and the orders that are still being placed.
 
-As fast as the venue's limit of requests allows: by one request for a symbol where the venue has
-one, else several at once. What became of them is asked for afterwards, by one listing.
+It works as fast as the venue's request limit allows: with one request per symbol if the venue has
+such a request, else with several requests at once. Afterwards it reads the orders' states with as
+few requests as possible.
 """
 
 import asyncio
@@ -32,32 +33,32 @@ from services._runtime.supervise import full_jitter
 T = TypeVar("T")
 log = structlog.get_logger()
 
-# So many orders are cancelled at once; more of one symbol are worth the venue's bulk request.
+# Orders cancelled concurrently; for more orders of a symbol the venue's bulk request is used.
 AT_ONCE = 4
-# "All canceled" waits this long for orders under way: as long as it may take to find out about one.
+# Seconds that the answer waits for unanswered orders: the longest time to resolve one.
 ORDERS_SETTLE_WITHIN = 45.0
-LOOK_EVERY = 0.2
-# So often the venue is asked what became of them, where it doesn't show it at once.
-SHOWN_WITHIN = 3
-SHOW_AGAIN_AFTER = 0.5
-SAY_EVERY = 1.0
+POLL_INTERVAL = 0.2
+# Queries for the cancelled orders' states, and the seconds between them.
+MAX_QUERIES = 3
+QUERY_INTERVAL = 0.5
+PROGRESS_INTERVAL = 1.0
 MAX_NAMED = 10
 
-# How long so many requests take from now on, by the venue's limit; in seconds.
+# Returns the seconds that so many requests take within the venue's limit.
 Estimate = Callable[[int], float]
-# When the newest entry of an entry's stream came, by Redis's clock; no later than now.
+# Returns when the newest entry of an entry's stream was added, in Redis milliseconds; at most now.
 NewestEntry = Callable[[CommandEntry], Awaitable[int]]
 OnProgress = Callable[[CancelAllProgress | None], None]
 
 
 class CancelAll:
-    """Carries out one command after another; those that come meanwhile share the next one's run.
+    """Executes one run at a time; commands that arrive during a run share the next one.
 
-    A run that cancelled everything answers all commands that were in the stream when it began,
-    however many there are and whenever they are read.
+    A run that cancelled everything answers all commands that were in the stream when it started,
+    even those that are read later.
 
-    *apart*: so many seconds lie between two runs, so that nobody uses up the reserve by asking
-    again and again.
+    *apart*: seconds between two runs, so that a client that repeats the command can't use up the
+    reserved request budget.
     """
 
     def __init__(
@@ -82,13 +83,13 @@ class CancelAll:
         self._ended_at = float("-inf")
         self._turn = asyncio.Lock()
         self._next: dict[str | None, _Shared] = {}
-        # By symbol: commands older than that, in Redis's milliseconds, were carried out.
+        # By symbol: commands before this time, in Redis milliseconds, are done.
         self._done_before: dict[str | None, int] = {}
 
     async def execute(
         self, symbol: str | None, venue: RequestVenue, entry: CommandEntry
     ) -> RequestOutcome:
-        """Cancel all open orders of a symbol, or of all (None), as *entry* asks for."""
+        """Cancel all open orders of a symbol (None: of all symbols) for the command in *entry*."""
         if self._is_done(symbol, entry):
             return DONE
         shared = self._next.setdefault(symbol, _Shared())
@@ -99,7 +100,7 @@ class CancelAll:
                         return DONE
                     wait = self._ended_at + self._apart - self._clock.monotonic()
                     await self._clock.sleep(max(0.0, wait))
-                    # Whoever comes from now on may mean orders that this run doesn't see.
+                    # A later command may mean orders that this run does not see.
                     self._next.pop(symbol, None)
                     began = await self._newest(entry)
                     shared.outcome = await self._run(symbol, venue)
@@ -108,11 +109,11 @@ class CancelAll:
         return shared.outcome
 
     def _is_done(self, symbol: str | None, entry: CommandEntry) -> bool:
-        """True where a run that began after the command came has cancelled what it means."""
+        """True if a run that started after the command was added has cancelled its orders."""
         return any(entry.milliseconds < self._done_before.get(s, 0) for s in (None, symbol))
 
     async def _newest(self, entry: CommandEntry) -> int:
-        """When the newest command came; 0 where Redis can't be asked."""
+        """When the newest command was added, in Redis milliseconds; 0 if Redis fails."""
         try:
             return await self._newest_entry(entry)
         except TransientError:
@@ -120,30 +121,30 @@ class CancelAll:
 
     async def _run(self, symbol: str | None, venue: RequestVenue) -> RequestOutcome:
         run = _Run(venue, self._ledger, self._journal, self._clock, self._estimate)
-        telling = asyncio.ensure_future(self._tell(run))
+        reporting = asyncio.ensure_future(self._report_progress(run))
         try:
             with spending_as(self._priority):
                 return await run.execute(symbol)
         except (RejectedError, FeedStoppedError) as e:
             return refusal(e)
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
             self._on_progress(None)
             self._ended_at = self._clock.monotonic()
 
-    async def _tell(self, run: "_Run") -> None:
-        """Say how far it is: at once, and every second."""
+    async def _report_progress(self, run: "_Run") -> None:
+        """Log and publish the progress at once and then every second."""
         while True:
             progress = run.progress()
             if progress.left or progress.done:
                 log.info("cancel_all", **progress.model_dump())
                 self._on_progress(progress)
-            await self._clock.sleep(SAY_EVERY)
+            await self._clock.sleep(PROGRESS_INTERVAL)
 
 
 class _Shared:
-    """One run, and those who wait for its outcome."""
+    """One run that several commands wait for."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
@@ -151,7 +152,7 @@ class _Shared:
 
 
 class _Run:
-    """One time through all orders."""
+    """One pass over all open orders."""
 
     def __init__(
         self,
@@ -176,24 +177,24 @@ class _Run:
         self._limit = asyncio.timeout(GIVE_UP_AFTER)
 
     def progress(self) -> CancelAllProgress:
-        """How far it is. The pace so far counts where it is slower than the venue's limit."""
+        """Orders left and done, and the estimated seconds left by the slower of limit and pace."""
         pace = (self._clock.monotonic() - self._began) / self._done if self._done else 0.0
         seconds = max(self._estimate(self._left), pace * self._left) if self._left else 0.0
         return CancelAllProgress(left=self._left, done=self._done, seconds_left=round(seconds, 1))
 
     async def execute(self, symbol: str | None) -> RequestOutcome:
-        """Cancel them; what became of that.
+        """Cancel the orders of *symbol* (None: of all symbols) and return the outcome.
 
-        An order whose POST is on its way isn't among the venue's open orders yet. So the book of
-        record is read first, and "done" waits for everything that stood there. Nor may one be that
-        was accepted a moment ago: the orders that were accepted or published as open are cancelled
-        whether the venue lists them or not.
+        An order whose POST is in flight is not among the venue's open orders yet. So the book of
+        record is read first, and `done` is returned once every order in it is resolved. The venue
+        may not list an order yet that it has just accepted: orders that were accepted or published
+        as open are cancelled even if the venue does not list them.
         """
         try:
             async with self._limit:
-                under_way = await self._patiently(lambda: self._under_way(symbol))
-                known = await self._patiently(lambda: self._known_open(symbol))
-                reports = await self._patiently(self._venue.open_orders)
+                under_way = await self._retried(lambda: self._under_way(symbol))
+                known = await self._retried(lambda: self._known_open(symbol))
+                reports = await self._retried(self._venue.open_orders)
                 orders = [
                     VenueOpenOrder(r.symbol, r.order_id, r.client_order_id, r.created)
                     for r in reports
@@ -208,7 +209,7 @@ class _Run:
                 failures = await self._publish(orders)
                 failures += await self._settle(symbol, under_way)
         except TimeoutError:
-            message = f"the exchange gave no answer for {GIVE_UP_AFTER:g} s"
+            message = f"the exchange did not answer for {GIVE_UP_AFTER:g} s"
             if self._left:
                 message += f": {self._left} of {self._left + self._done} orders are left"
             return RequestOutcome("unknown", "no_answer", message)
@@ -219,12 +220,12 @@ class _Run:
         unresolved = sorted({*under_way, *(ref.order_id for ref in self._unresolved)})
         if unresolved:
             names = ", ".join(unresolved[:MAX_NAMED])
-            message = f"the exchange hasn't said yet what became of {len(unresolved)}: {names}"
+            message = f"the outcome of {len(unresolved)} orders is not known yet: {names}"
             return RequestOutcome("unknown", "orders_unresolved", message)
         return DONE
 
     async def _cancel(self, orders: Sequence[VenueOpenOrder], awaited: set[str]) -> None:
-        """Cancel *orders*; symbols in *awaited* have orders under way."""
+        """Cancel *orders*; symbols in *awaited* have unanswered orders, so no bulk request."""
         by_symbol: dict[str, list[VenueOpenOrder]] = {}
         for order in orders:
             by_symbol.setdefault(order.symbol, []).append(order)
@@ -237,31 +238,31 @@ class _Run:
                 singly += of_symbol
         async with asyncio.TaskGroup() as tasks:
             for _ in range(min(AT_ONCE, len(singly))):
-                tasks.create_task(self._work_off(singly))
+                tasks.create_task(self._cancel_singly(singly))
         if self._stopped is not None:
             raise self._stopped
 
     async def _cancel_symbol(self, symbol: str, orders: Sequence[VenueOpenOrder]) -> bool:
-        """By one request, where the venue has one; False: it is to be done one by one.
+        """Cancel a symbol's orders by one request; False if they must be cancelled one by one.
 
-        It may take the client order ids from the orders, so all of them must be published before:
-        else an order whose outcome is unknown couldn't be found by its id any more.
+        The request may remove the orders' client order ids, so all of them must be published
+        before: otherwise an order with an unknown outcome could no longer be found by its id.
         """
-        told = await self._patiently(self._ledger.open_orders)
-        known = {OrderRef(each.symbol, order_id) for order_id, each in told}
+        published = await self._retried(self._ledger.open_orders)
+        known = {OrderRef(each.symbol, order_id) for order_id, each in published}
         if not {order.ref for order in orders} <= known:
             return False
         try:
-            return await self._patiently(lambda: self._venue.stop_all(symbol))
+            return await self._retried(lambda: self._venue.stop_all(symbol))
         except RejectedError as e:
-            log.info("not_cancelled_at_once", symbol=symbol, error=str(e))
+            log.info("bulk_cancel_rejected", symbol=symbol, error=str(e))
             return False
 
-    async def _work_off(self, orders: deque[VenueOpenOrder]) -> None:
+    async def _cancel_singly(self, orders: deque[VenueOpenOrder]) -> None:
         while orders and self._stopped is None:
             order = orders.popleft()
             try:
-                await self._patiently(lambda o=order: self._venue.stop(o))  # type: ignore[misc]
+                await self._retried(lambda o=order: self._venue.stop(o))  # type: ignore[misc]
             except RejectedError as e:
                 self._refused[order.ref] = str(e)
             except FeedStoppedError as e:
@@ -272,30 +273,30 @@ class _Run:
     def _advance(self, orders: int) -> None:
         self._left -= orders
         self._done += orders
-        self._wait_again()
+        self._extend_timeout()
 
-    def _wait_again(self, seconds: float = GIVE_UP_AFTER) -> None:
-        """Something happened: the venue has so many seconds for what comes next."""
-        if not self._limit.expired():  # else it is too late, and this is about to be cancelled
+    def _extend_timeout(self, seconds: float = GIVE_UP_AFTER) -> None:
+        """Extend the time limit after progress: *seconds* for the next step."""
+        if not self._limit.expired():  # else this task is about to be cancelled
             self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
     async def _publish(self, orders: Sequence[VenueOpenOrder]) -> list[str]:
-        """Publish what became of *orders*; those that couldn't be cancelled, and why.
+        """Publish the states of *orders*; return those that could not be cancelled, with reasons.
 
-        What the venue took the cancel of and doesn't show yet, the next comparison publishes.
+        The next reconciliation publishes a cancelled order that the venue does not show yet.
         """
         wanted = {order.ref: order for order in orders}
-        for again in range(SHOWN_WITHIN):
+        for again in range(MAX_QUERIES):
             if not wanted:
                 break
             if again:
-                await self._clock.sleep(SHOW_AGAIN_AFTER)
+                await self._clock.sleep(QUERY_INTERVAL)
             asked = tuple(wanted.values())
-            for report in await self._patiently(lambda a=asked: self._venue.became(a)):  # type: ignore[misc]
-                await self._patiently(lambda r=report: self._ledger.publish(r))  # type: ignore[misc]
+            for report in await self._retried(lambda a=asked: self._venue.became(a)):  # type: ignore[misc]
+                await self._retried(lambda r=report: self._ledger.publish(r))  # type: ignore[misc]
                 if report.closed:  # canceled, or filled meanwhile
                     wanted.pop(report.order, None)
-            self._wait_again()
+            self._extend_timeout()
         for ref in wanted.keys() - self._refused.keys():
             log.warning("order_not_shown", **ref._asdict())
         self._unresolved |= wanted.keys() & self._refused.keys() & self._unlisted
@@ -303,21 +304,21 @@ class _Run:
         return [f"{ref.order_id}: {why}" for ref, why in refused if why is not None]
 
     async def _settle(self, symbol: str | None, under_way: dict[str, Record]) -> list[str]:
-        """Wait for orders under way, and cancel what they become; takes them out of *under_way*.
+        """Wait for unanswered orders and cancel those that open; remove them from *under_way*.
 
-        Returns those that couldn't be cancelled, and why.
+        Returns those that could not be cancelled, with reasons.
         """
         failures = []
         waited_until = self._clock.monotonic() + ORDERS_SETTLE_WITHIN
-        self._wait_again(ORDERS_SETTLE_WITHIN + GIVE_UP_AFTER)
+        self._extend_timeout(ORDERS_SETTLE_WITHIN + GIVE_UP_AFTER)
         while under_way and self._clock.monotonic() < waited_until:
-            still = await self._patiently(lambda: self._under_way(symbol))
+            still = await self._retried(lambda: self._under_way(symbol))
             became = []
             for client_order_id in under_way.keys() - still.keys():
                 taken = under_way.pop(client_order_id)
-                record = await self._patiently(lambda i=client_order_id: self._journal.get(i))  # type: ignore[misc]
+                record = await self._retried(lambda i=client_order_id: self._journal.get(i))  # type: ignore[misc]
                 if record is None or record.state != "closed":
-                    failures.append(f"{client_order_id}: its record is gone")
+                    failures.append(f"{client_order_id}: its record is missing")
                 elif (order_id := order_id_of(record)) is not None:
                     became.append(VenueOpenOrder(taken.order.symbol, order_id, client_order_id))
                     continue
@@ -326,23 +327,23 @@ class _Run:
             await self._cancel(became, {order.symbol for order in became})
             failures += await self._publish(became)
             if under_way:
-                await self._clock.sleep(LOOK_EVERY)
+                await self._clock.sleep(POLL_INTERVAL)
         return failures
 
     async def _known_open(self, symbol: str | None) -> set[OrderRef]:
-        """The orders that were accepted, or published as open, as far as is known here."""
+        """The orders that were accepted here or published as open."""
         published = await self._ledger.open_orders()
         known = {OrderRef(order.symbol, order_id) for order_id, order in published}
         known |= await self._ledger.accepted()
         return {order for order in known if symbol in (None, order.symbol)}
 
     async def _under_way(self, symbol: str | None) -> dict[str, Record]:
-        """The orders that were taken and have no final answer, by client order id."""
+        """The claimed orders without a final answer, by client order id."""
         unanswered = await self._journal.unanswered()
         return {r.client_order_id: r for r in unanswered if symbol in (None, r.order.symbol)}
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat *call*, which may be repeated, while there is transient trouble."""
+    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat *call*, which must be safe to repeat, after each TransientError."""
         waits = full_jitter()
         while True:
             try:

@@ -1,8 +1,8 @@
-"""`cancel_order`: an order that is known goes first, one that nobody knows costs next to nothing.
+"""`cancel_order`: known orders are cancelled first; unknown ids cost few requests.
 
-A program that cancels ids of its own invention, again and again, must not use up the requests that
-everybody else's orders need. So the venue is asked about an unknown id once, and a few times a
-minute for all of them together.
+A client that cancels invented ids must not use up the request budget that other orders need. So
+the venue is queried once for an unknown id, and a limited number of times a minute for all of them
+together.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,29 +23,28 @@ from services._runtime.failpoints import reach
 
 log = structlog.get_logger()
 
-# Seconds. A cancel may overtake its order: for so long since it came the order is waited for,
+# A cancel may overtake its order. It waits so many seconds for the order to be claimed,
 ORDER_CLAIMED_WITHIN = 1.0
-# while place_order commands wait to be claimed, as the first ones on a new Redis do for some
-# seconds: the order may be among them,
+# so many while place_order commands wait to be claimed, as they do on a new Redis,
 ORDERS_WAIT_AT_MOST = 15.0
-# and while the order is under way, or accepted and not shown yet.
+# and so many while the order is being placed, or is accepted and not shown yet.
 ORDER_APPEARS_WITHIN = 20.0
-# Between two looks for an order, and between two tries to cancel it.
-FIRST_LOOK, LONGEST_LOOK = 0.1, 1.0
+# Seconds between two polls for an order, and between two attempts to cancel it.
+FIRST_POLL, LONGEST_POLL = 0.1, 1.0
 FIRST_TRY, LONGEST_TRY = 0.2, 2.0
 
-# What the venue is asked about orders that nobody here knows: so often a minute in the long run,
+# Queries of the venue a minute for orders that are unknown here; half of them may come at once.
 UNKNOWN_A_MINUTE = 30
-# half of it at once; a cancel waits so many seconds for its turn.
+# Seconds that a cancel of an unknown order waits for this budget.
 TURN_WITHIN = 5.0
-# So many wait for their order to become known, and for their turn; together they are fewer than a
-# desk reads before it has answered, so that it goes on reading.
+# Cancels that wait for their order to become known, and for the budget. Their sum is below
+# `MAX_READ` of the consumer, so that it continues to read.
 MAX_WAITING = 60
 MAX_IN_TURN = 30
 
 
 class Cancels:
-    """Cancels single orders. With *priority* all that is asked of the venue has it."""
+    """Cancels single orders. *priority*, if given, applies to all requests to the venue."""
 
     def __init__(
         self,
@@ -65,9 +64,12 @@ class Cancels:
         self._unknown = RateBudget(UNKNOWN_A_MINUTE, clock=clock.monotonic)
 
     async def known(self, command: CancelOrderCommand) -> bool:
-        """Wait until the order is known to be under way or open; False where it doesn't get known.
+        """Wait until the order is known to be in progress or open; False if it stays unknown.
 
-        That asks Redis only. Raises TransientError where Redis is in trouble.
+        Only Redis is read.
+
+        Raises:
+            TransientError: Redis failed.
         """
         if await self._is_known(command):
             return True
@@ -91,39 +93,39 @@ class Cancels:
                 return record is not None and not refused(record)
         if order is None:
             return False
-        told = await self._ledger.published(order)
-        return not told.closed if told else order in await self._ledger.accepted()
+        published = await self._ledger.published(order)
+        return not published.closed if published else order in await self._ledger.accepted()
 
     async def _becomes_known(self, command: CancelOrderCommand, client_order_id: str) -> bool:
-        started, wait = self._clock.monotonic(), FIRST_LOOK
+        started, wait = self._clock.monotonic(), FIRST_POLL
         while True:
-            # In this order: what waits no longer has its record by then.
+            # Check the queue first; a command that has left it already has its record.
             waiting = await self._orders_waiting()
             if await self._is_known(command):
                 return True
             if await self._journal.get(client_order_id) is not None:
-                return False  # it is over
+                return False  # the order is closed
             patience = ORDERS_WAIT_AT_MOST if waiting else ORDER_CLAIMED_WITHIN
             left = started + patience - self._clock.monotonic()
             if left <= 0:
                 return False
             await self._clock.sleep(min(wait, left))
-            wait = min(wait * 2, LONGEST_LOOK)
+            wait = min(wait * 2, LONGEST_POLL)
 
     async def cancel_unknown(
         self, command: CancelOrderCommand, venue: RequestVenue, *, again: bool
     ) -> RequestOutcome:
-        """Cancel an order that nobody here knows: it is over, or was placed elsewhere.
+        """Cancel an order that is unknown here: it is closed, or was placed by another program.
 
-        *again*: an earlier try was sent, and not answered.
+        *again*: an earlier attempt was sent and not answered.
         """
-        if again:  # it may have been carried out: nothing but its outcome is an answer
+        if again:  # it may have been executed: only its outcome is an answer
             await self._unknown.spend(1, Priority.CANCEL)
-        elif not await self._its_turn():
+        elif not await self._wait_for_turn():
             return RequestOutcome(
                 "rejected",
                 "rate_limited",
-                "no such order is known here, and the exchange is asked about only "
+                "the order is unknown here, and the exchange is queried for only "
                 f"{UNKNOWN_A_MINUTE} such ids a minute",
             )
         with spending_as(Priority.BALANCES if self._priority is None else self._priority):
@@ -131,15 +133,15 @@ class Cancels:
             try:
                 order_id = await order.cancel(venue)
             except RejectedError as e:
-                # What became of it is worth a second question only while there is room.
+                # Its state is queried only while the budget allows it.
                 if not again and not await self._unknown.spend_within(0.0, 1, Priority.CANCEL):
                     return RequestOutcome("rejected", "nothing_to_cancel", str(e))
                 return await self._not_cancelled(await _found(order, venue), e)
             await show(self._ledger, venue, command.symbol, order_id)
             return DONE
 
-    async def _its_turn(self) -> bool:
-        """Wait until the venue may be asked about one more id; False: that takes too long."""
+    async def _wait_for_turn(self) -> bool:
+        """Wait for the budget to query one more unknown id; False if that takes too long."""
         patience = TURN_WITHIN if self._in_turn < MAX_IN_TURN else 0.0
         self._in_turn += 1
         try:
@@ -150,7 +152,7 @@ class Cancels:
     async def cancel_known(
         self, command: CancelOrderCommand, venue: RequestVenue
     ) -> RequestOutcome:
-        """Cancel an order that is open, or under way: then it is tried until it appears."""
+        """Cancel an open order; retry for one in progress until it appears at the venue."""
         started, wait = self._clock.monotonic(), FIRST_TRY
         with spending_as(self._priority):
             while True:
@@ -167,7 +169,7 @@ class Cancels:
                         wait = min(wait * 2, LONGEST_TRY)
                         continue
                     return await self._not_cancelled(report, e)
-                # By the exchange's id: Binance gives a cancelled order the cancel's client id.
+                # By order id: Binance replaces a cancelled order's client order id.
                 await show(self._ledger, venue, command.symbol, order_id)
                 return DONE
 
@@ -175,7 +177,7 @@ class Cancels:
         self, report: OrderStatusReport | None, refusal: RejectedError
     ) -> RequestOutcome:
         if report is not None and report.status == "canceled":
-            # Perhaps by an earlier try of ours, whose answer was lost.
+            # Perhaps by our earlier attempt, whose answer was lost.
             await self._ledger.publish(report)
             return DONE
         state = f"the order is {report.status}: " if report else ""
@@ -184,23 +186,23 @@ class Cancels:
     async def _patience(
         self, command: CancelOrderCommand, report: OrderStatusReport | None
     ) -> float:
-        """How long a cancel that was refused is tried again, in seconds."""
+        """How long a rejected cancel is retried, in seconds."""
         if report is not None:
             return 0.0 if report.closed else ORDER_APPEARS_WITHIN
         if command.client_order_id is None:
             return 0.0
         record = await self._journal.get(command.client_order_id)
-        # Accepted since we looked, or the venue is slow to show it: it is there, or was.
+        # It was accepted meanwhile, or the venue does not show it yet: it exists or existed.
         return 0.0 if record is None or refused(record) else ORDER_APPEARS_WITHIN
 
 
 async def show(ledger: Ledger, venue: RequestVenue, symbol: str, order_id: str) -> None:
-    """Publish what the venue says of an order, where it shows it already."""
+    """Publish the venue's state of an order, if the venue shows it already."""
     try:
         report = await venue.report(symbol, order_id=order_id, client_order_id=None)
     except RejectedError as e:
         log.warning("order_not_shown", order_id=order_id, symbol=symbol, error=str(e))
-    else:  # else the next comparison publishes it
+    else:  # otherwise the next reconciliation publishes it
         await ledger.publish(report)
 
 
@@ -212,10 +214,10 @@ async def _found(order: NamedOrder, venue: RequestVenue) -> OrderStatusReport | 
 
 
 def refused(record: Record) -> bool:
-    """True for a record that was closed without an order."""
+    """True if a record was closed without an order."""
     return record.state == "closed" and order_id_of(record) is None
 
 
 def order_id_of(record: Record) -> str | None:
-    """The venue's id in a closed record's answer."""
+    """The order id in a closed record's answer; None if there is no order."""
     return OrderResponseEvent.model_validate_json(record.answer or "").order_id

@@ -1,4 +1,4 @@
-"""Whether Redis may have forgotten, and up to when its word is not enough."""
+"""Detects that Redis may have lost data, and until when its records may be incomplete."""
 
 import structlog
 
@@ -8,10 +8,10 @@ log = structlog.get_logger()
 
 
 class DataLossDetector:
-    """What this connector knows about its Redis. All times are Redis's, in milliseconds.
+    """Compares the connected Redis with the last known one. Times are Redis milliseconds.
 
-    For `recovery_window` after a loss, the venue is asked about a new command before it is sent:
-    a bot may send an id again because its answer was wiped.
+    Within `recovery_window` after a loss, the venue is queried before a new command is sent: a bot
+    may repeat an id whose answer was lost.
     """
 
     def __init__(self, recovery_window: int) -> None:
@@ -21,9 +21,9 @@ class DataLossDetector:
         self._identity: str | None = None
 
     async def check(self, queue: CommandQueue) -> bool:
-        """Whether Redis may have forgotten since the last check.
+        """Return whether Redis may have lost data since the last check.
 
-        To be called on every new connection, before anything that it gives is acted on.
+        Call it on every new connection, before anything read on it is handled.
         """
         created_groups = await queue.prepare()
         newest = await queue.newest_entry()
@@ -34,10 +34,10 @@ class DataLossDetector:
             # The old server's clock may have been ahead of this one's.
             self.data_lost_at = max(server.milliseconds, newest)
             self._recovery_until = self.data_lost_at + self._recovery_window
-            log.warning("redis_may_have_forgotten", up_to=self.data_lost_at)
+            log.warning("redis_may_have_lost_data", up_to=self.data_lost_at)
         elif known is None:
-            # A first start, as far as anybody can tell: nothing to doubt. But a Redis that lost
-            # everything while no connector ran looks the same.
+            # Apparently a first start, without a loss. But a Redis that lost everything while no
+            # connector ran looks the same.
             self._recovery_until = server.milliseconds + self._recovery_window
         else:
             self.data_lost_at = max(self.data_lost_at, known.data_lost_at)
@@ -59,22 +59,22 @@ class DataLossDetector:
         if self._identity is not None and server.identity != self._identity:
             return True
         if known is None:
-            # A first start finds nothing: the groups exist before anything is published.
+            # A first start finds no entries: the groups exist before anything is published.
             return self._identity is not None or newest > 0
         return known.identity != server.identity or created_groups
 
     def predates_data_loss(self, milliseconds: int) -> bool:
-        """True for a moment of which Redis may have forgotten what was done then."""
+        """True if Redis may have lost the records of that time."""
         return milliseconds <= self.data_lost_at
 
     @property
     def recovery_began_at(self) -> int:
-        """When a Redis was met that has forgotten, or knows nothing; negative where neither.
+        """Start of the recovery window in Redis milliseconds; negative if there is none.
 
-        What was sent before may still be on its way to the venue.
+        Requests that were sent before it may still be on their way to the venue.
         """
         return self._recovery_until - self._recovery_window
 
     def in_recovery_window(self, milliseconds: int) -> bool:
-        """True while a later command may be one that was carried out and forgotten."""
+        """True if a command of that time may repeat one whose record was lost."""
         return milliseconds <= self._recovery_until

@@ -1,4 +1,4 @@
-"""The dead-man's switch: nobody looks after a dead bot's orders, so they are cancelled."""
+"""The dead-man's switch: cancels a bot's open orders while its heartbeat is missing."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -16,22 +16,22 @@ from services._runtime.supervise import FailureLog
 
 log = structlog.get_logger()
 
-LOOK_EVERY = 1.0
-# An order that is still open is cancelled again after so many seconds.
+POLL_INTERVAL = 1.0
+# Seconds after which the cancel of an order that is still open is repeated.
 AGAIN_AFTER = 10.0
-# Milliseconds since 1970 have 13; what is longer is no time.
+# Epoch milliseconds have 13 digits; a longer heartbeat is invalid.
 MAX_DIGITS = 15
 
 
 class OpenOrderSource(Protocol):
-    """What was told of orders."""
+    """The published orders."""
 
     async def open_orders(self) -> Sequence[tuple[str, PublishedOrder]]:
-        """Those that were told as open, by exchange order id; TransientError where unreadable."""
+        """Return the open ones with their order ids; TransientError if Redis fails."""
 
 
 class OrderCanceller(Protocol):
-    """The exchange, as far as cancelling needs it."""
+    """The exchange's cancel request."""
 
     async def cancel(
         self,
@@ -41,37 +41,37 @@ class OrderCanceller(Protocol):
         client_order_id: str | None,
         keep: str | None = None,
     ) -> str:
-        """Cancel one order, which keeps the client order id *keep*.
+        """Cancel one order, which keeps the client order id *keep*; returns its order id.
 
-        Raises what the kit's `errors` lists.
+        Raises the errors of the kit's `errors` module.
         """
 
 
 async def silent_for(redis: Redis) -> float | None:
-    """Seconds since the bot told that it lives, by Redis's clock; None where it never did.
+    """Seconds since the bot's heartbeat by Redis's clock; None without a valid heartbeat.
 
     Raises:
-        TransientError: Redis is in trouble.
+        TransientError: Redis failed.
     """
-    told: Any = await reading(redis.get(BOT_HEARTBEAT))
-    if told is None or not told.isdigit() or len(told) > MAX_DIGITS:
+    heartbeat: Any = await reading(redis.get(BOT_HEARTBEAT))
+    if heartbeat is None or not heartbeat.isdigit() or len(heartbeat) > MAX_DIGITS:
         return None
     seconds, microseconds = await reading(redis.time())
-    return float(seconds + microseconds / 1e6 - int(told) / 1000)
+    return float(seconds + microseconds / 1e6 - int(heartbeat) / 1000)
 
 
 async def watch_bot(
     redis: Redis, orders: OpenOrderSource, venue: OrderCanceller, clock: Clock, patience: float
 ) -> None:
-    """Cancel the bot's open orders while it is silent for *patience* seconds; until cancelled.
+    """Cancel the bot's open orders after *patience* seconds of silence; runs until cancelled.
 
-    A Redis that doesn't answer is no proof of a dead bot: then nothing is done.
+    If Redis does not answer, nothing is cancelled: that does not prove that the bot is dead.
     """
     cancelled_at: dict[OrderRef, float] = {}
     dead = False
-    failures = FailureLog("bot_not_watched")
+    failures = FailureLog("bot_watch_delayed")
     while True:
-        await clock.sleep(LOOK_EVERY)
+        await clock.sleep(POLL_INTERVAL)
         try:
             silent = await silent_for(redis)
             was_dead, dead = dead, silent is not None and silent > patience
@@ -88,18 +88,21 @@ async def watch_bot(
 async def _cancel_all(
     orders: OpenOrderSource, venue: OrderCanceller, now: float, cancelled_at: dict[OrderRef, float]
 ) -> None:
-    for order_id, told in await orders.open_orders():
-        if not (told.client_order_id or "").startswith(BOT_ORDERS):
+    for order_id, published in await orders.open_orders():
+        if not (published.client_order_id or "").startswith(BOT_ORDERS):
             continue
-        order = OrderRef(told.symbol, order_id)
+        order = OrderRef(published.symbol, order_id)
         if now - cancelled_at.get(order, float("-inf")) < AGAIN_AFTER:
             continue
         cancelled_at[order] = now
         try:
             await venue.cancel(
-                told.symbol, order_id=order_id, client_order_id=None, keep=told.client_order_id
+                published.symbol,
+                order_id=order_id,
+                client_order_id=None,
+                keep=published.client_order_id,
             )
         except (TransientError, RejectedError, FeedStoppedError) as e:
             log.warning("dead_bots_order_not_cancelled", order_id=order_id, error=str(e))
             continue
-        log.warning("dead_bots_order_cancelled", order_id=order_id, id=told.client_order_id)
+        log.warning("dead_bots_order_cancelled", order_id=order_id, id=published.client_order_id)

@@ -1,4 +1,4 @@
-"""Reads `place_order` and claims each command in stream order; carrying out runs beside it."""
+"""Reads `place_order` and claims the commands in stream order; they execute concurrently."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -27,33 +27,34 @@ from services._runtime.supervise import FailureLog
 log = structlog.get_logger()
 
 Work = Coroutine[Any, Any, None]
-# No exchange has a longer client order id or symbol; in bytes.
+# Bytes; no exchange has a longer client order id or symbol.
 MAX_NAME = 255
-RATE_LIMITED = Rejection("rate_limited", "the exchange takes no orders from us just now")
+RATE_LIMITED = Rejection(
+    "rate_limited", "the exchange accepts no orders from this connector at the moment"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerTimings:
-    """How long the desk waits for what; in seconds."""
+    """The consumer's waits and intervals, in seconds."""
 
     after_error: float = 0.2
     lease: float = 0.5  # between two renewals
     without_lease: float = 1.0
-    own_pending: float = 5.0  # between two looks at what was read and not acknowledged
+    own_pending: float = 5.0  # between two reads of pending entries
     max_age: float = 10.0  # of a command, by Redis's clock
-    max_ahead: float = 1.0  # of Redis's clock, that an entry's id may be
-    settle: float = 3.0  # after a forgotten request's validity, until the venue shows its order
-    recover_every: float = 30.0  # between two walks over the unanswered orders
-    held: float = 0.05  # between two looks at what is held back
-    halted: float = 0.2  # between two looks at the halt switch, while the venue takes no order
-    recovery_window: float = (
-        600.0  # after forgetting, or a first start: look at the venue before sending
-    )
+    max_ahead: float = 1.0  # of Redis's clock, for the id of an entry
+    settle: float = 3.0  # after a lost request's validity, until the venue shows its order
+    recover_every: float = 30.0  # between two recoveries of the unanswered orders
+    held: float = 0.05  # between two checks of the commands held back
+    halted: float = 0.2  # between two checks of the halt, while the venue accepts no orders
+    # After a data loss or a first start: the venue is queried before a command is sent.
+    recovery_window: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingOrder:
-    """A fresh command that is not claimed yet, as something lacks; refused from `until` on."""
+    """A command that waits for a condition before its claim; rejected from `until` on."""
 
     entry: CommandEntry
     command: PlaceOrderCommand
@@ -61,24 +62,24 @@ class WaitingOrder:
 
     @property
     def names(self) -> set[str]:
-        """A later command with one of these waits too: it is claimed in stream order."""
+        """A later command with one of these names waits too, to keep the stream order."""
         return {self.command.symbol, self.command.client_order_id}
 
 
 async def _never() -> None:
-    """Trading isn't halted."""
+    """The default: trading is not halted."""
 
 
 class PlaceOrderConsumer:
-    """One connector's `place_order` commands.
+    """Consumes one connector's `place_order` commands.
 
-    `halted` says why no order may leave, None where one may: nothing waits through a halt, so that
-    nothing leaves after it. Whether one may leave after all is judged right before the POST.
+    `halted` returns why trading is halted, else None. No command waits through a halt, so that
+    none is sent when it ends. The executor checks the halt again right before the POST.
     """
 
-    # More orders under way than this, or held back, and reading waits.
+    # Reading waits while so many commands are executing or held back.
     MAX_IN_FLIGHT = 64
-    # Unanswered orders of earlier runs that are resolved at once.
+    # Unanswered orders of earlier runs that are resolved concurrently.
     MAX_RECOVERIES = 8
 
     def __init__(
@@ -101,12 +102,12 @@ class PlaceOrderConsumer:
         self._in_flight: set[str] = set()
         self._held: dict[str, WaitingOrder] = {}  # by entry id, in stream order
         self._room = asyncio.Semaphore(self.MAX_IN_FLIGHT)
-        # Unanswered orders whose entry isn't under way, by entry id.
+        # Entry ids of unanswered orders that are being recovered.
         self._recovering: set[str] = set()
         self._recoveries = asyncio.Semaphore(self.MAX_RECOVERIES)
         self._recovered_at = float("-inf")
-        # Read by this process for the first time, and not yet begun with: still fresh when read
-        # again after an error.
+        # Entries that this process read first and has not started: if an error makes it read them
+        # again, no other process can have sent them.
         self._untouched: set[str] = set()
         self._connected = False
         self._leased_at = float("-inf")
@@ -129,11 +130,11 @@ class PlaceOrderConsumer:
 
     async def _round(self, tasks: asyncio.TaskGroup) -> None:
         if not self._connected:
-            # They are read again: the claim belongs to the connection that gave the command.
+            # They are read again: a command must be claimed on the connection that delivered it.
             self._in_flight -= self._held.keys()
             self._held.clear()
             if await self._data_loss.check(self._queue):
-                # What is under way was claimed in what is forgotten: it is claimed again.
+                # Redis lost the in-flight claims; claim them again.
                 self._in_flight.clear()
             self._settled_at = await self._settling()
             self._connected = True
@@ -143,13 +144,13 @@ class PlaceOrderConsumer:
         due = {entry.entry_id for entry in entries}
         if not entries:
             if not await self._holds_lease():
-                self._recovered_at = float("-inf")  # a takeover begins with what another left
+                self._recovered_at = float("-inf")  # a takeover starts with recovery
                 await self._clock.sleep(self._timings.without_lease)
                 return
             entries = await self._entries()
         for entry in entries:
             if entry.entry_id in self._in_flight and entry.entry_id not in due:
-                continue  # a takeover gives what is ours already once more
+                continue  # a takeover returns our own entries too
             await self._room.acquire()
             self._in_flight.add(entry.entry_id)
             try:
@@ -157,11 +158,11 @@ class PlaceOrderConsumer:
             except TransientError:
                 self._done(entry)
                 raise
-        await self._clock.sleep(0.0)  # what was begun goes ahead of the next read
+        await self._clock.sleep(0.0)  # new tasks run before the next read
         await self._recover_unanswered(tasks)
 
     async def _holds_lease(self) -> bool:
-        """Renew the lease now and then: a command that comes sooner doesn't wait for it."""
+        """Renew the lease every `lease` seconds, so that most commands do not wait for it."""
         now = self._clock.monotonic()
         if now - self._leased_at < self._timings.lease:
             return True
@@ -170,11 +171,11 @@ class PlaceOrderConsumer:
         return held
 
     async def _recover_unanswered(self, tasks: asyncio.TaskGroup) -> None:
-        """Resolve every unanswered order that isn't under way, whatever became of its entry.
+        """Resolve every unanswered order that is not executing, whether its entry exists or not.
 
         Its entry may have been deleted, or its symbol removed from the settings. A record that
-        another instance still carries out may be resolved too: that never sends, and the record
-        is closed once.
+        another instance still executes may be resolved too: that never sends, and the record is
+        closed once.
         """
         now = self._clock.monotonic()
         if now - self._recovered_at < self._timings.recover_every:
@@ -194,7 +195,7 @@ class PlaceOrderConsumer:
             self._recovering.discard(record.entry_id)
 
     async def _entries(self) -> list[CommandEntry]:
-        """What is to be done next: first what was left lying, then what is new."""
+        """The next entries to handle: pending ones first, then new ones."""
         now = self._clock.monotonic()
         if now - self._pending_polled_at >= self._timings.own_pending:
             left = [*await self._queue.own_pending(), *await self._queue.take_over()]
@@ -214,9 +215,9 @@ class PlaceOrderConsumer:
         return new
 
     def _due(self, *, halted: bool) -> list[CommandEntry]:
-        """Those held back that lack nothing any more, or have waited for as long as they may.
+        """The held-back commands whose condition is met or whose wait has ended.
 
-        All of them once trading is halted.
+        All of them if trading is halted.
         """
         now, due = self._clock.monotonic(), []
         waiting: set[str] = set()
@@ -229,11 +230,11 @@ class PlaceOrderConsumer:
         return due
 
     async def _handle(self, entry: CommandEntry, tasks: asyncio.TaskGroup) -> None:
-        """Claim one command; what follows from it runs in a task of its own."""
+        """Claim one command; its execution runs in its own task."""
         if entry.deleted:
             await self._executor.acknowledge_deleted(entry)
             self._done(entry)
-            self._recovered_at = float("-inf")  # its record, if there is one, is next
+            self._recovered_at = float("-inf")  # its record, if any, is recovered next
             return
         try:
             derived = "x" + entry.entry_id
@@ -261,14 +262,14 @@ class PlaceOrderConsumer:
         self._room.release()
 
     def _sendable(self, entry: CommandEntry) -> bool:
-        """True where nobody can have sent it yet."""
+        """True if no other process can have sent it."""
         fresh = not entry.redelivered or entry.entry_id in self._untouched
         return fresh and not self._data_loss.predates_data_loss(entry.milliseconds)
 
     async def _hold(self, entry: CommandEntry, command: PlaceOrderCommand) -> bool:
-        """Hold a command back while something lacks that its order needs; False where not.
+        """Hold a command back while its order must wait; False if it can be claimed now.
 
-        Others go on meanwhile, but for those that must be claimed after it.
+        Other commands continue, except those that must be claimed after it.
         """
         if not self._sendable(entry):
             return False
@@ -286,7 +287,7 @@ class PlaceOrderConsumer:
     async def _claim(
         self, entry: CommandEntry, command: PlaceOrderCommand, *, was_held: bool
     ) -> Work:
-        """Take the command's id for this entry; what is to be done then."""
+        """Claim the command's id for this entry; return the work that follows."""
         sendable = self._sendable(entry)
         refusal = None
         if was_held:
@@ -296,11 +297,11 @@ class PlaceOrderConsumer:
             return self._executor.refuse(command, entry, order)
         if sendable and refusal is None and not isinstance(order, Rejection):
             refusal = await self._wait_for_venue(entry)
-            order = self._checks.validate(command)  # by the market as it is after the wait
+            order = self._checks.validate(command)  # the market may have changed during the wait
         if refusal is None and isinstance(order, Rejection):
             refusal = order
         if refusal is not None:
-            # Redis may have forgotten an order of this id: by then the venue shows what was sent.
+            # Redis may have lost an order with this id: after this wait the venue shows it.
             await self._clock.sleep(self._unsettled())
         record = Record(
             client_order_id=command.client_order_id,
@@ -319,26 +320,26 @@ class PlaceOrderConsumer:
         if claim.found is not None:
             return self._executor.handle_existing_claim(claim.found, entry, command)
         if sendable and refusal is None:
-            # By the clock of the Redis that took both, and whatever has passed since it was asked.
+            # By Redis's clock at the claim, plus the time since the claim was requested.
             age = claim.milliseconds - entry.milliseconds
             refusal = self._too_late(age / 1000 + self._clock.monotonic() - asked)
-        # Also where it is refused now: what was sent before may have been accepted then.
+        # Also if it is rejected now: an earlier request for it may have been accepted.
         query_first = self._data_loss.in_recovery_window(entry.milliseconds)
         return self._executor.execute(record, entry, refusal, query_first=query_first)
 
     def _too_late(self, age: float) -> Rejection | None:
-        """Why a command's moment has passed, or has not come."""
+        """Reject a command that is too old, or has an id in the future; *age* is in seconds."""
         if age < -self._timings.max_ahead:
             return Rejection("clock", f"the entry's id is {-age:.1f} s ahead of Redis's clock")
         if age > self._timings.max_age:
-            want = f"want at most {self._timings.max_age:g} s"
-            return Rejection("expired", f"the command is {age:.1f} s old; {want}")
+            expected = f"expected at most {self._timings.max_age:g} s"
+            return Rejection("expired", f"the command is {age:.1f} s old; {expected}")
         return None
 
     async def _wait_for_venue(self, entry: CommandEntry) -> Rejection | None:
-        """Wait until the venue may be sent an order; why not, where that takes too long.
+        """Wait until an order may be sent to the venue; a rejection if that takes too long.
 
-        The timestamp is journaled after this: a request has its validity yet to come.
+        The timestamp is journaled after this wait, so that it does not shorten the validity.
         """
         if (halt := await self._halted()) is not None:
             return halt
@@ -356,21 +357,21 @@ class PlaceOrderConsumer:
             await asyncio.gather(ready, return_exceptions=True)
 
     def _unsettled(self) -> float:
-        """For how many seconds what was sent before may not be at the venue yet."""
+        """Seconds until all requests from before the recovery window have reached the venue."""
         return max(0.0, self._settled_at - self._clock.monotonic())
 
     async def _ready(self, unsettled: float, left: float) -> bool:
-        """Wait until what was sent before is settled, and the venue may be sent an order."""
+        """Wait *unsettled* seconds and then until an order may be sent; *left* seconds in all."""
         await self._clock.sleep(unsettled)
         return await self._venue.ready(max(0.0, left - unsettled))
 
     async def _left(self, entry: CommandEntry) -> float:
-        """For how many seconds a command is fresh yet, by Redis's clock."""
+        """Seconds until a command expires, by Redis's clock."""
         server = await self._queue.server()
         return self._timings.max_age - (server.milliseconds - entry.milliseconds) / 1000
 
     async def _settling(self) -> float:
-        """When whatever was sent and forgotten is at the venue, to be found, or never will be."""
+        """When all requests whose records were lost have reached the venue, or never will."""
         now = self._clock.monotonic()
         if self._data_loss.recovery_began_at < 0:
             return now
@@ -386,12 +387,12 @@ class PlaceOrderConsumer:
 
 
 def too_long(command: PlaceOrderCommand) -> Rejection | None:
-    """Why a command gets no record: a name that would be kept of it is too large."""
+    """Reject a command whose id or symbol is too long to be stored; None if both fit."""
     for reason_code, name, text in (
         (BAD_CLIENT_ORDER_ID, "client_order_id", command.client_order_id),
         ("unknown_symbol", "symbol", command.symbol),
     ):
         if (size := len(text.encode())) > MAX_NAME:
-            want = f"want at most {MAX_NAME}"
-            return Rejection(reason_code, f"{name} {text[:50]!r}... has {size} bytes; {want}")
+            expected = f"expected at most {MAX_NAME}"
+            return Rejection(reason_code, f"{name} {text[:50]!r}... has {size} bytes; {expected}")
     return None

@@ -1,4 +1,4 @@
-"""The command streams of one connector, read and claimed on one dedicated connection."""
+"""Reads and claims the commands of one connector's streams on one dedicated connection."""
 
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
@@ -18,24 +18,24 @@ from services._runtime.redis_client import BLOCK_MS, explain, server_identity
 from services._runtime.redis_commands import Command, ask_all
 
 BATCH = 10
-# More than can be under way at once, so that what was left lying is always among them.
+# More than can execute at once, so that a read returns entries that no task handles.
 PENDING_BATCH = 200
-# A command may be as large as Redis takes: of what lies there no more is read at once.
+# Bytes that one read of pending entries returns: a command may be as large as Redis allows.
 PENDING_BYTES = 16 << 20
-# Longer than any legal handling: the validity of a request, the margin after it and the misses.
+# Longer than any handling: a request's validity, the margin after it, and the time of misses.
 TAKE_OVER_AFTER_MS = 60_000
 LEASE_MS = 10_000
 
 
 class RedisCommandQueue:
-    """The port `Bus` on a real server.
+    """Implements `CommandQueue` in Redis.
 
-    *redis* must hold a single connection: what is read on it may be claimed on it only, so that
-    a Redis that came back with less than it had can't be taken for the one that was read from.
-    *operator*: the commands are those of the operator's streams.
+    *redis* must use a single connection: an entry must be claimed on the connection that delivered
+    it, so that the claim can't reach a Redis that has lost data since. *on_state* gets the error of
+    a failed call, None once Redis works. *operator*: reads the operator's streams.
     """
 
-    def __init__(  # noqa: PLR0913 - all that it is put together from
+    def __init__(  # noqa: PLR0913 - the parts that it uses
         self,
         redis: Redis,
         connector: str,
@@ -63,18 +63,18 @@ class RedisCommandQueue:
         self._saved_data_loss = b""
 
     async def server(self) -> RedisIdentity:
-        """Which Redis this connection leads to, and its time."""
+        """Return the identity and the time of the connected Redis."""
         if self._identity is None:
             self._identity = await self._call(server_identity, self._redis)
         seconds, micro = await self._call(self._redis.time)
         return RedisIdentity(self._identity, _milliseconds(seconds, micro))
 
     async def prepare(self) -> bool:
-        """Make sure that the groups exist; True if one had to be made."""
+        """Create the consumer groups that are missing; True if one was missing."""
         made = False
         for stream in self._streams:
             try:
-                # Without a count to begin with, Redis couldn't say what is deleted unread at first.
+                # With entries_read Redis can count entries that are deleted before they are read.
                 await self._redis.xgroup_create(
                     stream, self._connector, id="0", mkstream=True, entries_read=0
                 )
@@ -88,30 +88,30 @@ class RedisCommandQueue:
         return made
 
     async def load_data_loss(self) -> DataLossRecord | None:
-        """What was remembered last, watched from now on; None where nothing is."""
+        """Return the stored data-loss record, None if there is none; WATCH it from now on."""
         key = self._data_loss_key
         _, found = await self._call(self._ask_all, ("WATCH", key), ("GET", key))
         return None if found is None else msgspec.json.decode(found, type=DataLossRecord)
 
     async def save_data_loss(self, record: DataLossRecord) -> None:
-        """Remember which Redis this was.
+        """Store the data-loss record.
 
         Raises:
-            TransientError: also where that was forgotten, or changed, since `remembered` read it:
-                what is written now would hide it.
+            TransientError: also if the record was lost or changed since `load_data_loss`: writing
+                it would hide that.
         """
         self._saved_data_loss = msgspec.json.encode(record)
         write = ("SET", self._data_loss_key, self._saved_data_loss)
         *_, done = await self._call(self._ask_all, ("MULTI",), write, ("EXEC",))
         if done is None:
-            raise self._connection_failed(ConnectionError("what it remembered has just changed"))
+            raise self._connection_failed(ConnectionError("its data-loss record has just changed"))
 
     @property
     def _data_loss_key(self) -> str:
         return redis_key(self._connector)
 
     async def newest_entry(self) -> int:
-        """When the newest entry of the command streams came in; 0 where there is none."""
+        """The time of the newest command in Redis milliseconds; 0 if there is none."""
         newest = 0
         for stream in self._streams:
             entries = await self._call(self._redis.xrevrange, stream, count=1)
@@ -120,7 +120,7 @@ class RedisCommandQueue:
         return newest
 
     async def hold_lease(self) -> bool:
-        """Become, or stay, the active instance; False while another one is."""
+        """Take or renew the lease of the active instance; False while another instance has it."""
         key = lease_key(self._connector)
         if await self._call(self._redis.set, key, self._consumer, nx=True, px=self._lease_ms):
             return True
@@ -130,11 +130,11 @@ class RedisCommandQueue:
         return True
 
     async def own_pending(self) -> Sequence[CommandEntry]:
-        """What this consumer read and has not acknowledged, oldest first."""
+        """The entries that this consumer read and has not acknowledged, oldest first."""
         return [entry for stream in self._streams for entry in await self._left_in(stream)]
 
     async def _left_in(self, stream: str) -> list[CommandEntry]:
-        """A page at a time, until there are enough of them, or enough bytes."""
+        """Read pending entries page by page, up to `PENDING_BATCH` or `PENDING_BYTES`."""
         found: list[CommandEntry] = []
         position, size = "0", 0
         while len(found) < PENDING_BATCH and size < PENDING_BYTES:
@@ -147,7 +147,7 @@ class RedisCommandQueue:
         return found
 
     async def new_entries(self, *, wait: bool = True) -> Sequence[CommandEntry]:
-        """What nobody read yet; with *wait* it waits up to `BLOCK_MS` for the first."""
+        """Read entries that no consumer has read; *wait* blocks up to `BLOCK_MS` for the first."""
         block = BLOCK_MS if wait else None
         return await self._read(dict.fromkeys(self._streams, ">"), block=block)
 
@@ -171,7 +171,7 @@ class RedisCommandQueue:
         ]
 
     async def take_over(self) -> Sequence[CommandEntry]:
-        """What other consumers read and left for too long, now ours."""
+        """Take over entries that other consumers have left pending for too long."""
         taken: list[CommandEntry] = []
         for stream in self._streams:
             reply = await self._call(
@@ -203,10 +203,10 @@ class RedisCommandQueue:
         ]
 
     async def claim(self, record: Record) -> Claim:
-        """Take the record's client order id for this record, where nobody has it.
+        """Claim the record's client order id for this record, if it is free.
 
-        One transaction: a FLUSHALL between two of its commands would leave a record that the book
-        of record doesn't name, or hide that Redis lost data.
+        The claim is one transaction: a FLUSHALL between two of its commands would leave a record
+        that the book of record does not list, or hide that Redis lost data.
         """
         key = order_key(self._connector, record.client_order_id)
         moment = record.entry_id.partition("-")[0]
@@ -224,16 +224,16 @@ class RedisCommandQueue:
                 raise self._connection_failed(reply) from reply
         _, found, saved, (seconds, micro) = done or (None, None, None, (0, 0))
         if saved != self._saved_data_loss:
-            # A claim that was made all the same does no harm: it is resolved, not sent.
+            # If the claim was made it does no harm: it is resolved, not sent.
             raise self._connection_failed(
-                ConnectionError("it isn't what this connection remembers")
+                ConnectionError("its data-loss record isn't the saved one")
             )
         claim = Claim(None if found is None else load(found), _milliseconds(seconds, micro))
         self._counts.claimed(record, claim, monotonic() - self._read_at)
         return claim
 
     async def _ask_all(self, *commands: Command) -> list[Any]:
-        await self._redis.initialize()  # the one connection, if it isn't there yet
+        await self._redis.initialize()  # opens the connection if necessary
         return await ask_all(self._redis.connection, *commands)
 
     async def _call(self, method: Any, *args: Any, **options: Any) -> Any:
@@ -243,16 +243,16 @@ class RedisCommandQueue:
             raise self._connection_failed(e) from e
 
     def _connection_failed(self, error: Exception) -> TransientError:
-        self._identity = None  # the next connection may lead elsewhere
+        self._identity = None  # the next connection may reach another server
         self._on_state(explain(error))
         return TransientError(explain(error))
 
 
 def _milliseconds(seconds: int | bytes, micro: int | bytes) -> int:
-    """The reply to TIME."""
+    """The reply to TIME in milliseconds."""
     return int(seconds) * 1000 + int(micro) // 1000
 
 
 def _flat(entries: Any) -> Any:
-    """redis-py wraps the entries of one stream once more in some of its reply forms."""
+    """Unwrap the entries of one stream: some replies of redis-py nest them once more."""
     return entries[0] if entries and isinstance(entries[0], list) else entries

@@ -1,7 +1,7 @@
-"""How the venue is asked for the order that a command names.
+"""Chooses the ids by which the venue is queried for the order that a command names.
 
-An order's id at the venue never changes; its client order id does at Binance, where an amendment or
-a cancel gives it another one. So what was published of it comes first.
+An order's id never changes, but Binance replaces its client order id when it is amended or
+cancelled. So the order id that was published with a client order id is tried first.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,29 +16,29 @@ T = TypeVar("T")
 
 
 class OrderReference(NamedTuple):
-    """The ids that the venue is asked with; where there are both, both must fit."""
+    """The ids in a query to the venue; if both are given, both must match."""
 
     order_id: str | None
     client_order_id: str | None
 
 
 class PublishedOrders(Protocol):
-    """What was published of orders. Raises TransientError where that can't be read."""
+    """The published orders. Its methods raise TransientError if Redis fails."""
 
     async def published(self, order: OrderRef) -> PublishedOrder | None:
-        """What was published of it; None where nothing was."""
+        """Return the order's last published state, None if there is none."""
 
     async def published_as(self, symbol: str, client_order_id: str) -> OrderRef | None:
-        """The order that was published with that client order id, last."""
+        """Return the order last published with that client order id, None if there is none."""
 
 
 class OrderLookup(Protocol):
-    """The venue, as far as it is asked for one order. Raises what the kit's `errors` lists."""
+    """The venue's requests for one order. Raises the errors of the kit's `errors` module."""
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> OrderStatusReport:
-        """What became of one order; RejectedError where there is none."""
+        """Return the state of one order; RejectedError if there is none."""
 
     async def cancel(
         self,
@@ -48,13 +48,13 @@ class OrderLookup(Protocol):
         client_order_id: str | None,
         keep: str | None = None,
     ) -> str:
-        """Cancel one order; returns its order id. RejectedError where there is none to cancel."""
+        """Cancel one order and return its order id; RejectedError if none can be cancelled."""
 
 
 class NamedOrder(NamedTuple):
-    """An order that a command names: how the venue may be asked for it, best first.
+    """An order that a command names, with the references to try, best first.
 
-    `client_order_id` is what it is called, and keeps; None where nobody here knows.
+    `client_order_id` is the id that it keeps when it is cancelled; None if it is unknown.
     """
 
     symbol: str
@@ -62,7 +62,7 @@ class NamedOrder(NamedTuple):
     client_order_id: str | None
 
     async def report(self, venue: OrderLookup) -> OrderStatusReport:
-        """What became of it; RejectedError where the venue doesn't know it."""
+        """Query its state; RejectedError if the venue does not know it."""
         return await self._first(
             lambda by: venue.report(
                 self.symbol, order_id=by.order_id, client_order_id=by.client_order_id
@@ -70,7 +70,7 @@ class NamedOrder(NamedTuple):
         )
 
     async def cancel(self, venue: OrderLookup) -> str:
-        """Cancel it; returns its order id. RejectedError where there is nothing to cancel."""
+        """Cancel it and return its order id; RejectedError if it can't be cancelled."""
         return await self._first(
             lambda by: venue.cancel(
                 self.symbol,
@@ -81,10 +81,10 @@ class NamedOrder(NamedTuple):
         )
 
     async def _first(self, request: Callable[[OrderReference], Awaitable[T]]) -> T:
-        """What the venue answers to the first reference by which it knows the order.
+        """Return the venue's answer to the first reference that it accepts.
 
         Raises:
-            RejectedError: to none of them; its last words.
+            RejectedError: the venue rejected all references; its last message.
         """
         for reference in self.references[:-1]:
             try:
@@ -97,18 +97,18 @@ class NamedOrder(NamedTuple):
 async def named(
     published: PublishedOrders, command: CancelOrderCommand | QueryOrderCommand
 ) -> NamedOrder:
-    """How to ask for the order of *command*."""
+    """Choose the references to the order of *command*."""
     given = OrderReference(command.order_id, command.client_order_id)
     symbol, client_order_id = command.symbol, command.client_order_id
     if client_order_id is None:
-        told = await published.published(OrderRef(symbol, command.order_id or ""))
-        return NamedOrder(symbol, [given], told.client_order_id if told else None)
+        order = await published.published(OrderRef(symbol, command.order_id or ""))
+        return NamedOrder(symbol, [given], order.client_order_id if order else None)
     known = await published.published_as(symbol, client_order_id)
     if known is None or command.order_id not in (None, known.order_id):
         return NamedOrder(symbol, [given], client_order_id)
-    told = await published.published(known)
+    order = await published.published(known)
     by_order_id = OrderReference(known.order_id, None)
-    # A closed order's client id may be another order's by now.
-    closed = told is None or told.closed
+    # The client order id of a closed order may belong to another order now.
+    closed = order is None or order.closed
     ways = [given, by_order_id] if closed else [by_order_id, given]
     return NamedOrder(symbol, ways, client_order_id)

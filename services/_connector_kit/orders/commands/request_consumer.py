@@ -1,4 +1,4 @@
-"""All commands but `place_order`: cancel, cancel all, query, balances. Each may be done again."""
+"""Consumes cancel, cancel-all, query and balance commands; all of them are safe to repeat."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -44,13 +44,13 @@ COMMANDS: Mapping[str, type[BaseModel]] = {
     "query_order": QueryOrderCommand,
     "request_balance": RequestBalanceCommand,
 }
-# So many commands of one desk are at the venue at once, and so many are read before they are
-# answered: no more than `own_pending` gives, so that what was left lying is always among those.
+# Commands of one consumer that use the venue at once, and commands that it reads ahead: fewer than
+# `own_pending` returns, so that a read returns entries that no task handles.
 MAX_AT_ONCE = 16
 MAX_READ = 150
 OWN_PENDING_EVERY = 5.0
 AFTER_ERROR = 0.2
-# Between two runs of cancel_all_orders that a bot asked for.
+# Seconds between two runs of cancel_all_orders for bots.
 RUNS_APART = 2.0
 
 
@@ -63,13 +63,14 @@ async def _not_known(_: CommandEntry) -> int:
 
 
 class RequestConsumer:
-    """Serves commands that may be done again: those of its bus.
+    """Serves the commands of its queue, which are safe to repeat.
 
-    `venue` is None without credentials. *operator*: a person's commands, which go before all
-    others at the venue. *estimate* says how long so many requests take.
+    *venue* and *account* are `None` without credentials. *operator*: the operator's commands, which
+    have the highest priority at the venue. *estimate* returns the seconds that so many requests
+    take. *milliseconds* returns the venue's time.
     """
 
-    def __init__(  # noqa: PLR0913 - all that it is put together from
+    def __init__(  # noqa: PLR0913 - the parts that it uses
         self,
         queue: CommandQueue,
         journal: OrderJournal,
@@ -133,7 +134,7 @@ class RequestConsumer:
         now = self._clock.monotonic()
         if now - self._pending_polled_at >= OWN_PENDING_EVERY:
             await self._queue.prepare()
-            # As it is before the look: what is done by the time of the answer was pending in it.
+            # Copy before polling; entries finished meanwhile still appear pending.
             in_flight = frozenset(self._in_flight)
             left = [*await self._queue.own_pending(), *await self._queue.take_over()]
             self._pending_polled_at = now
@@ -161,7 +162,7 @@ class RequestConsumer:
             self._read.release()
 
     async def _execute(self, command: BaseModel, entry: CommandEntry) -> RequestOutcome:
-        """Do it, again and again while the venue is silent."""
+        """Execute the command; retry while the venue does not answer."""
         venue, account = self._venue, self._account
         if venue is None or account is None:
             return RequestOutcome(
@@ -169,7 +170,7 @@ class RequestConsumer:
             )
         symbol = getattr(command, "symbol", None)
         if symbol is not None and not venue.knows(symbol):
-            message = f"symbol {symbol!r} is none of this connector"
+            message = f"this connector does not serve symbol {symbol!r}"
             return RequestOutcome("rejected", "unknown_symbol", message)
         match command:
             case CancelAllOrdersCommand():
@@ -192,8 +193,8 @@ class RequestConsumer:
             return await self._until_answered(lambda _: call())
 
     async def _until_readable(self, read: Callable[[], Awaitable[T]]) -> T:
-        """What *read* gives, as soon as Redis can be read."""
-        failures = FailureLog("request_not_looked_up")
+        """Return the result of *read*; retry while Redis fails."""
+        failures = FailureLog("request_lookup_delayed")
         while True:
             try:
                 return await read()
@@ -204,7 +205,7 @@ class RequestConsumer:
     async def _until_answered(
         self, once: Callable[[bool], Awaitable[RequestOutcome]]
     ) -> RequestOutcome:
-        """The outcome, within a minute. *once* is given whether it is tried again."""
+        """Repeat *once*, up to `GIVE_UP_AFTER` seconds; its argument is True on a retry."""
         waits, again = full_jitter(), False
         try:
             async with asyncio.timeout(GIVE_UP_AFTER):
@@ -218,7 +219,7 @@ class RequestConsumer:
                         await self._clock.sleep(max(next(waits), e.retry_after))
                         again = True
         except TimeoutError:
-            message = f"the exchange gave no answer within {GIVE_UP_AFTER:g} s"
+            message = f"the exchange did not answer within {GIVE_UP_AFTER:g} s"
             return RequestOutcome("unknown", "no_answer", message)
 
     async def _balances(

@@ -1,4 +1,4 @@
-"""What the commands but `place_order` need of the exchange, and how they end."""
+"""The exchange as the commands other than `place_order` use it, and their outcomes."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
@@ -8,12 +8,12 @@ from services._connector_kit.orders.account.order_status import OrderStatusRepor
 from services._connector_kit.orders.account.venue import AccountVenue
 from services._connector_kit.orders.keys import OrderRef
 
-# Seconds. A command for which the venue lets nothing happen for so long is answered `unknown`.
+# Seconds without progress at the venue after which a command is answered `unknown`.
 GIVE_UP_AFTER = 60.0
 
 
 class RequestOutcome(NamedTuple):
-    """What became of a command."""
+    """The outcome of a command: the fields of its answer."""
 
     status: str
     reason_code: str | None = None
@@ -24,13 +24,13 @@ DONE = RequestOutcome("done")
 
 
 def refusal(error: RejectedError | FeedStoppedError) -> RequestOutcome:
-    """The answer where the exchange said no."""
+    """The outcome of a command that the exchange rejected."""
     key = isinstance(error, FeedStoppedError)
     return RequestOutcome("rejected", "key_refused" if key else "exchange_rejected", str(error))
 
 
 class VenueOpenOrder(NamedTuple):
-    """An order that is to be cancelled; `created` in the venue's milliseconds, 0 if not known."""
+    """An order to cancel; `created` is in venue milliseconds, 0 if unknown."""
 
     symbol: str
     order_id: str
@@ -39,21 +39,21 @@ class VenueOpenOrder(NamedTuple):
 
     @property
     def ref(self) -> OrderRef:
-        """Which order it is."""
+        """The order's symbol and order id."""
         return OrderRef(self.symbol, self.order_id)
 
 
 class RequestVenue(AccountVenue, Protocol):
-    """The exchange, as far as these commands need it. Raises what the kit's `errors` lists.
+    """The exchange as these commands use it. Raises the errors of the kit's `errors` module.
 
-    `no_such_order` are the codes by which it says that it has no such order. Any other refusal of
-    a question says nothing about the order.
+    `no_such_order` holds the codes that mean that the order does not exist. Any other rejection of
+    a query proves nothing about the order.
     """
 
     no_such_order: Collection[str]
 
     def knows(self, symbol: str) -> bool:
-        """True for a symbol of ours."""
+        """True if this connector serves the symbol."""
 
     async def cancel(
         self,
@@ -63,29 +63,29 @@ class RequestVenue(AccountVenue, Protocol):
         client_order_id: str | None,
         keep: str | None = None,
     ) -> str:
-        """Cancel one order; returns its order id.
+        """Cancel one order and return its order id.
 
-        It keeps its client order id: *keep*, where the caller knows it and doesn't name it by it.
+        *keep* is the client order id that the order keeps, if it is not in *client_order_id*.
 
         Raises:
-            RejectedError: there is nothing to cancel.
+            RejectedError: there is no order to cancel.
         """
 
     async def stop(self, order: VenueOpenOrder) -> None:
         """Cancel an order whose ids are known, by one request.
 
         Raises:
-            RejectedError: it isn't open (any more).
+            RejectedError: it is not open.
         """
 
     async def stop_all(self, symbol: str) -> bool:
-        """Cancel all open orders of a symbol by one request; False: the venue has no such request.
+        """Cancel all open orders of a symbol by one request; False if the venue has none for it.
 
         The orders may lose their client order ids.
         """
 
     async def became(self, orders: Sequence[VenueOpenOrder]) -> Sequence[OrderStatusReport]:
-        """What became of *orders*, by as few requests as the venue allows.
+        """Query the states of *orders* with as few requests as the venue allows.
 
-        Those that it doesn't show are left out.
+        Orders that the venue does not show are left out.
         """

@@ -1,10 +1,11 @@
-"""Watches the command streams: whoever may write to one could block it, or empty it.
+"""Watches the command streams, which a client with write access could block or empty.
 
-* An entry whose id lies in the future makes each one after it as late, and the largest possible id
-  lets no further entry in at all.
+* An entry with an id in the future forces later ids to be higher; after the largest possible id
+  Redis accepts no further entry.
 * XADD with MAXLEN deletes entries that may not have been read.
 
-The first is repaired, within a second or two; the second can only be noticed: what is gone is gone.
+A blocked stream is repaired within two seconds. Deleted entries can't be restored; they are logged
+and counted.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 from common_models.stream_names import CommandStream, DeadLetterStream, OperatorStream
 from services._connector_kit.errors import TransientError
 from services._connector_kit.orders.commands.stream_trimming import KEEP, moment
-from services._connector_kit.orders.execution.redis_journal import letter
+from services._connector_kit.orders.execution.redis_journal import encode_dead_letter
 from services._connector_kit.orders.keys import deleted_key
 from services._connector_kit.orders.order_metrics import OrderMetrics
 from services._connector_kit.orders.ports import Clock, CommandEntry
@@ -26,8 +27,8 @@ from services._runtime.supervise import FailureLog
 
 log = structlog.get_logger()
 
-EVERY = 1.0
-# An id may be ahead of Redis's clock by so much, in milliseconds: clocks are set.
+INTERVAL = 1.0
+# Milliseconds that an id may be ahead of Redis's clock, as clocks are adjusted.
 AHEAD_MS = 5000
 DEAD_LETTERS_MAXLEN = 10_000
 
@@ -35,7 +36,7 @@ Stream = CommandStream | OperatorStream
 
 
 class StreamGuard:
-    """Looks at all command streams of one connector, whose group has the connector's name."""
+    """Checks all command streams of one connector; its group has the connector's name."""
 
     def __init__(
         self,
@@ -55,25 +56,25 @@ class StreamGuard:
         self._keep = keep
         self._deleted_key = deleted_key(connector)
 
-    async def keep_looking(self) -> None:
-        """Again and again, until cancelled."""
-        failures = FailureLog("command_streams_not_looked_at")
+    async def run(self) -> None:
+        """Check the streams every `INTERVAL` seconds until cancelled."""
+        failures = FailureLog("command_stream_check_delayed")
         while True:
             try:
-                await self.look()
+                await self.check()
             except TransientError as e:
                 failures.seen(e)
             else:
                 failures.over()
-            await self._clock.sleep(EVERY)
+            await self._clock.sleep(INTERVAL)
 
-    async def look(self) -> None:
-        """Repair what is blocked, report what was deleted.
+    async def check(self) -> None:
+        """Repair blocked streams and report deleted entries.
 
         Raises:
-            TransientError: Redis is in trouble; looking again is safe.
+            TransientError: Redis failed; a repeat is safe.
         """
-        # XINFO STREAM would do, but brings the first and the last entry, however large they are.
+        # XINFO STREAM is avoided: it returns the first and the last entry, however large they are.
         reads: list[Command] = [("TIME",), ("HGETALL", self._deleted_key)]
         for stream in self._streams:
             reads += [("XINFO", "GROUPS", str(stream)), ("XLEN", str(stream))]
@@ -82,7 +83,7 @@ class StreamGuard:
         for stream, groups, length in zip(self._streams, found[::2], found[1::2], strict=True):
             group = _group(groups, self._connector)
             if group is None:
-                continue  # it is made when the stream is read
+                continue  # it is created when the stream is read
             if moment(group["last-delivered-id"])[0] > int(seconds) * 1000 + AHEAD_MS:
                 await self._repair(stream)
             elif group["entries-read"] is not None and group["lag"] is not None:
@@ -91,10 +92,10 @@ class StreamGuard:
                 await self._report(stream, deleted, before, length, group["lag"])
 
     async def _repair(self, stream: Stream) -> None:
-        """Empty the stream, all of which was delivered, and let its ids go on from now.
+        """Empty the stream, all of which was delivered, and restart its ids at the current time.
 
-        What is pending is carried out and answered as it was read. XDEL can't be used: Redis
-        remembers the highest id that was deleted by it, and lets no stream go back behind that.
+        Pending entries are executed and answered as they were read. XDEL can't be used: Redis
+        keeps the highest id that it deleted, and accepts no lower id in the stream.
         """
         name = str(stream)
 
@@ -112,10 +113,14 @@ class StreamGuard:
                 entry = CommandEntry(
                     stream.command, entry_id.decode(), _data(fields), redelivered=True
                 )
-                text = letter(entry, f"its id is {delivered[0] - now} ms ahead of Redis's clock")
-                letters = str(DeadLetterStream(self._connector, stream.command))
-                change.write("XADD", letters, "MAXLEN", "~", DEAD_LETTERS_MAXLEN, "*", "data", text)
-            # XDEL was used by somebody else, or for a large entry of a moment ago.
+                text = encode_dead_letter(
+                    entry, f"its id is {delivered[0] - now} ms ahead of Redis's clock"
+                )
+                dead_letters = str(DeadLetterStream(self._connector, stream.command))
+                change.write(
+                    "XADD", dead_letters, "MAXLEN", "~", DEAD_LETTERS_MAXLEN, "*", "data", text
+                )
+            # XDEL was used by another client, or by us for a large entry.
             info = _fields(await change.ask("XINFO", "STREAM", name))
             last = "-".join(map(str, max((now, 0), moment(info["max-deleted-entry-id"]))))
             change.write("XTRIM", name, "MAXLEN", "=", 0)
@@ -129,12 +134,12 @@ class StreamGuard:
         if blocked is not None:
             self._counts.tampered[stream.command, "future_id"] += 1
             last_id = "-".join(map(str, blocked))
-            log.error("command_id_of_the_future", stream=name, last_id=last_id)
+            log.error("command_id_in_the_future", stream=name, last_id=last_id)
 
     async def _report(
         self, stream: Stream, deleted: int, before: int, length: int, lag: int
     ) -> None:
-        """Report deletions that aren't our own: ours leave `KEEP` entries."""
+        """Report entries deleted by other clients; our own trimming leaves `KEEP` entries."""
         if deleted == before:
             return
         if deleted > before and length < self._keep:
@@ -150,7 +155,7 @@ class StreamGuard:
 
 
 def _group(groups: Any, name: str) -> dict[str, Any] | None:
-    """Of the reply to XINFO GROUPS; None where there is no such group, or no stream."""
+    """The group in the reply to XINFO GROUPS; None if the group or the stream is missing."""
     if not isinstance(groups, list):
         return None
     for group in map(_fields, groups):
@@ -160,7 +165,7 @@ def _group(groups: Any, name: str) -> dict[str, Any] | None:
 
 
 def _fields(flat: list[Any]) -> dict[str, Any]:
-    """Names and values that Redis sends one after the other."""
+    """Convert Redis's alternating names and values to a dict."""
     return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 

@@ -1,4 +1,4 @@
-"""Keeps command streams short without ever losing a command."""
+"""Trims the command streams without losing an unanswered command."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from services._runtime.redis_transaction import reading
 
 log = structlog.get_logger()
 
-EVERY = 60.0
-# Acknowledged commands that stay, for people to look at.
+INTERVAL = 60.0
+# Acknowledged commands that are kept for inspection.
 KEEP = 10_000
-# So many entries are looked at for one step of trimming.
+# Entries that one step reads and trims at most.
 STEP = 1000
 
 
@@ -28,23 +28,23 @@ async def keep_trimmed(
     *,
     keep: int = KEEP,
 ) -> None:
-    """Trim the command streams again and again; runs until cancelled."""
+    """Trim the command streams every `INTERVAL` seconds; runs until cancelled."""
     while True:
         for stream in streams:
             try:
                 await trim(redis, connector, str(stream), keep=keep)
             except TransientError as e:
                 log.warning("trimming_delayed", stream=str(stream), error=str(e))
-        await clock.sleep(EVERY)
+        await clock.sleep(INTERVAL)
 
 
 async def trim(redis: Redis, connector: str, stream: str, *, keep: int = KEEP) -> int:
-    """Remove what the group has acknowledged, but for the last *keep* entries; how many went.
+    """Remove acknowledged entries except the last *keep*; return how many were removed.
 
-    A limit of length would remove commands that nobody has read or answered yet.
+    A length limit (MAXLEN) would remove commands that are not read or answered yet.
 
     Raises:
-        TransientError: Redis is in trouble; trimming again is safe.
+        TransientError: Redis failed; a repeat is safe.
     """
     client: Any = redis
     removed = 0
@@ -63,10 +63,10 @@ async def trim(redis: Redis, connector: str, stream: str, *, keep: int = KEEP) -
 
 
 async def _first_needed(client: Any, stream: str, group: str) -> bytes | None:
-    """The oldest entry that isn't acknowledged, or else the last one that was read.
+    """The id of the oldest unacknowledged entry, else of the last delivered one.
 
-    The group's position is read first: what is delivered after that comes behind it, so that a
-    command can't be missed between the two looks.
+    The group's position is read first: entries delivered afterwards have higher ids, so that no
+    command is missed between the two reads.
     """
     for found in await reading(client.xinfo_groups(stream)):
         if found["name"] == group.encode():
@@ -77,6 +77,6 @@ async def _first_needed(client: Any, stream: str, group: str) -> bytes | None:
 
 
 def moment(entry_id: bytes) -> tuple[int, int]:
-    """The two numbers of an entry id: milliseconds, and which of that moment."""
+    """The two numbers of an entry id: milliseconds and sequence number."""
     milliseconds, _, sequence = entry_id.partition(b"-")
     return int(milliseconds), int(sequence)

@@ -1,1 +1,1 @@
-"""One order from its claim to its final answer."""
+"""Executes one order from its claim to its final answer."""

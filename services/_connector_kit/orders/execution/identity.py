@@ -1,8 +1,8 @@
-"""Which venue order belongs to which command. Pure.
+"""Decides which venue order belongs to which command. Pure.
 
-A client order id alone doesn't identify an order: Binance accepts the same id again once the first
-order has closed, and anybody with the same account can use any id. An order is ours only if its
-terms can come from our command.
+A client order id alone does not identify an order: Binance accepts the same id again after the
+first order has closed, and another program on the same account can use any id. An order is ours
+only if its terms can come from our command.
 """
 
 from collections.abc import Iterable
@@ -13,27 +13,27 @@ from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.execution.rules import NOISE
 from services._connector_kit.orders.ports import VenueOrder
 
-# Two of our processes, or the venue and we, may differ by this much about the venue's time.
+# Two processes may estimate the venue's time with this much difference.
 CLOCK_ERROR_MS = 1000
-# An order that was sent under older rules may have been put on another tick: as a share of the
-# price.
+# Maximum difference in price, as a share of the price: the order may have been rounded to an older
+# tick.
 TICK_CHANGE = Decimal("0.001")
 
 
 def same_terms(one: PlaceOrderCommand, other: PlaceOrderCommand) -> bool:
-    """True if two commands ask for the same order.
+    """True if two commands request the same order.
 
-    Compares the commands, not their text: a release that adds an optional field, or a writer that
-    leaves a default out, asks for the same.
+    Compares the parsed commands, not their JSON: a default that is left out, or an optional field
+    that a later release adds, makes no difference.
     """
     return one == other
 
 
 def is_ours(order: VenueOrder, record: Record) -> bool:
-    """True if the venue's *order* can come from *record*'s command; unknown terms aren't compared.
+    """True if the venue's *order* can come from *record*'s command; unknown terms are not compared.
 
-    The venue's quantity may be smaller than what was sent if the order was created after it: an
-    order can be amended, or decremented by self-trade prevention.
+    The venue's quantity may be smaller than the sent one if the order was created after the
+    request: an order can be amended, or decremented by self-trade prevention.
     """
     command = record.order
     return (
@@ -46,18 +46,18 @@ def is_ours(order: VenueOrder, record: Record) -> bool:
 
 
 def best_match(orders: Iterable[VenueOrder], record: Record) -> VenueOrder | None:
-    """Of the *orders* with the record's client order id, one that is ours before any other."""
+    """The order with the record's client order id, preferring ours; None if there is none."""
     same_id = [o for o in orders if o.client_order_id == record.client_order_id]
     return next((o for o in same_id if is_ours(o, record)), same_id[0] if same_id else None)
 
 
 def _type_fits(order: VenueOrder, command: PlaceOrderCommand) -> bool:
-    """Where a venue has no market order for it, a market order is sent as a limit order."""
+    """A market order fits a limit order: some venues receive it as one."""
     return order.type in (None, command.type) or (command.type, order.type) == ("market", "limit")
 
 
 def _price_fits(order: VenueOrder, record: Record, command: PlaceOrderCommand) -> bool:
-    """A market order's limit follows the book of the moment: it isn't compared."""
+    """The limit of a market order is not compared, as it came from the book at that time."""
     if command.type == "market" or order.price is None:
         return True
     sent = Decimal(record.sent_price or str(command.price))
@@ -70,5 +70,5 @@ def _quantity_fits(order: VenueOrder, record: Record, command: PlaceOrderCommand
     quantity, asked = Decimal(order.quantity), Decimal(str(command.quantity))
     sent = Decimal(record.sent_quantity or 0)
     least = Decimal(0) if order.created >= record.timestamp - CLOCK_ERROR_MS else sent
-    # Float noise in what was asked for is forgiven, upwards too.
+    # Float noise in the requested quantity is allowed in both directions.
     return least <= quantity <= max(asked * (1 + NOISE), sent)

@@ -1,4 +1,4 @@
-"""Orders that were given up as not found, and are watched for a day all the same."""
+"""Watches orders that were answered `not_found` for a day: the venue may show them late."""
 
 import structlog
 
@@ -10,33 +10,40 @@ from services._connector_kit.orders.ports import Clock, ExecutionVenue, OrderJou
 
 log = structlog.get_logger()
 
-EVERY = 60.0
+INTERVAL = 60.0
 
 
 async def watch_late_orders(
-    venue: ExecutionVenue, journal: OrderJournal, clock: Clock, *, every: float = EVERY
+    venue: ExecutionVenue, journal: OrderJournal, clock: Clock, *, interval: float = INTERVAL
 ) -> None:
-    """Report each given-up order that the venue has after all; runs until cancelled."""
+    """Query each provisionally rejected order every *interval* seconds; runs until cancelled.
+
+    An order that the venue shows is logged, and its journal record corrected.
+    """
     while True:
         try:
-            given_up = await journal.provisional()
+            unconfirmed = await journal.provisional()
         except TransientError as e:
-            log.warning("ghost_watch_delayed", error=str(e))
-            given_up = ()
-        for record in given_up:
-            await _look_again(venue, journal, record)
-        await clock.sleep(every)
+            log.warning("late_order_watch_delayed", error=str(e))
+            unconfirmed = ()
+        for record in unconfirmed:
+            await _check_again(venue, journal, record)
+        await clock.sleep(interval)
 
 
-async def _look_again(venue: ExecutionVenue, journal: OrderJournal, record: Record) -> None:
+async def _check_again(venue: ExecutionVenue, journal: OrderJournal, record: Record) -> None:
     try:
         order = await venue.find(record)
         if order is None or not is_ours(order, record):
             return
-        log.error("ghost_order", client_order_id=record.client_order_id, order_id=order.order_id)
+        log.error(
+            "late_order_found", client_order_id=record.client_order_id, order_id=order.order_id
+        )
         answer = accepted(record, order, venue.milliseconds())
         corrected = record.closed(answer, created=order.created)
         await journal.correct(corrected, order)
     except (TransientError, RejectedError) as e:
-        # The next round comes back to it; the others are not kept waiting for this one.
-        log.warning("ghost_watch_delayed", client_order_id=record.client_order_id, error=str(e))
+        # The next round queries it again; the other orders do not wait for it.
+        log.warning(
+            "late_order_watch_delayed", client_order_id=record.client_order_id, error=str(e)
+        )

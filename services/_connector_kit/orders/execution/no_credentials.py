@@ -1,4 +1,4 @@
-"""What a connector without API keys does with orders: new ones are refused, older ones kept."""
+"""Orders in a connector without API keys: new ones are rejected, earlier ones stay open."""
 
 import time
 from contextlib import suppress
@@ -23,16 +23,16 @@ NO_KEYS = "the connector runs without API keys"
 
 
 class NoCredentialsVenue:
-    """`ExecutionVenue` and `PreTradeChecks` of a connector without API keys: nothing is sent."""
+    """`ExecutionVenue` and `PreTradeChecks` of a connector without API keys; it sends nothing."""
 
     validity = 0
 
     def milliseconds(self) -> int:
-        """Our own clock."""
+        """This machine's clock, in epoch milliseconds."""
         return time.time_ns() // 1_000_000
 
     def knows_time(self) -> bool:
-        """There is no other clock."""
+        """True: no other clock is needed."""
         return True
 
     def wait_reason(self, symbol: str) -> Rejection | None:  # noqa: ARG002
@@ -44,65 +44,68 @@ class NoCredentialsVenue:
         return True
 
     def validate(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:  # noqa: ARG002
-        """Nothing is sent."""
+        """Reject every order."""
         return Rejection(NO_CREDENTIALS, NO_KEYS)
 
     async def check(self, record: Record) -> Rejection | None:  # noqa: ARG002
-        """It was refused before."""
+        """None: `validate` has rejected the order."""
         return None
 
     async def place(self, record: Record) -> PlaceOutcome:  # noqa: ARG002
-        """Never called: everything is refused before."""
+        """Never called: `validate` rejects every order."""
         return OutcomeUnknown(NO_KEYS)
 
     async def find(self, record: Record) -> VenueOrder | None:  # noqa: ARG002
-        """An order of an earlier run, with keys: whether it exists can't be told without them."""
+        """Find nothing: an order of an earlier run, with keys, can't be queried without them.
+
+        Raises:
+            TransientError: always.
+        """
         raise TransientError(NO_KEYS)
 
     async def search(self, record: Record) -> VenueOrder | None:
-        """As `find`."""
+        """Raise TransientError, as `find` does."""
         return await self.find(record)
 
 
 class _LeftOpenError(Exception):
-    """What became of an order can't be found out by this process."""
+    """This process can't resolve the order."""
 
 
 class NoCredentialsExecutor(OrderExecutor):
     """`OrderExecutor` without keys.
 
-    An order that may have been sent by an earlier run, with keys, is told as `unknown`, once. Its
-    entry stays pending, and is no longer in hand: those behind it are answered, and a run with
-    keys finds it and says what became of it.
+    An order that an earlier run with keys may have sent is published as `unknown` once. Its entry
+    stays pending without blocking the entries after it; a later run with keys resolves it.
     """
 
     async def execute(
         self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, query_first: bool
     ) -> None:
-        """Refuse a claim of our own; one that somebody may have sent before is left open."""
-        del query_first  # nobody can look
+        """Reject a new claim; leave open one that another process may have sent."""
+        del query_first  # the venue can't be queried
         with suppress(_LeftOpenError):
             await super().execute(record, entry, refusal, query_first=False)
 
     async def handle_existing_claim(
         self, found: Record, entry: CommandEntry, command: PlaceOrderCommand
     ) -> None:
-        """As with keys; what isn't closed is left open."""
+        """Answer a closed order as with keys; leave an unanswered one open."""
         with suppress(_LeftOpenError):
             await super().handle_existing_claim(found, entry, command)
 
     async def recover(self, record: Record) -> None:
-        """As with keys; it is left open."""
+        """Leave the order open."""
         with suppress(_LeftOpenError):
             await super().recover(record)
 
     async def resolve(self, record: Record, entry: CommandEntry) -> Record:
-        """Say `unknown`, where that wasn't said yet.
+        """Publish `unknown` unless it was published before.
 
         Raises:
             _LeftOpenError: always.
         """
-        message = f"{NO_KEYS}; it is answered once it has them"
+        message = f"{NO_KEYS}; the order is answered when it runs with keys again"
         answer = outcome_unknown(record, message, self.venue.milliseconds(), NO_CREDENTIALS)
         await self._until_done(partial(self.journal.publish_unknown, record, entry, answer))
         raise _LeftOpenError

@@ -1,14 +1,14 @@
-"""One `place_order` from its claim to its final answer.
+"""Executes one `place_order` from its claim to its final answer.
 
-The promise: for every command at most one order ever exists at the venue, every command gets
-exactly one final answer, and "rejected" is never said without evidence. What holds it up:
+For every command at most one order ever exists at the venue, every command gets exactly one final
+answer, and `rejected` is never published without evidence. This is how:
 
-* a client order id is claimed (one compare-and-set) before anything is decided or sent;
-* one POST per claim, and only by the process that made the claim, at once: whoever finds a
-  claim that exists already resolves it by asking the venue;
-* the POST carries the timestamp that was journaled, so that the venue itself refuses it late;
-* "not found" is believed only after the venue could no longer have carried it out;
-* an order found under the id is ours only if its terms fit: see `identity.py`.
+* A client order id is claimed (one compare-and-set) before anything is decided or sent.
+* Each claim is followed by at most one POST, sent by the process that made the claim. A process
+  that finds an existing claim resolves it by querying the venue.
+* The POST carries the journaled timestamp, so that the venue rejects it if it arrives late.
+* "Not found" counts only after the venue could no longer have executed the request.
+* An order found under the id is ours only if its terms fit: see `identity.py`.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -49,13 +49,13 @@ log = structlog.get_logger()
 
 
 def _ignore(_record: Record, _outcome: PlaceOutcome, _seconds: float) -> None:
-    """Nobody counts the outcomes."""
+    """The default callback; does nothing."""
 
 
 class OrderExecutor:
-    """Carries claimed orders to their answers.
+    """Executes and resolves claimed orders, and publishes their answers.
 
-    `on_outcome` is called with the record, the outcome of its POST, and how many seconds that took.
+    `on_outcome` is called with the record, the outcome of its POST, and the seconds that it took.
     """
 
     def __init__(
@@ -78,16 +78,20 @@ class OrderExecutor:
     async def execute(
         self, record: Record, entry: CommandEntry, refusal: Rejection | None, *, query_first: bool
     ) -> None:
-        """A claim of our own, just made: check it, send it once, answer it."""
+        """Check, send once and answer an order that this process has just claimed.
+
+        *refusal*: why it must not be sent, if that is known already. *query_first*: query the
+        venue before sending, as Redis may have lost an earlier record of the id.
+        """
         if not record.sendable:
             await self.resolve(record, entry)
             return
         if query_first and await self._answered_from_venue(record, entry, refusal):
             return
-        # Right before the POST: looking may have taken a while.
+        # Checked right before the POST, as the query may have taken a while.
         refusal = refusal or await self.checks.check(record)
         if refusal is not None:
-            # Where it had to be looked for, Redis may have lost that it was sent.
+            # With query_first Redis may have lost the record of an earlier POST.
             await self._reject(record, entry, refusal, unsent=not query_first)
             return
         reach("before_post")
@@ -107,9 +111,9 @@ class OrderExecutor:
     async def handle_existing_claim(
         self, found: Record, entry: CommandEntry, command: PlaceOrderCommand
     ) -> None:
-        """A command whose client order id is claimed already.
+        """Handle a command whose client order id is claimed already.
 
-        The entry id is compared first: the same entry is the same command, whatever release
+        The entry id is compared first: the same entry is the same command, even if another release
         wrote its record.
         """
         if found.entry_id == entry.entry_id:
@@ -119,7 +123,7 @@ class OrderExecutor:
             await self._answer(entry, replayed(closed, entry))
         else:
             message = f"client_order_id {command.client_order_id!r} belongs to another order"
-            refusal = Rejection("duplicate_id", f"{message}; want an id that was never used")
+            refusal = Rejection("duplicate_id", f"{message}; expected an unused id")
             await self._answer(entry, rejected(command, entry, refusal, self.venue.milliseconds()))
 
     async def _handle_same_entry(self, found: Record, entry: CommandEntry) -> None:
@@ -129,7 +133,7 @@ class OrderExecutor:
             await self.resolve(found, entry)
 
     async def _wait_until_closed(self, record: Record) -> Record:
-        """The closed record of an order that somebody carries out; ourselves, if nobody does."""
+        """Wait until another process closes the order; after the deadline resolve it."""
         while self.venue.milliseconds() <= self._deadline(record):
             found = await self._until_done(partial(self.journal.get, record.client_order_id))
             if found is not None and found.state == "closed":
@@ -138,14 +142,14 @@ class OrderExecutor:
         return await self.resolve(record, _entry_of(record))
 
     async def recover(self, record: Record) -> None:
-        """An unanswered record that nobody carries out: find out what became of it, and answer."""
+        """Resolve and answer an unanswered record that no process executes."""
         await self.resolve(record, _entry_of(record))
 
     async def resolve(self, record: Record, entry: CommandEntry) -> Record:
-        """Find out at the venue what became of it, and answer; never sends.
+        """Query the venue for the order until its outcome is known, and answer; never sends.
 
-        `unknown` is published if the venue gives no answer by the time it must have been carried
-        out, and at once if the venue refuses to say.
+        `unknown` is published if the venue has not answered by the deadline of the request, and at
+        once if the venue rejects the query.
         """
         evidence, polls = Evidence(self.timings), self._poll_intervals()
         unknown_at = self.clock.monotonic() + record.validity / 1000 + self.timings.margin
@@ -164,7 +168,7 @@ class OrderExecutor:
                 if evidence.first("refused"):
                     name = record.client_order_id
                     log.error("order_unresolvable", client_order_id=name, error=str(e))  # noqa: TRY400 - an answer, no fault of ours
-                    await self._publish_unknown(record, entry, f"the venue refuses to say: {e}")
+                    await self._publish_unknown(record, entry, f"the venue rejects the query: {e}")
                 if evidence.refused_for_too_long(self.clock.monotonic()):
                     return await self._give_up(record, entry, e)
             else:
@@ -175,18 +179,18 @@ class OrderExecutor:
             await self.clock.sleep(wait)
 
     def _poll_intervals(self) -> Iterator[float]:
-        """Waits between two queries, in seconds."""
+        """Yield the waits between two queries, in seconds."""
         wait = self.timings.poll
         while True:
             yield wait
             wait = min(wait * 2, self.timings.longest_poll)
 
     async def _poll(self, record: Record, evidence: Evidence) -> VenueOrder | None:
-        """One query; once misses have added up after the deadline, the final search.
+        """Query once; after enough queries past the deadline make the final search.
 
-        Returns the order, or somebody else's with that id.
+        Returns our order, else another program's order with that id, else None.
         """
-        # A question that was asked before the deadline proves nothing, however late its answer is.
+        # A query that was sent before the deadline proves nothing, however late its answer is.
         is_late = self._past_deadline(record)
         reach("before_query")
         order = await self._query(record)
@@ -199,33 +203,33 @@ class OrderExecutor:
         return order
 
     async def _query(self, record: Record) -> VenueOrder | None:
-        """What the account's events reported, which may be there sooner; else a direct query."""
-        published = await self.journal.told(record.client_order_id)
+        """Return the order from the account's events if it is there; else query the venue."""
+        published = await self.journal.published_order(record.client_order_id)
         if published is not None and is_ours(published, record):
             return published
         return await self.venue.find(record)
 
     async def _publish_unknown(self, record: Record, entry: CommandEntry, message: str) -> None:
-        """Publish `unknown`, where it wasn't yet."""
-        log.warning("order_unclear", client_order_id=record.client_order_id, error=message)
+        """Publish `unknown` unless it was published before."""
+        log.warning("order_outcome_unknown", client_order_id=record.client_order_id, error=message)
         answer = outcome_unknown(record, message, self.venue.milliseconds())
         reach("before_unclear")
         await self._until_done(partial(self.journal.publish_unknown, record, entry, answer))
         reach("after_unclear")
 
     def _deadline(self, record: Record) -> float:
-        """Venue milliseconds after which it can no longer be carried out, with a margin."""
+        """Venue milliseconds after which the request can't be executed, with a margin."""
         return record.timestamp + record.validity + self.timings.margin * 1000
 
     def _past_deadline(self, record: Record) -> bool:
-        """True once it can't be carried out any more; never before the venue's time is known."""
+        """True once the request can't be executed; False while the venue's time is unknown."""
         known = self.venue.knows_time() and record.timestamp > 0
         return known and self.venue.milliseconds() > self._deadline(record)
 
     def _with_timestamp(self, record: Record) -> Record:
-        """*record* with a timestamp, where the venue's time is known by now.
+        """Give *record* a timestamp if it has none and the venue's time is known.
 
-        Whatever was sent earlier for its id was sent before now.
+        A request that was sent earlier for its id was sent before this time.
         """
         if record.timestamp or not self.venue.knows_time():
             return record
@@ -234,17 +238,17 @@ class OrderExecutor:
     async def _answered_from_venue(
         self, record: Record, entry: CommandEntry, refusal: Rejection | None
     ) -> bool:
-        """Look at the venue for an order with this id; True once the command is answered.
+        """Query the venue for an order with this id before sending; True if that answered it.
 
-        It is asked again until it says. If that takes too long to send the order afterwards, or
-        nothing would be sent anyway, `unknown` is published meanwhile.
+        The query is repeated until the venue answers. If that takes too long to send the order
+        afterwards, or the order is rejected anyway, `unknown` is published meanwhile.
         """
         until = 0 if refusal else record.timestamp + record.validity // 2
         unknown = False
         while True:
             record = self._with_timestamp(record)
             try:
-                order = await self._look(record)
+                order = await self._find_or_search(record)
                 break
             except TransientError as e:
                 message = f"the venue can't be asked whether it has this order already: {e}"
@@ -267,32 +271,32 @@ class OrderExecutor:
     async def refuse(
         self, command: PlaceOrderCommand, entry: CommandEntry, refusal: Rejection
     ) -> None:
-        """Refuse a command that gets no record: no order can have, or ever get, its id."""
+        """Reject a command without writing a record: no order can have its id."""
         await self._answer(entry, rejected(command, entry, refusal, self.venue.milliseconds()))
 
-    async def _look(self, record: Record) -> VenueOrder | None:
-        """The venue's order with that id, by both ways of asking; ours before another's.
+    async def _find_or_search(self, record: Record) -> VenueOrder | None:
+        """Find an order with that id by query and by search; ours before another program's.
 
         Raises:
-            TransientError: no answer, or the venue's time isn't known, which a search needs.
-            RejectedError: the venue refuses to say.
+            TransientError: no answer, or the venue's time, which a search needs, is unknown.
+            RejectedError: the venue rejects the query.
         """
         if not record.timestamp:
-            raise TransientError("the venue's time isn't known yet")
+            raise TransientError("the venue's time is not known yet")
         order = await self.venue.find(record)
         if order is None or not is_ours(order, record):
             order = await self.venue.search(record) or order
         return order
 
     async def dead_letter(self, entry: CommandEntry, answer: bytes | None, error: str) -> None:
-        """A command that can't be read."""
+        """Answer an unreadable command, and add it to the dead-letter stream."""
         await self._until_done(partial(self.journal.answer, entry, answer, error))
 
     async def _accept(self, record: Record, entry: CommandEntry, order: VenueOrder) -> Record:
         answer = accepted(record, order, self.venue.milliseconds())
         closed = record.closed(answer, created=order.created)
         kept = await self._close(closed, entry)
-        if kept.provisional:  # somebody else gave it up while our request was under way
+        if kept.provisional:  # another instance gave it up during our request
             await self._until_done(partial(self.journal.correct, closed, order))
         return kept
 
@@ -305,23 +309,25 @@ class OrderExecutor:
     async def _not_found(
         self, record: Record, entry: CommandEntry, other: VenueOrder | None
     ) -> Record:
-        """The venue hasn't got it, and can't have it any more; *other* has its id."""
-        refusal = Rejection("not_found", "the venue has no such order, and can't have it any more")
+        """Reject an order that the venue does not have; *other* is another order with its id."""
+        refusal = Rejection(
+            "not_found", "the venue has no such order, and the request can no longer be executed"
+        )
         log.warning("order_not_found", client_order_id=record.client_order_id)
         return await self._reject_provisionally(
             record, entry, refusal if other is None else _id_in_use(other)
         )
 
     async def _give_up(self, record: Record, entry: CommandEntry, error: RejectedError) -> Record:
-        """The venue refused to say for too long: a person has to find out."""
-        message = f"the venue refuses to say what became of it; ask it by hand: {error}"
+        """Reject an order whose queries the venue rejected for too long; a person must check."""
+        message = f"the venue rejects every query for the order; check it at the venue: {error}"
         log.error("order_given_up", client_order_id=record.client_order_id, error=str(error))
         return await self._reject_provisionally(record, entry, Rejection("unresolvable", message))
 
     async def _reject_provisionally(
         self, record: Record, entry: CommandEntry, refusal: Rejection
     ) -> Record:
-        """A rejection that the venue didn't confirm: the order is watched for, for a day."""
+        """Reject without the venue's confirmation; the order is watched for a day."""
         at = self.venue.milliseconds()
         answer = rejected(record.order, entry, refusal, at, record, provisional=True)
         return await self._close(record.closed(answer, provisional=True), entry)
@@ -332,13 +338,13 @@ class OrderExecutor:
         reach("after_close")
         if kept.entry_id == record.entry_id:
             return kept
-        # Redis forgot this record, and another entry has taken its id since.
+        # Redis lost this record, and another entry has claimed its id since.
         answer = (record.answer or "").encode()
         await self._until_done(partial(self.journal.answer, entry, answer, None))
         return record
 
     async def acknowledge_deleted(self, entry: CommandEntry) -> None:
-        """An entry that was deleted from its stream: its record, if there is one, is recovered."""
+        """Acknowledge an entry that was deleted from its stream; its record is recovered later."""
         log.error("command_deleted", entry_id=entry.entry_id)
         await self._answer(entry, None)
 
@@ -349,7 +355,7 @@ class OrderExecutor:
         reach("after_answer")
 
     async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a journal call, each of which may be repeated safely, until it is done."""
+        """Repeat a journal call until it succeeds; each of them may be repeated safely."""
         wait = self.timings.retry
         failures = FailureLog("journal_delayed")
         while True:
@@ -362,15 +368,13 @@ class OrderExecutor:
 
 
 def _entry_of(record: Record) -> CommandEntry:
-    """The entry that a record was taken for."""
+    """The entry that a record was claimed for."""
     return CommandEntry("place_order", record.entry_id, b"", redelivered=True)
 
 
 def _id_in_use(order: VenueOrder) -> Rejection:
-    """The venue holds another order under the id."""
+    """The rejection of an id under which the venue has another order."""
     terms = " ".join(filter(None, (order.side, order.quantity, order.symbol)))
     price = f" at {order.price}" if order.price else ""
     message = f"the venue has another order with this client_order_id: {terms}{price}"
-    return Rejection(
-        "duplicate_id", f"{message} ({order.order_id}); want an id that was never used"
-    )
+    return Rejection("duplicate_id", f"{message} ({order.order_id}); expected an unused id")

@@ -11,15 +11,18 @@ State = Literal["taken", "unknown", "closed"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One client order id, taken for one stream entry.
+    """One client order id, claimed for one stream entry.
 
-    `timestamp` (venue milliseconds) is the one the request is signed with: what lies in a slow
-    network, or in a process that was paused, is too old for the venue once it wakes. It is 0 if the
-    venue's time wasn't known: then nothing was sent for this entry. `sendable`
-    is False for a command that may have been sent by somebody who is forgotten: it is resolved,
-    never sent. `command` is the command's JSON without its defaults, so that the release before
-    or after this one can read it. `unsent`: it was refused before anything was sent. `created` is
-    when the venue made its order, in venue milliseconds; 0 where that isn't known.
+    * `timestamp`, in venue milliseconds, signs the request: the venue rejects a request that a slow
+      network or a paused process delivers too late. It is 0 if the venue's time was unknown; then
+      nothing was sent for this entry.
+    * `validity`, in milliseconds: how long after `timestamp` the venue may execute the request.
+    * `sendable` is False for a command that a process whose record was lost may have sent: it is
+      resolved, never sent.
+    * `command` is the command's JSON without its defaults, so that the previous and the next
+      release can read it.
+    * `unsent`: it was rejected before anything was sent.
+    * `created`: when the venue created its order, in venue milliseconds; 0 if unknown.
     """
 
     client_order_id: str
@@ -38,7 +41,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> PlaceOrderCommand:
-        """The command that was journaled."""
+        """The journaled command."""
         return _read_command(self.command)
 
     def closed(
@@ -49,7 +52,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         unsent: bool = False,
         created: int = 0,
     ) -> "Record":
-        """This record with its final answer."""
+        """Return this record with its final answer."""
         return msgspec.structs.replace(
             self,
             state="closed",
@@ -60,11 +63,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def marked_unknown(self) -> "Record":
-        """This record after `unknown` was published."""
+        """Return this record as it is after `unknown` was published."""
         return msgspec.structs.replace(self, state="unknown")
 
 
-# An order's record is loaded with each of its reports, and ten places look at its command.
+# A record is loaded for each report of its order, and its command is read in ten places.
 @lru_cache(maxsize=256)
 def _read_command(text: str) -> PlaceOrderCommand:
     return PlaceOrderCommand.model_validate_json(text)
@@ -74,14 +77,14 @@ _decoder = msgspec.json.Decoder(Record)
 
 
 def dump(record: Record) -> bytes:
-    """A record as the journal keeps it."""
+    """Encode a record as the journal stores it."""
     return msgspec.json.encode(record)
 
 
 def load(data: bytes) -> Record:
-    """A record from the journal.
+    """Decode a record that the journal stored.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: *data* is not a record.
     """
     return _decoder.decode(data)

@@ -1,4 +1,4 @@
-"""The orders' journal and the answers, each change one transaction."""
+"""The journal of orders and their answers in Redis; each change is one transaction."""
 
 from base64 import b64encode
 from collections import deque
@@ -39,20 +39,23 @@ log = structlog.get_logger()
 WATCH_LATE_ORDERS = 24 * 3600
 UNANSWERED_PAGE = 500
 KEEP_ANSWERED = 24 * 3600
-# What is known of an order that was refused before it was sent is kept for a day. Beyond so many
-# refusals in a minute it is kept for no longer than another instance may need it.
+# Seconds that the record of an order rejected before it was sent is kept. After MAX_REFUSALS
+# rejections in a minute, records and answers are kept only as long as another instance needs them.
 KEEP_REFUSED = 24 * 3600
 MAX_REFUSALS = 600
 KEEP_SURPLUS_RECORD = 60
 KEEP_SURPLUS_ANSWERED = 600
-# An answered command stays in its stream, to be looked at, where it is no larger; in bytes.
+# An answered command of up to so many bytes stays in its stream for inspection.
 MAX_KEPT = 4096
-# An id so far ahead of this machine's clock is none that Redis gave, in milliseconds.
+# Milliseconds: an id this far ahead of this machine's clock was set by a client, not by Redis.
 AHEAD_MS = 60_000
 
 
 class RedisJournal:
-    """The port `Journal` on a real server. `on_accepted`: there is an order to be told of."""
+    """Implements `OrderJournal` in Redis.
+
+    `on_accepted` is called after an order was stored whose status must be published.
+    """
 
     def __init__(
         self,
@@ -77,12 +80,12 @@ class RedisJournal:
         self._refusals: deque[float] = deque(maxlen=MAX_REFUSALS)
 
     async def get(self, client_order_id: str) -> Record | None:
-        """The record of that id."""
+        """Return the record of that client order id, None if there is none."""
         found = await reading(self._redis.get(self._key(client_order_id)))
         return None if found is None else load(found)
 
     async def unanswered(self) -> Sequence[Record]:
-        """All records without a final answer, oldest first; what is none is taken out."""
+        """Return all records without a final answer, oldest first; remove other ids."""
         ids = [i.decode() for i in await reading(self._redis.zrange(self._unanswered, 0, -1))]
         records = []
         for first in range(0, len(ids), UNANSWERED_PAGE):
@@ -92,18 +95,18 @@ class RedisJournal:
                 if data is not None and (record := load(data)).state != "closed":
                     records.append(record)
                 else:
-                    await self._take_out(client_order_id)
+                    await self._remove_stale(client_order_id)
         return records
 
-    async def _take_out(self, client_order_id: str) -> None:
-        """Take an id out of the book of record: its record is closed, or was never written."""
+    async def _remove_stale(self, client_order_id: str) -> None:
+        """Remove an id from the book of record if its record is closed or was never written."""
         key = self._key(client_order_id)
 
         async def decide(change: Change) -> None:
             data, moment, (seconds, _) = change.found
             if data is not None:
                 stale = load(data).state == "closed"
-            else:  # it may be about to be claimed
+            else:  # its claim may be in progress
                 stale = moment is not None and float(moment) < (int(seconds) - 60) * 1000
             if stale:
                 change.write("ZREM", self._unanswered, client_order_id)
@@ -113,9 +116,9 @@ class RedisJournal:
         await transact(self._redis, [key], reads, decide)
 
     async def newest_entry(self, entry: CommandEntry) -> int:
-        """When the newest entry of *entry*'s stream came, by Redis's clock; no later than now.
+        """When the newest entry of *entry*'s stream was added, in Redis milliseconds; 0 if none.
 
-        An id of the future says nothing: what comes after it may get a lower one. 0: there is none.
+        At most Redis's current time: an id in the future does not limit the ids after a repair.
         """
         stream = entry.stream(self._connector)
         newest, (seconds, microseconds) = await at_once(
@@ -125,19 +128,20 @@ class RedisJournal:
         return min(now, int(newest[0][0].partition(b"-")[0])) if newest else 0
 
     async def orders_waiting(self) -> bool:
-        """True while `place_order` commands are not yet answered."""
+        """True while a `place_order` command is not answered."""
         stream = str(CommandStream(self._connector, "place_order"))
         groups: Any = await reading(self._redis.xinfo_groups(stream))
-        # Once an entry was deleted Redis may not know how many are unread: nil. None is always 0.
+        # After a deletion Redis may not know the lag: nil. An empty lag is always 0.
         return any(group["pending"] or group["lag"] != 0 for group in groups)
 
     async def publish_unknown(
         self, record: Record, entry: CommandEntry, answer: OrderResponseEvent
     ) -> None:
-        """Publish `unknown`, once, and note it in the record.
+        """Publish `unknown` once, and mark the record.
 
-        An entry that has its final answer gets none: its id was claimed by another entry first, and
-        by this one after Redis lost that claim. *entry* stays pending until its final answer.
+        Nothing is published for an entry that has its final answer: another entry claimed its id
+        first, and this one after Redis lost that claim. *entry* stays pending until its final
+        answer.
         """
         key, answered = self._key(record.client_order_id), self._answered_key(entry)
 
@@ -155,10 +159,10 @@ class RedisJournal:
         self._counts.unknown_published(record)
 
     async def close(self, record: Record, entry: CommandEntry) -> Record:
-        """Publish the record's answer, keep the record, acknowledge the entry: all or nothing."""
+        """Publish the record's answer, store the record, acknowledge the entry: all or nothing."""
         key, answered = self._key(record.client_order_id), self._answered_key(entry)
         order = _order(record)
-        told = published_key(self._connector, order or OrderRef("", ""))
+        published_at = published_key(self._connector, order or OrderRef("", ""))
         surplus = order is None and not record.provisional and self._surplus_refusal()
 
         async def decide(change: Change) -> Record:
@@ -182,10 +186,10 @@ class RedisJournal:
             self._acknowledge(change, entry)
             return now
 
-        reads = [("MGET", key, answered), ("GET", told)]
+        reads = [("MGET", key, answered), ("GET", published_at)]
         kept = await transact(self._redis, [key, answered], reads, decide)
         self._counts.closed(entry.entry_id)
-        if record.answer and kept.answer == record.answer:  # else it was answered by another
+        if record.answer and kept.answer == record.answer:  # else another instance answered it
             self._counts.answered(entry, record.answer)
         if order is not None:
             self._on_accepted()
@@ -194,7 +198,7 @@ class RedisJournal:
     async def answer(
         self, entry: CommandEntry, answer: bytes | None, dead_letter: str | None
     ) -> None:
-        """Answer an entry that has no record of its own, once, and acknowledge it."""
+        """Answer an entry without a record once, and acknowledge it."""
         key = self._answered_key(entry)
         surplus = answer is not None and self._surplus_refusal()
 
@@ -203,7 +207,7 @@ class RedisJournal:
             if was_answered is None:
                 if dead_letter is not None:
                     stream = str(DeadLetterStream(self._connector, entry.command))
-                    self._publish(change, stream, letter(entry, dead_letter))
+                    self._publish(change, stream, encode_dead_letter(entry, dead_letter))
                 if answer is not None:
                     is_order = entry.command == "place_order"
                     stream = self._responses if is_order else self._command_responses
@@ -220,7 +224,7 @@ class RedisJournal:
             self._counts.answered(entry, answer)
 
     async def correct(self, record: Record, order: VenueOrder) -> None:
-        """A ghost appeared: put the corrected record in place, once, and have its status told."""
+        """Replace a provisional record by the corrected one, and request its order's status."""
         key = self._key(record.client_order_id)
         ref = OrderRef(record.order.symbol, order.order_id)
 
@@ -236,8 +240,8 @@ class RedisJournal:
         self._counts.late_orders += 1
         self._on_accepted()
 
-    async def told(self, client_order_id: str) -> VenueOrder | None:
-        """The order as the account's events told of it; None where they didn't yet."""
+    async def published_order(self, client_order_id: str) -> VenueOrder | None:
+        """Return the order as the account's events published it; None if they have not."""
         found = await reading(self._redis.get(published_as_key(self._connector, client_order_id)))
         if found is None:
             return None
@@ -249,22 +253,22 @@ class RedisJournal:
             else first_published_key(self._connector, text)
         )
         data = await reading(self._redis.get(key))
-        told = None if data is None else msgspec.json.decode(data, type=PublishedOrder)
-        if told is None or told.client_order_id != client_order_id:
-            return None  # the venue gave its order id to another order since
+        last_published = None if data is None else msgspec.json.decode(data, type=PublishedOrder)
+        if last_published is None or last_published.client_order_id != client_order_id:
+            return None  # the venue has given its order id to another order
         return VenueOrder(
             order.order_id if order else text,
             client_order_id,
-            f"{told.filled:f}",
-            symbol=told.symbol,
-            side=told.side,
-            quantity=f"{told.quantity:f}" if told.quantity else None,
-            price=f"{told.price:f}" if told.price else None,
-            created=told.created,
+            f"{last_published.filled:f}",
+            symbol=last_published.symbol,
+            side=last_published.side,
+            quantity=f"{last_published.quantity:f}" if last_published.quantity else None,
+            price=f"{last_published.price:f}" if last_published.price else None,
+            created=last_published.created,
         )
 
     async def provisional(self) -> Sequence[Record]:
-        """The records that were closed as not found less than a day ago."""
+        """Return the records that were closed as not found less than a day ago."""
         seconds, _ = await reading(self._redis.time())
         oldest = (seconds - WATCH_LATE_ORDERS) * 1000
         await reading(self._redis.zremrangebyscore(self._late_orders, "-inf", f"({oldest}"))
@@ -278,12 +282,12 @@ class RedisJournal:
         return order_key(self._connector, client_order_id)
 
     def _answered_key(self, entry: CommandEntry) -> str:
-        """Exists once an entry has its final answer."""
+        """The key that exists once an entry has its final answer."""
         command = f"operator:{entry.command}" if entry.operator else entry.command
         return answered_key(self._connector, command, entry.entry_id)
 
     def _surplus_refusal(self) -> bool:
-        """Count a refusal; True where there were `MAX_REFUSALS` in the minute before it."""
+        """Count a rejection; True if there were `MAX_REFUSALS` in the minute before it."""
         now, most = monotonic(), self._refusals.maxlen
         surplus = len(self._refusals) == most and self._refusals[0] > now - 60
         self._refusals.append(now)
@@ -298,31 +302,33 @@ class RedisJournal:
         *,
         surplus: bool = False,
     ) -> None:
-        """Write a closed record; *published* is what the ledger keeps of its order.
+        """Write a closed record; *published* is the ledger's JSON of its order, None if absent.
 
-        It lives for `KEEP_CLOSED`, counted from the moment that the order's terminal status is
-        published: while the order is open the record has no expiry, and the ledger sets it. Of an
-        order that was refused before it was sent it lives for `KEEP_REFUSED`; in a flood of
-        refusals (*surplus*) only until nobody else can have the entry in hand.
+        The record expires `KEEP_CLOSED` seconds after the order's terminal status was published;
+        while the order is open it has no expiry, and the ledger sets one later. The record of an
+        order that was rejected before it was sent expires after `KEEP_REFUSED` seconds; in a flood
+        of rejections (*surplus*) as soon as no other instance can be handling the entry.
         """
-        told = None if published is None else msgspec.json.decode(published, type=PublishedOrder)
-        if told is not None and told.client_order_id != record.client_order_id:
-            told = None  # the venue gave its order id to another order since
-        is_over = order is None or (told is not None and told.closed)
+        last_published = (
+            None if published is None else msgspec.json.decode(published, type=PublishedOrder)
+        )
+        if last_published is not None and last_published.client_order_id != record.client_order_id:
+            last_published = None  # the venue has given its order id to another order
+        is_over = order is None or (last_published is not None and last_published.closed)
         kept_for = KEEP_CLOSED
         if record.unsent:
             kept_for = KEEP_SURPLUS_RECORD if surplus else KEEP_REFUSED
         life = ("EX", kept_for) if is_over else ()
         change.write("SET", self._key(record.client_order_id), dump(record), *life)
-        if order is not None and told is None:
+        if order is not None and last_published is None:
             self._note_accepted(change, order, record)
-        elif order is not None and is_over:  # the ledger waited for the answer
-            told_as = published_as_key(self._connector, record.client_order_id)
-            for name in (published_key(self._connector, order), told_as):
+        elif order is not None and is_over:  # the ledger left the expiry to this answer
+            as_key = published_as_key(self._connector, record.client_order_id)
+            for name in (published_key(self._connector, order), as_key):
                 change.write("PEXPIRE", name, KEEP_CLOSED * 1000)
 
     def _note_accepted(self, change: Change, order: OrderRef, record: Record) -> None:
-        """The venue has it, and nothing was told of it: the account will ask for it."""
+        """Note an accepted order without a published status; the account will query it."""
         noted = AcceptedOrder(order.symbol, record.client_order_id)
         change.write("HSET", self._accepted, str(order), msgspec.json.encode(noted))
 
@@ -332,8 +338,8 @@ class RedisJournal:
     def _acknowledge(self, change: Change, entry: CommandEntry) -> None:
         stream = entry.stream(self._connector)
         change.write("XACK", stream, self._connector, entry.entry_id)
-        # The guard takes out one whose id is of the future: once XDEL has seen such an id, Redis
-        # lets the stream's ids never go back behind it.
+        # StreamGuard removes an entry with an id in the future: after XDEL of such an id Redis
+        # accepts no lower id in the stream.
         if len(entry.data) > MAX_KEPT and entry.milliseconds < time_ns() // 1_000_000 + AHEAD_MS:
             change.write("XDEL", stream, entry.entry_id)
             change.write("HINCRBY", deleted_key(self._connector), stream, 1)
@@ -344,21 +350,21 @@ class _Answer(msgspec.Struct):
 
 
 def _order(record: Record) -> OrderRef | None:
-    """The venue's order that the record's answer names."""
+    """The order that the record's answer names; None if it names none."""
     order_id = msgspec.json.decode(record.answer or "{}", type=_Answer).order_id
     return None if order_id is None else OrderRef(record.order.symbol, order_id)
 
 
-def letter(entry: CommandEntry, error: str) -> bytes:
-    """A dead letter: what is wrong, and the entry whole; bytes that are no text as base64."""
+def encode_dead_letter(entry: CommandEntry, error: str) -> bytes:
+    """Encode a dead letter: the error and the whole entry; bytes that are not UTF-8 as base64."""
     try:
         content, encoding = entry.data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         content, encoding = b64encode(entry.data).decode("ascii"), "base64"
-    letter = {
+    fields = {
         "entry_id": entry.entry_id,
         "error": error,
         "encoding": encoding,
         "content": content,
     }
-    return msgspec.json.encode(letter)
+    return msgspec.json.encode(fields)

@@ -1,4 +1,4 @@
-"""A venue's own rules for an order's price and quantity. Pure, in Decimal."""
+"""Rounds an order to a venue's tick and lot, and checks its bounds. Pure, in Decimal."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 
@@ -6,19 +6,19 @@ from common_models import PlaceOrderCommand
 from services._connector_kit.instruments import Range, TradingRules
 from services._connector_kit.orders.ports import Rejection, RoundedOrder
 
-# Enough for every digit of a float over every step: nothing is rounded but on purpose.
+# Decimal digits: enough for a float divided by any step, so that no division rounds.
 PRECISION = 60
-# Float arithmetic misses a step by some last digits of a float (29 * 0.7 is 20.299999999999997):
-# as a share of a step, and of the value, whose digits are wider than that where it is many steps.
+# Float arithmetic misses a step by the last digits of a float (29 * 0.7 is 20.299999999999997).
+# The tolerance is a share of a step, or, for a value of many steps, a share of the value.
 NOISE = Decimal("1e-9")
 NOISE_OF_VALUE = Decimal(4) / 2**52
 
 
 def round_order(command: PlaceOrderCommand, rules: TradingRules) -> RoundedOrder | Rejection:
-    """What would be sent: the quantity rounded down to the lot, the price to the passive side.
+    """Round the quantity down to the lot and the price to the passive side of the tick.
 
-    What is within float noise of a step counts as that step. What then is out of bounds is
-    refused with the rule and the nearest value that is not.
+    A value within float noise of a step counts as that step. A value that is out of bounds after
+    rounding is rejected; the message names the rule and the nearest valid value.
     """
     with localcontext(prec=PRECISION):
         market = command.type == "market"
@@ -36,7 +36,7 @@ def round_order(command: PlaceOrderCommand, rules: TradingRules) -> RoundedOrder
 
 
 def _both(one: Range, other: Range) -> Range:
-    """What both allow; of two steps the larger is a multiple of the smaller."""
+    """The range that both allow; the larger step is a multiple of the smaller."""
     return Range(
         step=max(one.step, other.step),
         least=max(one.least, other.least),
@@ -48,33 +48,33 @@ def _notional(quantity: Decimal, price: Decimal, rules: TradingRules) -> Rejecti
     notional = quantity * price
     if notional < rules.least_notional:
         enough = rounded(rules.least_notional / price, rules.quantity.step, up=True)
-        want = f"at least {text(rules.least_notional)}: a quantity of {text(enough)}"
+        expected = f"at least {text(rules.least_notional)}: a quantity of {text(enough)}"
     elif rules.most_notional and notional > rules.most_notional:
         most = rounded(rules.most_notional / price, rules.quantity.step, up=False)
-        want = f"at most {text(rules.most_notional)}: a quantity of {text(most)}"
+        expected = f"at most {text(rules.most_notional)}: a quantity of {text(most)}"
     else:
         return None
-    message = f"quantity x price is {text(notional)}; want {want} at this price"
+    message = f"quantity x price is {text(notional)}; expected {expected} at this price"
     return Rejection("notional_out_of_bounds", message)
 
 
 def _outside(name: str, asked: float, value: Decimal, allowed: Range) -> Rejection | None:
-    """*value* is what was *asked* for, put on the step of *allowed*."""
+    """Check *value*, which is *asked* rounded to the step of *allowed*; None if it is in bounds."""
     least = max(rounded(allowed.least, allowed.step, up=True), allowed.step)
     most = rounded(allowed.most, allowed.step, up=False)
     if allowed.most and most < least:
         fault = "refused: the exchange's own bounds leave no valid value"
     elif value < least:
-        fault = f"too small; want {text(least)} or more"
+        fault = f"too small; expected {text(least)} or more"
     elif allowed.most and value > most:
-        fault = f"too large; want {text(most)} or less"
+        fault = f"too large; expected {text(most)} or less"
     else:
         return None
     return Rejection(f"{name}_out_of_bounds", f"{name} {asked!r} is {fault}")
 
 
 def _on_step(asked: float, step: Decimal, *, up: bool) -> Decimal:
-    """*asked* put on *step*: the nearest where only float noise lies between."""
+    """Round *asked* to *step*: to the nearest one if the difference is float noise."""
     value = Decimal(str(asked))
     if not step:
         return value
@@ -86,7 +86,7 @@ def _on_step(asked: float, step: Decimal, *, up: bool) -> Decimal:
 
 
 def rounded(value: Decimal, step: Decimal, *, up: bool) -> Decimal:
-    """*value* put on *step*; a step of 0 leaves it as it is."""
+    """Round *value* up or down to a multiple of *step*; a step of 0 leaves it unchanged."""
     if not step:
         return value
     steps = (value / step).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR)
@@ -94,6 +94,6 @@ def rounded(value: Decimal, step: Decimal, *, up: bool) -> Decimal:
 
 
 def text(value: Decimal) -> str:
-    """Plain digits: no exponent, no zeros at the end."""
+    """Format as plain digits, without an exponent or trailing zeros."""
     digits = f"{value:f}"
     return digits.rstrip("0").rstrip(".") if "." in digits else digits

@@ -162,9 +162,9 @@ def status(order_id: str, symbol: str, *fills: int) -> OrderStatusUpdateEvent:
 def test_a_fill_is_timed_by_the_newest_of_those_told_with_it() -> None:
     """By the venue's own time; one of its future took no time."""
     counts = OrderMetrics(lambda: AT)
-    counts.told(status("1", "BTC/USDT"), closed=False)
-    counts.told(status("1", "BTC/USDT", AT - 900, AT - 250), closed=False)
-    counts.told(status("1", "BTC/USDT", AT + 250), closed=False)
+    counts.status_published(status("1", "BTC/USDT"), closed=False)
+    counts.status_published(status("1", "BTC/USDT", AT - 900, AT - 250), closed=False)
+    counts.status_published(status("1", "BTC/USDT", AT + 250), closed=False)
     found = numbers(counts.metrics())
     assert found["fill_seconds_count",] == 2
     assert found["fill_seconds_sum",] == pytest.approx(0.25)
@@ -183,7 +183,7 @@ def test_open_orders_are_those_whose_last_status_was_no_end(
     counts = OrderMetrics()
     last: dict[tuple[str, str], bool] = {}
     for order_id, symbol, closed in told:
-        counts.told(status(order_id, symbol), closed=closed)
+        counts.status_published(status(order_id, symbol), closed=closed)
         last[symbol, order_id] = closed
     still_open = [symbol for (symbol, _), closed in last.items() if not closed]
     found = {key[1]: n for key, n in numbers(counts.metrics()).items() if key[0] == "orders_open"}

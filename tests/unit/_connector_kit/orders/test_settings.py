@@ -110,5 +110,5 @@ def test_waits_that_do_not_fit_together_are_refused(
     if refused is None:
         of(monkeypatch, **variables)
         return
-    with pytest.raises(SettingsError, match=rf"{refused}: .* want more than ORDER_VALIDITY"):
+    with pytest.raises(SettingsError, match=rf"{refused}: .* expected more than ORDER_VALIDITY"):
         of(monkeypatch, **variables)

@@ -246,7 +246,7 @@ async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Re
     await redis.sadd(f"{NAME}:state:open_orders", "7")
     journal, counts = RedisJournal(redis, NAME, 10), OrderMetrics()
     ledger = Ledger(redis, NAME, "luno", 1000, counts)
-    found = await journal.told("order-1")
+    found = await journal.published_order("order-1")
     assert found is not None
     assert (found.symbol, found.order_id, found.filled_quantity) == ("XBT/ZAR", "7", "2")
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("XBT/ZAR", "7")]
@@ -266,7 +266,7 @@ async def test_what_the_first_release_kept_of_an_order_is_carried_over(redis: Re
     ]
     assert [(t.symbol, i) for i, t in await ledger.open_orders()] == [("ETH/ZAR", "7")]
     assert await redis.exists(f"{NAME}:state:told:7") == 0
-    found = await journal.told("order-1")
+    found = await journal.published_order("order-1")
     assert found is not None
     assert (found.symbol, found.order_id, found.filled_quantity) == ("XBT/ZAR", "7", "3")
 
@@ -322,8 +322,8 @@ async def test_an_id_of_another_life_is_another_order(redis: Redis) -> None:
         ("7", "b"),
         ("8", "b"),
     }
-    assert await journal.told("a") is None
-    found = await journal.told("b")
+    assert await journal.published_order("a") is None
+    found = await journal.published_order("b")
     assert found is not None
     assert (found.order_id, found.created, found.side) == ("8", NOW + 9000, "buy")
 

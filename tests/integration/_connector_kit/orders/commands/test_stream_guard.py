@@ -78,8 +78,8 @@ async def test_a_stream_that_was_blocked_takes_commands_again(streams: Streams, 
     entry_id = LARGEST if ahead == "largest" else f"{(seconds + 60) * 1000}-0"
     await streams.add("poison", id=entry_id)
     assert await streams.read() == [b"before", b"poison"]
-    await streams.guard().look()
-    await streams.guard().look()
+    await streams.guard().check()
+    await streams.guard().check()
     after = await streams.add("after")
     assert int(after.partition(b"-")[0]) < (seconds + 30) * 1000
     assert await streams.read() == [b"after"]
@@ -99,7 +99,7 @@ async def test_a_stream_is_repaired_again_and_again(streams: Streams) -> None:
         with pytest.raises(ResponseError):
             await streams.add("stop", OPERATORS)
         assert await streams.read(OPERATORS) == [b"poison"]
-        await streams.guard().look()
+        await streams.guard().check()
         await streams.add(f"stop {number}", OPERATORS)
         assert await streams.read(OPERATORS) == [b"stop %d" % number]
     assert streams.tampered == {("cancel_all_orders", "future_id"): 3}
@@ -112,9 +112,9 @@ async def test_what_was_not_read_yet_is_not_thrown_away(streams: Streams) -> Non
     await streams.add("poison", id=f"{(seconds + 60) * 1000}-0")
     assert await streams.read() == [b"poison"]
     await streams.add("a bot's own")
-    await streams.guard().look()
+    await streams.guard().check()
     assert await streams.read() == [b"a bot's own"]
-    await streams.guard().look()
+    await streams.guard().check()
     await streams.add("after")
     assert await streams.read() == [b"after"]
     assert streams.tampered == {("cancel_order", "future_id"): 1}
@@ -125,7 +125,7 @@ async def test_a_clock_that_was_set_back_a_little_is_no_attack(streams: Streams)
     seconds, _ = await streams.redis.time()
     await streams.add("early", id=f"{seconds * 1000 + AHEAD_MS - 1000}-0")
     await streams.read()
-    await streams.guard().look()
+    await streams.guard().check()
     assert (await streams.redis.xlen(str(CANCELS)), streams.tampered) == (1, {})
 
 
@@ -133,20 +133,20 @@ async def test_deleted_commands_are_noticed_once_and_over_a_restart(streams: Str
     """By XADD with MAXLEN, whether they were read or not."""
     await streams.add("read")
     await streams.read()
-    await streams.guard().look()
+    await streams.guard().check()
     assert streams.tampered == {}
     await streams.add("never read")
     await streams.add("the vandal's", maxlen=0, approximate=False)
-    await streams.guard().look()
+    await streams.guard().check()
     assert streams.tampered == {("cancel_order", "deleted"): 3}
-    await streams.guard().look()
+    await streams.guard().check()
     assert streams.tampered == {("cancel_order", "deleted"): 3}
     await streams.add("the vandal's again", maxlen=0, approximate=False)
-    await streams.guard().look()
+    await streams.guard().check()
     assert streams.tampered == {("cancel_order", "deleted"): 4}
     await streams.add("fine")
     assert await streams.read() == [b"fine"]
-    await streams.guard().look()
+    await streams.guard().check()
     assert streams.tampered == {("cancel_order", "deleted"): 4}
 
 
@@ -158,7 +158,7 @@ async def test_a_stream_goes_back_as_far_as_redis_lets_it(streams: Streams) -> N
     await streams.add("poison", id=LARGEST)
     assert await streams.read() == [b"deleted", b"poison"]
     await streams.redis.xdel(str(CANCELS), ahead)
-    await streams.guard().look()
+    await streams.guard().check()
     assert await streams.add("after") > ahead.encode()
     assert await streams.read() == [b"after"]
 
@@ -172,10 +172,10 @@ async def test_a_large_command_of_the_future_is_not_deleted_by_its_answer(stream
         assert await streams.read() == [large.encode()]
         entry = CommandEntry("cancel_order", added, large.encode(), redelivered=False)
         await journal.answer(entry, b'{"status": "rejected"}', None)
-        await streams.guard().look()
+        await streams.guard().check()
         await streams.add("after")
         assert await streams.read() == [b"after"]
-        await streams.guard().look()
+        await streams.guard().check()
     assert streams.tampered == {("cancel_order", "future_id"): 1}
 
 
@@ -183,7 +183,7 @@ async def test_what_is_deleted_before_anything_was_read_is_noticed(streams: Stre
     """On a stream that is new."""
     await streams.add("never read")
     await streams.add("the vandal's", maxlen=0, approximate=False)
-    await streams.guard().look()
+    await streams.guard().check()
     assert streams.tampered == {("cancel_order", "deleted"): 2}
 
 
@@ -193,8 +193,8 @@ async def test_our_own_trimming_is_no_deletion(streams: Streams) -> None:
         await streams.add(str(number))
         await streams.read()
     await streams.redis.xtrim(str(CANCELS), maxlen=10, approximate=False)
-    await streams.guard(keep=10).look()
+    await streams.guard(keep=10).check()
     assert streams.tampered == {}
     await streams.redis.xtrim(str(CANCELS), maxlen=9, approximate=False)
-    await streams.guard(keep=10).look()
+    await streams.guard(keep=10).check()
     assert streams.tampered == {("cancel_order", "deleted"): 1}

@@ -79,7 +79,7 @@ async def test_it_goes_on_whatever_happens_to_redis(
     redis: Redis, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every so often, and again after Redis was away."""
-    monkeypatch.setattr(stream_trimming, "EVERY", 0.02)
+    monkeypatch.setattr(stream_trimming, "INTERVAL", 0.02)
     task = asyncio.create_task(
         keep_trimmed(
             redis,

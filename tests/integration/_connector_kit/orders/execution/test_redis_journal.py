@@ -323,14 +323,14 @@ async def test_what_was_published_of_another_order_under_its_order_id_is_not_its
     await ledger.publish(first)
     second = first._replace(client_order_id="order-2", milliseconds=later, created=later)
     await ledger.publish(second)
-    assert await order.journal.told("order-1") is None
-    assert await order.journal.told("order-2") is not None
+    assert await order.journal.published_order("order-1") is None
+    assert await order.journal.published_order("order-2") is not None
 
 
 async def test_what_was_told_of_an_order_is_found_by_its_client_order_id(order: Journaled) -> None:
     """By who looks for the order; and who closes it needn't have it told again."""
     ledger = Ledger(order.redis, NAME, "binance", 10)
-    assert await order.journal.told("order-1") is None
+    assert await order.journal.published_order("order-1") is None
     report = OrderStatusReport(
         FOUND.order_id,
         "order-1",
@@ -343,7 +343,7 @@ async def test_what_was_told_of_an_order_is_found_by_its_client_order_id(order: 
         milliseconds=AT,
     )
     assert await ledger.publish(report)
-    assert await order.journal.told("order-1") == REPORTED
+    assert await order.journal.published_order("order-1") == REPORTED
     await order.journal.close(order.accepted(), order.entry)
     assert await ledger.accepted() == set()
 

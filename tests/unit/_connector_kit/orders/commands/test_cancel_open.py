@@ -11,7 +11,7 @@ import pytest
 from services._connector_kit.errors import FeedStoppedError, RejectedError, TransientError
 from services._connector_kit.orders.commands.cancel_open import (
     AGAIN_AFTER,
-    LATE,
+    LATEST_ARRIVAL,
     cancel_open,
     cancel_when_full,
 )
@@ -67,15 +67,15 @@ def end_of(venue: FakeVenue) -> float:
 def test_all_that_is_open_is_cancelled_at_once_under_its_own_id() -> None:
     """And it looks again until no POST can be under way any more."""
     venue = FakeVenue({"1": 0.0, "2": 0.0})
-    assert end_of(venue) == LATE
+    assert end_of(venue) == LATEST_ARRIVAL
     assert venue.cancelled == [(0.0, "1", (None, "c1")), (0.0, "2", (None, "c2"))]
 
 
 def test_an_order_that_appears_late_is_cancelled_too() -> None:
     """Its POST was under way; one more look finds nothing."""
-    venue = FakeVenue({"1": 0.0, "late": LATE - 1})
-    assert end_of(venue) == LATE + AGAIN_AFTER
-    assert venue.cancelled[-1][:2] == (LATE, "late")
+    venue = FakeVenue({"1": 0.0, "late": LATEST_ARRIVAL - 1})
+    assert end_of(venue) == LATEST_ARRIVAL + AGAIN_AFTER
+    assert venue.cancelled[-1][:2] == (LATEST_ARRIVAL, "late")
 
 
 @pytest.mark.parametrize(

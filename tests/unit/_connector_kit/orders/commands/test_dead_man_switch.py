@@ -15,7 +15,7 @@ from services._connector_kit.errors import FeedStoppedError, RejectedError, Tran
 from services._connector_kit.orders.account.order_status import PublishedOrder
 from services._connector_kit.orders.commands.dead_man_switch import (
     AGAIN_AFTER,
-    LOOK_EVERY,
+    POLL_INTERVAL,
     watch_bot,
 )
 from tests.support.orders.core import START, milliseconds, seconds
@@ -97,7 +97,7 @@ def test_a_dead_bots_orders_are_canceled_and_nobody_elses() -> None:
     canceled = watched(Heart(0.0), venue, PATIENCE + 2 * AGAIN_AFTER)
     first = [(order_id, at) for order_id, at in canceled if at < PATIENCE + AGAIN_AFTER]
     assert [order_id for order_id, _ in first] == ["0", "3"]
-    assert all(PATIENCE < at <= PATIENCE + 2 * LOOK_EVERY for _, at in first)
+    assert all(PATIENCE < at <= PATIENCE + 2 * POLL_INTERVAL for _, at in first)
     assert [at for order_id, at in canceled if order_id == "0"] == [
         first[0][1],
         pytest.approx(first[0][1] + AGAIN_AFTER),

@@ -30,7 +30,7 @@ def test_a_name_too_long_for_any_exchange_is_refused_without_a_record(
     refused, accepted = (event for _, event in harness.journal.published)
     assert (refused.status, refused.reason_code) == ("rejected", reason)
     assert getattr(refused, field) == "n" * MAX_ECHOED
-    assert "30000 bytes; want at most 255" in (refused.error_message or "")
+    assert "30000 bytes; expected at most 255" in (refused.error_message or "")
     assert (accepted.status, accepted.client_order_id) == ("accepted", "b")
     assert [record.client_order_id for _, record in harness.queue.claims] == ["b"]
     assert harness.journal.records.keys() == {"b"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from services._connector_kit.errors import RejectedError
 from services._connector_kit.orders.commands.answers import rejected
-from services._connector_kit.orders.execution.late_order_watch import EVERY, watch_late_orders
+from services._connector_kit.orders.execution.late_order_watch import INTERVAL, watch_late_orders
 from services._connector_kit.orders.execution.record import Record
 from services._connector_kit.orders.ports import CommandEntry, Rejection
 from tests.support.orders.commands import command, record
@@ -43,7 +43,7 @@ def test_a_ghost_is_reported_within_a_minute() -> None:
     ((corrected, order),) = harness.journal.corrected
     assert order == order_of(given_up())
     assert '"accepted"' in (corrected.answer or "")
-    assert harness.venue.times("find") == [0, EVERY, 2 * EVERY]
+    assert harness.venue.times("find") == [0, INTERVAL, 2 * INTERVAL]
 
 
 def test_somebody_elses_order_under_the_id_is_no_ghost() -> None:

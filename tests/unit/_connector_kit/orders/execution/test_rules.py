@@ -265,12 +265,12 @@ def test_the_nearest_valid_value_passes_the_rule_that_named_it(
 ) -> None:
     """Asked for next, another rule may speak, but not that one about that field."""
     first = round_order(order, rules)
-    if isinstance(first, RoundedOrder) or "want" not in first.message:
+    if isinstance(first, RoundedOrder) or "expected" not in first.message:
         return
     field: Literal["price", "quantity"] = (
         "price" if first.reason_code == "price_out_of_bounds" else "quantity"
     )
-    words = first.message.split("want ")[1].replace(":", "").split()
+    words = first.message.split("expected ")[1].replace(":", "").split()
     nearest = float(words[words.index("of") + 1] if "of" in words else words[0])
     if not nearest:  # no quantity at all is small enough at that price
         return

@@ -19,9 +19,9 @@ RULES = OrderRules("The venue", re.compile(r"[a-z0-9-]{1,9}"), "1 to 9 letters")
 @pytest.mark.parametrize(
     ("fields", "reason", "words"),
     [
-        ({"symbol": "DOGE/USDT"}, "unknown_symbol", "want one of BTC/USDT"),
-        ({"symbol": "D" * 60}, "unknown_symbol", f"{'D' * 50}'; want"),
-        ({"client_order_id": ""}, "bad_client_order_id", "The venue takes 1 to 9 letters"),
+        ({"symbol": "DOGE/USDT"}, "unknown_symbol", "expected one of BTC/USDT"),
+        ({"symbol": "D" * 60}, "unknown_symbol", f"{'D' * 50}'; expected"),
+        ({"client_order_id": ""}, "bad_client_order_id", "The venue accepts 1 to 9 letters"),
         ({"client_order_id": "a" * 60}, "bad_client_order_id", f"{'a' * 50}': The venue"),
         ({"client_order_id": "a\n"}, "bad_client_order_id", "letters"),
         ({"type": "market", "time_in_force": "GTC"}, "unsupported", "time_in_force"),
