@@ -86,7 +86,7 @@ async def test_an_open_order_locks_its_money(desk: TradingDesk) -> None:
 
 
 @pytest.mark.parametrize("time_in_force", ["IOC", "FOK"])
-async def test_what_must_trade_at_once_ends_where_it_cant(
+async def test_an_order_that_cannot_trade_at_once_ends_unfilled(
     desk: TradingDesk, time_in_force: str
 ) -> None:
     """It is accepted, and over without a fill."""
@@ -98,7 +98,7 @@ async def test_what_must_trade_at_once_ends_where_it_cant(
 
 
 @pytest.mark.parametrize("time_in_force", ["IOC", "FOK"])
-async def test_what_must_trade_at_once_trades_where_it_can(
+async def test_an_order_that_must_trade_at_once_trades_if_the_book_allows(
     desk: TradingDesk, time_in_force: str
 ) -> None:
     """A price beyond the other side's takes it."""
@@ -212,7 +212,7 @@ async def test_a_command_that_cant_be_read_goes_to_the_dead_letters(desk: Tradin
         assert wanted is None or wanted in [letter["entry_id"] for letter in letters]
 
 
-async def test_a_query_tells_the_order_again(desk: TradingDesk) -> None:
+async def test_a_query_publishes_the_order_again(desk: TradingDesk) -> None:
     """By either id; an order that isn't there is said to be unknown."""
     order_id = await desk.order(price=await desk.far_below())
     exchange_id = (await desk.status(order_id, "open")).order_id
@@ -268,7 +268,7 @@ async def test_all_orders_of_a_symbol_are_cancelled(desk: TradingDesk) -> None:
     assert (unknown.status, unknown.reason_code) == ("rejected", "unknown_symbol")
 
 
-async def test_balances_are_told_when_asked_for(desk: TradingDesk) -> None:
+async def test_balances_are_published_on_request(desk: TradingDesk) -> None:
     """Those named, 0 too, before the answer; a request for another exchange is refused."""
     before = len(await desk.events("account_balance"))
     exchange = desk.market.venue.exchange

@@ -62,14 +62,14 @@ def test_a_bug_is_noticed_and_nothing_of_it_is_left(
     assert copy.try_unchanged(SMALLER.path).killed_in is None
 
 
-def test_a_test_that_fails_once_is_no_proof(
+def test_a_test_that_fails_once_does_not_find_the_bug(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would have failed without the bug, too."""
     assert copy_of(tmp_path, monkeypatch, flaky=True).try_on(THE_SAME).killed_in is None
 
 
-def test_a_bug_that_no_test_can_be_run_on_is_no_bug(
+def test_a_mutant_that_no_test_can_run_is_not_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It can't be imported: that says nothing about the tests."""

@@ -17,7 +17,7 @@ async def heartbeat(desk: TradingDesk, seconds_ago: float) -> None:
     await redis.set(BOT_HEARTBEAT, int((seconds - seconds_ago) * 1000))
 
 
-async def test_a_dead_bots_orders_are_cancelled_and_nobody_elses(desk: TradingDesk) -> None:
+async def test_only_the_dead_bots_orders_are_cancelled(desk: TradingDesk) -> None:
     """Not while it lives; all of its own once it is silent; a person's order stays.
 
     Whatever became of their symbol in the settings. They keep their client ids.

@@ -24,7 +24,7 @@ async def until_told(desk: TradingDesk) -> InstrumentInfo:
     return found[0]
 
 
-async def test_the_accounts_own_fees_are_told_with_the_instruments(desk: TradingDesk) -> None:
+async def test_the_accounts_own_fees_are_published_with_the_instruments(desk: TradingDesk) -> None:
     """Of each exchange, as it says them; no third asset pays them here."""
     shares = {"binance": (0.0009, 0.001), "luno": (0.001, 0.0025)}
     async with desk.connector() as service:
@@ -34,7 +34,7 @@ async def test_the_accounts_own_fees_are_told_with_the_instruments(desk: Trading
         assert "fees_not_known" not in service.log.read_text()
 
 
-async def test_the_asset_that_pays_fees_is_told_with_its_price(tmp_path: Path) -> None:
+async def test_the_asset_that_pays_fees_is_published_with_its_price(tmp_path: Path) -> None:
     """Where Binance has a market of it, which the connector needn't watch."""
     markets = "BTC/USDT,ETH/USDT,BNB/USDT"
     async with trading_desk(BINANCE, tmp_path, SIMULATOR_SYMBOLS=markets) as desk:

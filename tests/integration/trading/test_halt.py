@@ -203,7 +203,7 @@ async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels
 
 
 @ON_ONE
-async def test_a_redis_that_is_full_for_long_is_halted_though_nobody_halts(
+async def test_trading_halts_if_redis_is_full_for_long(
     desk: TradingDesk, attempt: Attempts
 ) -> None:
     """Nothing resumes by itself when there is room again."""
@@ -285,7 +285,7 @@ LOSSES: dict[str, Callable[[TradingDesk], Awaitable[None]]] = {
 
 @ON_ONE
 @pytest.mark.parametrize("loss", LOSSES)
-async def test_a_halt_that_redis_lost_and_lost_data_hold_until_somebody_resumes(
+async def test_a_halt_that_redis_lost_holds_until_an_operator_resumes(
     desk: TradingDesk, loss: str, attempt: Attempts
 ) -> None:
     """For each order that comes after it, and for those that came just before."""

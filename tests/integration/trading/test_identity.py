@@ -32,7 +32,7 @@ async def trusted(desk: TradingDesk) -> None:
 
 
 @pytest.mark.parametrize("careful", [False, True], ids=["trusted", "careful"])
-async def test_somebody_elses_order_under_the_id_is_not_ours(
+async def test_another_programs_order_under_the_id_is_not_ours(
     desk: TradingDesk, careful: bool
 ) -> None:
     """A buy rests there under the id, and a sell is asked for: it is refused, not accepted."""

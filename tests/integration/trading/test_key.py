@@ -31,7 +31,7 @@ async def last_status(desk: TradingDesk) -> ConnectorStatusEvent:
 
 
 @pytest.mark.parametrize("market", MARKETS, ids=lambda market: market.venue.exchange)
-async def test_a_wrong_secret_is_told_once_as_an_error(market: Market, tmp_path: Path) -> None:
+async def test_a_wrong_secret_is_logged_once_as_an_error(market: Market, tmp_path: Path) -> None:
     """In the log and in `connector_status`, each time with what to look at; never the secret."""
     wrong = dict.fromkeys(("BINANCE_API_SECRET", "LUNO_API_SECRET_KEY"), "not-the-secret")
     async with trading_desk(market, tmp_path) as desk, desk.starting(**wrong) as service:

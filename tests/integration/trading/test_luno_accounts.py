@@ -33,7 +33,7 @@ async def test_orders_use_and_balances_are_of_the_accounts_that_are_named(
         await desk.event("account_balance", lambda e: e.asset == "ZAR" and e.locked > 0)
 
 
-async def test_an_account_that_is_not_there_stops_new_orders_and_is_told(
+async def test_a_missing_account_stops_new_orders_and_is_published(
     desk: TradingDesk,
 ) -> None:
     """With those that are."""

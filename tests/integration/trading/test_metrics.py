@@ -45,7 +45,7 @@ async def test_a_fill_is_timed_from_the_venue_to_redis(desk: TradingDesk) -> Non
         await shows(desk.health_port, "orders_open", desk.market.symbol, is_=lambda n: n == 0)
 
 
-async def test_an_order_that_nobody_knows_of_is_counted_until_its_outcome_is_known(
+async def test_an_order_with_unknown_outcome_is_counted_until_it_is_resolved(
     desk: TradingDesk,
 ) -> None:
     """The request breaks off, and the venue never had it: that takes a while to be sure of."""

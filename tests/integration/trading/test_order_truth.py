@@ -87,7 +87,7 @@ async def test_equal_order_ids_on_two_symbols_are_two_orders(desk: TradingDesk) 
         assert await desk.statuses(names[BTC]) == before
 
 
-async def test_ids_that_begin_anew_are_other_orders(desk: TradingDesk) -> None:
+async def test_ids_that_start_again_are_other_orders(desk: TradingDesk) -> None:
     """After a reset: the old ones are over, and the new ones have their own names and fills."""
     async with AsyncExitStack() as stack:
         async with venue(desk):

@@ -103,7 +103,9 @@ async def test_the_pace_holds_over_a_sigkill_whatever_ids_the_orders_have(
         assert refused == ["orders_per_minute"] * (119 - taken)
 
 
-async def test_no_more_orders_are_open_than_allowed(desk: TradingDesk, attempt: Attempts) -> None:
+async def test_at_most_the_allowed_number_of_orders_is_open(
+    desk: TradingDesk, attempt: Attempts
+) -> None:
     """By default ten; where one ends, another may follow. Orders placed elsewhere don't count."""
     async with desk.connector(**PATIENT):
         price = await desk.far_below()

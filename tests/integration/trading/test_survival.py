@@ -50,7 +50,7 @@ async def test_a_connector_killed_while_its_order_is_in_flight_leaves_one_order(
         assert sorted(a.client_order_id for a in finals) == sorted([limit, market])
 
 
-async def test_fills_while_the_connector_is_down_are_told_when_it_is_back(
+async def test_fills_while_the_connector_is_down_are_published_when_it_is_back(
     desk: TradingDesk,
 ) -> None:
     """The comparison with the venue finds them; nothing is told twice."""
@@ -125,7 +125,7 @@ async def test_a_halt_stops_orders_and_so_does_the_pace_and_cancels_pass(
         assert [answer.reason_code for answer in answers] == [None, "orders_per_minute"]
 
 
-async def test_orders_placed_elsewhere_are_told_as_external(desk: TradingDesk) -> None:
+async def test_orders_placed_elsewhere_are_published_as_external(desk: TradingDesk) -> None:
     """With side, type and price, which no command says; one of ours is not, whoever cancels it."""
     async with desk.connector():
         price = await desk.far_below()

@@ -10,7 +10,7 @@ from tests.support.eventually import eventually_async
 from tests.support.orders.trading import TradingDesk
 
 
-async def test_a_proxy_on_this_machine_before_a_venue_is_no_simulator(
+async def test_a_local_proxy_of_a_venue_does_not_count_as_a_simulator(
     desk: TradingDesk, attempt: Attempts
 ) -> None:
     """Its world is live: no order leaves without the live switch, and the status says so."""

@@ -104,7 +104,7 @@ async def test_a_closed_order_that_was_asked_for_again_is_taken_out(book: Book) 
     assert await book.redis.zcard(UNANSWERED) == 0
 
 
-async def test_an_id_without_a_record_is_taken_out_once_nobody_can_be_claiming_it(
+async def test_an_id_without_a_record_is_removed_once_no_process_can_be_claiming_it(
     book: Book,
 ) -> None:
     """An id is written there a moment before its record is."""

@@ -12,7 +12,9 @@ from services._connector_kit.orders.commands.dead_man_switch import silent_for
 
 
 @pytest.mark.parametrize("told", [None, b"", b"soon", b"-1", b"9" * 5000, b"1e3", b"\xff", b"\xb2"])
-async def test_what_is_no_time_says_nothing_of_the_bot(redis: Redis, told: bytes | None) -> None:
+async def test_an_invalid_heartbeat_proves_nothing_about_the_bot(
+    redis: Redis, told: bytes | None
+) -> None:
     """Nothing is cancelled for it, and nothing breaks."""
     if told is not None:
         await redis.set(BOT_HEARTBEAT, told)

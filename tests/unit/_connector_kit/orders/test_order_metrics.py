@@ -72,7 +72,7 @@ def test_an_answered_order_counts_once_and_a_refusal_with_its_reason(
     assert shown(counts) == wanted
 
 
-def test_an_answer_that_is_told_again_is_no_new_refusal() -> None:
+def test_a_repeated_answer_does_not_count_as_a_new_rejection() -> None:
     """The order was refused once."""
     counts = OrderMetrics()
     closed = record().closed(rejected(record().order, ENTRY, Rejection("halted", "no"), AT))
@@ -82,7 +82,7 @@ def test_an_answer_that_is_told_again_is_no_new_refusal() -> None:
     assert ("order_refusals_total", "halted") not in found
 
 
-def test_an_unknown_order_counts_until_it_is_closed_by_whomever() -> None:
+def test_an_unknown_order_counts_until_any_instance_closes_it() -> None:
     """Its age is the time since it was claimed, by the venue's clock."""
     now = AT + 61_000
     counts = OrderMetrics(lambda: now)
@@ -159,7 +159,7 @@ def status(order_id: str, symbol: str, *fills: int) -> OrderStatusUpdateEvent:
     )
 
 
-def test_a_fill_is_timed_by_the_newest_of_those_told_with_it() -> None:
+def test_a_fill_is_timed_by_the_newest_one_published_with_it() -> None:
     """By the venue's own time; one of its future took no time."""
     counts = OrderMetrics(lambda: AT)
     counts.status_published(status("1", "BTC/USDT"), closed=False)
@@ -176,7 +176,7 @@ orders = st.lists(
 
 
 @given(orders)
-def test_open_orders_are_those_whose_last_status_was_no_end(
+def test_open_orders_are_those_whose_last_status_is_not_terminal(
     told: list[tuple[str, str, bool]],
 ) -> None:
     """Whatever is told of them, in whatever order."""

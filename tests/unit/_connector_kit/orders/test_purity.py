@@ -23,7 +23,7 @@ ALLOWED_ON = {"clock", "_clock"}
 
 
 @pytest.mark.parametrize("module", CORE)
-def test_the_core_waits_and_tells_time_through_its_ports_only(module: str) -> None:
+def test_the_core_waits_and_reads_the_time_through_its_ports_only(module: str) -> None:
     """Each `sleep` is the clock port's, and nothing asks what time it is."""
     source = (Path(package.__path__[0]) / f"{module}.py").read_text()
     for node in ast.walk(ast.parse(source)):

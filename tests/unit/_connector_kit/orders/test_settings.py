@@ -63,7 +63,7 @@ def test_largest_amounts_are_listed_by_asset(
 )
 def test_an_unreadable_limit_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """It names the variable and what would be right; a limit is never dropped in silence."""
-    with pytest.raises(SettingsError, match=r"RISK_MAX_NOTIONAL.*want ") as caught:
+    with pytest.raises(SettingsError, match=r"RISK_MAX_NOTIONAL.*expected ") as caught:
         of(monkeypatch, RISK_MAX_NOTIONAL=text)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -332,7 +332,7 @@ async def test_a_memory_that_is_wiped_after_it_was_read_is_not_written_back(
     assert await queue.load_data_loss() == MEMORY
 
 
-async def test_the_newest_entry_tells_how_far_redis_came(buses: Buses, redis: Redis) -> None:
+async def test_the_newest_entry_shows_how_far_redis_got(buses: Buses, redis: Redis) -> None:
     """0 where nothing was ever sent."""
     queue = await buses.open()
     assert await queue.newest_entry() == 0

@@ -120,7 +120,7 @@ async def test_what_was_not_read_yet_is_not_thrown_away(streams: Streams) -> Non
     assert streams.tampered == {("cancel_order", "future_id"): 1}
 
 
-async def test_a_clock_that_was_set_back_a_little_is_no_attack(streams: Streams) -> None:
+async def test_a_clock_set_back_a_little_does_not_count_as_tampering(streams: Streams) -> None:
     """An id just ahead of it stays."""
     seconds, _ = await streams.redis.time()
     await streams.add("early", id=f"{seconds * 1000 + AHEAD_MS - 1000}-0")
@@ -187,7 +187,7 @@ async def test_what_is_deleted_before_anything_was_read_is_noticed(streams: Stre
     assert streams.tampered == {("cancel_order", "deleted"): 2}
 
 
-async def test_our_own_trimming_is_no_deletion(streams: Streams) -> None:
+async def test_our_own_trimming_does_not_count_as_deletion(streams: Streams) -> None:
     """It leaves the last ones; and what is deleted after that is noticed."""
     for number in range(15):
         await streams.add(str(number))

@@ -63,7 +63,7 @@ async def answers(redis: Any) -> Counter[tuple[str, str, str | None]]:
     return Counter((a.client_order_id, a.status, a.reason_code) for a in found)
 
 
-async def test_what_may_have_been_sent_is_told_as_unknown_once_and_waits_for_keys(
+async def test_an_order_that_may_have_been_sent_is_published_as_unknown_once_and_waits_for_keys(
     redis_server: RedisServer, redis: Redis
 ) -> None:
     """It keeps nobody waiting: new orders are refused at once, however many lie there."""

@@ -148,7 +148,7 @@ async def test_an_order_counts_where_its_answer_was_given(order: Journaled) -> N
     assert [n["orders_unknown",] for n in found] == [0, 0]
 
 
-async def test_a_dead_letter_and_a_ghost_count(order: Journaled) -> None:
+async def test_a_dead_letter_and_a_late_order_are_counted(order: Journaled) -> None:
     """Each is worth a look by a person."""
     counts = OrderMetrics()
     counting = journal(order.redis, counts=counts)
@@ -175,7 +175,7 @@ async def test_an_id_that_another_entry_has_by_now_is_left_alone(order: Journale
     assert await order.pending() == 1
 
 
-async def test_a_record_that_was_forgotten_is_written_anew(order: Journaled) -> None:
+async def test_a_lost_record_is_written_again(order: Journaled) -> None:
     """By either change."""
     await order.redis.delete(order_key(NAME, "order-1"))
     await order.journal.publish_unknown(
@@ -266,7 +266,7 @@ async def test_a_dead_letter_holds_the_whole_entry(
     assert await order.pending() == 0
 
 
-async def test_a_ghost_is_watched_for_a_day_and_corrected_once(
+async def test_a_not_found_order_is_watched_for_a_day_and_corrected_once(
     order: Journaled, redis: Redis
 ) -> None:
     """The account is woken to tell its status."""
@@ -327,7 +327,7 @@ async def test_what_was_published_of_another_order_under_its_order_id_is_not_its
     assert await order.journal.published_order("order-2") is not None
 
 
-async def test_what_was_told_of_an_order_is_found_by_its_client_order_id(order: Journaled) -> None:
+async def test_a_published_order_is_found_by_its_client_order_id(order: Journaled) -> None:
     """By who looks for the order; and who closes it needn't have it told again."""
     ledger = Ledger(order.redis, NAME, "binance", 10)
     assert await order.journal.published_order("order-1") is None
@@ -352,7 +352,7 @@ def _fields(taken: Record) -> dict[str, Any]:
     return {name: getattr(taken, name) for name in taken.__struct_fields__}
 
 
-async def test_a_ghost_of_the_day_before_is_forgotten(order: Journaled) -> None:
+async def test_a_not_found_order_of_the_day_before_is_no_longer_watched(order: Journaled) -> None:
     """Its record says `not_found` for the rest of its week."""
     seconds, _ = await order.redis.time()
     old = Record(**{**_fields(order.not_found()), "timestamp": (seconds - DAY - 1) * 1000})

@@ -48,7 +48,7 @@ async def test_the_wait_of_a_first_start_outlives_the_process(connection: Redis)
 
 
 @pytest.mark.parametrize("recovery_window", [0, RECOVERY_WINDOW_MS])
-async def test_commands_without_groups_are_something_forgotten(
+async def test_commands_without_groups_are_a_loss_of_data(
     connection: Redis, recovery_window: int
 ) -> None:
     """The groups exist before anything is published: up to here everything is doubted."""
@@ -122,7 +122,7 @@ async def test_everything_up_to_a_loss_is_doubted_and_looked_up_for_a_while() ->
     assert memory.recovery_began_at == lost
 
 
-async def test_the_time_of_a_loss_is_the_servers_where_nothing_is_newer() -> None:
+async def test_the_time_of_a_loss_is_the_servers_unless_an_entry_is_newer() -> None:
     """What came in and was acknowledged is gone from the streams, too."""
     memory, queue = DataLossDetector(RECOVERY_WINDOW_MS), MemoryQueue(MemoryJournal())
     before = (await queue.server()).milliseconds

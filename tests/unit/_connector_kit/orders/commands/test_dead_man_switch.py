@@ -91,7 +91,7 @@ def test_the_orders_of_a_bot_that_lives_or_never_did_stay(last: float | None) ->
     assert watched(Heart(last), Venue(BOT_ORDERS + "a"), PATIENCE + 20.0) == []
 
 
-def test_a_dead_bots_orders_are_canceled_and_nobody_elses() -> None:
+def test_only_the_dead_bots_orders_are_canceled() -> None:
     """Within a second of its patience; again after some seconds, while they are open."""
     venue = Venue(BOT_ORDERS + "a", "mine", None, BOT_ORDERS + "b")
     canceled = watched(Heart(0.0), venue, PATIENCE + 2 * AGAIN_AFTER)
@@ -115,7 +115,7 @@ def test_one_order_that_cannot_be_canceled_keeps_no_other_open(fault: Exception)
     assert [order_id for order_id, _ in canceled] == ["0", "1", "0", "1"]
 
 
-def test_a_redis_that_is_away_is_no_proof_of_a_dead_bot() -> None:
+def test_nothing_is_cancelled_while_redis_is_unreachable() -> None:
     """Nothing is canceled while it is."""
     heart: Any = Heart(0.0)
     heart.away_from = PATIENCE - 5

@@ -57,7 +57,7 @@ def test_a_command_without_an_id_gets_the_default() -> None:
     "raw",
     ["NaN", "Infinity", "-Infinity", "1e400", "-1", "0", "true", '"1"', "[1]", "null", "9" * 5000],
 )
-def test_a_quantity_that_is_no_positive_number_is_refused_by_name(raw: str) -> None:
+def test_a_quantity_that_is_not_a_positive_number_is_rejected_by_name(raw: str) -> None:
     """The message names the field, and the id can be answered."""
     error = refusal(with_raw("quantity", raw))
     assert str(error).startswith("quantity=")
@@ -65,7 +65,7 @@ def test_a_quantity_that_is_no_positive_number_is_refused_by_name(raw: str) -> N
 
 
 @pytest.mark.parametrize("raw", ["\uff11\uff12\uff13", "1_000", "01", "+1", "0x10", "1."])
-def test_what_is_no_json_number_is_no_json(raw: str) -> None:
+def test_an_invalid_json_number_is_invalid_json(raw: str) -> None:
     """Full-width digits and other spellings of numbers are not read."""
     assert str(refusal(with_raw("quantity", raw))).startswith("invalid JSON: ")
 
@@ -92,7 +92,7 @@ def test_a_name_that_stands_twice_inside_a_field_leaves_the_id_readable() -> Non
 
 
 @pytest.mark.parametrize("field", ["client_order_id", "symbol"])
-def test_half_a_character_is_no_text(field: str) -> None:
+def test_a_lone_surrogate_is_invalid_text(field: str) -> None:
     """A lone surrogate can't be written back to Redis."""
     error = refusal(with_raw(field, '"a\\ud800"'))
     assert str(error).startswith(f"'{field}': ")
@@ -139,7 +139,7 @@ def test_many_faults_make_a_short_message() -> None:
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "invalid JSON: "),
     ],
 )
-def test_what_is_no_object_is_refused(data: bytes, words: str) -> None:
+def test_json_that_is_not_an_object_is_rejected(data: bytes, words: str) -> None:
     """One clear message for each."""
     assert str(refusal(data)).startswith(words)
 

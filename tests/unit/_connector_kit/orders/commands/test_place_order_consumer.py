@@ -113,7 +113,7 @@ def test_nothing_is_concluded_before_the_venues_time_is_known() -> None:
     assert late <= a < late + 4 * ExecutorTimings().longest_poll
 
 
-def test_an_entry_that_somebody_may_have_begun_with_is_never_sent() -> None:
+def test_an_entry_that_another_process_may_have_started_is_never_sent() -> None:
     """An earlier process read it; its record may be lost."""
     harness = OrderHarness()
     harness.left_pending(harness.entry("a"))
@@ -141,7 +141,7 @@ def test_an_entry_whose_delivery_was_lost_is_never_sent() -> None:
     assert harness.journal.reasons == ["not_found"]
 
 
-def test_an_entry_that_was_read_and_not_begun_with_is_still_sent() -> None:
+def test_an_entry_that_was_read_and_not_started_is_still_sent() -> None:
     """The claim of the one before it failed."""
     harness = OrderHarness()
     harness.queue.failures["claim"] = 1

@@ -353,7 +353,7 @@ def test_an_order_is_sized_after_the_wait_for_the_budget() -> None:
     assert (done.reason, done.sent) == (None, "5")
 
 
-def test_what_somebody_may_have_begun_with_waits_for_nothing() -> None:
+def test_an_entry_that_another_process_may_have_started_waits_for_nothing() -> None:
     """It is never sent, so no market matters."""
     streams = Streams()
     streams.read = [entry(-2.0)]

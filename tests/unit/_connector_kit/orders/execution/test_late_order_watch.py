@@ -34,7 +34,7 @@ def watched(harness: OrderHarness, until: float) -> None:
     run_virtually(watch())
 
 
-def test_a_ghost_is_reported_within_a_minute() -> None:
+def test_a_late_order_is_reported_within_a_minute() -> None:
     """Its record says accepted from then on, and it is looked for no longer."""
     harness = OrderHarness(found_from=90.0)
     harness.journal.records["order-1"] = given_up()
@@ -46,7 +46,7 @@ def test_a_ghost_is_reported_within_a_minute() -> None:
     assert harness.venue.times("find") == [0, INTERVAL, 2 * INTERVAL]
 
 
-def test_somebody_elses_order_under_the_id_is_no_ghost() -> None:
+def test_another_programs_order_under_the_id_is_not_a_late_order() -> None:
     """An order is recognised by its terms."""
     harness = OrderHarness()
     harness.journal.records["order-1"] = given_up()

@@ -130,7 +130,7 @@ def test_without_an_answer_it_is_said_to_be_unknown_at_once_and_then_resolved() 
     assert len(harness.venue.placed) == 1
 
 
-def test_an_order_that_somebody_gave_up_and_that_was_placed_after_all_is_corrected() -> None:
+def test_an_order_that_another_instance_gave_up_and_that_was_placed_is_corrected() -> None:
     """Another instance closed the record as not found while our request was under way."""
     harness = staged()
     given_up = RECORD.closed(REJECTION, provisional=True)
@@ -214,7 +214,7 @@ def test_a_venue_that_answers_in_time_leaves_nothing_unknown() -> None:
     assert harness.journal.statuses == ["accepted"]
 
 
-def test_what_the_accounts_events_told_settles_an_order_without_an_answer() -> None:
+def test_an_order_in_the_accounts_events_resolves_an_order_without_an_answer() -> None:
     """The venue isn't asked: that costs nothing of its budget."""
     harness = staged(silent_until=60.0)
     harness.journal.orders[RECORD.client_order_id] = OURS
@@ -223,7 +223,7 @@ def test_what_the_accounts_events_told_settles_an_order_without_an_answer() -> N
     assert harness.venue.calls == []
 
 
-def test_what_the_accounts_events_told_of_another_order_is_no_answer() -> None:
+def test_another_order_in_the_accounts_events_resolves_nothing() -> None:
     """Somebody else's under the same id, on another life of the venue."""
     harness = staged()
     harness.journal.orders[RECORD.client_order_id] = SOMEBODY_ELSES
@@ -233,7 +233,7 @@ def test_what_the_accounts_events_told_of_another_order_is_no_answer() -> None:
     assert (at, answer.order_id) == (0.0, OURS.order_id)
 
 
-def test_somebody_elses_order_under_the_id_is_never_accepted() -> None:
+def test_another_programs_order_under_the_id_is_never_accepted() -> None:
     """It is named, once ours can't come any more; provisionally, as ours was never refused."""
     harness = staged()
     harness.venue.orders[RECORD.client_order_id] = SOMEBODY_ELSES
@@ -260,7 +260,7 @@ def test_a_venue_that_refuses_to_say_leaves_it_unknown_for_a_day() -> None:
     assert len(harness.venue.times("find")) == 86_400 // 60 + 1
 
 
-def test_a_venue_that_says_after_all_ends_it() -> None:
+def test_a_late_answer_of_the_venue_resolves_the_order() -> None:
     """The symbol came back."""
     harness = staged(silent_until=300.0, fault=RejectedError("invalid symbol", code="-1121"))
     harness.venue.orders[RECORD.client_order_id] = OURS
@@ -271,7 +271,7 @@ def test_a_venue_that_says_after_all_ends_it() -> None:
 # Looking first
 
 
-def test_where_redis_may_have_forgotten_the_venue_is_looked_at_before_sending() -> None:
+def test_after_a_loss_of_data_the_venue_is_queried_before_sending() -> None:
     """The order is there: nothing is sent."""
     harness = staged()
     harness.venue.orders[RECORD.client_order_id] = OURS
@@ -296,7 +296,7 @@ def test_a_refusal_stands_where_the_venue_has_no_such_order() -> None:
     assert harness.venue.placed == []
 
 
-def test_an_id_that_somebody_elses_order_has_is_not_sent() -> None:
+def test_an_id_of_another_programs_order_is_not_sent() -> None:
     """Binance would take it again."""
     harness = staged()
     harness.venue.orders[RECORD.client_order_id] = SOMEBODY_ELSES
@@ -346,7 +346,7 @@ def test_while_the_venues_time_is_not_known_an_unclear_order_is_said_to_be_unkno
     assert DEADLINE < harness.journal.published[0][0] < DEADLINE + 3
 
 
-def test_a_look_that_is_answered_soon_is_followed_by_the_order() -> None:
+def test_the_order_is_sent_after_a_query_that_is_answered_soon() -> None:
     """Nothing is said meanwhile."""
     harness = staged(silent_until=1.0)
     execute(harness, query_first=True)
@@ -354,7 +354,7 @@ def test_a_look_that_is_answered_soon_is_followed_by_the_order() -> None:
     assert len(harness.venue.placed) == 1
 
 
-def test_a_look_that_the_venue_refuses_is_resolved_and_never_sent() -> None:
+def test_an_order_whose_query_the_venue_rejects_is_resolved_and_never_sent() -> None:
     """The symbol may be gone, the order of then not."""
     harness = staged(silent_until=300.0, fault=RejectedError("invalid symbol", code="-1121"))
     execute(harness, query_first=True)
@@ -416,7 +416,7 @@ def test_another_entry_waits_for_the_answer_of_the_first() -> None:
     assert harness.venue.calls == []
 
 
-def test_another_entry_resolves_an_order_that_nobody_carries_out() -> None:
+def test_another_entry_resolves_an_order_that_no_process_executes() -> None:
     """Once it can't come any more: both entries are answered."""
     harness = staged()
     handle_existing_claim(harness, ANOTHER)

@@ -68,7 +68,7 @@ def test_a_record_survives_the_journal(
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"client_order_id": 1}'])
-def test_what_is_no_record_is_refused(data: bytes) -> None:
+def test_invalid_records_are_rejected(data: bytes) -> None:
     """With the decoder's own error."""
     with pytest.raises(msgspec.DecodeError):
         load(data)

@@ -180,7 +180,7 @@ def test_float_arithmetic_that_means_a_step_is_sized_as_that_step(
     n=st.integers(1, 10**6),
     part=st.floats(1e-3, 0.999),
 )
-def test_what_is_no_noise_goes_down_to_the_lot_and_to_the_passive_tick(
+def test_values_beyond_noise_are_rounded_down_to_the_lot_and_to_the_passive_tick(
     step: str, n: int, part: float
 ) -> None:
     """A thousandth of a step is meant."""
