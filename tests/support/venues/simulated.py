@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from common_models import OrderBook, Ticker, Trade
 from common_models.stream_names import MARKET_DATA_TYPES, MarketDataType, MarketStream
+from services._runtime.exchanges import MANIFESTS
 from tests.support.eventually import eventually_async
 from tests.support.ports import quiet_port
 from tests.support.processes import Service, running
@@ -41,18 +42,12 @@ class Venue:
     @property
     def setting(self) -> str:
         """Where its symbols are named."""
-        return f"{self.exchange.upper()}_SYMBOLS"
+        return MANIFESTS[self.exchange].symbols_variable
 
     def environment(self, simulator_port: int, redis_url: str, health_port: int) -> dict[str, str]:
         """All that the connector is told."""
         root = f"127.0.0.1:{simulator_port}"
-        urls = {
-            "BINANCE_REST_URL": f"http://{root}/api",
-            "BINANCE_STREAM_URL": f"ws://{root}",
-            "BINANCE_WS_API_URL": f"ws://{root}/ws-api/v3",
-            "LUNO_REST_URL": f"http://{root}",
-            "LUNO_STREAM_URL": f"ws://{root}",
-        }
+        urls = {url.variable: url.simulated(root) for url in MANIFESTS[self.exchange].urls}
         return {
             **urls,
             **self.key,
