@@ -66,7 +66,7 @@ class Threshold(Strategy):
 def bot_without_redis() -> Dispatcher:
     """The bot's inside, as `service.py` puts it together, with one strategy."""
     settings = BotSettings(binance_symbols=("BTC/USDT",), luno_symbols=())
-    wanted = [StrategySpec("threshold", "binance", "BTC/USDT", Decimal("0.001"), Threshold)]
+    specs = [StrategySpec("threshold", "binance", "BTC/USDT", Decimal("0.001"), Threshold)]
     sources = Sources(
         provider=DataProvider(settings.markets),
         connectors=ConnectorWatch(settings.markets),
@@ -80,12 +80,14 @@ def bot_without_redis() -> Dispatcher:
     watch = MarketWatch(sources.provider, sources.connectors, Readiness("market_data"))
     risk = Risk(settings, sources.portfolio, sources.instruments.lots)
     maker = DecisionMaker(settings, sources, risk)
-    tally = DecisionMetrics(CollectorRegistry(), ["threshold:binance:BTC/USDT"], settings.markets)
-    host = StrategyHost(wanted, sources, maker)
+    decision_metrics = DecisionMetrics(
+        CollectorRegistry(), ["threshold:binance:BTC/USDT"], settings.markets
+    )
+    host = StrategyHost(specs, sources, maker)
     resync = Resync(settings, sources.portfolio, sources.connectors)
-    dispatcher = Dispatcher(sources, watch, host, maker, resync, tally)
+    dispatcher = Dispatcher(sources, watch, host, maker, resync, decision_metrics)
     status = "binance_connector:events:connector_status"
-    dispatcher.take(Batch(status, [("1-0", wire(connector_status()))], 0.0))
+    dispatcher.handle(Batch(status, [("1-0", wire(connector_status()))], 0.0))
     return dispatcher
 
 
@@ -103,7 +105,7 @@ async def throughput() -> list[float]:
     for _ in range(ROUNDS):
         started = time.process_time()
         for batch in given:
-            dispatcher.take(batch)
+            dispatcher.handle(batch)
         found.append(BATCH * BATCHES / (time.process_time() - started))
     return found
 

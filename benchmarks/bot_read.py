@@ -62,7 +62,7 @@ async def as_the_bot(redis: Redis, names: list[str]) -> float:
 
     def take(batch: Batch) -> None:
         nonlocal found, took
-        fault = provider.feeds[batch.stream].take([data for _, data in batch.entries], clock())
+        fault = provider.feeds[batch.stream].handle([data for _, data in batch.entries], clock())
         if fault is not None:
             raise RuntimeError(f"{batch.stream}: {fault}")
         found += len(batch.entries)

@@ -12,7 +12,7 @@ SILENT_AFTER = 30.0
 
 
 @dataclass(slots=True)
-class _Heard:
+class _ReceivedStatus:
     """The latest status of one connector, and when it was received."""
 
     event: ConnectorStatusEvent
@@ -27,9 +27,9 @@ class ConnectorWatch:
             str(EventStream(connector(exchange), "connector_status")): exchange
             for exchange in exchanges
         }
-        self._latest: dict[str, _Heard] = {}
+        self._latest: dict[str, _ReceivedStatus] = {}
 
-    def take(self, stream: str, data: bytes, received_at: float) -> str | None:
+    def handle(self, stream: str, data: bytes, received_at: float) -> str | None:
         """Read one entry of `streams`; what is wrong with it where it can't be read.
 
         *received_at* is in seconds of the clock that `why_stale` is asked with.
@@ -41,20 +41,20 @@ class ConnectorWatch:
         exchange = self.streams[stream]
         if event.exchange != exchange:
             return f"exchange {event.exchange!r}; want {exchange!r}"
-        self._latest[exchange] = _Heard(event, received_at)
+        self._latest[exchange] = _ReceivedStatus(event, received_at)
         return None
 
     def latest(self, exchange: str) -> ConnectorStatusEvent | None:
         """What the connector told last."""
-        heard = self._latest.get(exchange)
-        return heard.event if heard else None
+        received = self._latest.get(exchange)
+        return received.event if received else None
 
     def why_silent(self, exchange: str, now: float) -> str | None:
         """Why a connector seems to be away; None: it tells its status."""
-        heard = self._latest.get(exchange)
-        if heard is None:
+        received = self._latest.get(exchange)
+        if received is None:
             return f"{connector(exchange)} has told no status yet"
-        age = max(0.0, now - heard.received_at)
+        age = max(0.0, now - received.received_at)
         if age > SILENT_AFTER:
             return f"{connector(exchange)} told its last status {age:.0f} s ago"
         return None

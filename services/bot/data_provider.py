@@ -13,7 +13,7 @@ from services.bot.validation import MessageError, read
 MarketData = Ticker | OrderBook | Trade
 T = TypeVar("T", Ticker, OrderBook)
 # Told of each message of a batch, and which one it is.
-Hear = Callable[[int, MarketData], None]
+OnMessage = Callable[[int, MarketData], None]
 
 # Trades of one symbol that are kept to look back on.
 RECENT_TRADES = 1000
@@ -47,11 +47,11 @@ class MarketFeed:
         self.symbol = symbol
         self._model = MODELS[data_type]
 
-    def take(
+    def handle(
         self,
         messages: Iterable[bytes],
         received_at: float,
-        hear: Hear | None = None,
+        on_message: OnMessage | None = None,
     ) -> str | None:
         """Read a batch, oldest first; what can't be read is counted, and the last fault returned.
 
@@ -67,8 +67,8 @@ class MarketFeed:
             else:
                 if message.symbol == self.symbol and message.exchange == self.exchange:
                     self._keep(message, received_at)
-                    if hear is not None:
-                        hear(number, message)
+                    if on_message is not None:
+                        on_message(number, message)
                     continue
                 fault = (
                     f"symbol {message.symbol!r} of exchange {message.exchange!r}; "
@@ -77,9 +77,9 @@ class MarketFeed:
             self.malformed += 1
         return fault
 
-    def recall(self, messages: Iterable[bytes], received_at: float) -> None:
+    def reload(self, messages: Iterable[bytes], received_at: float) -> None:
         """What was there before: it is known again, and not counted."""
-        self.take(messages, received_at)
+        self.handle(messages, received_at)
         self.entries = self.malformed = 0
 
     def _keep(self, message: MarketData, received_at: float) -> None:

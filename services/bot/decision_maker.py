@@ -17,7 +17,7 @@ from common_models.fields import Side
 from common_models.stream_names import BOT_ORDERS, CommandStream, connector
 from services._runtime.entry_ids import entry_milliseconds
 from services.bot.journal import Moment, Outgoing
-from services.bot.portfolio import Told
+from services.bot.portfolio import OrderEvent
 from services.bot.portfolio_state import LOST, BotOrder
 from services.bot.risk import Proposal, Refusal, Risk
 from services.bot.settings import BotSettings
@@ -31,7 +31,7 @@ PAPER_WORLDS = ("simulator", "testnet")
 # A sell that falls short of what there is by a fee sells what there is: at most this share of it.
 SHORT_OF = Decimal("0.01")
 # The same refusal of a strategy is told again after so many seconds, where it still holds.
-TELL_AGAIN_AFTER = 10.0
+REPEAT_REFUSAL_AFTER = 10.0
 # A cancel of which nothing came is asked for again after this many seconds, where it is still
 # wanted: the connector may have found no answer.
 CANCEL_AGAIN_AFTER = 5.0
@@ -89,25 +89,25 @@ class DecisionMaker:
         self._refused: dict[tuple[str, Side], tuple[str, float]] = {}
 
     def consider(
-        self, wanted: StrategySpec, intent: Intent, cause: Cause, number: int = 0
+        self, spec: StrategySpec, intent: Intent, cause: Cause, number: int = 0
     ) -> Refusal | None:
         """Decide what becomes of an intent; why nothing does, None where there is an order.
 
         *number*: so many intents of the same strategy and cause came before it.
         """
         proposal = Proposal(
-            wanted.key,
-            wanted.exchange,
-            wanted.symbol,
+            spec.key,
+            spec.exchange,
+            spec.symbol,
             intent.side,
-            self._quantity(wanted, intent),
+            self._quantity(spec, intent),
             intent.price,
         )
         order = BotOrder(
-            id=decision_id(wanted.key, cause, number),
-            strategy=wanted.key,
-            exchange=wanted.exchange,
-            symbol=wanted.symbol,
+            id=decision_id(spec.key, cause, number),
+            strategy=spec.key,
+            exchange=spec.exchange,
+            symbol=spec.symbol,
             side=intent.side,
             type=intent.type,
             quantity=proposal.quantity,
@@ -116,11 +116,11 @@ class DecisionMaker:
             caused_by=list(cause.chain),
             sent_at=0.0,
         )
-        refusal = self._why_not(wanted, proposal, order.id, self._now(cause))
+        refusal = self._why_not(spec, proposal, order.id, self._now(cause))
         if refusal is not None:
             self._refuse(order, refusal, cause)
-            return None if order.id in self._sources.portfolio.books.orders else refusal
-        self._refused.pop((wanted.key, intent.side), None)
+            return None if order.id in self._sources.portfolio.state.orders else refusal
+        self._refused.pop((spec.key, intent.side), None)
         if self._settings.bot_mode == "observe":
             self._add(OutboxItem(self._event(order, "observed"), caused_at=cause.written_at))
         else:
@@ -131,27 +131,27 @@ class DecisionMaker:
     def _refuse(self, order: BotOrder, refusal: Refusal, cause: Cause) -> None:
         """Tell a refusal: at once where it is another than before, else now and then."""
         of, code, now = (order.strategy, order.side), refusal.reason_code, self._sources.clock()
-        before, told_at = self._refused.get(of, ("", 0.0))
-        if code == before and now - told_at < TELL_AGAIN_AFTER:
+        before, published_at = self._refused.get(of, ("", 0.0))
+        if code == before and now - published_at < REPEAT_REFUSAL_AFTER:
             return
         self._refused[of] = (code, now)
         self._add(OutboxItem(self._event(order, "refused", refusal), caused_at=cause.written_at))
 
-    def cancel(self, wanted: StrategySpec, wish: Cancel, cause: Cause) -> None:
+    def cancel(self, spec: StrategySpec, action: Cancel, cause: Cause) -> None:
         """Ask for the end of a strategy's open order, halted or not; who observes only tells it."""
-        pending = self._sources.portfolio.pending(wanted.key)
-        found = [order for order in pending if wish.id in (None, order.id)]
+        pending = self._sources.portfolio.pending(spec.key)
+        found = [order for order in pending if action.id in (None, order.id)]
         if not found:
-            log.info("nothing_to_cancel", strategy=wanted.key, id=wish.id, reason=wish.reason)
+            log.info("nothing_to_cancel", strategy=spec.key, id=action.id, reason=action.reason)
         for order in found:
-            self._cancel(order, wish, cause)
+            self._cancel(order, action, cause)
 
-    def _cancel(self, order: BotOrder, wish: Cancel, cause: Cause) -> None:
+    def _cancel(self, order: BotOrder, action: Cancel, cause: Cause) -> None:
         now = self._now(cause)
         if 0 <= now - order.cancel_asked_at < CANCEL_AGAIN_AFTER:  # a clock may be set back
             return
         order.cancel_asked_at = now
-        said = {"reason": wish.reason, "caused_by": list(cause.chain)}
+        said = {"reason": action.reason, "caused_by": list(cause.chain)}
         if self._settings.bot_mode == "observe":  # the order is of an earlier run, that did trade
             event = self._event(order, "cancel_dropped").model_copy(update=said)
             self._add(OutboxItem(event, caused_at=cause.written_at))
@@ -170,28 +170,28 @@ class DecisionMaker:
         return redis + self._sources.clock() - ours
 
     def _why_not(
-        self, wanted: StrategySpec, proposal: Proposal, order_id: str, now: float
+        self, spec: StrategySpec, proposal: Proposal, order_id: str, now: float
     ) -> Refusal | None:
         portfolio = self._sources.portfolio
-        if order_id in portfolio.books.orders:
+        if order_id in portfolio.state.orders:
             return Refusal("already_decided", "this entry was decided on before")
-        pending = portfolio.pending(wanted.key)
-        if len(pending) >= wanted.max_orders:
+        pending = portfolio.pending(spec.key)
+        if len(pending) >= spec.max_orders:
             return Refusal("pending", "; ".join(_state_of(order) for order in pending))
         if self.halted is not None:
             return Refusal("halted", f"trading is halted: {self.halted}")
-        view = MarketView(wanted, self._sources)
+        view = MarketView(spec, self._sources)
         try:
             view.all_live()
             book = view.order_book()
         except StaleDataError as e:
             return Refusal("stale_market", str(e))
         try:
-            for name in wanted.indicators:
+            for name in spec.indicators:
                 view.indicator(name)
         except StaleDataError as e:
             return Refusal("stale_indicator", str(e))
-        return self._mode(wanted.exchange) or self._risk.check(proposal, book, now)
+        return self._mode(spec.exchange) or self._risk.check(proposal, book, now)
 
     def _mode(self, exchange: str) -> Refusal | None:
         """What the connector says of itself must fit the mode."""
@@ -210,19 +210,19 @@ class DecisionMaker:
             return Refusal("connector_not_trading", reason)
         return None
 
-    def _quantity(self, wanted: StrategySpec, intent: Intent) -> Decimal:
+    def _quantity(self, spec: StrategySpec, intent: Intent) -> Decimal:
         """In whole lots; a sell that falls a fee short of what there is sells what there is."""
-        quantity = intent.quantity or wanted.quantity
+        quantity = intent.quantity or spec.quantity
         if intent.side == "sell":
-            unsold = self._sources.portfolio.unsold(wanted.key)
-            free = self._sources.balances.free(wanted.exchange, wanted.symbol.partition("/")[0])
+            unsold = self._sources.portfolio.unsold(spec.key)
+            free = self._sources.balances.free(spec.exchange, spec.symbol.partition("/")[0])
             for there_is in (unsold, free):
                 if there_is is not None and quantity * (1 - SHORT_OF) <= there_is < quantity:
                     quantity = there_is
-        whole = self._sources.instruments.lots(wanted.exchange, wanted.symbol).whole(quantity)
+        whole = self._sources.instruments.lots(spec.exchange, spec.symbol).whole(quantity)
         return whole or quantity  # less than a lot is refused, and told as it was wanted
 
-    def sift(self, moment: Moment) -> tuple[list[Outgoing], list[DecisionEvent], set[str]]:
+    def build_batch(self, moment: Moment) -> tuple[list[Outgoing], list[DecisionEvent], set[str]]:
         """What of the outbox goes out at this moment.
 
         The commands; the event of each note; and the ids of the orders that are refused
@@ -232,28 +232,28 @@ class DecisionMaker:
         commands: list[Outgoing] = []
         events: list[DecisionEvent] = []
         refused: set[str] = set()
-        for note in self.outbox:
-            refusal = self._too_late(note, moment) if note.order else None
-            if refusal is not None and note.order is not None:
-                refused.add(note.order.id)
-                events.append(self._event(note.order, "refused", refusal))
+        for item in self.outbox:
+            refusal = self._too_late(item, moment) if item.order else None
+            if refusal is not None and item.order is not None:
+                refused.add(item.order.id)
+                events.append(self._event(item.order, "refused", refusal))
                 continue
-            gone = note.to_cancel
+            gone = item.to_cancel
             if gone is not None and (gone.ended or gone.id in refused):
                 dropped = {"outcome": "cancel_dropped", "command_stream": None}
-                events.append(note.event.model_copy(update=dropped))
+                events.append(item.event.model_copy(update=dropped))
                 continue
-            events.append(note.event)
-            if note.order is not None:
-                commands.append(_command(note.order))
+            events.append(item.event)
+            if item.order is not None:
+                commands.append(_command(item.order))
             elif gone is not None:
                 commands.append(_cancel(gone))
         return commands, events, refused
 
-    def _too_late(self, note: OutboxItem, moment: Moment) -> Refusal | None:
+    def _too_late(self, item: OutboxItem, moment: Moment) -> Refusal | None:
         if moment.halted is not None:
             return Refusal("halted", f"trading is halted: {moment.halted}")
-        age, most = moment.now - note.caused_at, self._settings.bot_decision_max_age
+        age, most = moment.now - item.caused_at, self._settings.bot_decision_max_age
         if age <= most:
             return None
         return Refusal(
@@ -268,24 +268,24 @@ class DecisionMaker:
         event = self._event(order, LOST, refusal)
         self._add(OutboxItem(event.model_copy(update={"order_status": LOST, "told_by": told_by})))
 
-    def step(self, order: BotOrder, told: Told, told_by: str) -> None:
+    def step(self, order: BotOrder, order_event: OrderEvent, told_by: str) -> None:
         """*told*, the entry *told_by*, came for an order: said where it belongs in the chain."""
-        if isinstance(told, OrderResponseEvent):
+        if isinstance(order_event, OrderResponseEvent):
             event = self._event(order, "answered")
             more = {
-                "order_status": told.status,
-                "reason_code": told.reason_code,
-                "refusal": told.error_message,
-                "command_id": told.command_id,
+                "order_status": order_event.status,
+                "reason_code": order_event.reason_code,
+                "refusal": order_event.error_message,
+                "command_id": order_event.command_id,
                 "told_by": told_by,
             }
         else:
             event = self._event(order, "updated")
-            more = {"order_status": told.status, "told_by": told_by}
+            more = {"order_status": order_event.status, "told_by": told_by}
         self._add(OutboxItem(event.model_copy(update=more)))
 
-    def _add(self, note: OutboxItem) -> None:
-        self.outbox.append(note)
+    def _add(self, item: OutboxItem) -> None:
+        self.outbox.append(item)
 
     def _event(
         self, order: BotOrder, outcome: str, refusal: Refusal | None = None
@@ -323,11 +323,11 @@ def decision_id(strategy: str, cause: Cause, number: int = 0) -> str:
 
     Of several intents each has its own, by its place among them.
     """
-    told = f"{strategy}|{cause.stream}|{cause.entry_id}" + (f"|{number}" if number else "")
-    return BOT_ORDERS + hashlib.sha256(told.encode()).hexdigest()[:28]
+    identity = f"{strategy}|{cause.stream}|{cause.entry_id}" + (f"|{number}" if number else "")
+    return BOT_ORDERS + hashlib.sha256(identity.encode()).hexdigest()[:28]
 
 
-def tell(event: DecisionEvent) -> None:
+def log_decision(event: DecisionEvent) -> None:
     """Log a decision, once it is written."""
     said = event.model_dump(exclude_none=True, exclude={"timestamp"})
     log.info("decision", **said)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Histogram
 
 from common_models import DecisionEvent, OrderResponseEvent
-from services.bot.portfolio import Told
+from services.bot.portfolio import OrderEvent
 from services.bot.portfolio_state import BotOrder
 
 OUTCOMES = ("sent", "refused", "observed", "cancel_sent", "lost")
@@ -55,16 +55,16 @@ class DecisionMetrics:
         if event.outcome != "lost":
             self._hops["decision"].observe(max(0.0, now - caused_at))
 
-    def told(self, order: BotOrder, told: Told, at: float) -> None:
+    def count(self, order: BotOrder, event: OrderEvent, at: float) -> None:
         """*told* is booked; Redis took it *at*, in seconds."""
-        if isinstance(told, OrderResponseEvent):
-            self._told_answer(order, told, at)
+        if isinstance(event, OrderResponseEvent):
+            self._count_answer(order, event, at)
         else:
-            self._told_status(order, at)
+            self._count_status(order, at)
         if order.ended:
             self._answered.pop(order.id, None)
 
-    def _told_answer(self, order: BotOrder, answer: OrderResponseEvent, at: float) -> None:
+    def _count_answer(self, order: BotOrder, answer: OrderResponseEvent, at: float) -> None:
         status = answer.status if answer.status in ANSWERS else "unknown"
         self.answers[order.exchange, status] += 1
         if status == "unknown":  # another will come
@@ -76,7 +76,7 @@ class DecisionMetrics:
         else:
             self._answered[order.id] = at
 
-    def _told_status(self, order: BotOrder, at: float) -> None:
+    def _count_status(self, order: BotOrder, at: float) -> None:
         answered_at = self._answered.get(order.id)
         if answered_at is not None:
             self._hops["first_status"].observe(max(0.0, at - answered_at))

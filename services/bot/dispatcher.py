@@ -16,11 +16,11 @@ from common_models import (
 from common_models.stream_names import EventStream, MarketDataType, connector
 from services._runtime.stream_position import StreamGap
 from services._runtime.stream_reader import Batch
-from services.bot.data_provider import Hear, MarketData, middle
+from services.bot.data_provider import MarketData, OnMessage, middle
 from services.bot.decision_maker import Cause, DecisionMaker, written_at
 from services.bot.decision_metrics import DecisionMetrics
 from services.bot.market_watch import MarketWatch
-from services.bot.portfolio import Told, why_ended
+from services.bot.portfolio import OrderEvent, why_ended
 from services.bot.portfolio_state import LOST, BotOrder
 from services.bot.resync import Resync
 from services.bot.strategy_host import Method, StrategyHost, StrategyRunner
@@ -53,10 +53,10 @@ class Dispatcher:
         host: StrategyHost,
         maker: DecisionMaker,
         resync: Resync,
-        tally: DecisionMetrics,
+        decision_metrics: DecisionMetrics,
     ) -> None:
         self._sources = sources
-        self._tally = tally
+        self._decision_metrics = decision_metrics
         self._watch = watch
         self._host = host
         self._maker = maker
@@ -69,18 +69,18 @@ class Dispatcher:
         self._listeners: dict[str, tuple[Method, list[StrategyRunner]]] = {}
         for stream, feed in sources.provider.feeds.items():
             method = METHODS[feed.data_type]
-            heard = host.listeners(method, feed.exchange, feed.symbol)
-            if heard:
-                self._listeners[stream] = (method, heard)
+            runners = host.listeners(method, feed.exchange, feed.symbol)
+            if runners:
+                self._listeners[stream] = (method, runners)
         self._indicator_listeners = {
             stream: [
                 running
                 for running in host.listeners("on_indicator", feed.exchange, feed.symbol)
-                if stream in running.wanted.indicator_streams.values()
+                if stream in running.spec.indicator_streams.values()
             ]
             for stream, feed in sources.indicators.items()
         }
-        self._told_by = ("", "")  # the stream and the entry that is being booked
+        self._current_entry = ("", "")  # the stream and the entry that is being booked
 
     @property
     def streams(self) -> list[str]:
@@ -89,22 +89,22 @@ class Dispatcher:
         own = [*sources.provider.feeds, *sources.connectors.streams, *sources.indicators]
         return [*self._events, *own]
 
-    def take(self, batch: Batch) -> None:
+    def handle(self, batch: Batch) -> None:
         """Handle one batch."""
         if batch.stream in self._events:
-            self._take_events(batch)
+            self._handle_events(batch)
         elif batch.stream in self._sources.indicators:
-            self._take_indicators(batch)
+            self._handle_indicators(batch)
         else:
-            self._watch.take(batch, self._hear(batch))
+            self._watch.handle(batch, self._listener(batch))
 
     def note_gap(self, gap: StreamGap) -> None:
         """The reader logs what it missed; here it is counted, and what can be asked is asked."""
         self._watch.note_gap(gap)
         if gap.stream in self._events:
-            self._resync.doubt_all(self._events[gap.stream][0])
+            self._resync.mark_all_uncertain(self._events[gap.stream][0])
 
-    def _hear(self, batch: Batch) -> Hear | None:
+    def _listener(self, batch: Batch) -> OnMessage | None:
         """Tells a batch's messages to books and strategies; None where nobody listens."""
         method, listeners = self._listeners.get(batch.stream, ("on_trade", []))
         priced = self._is_priced(batch)
@@ -112,16 +112,16 @@ class Dispatcher:
             return None
         stream, entries, host = batch.stream, batch.entries, self._host
 
-        def hear(number: int, message: MarketData) -> None:
+        def on_message(number: int, message: MarketData) -> None:
             if priced and (price := middle(message)) is not None:
                 at = min(written_at(entries[number][0]), message.timestamp.timestamp())
                 self._sources.portfolio.see(message.exchange, message.symbol, price, at)
             for running in listeners:
-                wishes = running.tell(method, message)
-                if wishes:
-                    host.consider(running, wishes, cause_of(stream, entries[number][0]))
+                actions = running.notify(method, message)
+                if actions:
+                    host.consider(running, actions, cause_of(stream, entries[number][0]))
 
-        return hear
+        return on_message
 
     def _is_priced(self, batch: Batch) -> bool:
         """Whether the books want the prices of this batch, if it has any."""
@@ -131,75 +131,75 @@ class Dispatcher:
         until = written_at(batch.entries[-1][0])
         return self._sources.portfolio.wants_price(feed.exchange, feed.symbol, until)
 
-    def _take_indicators(self, batch: Batch) -> None:
+    def _handle_indicators(self, batch: Batch) -> None:
         feed = self._sources.indicators[batch.stream]
         listeners = self._indicator_listeners[batch.stream]
 
-        def hear(entry_id: str, value: IndicatorValue) -> None:
+        def on_message(entry_id: str, value: IndicatorValue) -> None:
             before = [value.caused_by] if value.caused_by else []
             cause = cause_of(batch.stream, entry_id, before)
             for running in listeners:
-                self._host.tell(running, "on_indicator", value, cause)
+                self._host.notify(running, "on_indicator", value, cause)
 
         now = self._sources.clock()
-        fault = feed.take(batch.entries, now - batch.age, time.time() - now, hear)
+        fault = feed.handle(batch.entries, now - batch.age, time.time() - now, on_message)
         if fault is not None:
             self._watch.malformed_others[batch.stream] += 1
-            self._watch.tell_malformed(batch, fault)
+            self._watch.log_malformed(batch, fault)
 
-    def _take_events(self, batch: Batch) -> None:
+    def _handle_events(self, batch: Batch) -> None:
         exchange, model = self._events[batch.stream]
         for entry_id, data in batch.entries:
             try:
                 event = read(model, data)
             except MessageError as e:
                 self._watch.malformed_others[batch.stream] += 1
-                self._watch.tell_malformed(batch, str(e))
+                self._watch.log_malformed(batch, str(e))
                 continue
-            self._told_by = (batch.stream, entry_id)
+            self._current_entry = (batch.stream, entry_id)
             self._book(exchange, event, written_at(entry_id))
 
     def _book(self, exchange: str, event: BaseModel, at: float) -> None:
         portfolio = self._sources.portfolio
         if isinstance(event, OrderResponseEvent):
-            portfolio.take_response(exchange, event, at)
+            portfolio.handle_response(exchange, event, at)
         elif isinstance(event, OrderStatusUpdateEvent):
-            portfolio.take_status(exchange, event, at)
+            portfolio.handle_status(exchange, event, at)
         elif isinstance(event, AccountBalanceEvent) and event.exchange == exchange:
-            self._sources.balances.take(event)
+            self._sources.balances.handle(event)
         elif isinstance(event, CommandResponseEvent):
-            order = self._resync.take(exchange, event)
+            order = self._resync.handle(exchange, event)
             if order is not None:
                 self._lose(order, event)
 
     def _lose(self, order: BotOrder, answer: CommandResponseEvent) -> None:
         """No connector knows this order, and it can't come any more: its strategy may go on."""
-        stream, entry_id = self._told_by
+        stream, entry_id = self._current_entry
         cause = cause_of(stream, entry_id, order.caused_by)
         why = f"{connector(order.exchange)} knows no such order: {answer.error_message}"
         log.error("order_lost", id=order.id, state=order.state, reason=why)
         order.state, order.unresolved = LOST, None
         self._maker.lost(order, why, cause.chain[0])
-        self._host.tell_of_order(order, LOST, cause)
+        self._host.notify_order(order, LOST, cause)
         self._note_end(order, "order_lost", why)
 
-    def on_step(self, order: BotOrder, told: Told) -> None:
+    def on_step(self, order: BotOrder, event: OrderEvent) -> None:
         """The portfolio has booked an event of this order."""
-        stream, entry_id = self._told_by
+        stream, entry_id = self._current_entry
         cause = cause_of(stream, entry_id, order.caused_by)
         self._resync.received(order, cause.written_at)
-        self._tally.told(order, told, cause.written_at)
-        self._maker.step(order, told, cause.chain[0])
-        self._host.tell_of_order(order, told.status, cause)
+        self._decision_metrics.count(order, event, cause.written_at)
+        self._maker.step(order, event, cause.chain[0])
+        self._host.notify_order(order, event.status, cause)
 
-    def on_end(self, order: BotOrder, told: Told) -> None:
+    def on_end(self, order: BotOrder, event: OrderEvent) -> None:
         """With this event an order has ended."""
-        self._note_end(order, *why_ended(told))
+        self._note_end(order, *why_ended(event))
 
     def _note_end(self, order: BotOrder, reason_code: str, message: str) -> None:
         """Of an order that ended without a fill nothing came, unless that was what was wanted."""
         if not order.filled and not order.cancel_asked_at:
-            self._host.tell_refused(order, reason_code, message)
+            self._host.notify_refused(order, reason_code, message)
 
 
 def cause_of(stream: str, entry_id: str, before: Sequence[str] = ()) -> Cause:

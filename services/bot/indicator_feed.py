@@ -10,7 +10,7 @@ from services.bot.validation import MessageError, read
 
 
 @dataclass(slots=True)
-class _Heard:
+class _ReceivedValue:
     value: IndicatorValue
     entry_id: str
     made_at: float
@@ -27,14 +27,14 @@ class IndicatorFeed:
         self.malformed = 0
         # How far it is from its first value, as the indicator host says; None: it says nothing.
         self.progress: IndicatorProgress | None = None
-        self._latest: _Heard | None = None
+        self._latest: _ReceivedValue | None = None
 
-    def take(
+    def handle(
         self,
         entries: Iterable[tuple[str, bytes]],
         received_at: float,
         wall_offset: float,
-        hear: Callable[[str, IndicatorValue], None],
+        on_message: Callable[[str, IndicatorValue], None],
     ) -> str | None:
         """Read a batch, oldest first; what can't be read is counted, and the last fault returned.
 
@@ -50,14 +50,16 @@ class IndicatorFeed:
                 fault = str(e)
                 self.malformed += 1
                 continue
-            told = (value.indicator_name, value.exchange, value.symbol)
-            if told != (self.name, self.exchange, self.symbol):
-                fault = f"it is {' '.join(told)}; want {self.name} {self.exchange} {self.symbol}"
+            identity = (value.indicator_name, value.exchange, value.symbol)
+            if identity != (self.name, self.exchange, self.symbol):
+                fault = (
+                    f"it is {' '.join(identity)}; want {self.name} {self.exchange} {self.symbol}"
+                )
                 self.malformed += 1
                 continue
             made_at = min(received_at, value.timestamp.timestamp() - wall_offset)
-            self._latest = _Heard(value, entry_id, made_at)
-            hear(entry_id, value)
+            self._latest = _ReceivedValue(value, entry_id, made_at)
+            on_message(entry_id, value)
         return fault
 
     def fresh(self, now: float, most: float) -> IndicatorValue:
@@ -73,11 +75,11 @@ class IndicatorFeed:
 
     def why_stale(self, now: float, most: float) -> str | None:
         """Why the latest value can't be relied on, and how many are missing; None: it can."""
-        heard = self._latest
-        if heard is None:
+        received = self._latest
+        if received is None:
             return f"{self.stream}: nothing yet; {self._what_is_missing()}"
-        age = now - heard.made_at
-        allowed = most + seconds(heard.value.timeframe)
+        age = now - received.made_at
+        allowed = most + seconds(received.value.timeframe)
         if age <= allowed:
             return None
         said = f"{self.stream} is {age:.1f} s old; want at most {allowed:g} s"

@@ -56,14 +56,14 @@ class InstrumentWatch:
         ]
         for market, data in zip(self._markets, await snapshot(redis, reads), strict=True):
             if isinstance(data, bytes):
-                self._take(market, data)
+                self._handle(market, data)
 
-    def _take(self, market: tuple[str, str], data: bytes) -> None:
+    def _handle(self, market: tuple[str, str], data: bytes) -> None:
         try:
-            told = read(InstrumentInfo, data)
-            self._known[market] = Lots.of(told)
-            for asset, price in told.fee_prices.items():
-                self._prices[market[0], asset, told.quote] = Decimal(str(price))
+            instrument = read(InstrumentInfo, data)
+            self._known[market] = Lots.of(instrument)
+            for asset, price in instrument.fee_prices.items():
+                self._prices[market[0], asset, instrument.quote] = Decimal(str(price))
         except MessageError as e:
             if self._faults.get(market) != str(e):
                 self._faults[market] = str(e)

@@ -25,7 +25,7 @@ from services.bot.resync import OrderQuery
 log = structlog.get_logger()
 
 POSITIONS = state_key("bot", "positions")
-BOOKS = state_key("bot", "books")
+SAVED_STATE = state_key("bot", "books")
 REVISION = "revision"
 
 T = TypeVar("T")
@@ -57,9 +57,9 @@ class StateSnapshot:
 
     moment: Moment
     positions: Mapping[str, StreamPosition]
-    books: Mapping[str, bytes]
+    fields: Mapping[str, bytes]
     commands: list[Outgoing] = field(default_factory=list)
-    questions: tuple[OrderQuery, ...] = ()
+    queries: tuple[OrderQuery, ...] = ()
     events: list[tuple[str, bytes]] = field(default_factory=list)
     decisions: tuple[DecisionEvent, ...] = ()
     refused: frozenset[str] = frozenset()
@@ -69,7 +69,7 @@ class StateSnapshot:
 class Written(NamedTuple):
     """A cut that is in Redis; the entry ids of its commands, where their reply wasn't lost."""
 
-    cut: StateSnapshot
+    snapshot: StateSnapshot
     entry_ids: tuple[str, ...]
 
 
@@ -81,19 +81,19 @@ class DecisionJournal:
     """
 
     def __init__(
-        self, redis: Redis, events_maxlen: int, on_gone: Callable[[], None] = lambda: None
+        self, redis: Redis, events_maxlen: int, on_lost: Callable[[], None] = lambda: None
     ) -> None:
-        self._on_gone = on_gone
+        self._on_lost = on_lost
         self._redis = redis
         self._maxlen = events_maxlen
         self._run = uuid4().hex
         self._last: bytes | None = None  # the revision that is known to be there
-        self._begun_from: bytes | None = None  # the last of the run before this one
+        self._previous_run: bytes | None = None  # the last of the run before this one
         self._tries = 0
         # Cuts of which it isn't known whether they were written, by revision.
         self._unsettled: dict[bytes, StateSnapshot] = {}
         self._positions: Mapping[str, StreamPosition] = {}
-        self._books: Mapping[str, bytes] = {}
+        self._fields: Mapping[str, bytes] = {}
 
     async def load(self) -> Mapping[str, bytes]:
         """The fields of the books as they were saved last; empty where there are none.
@@ -101,10 +101,10 @@ class DecisionJournal:
         Raises:
             TransientError: Redis is in trouble.
         """
-        found: Any = await reading(self._redis.hgetall(BOOKS))
-        self._last = self._begun_from = found.pop(REVISION.encode(), None)
-        self._books = {name.decode(): data for name, data in found.items()}
-        return self._books
+        found: Any = await reading(self._redis.hgetall(SAVED_STATE))
+        self._last = self._previous_run = found.pop(REVISION.encode(), None)
+        self._fields = {name.decode(): data for name, data in found.items()}
+        return self._fields
 
     async def write(self, make: Callable[[Moment], StateSnapshot]) -> Written:
         """Write what *make* gives; it is called again where something changed meanwhile.
@@ -122,58 +122,60 @@ class DecisionJournal:
                 return revision, self._unsettled[revision], change
             self._check(revision)
             now = int(seconds) + int(microseconds) / 1e6
-            cut = make(Moment(halt_reason(trading, halt), now))
+            snapshot = make(Moment(halt_reason(trading, halt), now))
             self._tries += 1
             mine = f"{self._run}:{self._tries}".encode()
-            self._unsettled[mine] = cut
+            self._unsettled[mine] = snapshot
             if revision != self._last:  # it forgot, or went back: all is written anew
-                self._positions, self._books = {}, {}
-                change.write("DEL", BOOKS)
-            for command in self._commands(cut, mine):
+                self._positions, self._fields = {}, {}
+                change.write("DEL", SAVED_STATE)
+            for command in self._commands(snapshot, mine):
                 change.write(*command)
-            return mine, cut, change
+            return mine, snapshot, change
 
-        reads: list[Command] = [("HGET", BOOKS, REVISION), ("GET", TRADING), ("GET", HALT)]
-        watched = [BOOKS, TRADING, HALT]
-        self._last, cut, change = await transact(self._redis, watched, [*reads, ("TIME",)], decide)
+        reads: list[Command] = [("HGET", SAVED_STATE, REVISION), ("GET", TRADING), ("GET", HALT)]
+        watched = [SAVED_STATE, TRADING, HALT]
+        self._last, snapshot, change = await transact(
+            self._redis, watched, [*reads, ("TIME",)], decide
+        )
         self._unsettled.clear()
-        self._positions, self._books = cut.positions, cut.books
-        return Written(cut, _entry_ids(cut, change))
+        self._positions, self._fields = snapshot.positions, snapshot.fields
+        return Written(snapshot, _entry_ids(snapshot, change))
 
     def _check(self, revision: bytes | None) -> None:
         """Are these still our books? A Redis that forgot, or went back, is given them again."""
         if revision == self._last:
             return
         ours = revision is None or revision.startswith(self._run.encode())
-        if not ours and not _is_before(revision, self._begun_from):
+        if not ours and not _is_before(revision, self._previous_run):
             raise FatalError(
-                f"{BOOKS} was written by another bot meanwhile; want one bot for one Redis"
+                f"{SAVED_STATE} was written by another bot meanwhile; want one bot for one Redis"
             )
-        log.warning("books_gone", key=BOOKS, action="written again")
-        self._on_gone()
+        log.warning("saved_state_missing", key=SAVED_STATE, action="written again")
+        self._on_lost()
 
-    def _commands(self, cut: StateSnapshot, revision: bytes) -> list[Command]:
+    def _commands(self, snapshot: StateSnapshot, revision: bytes) -> list[Command]:
         """What is new, and what is different from what was written before."""
         commands: list[Command] = [
-            ("XADD", stream, "*", "data", data) for stream, data, _ in cut.commands
+            ("XADD", stream, "*", "data", data) for stream, data, _ in snapshot.commands
         ]
-        commands += [("XADD", each.stream, "*", "data", each.data) for each in cut.questions]
+        commands += [("XADD", each.stream, "*", "data", each.data) for each in snapshot.queries]
         commands += [
             ("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
-            for stream, data in cut.events
+            for stream, data in snapshot.events
         ]
-        positions = _changed(cut.positions, self._positions)
+        positions = _changed(snapshot.positions, self._positions)
         if positions:
             words = [word for stream, at in positions.items() for word in (stream, str(at))]
             commands.append(("HSET", POSITIONS, *words))
-        books = _changed(cut.books, self._books)
-        fields = [word for name, data in books.items() for word in (name, data)]
-        commands.append(("HSET", BOOKS, REVISION, revision, *fields))
-        gone = [name for name in self._books if name not in cut.books]
+        changed = _changed(snapshot.fields, self._fields)
+        words_changed = [word for name, data in changed.items() for word in (name, data)]
+        commands.append(("HSET", SAVED_STATE, REVISION, revision, *words_changed))
+        gone = [name for name in self._fields if name not in snapshot.fields]
         if gone:
-            commands.append(("HDEL", BOOKS, *gone))
-        if cut.heartbeat:
-            commands.append(("SET", BOT_HEARTBEAT, int(cut.moment.now * 1000)))
+            commands.append(("HDEL", SAVED_STATE, *gone))
+        if snapshot.heartbeat:
+            commands.append(("SET", BOT_HEARTBEAT, int(snapshot.moment.now * 1000)))
         return commands
 
 
@@ -184,10 +186,10 @@ def _is_before(revision: bytes | None, last: bytes | None) -> bool:
     return bool(run) and run == last_run and int(number or 0) <= int(last_number or 0)
 
 
-def _entry_ids(cut: StateSnapshot, change: Change) -> tuple[str, ...]:
+def _entry_ids(snapshot: StateSnapshot, change: Change) -> tuple[str, ...]:
     """Of the cut's commands; empty where an earlier try wrote it, whose reply was lost."""
-    begin = 1 if change.writes[:1] == [("DEL", BOOKS)] else 0
-    replies = change.replies[begin : begin + len(cut.commands)]
+    begin = 1 if change.writes[:1] == [("DEL", SAVED_STATE)] else 0
+    replies = change.replies[begin : begin + len(snapshot.commands)]
     return tuple(reply.decode() for reply in replies)
 
 

@@ -14,7 +14,7 @@ from services._runtime.failpoints import reach
 from services._runtime.stream_position import StreamPosition
 from services._runtime.supervise import FailureLog, TransientError, full_jitter
 from services.bot import saved_state
-from services.bot.decision_maker import DecisionMaker, OutboxItem, tell
+from services.bot.decision_maker import DecisionMaker, OutboxItem, log_decision
 from services.bot.decision_metrics import DecisionMetrics
 from services.bot.journal import DecisionJournal, Moment, StateSnapshot, Written
 from services.bot.portfolio import lately
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 BEAT = 1.0
 # The portfolio is told this often where nothing changed, in seconds.
-TELL_PORTFOLIO_EVERY = 10.0
+PUBLISH_PORTFOLIO_EVERY = 10.0
 LONGEST_WAIT = 1.0
 # A stop waits this long for the last cut.
 LAST_WRITE_TIMEOUT = 1.0
@@ -46,7 +46,7 @@ class JournalWriter:
         host: StrategyHost,
         maker: DecisionMaker,
         resync: Resync,
-        tally: DecisionMetrics,
+        decision_metrics: DecisionMetrics,
         mode: Mode,
         positions: Callable[[], Mapping[str, StreamPosition]],
     ) -> None:
@@ -58,16 +58,16 @@ class JournalWriter:
         self._host = host
         self._maker = maker
         self._resync = resync
-        self._tally = tally
+        self._decision_metrics = decision_metrics
         self._mode = mode
         self._positions = positions
         self._encoder = saved_state.StateEncoder()
         self._wake = asyncio.Event()
-        self._trouble = FailureLog("journal_not_written")
-        self._portfolio_told_at = float("-inf")
+        self._failures = FailureLog("journal_not_written")
+        self._portfolio_published_at = float("-inf")
         self._changed = False  # since the portfolio was told
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Something was handled: write it soon where it must be told."""
         if self._maker.outbox:
             self._wake.set()
@@ -85,7 +85,7 @@ class JournalWriter:
                 async with asyncio.timeout(LAST_WRITE_TIMEOUT):
                     await self._write()
             except (TransientError, TimeoutError) as e:
-                log.warning("last_cut_not_written", error=str(e))
+                log.warning("last_snapshot_not_written", error=str(e))
 
     async def _keep_writing(self) -> None:
         waits = full_jitter(longest=LONGEST_WAIT)
@@ -99,45 +99,45 @@ class JournalWriter:
                 await self._write()
             except TransientError as e:
                 self.fault = str(e)
-                self._trouble.seen(e)
+                self._failures.seen(e)
                 await asyncio.sleep(next(waits))
                 self._wake.set()
             else:
                 self.fault = None
-                self._trouble.over()
+                self._failures.over()
                 waits = full_jitter(longest=LONGEST_WAIT)
 
     async def _write(self) -> None:
-        reach("before_cut")
-        if any(note.order for note in self._maker.outbox):
+        reach("before_journal_write")
+        if any(item.order for item in self._maker.outbox):
             reach("before_command")
-        written = await self._journal.write(self._cut)
-        reach("after_cut")
+        written = await self._journal.write(self._snapshot)
+        reach("after_journal_write")
         self.written_at = self._sources.clock()
         self._settle(written)
 
-    def _cut(self, moment: Moment) -> StateSnapshot:
+    def _snapshot(self, moment: Moment) -> StateSnapshot:
         """All as it is now. Nothing waits in here, so all is of the same moment."""
         self._maker.halted = moment.halted
-        commands, events, refused = self._maker.sift(moment)
-        books = self._books_after(moment, refused)
-        told = [(DECISIONS, _json(event)) for event in events]
-        due = moment.now - self._portfolio_told_at >= TELL_PORTFOLIO_EVERY
+        commands, events, refused = self._maker.build_batch(moment)
+        state = self._state_after(moment, refused)
+        entries = [(DECISIONS, _json(event)) for event in events]
+        due = moment.now - self._portfolio_published_at >= PUBLISH_PORTFOLIO_EVERY
         if (due or events or self._changed) and not commands:  # commands don't wait for it
-            told.append((PORTFOLIO, _json(self.portfolio(books))))
+            entries.append((PORTFOLIO, _json(self.portfolio(state))))
         return StateSnapshot(
             moment=moment,
             positions=dict(self._positions()),
-            books=self._encoder.encode(books, self._sources.balances.values(), self._host.saved()),
+            fields=self._encoder.encode(state, self._sources.balances.values(), self._host.saved()),
             commands=commands,
-            questions=tuple(self._resync.due(moment.now, self._sources.clock())),
-            events=told,
+            queries=tuple(self._resync.due(moment.now, self._sources.clock())),
+            events=entries,
             decisions=tuple(events),
             refused=frozenset(refused),
             heartbeat=self._mode != "observe",
         )
 
-    def _books_after(self, moment: Moment, refused: set[str]) -> PortfolioState:
+    def _state_after(self, moment: Moment, refused: set[str]) -> PortfolioState:
         """The books as they are once the cut is written: what is decided is sent, or refused."""
 
         def settled(order: BotOrder) -> BotOrder:
@@ -147,54 +147,54 @@ class JournalWriter:
                 return msgspec.structs.replace(order, state="sent", sent_at=moment.now)
             return order
 
-        books = self._sources.portfolio.books
-        orders = {order.id: settled(order) for order in books.orders.values()}
-        sent = [moment.now for note in self._maker.outbox if _goes_out(note, refused)]
-        sent = [*lately(books.sent, moment.now), *sent]
-        return PortfolioState(orders, sent, books.holdings, books.rejections)
+        state = self._sources.portfolio.state
+        orders = {order.id: settled(order) for order in state.orders.values()}
+        sent = [moment.now for item in self._maker.outbox if _goes_out(item, refused)]
+        sent = [*lately(state.sent, moment.now), *sent]
+        return PortfolioState(orders, sent, state.holdings, state.rejections)
 
     def _settle(self, written: Written) -> None:
         """It is written: now it is so in memory, too."""
-        cut = written.cut
+        snapshot = written.snapshot
         outbox, portfolio = self._maker.outbox, self._sources.portfolio
-        if cut.refused:
+        if snapshot.refused:
             reach("before_refusal")
-        notes = outbox[: len(cut.decisions)]
-        del outbox[: len(cut.decisions)]
+        items = outbox[: len(snapshot.decisions)]
+        del outbox[: len(snapshot.decisions)]
         self._settle_commands(written)
-        for note, event in zip(notes, cut.decisions, strict=True):
-            if note.order is not None and note.order.id in cut.refused:
-                portfolio.drop(note.order)
-                self._host.tell_refused(note.order, str(event.reason_code), str(event.refusal))
-            elif note.order is not None:
-                note.order.sent_at = cut.moment.now
-                if note.order.state != "rejected":  # its answer may be here already
-                    portfolio.books.sent.append(cut.moment.now)
-                if note.order.state == "deciding":
-                    note.order.state = "sent"
-            self._tally.decided(event, note.caused_at, cut.moment.now)
-            tell(event)
-        portfolio.books.sent = lately(portfolio.books.sent, cut.moment.now)
-        if any(stream == PORTFOLIO for stream, _ in cut.events):
-            self._portfolio_told_at = cut.moment.now
+        for item, event in zip(items, snapshot.decisions, strict=True):
+            if item.order is not None and item.order.id in snapshot.refused:
+                portfolio.drop(item.order)
+                self._host.notify_refused(item.order, str(event.reason_code), str(event.refusal))
+            elif item.order is not None:
+                item.order.sent_at = snapshot.moment.now
+                if item.order.state != "rejected":  # its answer may be here already
+                    portfolio.state.sent.append(snapshot.moment.now)
+                if item.order.state == "deciding":
+                    item.order.state = "sent"
+            self._decision_metrics.decided(event, item.caused_at, snapshot.moment.now)
+            log_decision(event)
+        portfolio.state.sent = lately(portfolio.state.sent, snapshot.moment.now)
+        if any(stream == PORTFOLIO for stream, _ in snapshot.events):
+            self._portfolio_published_at = snapshot.moment.now
             self._changed = False
-        elif cut.decisions:
+        elif snapshot.decisions:
             self._changed = True
         if outbox or self._changed:
             self._wake.set()
 
     def _settle_commands(self, written: Written) -> None:
         """Note which entry each order's command is, where that is known, and what was asked."""
-        orders = self._sources.portfolio.books.orders
-        for command, entry_id in zip(written.cut.commands, written.entry_ids, strict=False):
+        orders = self._sources.portfolio.state.orders
+        for command, entry_id in zip(written.snapshot.commands, written.entry_ids, strict=False):
             if command.places in orders:
                 orders[command.places].command_id = entry_id
-        for question in written.cut.questions:
-            self._resync.asked(question, written.cut.moment.now)
+        for query in written.snapshot.queries:
+            self._resync.asked(query, written.snapshot.moment.now)
 
-    def portfolio(self, books: PortfolioState | None = None) -> PortfolioEvent:
+    def portfolio(self, state: PortfolioState | None = None) -> PortfolioEvent:
         """What the bot holds."""
-        books = books or self._sources.portfolio.books
+        state = state or self._sources.portfolio.state
         stopped = self._host.stopped
         positions = [
             StrategyPosition(
@@ -214,27 +214,27 @@ class JournalWriter:
                 fees_today=float(holding.fees_today),
                 stopped=stopped.get(key),
             )
-            for key, holding in books.holdings.items()
+            for key, holding in state.holdings.items()
         ]
         return PortfolioEvent(
             mode=self._mode,
             halted=self._maker.halted,
             positions=positions,
-            open_orders=open_orders(o for o in books.orders.values() if not o.ended),
-            strategies=[_told(each, self._sources) for each in self._host.running.values()],
+            open_orders=open_orders(o for o in state.orders.values() if not o.ended),
+            strategies=[_published(each, self._sources) for each in self._host.running.values()],
         )
 
 
-def _told(running: StrategyRunner, sources: Sources) -> RunningStrategy:
-    wanted, now, most = running.wanted, sources.clock(), sources.indicator_max_age
-    feeds = (sources.indicators[stream] for stream in wanted.indicator_streams.values())
+def _published(running: StrategyRunner, sources: Sources) -> RunningStrategy:
+    spec, now, most = running.spec, sources.clock(), sources.indicator_max_age
+    feeds = (sources.indicators[stream] for stream in spec.indicator_streams.values())
     waits_for = (why for feed in feeds if (why := feed.why_stale(now, most)) is not None)
     return RunningStrategy(
-        strategy=wanted.key,
-        exchange=wanted.exchange,
-        symbol=wanted.symbol,
-        quantity=float(wanted.quantity),
-        parameters=wanted.told_parameters,
+        strategy=spec.key,
+        exchange=spec.exchange,
+        symbol=spec.symbol,
+        quantity=float(spec.quantity),
+        parameters=spec.published_parameters,
         stopped=running.stopped,
         waits_for=next(waits_for, None),
     )
@@ -244,8 +244,8 @@ def _json(event: DecisionEvent | PortfolioEvent) -> bytes:
     return event.model_dump_json().encode()
 
 
-def _goes_out(note: OutboxItem, refused: set[str]) -> bool:
-    return note.order is not None and note.order.id not in refused
+def _goes_out(item: OutboxItem, refused: set[str]) -> bool:
+    return item.order is not None and item.order.id not in refused
 
 
 def _number(value: Decimal | None) -> float | None:

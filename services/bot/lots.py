@@ -19,12 +19,12 @@ class Lots:
     @classmethod
     def of(cls, instrument: InstrumentInfo) -> "Lots":
         """As the connector tells them."""
-        told = [fee for fee in (instrument.maker_fee, instrument.taker_fee) if fee is not None]
+        fees = [fee for fee in (instrument.maker_fee, instrument.taker_fee) if fee is not None]
         return cls(
             _decimal(instrument.lot),
             _decimal(instrument.min_quantity),
             _decimal(instrument.min_notional),
-            _decimal(max(told)) if told else full_fee(instrument.exchange),
+            _decimal(max(fees)) if fees else full_fee(instrument.exchange),
         )
 
     def whole(self, quantity: Decimal) -> Decimal:

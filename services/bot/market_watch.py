@@ -12,7 +12,7 @@ from services._runtime.health import Readiness
 from services._runtime.stream_position import StreamGap
 from services._runtime.stream_reader import Batch
 from services.bot.connector_watch import ConnectorWatch
-from services.bot.data_provider import DataProvider, Hear, MarketData, MarketFeed
+from services.bot.data_provider import DataProvider, MarketData, MarketFeed, OnMessage
 
 log = structlog.get_logger()
 
@@ -46,28 +46,28 @@ class MarketWatch:
         self._summed_up = dict.fromkeys(provider.feeds, 0)
         self._log_malformed_after: dict[str, float] = {}
 
-    def take(self, batch: Batch, hear: Hear | None = None) -> None:
+    def handle(self, batch: Batch, on_message: OnMessage | None = None) -> None:
         """Feed one batch; what can't be read is counted, and logged now and then.
 
         *hear* is told of each market message, and which of the batch it is.
         """
         now = self._clock()
         if batch.stream in self._connectors.streams:
-            self._take_status(batch, now)
+            self._handle_status(batch, now)
             return
         feed = self._provider.feeds[batch.stream]
-        fault = feed.take([data for _, data in batch.entries], now - batch.age, hear)
+        fault = feed.handle([data for _, data in batch.entries], now - batch.age, on_message)
         if fault is not None:
-            self.tell_malformed(batch, fault)
+            self.log_malformed(batch, fault)
 
-    def _take_status(self, batch: Batch, now: float) -> None:
+    def _handle_status(self, batch: Batch, now: float) -> None:
         """Of several statuses only the last counts."""
-        fault = self._connectors.take(batch.stream, batch.entries[-1][1], now - batch.age)
+        fault = self._connectors.handle(batch.stream, batch.entries[-1][1], now - batch.age)
         if fault is not None:
             self.malformed_others[batch.stream] += 1
-            self.tell_malformed(batch, fault)
+            self.log_malformed(batch, fault)
 
-    def tell_malformed(self, batch: Batch, fault: str) -> None:
+    def log_malformed(self, batch: Batch, fault: str) -> None:
         """Say now and then that a stream holds what can't be read."""
         now = self._clock()
         if now < self._log_malformed_after.get(batch.stream, now):

@@ -26,8 +26,8 @@ class BotMetrics:
         host: StrategyHost,
         maker: DecisionMaker,
         watch: MarketWatch,
-        scribe: JournalWriter,
-        tally: DecisionMetrics,
+        writer: JournalWriter,
+        decision_metrics: DecisionMetrics,
         redis_time: Callable[[], float],
     ) -> None:
         self._settings = settings
@@ -35,8 +35,8 @@ class BotMetrics:
         self._host = host
         self._maker = maker
         self._watch = watch
-        self._scribe = scribe
-        self._tally = tally
+        self._writer = writer
+        self._decision_metrics = decision_metrics
         self._redis_time = redis_time
 
     def read(self) -> Iterator[Metric]:
@@ -50,7 +50,7 @@ class BotMetrics:
         yield GaugeMetricFamily(
             "bot_journal_age_seconds",
             "How long ago the bot last wrote what it decided and knows; once a second is usual.",
-            value=self._sources.clock() - self._scribe.written_at,
+            value=self._sources.clock() - self._writer.written_at,
         )
         yield from self._decisions()
         yield from self._orders()
@@ -58,15 +58,18 @@ class BotMetrics:
         yield from self._markets()
 
     def _decisions(self) -> Iterator[Metric]:
-        tally = self._tally
+        decision_metrics = self._decision_metrics
         yield counters(
             "bot_decisions",
             "What strategies wanted, and what became of it.",
             ["strategy", "outcome"],
-            tally.decisions,
+            decision_metrics.decisions,
         )
         yield counters(
-            "bot_refusals", "What was refused, by reason.", ["reason_code"], tally.refusals
+            "bot_refusals",
+            "What was refused, by reason.",
+            ["reason_code"],
+            decision_metrics.refusals,
         )
         running = self._host.running.items()
         yield gauges(
@@ -84,7 +87,7 @@ class BotMetrics:
             "bot_order_answers",
             "Answers of connectors to orders.",
             ["exchange", "status"],
-            self._tally.answers,
+            self._decision_metrics.answers,
         )
         yield gauges(
             "bot_orders_open",
@@ -107,7 +110,7 @@ class BotMetrics:
         yield CounterMetricFamily(
             "bot_unknown_orders",
             "Events of orders that bear the bot's name, and that its books don't know.",
-            value=self._sources.portfolio.strangers,
+            value=self._sources.portfolio.unknown_orders,
         )
 
     def _longest(self, exchange: str, waiting: list[BotOrder]) -> float:
@@ -115,7 +118,7 @@ class BotMetrics:
         return max(0.0, self._redis_time() - min(sent)) if sent else 0.0
 
     def _holdings(self) -> Iterator[Metric]:
-        holdings = self._sources.portfolio.books.holdings.items()
+        holdings = self._sources.portfolio.state.holdings.items()
         yield gauges(
             "bot_position",
             "What a strategy holds, in the base asset.",

@@ -40,7 +40,7 @@ FullRate = Callable[[str, str], Decimal]
 # Nobody knows yet, or for sure, that the exchange has taken it.
 WAITING = frozenset({"deciding", "sent", "unknown", *PROVISIONAL_END})
 
-Told = OrderResponseEvent | OrderStatusUpdateEvent
+OrderEvent = OrderResponseEvent | OrderStatusUpdateEvent
 
 
 class Portfolio:
@@ -52,28 +52,28 @@ class Portfolio:
 
     def __init__(self, *rates: Rate, full_rate: FullRate = lambda name, _: full_fee(name)) -> None:
         """*rates*: what one of an asset is worth in another; the first that knows is believed."""
-        self.books = PortfolioState()
+        self.state = PortfolioState()
         self._rates = rates
         self._full_rate = full_rate
         self.today = ""
         self._day_ends = 0.0  # in seconds
         self._warned: set[tuple[str, str]] = set()
-        self.on_step: Callable[[BotOrder, Told], None] = _nothing
-        self.on_end: Callable[[BotOrder, Told], None] = _nothing
-        self.on_doubt: Callable[[BotOrder], None] = _no_doubt
-        self.strangers = 0  # events of orders that look like ours, and that we don't know
+        self.on_step: Callable[[BotOrder, OrderEvent], None] = _nothing
+        self.on_end: Callable[[BotOrder, OrderEvent], None] = _nothing
+        self.on_uncertain: Callable[[BotOrder], None] = _ignore_order
+        self.unknown_orders = 0  # events of orders that look like ours, and that we don't know
 
-    def restore(self, books: PortfolioState) -> None:
+    def restore(self, state: PortfolioState) -> None:
         """What was saved is known again."""
-        self.books = books
-        self.today = max((holding.day for holding in books.holdings.values()), default="")
+        self.state = state
+        self.today = max((holding.day for holding in state.holdings.values()), default="")
 
     def holding(self, strategy: str, exchange: str, symbol: str) -> Holding:
         """What a strategy holds."""
-        found = self.books.holdings.get(strategy)
+        found = self.state.holdings.get(strategy)
         if found is None:
             found = Holding(exchange=exchange, symbol=symbol, day=self.today)
-            self.books.holdings[strategy] = found
+            self.state.holdings[strategy] = found
         return found
 
     def pending(self, strategy: str) -> list[BotOrder]:
@@ -83,11 +83,11 @@ class Portfolio:
     @property
     def open(self) -> list[BotOrder]:
         """All orders that may still trade."""
-        return [order for order in self.books.orders.values() if not order.ended]
+        return [order for order in self.state.orders.values() if not order.ended]
 
     def add(self, order: BotOrder) -> None:
         """A new order; the oldest of those that have ended are forgotten."""
-        orders = self.books.orders
+        orders = self.state.orders
         orders[order.id] = order
         if len(orders) > 2 * KEEP_ENDED:
             ended = [each.id for each in orders.values() if each.ended]
@@ -96,13 +96,13 @@ class Portfolio:
 
     def drop(self, order: BotOrder) -> None:
         """An order that wasn't sent."""
-        self.books.orders.pop(order.id, None)
+        self.state.orders.pop(order.id, None)
 
     def wants_price(self, exchange: str, symbol: str, at: float) -> bool:
         """Whether a market's price up to a moment, by Redis, could change anything here."""
         return at >= self._day_ends or any(
             holding.symbol == symbol and holding.exchange == exchange
-            for holding in self.books.holdings.values()
+            for holding in self.state.holdings.values()
         )
 
     def see(self, exchange: str, symbol: str, price: Decimal, at: float) -> None:
@@ -113,17 +113,19 @@ class Portfolio:
         day = day_of(at) if at >= self._day_ends else self.today
         if day > self.today:
             self.today, self._day_ends = day, (at // DAY + 1) * DAY
-            for holding in self.books.holdings.values():
+            for holding in self.state.holdings.values():
                 holding.roll(day)
-        for holding in self.books.holdings.values():
+        for holding in self.state.holdings.values():
             if holding.symbol == symbol and holding.exchange == exchange:
                 holding.see(price, at)
 
-    def take_response(self, exchange: str, event: OrderResponseEvent, at: float = math.inf) -> None:
+    def handle_response(
+        self, exchange: str, event: OrderResponseEvent, at: float = math.inf
+    ) -> None:
         """The answer to a command of ours, which Redis took *at*; others' are ignored."""
-        order = self.books.orders.get(event.client_order_id)
+        order = self.state.orders.get(event.client_order_id)
         if order is None or order.exchange != exchange:
-            self._note_stranger(event.client_order_id, replay=event.replay)
+            self._note_unknown_order(event.client_order_id, replay=event.replay)
             return
         if not _answers(order, event):
             log.warning(
@@ -134,7 +136,7 @@ class Portfolio:
                 reason_code=event.reason_code,
             )
             if not order.ended:
-                self.on_doubt(order)
+                self.on_uncertain(order)
             return
         ended, waiting = order.ended, order.state in WAITING
         order.order_id = event.order_id or order.order_id
@@ -144,15 +146,15 @@ class Portfolio:
             order.state = "unknown"
         elif event.status == "accepted" and waiting:
             order.state = "open"
-        self._tell(order, event, at, ended=ended, waiting=waiting)
+        self._notify(order, event, at, ended=ended, waiting=waiting)
 
-    def take_status(
+    def handle_status(
         self, exchange: str, event: OrderStatusUpdateEvent, at: float = math.inf
     ) -> None:
         """What became of an order of ours, which Redis took *at*; others' are ignored."""
-        order = self.books.orders.get(event.client_order_id or "")
+        order = self.state.orders.get(event.client_order_id or "")
         if order is None or order.exchange != exchange:
-            self._note_stranger(event.client_order_id or "", replay=False)
+            self._note_unknown_order(event.client_order_id or "", replay=False)
             return
         if event.symbol != order.symbol or order.order_id not in (None, event.order_id):
             log.warning(
@@ -162,7 +164,7 @@ class Portfolio:
                 order_id=event.order_id,
                 status=event.status,
             )
-            self._note_stranger(order.id, replay=False)
+            self._note_unknown_order(order.id, replay=False)
             return
         ended, waiting = order.ended, order.state in WAITING
         order.order_id = event.order_id
@@ -170,9 +172,11 @@ class Portfolio:
         if event.status != "unknown" and not (over and event.status not in ENDED):
             order.state = event.status
         self._book(order, event, min(at, event.timestamp.timestamp()))
-        self._tell(order, event, at, ended=ended, waiting=waiting)
+        self._notify(order, event, at, ended=ended, waiting=waiting)
 
-    def _tell(self, order: BotOrder, told: Told, at: float, *, ended: bool, waiting: bool) -> None:
+    def _notify(
+        self, order: BotOrder, event: OrderEvent, at: float, *, ended: bool, waiting: bool
+    ) -> None:
         """*told* is booked; before it the order was over (*ended*), or not known to be taken.
 
         What comes later of an order that was taken long ago says nothing of one that was rejected
@@ -180,20 +184,20 @@ class Portfolio:
         """
         name = about(order.strategy, order.side)
         if waiting and order.state in ("open", "partially_filled", "filled"):
-            self.books.rejections.pop(name, None)
+            self.state.rejections.pop(name, None)
         elif order.state == "rejected" and not ended:
-            self._take_back(order, told, at)
-        self.on_step(order, told)
+            self._count_rejection(order, event, at)
+        self.on_step(order, event)
         if order.ended and not ended:
-            self.on_end(order, told)
+            self.on_end(order, event)
 
-    def _take_back(self, order: BotOrder, told: Told, at: float) -> None:
+    def _count_rejection(self, order: BotOrder, event: OrderEvent, at: float) -> None:
         """A rejected order counts for no limit, and the next of its kind waits."""
-        if order.sent_at in self.books.sent:
-            self.books.sent.remove(order.sent_at)
-        code, message = why_ended(told)
+        if order.sent_at in self.state.sent:
+            self.state.sent.remove(order.sent_at)
+        code, message = why_ended(event)
         name = about(order.strategy, order.side)
-        self.books.rejections[name] = after(self.books.rejections.get(name), at, code, message)
+        self.state.rejections[name] = after(self.state.rejections.get(name), at, code, message)
 
     def _book(self, order: BotOrder, event: OrderStatusUpdateEvent, at: float) -> None:
         filled = _decimal(event.filled_quantity)
@@ -230,7 +234,7 @@ class Portfolio:
 
     def value_fees(self) -> None:
         """Value the fees in third assets whose price is known by now."""
-        for holding in self.books.holdings.values():
+        for holding in self.state.holdings.values():
             for asset in list(holding.fees_unvalued):
                 rate = self._rate(holding.exchange, asset, holding.quote)
                 if rate is not None:
@@ -245,17 +249,17 @@ class Portfolio:
                         want=f"{holding.exchange.upper()}_SYMBOLS has {asset}/{holding.quote}",
                     )
 
-    def _note_stranger(self, client_order_id: str, *, replay: bool) -> None:
+    def _note_unknown_order(self, client_order_id: str, *, replay: bool) -> None:
         if client_order_id.startswith(BOT_ORDERS) and not replay:
-            self.strangers += 1
+            self.unknown_orders += 1
 
     def lost_today(self, quote: str) -> Decimal:
         """What all strategies together have lost of an asset since midnight; gains are negative."""
-        return lost_today(h for h in self.books.holdings.values() if h.quote == quote)
+        return lost_today(h for h in self.state.holdings.values() if h.quote == quote)
 
     def held(self, strategy: str) -> Holding | None:
         """What a strategy holds; None where it never traded."""
-        return self.books.holdings.get(strategy)
+        return self.state.holdings.get(strategy)
 
     def unsold(self, strategy: str) -> Decimal | None:
         """What a strategy holds and has no open sell for; None where it never traded."""
@@ -267,7 +271,7 @@ class Portfolio:
 
     def net(self, exchange: str, symbol: str) -> Decimal:
         """What all strategies together hold of a market, in the base asset."""
-        holdings = self.books.holdings.values()
+        holdings = self.state.holdings.values()
         found = (h.quantity for h in holdings if h.symbol == symbol and h.exchange == exchange)
         return sum(found, NOTHING)
 
@@ -277,18 +281,18 @@ def lately(sent: Iterable[float], now: float) -> list[float]:
     return [at for at in sent if now - MINUTE < at <= now + MINUTE]
 
 
-def why_ended(told: Told) -> tuple[str, str]:
+def why_ended(event: OrderEvent) -> tuple[str, str]:
     """Why an order ended: for programs, and for people."""
-    if isinstance(told, OrderResponseEvent):
-        return told.reason_code or told.status, told.error_message or "it gives no reason"
-    return told.status, told.venue_status or f"the order is {told.status}"
+    if isinstance(event, OrderResponseEvent):
+        return event.reason_code or event.status, event.error_message or "it gives no reason"
+    return event.status, event.venue_status or f"the order is {event.status}"
 
 
-def _nothing(_: BotOrder, __: Told) -> None:
+def _nothing(_: BotOrder, __: OrderEvent) -> None:
     """No callback is set."""
 
 
-def _no_doubt(_: BotOrder) -> None:
+def _ignore_order(_: BotOrder) -> None:
     """No callback is set."""
 
 

@@ -43,8 +43,8 @@ class OrderQuery(NamedTuple):
 class UncertainOrder(msgspec.Struct):
     """What is known about asking for one order. Times are Redis's, in seconds."""
 
-    heard_at: float = NEVER  # the last event of the order
-    doubted: bool = False  # it is to be asked about, however little time has passed
+    last_event_at: float = NEVER  # the last event of the order
+    needs_query: bool = False  # it is to be asked about, however little time has passed
     asked_at: float = NEVER
     request_id: str = ""  # of the question whose answer is awaited
     misses: int = 0
@@ -65,27 +65,27 @@ class Resync:
         )
         self._portfolio = portfolio
         self._connectors = connectors
-        self._doubts: dict[str, UncertainOrder] = {}
+        self._uncertain_orders: dict[str, UncertainOrder] = {}
 
-    def doubt_all(self, exchange: str | None = None) -> None:
+    def mark_all_uncertain(self, exchange: str | None = None) -> None:
         """Events may be missing: each open order is to be asked about; None: of each exchange."""
         for order in self._portfolio.open:
             if exchange in (None, order.exchange):
-                self.doubt(order)
+                self.mark_uncertain(order)
 
-    def doubt(self, order: BotOrder) -> None:
+    def mark_uncertain(self, order: BotOrder) -> None:
         """What is known of this order may not be all; an answer that is on its way isn't either."""
-        doubt = self._doubt(order.id)
-        doubt.doubted, doubt.request_id = True, ""
+        uncertain = self._uncertain(order.id)
+        uncertain.needs_query, uncertain.request_id = True, ""
 
     def received(self, order: BotOrder, at: float) -> None:
         """An event of this order came; Redis took it *at*, in seconds."""
         order.unresolved = None
         if order.ended:
-            self._doubts.pop(order.id, None)
+            self._uncertain_orders.pop(order.id, None)
             return
-        doubt = self._doubt(order.id)
-        doubt.heard_at, doubt.misses = max(doubt.heard_at, at), 0
+        uncertain = self._uncertain(order.id)
+        uncertain.last_event_at, uncertain.misses = max(uncertain.last_event_at, at), 0
 
     def due(self, now: float, clock: float) -> list[OrderQuery]:
         """What is to be asked now; *now* is Redis's time, *clock* the connector watch's.
@@ -99,34 +99,34 @@ class Resync:
                 continue
             away = self._connectors.why_silent(order.exchange, clock)
             if away is None:
-                found.append(_question(order))
+                found.append(_query(order))
             else:
                 self._keep_waiting(order, away)
         return found
 
-    def asked(self, question: OrderQuery, at: float) -> None:
+    def asked(self, query: OrderQuery, at: float) -> None:
         """A question is in its stream."""
-        doubt = self._doubt(question.order_id)
-        doubt.request_id, doubt.asked_at = question.request_id, at
+        uncertain = self._uncertain(query.order_id)
+        uncertain.request_id, uncertain.asked_at = query.request_id, at
 
-    def take(self, exchange: str, answer: CommandResponseEvent) -> BotOrder | None:
+    def handle(self, exchange: str, answer: CommandResponseEvent) -> BotOrder | None:
         """Read an answer; the order that is lost, where this proves it."""
         order = self._asked_about(exchange, answer.client_request_id)
         if order is None:
             return None
-        doubt = self._doubts[order.id]
-        doubt.request_id = ""
+        uncertain = self._uncertain_orders[order.id]
+        uncertain.request_id = ""
         if answer.status == "done":
-            doubt.doubted, doubt.misses = False, 0
+            uncertain.needs_query, uncertain.misses = False, 0
         elif (answer.status, answer.reason_code) == ("rejected", "unknown_order"):
-            doubt.doubted = True
-            if doubt.asked_at >= order.sent_at + self.resolved_within:
-                doubt.misses += 1
-            if doubt.misses >= MISSES:
-                del self._doubts[order.id]
+            uncertain.needs_query = True
+            if uncertain.asked_at >= order.sent_at + self.resolved_within:
+                uncertain.misses += 1
+            if uncertain.misses >= MISSES:
+                del self._uncertain_orders[order.id]
                 return order
         else:
-            doubt.doubted = True
+            uncertain.needs_query = True
             why = f"{answer.status} ({answer.reason_code}): {answer.error_message}"
             self._keep_waiting(order, f"{connector(exchange)} answers {why}")
         return None
@@ -134,23 +134,23 @@ class Resync:
     def _asked_about(self, exchange: str, request_id: str) -> BotOrder | None:
         """The open order that a question is about; None for another's question."""
         for order in self._portfolio.open:
-            doubt = self._doubts.get(order.id)
-            if order.exchange == exchange and doubt and doubt.request_id == request_id:
+            uncertain = self._uncertain_orders.get(order.id)
+            if order.exchange == exchange and uncertain and uncertain.request_id == request_id:
                 return order
         return None
 
-    def _doubt(self, order_id: str) -> UncertainOrder:
-        return self._doubts.setdefault(order_id, UncertainOrder())
+    def _uncertain(self, order_id: str) -> UncertainOrder:
+        return self._uncertain_orders.setdefault(order_id, UncertainOrder())
 
     def _due_at(self, order: BotOrder) -> float:
-        doubt = self._doubts.get(order.id) or UncertainOrder()
-        if doubt.request_id:
-            return doubt.asked_at + ANSWERED_WITHIN
-        if doubt.doubted:
-            return doubt.asked_at + self.ask_every
+        uncertain = self._uncertain_orders.get(order.id) or UncertainOrder()
+        if uncertain.request_id:
+            return uncertain.asked_at + ANSWERED_WITHIN
+        if uncertain.needs_query:
+            return uncertain.asked_at + self.ask_every
         waiting = order.state in ("sent", "unknown")
         patience = self.ask_every if waiting else max(OPEN_SILENT_FOR, self.ask_every)
-        return max(order.sent_at, doubt.heard_at, doubt.asked_at) + patience
+        return max(order.sent_at, uncertain.last_event_at, uncertain.asked_at) + patience
 
     @staticmethod
     def _keep_waiting(order: BotOrder, why: str) -> None:
@@ -160,7 +160,7 @@ class Resync:
             log.warning("order_unresolved", id=order.id, state=order.state, reason=why)
 
 
-def _question(order: BotOrder) -> OrderQuery:
+def _query(order: BotOrder) -> OrderQuery:
     # By our own id: the exchange's may be another order's, where its ids have begun anew.
     query = QueryOrderCommand(symbol=order.symbol, client_order_id=order.id)
     stream = str(CommandStream(connector(order.exchange), "query_order"))

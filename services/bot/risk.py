@@ -80,7 +80,7 @@ class Risk:
 
     def _backing_off(self, order: Proposal, now: float) -> Refusal | None:
         """The last of its kind was rejected: the same at once would be, too."""
-        last = self._portfolio.books.rejections.get(about(order.strategy, order.side))
+        last = self._portfolio.state.rejections.get(about(order.strategy, order.side))
         left = last.left(now) if last else 0.0
         if last is None or not left:
             return None
@@ -166,7 +166,7 @@ class Risk:
     def _pace(self, order: Proposal, now: float) -> Refusal | None:
         """Of all orders but those that were rejected; what makes a position smaller may go."""
         most = self._settings.risk_orders_per_minute
-        count = len(lately(self._portfolio.books.sent, now))
+        count = len(lately(self._portfolio.state.sent, now))
         count += sum(each.state == "deciding" for each in self._portfolio.open)
         if count < most or self._reduces(order):
             return None

@@ -17,7 +17,7 @@ from services._runtime.redis_client import explain
 from services._runtime.stream_position import StreamPosition, entry_data
 from services._runtime.supervise import TransientError
 from services.bot.data_provider import RECENT_TRADES
-from services.bot.journal import BOOKS, POSITIONS
+from services.bot.journal import POSITIONS, SAVED_STATE
 from services.bot.portfolio_state import BotOrder, Holding, PortfolioState
 from services.bot.rejections import Rejections
 from services.bot.view import Sources
@@ -57,7 +57,7 @@ class FeesAsMoney(msgspec.Struct):
 class SavedState:
     """What was saved, understood."""
 
-    books: PortfolioState
+    state: PortfolioState
     balances: list[AccountBalanceEvent]
     states: dict[str, msgspec.Raw]
 
@@ -70,15 +70,15 @@ class StateEncoder:
 
     def encode(
         self,
-        books: PortfolioState,
+        state: PortfolioState,
         balances: Iterable[AccountBalanceEvent],
         states: dict[str, msgspec.Raw],
     ) -> dict[str, bytes]:
         """One field for each order, and one for all else."""
         saved = [SavedBalance(b.exchange, b.asset, b.model_dump_json()) for b in balances]
-        rest = Saved(books.sent, books.holdings, saved, states, books.rejections)
-        fields = {f"{ORDER}{order.id}": self._order(order) for order in books.orders.values()}
-        self._ended = {i: known for i, known in self._ended.items() if i in books.orders}
+        rest = Saved(state.sent, state.holdings, saved, states, state.rejections)
+        fields = {f"{ORDER}{order.id}": self._order(order) for order in state.orders.values()}
+        self._ended = {i: known for i, known in self._ended.items() if i in state.orders}
         return {**fields, REST: msgspec.json.encode(rest)}
 
     def _order(self, order: BotOrder) -> bytes:
@@ -106,12 +106,12 @@ def decode(fields: Mapping[str, bytes]) -> SavedState:
         balances = [AccountBalanceEvent.model_validate_json(b.event) for b in saved.balances]
     except (KeyError, msgspec.DecodeError, ValueError) as e:
         raise FatalError(
-            f"{BOOKS} can't be read: {e}; want what this bot wrote. To begin with empty books, "
-            f"stop trading, and delete {BOOKS} and {POSITIONS}"
+            f"{SAVED_STATE} can't be read: {e}; expected what this bot wrote. To start with an "
+            f"empty portfolio, stop trading, and delete {SAVED_STATE} and {POSITIONS}"
         ) from e
     orders = {order.id: order for order in sorted(found, key=lambda order: order.sent_at)}
-    books = PortfolioState(orders, saved.sent, saved.holdings, saved.rejections)
-    return SavedState(books, balances, saved.strategies)
+    state = PortfolioState(orders, saved.sent, saved.holdings, saved.rejections)
+    return SavedState(state, balances, saved.strategies)
 
 
 def _order(data: bytes, holdings: Mapping[str, Holding]) -> BotOrder:
@@ -131,7 +131,7 @@ def _order(data: bytes, holdings: Mapping[str, Holding]) -> BotOrder:
     return order
 
 
-async def recall(redis: Redis, sources: Sources) -> None:
+async def reload(redis: Redis, sources: Sources) -> None:
     """Let the sources know again what the streams said last, up to the saved positions.
 
     What follows is read by the stream reader.
@@ -161,11 +161,11 @@ async def recall(redis: Redis, sources: Sources) -> None:
 def _remember(sources: Sources, name: str, entries: list[tuple[str, bytes]], offset: float) -> None:
     received_at = entry_milliseconds(entries[-1][0]) / 1000 + offset
     if name in sources.connectors.streams:
-        sources.connectors.take(name, entries[-1][1], received_at)
+        sources.connectors.handle(name, entries[-1][1], received_at)
     elif name in sources.indicators:
-        sources.indicators[name].take(entries, received_at, -offset, _ignored)
+        sources.indicators[name].handle(entries, received_at, -offset, _ignored)
     else:
-        sources.provider.feeds[name].recall([data for _, data in entries], received_at)
+        sources.provider.feeds[name].reload([data for _, data in entries], received_at)
 
 
 def _ignored(*_: object) -> None:

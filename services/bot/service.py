@@ -49,34 +49,34 @@ async def serve(settings: BotSettings) -> None:
         FatalError: a strategy that can't be used, or books that can't be read.
     """
     try:
-        wanted = read(settings.strategies, settings.markets)
+        specs = read(settings.strategies, settings.markets)
     except StrategyError as e:
         raise FatalError(f"STRATEGIES: {e}") from e
-    log.info("bot_mode", mode=settings.bot_mode, strategies=[each.key for each in wanted])
-    for each in wanted:
+    log.info("bot_mode", mode=settings.bot_mode, strategies=[each.key for each in specs])
+    for each in specs:
         log.info(
-            "strategy_named",
+            "strategy_configured",
             strategy=each.key,
             quantity=str(each.quantity),
-            parameters=each.told_parameters,
+            parameters=each.published_parameters,
         )
         for why in limits_against(settings, each.symbol, each.quantity):
-            log.warning("strategy_against_limits", strategy=each.key, reason=why)
+            log.warning("strategy_exceeds_limits", strategy=each.key, reason=why)
     readiness = Readiness("redis", "writes", "market_data", "strategies")
     metrics = Metrics("bot")
-    sources = _sources(settings, wanted)
+    sources = _sources(settings, specs)
     watch = MarketWatch(sources.provider, sources.connectors, readiness)
     risk = Risk(settings, sources.portfolio, sources.instruments.lots)
     maker = DecisionMaker(settings, sources, risk)
-    host = _host(wanted, sources, maker)
-    tally = DecisionMetrics(metrics.registry, host.running, settings.markets)
+    host = _host(specs, sources, maker)
+    decision_metrics = DecisionMetrics(metrics.registry, host.running, settings.markets)
     resync = Resync(settings, sources.portfolio, sources.connectors)
-    dispatcher = Dispatcher(sources, watch, host, maker, resync, tally)
+    dispatcher = Dispatcher(sources, watch, host, maker, resync, decision_metrics)
     sources.portfolio.on_step = dispatcher.on_step
     sources.portfolio.on_end = dispatcher.on_end
-    sources.portfolio.on_doubt = resync.doubt
+    sources.portfolio.on_uncertain = resync.mark_uncertain
     async with open_redis(settings.redis_url, "bot") as redis:
-        journal = DecisionJournal(redis, settings.events_maxlen, resync.doubt_all)
+        journal = DecisionJournal(redis, settings.events_maxlen, resync.mark_all_uncertain)
         reader = StreamReader(
             redis,
             dispatcher.streams,
@@ -87,19 +87,21 @@ async def serve(settings: BotSettings) -> None:
             saves=False,
         )
         mode = settings.bot_mode
-        scribe = JournalWriter(
-            journal, sources, host, maker, resync, tally, mode, lambda: reader.positions
+        writer = JournalWriter(
+            journal, sources, host, maker, resync, decision_metrics, mode, lambda: reader.positions
         )
-        known = BotMetrics(settings, sources, host, maker, watch, scribe, tally, reader.redis_time)
+        known = BotMetrics(
+            settings, sources, host, maker, watch, writer, decision_metrics, reader.redis_time
+        )
         metrics.watch(reader.metrics)
         metrics.watch(known.read)
 
         def about() -> Mapping[str, Any]:
-            return scribe.portfolio().model_dump(mode="json")
+            return writer.portfolio().model_dump(mode="json")
 
         def handle(batch: Batch) -> None:
-            dispatcher.take(batch)
-            scribe.look()
+            dispatcher.handle(batch)
+            writer.wake()
 
         def now() -> float | None:
             """Redis's time; None while what is known is older than what may be decided on."""
@@ -110,29 +112,29 @@ async def serve(settings: BotSettings) -> None:
         timers = Timers(host, now)
         async with health_server("bot", settings, readiness, metrics, about):
             await _restore(redis, journal, sources, host, readiness)
-            resync.doubt_all()
+            resync.mark_all_uncertain()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(reader.run(handle))
-                tasks.create_task(scribe.run())
-                tasks.create_task(timers.keep_telling(scribe.look))
+                tasks.create_task(writer.run())
+                tasks.create_task(timers.run(writer.wake))
                 tasks.create_task(sources.instruments.keep_reading(redis))
                 tasks.create_task(progress_watch.keep_reading(redis, sources.indicators))
-                tasks.create_task(_keep_judging(host, scribe, readiness))
+                tasks.create_task(_keep_judging(host, writer, readiness))
                 tasks.create_task(watch.keep_judging())
                 tasks.create_task(watch.keep_summing_up())
 
 
-def _host(wanted: list[StrategySpec], sources: Sources, maker: DecisionMaker) -> StrategyHost:
+def _host(specs: list[StrategySpec], sources: Sources, maker: DecisionMaker) -> StrategyHost:
     try:
-        return StrategyHost(wanted, sources, maker)
+        return StrategyHost(specs, sources, maker)
     except ParameterError as e:
         raise FatalError(f"STRATEGIES: {e}") from e
 
 
-def _sources(settings: BotSettings, wanted: list[StrategySpec]) -> Sources:
+def _sources(settings: BotSettings, specs: list[StrategySpec]) -> Sources:
     indicators = {
         stream: IndicatorFeed(stream, name, each.exchange, each.symbol)
-        for each in wanted
+        for each in specs
         for name, stream in each.indicator_streams.items()
     }
     provider = DataProvider(settings.markets)
@@ -157,32 +159,32 @@ async def _restore(
     readiness: Readiness,
 ) -> None:
     """Know again what was known; nothing is read or decided before."""
-    trouble = FailureLog("books_not_loaded")
+    failures = FailureLog("saved_state_not_loaded")
     while True:
         try:
             fields = await journal.load()
-            await saved_state.recall(redis, sources)
+            await saved_state.reload(redis, sources)
             await sources.instruments.load(redis)
             break
         except TransientError as e:
-            readiness.retrying("redis", trouble.retrying(e, LOAD_AGAIN_EVERY))
+            readiness.retrying("redis", failures.retrying(e, LOAD_AGAIN_EVERY))
             await asyncio.sleep(LOAD_AGAIN_EVERY)
-    trouble.over()
+    failures.over()
     if not fields:
-        log.info("books_begun")
+        log.info("portfolio_created")
         return
     known = saved_state.decode(fields)
-    sources.portfolio.restore(known.books)
+    sources.portfolio.restore(known.state)
     for balance in known.balances:
-        sources.balances.take(balance)
+        sources.balances.handle(balance)
     host.restore(known.states)
-    for order in [each for each in known.books.orders.values() if each.state == REFUSED]:
+    for order in [each for each in known.state.orders.values() if each.state == REFUSED]:
         sources.portfolio.drop(order)
-        host.tell_refused(order, REFUSED, "it was refused before the bot ended")
-    log.info("books_restored", orders=len(known.books.orders), open=len(sources.portfolio.open))
+        host.notify_refused(order, REFUSED, "it was refused before the bot ended")
+    log.info("portfolio_restored", orders=len(known.state.orders), open=len(sources.portfolio.open))
 
 
-async def _keep_judging(host: StrategyHost, scribe: JournalWriter, readiness: Readiness) -> None:
+async def _keep_judging(host: StrategyHost, writer: JournalWriter, readiness: Readiness) -> None:
     """Tell the readiness, again and again, which strategies have failed and whether it writes."""
     while True:
         stopped = "; ".join(f"{key}: {why}" for key, why in host.stopped.items())
@@ -190,8 +192,8 @@ async def _keep_judging(host: StrategyHost, scribe: JournalWriter, readiness: Re
             readiness.waiting("strategies", f"stopped: {stopped}", blocked=True)
         else:
             readiness.ok("strategies")
-        if scribe.fault is None:
+        if writer.fault is None:
             readiness.ok("writes")
         else:
-            readiness.waiting("writes", scribe.fault)
+            readiness.waiting("writes", writer.fault)
         await asyncio.sleep(LOAD_AGAIN_EVERY)

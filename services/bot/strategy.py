@@ -74,9 +74,9 @@ class Cancel:
             raise ValueError("reason='': want a sentence that says why")
 
 
-Wish = Intent | Cancel
+Action = Intent | Cancel
 # What a strategy's method returns: they are considered one after the other.
-Wishes = Wish | Sequence[Wish] | None
+Actions = Action | Sequence[Action] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,27 +211,27 @@ class Strategy:
         self.indicators = parameters.fill_in(self.indicators, values)
         self.markets = parameters.fill_in(self.markets, values)
 
-    def on_ticker(self, ticker: Ticker) -> Wishes:  # noqa: ARG002 - does nothing
+    def on_ticker(self, ticker: Ticker) -> Actions:  # noqa: ARG002 - does nothing
         """A new ticker of one of its markets."""
         return None
 
-    def on_order_book(self, book: OrderBook) -> Wishes:  # noqa: ARG002 - does nothing
+    def on_order_book(self, book: OrderBook) -> Actions:  # noqa: ARG002 - does nothing
         """A new book of one of its markets."""
         return None
 
-    def on_trade(self, trade: Trade) -> Wishes:  # noqa: ARG002 - does nothing
+    def on_trade(self, trade: Trade) -> Actions:  # noqa: ARG002 - does nothing
         """A trade on one of its markets, anybody's."""
         return None
 
-    def on_indicator(self, value: IndicatorValue) -> Wishes:  # noqa: ARG002 - does nothing
+    def on_indicator(self, value: IndicatorValue) -> Actions:  # noqa: ARG002 - does nothing
         """A new value of one of `indicators`."""
         return None
 
-    def on_timer(self, now: datetime) -> Wishes:  # noqa: ARG002 - does nothing
+    def on_timer(self, now: datetime) -> Actions:  # noqa: ARG002 - does nothing
         """Every `timer_seconds`, at multiples of it; *now* is in UTC, by Redis's clock."""
         return None
 
-    def on_order(self, order: OrderUpdate) -> Wishes:  # noqa: ARG002 - does nothing
+    def on_order(self, order: OrderUpdate) -> Actions:  # noqa: ARG002 - does nothing
         """An order of this strategy was answered, traded, or ended."""
         return None
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from common_models.stream_names import IndicatorStream, StreamNameError, joined
 from services.bot import parameters
 from services.bot.parameters import ParameterError
-from services.bot.strategies import OURS
+from services.bot.strategies import BUILT_IN
 from services.bot.strategy import Strategy
 
 ENTRY_POINTS = "exchange_connector_suite.strategies"
@@ -72,12 +72,12 @@ class StrategySpec:
         names = parameters.fill_in(self.cls.markets, self.parameters)
         return {name: _market(name) for name in names}
 
-    def hears(self, exchange: str, symbol: str) -> bool:
+    def watches(self, exchange: str, symbol: str) -> bool:
         """Whether this is one of its markets."""
         return (exchange, symbol) in ((self.exchange, self.symbol), *self.other_markets.values())
 
     @property
-    def told_parameters(self) -> dict[str, int | float | str]:
+    def published_parameters(self) -> dict[str, int | float | str]:
         """Its parameters as messages and the log tell them."""
         return {
             name: value if isinstance(value, int | float | str) else str(value)
@@ -101,16 +101,16 @@ def read(entries: Iterable[str], markets: Mapping[str, Iterable[str]]) -> list[S
     found: dict[str, StrategySpec] = {}
     for entry in entries:
         try:
-            wanted = _read(entry, markets)
+            spec = _read(entry, markets)
         except StrategyError as e:
             faults.append(f"{entry!r}: {e}")
             continue
-        if wanted.key in found:
+        if spec.key in found:
             faults.append(
-                f"{entry!r}: {wanted.key} stands there twice; want it once, or a name of its own "
+                f"{entry!r}: {spec.key} stands there twice; want it once, or a name of its own "
                 f"behind the quantity, e.g. ?{NAME}=second"
             )
-        found[wanted.key] = wanted
+        found[spec.key] = spec
     if faults:
         raise StrategyError("\n".join(faults))
     return list(found.values())
@@ -129,18 +129,18 @@ def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> StrategySpec:
     quantity, cls, given = _quantity(number), _class(name), _given(query)
     label = given.pop(NAME, "")
     try:
-        wanted = StrategySpec(
+        spec = StrategySpec(
             name, exchange, symbol, quantity, cls, parameters.read(cls, given), label
         )
-        _ = wanted.indicator_streams
-        for market in wanted.other_markets.values():
+        _ = spec.indicator_streams
+        for market in spec.other_markets.values():
             _check_watched(*market, markets)
-        _check_orders(wanted.max_orders)
+        _check_orders(spec.max_orders)
     except ParameterError as e:
         raise StrategyError(f"{name}: {e}") from None
     except StreamNameError as e:
         raise StrategyError(f"its indicators: {e}") from None
-    return wanted
+    return spec
 
 
 def _check_watched(exchange: str, symbol: str, markets: Mapping[str, Iterable[str]]) -> None:
@@ -193,14 +193,14 @@ def _quantity(number: str) -> Decimal:
 
 
 def _class(name: str) -> type[Strategy]:
-    if name in OURS:
-        return OURS[name]
+    if name in BUILT_IN:
+        return BUILT_IN[name]
     plugins = {
         found.name: found.value.replace(":", ".") for found in entry_points(group=ENTRY_POINTS)
     }
     if "." not in name and name not in plugins:
         raise StrategyError(
-            f"no strategy {name!r}: want one of {', '.join(sorted({*OURS, *plugins}))}, "
+            f"no strategy {name!r}: want one of {', '.join(sorted({*BUILT_IN, *plugins}))}, "
             "or the dotted path of your own, e.g. my_strategies.dip.BuyTheDip"
         )
     return _loaded(plugins.get(name, name))

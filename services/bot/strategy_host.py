@@ -10,12 +10,12 @@ from services.bot.decision_maker import Cause, DecisionMaker
 from services.bot.parameters import ParameterError
 from services.bot.portfolio_state import BotOrder
 from services.bot.strategy import (
+    Action,
     Cancel,
     OrderUpdate,
     Refused,
     StaleDataError,
     Strategy,
-    Wish,
 )
 from services.bot.strategy_config import MOST_ORDERS, StrategySpec
 from services.bot.view import MarketView, Sources
@@ -34,63 +34,63 @@ Method = Literal[
 # Between these many seconds a timer may be asked for.
 SHORTEST_TIMER, LONGEST_TIMER = 1.0, 86_400.0
 # As many as cancel each order that may be open, and replace it.
-MOST_WISHES = 2 * MOST_ORDERS
+MAX_ACTIONS = 2 * MOST_ORDERS
 
 
 class StrategyRunner:
     """One strategy at work; `stopped` says why it isn't any more."""
 
-    def __init__(self, wanted: StrategySpec, sources: Sources) -> None:
+    def __init__(self, spec: StrategySpec, sources: Sources) -> None:
         """Make it.
 
         Raises:
             ParameterError: its parameters don't go together, or its timer can't be had.
         """
-        self.wanted = wanted
+        self.spec = spec
         self.stopped: str | None = None
         self.strategy: Strategy | None = None
         self.every: float | None = None  # it is told the time so often, in seconds
-        self._blind = False
+        self._data_stale = False
         try:
-            self.strategy = wanted.cls(MarketView(wanted, sources), **wanted.parameters)
+            self.strategy = spec.cls(MarketView(spec, sources), **spec.parameters)
             self.every = _every(self.strategy)
         except ParameterError as e:
-            raise ParameterError(f"{wanted.key}: {e}") from e
+            raise ParameterError(f"{spec.key}: {e}") from e
         except Exception as e:  # a plugin may raise anything, and it alone shall stop
             self._stop(e)
-            log.exception("strategy_stopped", strategy=wanted.key, where="when it was made")
+            log.exception("strategy_stopped", strategy=spec.key, where="when it was made")
 
     def listens(self, method: Method) -> bool:
         """True where the strategy has this method of its own."""
-        return getattr(self.wanted.cls, method) is not getattr(Strategy, method)
+        return getattr(self.spec.cls, method) is not getattr(Strategy, method)
 
-    def tell(self, method: Method, message: object) -> list[Wish]:
+    def notify(self, method: Method, message: object) -> list[Action]:
         """What it wants, now that it knows *message*; nothing once it has failed."""
         if self.stopped is not None:
             return []
         try:
-            wishes = _wishes(method, getattr(self.strategy, method)(message))
+            actions = _actions(method, getattr(self.strategy, method)(message))
         except StaleDataError as e:
-            self._note_blind(str(e))
+            self._note_stale_data(str(e))
             return []
         except Exception as e:  # a plugin may raise anything, and it alone shall stop
             self._stop(e)
-            log.exception("strategy_stopped", strategy=self.wanted.key, where=method)
+            log.exception("strategy_stopped", strategy=self.spec.key, where=method)
             return []
-        if self._blind:
-            self._blind = False
-            log.info("strategy_sees_again", strategy=self.wanted.key)
-        return wishes
+        if self._data_stale:
+            self._data_stale = False
+            log.info("strategy_data_fresh", strategy=self.spec.key)
+        return actions
 
     def _stop(self, error: Exception) -> None:
         """It failed: it is told nothing more."""
         self.stopped = f"{error.__class__.__name__}: {error}"
 
-    def _note_blind(self, why: str) -> None:
+    def _note_stale_data(self, why: str) -> None:
         """It asked for what can't be relied on: said once, until it no longer does."""
-        if not self._blind:
-            log.warning("strategy_blind", strategy=self.wanted.key, reason=why)
-        self._blind = True
+        if not self._data_stale:
+            log.warning("strategy_data_stale", strategy=self.spec.key, reason=why)
+        self._data_stale = True
 
     def saved_state(self) -> msgspec.Raw:
         """Its state as JSON; a state that is none stops it."""
@@ -101,11 +101,11 @@ class StrategyRunner:
             if self.stopped is None:
                 self._stop(e)
                 where = "when its state was saved: want what JSON can hold"
-                log.exception("strategy_stopped", strategy=self.wanted.key, where=where)
+                log.exception("strategy_stopped", strategy=self.spec.key, where=where)
             return msgspec.Raw(b"{}")
 
 
-def _wishes(method: Method, returned: object) -> list[Wish]:
+def _actions(method: Method, returned: object) -> list[Action]:
     """What a method returned.
 
     Raises:
@@ -114,15 +114,15 @@ def _wishes(method: Method, returned: object) -> list[Wish]:
     if returned is None:
         return []
     found = list(returned) if isinstance(returned, list | tuple) else [returned]
-    wishes = [wish for wish in found if isinstance(wish, Wish)]
-    if method == "on_refused" or len(wishes) < len(found):
+    actions = [action for action in found if isinstance(action, Action)]
+    if method == "on_refused" or len(actions) < len(found):
         want = "an Intent, a Cancel, a list of them, or None"
         raise TypeError(
             f"{method} returned {returned!r}: want {'None' if method == 'on_refused' else want}"
         )
-    if len(wishes) > MOST_WISHES:
-        raise TypeError(f"{method} returned {len(wishes)} wishes: want at most {MOST_WISHES}")
-    return wishes
+    if len(actions) > MAX_ACTIONS:
+        raise TypeError(f"{method} returned {len(actions)} wishes: want at most {MAX_ACTIONS}")
+    return actions
 
 
 def _every(strategy: Strategy) -> float | None:
@@ -145,9 +145,9 @@ class StrategyHost:
     """All strategies of one configuration."""
 
     def __init__(
-        self, wanted: Iterable[StrategySpec], sources: Sources, maker: DecisionMaker
+        self, spec: Iterable[StrategySpec], sources: Sources, maker: DecisionMaker
     ) -> None:
-        self.running = {each.key: StrategyRunner(each, sources) for each in wanted}
+        self.running = {each.key: StrategyRunner(each, sources) for each in spec}
         self._maker = maker
 
     def listeners(self, method: Method, exchange: str, symbol: str) -> list[StrategyRunner]:
@@ -155,46 +155,48 @@ class StrategyHost:
         return [
             running
             for running in self.running.values()
-            if running.wanted.hears(exchange, symbol) and running.listens(method)
+            if running.spec.watches(exchange, symbol) and running.listens(method)
         ]
 
-    def tell(self, running: StrategyRunner, method: Method, message: object, cause: Cause) -> None:
+    def notify(
+        self, running: StrategyRunner, method: Method, message: object, cause: Cause
+    ) -> None:
         """Tell one strategy; what it wants is considered at once."""
-        wishes = running.tell(method, message)
-        if wishes:
-            self.consider(running, wishes, cause)
+        actions = running.notify(method, message)
+        if actions:
+            self.consider(running, actions, cause)
 
-    def consider(self, running: StrategyRunner, wishes: Iterable[Wish], cause: Cause) -> None:
+    def consider(self, running: StrategyRunner, actions: Iterable[Action], cause: Cause) -> None:
         """What a strategy wants is considered at once, one after the other."""
         intents = 0
-        for wish in wishes:
+        for action in actions:
             if running.stopped is not None:  # it failed as it was told of a refusal
                 return
-            if isinstance(wish, Cancel):
-                self._maker.cancel(running.wanted, wish, cause)
+            if isinstance(action, Cancel):
+                self._maker.cancel(running.spec, action, cause)
                 continue
-            refusal = self._maker.consider(running.wanted, wish, cause, intents)
+            refusal = self._maker.consider(running.spec, action, cause, intents)
             intents += 1
             if refusal is not None:
-                quantity = wish.quantity or running.wanted.quantity
-                why = (refusal.reason_code, refusal.message, wish.price)
-                running.tell("on_refused", Refused(wish.side, quantity, *why))
+                quantity = action.quantity or running.spec.quantity
+                why = (refusal.reason_code, refusal.message, action.price)
+                running.notify("on_refused", Refused(action.side, quantity, *why))
 
-    def tell_of_order(self, order: BotOrder, status: str, cause: Cause) -> None:
+    def notify_order(self, order: BotOrder, status: str, cause: Cause) -> None:
         """Tell the strategy whose order it is."""
         running = self.running.get(order.strategy)
         if running is None or not running.listens("on_order"):
             return
         average = order.spent / order.filled if order.filled else None
         update = OrderUpdate(order.side, order.quantity, status, order.filled, average, order.id)
-        self.tell(running, "on_order", update, cause)
+        self.notify(running, "on_order", update, cause)
 
-    def tell_refused(self, order: BotOrder, reason_code: str, message: str) -> None:
+    def notify_refused(self, order: BotOrder, reason_code: str, message: str) -> None:
         """Tell the strategy whose order it was that nothing came of it."""
         running = self.running.get(order.strategy)
         if running is not None:
             refused = Refused(order.side, order.quantity, reason_code, message, order.price)
-            running.tell("on_refused", refused)
+            running.notify("on_refused", refused)
 
     def saved(self) -> dict[str, msgspec.Raw]:
         """The state of each, as JSON."""

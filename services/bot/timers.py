@@ -9,7 +9,7 @@ from services.bot.dispatcher import cause_of
 from services.bot.strategy_host import StrategyHost, StrategyRunner
 
 # The clock is looked at this often at least, in seconds: it may have been set.
-LOOK_EVERY = 1.0
+POLL_EVERY = 1.0
 
 
 class Timer:
@@ -20,12 +20,12 @@ class Timer:
 
     def __init__(self, every: float) -> None:
         self._every = round(every * 1000)
-        self._told: int | None = None
+        self._last: int | None = None
 
     def due(self, now: float) -> int | None:
         """The moment that is to be told, in milliseconds; the first look only starts it."""
         moment = round(now * 1000) // self._every * self._every
-        before, self._told = self._told, moment
+        before, self._last = self._last, moment
         return moment if before is not None and moment > before else None
 
     def wait(self, now: float) -> float:
@@ -46,23 +46,23 @@ class Timers:
             if running.every is not None
         ]
 
-    async def keep_telling(self, told: Callable[[], None]) -> None:
+    async def run(self, after_each: Callable[[], None]) -> None:
         """Until cancelled; *told* is called after each strategy. Ends at once where none asks."""
         if not self._timers:
             return
         while True:
-            wait = self.tell(told)
+            wait = self.fire(after_each)
             await asyncio.sleep(wait)
 
-    def tell(self, told: Callable[[], None]) -> float:
+    def fire(self, after_each: Callable[[], None]) -> float:
         """Tell those that are due; how long until one is again, in seconds."""
         now = self._now()
         if now is None:
-            return LOOK_EVERY
+            return POLL_EVERY
         for running, timer in self._timers:
             moment = timer.due(now)
             if moment is not None:
                 at = datetime.fromtimestamp(moment / 1000, UTC)
-                self._host.tell(running, "on_timer", at, cause_of(TIMER, f"{moment}-0"))
-                told()
-        return min(LOOK_EVERY, *(timer.wait(now) for _, timer in self._timers))
+                self._host.notify(running, "on_timer", at, cause_of(TIMER, f"{moment}-0"))
+                after_each()
+        return min(POLL_EVERY, *(timer.wait(now) for _, timer in self._timers))

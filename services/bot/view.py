@@ -18,7 +18,7 @@ from services.bot.strategy_config import StrategySpec
 class Balances(dict[tuple[str, str], AccountBalanceEvent]):
     """The latest balance of each exchange and asset."""
 
-    def take(self, event: AccountBalanceEvent) -> None:
+    def handle(self, event: AccountBalanceEvent) -> None:
         """It is the latest now."""
         self[event.exchange, event.asset] = event
 
@@ -102,13 +102,13 @@ class QuoteView:
 class MarketView(QuoteView):
     """The port `Market`, over the sources."""
 
-    def __init__(self, wanted: StrategySpec, sources: Sources) -> None:
-        super().__init__(wanted.exchange, wanted.symbol, sources)
-        self.quantity = wanted.quantity
-        self._key = wanted.key
-        self._streams = wanted.indicator_streams
+    def __init__(self, spec: StrategySpec, sources: Sources) -> None:
+        super().__init__(spec.exchange, spec.symbol, sources)
+        self.quantity = spec.quantity
+        self._key = spec.key
+        self._streams = spec.indicator_streams
         self._others = {
-            name: QuoteView(*market, sources) for name, market in wanted.other_markets.items()
+            name: QuoteView(*market, sources) for name, market in spec.other_markets.items()
         }
 
     @property

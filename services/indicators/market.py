@@ -142,7 +142,7 @@ class IndicatorMarket:
         """Entries of the stream are missing here."""
         self.holes += 1
         self.trade_id = None
-        log.warning("indicators_begin_anew", stream=self.stream, reason=reason)
+        log.warning("indicators_restarted", stream=self.stream, reason=reason)
         for line in self.lines.values():
             line.hole()
 

@@ -264,7 +264,7 @@ async def test_one_plugins_bug_stops_nothing_else(tmp_path: Path) -> None:
         await run.until_ready()
         assert await run.end(signal.SIGINT) == 0
     assert "bot: error: strategy_stopped strategy=broken.Broken:binance:BTC/USDT" in run.out
-    assert "strategy_against_limits strategy=do_nothing:binance:BTC/USDT" in run.out
+    assert "strategy_exceeds_limits strategy=do_nothing:binance:BTC/USDT" in run.out
     assert f"ValueError: no such luck, at {tmp_path / 'broken.py'}:6; all of it: " in run.out
 
 

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from common_models import DecisionEvent, PortfolioEvent, Ticker
 from services._local.redis_server import RedisServer
 from services.bot.parameters import declared, describe
-from services.bot.strategies import OURS
+from services.bot.strategies import BUILT_IN
 from services.bot.strategy import Intent, Strategy
 from services.bot.strategy_config import ENTRY_POINTS, read
 from tests.e2e.conftest import launched
@@ -141,7 +141,7 @@ def test_the_guide_has_each_parameter_with_its_type_its_bounds_and_its_default()
     told = {(name, field): f"{kind}: {means}" for name, field, kind, means in rows}
     assert told == {
         (name, field): describe(cls, field).replace(" unless given)", ")")
-        for name, cls in OURS.items()
+        for name, cls in BUILT_IN.items()
         for field in declared(cls)
     }
 
@@ -183,8 +183,8 @@ def test_the_guides_ladder_is_one() -> None:
     exec(f"class Levels(Strategy):\n{body[1]}", names)
     market = SimpleNamespace(orders=(), symbol="BTC/USDT", exchange="binance")
     levels = names["Levels"](market, step=0.01)
-    wishes = levels.on_ticker(ticker(last=100.5))
-    assert [wish.price for wish in wishes] == [
+    actions = levels.on_ticker(ticker(last=100.5))
+    assert [action.price for action in actions] == [
         *(Decimal("99.00"), Decimal("98.00"), Decimal("97.00")),
         *(Decimal("96.00"), Decimal("95.00"), Decimal("94.00")),
     ]
@@ -194,7 +194,7 @@ def test_the_guides_ladder_is_one() -> None:
 
 def test_the_guide_names_all_strategies_and_all_reasons_to_refuse() -> None:
     """As the code has them."""
-    assert set(re.findall(r"^\| `(\w+)` \| [`t]", GUIDE, re.MULTILINE)) >= set(OURS)
+    assert set(re.findall(r"^\| `(\w+)` \| [`t]", GUIDE, re.MULTILINE)) >= set(BUILT_IN)
     code = "".join(
         (ROOT / "services" / "bot" / name).read_text() for name in ("decision_maker.py", "risk.py")
     )

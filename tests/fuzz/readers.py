@@ -32,7 +32,7 @@ async def trading_bot(redis: Redis, url: str, folder: Path) -> AsyncIterator[tup
     """A bot that wants to buy at every ticker, and who plays its connectors."""
     stage = Stage(redis)
     await stage.open()
-    telling = asyncio.create_task(stage.keep_telling())
+    telling = asyncio.create_task(stage.keep_publishing_status())
     settings = {"BOT_MODE": "paper", "STRATEGIES": STRATEGIES}
     async with running_bot(redis, url, folder, **settings) as bot:
         yield bot, stage

@@ -5,7 +5,7 @@ from services.bot.strategies.price_difference import PriceDifference
 from services.bot.strategies.rsi_reversion import RsiReversion
 from services.bot.strategies.sma_crossover import SmaCrossover
 
-OURS = {
+BUILT_IN = {
     "do_nothing": DoNothing,
     "price_difference": PriceDifference,
     "rsi_reversion": RsiReversion,

@@ -40,7 +40,7 @@ async def bots(
         folder = tmp_path / f"bot-{next(runs)}"
         return running_bot(redis, redis_server.url, folder, **given)
 
-    telling = asyncio.create_task(stage.keep_telling())
+    telling = asyncio.create_task(stage.keep_publishing_status())
     yield start
     telling.cancel()
     await asyncio.wait([telling])

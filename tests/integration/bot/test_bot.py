@@ -151,10 +151,10 @@ async def test_the_bot_lives_through_the_loss_of_redis(
 
 @pytest.mark.parametrize("trouble", UNWRITABLE)
 async def test_the_bot_says_that_redis_takes_nothing(
-    redis_server: RedisServer, redis: Redis, tmp_path: Path, trouble: str
+    redis_server: RedisServer, redis: Redis, tmp_path: Path, failures: str
 ) -> None:
     """It can't decide then, though it reads; and again can once it may write."""
-    harm, mend, says = UNWRITABLE[trouble]
+    harm, mend, says = UNWRITABLE[failures]
 
     async with running_bot(redis_server, tmp_path / "bot") as bot:
 

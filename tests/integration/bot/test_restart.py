@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common_models import QueryOrderCommand
-from services.bot.journal import BOOKS, POSITIONS
+from services.bot.journal import POSITIONS, SAVED_STATE
 from tests.integration.bot.conftest import StartBot
 from tests.support.bot.process import known
 from tests.support.bot.stage import Stage
@@ -23,7 +23,7 @@ WATCHING = f"{PLUGINS}.Watching:binance:BTC/USDT:0.002"
 
 async def watching_state(stage: Stage) -> dict[str, object]:
     """What the watching strategy has saved; empty before it saved anything."""
-    if not await stage.redis.exists(BOOKS):
+    if not await stage.redis.exists(SAVED_STATE):
         return {}
     states = (await known(stage.redis)).states
     found: dict[str, object] = msgspec.json.decode(next(iter(states.values()), b"{}"))
@@ -49,7 +49,7 @@ async def test_killed_before_a_decision_is_written_it_decides_the_same_again(
         await eventually_async(lambda: stage.redis.exists(POSITIONS))
         await bot.service.end()
     entry_id = await stage.ticker()
-    async with bots(INSISTENT, BOT_DECISION_MAX_AGE="60", FAILPOINT="before_cut") as bot:
+    async with bots(INSISTENT, BOT_DECISION_MAX_AGE="60", FAILPOINT="before_journal_write") as bot:
         await eventually(lambda: bot.service.exited)
     assert await stage.commands() == []
     async with bots(INSISTENT, BOT_DECISION_MAX_AGE="60") as bot:
@@ -63,7 +63,7 @@ async def test_killed_after_a_decision_is_written_it_does_not_send_it_again(
     stage: Stage, bots: StartBot
 ) -> None:
     """The next one knows the order, and that it is pending."""
-    async with bots(INSISTENT, FAILPOINT="after_cut:kill:4") as bot:
+    async with bots(INSISTENT, FAILPOINT="after_journal_write:kill:4") as bot:
         await bot.until_ready()
 
         async def killed() -> bool:
@@ -112,7 +112,7 @@ async def test_a_decision_that_was_dropped_as_the_bot_was_killed_is_no_signal_us
     late = {"BOT_DECISION_MAX_AGE": "0.5", "FAILPOINT": "before_refusal"}
     async with bots(rsi, **late) as bot:
         await eventually(lambda: bot.service.exited, within=40)
-    (kept,) = (await known(stage.redis)).books.orders.values()
+    (kept,) = (await known(stage.redis)).state.orders.values()
     assert kept.state == "refused"
     async with bots(rsi) as bot:
         await bot.until_ready()
@@ -189,10 +189,10 @@ async def test_two_bots_on_one_redis_do_not_get_along(stage: Stage, bots: StartB
 
 async def test_books_that_cannot_be_read_end_it(stage: Stage, redis: Redis, bots: StartBot) -> None:
     """Nobody trades on books that are guessed."""
-    await stage.redis.hset(BOOKS, mapping={"revision": "x:1", "rest": "{"})
+    await stage.redis.hset(SAVED_STATE, mapping={"revision": "x:1", "rest": "{"})
     async with bots(INSISTENT) as bot:
         await eventually(lambda: bot.service.exited)
-        assert f"{BOOKS} can't be read" in bot.logged("service_failed")[0]["error"]
+        assert f"{SAVED_STATE} can't be read" in bot.logged("service_failed")[0]["error"]
 
 
 async def test_a_redis_that_forgot_is_given_the_books_again(stage: Stage, bots: StartBot) -> None:
@@ -204,10 +204,10 @@ async def test_a_redis_that_forgot_is_given_the_books_again(stage: Stage, bots: 
         await stage.fill(order)
         await bot.decision(lambda each: each.order_status == "filled")
         await stage.redis.flushall()
-        await eventually_async(lambda: stage.redis.exists(BOOKS))
-        books = (await known(stage.redis)).books
+        await eventually_async(lambda: stage.redis.exists(SAVED_STATE))
+        books = (await known(stage.redis)).state
         assert books.orders[order.client_order_id].state == "filled"
-        assert bot.logged("books_gone")
+        assert bot.logged("saved_state_missing")
 
 
 async def test_a_redis_that_went_back_to_the_run_before_is_given_the_books_again(
@@ -216,11 +216,11 @@ async def test_a_redis_that_went_back_to_the_run_before_is_given_the_books_again
     """Those are the books that this run began from: no other bot writes them."""
     async with bots(INSISTENT) as bot:
         await bot.until_ready()
-        await eventually_async(lambda: stage.redis.exists(BOOKS))
-        earlier = await stage.redis.hgetall(BOOKS)
+        await eventually_async(lambda: stage.redis.exists(SAVED_STATE))
+        earlier = await stage.redis.hgetall(SAVED_STATE)
 
         async def written_again() -> bool:
-            return bool(await stage.redis.hget(BOOKS, "revision") != earlier[b"revision"])
+            return bool(await stage.redis.hget(SAVED_STATE, "revision") != earlier[b"revision"])
 
         await eventually_async(written_again)
         assert await bot.service.end() == 0
@@ -228,14 +228,14 @@ async def test_a_redis_that_went_back_to_the_run_before_is_given_the_books_again
         await bot.until_ready()
         await stage.ticker()
         order = await stage.command()
-        await stage.redis.delete(BOOKS)
-        await stage.redis.hset(BOOKS, mapping=earlier)
+        await stage.redis.delete(SAVED_STATE)
+        await stage.redis.hset(SAVED_STATE, mapping=earlier)
 
         async def knows_it_again() -> bool:
-            return order.client_order_id in (await known(stage.redis)).books.orders
+            return order.client_order_id in (await known(stage.redis)).state.orders
 
         await eventually_async(knows_it_again)
-        assert bot.logged("books_gone")
+        assert bot.logged("saved_state_missing")
         assert (await bot.get("/health"))["code"] == 200
 
 

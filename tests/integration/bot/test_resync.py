@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from common_models import PlaceOrderCommand
-from services.bot.journal import BOOKS
+from services.bot.journal import SAVED_STATE
 from tests.integration.bot.conftest import StartBot
 from tests.support.bot.process import Bot, known
 from tests.support.bot.stage import COMMANDS, Stage
@@ -67,7 +67,7 @@ async def test_a_command_that_redis_lost_is_given_up_and_never_sent_again(
         assert "Order does not exist" in str(told.refusal)
         assert str(told.told_by).startswith("binance_connector:events:command_response ")
         lost_at = int(str(told.told_by).rpartition(" ")[2].partition("-")[0]) / 1000
-        order = (await known(stage.redis)).books.orders[first.client_order_id]
+        order = (await known(stage.redis)).state.orders[first.client_order_id]
         assert lost_at - order.sent_at > LOST_AFTER
         assert (await bot.portfolio()).open_orders == []
         (line,) = bot.logged("order_lost")
@@ -76,7 +76,7 @@ async def test_a_command_that_redis_lost_is_given_up_and_never_sent_again(
         assert await bot.service.end() == 0
     async with bots(INSISTENT, **SMALL_WAITS) as bot:
         await bot.until_ready()
-        order = (await known(stage.redis)).books.orders[first.client_order_id]
+        order = (await known(stage.redis)).state.orders[first.client_order_id]
         assert order.state == "lost"
         await stage.ticker()
         again = await stage.command()
@@ -109,7 +109,7 @@ async def test_a_restart_goes_on_asking(stage: Stage, bots: StartBot) -> None:
         await bot.decision(lambda each: each.order_status == "unknown")
 
         async def saved() -> bool:
-            return (await known(stage.redis)).books.orders[first.client_order_id].state == "unknown"
+            return (await known(stage.redis)).state.orders[first.client_order_id].state == "unknown"
 
         await eventually_async(saved)
         await bot.service.end(signal.SIGKILL)
@@ -155,10 +155,10 @@ async def test_a_redis_that_went_back_is_a_reason_to_ask(stage: Stage, bots: Sta
         first = await sent_order(stage)
         await stage.answer(first, "accepted")
         await bot.decision(lambda each: each.order_status == "accepted")
-        await stage.redis.delete(BOOKS)
+        await stage.redis.delete(SAVED_STATE)
         query = await stage.query(1)
         assert query.client_order_id == first.client_order_id
-        assert bot.logged("books_gone")
+        assert bot.logged("saved_state_missing")
 
 
 async def test_the_answer_to_anothers_command_leaves_the_order_alone(
@@ -171,7 +171,7 @@ async def test_the_answer_to_anothers_command_leaves_the_order_alone(
         mine = await stage.command_id()
 
         async def saved() -> bool:
-            order = (await known(stage.redis)).books.orders[first.client_order_id]
+            order = (await known(stage.redis)).state.orders[first.client_order_id]
             return order.command_id == mine
 
         await eventually_async(saved)

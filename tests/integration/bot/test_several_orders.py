@@ -188,7 +188,7 @@ async def test_killed_after_its_orders_are_written_it_sends_none_again_and_asks_
         "ORDER_RESOLVE_MARGIN": "0.2",
         "ORDER_MISSED_FOR": "0.1",
     }
-    async with bots(LADDER, FAILPOINT="after_cut:kill:4") as bot:
+    async with bots(LADDER, FAILPOINT="after_journal_write:kill:4") as bot:
         await bot.until_ready()
 
         async def killed() -> bool:

@@ -226,7 +226,7 @@ async def test_a_stream_that_was_made_anew_with_older_ids_is_begun_anew(
         await until_all_read(redis)
         assert await host.service.end() == 0
     assert len(await values(redis, "sma_5")) == 26 + 4
-    assert host.logged("indicators_begin_anew")[0]["reason"].endswith("(restarted)")
+    assert host.logged("indicators_restarted")[0]["reason"].endswith("(restarted)")
 
 
 async def _there(redis: Redis) -> bool:

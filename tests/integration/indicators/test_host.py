@@ -129,7 +129,7 @@ async def test_trades_that_were_trimmed_unread_are_a_hole(
         await until_all_read(redis, stream)
         assert await host.service.end() == 0
     assert len(await values(redis, "sma_5", "luno:XBTZAR")) == 6 + 2
-    (told,) = host.logged("indicators_begin_anew")
+    (told,) = host.logged("indicators_restarted")
     assert told["reason"].startswith("7 entries behind ")
 
 
@@ -145,7 +145,7 @@ async def test_a_missing_trade_id_is_a_hole(
     assert [each.timestamp for each in await values(redis, "sma_4")] == [
         each.timestamp for each in trades[3:5] + trades[9:]
     ]
-    assert host.logged("indicators_begin_anew")[0]["reason"] == "trade 7 follows trade 5"
+    assert host.logged("indicators_restarted")[0]["reason"] == "trade 7 follows trade 5"
 
 
 async def test_an_indicator_added_later_begins_at_its_beginning(

@@ -58,7 +58,7 @@ async def carry_out(
     redis: Any = desk.redis
     await resume(redis)
     for kill in range(KILLS):
-        failpoint = chance.choice(["before_cut", "after_cut", ""])
+        failpoint = chance.choice(["before_journal_write", "after_journal_write", ""])
         if failpoint:
             settings["FAILPOINT"] = f"{failpoint}:kill:{chance.randint(2, 12)}"
         else:
@@ -133,7 +133,7 @@ async def _agrees(desk: TradingDesk, ever: Collection[str]) -> bool:
 
 
 async def _books(desk: TradingDesk) -> PortfolioState:
-    return (await known(desk.redis)).books
+    return (await known(desk.redis)).state
 
 
 def _has_ended(bot: Bot) -> Callable[[], bool]:

@@ -10,7 +10,7 @@ import aiohttp
 from redis.asyncio import Redis
 
 from common_models import DecisionEvent, PortfolioEvent
-from services.bot.journal import BOOKS
+from services.bot.journal import SAVED_STATE
 from services.bot.saved_state import SavedState, decode
 from tests.support.eventually import eventually_async
 from tests.support.metrics import Numbers, page
@@ -125,7 +125,7 @@ class Bot:
 
 async def known(redis: Any) -> SavedState:
     """What the bot has saved."""
-    fields: dict[bytes, bytes] = await redis.hgetall(BOOKS)
+    fields: dict[bytes, bytes] = await redis.hgetall(SAVED_STATE)
     return decode({name.decode(): data for name, data in fields.items()})
 
 

@@ -59,7 +59,7 @@ class Stage:
         self._status = {"state": state, **changes}
         await self._tell_status(state, **changes)
 
-    async def keep_telling(self) -> None:
+    async def keep_publishing_status(self) -> None:
         """As connectors do: the same status, again and again."""
         while True:
             await asyncio.sleep(1.0)

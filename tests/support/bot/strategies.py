@@ -7,7 +7,7 @@ from pydantic import Field
 
 from common_models import IndicatorValue, Ticker, Trade
 from services.bot.parameters import ParameterError
-from services.bot.strategy import Cancel, Intent, Market, OrderUpdate, Refused, Strategy, Wish
+from services.bot.strategy import Action, Cancel, Intent, Market, OrderUpdate, Refused, Strategy
 
 
 class Restless(Strategy):
@@ -16,7 +16,7 @@ class Restless(Strategy):
     Of four orders one is a limit order that is filled, and one would rest: it is cancelled.
     """
 
-    def on_trade(self, trade: Trade) -> Wish | None:
+    def on_trade(self, trade: Trade) -> Action | None:
         """Whatever the trade was."""
         if self.market.pending:
             return Cancel("it rests") if self.state["rests"] else None
@@ -41,13 +41,13 @@ class Several(Strategy):
 
     max_orders = 3
 
-    def on_trade(self, trade: Trade) -> list[Wish]:
+    def on_trade(self, trade: Trade) -> list[Action]:
         """Whatever the trade was."""
         if self.market.orders:
             return [Cancel("it rests", order.id) for order in self.market.orders]
         book, held = self.market.order_book(), self.market.position
         far, near = Decimal(round(book.bids[0].price * 0.99)), round(book.asks[0].price * 1.01)
-        rest: list[Wish] = [Intent("buy", "rests", None, far - level) for level in (0, 1)]
+        rest: list[Action] = [Intent("buy", "rests", None, far - level) for level in (0, 1)]
         if held > 0:
             return [Intent("sell", "holds something", held), *rest]
         return [Intent("buy", "holds nothing", None, Decimal(near)), *rest]
@@ -85,7 +85,7 @@ class Insistent(Strategy):
 class Fickle(Strategy):
     """Wants to buy below the price, and doesn't want it any more at the next ticker."""
 
-    def on_ticker(self, ticker: Ticker) -> Wish:
+    def on_ticker(self, ticker: Ticker) -> Action:
         """One, or the other."""
         if self.market.pending:
             return Cancel("no longer")
@@ -242,7 +242,7 @@ class Ladder(Strategy):
     once: bool = Field(False, description="what is filled isn't laid again")
     ask: int = Field(0, ge=0, description="the price of a sell beside the buys; 0: none")
 
-    def on_ticker(self, ticker: Ticker) -> list[Wish] | None:
+    def on_ticker(self, ticker: Ticker) -> list[Action] | None:
         """Act as the price says."""
         if ticker.exchange != self.market.exchange:
             return None
@@ -255,7 +255,7 @@ class Ladder(Strategy):
             return None
         self.state["laid"] = True
         prices = [Decimal(self.top - level) for level in range(self.levels)]
-        buys: list[Wish] = [
+        buys: list[Action] = [
             Intent("buy", f"at {price}", None, price) for price in prices if price not in taken
         ]
         if self.ask and self.ask not in taken:

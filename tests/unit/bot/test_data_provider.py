@@ -30,8 +30,8 @@ def test_it_watches_three_streams_of_every_symbol(provider: DataProvider) -> Non
 def test_the_latest_quote_is_kept_with_its_age(provider: DataProvider) -> None:
     """Of a batch, the last counts."""
     assert provider.ticker("binance", "BTC/USDT", now=5.0) is None
-    provider.feeds[TICKER].take([wire(ticker(last=1.5)), wire(ticker(last=2.5))], 10.0)
-    provider.feeds[BOOK].take([wire(order_book(middle=7.5))], 11.0)
+    provider.feeds[TICKER].handle([wire(ticker(last=1.5)), wire(ticker(last=2.5))], 10.0)
+    provider.feeds[BOOK].handle([wire(order_book(middle=7.5))], 11.0)
     latest = provider.ticker("binance", "BTC/USDT", now=13.0)
     assert latest is not None
     assert (latest.value.last_price, latest.age) == (2.5, 3.0)
@@ -43,7 +43,7 @@ def test_the_latest_quote_is_kept_with_its_age(provider: DataProvider) -> None:
 def test_recent_trades_are_kept_in_order_and_bounded(provider: DataProvider) -> None:
     """The oldest go when there are too many."""
     total = RECENT_TRADES + 10
-    provider.feeds[TRADES].take((wire(trade(number=n)) for n in range(total)), 1.0)
+    provider.feeds[TRADES].handle((wire(trade(number=n)) for n in range(total)), 1.0)
     kept = provider.trades("binance", "BTC/USDT")
     assert [t.trade_id for t in kept] == [str(n) for n in range(10, total)]
     assert provider.feeds[TRADES].entries == total
@@ -67,7 +67,7 @@ def test_what_cannot_be_read_is_counted_and_never_kept(
 ) -> None:
     """The good messages around it are read as if it weren't there."""
     feed = provider.feeds[TICKER]
-    said = feed.take([wire(ticker(last=1.5)), data], 1.0)
+    said = feed.handle([wire(ticker(last=1.5)), data], 1.0)
     assert said is not None
     assert fault in said
     assert feed.malformed == 1
@@ -81,7 +81,7 @@ def test_any_bytes_at_all_are_read_or_counted(batch: list[int | bytes]) -> None:
     feed = DataProvider({"binance": ("BTC/USDT",)}).feeds[TRADES]
     good = [item for item in batch if isinstance(item, int)]
     messages = [wire(trade(price=i)) if isinstance(i, int) else i for i in batch]
-    fault = feed.take(messages, 1.0)
+    fault = feed.handle(messages, 1.0)
     assert (feed.entries, feed.malformed) == (len(good), len(batch) - len(good))
     assert [t.price for t in feed.recent] == good
     assert (fault is None) == (feed.malformed == 0)
@@ -90,7 +90,7 @@ def test_any_bytes_at_all_are_read_or_counted(batch: list[int | bytes]) -> None:
 def test_a_field_nobody_knows_is_no_fault(provider: DataProvider) -> None:
     """A newer connector never breaks an older bot."""
     newer = wire(trade()).replace(b'"side"', b'"venue_flags":[1],"side"')
-    assert provider.feeds[TRADES].take([newer], 1.0) is None
+    assert provider.feeds[TRADES].handle([newer], 1.0) is None
     assert isinstance(provider.feeds[TRADES].latest, Trade)
 
 
@@ -103,7 +103,7 @@ def test_a_symbol_it_does_not_watch_is_refused(provider: DataProvider) -> None:
 def test_an_empty_side_of_a_book_is_no_fault(provider: DataProvider) -> None:
     """A book may have no asks."""
     book = order_book().model_copy(update={"asks": []})
-    assert provider.feeds[BOOK].take([wire(book)], 1.0) is None
+    assert provider.feeds[BOOK].handle([wire(book)], 1.0) is None
     assert isinstance(provider.feeds[BOOK].latest, OrderBook)
 
 
@@ -118,7 +118,7 @@ def test_what_an_asset_is_worth_is_said_by_the_markets_that_are_watched() -> Non
     assert rate("BTC", "USDT") is None  # nothing yet
     for symbol, price in (("BTC/USDT", 50_000), ("BNB/BTC", 0.75)):
         book = order_book(symbol, middle=price)
-        provider.feeds[f"binance:{symbol.replace('/', '')}:orderbook"].take([wire(book)], 1.0)
+        provider.feeds[f"binance:{symbol.replace('/', '')}:orderbook"].handle([wire(book)], 1.0)
     assert rate("BTC", "USDT") == 50_000
     assert rate("BTC", "BNB") == 1 / Decimal("0.75")
     assert rate("USDT", "BTC") == 1 / Decimal(50_000)

@@ -18,7 +18,7 @@ class Counted:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.tally = DecisionMetrics(self._registry, [KEY], ["binance"])
+        self.decision_metrics = DecisionMetrics(self._registry, [KEY], ["binance"])
 
     def hop(self, name: str) -> tuple[float, float]:
         """How often a hop was measured, and how long all of it took."""
@@ -95,42 +95,42 @@ def update(status: str = "open") -> OrderStatusUpdateEvent:
 
 def test_decisions_are_counted_by_what_became_of_them(counted: Counted) -> None:
     """Each that is known begins at 0; steps of an order are no decisions."""
-    tally = counted.tally
-    assert tally.decisions == {(KEY, outcome): 0 for outcome in OUTCOMES}
-    tally.decided(decision("sent"), 10.0, 10.25)
-    tally.decided(decision("refused", reason_code="pending"), 11.0, 11.5)
-    tally.decided(decision("answered", reason_code="price_collar"), 0.0, 12.0)
-    assert +tally.decisions == {(KEY, "sent"): 1, (KEY, "refused"): 1}
-    assert tally.refusals == {"pending": 1}
+    decision_metrics = counted.decision_metrics
+    assert decision_metrics.decisions == {(KEY, outcome): 0 for outcome in OUTCOMES}
+    decision_metrics.decided(decision("sent"), 10.0, 10.25)
+    decision_metrics.decided(decision("refused", reason_code="pending"), 11.0, 11.5)
+    decision_metrics.decided(decision("answered", reason_code="price_collar"), 0.0, 12.0)
+    assert +decision_metrics.decisions == {(KEY, "sent"): 1, (KEY, "refused"): 1}
+    assert decision_metrics.refusals == {"pending": 1}
     assert counted.hop("decision") == (2, 0.75)
 
 
 def test_the_hops_of_an_order_are_measured_once(counted: Counted) -> None:
     """From the command to the answer, and from there to the first status; the others count not."""
-    counted.tally.told(order("open"), response("accepted"), 100.5)
-    counted.tally.told(order("open"), update(), 100.75)
-    counted.tally.told(order("filled"), update("filled"), 109.0)
+    counted.decision_metrics.count(order("open"), response("accepted"), 100.5)
+    counted.decision_metrics.count(order("open"), update(), 100.75)
+    counted.decision_metrics.count(order("filled"), update("filled"), 109.0)
     assert counted.hop("answer") == (1, 0.5)
     assert counted.hop("first_status") == (1, 0.25)
-    assert counted.tally.answers["binance", "accepted"] == 1
+    assert counted.decision_metrics.answers["binance", "accepted"] == 1
 
 
 def test_a_status_that_comes_before_the_answer_took_no_time(counted: Counted) -> None:
     """An exchange's stream may be faster than its answer."""
-    counted.tally.told(order("open"), update(), 100.25)
-    counted.tally.told(order("open"), response("accepted"), 100.5)
-    counted.tally.told(order("open"), update(), 105.0)
+    counted.decision_metrics.count(order("open"), update(), 100.25)
+    counted.decision_metrics.count(order("open"), response("accepted"), 100.5)
+    counted.decision_metrics.count(order("open"), update(), 105.0)
     assert counted.hop("answer") == (1, 0.5)
     assert counted.hop("first_status") == (1, 0.0)
 
 
 def test_unknown_is_counted_and_the_answer_behind_it_measured(counted: Counted) -> None:
     """Unknown is no answer yet."""
-    counted.tally.told(order("unknown"), response("unknown"), 103.0)
+    counted.decision_metrics.count(order("unknown"), response("unknown"), 103.0)
     assert counted.hop("answer") == (0, 0.0)
-    counted.tally.told(order("rejected"), response("rejected"), 130.0)
+    counted.decision_metrics.count(order("rejected"), response("rejected"), 130.0)
     assert counted.hop("answer") == (1, 30.0)
-    assert counted.tally.answers == {
+    assert counted.decision_metrics.answers == {
         ("binance", "unknown"): 1,
         ("binance", "rejected"): 1,
         ("binance", "accepted"): 0,
@@ -139,14 +139,14 @@ def test_unknown_is_counted_and_the_answer_behind_it_measured(counted: Counted) 
 
 def test_an_order_that_has_ended_is_forgotten(counted: Counted) -> None:
     """What is kept is bounded by the orders that are open."""
-    counted.tally.told(order("open"), response("accepted"), 100.5)
-    counted.tally.told(order("filled"), update("filled"), 100.5)
-    counted.tally.told(order("rejected"), response("rejected"), 100.5)
-    assert counted.tally._answered == {}
+    counted.decision_metrics.count(order("open"), response("accepted"), 100.5)
+    counted.decision_metrics.count(order("filled"), update("filled"), 100.5)
+    counted.decision_metrics.count(order("rejected"), response("rejected"), 100.5)
+    assert counted.decision_metrics._answered == {}
 
 
 def test_an_answer_to_a_command_not_known_to_be_sent_is_not_measured(counted: Counted) -> None:
     """The answer may be read before the write that sent the command has returned."""
-    counted.tally.told(order("open", sent_at=0.0), response("accepted"), 100.5)
+    counted.decision_metrics.count(order("open", sent_at=0.0), response("accepted"), 100.5)
     assert counted.hop("answer") == (0, 0.0)
-    assert counted.tally.answers["binance", "accepted"] == 1
+    assert counted.decision_metrics.answers["binance", "accepted"] == 1

@@ -23,7 +23,7 @@ def feed(*messages: bytes, received_at: float = 1000.0) -> IndicatorFeed:
     """One that was told this."""
     found = IndicatorFeed(STREAM, "rsi_14", "binance", "BTC/USDT")
     entries = [(f"{n}-0", data) for n, data in enumerate(messages, 1)]
-    found.take(entries, received_at, OFFSET, lambda *_: None)
+    found.handle(entries, received_at, OFFSET, lambda *_: None)
     return found
 
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_read_or_is_anothers_is_counted() -> None:
     """And never kept."""
     found = IndicatorFeed(STREAM, "rsi_14", "binance", "BTC/USDT")
     bad = [("1-0", b"{}"), ("2-0", value(indicator_name="rsi_15")), ("3-0", value(exchange="luno"))]
-    fault = found.take(bad, 1000.0, OFFSET, lambda *_: None)
+    fault = found.handle(bad, 1000.0, OFFSET, lambda *_: None)
     assert fault == "it is rsi_14 luno BTC/USDT; want rsi_14 binance BTC/USDT"
     assert found.malformed == 3
     with pytest.raises(StaleDataError):

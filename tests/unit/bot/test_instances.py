@@ -77,7 +77,7 @@ def test_what_an_earlier_release_saved_is_the_instances_without_a_name(entries: 
     """Position, open order and state, whatever its parameters and whoever is beside it."""
     known = saved_state.decode(SAVED)
     portfolio = Portfolio()
-    portfolio.restore(known.books)
+    portfolio.restore(known.state)
     host = StrategyHost(read(entries, MARKETS), cast(Any, SimpleNamespace()), cast(Any, None))
     host.restore(known.states)
     states = {key: cast(Any, each.strategy).state for key, each in host.running.items()}

@@ -65,12 +65,12 @@ def test_ready_means_that_quotes_have_come_and_the_connector_says_live(
     watch: MarketWatch, readiness: Readiness
 ) -> None:
     """Until then, what is missing is named; a quiet market has no trades, and needs none."""
-    watch.take(batch(TICKER, ticker()))
+    watch.handle(batch(TICKER, ticker()))
     watch.judge()
     unknown = "binance_connector has told no status yet"
     assert reason(readiness) == f"{TICKER}: {unknown}; {BOOK}: nothing yet; {TRADES}: {unknown}"
-    watch.take(batch(BOOK, order_book()))
-    watch.take(batch(STATUS, connector_status()))
+    watch.handle(batch(BOOK, order_book()))
+    watch.handle(batch(STATUS, connector_status()))
     watch.judge()
     assert readiness.ready
     assert watch.stale() == []
@@ -80,11 +80,11 @@ def test_a_quiet_market_is_fresh_for_as_long_as_its_connector_says_live(
     watch: MarketWatch, readiness: Readiness, clock: Clock
 ) -> None:
     """An hour without a quote is no fault; half a minute without a status is."""
-    watch.take(batch(TICKER, ticker()))
-    watch.take(batch(BOOK, order_book()))
+    watch.handle(batch(TICKER, ticker()))
+    watch.handle(batch(BOOK, order_book()))
     for _ in range(360):
         clock.now += 10.0
-        watch.take(batch(STATUS, connector_status()))
+        watch.handle(batch(STATUS, connector_status()))
     watch.judge()
     assert readiness.ready
     clock.now += SILENT_AFTER
@@ -100,12 +100,12 @@ def test_a_feed_that_is_not_live_is_not_ready_however_much_comes(
     state: str, watch: MarketWatch, readiness: Readiness
 ) -> None:
     """The connector's reason is passed on."""
-    watch.take(batch(STATUS, connector_status(state=state, reason="the socket is gone")))
+    watch.handle(batch(STATUS, connector_status(state=state, reason="the socket is gone")))
     for each in (batch(TICKER, ticker()), batch(BOOK, order_book()), batch(TRADES, trade())):
-        watch.take(each)
+        watch.handle(each)
     watch.judge()
     assert f"{TICKER}: {state}: the socket is gone" in reason(readiness)
-    watch.take(batch(STATUS, connector_status(state=state), connector_status()))
+    watch.handle(batch(STATUS, connector_status(state=state), connector_status()))
     watch.judge()
     assert readiness.ready
 
@@ -114,36 +114,36 @@ def test_a_symbol_that_its_connector_does_not_name_is_stale(
     watch: MarketWatch, readiness: Readiness
 ) -> None:
     """Bot and connector were told different symbols."""
-    watch.take(batch(TICKER, ticker()))
-    watch.take(batch(STATUS, connector_status(symbol="ETH/USDT")))
+    watch.handle(batch(TICKER, ticker()))
+    watch.handle(batch(STATUS, connector_status(symbol="ETH/USDT")))
     watch.judge()
     assert f"{TICKER}: binance_connector doesn't name BTC/USDT" in reason(readiness)
 
 
 def test_a_status_that_cannot_be_read_is_counted_and_changes_nothing(watch: MarketWatch) -> None:
     """Rubbish, and a status of another exchange."""
-    watch.take(batch(TICKER, ticker()))
-    watch.take(batch(BOOK, order_book()))
-    watch.take(batch(STATUS, connector_status()))
-    watch.take(batch(STATUS, b"{}"))
-    watch.take(batch(STATUS, connector_status(exchange="luno", state="stale")))
+    watch.handle(batch(TICKER, ticker()))
+    watch.handle(batch(BOOK, order_book()))
+    watch.handle(batch(STATUS, connector_status()))
+    watch.handle(batch(STATUS, b"{}"))
+    watch.handle(batch(STATUS, connector_status(exchange="luno", state="stale")))
     assert watch.stale() == []
     assert watch.summary()["malformed"] == 2
 
 
 def test_an_old_entry_read_now_has_its_age(watch: MarketWatch) -> None:
     """After an hour away, the backlog is an hour old; and so is an old status."""
-    watch.take(batch(TICKER, ticker(), age=3600.0))
-    watch.take(batch(STATUS, connector_status(), age=3600.0))
+    watch.handle(batch(TICKER, ticker(), age=3600.0))
+    watch.handle(batch(STATUS, connector_status(), age=3600.0))
     assert TICKER in watch.stale()
     assert watch.summary()["streams"][TICKER]["age"] == 3600.0
 
 
 def test_the_summary_has_ages_counts_and_prices(watch: MarketWatch, clock: Clock) -> None:
     """Counts start over with each summary."""
-    watch.take(batch(TICKER, ticker(last=1.5), ticker(last=2.5)))
-    watch.take(batch(BOOK, order_book(middle=3.5)))
-    watch.take(batch(STATUS, connector_status()))
+    watch.handle(batch(TICKER, ticker(last=1.5), ticker(last=2.5)))
+    watch.handle(batch(BOOK, order_book(middle=3.5)))
+    watch.handle(batch(STATUS, connector_status()))
     watch.note_gap(StreamGap(TRADES, "trimmed", "1-0", "9-0", 3))
     clock.now += 2.5
     assert watch.summary() == {
@@ -158,7 +158,7 @@ def test_the_summary_has_ages_counts_and_prices(watch: MarketWatch, clock: Clock
             TRADES: {"age": None, "entries": 0},
         },
     }
-    watch.take(batch(TRADES, trade(price=9.5)))
+    watch.handle(batch(TRADES, trade(price=9.5)))
     later = watch.summary()["streams"]
     assert later[TRADES] == {"age": 0.0, "entries": 1, "last_price": 9.5}
     assert later[TICKER]["entries"] == 0
@@ -171,10 +171,10 @@ def test_malformed_entries_are_logged_now_and_then_and_cut_short(
     lies = ticker(symbol="X" * 5000)
     with capture_logs() as logs:
         for _ in range(100):
-            watch.take(batch(TICKER, lies, b"{"))
-        watch.take(batch(TICKER, lies))
+            watch.handle(batch(TICKER, lies, b"{"))
+        watch.handle(batch(TICKER, lies))
         clock.now += MALFORMED_LOG_EVERY
-        watch.take(batch(TICKER, lies))
+        watch.handle(batch(TICKER, lies))
     assert [line["malformed"] for line in logs] == [2, 202]
     assert logs[1]["stream"] == TICKER
     assert len(logs[1]["last_fault"]) == 200

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from services.bot.parameters import ParameterError, declared, describe, fill_in, read
-from services.bot.strategies import OURS, RsiReversion, SmaCrossover
+from services.bot.strategies import BUILT_IN, RsiReversion, SmaCrossover
 from services.bot.strategy import Market, Strategy
 
 MARKET = cast(Market, None)
@@ -149,7 +149,7 @@ def test_names_are_filled_in_with_parameters() -> None:
             fill_in((wrong,), values)
 
 
-@pytest.mark.parametrize("cls", OURS.values(), ids=list(OURS))
+@pytest.mark.parametrize("cls", BUILT_IN.values(), ids=list(BUILT_IN))
 def test_ours_say_what_each_of_their_parameters_means(cls: type[Strategy]) -> None:
     """Nobody has to read the code."""
     for name in declared(cls):

@@ -15,7 +15,7 @@ from common_models import (
     Trade,
 )
 from services.bot import saved_state
-from services.bot.portfolio import KEEP_ENDED, Portfolio, Told
+from services.bot.portfolio import KEEP_ENDED, OrderEvent, Portfolio
 from services.bot.portfolio_state import BotOrder, Holding, Unvalued
 from services.bot.rejections import Rejections
 
@@ -77,7 +77,7 @@ def response(name: str, **more: object) -> OrderResponseEvent:
     return event.model_copy(update=more)
 
 
-def portfolio(*orders: BotOrder) -> Portfolio:
+def portfolio_with(*orders: BotOrder) -> Portfolio:
     """Books with these orders."""
     found = Portfolio()
     for each in orders:
@@ -93,42 +93,42 @@ def test_a_fill_is_booked_once_however_often_it_is_told(
     fills = sorted(cumulative)
     events = [status("partially_filled", n / 10, 100.0, fee=n / 100) for n in fills]
     told = [e for e in events for _ in range(data.draw(st.integers(1, 3)))]
-    books = portfolio(order())
+    portfolio = portfolio_with(order())
     for event in told:
-        books.take_status("binance", event)
-    holding = books.books.holdings[KEY]
+        portfolio.handle_status("binance", event)
+    holding = portfolio.state.holdings[KEY]
     assert holding.quantity == Decimal(fills[-1]) / 10
     assert holding.cash == -(holding.quantity * 100 + Decimal(fills[-1]) / 100)
 
 
 def test_what_was_bought_and_sold_is_profit() -> None:
     """At the market's price; a fee in the base asset is gone from the position, and so is dear."""
-    books = portfolio(order(), order(2, "sell"))
-    books.take_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
-    holding = books.books.holdings[KEY]
-    books.see("binance", "BTC/USDT", Decimal(110), MIDNIGHT - 1)
+    portfolio = portfolio_with(order(), order(2, "sell"))
+    portfolio.handle_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
+    holding = portfolio.state.holdings[KEY]
+    portfolio.see("binance", "BTC/USDT", Decimal(110), MIDNIGHT - 1)
     assert holding.profit == Decimal("19.5")
-    books.see("luno", "XBT/ZAR", Decimal(1), MIDNIGHT)  # the day begins, wherever it is seen
+    portfolio.see("luno", "XBT/ZAR", Decimal(1), MIDNIGHT)  # the day begins, wherever it is seen
     assert holding.profit_today == 0
-    assert books.lost_today("USDT") == 0
-    books.see("binance", "BTC/USDT", Decimal(105), MIDNIGHT + 1)
-    assert books.lost_today("USDT") == 10
+    assert portfolio.lost_today("USDT") == 0
+    portfolio.see("binance", "BTC/USDT", Decimal(105), MIDNIGHT + 1)
+    assert portfolio.lost_today("USDT") == 10
     in_base = status("filled", 2.0, 105.0, 2).model_copy(update={"fee": {"BTC": 0.01}})
-    books.take_status("binance", at(in_base, 2))
+    portfolio.handle_status("binance", at(in_base, 2))
     assert holding.quantity == Decimal("-0.01")
     assert holding.profit == Decimal("19.5") - 10 - Decimal("1.05")
 
 
 def test_profit_is_what_was_closed_and_what_is_held() -> None:
     """Bought at 100 and 110, one of it sold at 120: 15 are won, less the fees, and 45 are open."""
-    books = portfolio(order(), order(2), order(3, "sell"))
-    books.take_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
-    books.take_status("binance", at(status("filled", 2.0, 110.0, 2, fee=0.25), -50))
-    holding = books.books.holdings[KEY]
+    portfolio = portfolio_with(order(), order(2), order(3, "sell"))
+    portfolio.handle_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
+    portfolio.handle_status("binance", at(status("filled", 2.0, 110.0, 2, fee=0.25), -50))
+    holding = portfolio.state.holdings[KEY]
     assert (holding.average, holding.realised) == (Decimal(105), Decimal("-0.75"))
     for _ in range(2):  # however often it is told
-        books.take_status("binance", at(status("partially_filled", 1.0, 120.0, 3), -40))
-    books.see("binance", "BTC/USDT", Decimal(120), MIDNIGHT - 1)
+        portfolio.handle_status("binance", at(status("partially_filled", 1.0, 120.0, 3), -40))
+    portfolio.see("binance", "BTC/USDT", Decimal(120), MIDNIGHT - 1)
     assert (holding.quantity, holding.average) == (Decimal(3), Decimal(105))
     assert (holding.realised, holding.unrealised) == (Decimal("14.25"), Decimal(45))
     assert (holding.fees, holding.fees_today) == (Decimal("0.75"), Decimal("0.75"))
@@ -150,12 +150,12 @@ def test_at_one_price_all_that_is_lost_are_the_fees(
     trades: list[tuple[str, float, str, int]],
 ) -> None:
     """In whatever asset they were taken; realised and unrealised are the profit."""
-    books = Portfolio(lambda *_: Decimal(50))
+    portfolio = Portfolio(lambda *_: Decimal(50))
     for number, (side, quantity, asset, fee) in enumerate(trades, start=1):
-        books.add(order(number, side, str(quantity)))
+        portfolio.add(order(number, side, str(quantity)))
         event = status("filled", quantity, 100.0, number)
-        books.take_status("binance", event.model_copy(update={"fee": {asset: fee / 1000}}))
-    holding = books.books.holdings[KEY]
+        portfolio.handle_status("binance", event.model_copy(update={"fee": {asset: fee / 1000}}))
+    holding = portfolio.state.holdings[KEY]
     assert holding.profit is not None
     assert holding.realised is not None
     assert holding.unrealised is not None
@@ -166,23 +166,23 @@ def test_at_one_price_all_that_is_lost_are_the_fees(
 
 def test_the_fees_of_yesterday_are_not_those_of_today() -> None:
     """A day begins as it does for the profit; one of the day before may be told late."""
-    books = portfolio(order(), order(2))
-    books.take_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
-    holding = books.books.holdings[KEY]
-    books.see("luno", "XBT/ZAR", Decimal(1), MIDNIGHT)
+    portfolio = portfolio_with(order(), order(2))
+    portfolio.handle_status("binance", at(status("filled", 2.0, 100.0, fee=0.5), -60))
+    holding = portfolio.state.holdings[KEY]
+    portfolio.see("luno", "XBT/ZAR", Decimal(1), MIDNIGHT)
     assert (holding.fees, holding.fees_today) == (Decimal("0.5"), Decimal(0))
-    books.take_status("binance", at(status("filled", 2.0, 100.0, 2, fee=0.2), 60))
-    books.take_status("binance", at(status("filled", 2.0, 100.0, fee=0.6), -1))
+    portfolio.handle_status("binance", at(status("filled", 2.0, 100.0, 2, fee=0.2), 60))
+    portfolio.handle_status("binance", at(status("filled", 2.0, 100.0, fee=0.6), -1))
     assert (holding.fees, holding.fees_today) == (Decimal("0.8"), Decimal("0.2"))
 
 
 def test_what_an_earlier_release_held_has_no_average_until_it_is_sold() -> None:
     """A guess would be told as profit."""
-    books = portfolio(order(), order(2, "sell"))
+    portfolio = portfolio_with(order(), order(2, "sell"))
     saved = b'{"exchange":"binance","symbol":"BTC/USDT","quantity":"1","cash":"-90","price":"100"}'
-    held = books.books.holdings[KEY] = msgspec.json.decode(saved, type=Holding)
+    held = portfolio.state.holdings[KEY] = msgspec.json.decode(saved, type=Holding)
     assert (held.realised, held.unrealised, held.profit) == (None, None, Decimal(10))
-    books.take_status("binance", status("partially_filled", 1.0, 100.0, 2))
+    portfolio.handle_status("binance", status("partially_filled", 1.0, 100.0, 2))
     assert (held.realised, held.unrealised) == (Decimal(10), Decimal(0))
 
 
@@ -195,156 +195,160 @@ def in_bnb(amount: float, number: int = 1) -> OrderStatusUpdateEvent:
 def test_a_fee_in_a_third_asset_costs_what_that_is_worth() -> None:
     """A round trip with 0.001 BNB an order, at 600: 1.2 USDT are gone, as if paid in USDT."""
     worth = {("binance", "BNB", "USDT"): Decimal(600)}
-    books = Portfolio(lambda *asked: worth.get(asked))
+    portfolio = Portfolio(lambda *asked: worth.get(asked))
     for number, side in enumerate(("buy", "sell"), start=1):
-        books.add(order(number, side))
+        portfolio.add(order(number, side))
         for _ in range(2):
-            books.take_status("binance", in_bnb(0.001, number))
-    assert books.lost_today("USDT") == Decimal("1.2")
-    assert books.books.holdings[KEY].fees_unvalued == {}
+            portfolio.handle_status("binance", in_bnb(0.001, number))
+    assert portfolio.lost_today("USDT") == Decimal("1.2")
+    assert portfolio.state.holdings[KEY].fees_unvalued == {}
 
 
 def test_a_fee_of_unknown_worth_costs_the_full_rate_until_it_is_known() -> None:
     """Its asset and amount are told; a later valuation leaves what it is worth."""
     worth: dict[tuple[str, ...], Decimal] = {}
-    books = Portfolio(lambda *asked: worth.get(asked))
-    books.add(order())
+    portfolio = Portfolio(lambda *asked: worth.get(asked))
+    portfolio.add(order())
     part = status("partially_filled", 1.0, 300.0).model_copy(update={"fee": {"BNB": 0.0004}})
     for event in (part, in_bnb(0.001), in_bnb(0.001)):
-        books.take_status("binance", event)
-    holding = books.books.holdings[KEY]
+        portfolio.handle_status("binance", event)
+    holding = portfolio.state.holdings[KEY]
     assert holding.fees_unvalued == {"BNB": Unvalued(Decimal("0.001"), Decimal("0.6"))}
-    assert books.lost_today("USDT") == Decimal("0.6")  # a thousandth of 600
-    books.value_fees()
-    assert books.lost_today("USDT") == Decimal("0.6")
+    assert portfolio.lost_today("USDT") == Decimal("0.6")  # a thousandth of 600
+    portfolio.value_fees()
+    assert portfolio.lost_today("USDT") == Decimal("0.6")
     worth["binance", "BNB", "USDT"] = Decimal(500)
-    books.value_fees()
-    assert (holding.fees_unvalued, books.lost_today("USDT")) == ({}, Decimal("0.5"))
+    portfolio.value_fees()
+    assert (holding.fees_unvalued, portfolio.lost_today("USDT")) == ({}, Decimal("0.5"))
     assert holding.fees == holding.fees_today == Decimal("0.5")
 
 
 def test_a_watched_market_values_a_fee_before_the_exchange_does() -> None:
     """It is of this moment; what the exchange told last is up to ten minutes old."""
     for watched, lost in ((None, "0.6"), (Decimal(500), "0.5")):
-        books = Portfolio(lambda *_, w=watched: w, lambda *_: Decimal(600))
-        books.add(order())
-        books.take_status("binance", in_bnb(0.001))
-        assert books.lost_today("USDT") == Decimal(lost)
+        portfolio = Portfolio(lambda *_, w=watched: w, lambda *_: Decimal(600))
+        portfolio.add(order())
+        portfolio.handle_status("binance", in_bnb(0.001))
+        assert portfolio.lost_today("USDT") == Decimal(lost)
 
 
 def test_the_full_rate_of_an_account_that_pays_more_is_its_own() -> None:
     """By exchange and symbol."""
     full = {("binance", "BTC/USDT"): Decimal("0.002")}
-    books = Portfolio(full_rate=lambda *asked: full[asked])
-    books.add(order())
-    books.take_status("binance", in_bnb(0.001))
-    assert books.lost_today("USDT") == Decimal("1.2")
+    portfolio = Portfolio(full_rate=lambda *asked: full[asked])
+    portfolio.add(order())
+    portfolio.handle_status("binance", in_bnb(0.001))
+    assert portfolio.lost_today("USDT") == Decimal("1.2")
 
 
 def test_a_fee_that_is_told_later_than_its_fill_costs_the_rate_of_that_fill() -> None:
     """Where the exchange shows an order's fills later than its end."""
-    books = portfolio(order())
-    books.take_status("binance", status("filled", 2.0, 300.0))
-    books.take_status("binance", in_bnb(0.001))
-    assert books.lost_today("USDT") == Decimal("0.6")
+    portfolio = portfolio_with(order())
+    portfolio.handle_status("binance", status("filled", 2.0, 300.0))
+    portfolio.handle_status("binance", in_bnb(0.001))
+    assert portfolio.lost_today("USDT") == Decimal("0.6")
 
 
 def test_a_loss_while_the_bot_was_away_over_midnight_is_that_of_its_day() -> None:
     """What is known last before midnight is the mark; a fill of yesterday stays yesterday's."""
-    books = portfolio(order(), order(2))
-    books.take_status("binance", at(status("filled", 2.0, 100.0), -7200))
+    portfolio = portfolio_with(order(), order(2))
+    portfolio.handle_status("binance", at(status("filled", 2.0, 100.0), -7200))
     again = Portfolio()
-    again.restore(saved_state.decode(saved_state.StateEncoder().encode(books.books, [], {})).books)
+    again.restore(
+        saved_state.decode(saved_state.StateEncoder().encode(portfolio.state, [], {})).state
+    )
     again.see("binance", "BTC/USDT", Decimal(80), MIDNIGHT + 28_800)
     assert again.lost_today("USDT") == 40
     late = at(status("filled", 2.0, 90.0, number=2), -600)
-    again.take_status("binance", late)  # 90 was the price ten minutes before midnight
+    again.handle_status("binance", late)  # 90 was the price ten minutes before midnight
     assert again.lost_today("USDT") == 40
-    assert again.books.holdings[KEY].profit == -60
+    assert again.state.holdings[KEY].profit == -60
 
 
 @pytest.mark.parametrize("jump", [-90_000, 90_000])
 def test_a_time_that_jumps_takes_no_loss_back(jump: float) -> None:
     """An exchange's time that runs ahead is held back by Redis's, and the other way round."""
-    books = portfolio(order(), order(2, "sell"))
-    books.take_status("binance", at(status("filled", 2.0, 100.0), 60), MIDNIGHT + 60)
-    books.see("binance", "BTC/USDT", Decimal(90), MIDNIGHT + 70)
-    assert books.lost_today("USDT") == 20
-    books.see("binance", "BTC/USDT", Decimal(90), MIDNIGHT + 80 + min(jump, 0))
+    portfolio = portfolio_with(order(), order(2, "sell"))
+    portfolio.handle_status("binance", at(status("filled", 2.0, 100.0), 60), MIDNIGHT + 60)
+    portfolio.see("binance", "BTC/USDT", Decimal(90), MIDNIGHT + 70)
+    assert portfolio.lost_today("USDT") == 20
+    portfolio.see("binance", "BTC/USDT", Decimal(90), MIDNIGHT + 80 + min(jump, 0))
     jumped = at(status("open", number=2), 90 + jump)
-    books.take_status("binance", jumped, MIDNIGHT + 90)
-    assert books.today == "2026-11-29"
-    assert books.lost_today("USDT") == 20
+    portfolio.handle_status("binance", jumped, MIDNIGHT + 90)
+    assert portfolio.today == "2026-11-29"
+    assert portfolio.lost_today("USDT") == 20
 
 
 def test_a_fee_is_booked_once_in_each_asset_it_is_taken_in() -> None:
     """Cumulative, as it is told; what is no amount counts as nothing."""
-    books = portfolio(order())
+    portfolio = portfolio_with(order())
     for fee in ({"BTC": 0.001}, {"BTC": 0.002, "USDT": 1}, {"USDT": 1}, {"BTC": 0.002}, None):
         event = status("filled", 2.0, 100.0).model_copy(update={"fee": fee})
-        books.take_status("binance", event)
+        portfolio.handle_status("binance", event)
     for nonsense in (float("nan"), float("inf"), "1", None):
         event = status("filled", 2.0, 100.0).model_copy(update={"fee": {"BTC": nonsense}})
-        books.take_status("binance", event)
-    holding = books.books.holdings[KEY]
+        portfolio.handle_status("binance", event)
+    holding = portfolio.state.holdings[KEY]
     assert (holding.quantity, holding.cash) == numbers("1.998", "-201")
 
 
 def test_an_order_is_pending_until_it_has_ended() -> None:
     """Unknown isn't over; a rejection that was a mistake is taken back; an end stays an end."""
-    books = portfolio(order())
-    books.take_response("binance", response("unknown"))
-    assert books.pending(KEY)
-    books.take_response("binance", response("rejected", provisional=True))
-    assert not books.pending(KEY)
-    books.take_response("binance", response("accepted"))
-    assert books.pending(KEY)
-    books.take_status("binance", status("filled", 2.0, 1.0))
-    books.take_status("binance", status("open"))
-    assert books.books.orders["bot-1"].state == "filled"
-    assert not books.pending(KEY)
+    portfolio = portfolio_with(order())
+    portfolio.handle_response("binance", response("unknown"))
+    assert portfolio.pending(KEY)
+    portfolio.handle_response("binance", response("rejected", provisional=True))
+    assert not portfolio.pending(KEY)
+    portfolio.handle_response("binance", response("accepted"))
+    assert portfolio.pending(KEY)
+    portfolio.handle_status("binance", status("filled", 2.0, 1.0))
+    portfolio.handle_status("binance", status("open"))
+    assert portfolio.state.orders["bot-1"].state == "filled"
+    assert not portfolio.pending(KEY)
 
 
 def test_others_orders_change_nothing() -> None:
     """Another's id, another exchange's event, a replayed answer; ours that are unknown count."""
-    heard: list[Told] = []
-    books = portfolio(order())
-    books.on_step = lambda _, event: heard.append(event)
-    books.take_status("luno", status("filled", 2.0, 1.0))
-    books.take_status("binance", status("filled", 2.0, 1.0, number=9))
-    books.take_response("binance", response("rejected", replay=True))
+    heard: list[OrderEvent] = []
+    portfolio = portfolio_with(order())
+    portfolio.on_step = lambda _, event: heard.append(event)
+    portfolio.handle_status("luno", status("filled", 2.0, 1.0))
+    portfolio.handle_status("binance", status("filled", 2.0, 1.0, number=9))
+    portfolio.handle_response("binance", response("rejected", replay=True))
     by_hand = status("filled", 2.0, 1.0).model_copy(update={"client_order_id": "mine"})
-    books.take_status("binance", by_hand)
-    assert (heard, books.books.holdings, books.strangers) == ([], {}, 2)
-    assert books.books.orders["bot-1"].state == "sent"
+    portfolio.handle_status("binance", by_hand)
+    assert (heard, portfolio.state.holdings, portfolio.unknown_orders) == ([], {}, 2)
+    assert portfolio.state.orders["bot-1"].state == "sent"
 
 
 def test_a_rejected_order_uses_up_no_pace_and_is_remembered() -> None:
     """Once, however often it is told; until an order of its kind is taken."""
-    books = portfolio(order(), order(2), order(3))
-    books.books.sent = [1.0, 1.0, 5.0]
+    portfolio = portfolio_with(order(), order(2), order(3))
+    portfolio.state.sent = [1.0, 1.0, 5.0]
     no = response("rejected", reason_code="-2010", error_message="no money")
     for _ in range(2):
-        books.take_response("binance", no, 7.0)
-    books.take_status("binance", status("rejected", number=2), 8.0)
-    assert books.books.sent == [5.0]
+        portfolio.handle_response("binance", no, 7.0)
+    portfolio.handle_status("binance", status("rejected", number=2), 8.0)
+    assert portfolio.state.sent == [5.0]
     name = f"{KEY} buy"
-    assert books.books.rejections == {name: Rejections(8.0, "rejected", "the order is rejected", 2)}
-    books.take_response("binance", response("accepted", client_order_id="bot-3"), 9.0)
-    assert books.books.rejections == {}
+    assert portfolio.state.rejections == {
+        name: Rejections(8.0, "rejected", "the order is rejected", 2)
+    }
+    portfolio.handle_response("binance", response("accepted", client_order_id="bot-3"), 9.0)
+    assert portfolio.state.rejections == {}
 
 
 def test_the_end_of_an_order_is_told_once() -> None:
     """With the event that ended it; that one which was taken for over has filled is no end."""
     ends: list[str] = []
-    books = portfolio(order(), order(2))
-    books.on_end = lambda ended, told: ends.append(f"{ended.id} {told.status}")
+    portfolio = portfolio_with(order(), order(2))
+    portfolio.on_end = lambda ended, told: ends.append(f"{ended.id} {told.status}")
     for event in (status("open"), status("canceled"), status("canceled")):
-        books.take_status("binance", event)
+        portfolio.handle_status("binance", event)
     rejected = response("rejected", client_order_id="bot-2", provisional=True)
     for _ in range(2):
-        books.take_response("binance", rejected)
-    books.take_status("binance", status("filled", 2.0, 100.0, number=2))
+        portfolio.handle_response("binance", rejected)
+    portfolio.handle_status("binance", status("filled", 2.0, 100.0, number=2))
     assert ends == ["bot-1 canceled", "bot-2 rejected"]
 
 
@@ -355,25 +359,25 @@ ANOTHERS = "1700000000000-2"
 @pytest.mark.parametrize("name", ["accepted", "rejected", "unknown"])
 def test_the_answer_to_another_command_with_our_id_is_not_ours(name: str) -> None:
     """By the command's entry: whatever it says, our order is as it was, and is asked about."""
-    books = portfolio(order())
-    doubted: list[BotOrder] = []
-    books.on_doubt = doubted.append
-    mine = books.books.orders["bot-1"]
+    portfolio = portfolio_with(order())
+    needs_query: list[BotOrder] = []
+    portfolio.on_uncertain = needs_query.append
+    mine = portfolio.state.orders["bot-1"]
     mine.command_id = OURS
-    books.take_response("binance", response(name, command_id=ANOTHERS, order_id="1"))
-    assert (mine.state, mine.order_id, doubted) == ("sent", None, [mine])
-    books.take_response("binance", response("rejected", command_id=OURS))
+    portfolio.handle_response("binance", response(name, command_id=ANOTHERS, order_id="1"))
+    assert (mine.state, mine.order_id, needs_query) == ("sent", None, [mine])
+    portfolio.handle_response("binance", response("rejected", command_id=OURS))
     assert mine.state == "rejected"
-    books.take_response("binance", response(name, command_id=ANOTHERS))
-    assert doubted == [mine]  # there is nothing to ask about one that has ended
+    portfolio.handle_response("binance", response(name, command_id=ANOTHERS))
+    assert needs_query == [mine]  # there is nothing to ask about one that has ended
 
 
 def test_a_repeated_answer_to_our_own_command_is_its_answer() -> None:
     """Redis lost the command before it and its books, and the same was decided again."""
-    books = portfolio(order())
-    mine = books.books.orders["bot-1"]
+    portfolio = portfolio_with(order())
+    mine = portfolio.state.orders["bot-1"]
     mine.command_id = OURS
-    books.take_response("binance", response("rejected", command_id=OURS, replay=True))
+    portfolio.handle_response("binance", response("rejected", command_id=OURS, replay=True))
     assert mine.state == "rejected"
 
 
@@ -393,15 +397,15 @@ def test_without_the_commands_entry_an_answer_is_known_by_its_content(
     other: dict[str, object],
 ) -> None:
     """As an order has none that an earlier release wrote, or whose XADD's reply was lost."""
-    books = portfolio(order())
-    doubted: list[BotOrder] = []
-    books.on_doubt = doubted.append
-    mine = books.books.orders["bot-1"]
+    portfolio = portfolio_with(order())
+    needs_query: list[BotOrder] = []
+    portfolio.on_uncertain = needs_query.append
+    mine = portfolio.state.orders["bot-1"]
     for command_id in (None, ANOTHERS):
         answer = response("rejected", command_id=command_id, **other)
-        books.take_response("binance", answer)
-    assert (mine.state, doubted) == ("sent", [mine, mine])
-    books.take_response("binance", response("accepted", command_id=OURS))
+        portfolio.handle_response("binance", answer)
+    assert (mine.state, needs_query) == ("sent", [mine, mine])
+    portfolio.handle_response("binance", response("accepted", command_id=OURS))
     assert mine.state == "open"
 
 
@@ -410,37 +414,39 @@ def test_a_limit_orders_answer_has_its_price_where_it_has_one() -> None:
     for price, state in ((99.0, "open"), (None, "open"), (98.0, "sent")):
         limit = order()
         limit.type, limit.price = "limit", Decimal(99)
-        books = portfolio(limit)
-        books.take_response("binance", response("accepted", type="limit", requested_price=price))
+        portfolio = portfolio_with(limit)
+        portfolio.handle_response(
+            "binance", response("accepted", type="limit", requested_price=price)
+        )
         assert limit.state == state
 
 
 def test_a_status_of_another_order_with_our_id_is_not_ours() -> None:
     """On another symbol, or under another exchange id than the one that is known."""
-    books = portfolio(order())
-    mine = books.books.orders["bot-1"]
+    portfolio = portfolio_with(order())
+    mine = portfolio.state.orders["bot-1"]
     other = status("filled", 2.0, 1.0).model_copy(update={"symbol": "ETH/USDT"})
-    books.take_status("binance", other)
-    assert (mine.state, books.strangers) == ("sent", 1)
-    books.take_response("binance", response("accepted", order_id="4711"))
+    portfolio.handle_status("binance", other)
+    assert (mine.state, portfolio.unknown_orders) == ("sent", 1)
+    portfolio.handle_response("binance", response("accepted", order_id="4711"))
     other = status("filled", 2.0, 1.0).model_copy(update={"order_id": "4712"})
-    books.take_status("binance", other)
-    assert (mine.state, books.strangers, books.books.holdings) == ("open", 2, {})
-    books.take_status("binance", status("filled", 2.0, 1.0))
+    portfolio.handle_status("binance", other)
+    assert (mine.state, portfolio.unknown_orders, portfolio.state.holdings) == ("open", 2, {})
+    portfolio.handle_status("binance", status("filled", 2.0, 1.0))
     assert mine.state == "filled"
 
 
 @pytest.mark.parametrize("end", ["lost", "rejected"])
 def test_a_lost_order_that_is_heard_of_is_lost_no_more(end: str) -> None:
     """Neither it nor a rejection is the exchange's word; what is filled counts."""
-    books = portfolio(order(), order(2))
-    for mine in books.books.orders.values():
+    portfolio = portfolio_with(order(), order(2))
+    for mine in portfolio.state.orders.values():
         mine.state = end
-    assert books.open == []
-    books.take_response("binance", response("accepted"))
-    books.take_status("binance", status("partially_filled", 0.5, 100.0, number=2))
-    assert [mine.state for mine in books.open] == ["open", "partially_filled"]
-    assert books.books.holdings[KEY].quantity == Decimal("0.5")
+    assert portfolio.open == []
+    portfolio.handle_response("binance", response("accepted"))
+    portfolio.handle_status("binance", status("partially_filled", 0.5, 100.0, number=2))
+    assert [mine.state for mine in portfolio.open] == ["open", "partially_filled"]
+    assert portfolio.state.holdings[KEY].quantity == Decimal("0.5")
 
 
 def numbers(*found: int | str) -> tuple[Decimal, ...]:
@@ -463,15 +469,15 @@ def fill(number: int, quantity: float = 1.0, price: float = 100.0) -> Trade:
 
 def test_fills_that_are_told_later_than_the_end_are_counted_once() -> None:
     """`fills_complete` was false: the same status comes again with the rest of its fills."""
-    books = portfolio(order())
+    portfolio = portfolio_with(order())
     first = status("filled", 2.0, fee=0.1).model_copy(update={"trades": [fill(1, 0.5, 90.0)]})
-    books.take_status("binance", first)
-    holding, mine = books.books.holdings[KEY], books.books.orders["bot-1"]
+    portfolio.handle_status("binance", first)
+    holding, mine = portfolio.state.holdings[KEY], portfolio.state.orders["bot-1"]
     assert (holding.quantity, holding.cash) == numbers(2, "-180.1")  # as if all were as the first
     rest = [fill(1, 0.5, 90.0), fill(2, 0.5, 100.0), fill(3, 1.0, 110.0)]
     second = status("filled", 2.0, fee=0.4).model_copy(update={"trades": rest})
     for event in (second, second, first):
-        books.take_status("binance", event)
+        portfolio.handle_status("binance", event)
         assert mine.state == "filled"
         assert (mine.filled, mine.spent) == numbers(2, 205)
         assert (holding.quantity, holding.cash) == numbers(2, "-205.4")
@@ -479,11 +485,13 @@ def test_fills_that_are_told_later_than_the_end_are_counted_once() -> None:
 
 def test_an_average_that_is_told_later_than_the_end_is_booked() -> None:
     """The quantity is known from the first on; nothing but the money changes."""
-    books = portfolio(order(1, "sell"))
-    books.take_status("binance", status("canceled", 1.0, 100.0))
-    books.take_status("binance", status("canceled", 1.0, 101.0, fee=0.5))
-    books.take_status("binance", status("canceled", 1.0))  # without an average nothing changes
-    holding = books.books.holdings[KEY]
+    portfolio = portfolio_with(order(1, "sell"))
+    portfolio.handle_status("binance", status("canceled", 1.0, 100.0))
+    portfolio.handle_status("binance", status("canceled", 1.0, 101.0, fee=0.5))
+    portfolio.handle_status(
+        "binance", status("canceled", 1.0)
+    )  # without an average nothing changes
+    holding = portfolio.state.holdings[KEY]
     assert (holding.quantity, holding.cash) == numbers(-1, "100.5")
 
 
@@ -491,23 +499,23 @@ def test_an_order_without_any_price_counts_at_its_own_until_that_is_told() -> No
     """Then as its fills were; the quantity isn't late."""
     limit = order()
     limit.price = Decimal(95)
-    books = portfolio(limit)
+    portfolio = portfolio_with(limit)
     for event in (status("filled", 2.0), status("filled", 2.0)):
-        books.take_status("binance", event)
-        assert books.books.holdings[KEY].cash == -190
+        portfolio.handle_status("binance", event)
+        assert portfolio.state.holdings[KEY].cash == -190
     told = status("filled", 2.0).model_copy(update={"trades": [fill(1, 2.0, 94.0)]})
-    books.take_status("binance", told)
-    assert books.books.holdings[KEY].cash == -188
+    portfolio.handle_status("binance", told)
+    assert portfolio.state.holdings[KEY].cash == -188
 
 
 def test_fills_without_an_id_count_where_the_order_has_grown() -> None:
     """Luno gives its fills none: the cumulative quantity tells them apart."""
     nameless = fill(1).model_copy(update={"trade_id": None})
-    books = portfolio(order())
+    portfolio = portfolio_with(order())
     for filled in (1.0, 1.0, 2.0, 1.0, 2.0):
         event = status("partially_filled", filled).model_copy(update={"trades": [nameless]})
-        books.take_status("binance", event)
-    holding = books.books.holdings[KEY]
+        portfolio.handle_status("binance", event)
+    holding = portfolio.state.holdings[KEY]
     assert (holding.quantity, holding.cash) == numbers(2, -200)
 
 
@@ -536,52 +544,52 @@ def test_fees_that_the_release_before_took_for_money_are_what_they_were(
         '"profit_at_midnight":"0"}},"balances":[],"strategies":{}}'
     )
     fields = {"order:bot-1": saved_before("0.09", side), "rest": rest.encode()}
-    books = Portfolio()
-    books.books = saved_state.decode(fields).books
+    portfolio = Portfolio()
+    portfolio.state = saved_state.decode(fields).state
     event = status("filled", 2.0, 95.0).model_copy(update={"fee": fee})
-    books.take_status("binance", event)
-    holding = books.books.holdings[KEY]
+    portfolio.handle_status("binance", event)
+    holding = portfolio.state.holdings[KEY]
     assert (holding.quantity, holding.cash) == numbers(*left)
 
 
 def test_an_order_of_the_release_before_goes_on() -> None:
     """Its state has no entry of its command, and no fills that were told one by one."""
     old = msgspec.json.decode(saved_before("0"), type=BotOrder)
-    books = portfolio(old)
-    books.take_response("binance", response("accepted", order_id="4711", command_id=OURS))
+    portfolio = portfolio_with(old)
+    portfolio.handle_response("binance", response("accepted", order_id="4711", command_id=OURS))
     event = status("filled", 2.0, 95.0).model_copy(update={"trades": [fill(2, 1.0, 100.0)]})
-    books.take_status("binance", event)
+    portfolio.handle_status("binance", event)
     assert old.state == "filled"
     assert old.spent == 190
 
 
 def test_orders_that_ended_long_ago_are_forgotten_and_open_ones_never() -> None:
     """The latest are kept, for events that come late."""
-    books = portfolio(order(0))
+    portfolio = portfolio_with(order(0))
     for number in range(1, 3 * KEEP_ENDED):
         ended = order(number)
         ended.state = "filled"
-        books.add(ended)
-    assert len(books.books.orders) <= 2 * KEEP_ENDED + 1
-    assert {"bot-0", f"bot-{3 * KEEP_ENDED - 1}"} <= set(books.books.orders)
+        portfolio.add(ended)
+    assert len(portfolio.state.orders) <= 2 * KEEP_ENDED + 1
+    assert {"bot-0", f"bot-{3 * KEEP_ENDED - 1}"} <= set(portfolio.state.orders)
 
 
 def test_the_books_survive_being_saved() -> None:
     """All of them, and the balances beside them."""
-    books = portfolio(order(), order(2))
-    books.take_status("binance", status("partially_filled", 0.5, 100.0, fee=0.1))
-    books.take_response("binance", response("rejected", client_order_id="bot-2"), 7.0)
+    portfolio = portfolio_with(order(), order(2))
+    portfolio.handle_status("binance", status("partially_filled", 0.5, 100.0, fee=0.1))
+    portfolio.handle_response("binance", response("rejected", client_order_id="bot-2"), 7.0)
     balance = AccountBalanceEvent(exchange="luno", asset="ZAR", free=1, locked=2, total=3)
-    known = saved_state.decode(saved_state.StateEncoder().encode(books.books, [balance], {}))
-    assert known.books == books.books
+    known = saved_state.decode(saved_state.StateEncoder().encode(portfolio.state, [balance], {}))
+    assert known.state == portfolio.state
     assert known.balances == [balance]
 
 
 def test_an_order_that_has_ended_is_saved_as_it_is_now() -> None:
     """A late fill of one that was over is saved too."""
-    books, encoder = portfolio(order()), saved_state.StateEncoder()
+    portfolio, encoder = portfolio_with(order()), saved_state.StateEncoder()
     for filled in (1.0, 1.5):
-        books.take_status("binance", status("canceled", filled, 100.0))
+        portfolio.handle_status("binance", status("canceled", filled, 100.0))
         for _ in range(2):
-            known = saved_state.decode(encoder.encode(books.books, [], {}))
-            assert known.books == books.books
+            known = saved_state.decode(encoder.encode(portfolio.state, [], {}))
+            assert known.state == portfolio.state

@@ -43,7 +43,7 @@ class Trader:
         self.floor.account.fees = fees
         self.scale = self.floor.markets[symbol].instrument.quantity_scale
         self.money = self.total(self.quote)
-        self.books = Portfolio()
+        self.portfolio = Portfolio()
         self.orders = 0
 
     def total(self, asset: str) -> Decimal:
@@ -53,7 +53,7 @@ class Trader:
     @property
     def held(self) -> Holding:
         """What the books say."""
-        return self.books.holding(KEY, self.exchange, self.symbol)
+        return self.portfolio.holding(KEY, self.exchange, self.symbol)
 
     def trade(self, side: Side, quantity: Decimal, parts: int = 1) -> None:
         """A market order that several orders of others fill, one after the other."""
@@ -62,7 +62,7 @@ class Trader:
         self.orders += 1
         name = f"bot-{self.orders}"
         market = (KEY, self.exchange, self.symbol, side)
-        self.books.add(BotOrder(name, *market, "market", quantity, None, "so", [], 1.0))
+        self.portfolio.add(BotOrder(name, *market, "market", quantity, None, "so", [], 1.0))
         for part in [lots // parts] * (parts - 1) + [lots - lots // parts * (parts - 1)]:
             self.floor.others(
                 self.symbol,
@@ -73,7 +73,7 @@ class Trader:
         order = self.floor.account.place(NewOrder(self.symbol, name, "market", side, lots))
         assert order.state == "filled"
         for known in range(1, len(order.fills) + 1):
-            self.books.take_status(self.exchange, self._told(order, order.fills[:known]))
+            self.portfolio.handle_status(self.exchange, self._told(order, order.fills[:known]))
 
     def _told(self, order: AccountOrder, fills: list[AccountFill]) -> OrderStatusUpdateEvent:
         """What a connector publishes once these fills are known."""

@@ -130,16 +130,16 @@ def test_a_refusal_names_the_variable() -> None:
 
 def test_open_orders_and_orders_a_minute_are_counted() -> None:
     """Those that ended aren't open; those of more than a minute ago aren't lately."""
-    books = Portfolio()
+    portfolio = Portfolio()
     for number in range(3):
-        books.add(order(number))
-    assert verdict(proposal(), books, risk_max_open_orders=3) == "max_open_orders"
-    assert verdict(proposal(), books, risk_max_open_orders=4) is None
+        portfolio.add(order(number))
+    assert verdict(proposal(), portfolio, risk_max_open_orders=3) == "max_open_orders"
+    assert verdict(proposal(), portfolio, risk_max_open_orders=4) is None
     # One was sent before the clock was set back.
-    books.books.sent = [NOW - 61, NOW - 59, NOW - 1, NOW + 3600]
-    books.add(order(9, state="deciding"))
-    assert verdict(proposal(), books, risk_orders_per_minute=3) == "orders_per_minute"
-    assert verdict(proposal(), books, risk_orders_per_minute=4) is None
+    portfolio.state.sent = [NOW - 61, NOW - 59, NOW - 1, NOW + 3600]
+    portfolio.add(order(9, state="deciding"))
+    assert verdict(proposal(), portfolio, risk_orders_per_minute=3) == "orders_per_minute"
+    assert verdict(proposal(), portfolio, risk_orders_per_minute=4) is None
 
 
 def test_what_makes_a_position_smaller_passes_the_pace_and_the_open_orders() -> None:
@@ -151,38 +151,38 @@ def test_what_makes_a_position_smaller_passes_the_pace_and_the_open_orders() -> 
     assert (
         verdict(proposal("sell", "1.001", "100"), held, risk_max_open_orders=1) == "max_open_orders"
     )
-    held.books.sent = [NOW - 1]
+    held.state.sent = [NOW - 1]
     assert verdict(proposal("sell"), held, risk_orders_per_minute=1) is None
     assert verdict(proposal("buy"), held, risk_orders_per_minute=1) == "orders_per_minute"
     short = holding("-1")
-    short.books.sent = [NOW - 1]
+    short.state.sent = [NOW - 1]
     assert verdict(proposal("buy"), short, risk_orders_per_minute=1) is None
 
 
 def test_after_a_rejection_the_next_order_of_its_kind_waits() -> None:
     """Of that strategy and side; what was said and how long is told."""
-    books = holding("5")
-    books.books.rejections["x buy"] = Rejections(NOW - 1, "-2010", "insufficient balance", 3)
-    refusal = judged(proposal("buy"), books)
+    portfolio = holding("5")
+    portfolio.state.rejections["x buy"] = Rejections(NOW - 1, "-2010", "insufficient balance", 3)
+    refusal = judged(proposal("buy"), portfolio)
     assert refusal == Refusal(
         "backing_off",
         "the last buy was rejected (-2010: insufficient balance); the next may go in 19 s",
     )
-    assert verdict(proposal("sell"), books) is None
+    assert verdict(proposal("sell"), portfolio) is None
     another = proposal("buy")
-    assert verdict(replace(another, strategy="y"), books) is None
-    books.books.rejections["x buy"] = Rejections(NOW - 20, "-2010", "insufficient balance", 3)
-    assert verdict(proposal("buy"), books) is None
+    assert verdict(replace(another, strategy="y"), portfolio) is None
+    portfolio.state.rejections["x buy"] = Rejections(NOW - 20, "-2010", "insufficient balance", 3)
+    assert verdict(proposal("buy"), portfolio) is None
 
 
 def test_what_is_on_its_way_counts_as_held() -> None:
     """Two open buys of 1 and a third make a position of 3."""
-    books = Portfolio()
+    portfolio = Portfolio()
     for number in range(2):
-        books.add(order(number))
+        portfolio.add(order(number))
     limit: dict[str, Any] = {"risk_max_position": {"USDT": Decimal(250)}}
-    assert verdict(proposal(), books, **limit) == "max_position"
-    assert verdict(proposal("sell"), books, **limit) is None
+    assert verdict(proposal(), portfolio, **limit) == "max_position"
+    assert verdict(proposal("sell"), portfolio, **limit) is None
 
 
 def test_after_a_days_loss_only_what_makes_a_position_smaller_is_sent() -> None:
@@ -267,7 +267,7 @@ def test_dust_is_neither_sold_nor_bought(what: Proposal, held: str, reason: str 
 def test_a_rest_is_judged_by_what_the_strategy_itself_holds() -> None:
     """Another's position is another's to sell."""
     others = holding("5")
-    others.books.holdings["y"] = others.books.holdings.pop("x")
+    others.state.holdings["y"] = others.state.holdings.pop("x")
     refusal = judged(proposal("buy", "0.3"), others, lots=COARSE)
     assert refusal is not None
     assert refusal.message.startswith("after its fee 0.297 BTC would be left, too little to be")

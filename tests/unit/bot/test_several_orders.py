@@ -13,9 +13,9 @@ from services.bot.dispatcher import cause_of
 from services.bot.portfolio import Portfolio
 from services.bot.portfolio_state import BotOrder
 from services.bot.rejections import Rejections
-from services.bot.strategy import Cancel, Intent, Strategy, Wishes
+from services.bot.strategy import Actions, Cancel, Intent, Strategy
 from services.bot.strategy_config import StrategyError, StrategySpec, read
-from services.bot.strategy_host import MOST_WISHES, StrategyRunner
+from services.bot.strategy_host import MAX_ACTIONS, StrategyRunner
 from tests.support.bot.strategies import Ladder
 from tests.unit.bot.test_portfolio import status
 from tests.unit.bot.test_risk import NOW, holding, judged, order, proposal, verdict
@@ -34,17 +34,20 @@ def resting(number: int, side: str, price: str = "90", quantity: str = "1") -> B
 
 def test_what_is_open_the_other_way_makes_no_room() -> None:
     """A bid and an ask: either may be the only one that trades."""
-    books = holding("2")
-    books.add(resting(1, "sell", "110", "2"))
-    assert verdict(proposal("buy", "1", "90"), books, **LIMIT) is None
-    assert verdict(proposal("buy", "2", "90"), books, **LIMIT) == "max_position"
+    portfolio = holding("2")
+    portfolio.add(resting(1, "sell", "110", "2"))
+    assert verdict(proposal("buy", "1", "90"), portfolio, **LIMIT) is None
+    assert verdict(proposal("buy", "2", "90"), portfolio, **LIMIT) == "max_position"
 
 
 def test_a_buy_that_may_never_trade_is_nothing_to_sell() -> None:
     """Selling what isn't there makes no position smaller."""
-    books = Portfolio()
-    books.add(resting(1, "buy", "90", "1"))
-    assert verdict(proposal("sell", "1", "110"), books, risk_max_open_orders=1) == "max_open_orders"
+    portfolio = Portfolio()
+    portfolio.add(resting(1, "buy", "90", "1"))
+    assert (
+        verdict(proposal("sell", "1", "110"), portfolio, risk_max_open_orders=1)
+        == "max_open_orders"
+    )
     held = holding("1")
     held.add(resting(1, "buy", "90", "1"))
     assert verdict(proposal("sell", "1", "110"), held, risk_max_open_orders=1) is None
@@ -52,12 +55,12 @@ def test_a_buy_that_may_never_trade_is_nothing_to_sell() -> None:
 
 def test_each_open_sell_is_taken_off_what_may_still_be_sold() -> None:
     """Two halves make a whole, and a third is one too many."""
-    books = holding("1")
-    books.add(resting(1, "sell", "110", "0.5"))
-    assert books.unsold("x") == Decimal("0.5")
-    books.add(resting(2, "sell", "111", "0.5"))
-    assert books.unsold("x") == 0
-    assert verdict(proposal("sell", "0.5", "112"), books, risk_max_open_orders=2) == (
+    portfolio = holding("1")
+    portfolio.add(resting(1, "sell", "110", "0.5"))
+    assert portfolio.unsold("x") == Decimal("0.5")
+    portfolio.add(resting(2, "sell", "111", "0.5"))
+    assert portfolio.unsold("x") == 0
+    assert verdict(proposal("sell", "0.5", "112"), portfolio, risk_max_open_orders=2) == (
         "max_open_orders"
     )
     assert Portfolio().unsold("x") is None
@@ -73,14 +76,16 @@ def test_whichever_of_the_open_orders_trade_the_largest_position_is_kept(
     held: Decimal, wanted: list[tuple[str, Decimal]]
 ) -> None:
     """All buys and no sells, all sells and no buys: never beyond it, nor beyond what was held."""
-    books = holding(str(held))
+    portfolio = holding(str(held))
     for number, (side, quantity) in enumerate(wanted):
         price = "100" if side == "buy" else "101"
-        if verdict(proposal(side, str(quantity), price), books, risk_max_open_orders=99, **LIMIT):
+        if verdict(
+            proposal(side, str(quantity), price), portfolio, risk_max_open_orders=99, **LIMIT
+        ):
             continue
-        books.add(resting(number, side, price, str(quantity)))
+        portfolio.add(resting(number, side, price, str(quantity)))
     open_ = {
-        side: sum((each.open_quantity for each in books.open if each.side == side), Decimal(0))
+        side: sum((each.open_quantity for each in portfolio.open if each.side == side), Decimal(0))
         for side in ("buy", "sell")
     }
     assert held + open_["buy"] <= max(Decimal(3), held)
@@ -101,36 +106,36 @@ def test_an_order_that_would_trade_with_its_own_strategys_is_refused(
     side: str, price: str | None, reason: str | None
 ) -> None:
     """An ask of it at 104, and a bid at 98; another strategy's are another's."""
-    books = Portfolio()
-    books.add(resting(1, "sell", "104"))
-    books.add(resting(2, "buy", "98"))
-    assert verdict(proposal(side, "1", price), books) == reason
-    for each in books.open:
+    portfolio = Portfolio()
+    portfolio.add(resting(1, "sell", "104"))
+    portfolio.add(resting(2, "buy", "98"))
+    assert verdict(proposal(side, "1", price), portfolio) == reason
+    for each in portfolio.open:
         each.strategy = "y"
-    assert verdict(proposal(side, "1", price), books) is None
+    assert verdict(proposal(side, "1", price), portfolio) is None
 
 
 def test_the_refusal_names_the_order_that_is_in_the_way() -> None:
     """And both prices."""
-    books = Portfolio()
-    books.add(resting(1, "sell", "104"))
-    refusal = judged(proposal("buy", "1", "105"), books)
+    portfolio = Portfolio()
+    portfolio.add(resting(1, "sell", "104"))
+    refusal = judged(proposal("buy", "1", "105"), portfolio)
     assert refusal is not None
     assert refusal.message == "a buy at 105 would trade with this strategy's own sell bot-1 at 104"
 
 
 def test_a_fill_of_one_order_does_not_make_up_for_the_rejection_of_another() -> None:
     """Only an order that is taken after it says that the next may be."""
-    books = Portfolio()
-    books.add(resting(1, "buy"))
-    books.books.rejections["x buy"] = Rejections(NOW, "-2010", "insufficient balance", 3)
-    books.take_status("binance", status("partially_filled", 0.5))
-    assert books.books.rejections
+    portfolio = Portfolio()
+    portfolio.add(resting(1, "buy"))
+    portfolio.state.rejections["x buy"] = Rejections(NOW, "-2010", "insufficient balance", 3)
+    portfolio.handle_status("binance", status("partially_filled", 0.5))
+    assert portfolio.state.rejections
     second = resting(2, "buy")
     second.state = "sent"
-    books.add(second)
-    books.take_status("binance", status("open", number=2))
-    assert not books.books.rejections
+    portfolio.add(second)
+    portfolio.handle_status("binance", status("open", number=2))
+    assert not portfolio.state.rejections
 
 
 def test_of_several_intents_each_has_an_id_of_its_own_and_the_first_that_of_earlier_releases() -> (
@@ -153,9 +158,9 @@ class Returning(Strategy):
 
     returned: Any = None
 
-    def on_ticker(self, ticker: Any) -> Wishes:
+    def on_ticker(self, ticker: Any) -> Actions:
         """Whatever that is."""
-        return cast(Wishes, self.returned)
+        return cast(Actions, self.returned)
 
 
 def told(returned: Any) -> tuple[list[Any], str | None]:
@@ -163,7 +168,7 @@ def told(returned: Any) -> tuple[list[Any], str | None]:
     (wanted,) = read([f"{__name__}.Returning:binance:BTC/USDT:1"], MARKETS)
     running = StrategyRunner(wanted, cast(Any, SimpleNamespace()))
     cast(Returning, running.strategy).returned = returned
-    return running.tell("on_ticker", None), running.stopped
+    return running.notify("on_ticker", None), running.stopped
 
 
 def test_a_method_may_return_several_wishes() -> None:
@@ -179,16 +184,16 @@ def test_a_method_may_return_several_wishes() -> None:
 @pytest.mark.parametrize("wrong", ["buy", [None], [Intent("buy", "so"), "sell"], {"a": 1}, 0])
 def test_anything_else_stops_the_strategy(wrong: object) -> None:
     """Nothing of it is done."""
-    wishes, stopped = told(wrong)
-    assert wishes == []
+    actions, stopped = told(wrong)
+    assert actions == []
     assert "want an Intent, a Cancel, a list of them, or None" in str(stopped)
 
 
 def test_more_wishes_than_could_come_true_stop_it_too() -> None:
     """Whoever returns thousands has a bug."""
-    wishes, stopped = told([Cancel("so")] * (MOST_WISHES + 1))
-    assert wishes == []
-    assert f"want at most {MOST_WISHES}" in str(stopped)
+    actions, stopped = told([Cancel("so")] * (MAX_ACTIONS + 1))
+    assert actions == []
+    assert f"want at most {MAX_ACTIONS}" in str(stopped)
 
 
 def test_how_many_may_be_open_is_one_unless_the_class_or_a_parameter_says_more() -> None:

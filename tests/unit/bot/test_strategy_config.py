@@ -79,10 +79,10 @@ def test_all_faults_are_said_at_once() -> None:
 
 def test_parameters_stand_behind_the_quantity() -> None:
     """Those that aren't given are as the class says; they are in the indicators' names."""
-    (wanted,) = read(["sma_crossover:binance:BTC/USDT:0.001?fast=5&suffix=_1m"], MARKETS)
-    assert wanted.parameters == {"fast": 5, "slow": 50, "suffix": "_1m"}
-    assert wanted.quantity == Decimal("0.001")
-    assert list(wanted.indicator_streams) == ["sma_5_1m", "sma_50_1m"]
+    (spec,) = read(["sma_crossover:binance:BTC/USDT:0.001?fast=5&suffix=_1m"], MARKETS)
+    assert spec.parameters == {"fast": 5, "slow": 50, "suffix": "_1m"}
+    assert spec.quantity == Decimal("0.001")
+    assert list(spec.indicator_streams) == ["sma_5_1m", "sma_50_1m"]
 
 
 def test_a_name_does_not_depend_on_parameters_and_is_that_of_earlier_releases() -> None:
@@ -114,12 +114,12 @@ def test_a_value_may_hold_what_would_end_it() -> None:
 def test_a_strategy_looks_at_the_markets_that_its_parameters_name() -> None:
     """Beside its own; the rate's second market is left out where it has none."""
     markets = {"binance": ("BTC/USDT",), "luno": ("XBT/ZAR", "USDT/ZAR", "ETH/ZAR")}
-    (wanted,) = read([DIFFERENCE], markets)
-    assert wanted.other_markets == {
+    (spec,) = read([DIFFERENCE], markets)
+    assert spec.other_markets == {
         "luno:XBT/ZAR": ("luno", "XBT/ZAR"),
         "luno:USDT/ZAR": ("luno", "USDT/ZAR"),
     }
-    heard = [wanted.hears("luno", symbol) for symbol in markets["luno"]]
+    heard = [spec.watches("luno", symbol) for symbol in markets["luno"]]
     assert heard == [True, True, False]
-    assert wanted.hears("binance", "BTC/USDT")
-    assert not wanted.hears("binance", "XBT/ZAR")
+    assert spec.watches("binance", "BTC/USDT")
+    assert not spec.watches("binance", "XBT/ZAR")

@@ -27,13 +27,13 @@ class Host:
         self.running = {
             name: SimpleNamespace(name=name, every=each) for name, each in every.items()
         }
-        self.told: list[tuple[str, datetime]] = []
+        self.called: list[tuple[str, datetime]] = []
         self.caused_by: list[str] = []
 
-    def tell(self, running: Any, method: str, message: datetime, cause: Any) -> None:
+    def notify(self, running: Any, method: str, message: datetime, cause: Any) -> None:
         """As the strategy host."""
         assert method == "on_timer"
-        self.told.append((running.name, message))
+        self.called.append((running.name, message))
         self.caused_by += cause.chain
 
 
@@ -47,7 +47,7 @@ def ran(host: Host, seconds: float, now: Callable[[float], float | None] | None 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
         timers = Timers(cast(Any, host), lambda: (now or (lambda at: START + at))(clock()))
-        task = asyncio.create_task(timers.keep_telling(lambda: said.append(None)))
+        task = asyncio.create_task(timers.run(lambda: said.append(None)))
         await asyncio.sleep(seconds)
         task.cancel()
         await asyncio.wait([task])
@@ -58,7 +58,7 @@ def ran(host: Host, seconds: float, now: Callable[[float], float | None] | None 
 
 def seconds(host: Host, name: str) -> list[float]:
     """When a strategy was told the time, in seconds after the start."""
-    return [at.timestamp() - START for told, at in host.told if told == name]
+    return [at.timestamp() - START for told, at in host.called if told == name]
 
 
 def test_each_strategy_is_told_at_the_multiples_of_its_seconds() -> None:
@@ -67,13 +67,13 @@ def test_each_strategy_is_told_at_the_multiples_of_its_seconds() -> None:
     assert ran(host, 61.0) == 7
     assert seconds(host, "minute") == [57.0]
     assert seconds(host, "ten") == [7.0, 17.0, 27.0, 37.0, 47.0, 57.0]
-    assert host.told[0] == ("ten", datetime.fromtimestamp(START + 7, UTC))
+    assert host.called[0] == ("ten", datetime.fromtimestamp(START + 7, UTC))
     assert host.caused_by[0] == f"timer {int(START + 7) * 1000}-0"
 
 
 def test_where_no_strategy_asks_nothing_runs() -> None:
     """It ends."""
-    run_virtually(Timers(cast(Any, Host(never=None)), lambda: START).keep_telling(lambda: None))
+    run_virtually(Timers(cast(Any, Host(never=None)), lambda: START).run(lambda: None))
 
 
 def test_what_was_missed_is_not_made_up_for() -> None:

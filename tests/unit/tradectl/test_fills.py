@@ -80,12 +80,12 @@ def test_it_is_the_average_of_the_bots_own_books(
     told: list[tuple[int, str, float, int, str, int]],
 ) -> None:
     """And so are the fees: both read the same events."""
-    books, found = Portfolio(), fills()
+    portfolio, found = Portfolio(), fills()
     orders: dict[int, tuple[str, Decimal, Decimal, dict[str, Decimal]]] = {}
     for number, wanted_side, quantity, price, asset, fee in told:
         if number not in orders:
             orders[number] = wanted_side, Decimal(0), Decimal(0), {}
-            books.add(order(number, wanted_side, "100"))
+            portfolio.add(order(number, wanted_side, "100"))
         side, filled, spent, fees = orders[number]
         filled, spent = filled + Decimal(quantity), spent + Decimal(quantity) * price
         fees[asset] = fees.get(asset, Decimal(0)) + Decimal(fee) / 1000
@@ -102,9 +102,9 @@ def test_it_is_the_average_of_the_bots_own_books(
             exchange="binance",
             side=side,
         )
-        books.take_status("binance", event)
+        portfolio.handle_status("binance", event)
         found.add(StreamEntry(found.stream, "1-0", event.model_dump_json().encode()))
-    holding = books.books.holdings.get(KEY)
+    holding = portfolio.state.holdings.get(KEY)
     if holding is None or abs(holding.quantity) < Decimal("1e-6"):
         return
     average = found.average(BTC, holding.quantity)

@@ -55,11 +55,11 @@ def test_of_the_bot_it_is_what_the_bot_limits(
     held: list[tuple[str, str, dict[str, Any], bool]],
 ) -> None:
     """By the asset that is paid in, on all exchanges; a market without a price isn't counted."""
-    books, results = Portfolio(), []
+    portfolio, results = Portfolio(), []
     for number, (exchange, symbol, fields, priced) in enumerate(held):
         given_fields = fields if priced else {**fields, "price": None}
         holding = Holding(exchange=exchange, symbol=symbol, day=DAY, **given_fields)
-        books.books.holdings[str(number)] = holding
+        portfolio.state.holdings[str(number)] = holding
         won = holding.profit_today
         told = StrategyPosition(
             strategy=str(number),
@@ -71,7 +71,7 @@ def test_of_the_bot_it_is_what_the_bot_limits(
         results.append(of_strategy(told, today=True))
     found = today(results, lambda each: ("", each.currency))
     for quote in ("USDT", "BTC", "ZAR"):
-        assert found.get(("", quote), 0) == -books.lost_today(quote)
+        assert found.get(("", quote), 0) == -portfolio.lost_today(quote)
 
 
 def result(strategy: str, symbol: str, realised: str | None, won: str | None) -> Result:
