@@ -149,12 +149,12 @@ async def test_the_bot_lives_through_the_loss_of_redis(
     assert await redis.hlen("bot:state:positions") == 16
 
 
-@pytest.mark.parametrize("trouble", UNWRITABLE)
+@pytest.mark.parametrize("outage", UNWRITABLE)
 async def test_the_bot_says_that_redis_takes_nothing(
-    redis_server: RedisServer, redis: Redis, tmp_path: Path, failures: str
+    redis_server: RedisServer, redis: Redis, tmp_path: Path, outage: str
 ) -> None:
     """It can't decide then, though it reads; and again can once it may write."""
-    harm, mend, says = UNWRITABLE[failures]
+    harm, repair, says = UNWRITABLE[outage]
 
     async with running_bot(redis_server, tmp_path / "bot") as bot:
 
@@ -168,7 +168,7 @@ async def test_the_bot_says_that_redis_takes_nothing(
         await harm(redis)
         await eventually_async(says_why)
         assert not await bot.is_ready()
-        await mend(redis)
+        await repair(redis)
         await eventually_async(writes)
 
 
