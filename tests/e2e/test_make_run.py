@@ -275,7 +275,7 @@ async def test_a_redis_that_is_unfit_ends_the_run_at_once_with_the_remedy(
     await redis.config_set("maxmemory-policy", "allkeys-lru")
     async with launched(tmp_path, REDIS_URL=redis_server.url) as run:
         assert await run.end() == 1
-    assert "can't work: redis_settings: a full Redis may throw orders away" in run.err
+    assert "can't work: redis_settings: a full Redis may evict orders" in run.err
     assert "CONFIG SET maxmemory-policy noeviction" in run.err
 
 

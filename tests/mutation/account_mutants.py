@@ -61,8 +61,8 @@ ACCOUNT: tuple[Mutant, ...] = (
     mutant(
         "what couldn't be read isn't asked for",
         "account/venue.py",
-        'asked about."""\n        self.reconcile_requested.set()',
-        'asked about."""\n        pass',
+        'not queried."""\n        self.reconcile_requested.set()',
+        'not queried."""\n        pass',
     ),
     mutant(
         "a refused key ends the listening",

@@ -1,4 +1,4 @@
-"""Whether what is published of the account is true and complete; new orders depend on it."""
+"""Whether the published account is complete and up to date; new orders depend on it."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,19 +11,19 @@ from services._connector_kit.orders.ports import Clock, Rejection
 
 log = structlog.get_logger()
 
-# In seconds: a reconnect of the account stream is usually over by then.
+# In seconds: a reconnect of the account stream usually takes less.
 GRACE = 5.0
 
 
 def _nothing() -> None:
-    """No callback is set."""
+    """Default callback; does nothing."""
 
 
 class AccountHealth:
-    """Which parts of the account don't work, and why.
+    """The parts of the account that don't work, each with its reason.
 
-    `fault` is why no new order may leave: at once where the key is refused or a part has not
-    worked yet, else once something was down for `GRACE`. `on_change` is called when that changes.
+    `fault` is the rejection of new orders: at once if the key is refused or a part has not worked
+    yet, else after a part was down for `GRACE` seconds. `on_change` is called when it changes.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -39,27 +39,27 @@ class AccountHealth:
         self.connections = 0  # of the account stream
 
     def connected(self) -> None:
-        """The account stream is there; what was missed is found by a comparison begun now."""
+        """The account stream is connected; a reconciliation must find the events missed before."""
         self.connections += 1
         self.down("comparison", "not done since the account stream was connected")
         self.up("stream")
 
     def down(self, part: str, reason: str) -> None:
-        """*part* doesn't work, and is tried again."""
+        """*part* doesn't work, and is retried."""
         self._start_grace()
         self._refused.pop(part, None)
         self._down[part] = reason
         self._changed.set()
 
     def refused(self, part: str, reason: str) -> None:
-        """The venue refused our key to *part*, which is tried again every `RETRY_REFUSED`."""
+        """The venue refused our key to *part*, which is retried every `RETRY_REFUSED` seconds."""
         self._start_grace()
         self._down.pop(part, None)
         self._refused[part] = reason
         self._changed.set()
 
     def order_refused(self, reason: str) -> None:
-        """The venue refused our key to an order; the next is sent after `RETRY_REFUSED`."""
+        """The venue refused our key to an order; the next one is sent after `RETRY_REFUSED`."""
         self._order_refused = reason
         self._order_refused_until = self._clock.monotonic() + RETRY_REFUSED
         self._changed.set()
@@ -76,7 +76,7 @@ class AccountHealth:
 
     @property
     def fault(self) -> Rejection | None:
-        """Why no new order may leave; None where nothing is wrong with the account."""
+        """The rejection of new orders; None if the account works."""
         for part, reason in self._refused.items():
             return Rejection("key_refused", f"{part}: {reason}")
         if self._clock.monotonic() < self._order_refused_until:
@@ -87,7 +87,7 @@ class AccountHealth:
         return None
 
     async def watch(self) -> None:
-        """Call `on_change` with each change of the fault, log that of its code; until cancelled."""
+        """Call `on_change` when the fault changes, log when its code changes; until cancelled."""
         while True:
             self._changed.clear()
             self._report()
@@ -96,7 +96,7 @@ class AccountHealth:
                     await self._changed.wait()
 
     def _seconds_to_change(self) -> float | None:
-        """Seconds until time alone changes the fault; None where it doesn't."""
+        """Seconds until the passing of time changes the fault; None if it won't."""
         now = self._clock.monotonic()
         moments = [self._order_refused_until]
         if self._down:

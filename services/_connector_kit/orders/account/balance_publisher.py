@@ -1,4 +1,4 @@
-"""Publishes the account's balances: as they are pushed, when they moved, and when asked for."""
+"""Publishes the account's balances: when pushed, after a change, and on request."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,26 +20,26 @@ from services._connector_kit.orders.account.venue import Balance, BalanceSnapsho
 from services._connector_kit.orders.ports import Clock
 from services._runtime.supervise import FailureLog, full_jitter
 
-# All balances are published at least once a minute: a little more often, for what may delay them.
+# In seconds. All balances must be published once a minute; the rest is a margin for delays.
 PUBLISH_ALL_EVERY = 50.0
-# Balances that moved are asked for at most so often.
+# In seconds: the least time between two snapshots.
 MIN_INTERVAL = 1.0
-# A snapshot that was older than what is published is asked for again after so long.
+# In seconds: wait after a snapshot that was older than the published balances.
 STALE_RETRY_DELAY = 0.2
 
 
 class BalanceVenue(Protocol):
-    """The exchange, as far as balances need it. Raises what the kit's `errors` lists."""
+    """The exchange's methods for balances. They raise what the kit's `errors` lists."""
 
     def milliseconds(self) -> int:
-        """The venue's clock, as we know it."""
+        """The venue's time in milliseconds, as estimated here."""
 
     async def balances(self) -> BalanceSnapshot:
         """The balances that are not zero."""
 
 
 class BalancePublisher:
-    """One account's balances; `moved` is set where some balance changed and it isn't known how."""
+    """One account's balances; `changed` is set after a change with an unknown new value."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class BalancePublisher:
         self._all_published = float("-inf")
 
     async def publish_pushed(self, balances: Sequence[Balance], version: int) -> None:
-        """Publish what the account stream pushed. Raises TransientError."""
+        """Publish balances that the account stream pushed. Raises TransientError."""
         update = BalanceUpdate(balances, version, self._venue.milliseconds())
         if not await self._published.publish(update):
             self._changed.set()
 
     async def request(self, assets: Sequence[str] | None) -> None:
-        """Publish the balances of *assets*; None: all that are not zero.
+        """Publish the balances of *assets*; None: all balances that are not zero.
 
         Raises what the kit's `errors` lists.
         """
@@ -72,7 +72,7 @@ class BalancePublisher:
             await self._clock.sleep(STALE_RETRY_DELAY)
 
     async def _publish_snapshot(self, named: Sequence[str], all_of: Sequence[str] | None) -> bool:
-        """Ask for all balances and publish them; False where some of them may be too old."""
+        """Request a snapshot and publish it; False if some of its balances may be too old."""
         asked_at = await self._published.now()
         snapshot = await self._venue.balances()
         received_at = self._venue.milliseconds()
@@ -83,7 +83,7 @@ class BalancePublisher:
         return await self._published.publish(update, all_of=all_of)
 
     async def keep_publishing(self) -> None:
-        """Publish where they moved, and all of them again before a minute is over."""
+        """Publish changed balances, and all balances at least once a minute; until cancelled."""
         failures = FailureLog("balances_delayed")
         waits = full_jitter()
         while True:
@@ -111,7 +111,7 @@ class BalancePublisher:
             await self._clock.sleep(MIN_INTERVAL)
 
     async def _publish_due(self) -> None:
-        """Publish what changed of them; all of them, where that is due."""
+        """Publish the changed balances; all of them when that is due."""
         now = self._clock.monotonic()
         due = now - self._all_published >= PUBLISH_ALL_EVERY
         if not await self._publish_snapshot((), all_of=() if due else None):

@@ -1,4 +1,4 @@
-"""What was published of orders, and publishing what is new: each once."""
+"""Keeps the last published state of each order, and publishes each change exactly once."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -48,16 +48,16 @@ from services._runtime.redis_transaction import Change, reading, transact
 
 log = structlog.get_logger()
 
-# So long the fills of an order that has ended are asked for, in seconds.
+# In seconds: how long a closed order is queried for missing fills.
 QUERY_FILLS_FOR = 24 * 3600
 
 
 @dataclass(slots=True)
 class _Done:
-    """What one transaction did: what it published, whether it held it back.
+    """The result of one transaction: the published events, and whether a report was held back.
 
-    `lives`: when the two orders were created to which the venue gave the same id, one after the
-    other.
+    `generations`: the venue gave one order id to two orders; when each was created (venue
+    milliseconds), the older one first.
     """
 
     published: list[tuple[PublishedOrder, OrderStatusUpdateEvent]] = field(default_factory=list)
@@ -66,10 +66,11 @@ class _Done:
 
 
 class Ledger:
-    """The published truth about one account, kept in Redis beside the streams.
+    """The last published state of one account's orders, kept in Redis beside the streams.
 
-    Every change reads what was told, and writes event and memory in one transaction: telling the
-    same again, from a second instance or after a lost reply, publishes nothing.
+    Every change reads the published state, and writes the event and the new state in one
+    transaction. So the same report publishes nothing a second time, from another instance or after
+    a lost reply.
     """
 
     def __init__(
@@ -91,22 +92,25 @@ class Ledger:
         self._accepted = accepted_key(connector)
         self._fills_missing = fills_missing_key(connector)
         self._positions = positions_key(connector)
-        self._generation_created = 0  # the venue's, as far as was noticed
+        self._generation_created = 0  # of the venue's newest known one, in milliseconds
 
     async def publish(self, report: OrderStatusReport, *, again: bool = False) -> bool:
-        """Publish what *report* says beyond what was told; True where there was something.
+        """Publish what is new in *report*; True if it published something.
 
-        With *again* the order's status is published where there is nothing new, too.
+        With *again* the order's status is published even if nothing is new.
 
         Raises:
-            TransientError: Redis is in trouble; telling again is safe.
+            TransientError: Redis failed; publishing again is safe.
         """
         return bool((await self._publish_report(report, again=again)).published)
 
     async def publish_complete(self, report: OrderStatusReport) -> bool:
-        """The same, but publish nothing where more fills are missing than was said before.
+        """Publish what is new in *report*, unless more fills are missing than before.
 
-        False: they are.
+        False if more are missing: nothing was published then.
+
+        Raises:
+            TransientError: Redis failed; publishing again is safe.
         """
         return not (await self._publish_report(report, whole=True)).held
 
@@ -146,7 +150,7 @@ class Ledger:
     async def _start_generation(
         self, change: Change, done: _Done, state: OrderState, report: OrderStatusReport
     ) -> None:
-        """The venue gave the order's id to another order: the first one is gone."""
+        """The venue gave the order's id to a new order: publish the end of the former one."""
         published = state.published
         if published is None:
             return
@@ -159,12 +163,12 @@ class Ledger:
         state.start_generation()
 
     async def end(self, order: OrderRef, word: str, milliseconds: int) -> None:
-        """The venue shows nothing of it any more: publish its last status, and ask no more.
+        """The venue no longer shows the order: publish its last status, and stop querying it.
 
-        *word* is `LOST` or `ARCHIVED`; *milliseconds* the venue's time.
+        *word* is `LOST` or `ARCHIVED`; *milliseconds* is the venue's time.
 
         Raises:
-            TransientError: Redis is in trouble; ending it again is safe.
+            TransientError: Redis failed; ending it again is safe.
         """
 
         async def decide(change: Change) -> _Done:
@@ -194,9 +198,8 @@ class Ledger:
         done = await transact(self._redis, keys, reads, decide)
         reach("after_tell")
         if done.generations is not None and done.generations[0] >= self._generation_created:
-            self._generation_created = done.generations[
-                1
-            ]  # those after it began anew together with it
+            # Log once for all ids that restarted together.
+            _, self._generation_created = done.generations
             log.warning("venue_ids_restarted", **order._asdict())
         for now, event in done.published:
             self._counts.status_published(event, closed=now.closed)
@@ -210,7 +213,7 @@ class Ledger:
         found: OrderDiff | None,
         record: Record | None,
     ) -> None:
-        """Publish the event, and keep what was published."""
+        """Publish the event, and store the published state."""
         if found is None:
             return
         if found.event is not None:
@@ -221,14 +224,14 @@ class Ledger:
         state.keep(found.published, record)
 
     def _book(self, change: Change, state: OrderState, now: PublishedOrder) -> None:
-        """Add to the position what is new of an order of ours."""
+        """Add the new fills and fees of one of our orders to the position."""
         day, rate = day_of(state.milliseconds / 1000), full_fee(self._exchange)
         position = updated_position(state.position, state.published, now, day, rate)
         if position is not None:
             change.write("HSET", self._positions, now.symbol, position)
 
     async def open_orders(self) -> list[tuple[str, PublishedOrder]]:
-        """The orders that were told as open, by exchange order id."""
+        """The orders whose last published status is open, by exchange order id."""
         texts = [text.decode() for text in await reading(self._redis.smembers(self._open))]
         keys = [self._key_of(text) for text in texts]
         found = await reading(self._redis.mget(keys)) if keys else ()
@@ -241,7 +244,7 @@ class Ledger:
         return published
 
     async def accepted(self) -> set[OrderRef]:
-        """The orders that were accepted and of which nothing was told yet."""
+        """The accepted orders without a published status."""
         found = await reading(self._redis.hgetall(self._accepted))
         return {
             OrderRef(msgspec.json.decode(data, type=AcceptedOrder).symbol, _order_id(text.decode()))
@@ -249,13 +252,13 @@ class Ledger:
         }
 
     async def published(self, order: OrderRef) -> PublishedOrder | None:
-        """What was published of an order; None where nothing was."""
+        """The last published state of an order; None if nothing was published."""
         return read_published(
             order, *await reading(self._redis.mget(published_keys(self._connector, order)))
         )
 
     async def published_as(self, symbol: str, client_order_id: str) -> OrderRef | None:
-        """The order that was published last with that symbol and client order id."""
+        """The order that was published last with this symbol and client order id."""
         found = await reading(self._redis.get(published_as_key(self._connector, client_order_id)))
         text = (found or b"").decode()
         order = OrderRef.parse(text) or OrderRef(symbol, text)
@@ -263,7 +266,7 @@ class Ledger:
         return order if published and published.client_order_id == client_order_id else None
 
     async def fills_missing(self) -> list[OrderRef]:
-        """The orders that ended with fewer published fills than filled; for a day."""
+        """The orders that closed less than a day ago with fewer published fills than filled."""
         seconds, _ = await reading(self._redis.time())
         oldest = (seconds - QUERY_FILLS_FOR) * 1000
         await reading(self._redis.zremrangebyscore(self._fills_missing, "-inf", f"({oldest}"))
@@ -271,7 +274,7 @@ class Ledger:
         return [order for text in found if (order := OrderRef.parse(text.decode()))]
 
     async def unpublished(self, trades: Sequence[TradeEvidence]) -> list[TradeEvidence]:
-        """Those of *traces* that nothing was told of yet."""
+        """Those of *trades* that no published state includes."""
         if not trades:
             return []
         keys = [key for trade in trades for key in published_keys(self._connector, trade.order)]
@@ -287,16 +290,16 @@ class Ledger:
         ]
 
     async def trades_cursor(self) -> str | None:
-        """Up to where the account's trades were compared; None where they never were."""
+        """The cursor up to which trades are reconciled; None before the first reconciliation."""
         found = await reading(self._redis.get(self._trades_cursor))
         return None if found is None else str(found.decode())
 
     async def set_trades_cursor(self, trades_cursor: str) -> None:
-        """The account's trades were compared up to there."""
+        """Store the cursor up to which trades are reconciled."""
         await reading(self._redis.set(self._trades_cursor, trades_cursor))
 
     def _key_of(self, text: str) -> str:
-        """Where what was told is kept of an order as the set of open orders names it."""
+        """The key of the published state of an order, given its text in the set of open orders."""
         order = OrderRef.parse(text)
         if order is None:
             return first_published_key(self._connector, text)
@@ -307,7 +310,7 @@ class Ledger:
 
 
 def _placed(record: Record) -> PublishedOrder:
-    """An order of which only its command is known."""
+    """An order of which only the command is known, as if it had been published as open."""
     order = record.order
     quantity = Decimal(record.sent_quantity or str(order.quantity))
     zero = Decimal(0)
@@ -317,5 +320,5 @@ def _placed(record: Record) -> PublishedOrder:
 
 
 def _order_id(text: str) -> str:
-    """The order id in an order's text, which the first release wrote without the symbol."""
+    """The order id in an order's text; the first release wrote it without the symbol."""
     return text.rpartition(" ")[2]

@@ -1,7 +1,7 @@
-"""Reports whose fills don't add up: their orders are asked for with all their fills, for a while.
+"""Queries orders whose reported fills don't add up to the filled quantity.
 
-A report that has the order's own fee is published at once, and its fills follow. Another one is
-held back meanwhile: without its fills its fee isn't known.
+A report with the order's own fee is published at once, and its fills follow. A report without it is
+held back until its fills are known, because its fee is the sum of theirs.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from services._connector_kit.orders.ports import Clock
 
 log = structlog.get_logger()
 
-# So long a venue may take to show the fills of what it says is filled, in seconds. Then the order
-# is published all the same, and says that its fills aren't complete.
+# In seconds: how long a venue may take to show the fills of a filled quantity. Then the order is
+# published without them, with `fills_complete` false.
 FILLS_TIMEOUT = 10.0
 QUERY_EVERY = 1.0
 
 
 class MissingFills:
-    """Publishes reports once their fills add up. *ask* has the venue's own report published so."""
+    """Publishes reports once their fills add up; *ask* queries an order and publishes it."""
 
     def __init__(
         self, ledger: Ledger, clock: Clock, ask: Callable[[OrderRef], Awaitable[object]]
@@ -36,10 +36,10 @@ class MissingFills:
         self._pending = asyncio.Event()
 
     async def publish(self, report: OrderStatusReport) -> None:
-        """Publish *report*, all of it or what is known; ask for the fills that are missing.
+        """Publish *report* or hold it back; query the fills that are missing.
 
         Raises:
-            TransientError: Redis is in trouble; publishing again is safe.
+            TransientError: Redis failed; publishing again is safe.
         """
         if await self._ledger.publish_complete(report):
             return
@@ -51,7 +51,7 @@ class MissingFills:
         self._pending.set()
 
     async def keep_querying(self) -> None:
-        """Ask for what is held back, until cancelled."""
+        """Query the orders with missing fills, until cancelled."""
         while True:
             await self._pending.wait()
             self._pending.clear()

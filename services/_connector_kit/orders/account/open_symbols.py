@@ -1,4 +1,4 @@
-"""The symbols of all orders that aren't over, whatever the settings say of them."""
+"""The symbols of all orders without a final status, configured or not."""
 
 from redis.asyncio import Redis
 
@@ -8,10 +8,10 @@ from services._connector_kit.orders.execution.redis_journal import RedisJournal
 
 
 async def symbols_in_use(redis: Redis, exchange: str) -> set[str]:
-    """The symbols of the orders that are open or accepted, or have no final answer yet.
+    """The symbols of all orders that are open, accepted or without a final answer.
 
     Raises:
-        TransientError: Redis is in trouble.
+        TransientError: Redis failed.
     """
     name = connector(exchange)
     ledger = Ledger(redis, name, exchange, events_maxlen=0)

@@ -1,4 +1,4 @@
-"""What Redis keeps of one order, read and written within one transaction."""
+"""The state of one order in Redis, read and written within one transaction."""
 
 from decimal import Decimal
 
@@ -27,21 +27,21 @@ from services._connector_kit.orders.ports import VenueOrder
 from services._runtime.redis_commands import Command
 from services._runtime.redis_transaction import Change
 
-# The venue's clock and ours of it, at most.
+# The largest difference between the venue's clock and our estimate of it.
 TIMES_DIFFER_MS = 60_000
 
 
 class AcceptedOrder(msgspec.Struct, frozen=True):
-    """An order of ours that the venue took, and of which nothing was told yet."""
+    """One of our orders that the venue accepted and that has no published status."""
 
     symbol: str
     client_order_id: str
 
 
 class OrderState:
-    """One order: what was published of it (`told`), what was noted of it when it was accepted.
+    """One order: its last `published` state, and the note made when it was `accepted`.
 
-    `position` is what is held of its symbol, as it is kept.
+    `position` is the stored position of its symbol.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class OrderState:
 
     @staticmethod
     def reads(connector: str, order: OrderRef, client_order_id: str | None) -> list[Command]:
-        """What a transaction has to read of an order that is reported with that client order id."""
+        """The reads of a transaction on an order that is reported with this client order id."""
         return [
             ("MGET", *published_keys(connector, order)),
             ("HMGET", accepted_key(connector), str(order), order.order_id),
@@ -70,7 +70,7 @@ class OrderState:
         ]
 
     async def record(self, client_order_id: str | None) -> Record | None:
-        """The journal's record of an order of that symbol and id: the order is ours."""
+        """The journal's record of this symbol and client order id; None if the order isn't ours."""
         if client_order_id is None:
             return None
         data = self._first_record
@@ -80,17 +80,17 @@ class OrderState:
         return record if record and record.order.symbol == self._order.symbol else None
 
     async def complete(self, report: OrderStatusReport) -> tuple[OrderStatusReport, Record | None]:
-        """*report* with what our own records add to it, and the record, where the order is ours.
+        """*report* completed from our own records, and the record if the order is ours.
 
         Binance gives a cancelled order the client id of the cancel, and an amended one a new one;
-        Luno doesn't say how much a market order asked for.
+        Luno doesn't report the requested quantity of a market order.
         """
         published_as = self.published.client_order_id if self.published else None
         accepted_as = self.accepted.client_order_id if self.accepted else None
         client_order_id = published_as or accepted_as
         record = await self.record(client_order_id)
         if published_as is None and record is not None and not _in_time(report, record):
-            client_order_id = None  # what was accepted is of another life of the venue
+            client_order_id = None  # the accepted order is of another generation
         if client_order_id is None:
             client_order_id = report.client_order_id
             record = await self.record(client_order_id)
@@ -104,7 +104,7 @@ class OrderState:
         return report._replace(type=record.order.type), record
 
     def start_generation(self) -> None:
-        """All that is known is of another order: the venue gave its id to this one."""
+        """Discard the state of the former order: the venue gave its id to this one."""
         same = (
             self.published is not None
             and self.accepted is not None
@@ -116,28 +116,28 @@ class OrderState:
         self.published = None
 
     def is_history(self, report: OrderStatusReport, record: Record | None) -> bool:
-        """True for an order that ended before all that is kept, and of which nothing is known."""
+        """True for an unknown order that closed before `KEEP_CLOSED` began."""
         unknown = self.published is None and self.accepted is None and record is None
         oldest = self.milliseconds - KEEP_CLOSED * 1000
         return unknown and report.closed and report.milliseconds < oldest
 
     def remove_accepted(self) -> None:
-        """Something was published of it: it is no longer one of those that are only accepted."""
+        """Delete the note of the acceptance: a status was published."""
         if self.accepted is not None:
             self._change.write("HDEL", accepted_key(self._connector), str(self._order))
         if self._first_accepted:
             self._change.write("HDEL", accepted_key(self._connector), self._order.order_id)
 
     def remove_open(self) -> None:
-        """Ask the venue for it no more."""
+        """Remove the order from the open orders."""
         self._change.write("SREM", open_key(self._connector), str(self._order))
         if self._first_published:
             self._change.write("SREM", open_key(self._connector), self._order.order_id)
 
     def keep(self, now: PublishedOrder, record: Record | None) -> None:
-        """Keep what was published of it; once it has ended, all of it for `KEEP_CLOSED`."""
+        """Store the published state; once the order has closed, for `KEEP_CLOSED` seconds."""
         write, before = self._change.write, self.published
-        # An order that is still to be answered is kept until it is: then the journal sets the end.
+        # An order without a final answer is kept; its expiry is set by the journal with the answer.
         ends = now.closed and (record is None or record.state == "closed")
         end = ("EX", KEEP_CLOSED) if ends else ()
         key, first_key = published_keys(self._connector, self._order)
@@ -160,7 +160,7 @@ class OrderState:
             record_key = order_key(self._connector, record.client_order_id)
             if ends:
                 write("PEXPIRE", record_key, KEEP_CLOSED * 1000)
-            elif before is not None and before.closed:  # it was lost, and is there again
+            elif before is not None and before.closed:  # it was lost, and the venue shows it again
                 write("PERSIST", record_key)
         if now.closed and now.missing and not now.lost:
             key, since = fills_missing_key(self._connector), self.milliseconds
@@ -170,24 +170,24 @@ class OrderState:
 
 
 def published_keys(connector: str, order: OrderRef) -> list[str]:
-    """Where what was published of it is kept, and where the first release kept it."""
+    """The keys of the published state: of this release, and of the first release."""
     return [published_key(connector, order), first_published_key(connector, order.order_id)]
 
 
 def read_published(order: OrderRef, *kept: bytes | None) -> PublishedOrder | None:
-    """The first of *kept* that is of *order*: the first release kept one for all symbols."""
+    """The first of *kept* with the symbol of *order*: the first release's key had no symbol."""
     found = (msgspec.json.decode(data, type=PublishedOrder) for data in kept if data is not None)
     return next((published for published in found if published.symbol == order.symbol), None)
 
 
 def _read_accepted(order: OrderRef, *noted: bytes | None) -> AcceptedOrder | None:
-    """The same of what was noted when it was accepted."""
+    """The first of *noted* with the symbol of *order*."""
     found = (msgspec.json.decode(data, type=AcceptedOrder) for data in noted if data is not None)
     return next((accepted for accepted in found if accepted.symbol == order.symbol), None)
 
 
 def _in_time(report: OrderStatusReport, record: Record) -> bool:
-    """False for an order that was made at another time than the record's."""
+    """False if the order was created at another time than the record's."""
     if record.created and report.created:
         return abs(report.created - record.created) <= GENERATIONS_APART_MS
     latest = record.timestamp + record.validity + TIMES_DIFFER_MS
@@ -195,7 +195,7 @@ def _in_time(report: OrderStatusReport, record: Record) -> bool:
 
 
 def _fits(report: OrderStatusReport, record: Record) -> bool:
-    """True where the venue's order can come from the record's command."""
+    """True if the record's command may have created the venue's order."""
     return is_ours(
         VenueOrder(
             report.order_id,

@@ -1,9 +1,9 @@
-"""What was told of each order, and what is new in what the venue says now. Pure.
+"""Compares a venue's report of an order with the last published state. Pure.
 
-The venue's events may come late, twice, out of order, or not at all; REST tells the same again.
-Whatever comes in, what goes out is legal: the cumulative filled quantity never falls, a terminal
-status is never followed by another, and each fill is told once. An order's terms may change at the
-venue: they follow the newest version only.
+The venue's events may arrive late, twice, out of order or not at all; REST reports the same again.
+The published events are legal in every case: the cumulative filled quantity never falls, no status
+follows a terminal one, and each fill is published once. An order's terms may change at the venue:
+quantity and price follow the newest version.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ from services._connector_kit.orders.keys import OrderRef
 Status = Literal["open", "partially_filled", "filled", "canceled", "rejected", "expired", "unknown"]
 TERMINAL = frozenset({"filled", "canceled", "rejected", "expired"})
 ZERO = Decimal(0)
-# What the exchange has no word for: it hasn't got the order any more, and doesn't say why.
+# Our own venue status: the exchange no longer has the order, and gives no reason.
 LOST = "LOST"
-# It says that the order ended without a fill, so long ago that it keeps no more of it.
+# Our own venue status: the order ended without a fill, and the exchange has archived it.
 ARCHIVED = "ARCHIVED"
-# An order of another life of the venue was created after all that is known of the earlier one; a
-# venue's own times of one order may differ by a moment.
+# In milliseconds. A venue that was reset gives an order id again: the new generation's order is
+# created later than every event of the former one. Times of one order may differ by this much.
 GENERATIONS_APART_MS = 1000
 
 
 class Fill(NamedTuple):
-    """One fill of an order. `is_maker`: the order had rested; None where that isn't known."""
+    """One fill of an order. `is_maker`: the order rested on the book; None if unknown."""
 
     trade_id: str
     milliseconds: int
@@ -42,13 +42,13 @@ class Fill(NamedTuple):
 
 
 class OrderStatusReport(NamedTuple):
-    """What the venue says of an order at some moment; `filled` is cumulative.
+    """The venue's report of an order at one moment; `filled` is cumulative.
 
-    `fills` are those that came with this report, some or all. `fee` is the order's own by asset,
-    where the venue reports it with the order; None: it is the sum of its fills' fees.
-    `quantity` is 0 where the venue doesn't say what was asked for; `prevented` (cumulative) is what
-    the venue took off it to keep the account from trading with itself. `created` is the venue's
-    time of the order, `version` that of its last change: milliseconds, 0 where it gives none.
+    `fills` are those in this report, some or all. `fee` is the order's own fee by asset, if the
+    venue reports one; None: the fee is the sum of the fills' fees. `quantity` is 0 if the venue
+    doesn't report the requested quantity. `prevented` (cumulative) is the quantity that the venue
+    removed to prevent a self-trade. `created` is the venue's time of the order, `version` the time
+    of its last change: milliseconds, 0 if the venue gives none.
     """
 
     order_id: str
@@ -71,19 +71,19 @@ class OrderStatusReport(NamedTuple):
 
     @property
     def order(self) -> OrderRef:
-        """Which order it is of."""
+        """The order's symbol and id."""
         return OrderRef(self.symbol, self.order_id)
 
     @property
     def closed(self) -> bool:
-        """True for a terminal status."""
+        """True if the status is terminal."""
         return self.status in TERMINAL
 
 
 def first_fills(filled: Decimal, found: Sequence[Fill]) -> tuple[Fill, ...]:
-    """The first of the fills *found* of an order, up to what was *filled* when it was read.
+    """The earliest of the fills *found*, up to the quantity *filled* when the order was read.
 
-    Those after it came between the two answers; the next report has them.
+    Later fills happened between the two replies; the next report has them.
     """
     first, total = [], ZERO
     for fill in sorted(found, key=lambda fill: int(fill.trade_id)):
@@ -95,12 +95,11 @@ def first_fills(filled: Decimal, found: Sequence[Fill]) -> tuple[Fill, ...]:
 
 
 class PublishedOrder(msgspec.Struct, frozen=True):
-    """What was published of one order. Kept in Redis, so a restart tells nothing twice.
+    """The published state of one order. Kept in Redis, so that a restart publishes nothing twice.
 
-    `traded` is the quantity of the fills that were published; None where an earlier release wrote
-    it, which published all it knew of. Such a release published Luno's fills without an id:
-    `trade_ids` is empty then. `lost`: its last status only says that the venue hasn't got it any
-    more.
+    `traded` is the quantity of the published fills; None if an earlier release wrote the state: it
+    published every fill it knew. Such a release published Luno's fills without an id; `trade_ids`
+    is empty then. `lost`: its last status is `LOST`.
     """
 
     client_order_id: str | None
@@ -122,22 +121,22 @@ class PublishedOrder(msgspec.Struct, frozen=True):
 
     @property
     def closed(self) -> bool:
-        """True once a terminal status was told."""
+        """True once a terminal status was published."""
         return self.status in TERMINAL
 
     @property
     def remaining(self) -> Decimal:
-        """What isn't filled of it."""
+        """The quantity that may still be filled."""
         return max(ZERO, self.quantity - self.prevented - self.filled)
 
     @property
     def missing(self) -> Decimal:
-        """How much of what is filled has no published fill."""
+        """The filled quantity without a published fill."""
         return ZERO if self.traded is None else self.filled - self.traded
 
 
 class OrderDiff(NamedTuple):
-    """What is to be kept, and the event that is to be published, if any."""
+    """The state to store, and the event to publish, if any."""
 
     published: PublishedOrder
     event: OrderStatusUpdateEvent | None
@@ -147,10 +146,10 @@ Generation = Literal["same", "newer", "older"]
 
 
 def generation(published: PublishedOrder | None, report: OrderStatusReport) -> Generation:
-    """Whether *report* is of the very order that was *told*.
+    """Whether *report* is of the *published* order, or of another one with the same id.
 
-    A venue that was reset gives its ids to other orders: these were created after whatever is known
-    of the first one.
+    A venue that was reset gives its ids again. The newer order is created later than every known
+    event of the older one.
     """
     if published is None or not published.created or not report.created:
         return "same"
@@ -168,14 +167,14 @@ def diff(
     again: bool = False,
     history: bool = False,
 ) -> OrderDiff | None:
-    """What *report* says beyond what was *told*; None where it says nothing new.
+    """The difference of *report* to the *published* state; None if nothing is new.
 
-    With *again* there is an event, without fills, where nothing is new. *history*: the order ended
-    so long ago that its fills were published before, and are kept only.
+    With *again* there is an event, without fills, even if nothing is new. *history*: the order
+    closed before the stored states begin; its fills are stored and not published again.
     """
     known_ids, fills = _new_fills(published, report)
     filled = max(report.filled, published.filled if published else ZERO)
-    # A venue without versions may answer late with what was before: then less was filled.
+    # A venue without versions may reply late with an older state: then `filled` is smaller.
     newest = published is None or (
         report.version >= published.version and report.filled >= published.filled
     )
@@ -208,12 +207,12 @@ def diff(
 def ended(
     order_id: str, published: PublishedOrder, word: str, milliseconds: int
 ) -> OrderStatusReport:
-    """The last report of an order of which the venue shows nothing any more: *word* says why."""
+    """The last report of an order that the venue no longer shows; *word*: the reason."""
     return OrderStatusReport(
         order_id=order_id,
         client_order_id=published.client_order_id,
         symbol=published.symbol,
-        side=published.side or "buy",  # of fills only, and here are none
+        side=published.side or "buy",  # used for fills only; this report has none
         status="expired",
         quantity=published.quantity,
         filled=published.filled,
@@ -227,18 +226,18 @@ def ended(
 def _new_fills(
     published: PublishedOrder | None, report: OrderStatusReport
 ) -> tuple[frozenset[str], tuple[Fill, ...]]:
-    """The ids of the fills that were published, and the fills that were not."""
+    """The ids of the published fills, and the fills that are new."""
     known = published.trade_ids if published else frozenset()
     if published and not known and published.filled > published.missing:
         if sum((fill.quantity for fill in report.fills), ZERO) < report.filled:
-            return known, ()  # which of them were told isn't clear until all are shown
+            return known, ()  # unclear which were published, until all are shown
         known = _published_without_ids(published, report.fills)
     new = {fill.trade_id: fill for fill in report.fills if fill.trade_id not in known}
     return known, tuple(new.values())
 
 
 def _published_without_ids(published: PublishedOrder, fills: tuple[Fill, ...]) -> frozenset[str]:
-    """The ids of those *fills* that an earlier release published without: the first ones."""
+    """The ids of the *fills* that an earlier release published without an id: the first ones."""
     left, ids = published.filled - published.missing, []
     for fill in fills:
         if left <= 0:
@@ -254,7 +253,7 @@ def _traded(
     fills: tuple[Fill, ...],
     filled: Decimal,
 ) -> Decimal:
-    """The quantity of all fills that were published, together with the new *fills*."""
+    """The quantity of all published fills, including the new *fills*."""
     all_of_it = sum((fill.quantity for fill in report.fills), ZERO) == report.filled == filled
     if all_of_it:
         return filled
@@ -265,7 +264,7 @@ def _traded(
 def _terms(
     published: PublishedOrder | None, report: OrderStatusReport, *, newest: bool
 ) -> tuple[Decimal, Decimal]:
-    """Quantity and price by the newest version; by the other where that doesn't know them."""
+    """Quantity and price of the newest version; of the other version if that has none."""
     if published is None:
         return report.quantity, report.price
     first, second = (report, published) if newest else (published, report)
@@ -292,7 +291,7 @@ def _status(
 
 
 def _shown(published: PublishedOrder) -> tuple[object, ...]:
-    """What an event says of it, but for the fills."""
+    """The fields of an event without its fills."""
     return published.filled, published.status, published.fee, published.remaining
 
 

@@ -1,9 +1,9 @@
-"""The balances that were published, and publishing newer ones: never an older after a newer.
+"""Publishes balances, and never an older one after a newer one.
 
-Two orders are known, and neither alone is enough (docs/adr/0012):
+Two sequences separate older from newer, and neither alone is enough (docs/adr/0012):
 
-* the venue's own version, where it gives one: it orders pushed balances among themselves;
-* Redis's clock: what was published before a request was sent is not newer than its answer.
+* the venue's own version, if it gives one: it orders the pushed balances;
+* Redis's clock: a balance published before a request was sent is not newer than its reply.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ from services._connector_kit.orders.account.venue import Balance
 from services._connector_kit.orders.keys import balances_key
 from services._runtime.redis_transaction import Change, reading, transact
 
-# Versions are venue milliseconds times this, and a number within the millisecond.
+# A version is venue milliseconds times this, plus a number within the millisecond.
 PER_MILLISECOND = 1000
-# For so long (microseconds) a venue's answer may lag behind what it pushed.
+# In microseconds: how far a venue's reply may lag behind its pushed balances.
 LAG = 10_000_000
 
 
 class BalanceUpdate(NamedTuple):
-    """Balances as the venue gave them: pushed, or as the answer to a request.
+    """Balances from the venue: pushed, or the reply to a request.
 
-    `version` is the venue's own (0: it gives none). `received_at` is when they came, in venue
-    milliseconds. `asked_at` is Redis's time in microseconds before the request was sent; None
-    where they were pushed.
+    `version` is the venue's own; 0 if it gives none. `received_at` is the time of receipt in venue
+    milliseconds. `asked_at` is Redis's time in microseconds before the request was sent; None for
+    pushed balances.
     """
 
     balances: Sequence[Balance]
@@ -39,9 +39,9 @@ class BalanceUpdate(NamedTuple):
 
 
 class PublishedBalance(NamedTuple):
-    """What was published last of an asset.
+    """The last published balance of an asset.
 
-    `version` is the venue's own. Pushed balances up to the version `includes` may be part of it
+    `version` is the venue's own. Pushed balances up to the version `includes` may be included
     already. `published_at` is Redis's time in microseconds.
     """
 
@@ -52,29 +52,29 @@ class PublishedBalance(NamedTuple):
 
     @classmethod
     def read(cls, text: bytes) -> "PublishedBalance":
-        """From Redis; an earlier release wrote the amounts alone."""
+        """Parse the text in Redis; an earlier release wrote only the amounts."""
         free, locked, *numbers = text.decode().split()
         return cls(f"{free} {locked}", *map(int, numbers))
 
     def __str__(self) -> str:
-        """As Redis keeps it."""
+        """The text in Redis."""
         return f"{self.amounts} {self.version} {self.includes} {self.published_at}"
 
     def after(self, update: BalanceUpdate, amounts: str, now: int) -> "PublishedBalance":
-        """What is kept once *update* was published; *now* is Redis's time in microseconds."""
+        """The state after publishing *update*; *now* is Redis's time in microseconds."""
         if update.asked_at is None:
             return PublishedBalance(amounts, update.version, 0, now)
         if amounts == self.amounts and self.published_at >= update.asked_at:
-            return self  # published again; what was published meanwhile is the newer
+            return self  # unchanged; the state published meanwhile is newer
         includes = max(update.received_at * PER_MILLISECOND + PER_MILLISECOND - 1, update.version)
         return PublishedBalance(amounts, update.version, includes, now)
 
     def may_be_newer(self, update: BalanceUpdate, now: int) -> bool:
-        """True where *update* isn't certainly newer than this."""
+        """True if this balance may be newer than *update*."""
         if update.asked_at is None:
             return update.version <= max(self.version, self.includes)
         if self.published_at > now:
-            return False  # Redis's clock has gone back: nothing can be said by it
+            return False  # Redis's clock was set back: it can't be compared
         lags = 0 < update.version < self.version and update.asked_at - self.published_at < LAG
         return self.published_at >= update.asked_at or lags
 
@@ -83,10 +83,11 @@ NOTHING = PublishedBalance("0 0")
 
 
 class PublishedBalances:
-    """What was published of an account's balances, kept in Redis beside the stream.
+    """The published balances of one account, kept in Redis beside the stream.
 
-    Every change reads what was published, and writes event and memory in one transaction:
-    publishing the same again, from a second instance or after a lost reply, publishes nothing.
+    Every change reads the published balances, and writes the event and the new state in one
+    transaction. So the same update publishes nothing a second time, from another instance or after
+    a lost reply.
     """
 
     def __init__(self, redis: Redis, connector: str, exchange: str, events_maxlen: int) -> None:
@@ -101,20 +102,19 @@ class PublishedBalances:
         return _microseconds(await reading(self._redis.time()))
 
     async def assets(self) -> set[str]:
-        """The assets whose balance was published, and was not zero. Raises TransientError."""
+        """The assets whose last published balance is not zero. Raises TransientError."""
         found = await reading(self._redis.hgetall(self._key))
         read = {asset.decode(): PublishedBalance.read(text) for asset, text in found.items()}
         return {asset for asset, kept in read.items() if kept.amounts != NOTHING.amounts}
 
     async def publish(self, update: BalanceUpdate, *, all_of: Sequence[str] | None = None) -> bool:
-        """Publish the balances that changed, those that just became zero among them.
+        """Publish the balances that changed, including those that became zero.
 
-        With *all_of* (assets; empty: all that are not zero) those are published unchanged too.
-        False where a balance was not published, as it may be older than what was published: the
-        venue must be asked (again).
+        The assets of *all_of* are published even if unchanged; empty: all that are not zero. False
+        if a balance was withheld because the published one may be newer: request a new snapshot.
 
         Raises:
-            TransientError: Redis is in trouble; publishing again is safe.
+            TransientError: Redis failed; publishing again is safe.
         """
 
         async def decide(change: Change) -> bool:
@@ -156,7 +156,7 @@ class PublishedBalances:
 
 
 def _microseconds(time: Any) -> int:
-    """The reply to TIME."""
+    """Microseconds from the reply to TIME."""
     seconds, micro = time
     return int(seconds) * 1_000_000 + int(micro)
 

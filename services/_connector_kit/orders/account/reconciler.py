@@ -1,4 +1,4 @@
-"""The account's orders: published as they change, and compared with the venue's."""
+"""Publishes the account's orders as they change, and reconciles them with the venue."""
 
 import asyncio
 from collections.abc import Iterator
@@ -34,16 +34,19 @@ from services._runtime.supervise import FailureLog, full_jitter
 log = structlog.get_logger()
 
 ERROR_RETRY_DELAY = 1.0
-# So long the account stream may take to tell of an accepted order before it is asked for.
+# In seconds: an accepted order that the account stream has not reported by then is queried.
 STREAM_REPORT_WITHIN = 1.0
 CATCH_UP_WITHIN = 5.0
-# An order that the venue denies for so long, whenever it is asked, is lost (a testnet that was
-# reset). Until then it may be slow to show it; and should it show it later, it is published again.
+# In seconds: an order that every query misses for this time is lost (a testnet that was reset).
+# Before that the venue may be slow. If it shows the order later, the order is published again.
 LOST_AFTER = 600.0
 
 
 class AccountReconciler:
-    """Publishes the account. Heartbeats are no evidence: it compares again and again."""
+    """Publishes account changes; reconciles every `reconcile_interval` seconds.
+
+    A connected stream with heartbeats may still have lost an event, so it doesn't replace that.
+    """
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class AccountReconciler:
         self._fills = MissingFills(ledger, clock, self._query_order)
 
     async def run(self) -> None:
-        """Until cancelled; a part that fails, or is refused the key, is tried again."""
+        """Run until cancelled; a part that fails, or whose key is refused, is retried."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._health.watch())
             tasks.create_task(self._keep_listening())
@@ -87,10 +90,10 @@ class AccountReconciler:
             await self._clock.sleep(RETRY_REFUSED)
 
     def metrics(self) -> Iterator[Metric]:
-        """What was heard and let go, for Prometheus."""
+        """The number of dropped events, for Prometheus."""
         yield CounterMetricFamily(
             "account_events_dropped",
-            "Events of the account stream that found no room; the next comparison tells the same.",
+            "Events of the account stream dropped because the queue was full; reconciled later.",
             value=self._listener.dropped,
         )
 
@@ -112,7 +115,7 @@ class AccountReconciler:
                     break
 
     def order_accepted(self) -> None:
-        """An order was accepted: its status is told soon, whatever the stream does."""
+        """Query the accepted orders soon, in case the stream doesn't report them."""
         self._accepted.set()
 
     async def _query_accepted(self) -> None:
@@ -129,7 +132,7 @@ class AccountReconciler:
                 self._accepted.set()
             except FeedStoppedError as e:
                 log.warning("accepted_not_queried", error=str(e))
-                self._listener.missed()  # the comparison looks at them, and tries again
+                self._listener.missed()  # the reconciliation queries them, and retries
 
     async def _keep_reconciling(self) -> None:
         failures = FailureLog("reconciliation_failed")
@@ -158,7 +161,10 @@ class AccountReconciler:
                     await self._listener.reconcile_requested.wait()
 
     async def reconcile(self) -> None:
-        """Tell what the venue knows and we have not told: orders and their fills."""
+        """Publish the orders and fills at the venue that are not published yet.
+
+        Raises what the kit's `errors` lists.
+        """
         await self._catch_up()
         open_now = {report.order: report for report in await self._venue.open_orders()}
         published = {OrderRef(t.symbol, i): t for i, t in await self._ledger.open_orders()}
@@ -179,13 +185,13 @@ class AccountReconciler:
         self._listener.balances_changed()
 
     async def _catch_up(self) -> None:
-        """Wait a while for what was heard to be told: asking the venue for it would be a waste."""
+        """Wait up to `CATCH_UP_WITHIN` until received events are published, to save queries."""
         until = self._clock.monotonic() + CATCH_UP_WITHIN
         while not self._listener.queue.empty() and self._clock.monotonic() < until:
             await self._clock.sleep(CATCH_UP_WITHIN / 50)
 
     async def _query_order(self, order: OrderRef) -> bool:
-        """Ask the venue for one order, and tell what is new; False where it doesn't show it yet."""
+        """Query one order and publish what is new; False if the venue doesn't show it yet."""
         try:
             report = await self._venue.report(
                 order.symbol, order_id=order.order_id, client_order_id=None
@@ -206,7 +212,7 @@ class AccountReconciler:
 
 
 def _differs(published: PublishedOrder, report: OrderStatusReport) -> bool:
-    """True where an open order isn't what was published of it, or its fills aren't all there."""
+    """True if an open order differs from its published state, or fills are missing."""
     remaining = report.quantity - report.prevented - report.filled
     changed = report.version >= published.version and remaining != published.remaining
     another = generation(published, report) != "same"

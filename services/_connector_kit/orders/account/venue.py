@@ -1,4 +1,4 @@
-"""What the account needs of an exchange, and what an exchange reports of the account."""
+"""The account's interface to an exchange, and the types of its reports."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from services._connector_kit.orders.account.order_status import (
 )
 from services._connector_kit.orders.keys import OrderRef
 
-# Reports that wait to be published. If more come, they are dropped: the next comparison with the
-# venue finds what they said.
+# The most reports that may wait to be published. Further ones are dropped, and a reconciliation
+# finds the changes that they reported.
 QUEUE_SIZE = 10_000
 
 
 class Balance(NamedTuple):
-    """One asset: `total` is `free` and `locked` together."""
+    """The balance of one asset; the total is `free` plus `locked`."""
 
     asset: str
     free: Decimal
@@ -27,17 +27,17 @@ class Balance(NamedTuple):
 
     @property
     def is_zero(self) -> bool:
-        """True where there is nothing of it."""
+        """True if both amounts are zero."""
         return not self.free and not self.locked
 
     @property
     def amounts(self) -> str:
-        """Free and locked as text, the same for the same amounts."""
+        """Free and locked as canonical text: equal amounts give equal text."""
         return f"{_plain(self.free)} {_plain(self.locked)}"
 
     @classmethod
     def nothing(cls, asset: str) -> "Balance":
-        """None of it."""
+        """A balance of zero."""
         return cls(asset, Decimal(0), Decimal(0))
 
 
@@ -53,9 +53,9 @@ def _plain(amount: Decimal) -> str:
 
 
 class TradeEvidence(NamedTuple):
-    """A sign that an order traded: a trade's id, or where there is none how much is filled.
+    """Evidence that an order traded: the trade's id, or the filled quantity if there is no id.
 
-    `milliseconds` is the trade's time, 0 where it isn't known.
+    `milliseconds` is the trade's time, 0 if unknown.
     """
 
     symbol: str
@@ -66,13 +66,13 @@ class TradeEvidence(NamedTuple):
 
     @property
     def order(self) -> OrderRef:
-        """Which order it is of."""
+        """The order's symbol and id."""
         return OrderRef(self.symbol, self.order_id)
 
     def is_in(self, published: PublishedOrder) -> bool:
-        """True where what was told has it already."""
+        """True if the *published* state includes the trade."""
         if self.trade_id is not None:
-            # A trade after all that is known of the order is another one, of another life.
+            # A trade later than the last known change is of a newer order with the same id.
             same_generation = (
                 not published.version
                 or self.milliseconds <= published.version + GENERATIONS_APART_MS
@@ -82,14 +82,14 @@ class TradeEvidence(NamedTuple):
 
 
 class PushedBalances(NamedTuple):
-    """Balances that the account stream pushed; `version` is the venue's own, rising."""
+    """Balances that the account stream pushed; `version` is the venue's own, increasing."""
 
     balances: Sequence[Balance]
     version: int
 
 
 class AccountListener:
-    """Where a venue's account stream puts what it receives; never blocks, never raises."""
+    """Receives the events of a venue's account stream; never blocks, never raises."""
 
     def __init__(self, health: AccountHealth) -> None:
         self.queue: asyncio.Queue[OrderStatusReport | PushedBalances] = asyncio.Queue(QUEUE_SIZE)
@@ -99,7 +99,7 @@ class AccountListener:
         self._health = health
 
     def received(self, update: OrderStatusReport | PushedBalances) -> None:
-        """An order changed, or balances did."""
+        """Queue a changed order or changed balances for publishing."""
         try:
             self.queue.put_nowait(update)
         except asyncio.QueueFull:
@@ -107,42 +107,42 @@ class AccountListener:
             self.reconcile_requested.set()
 
     def connected(self) -> None:
-        """The stream is (again) there: something may have been missed."""
+        """The stream is connected: request a reconciliation, because events may be missing."""
         self._health.connected()
         self.reconcile_requested.set()
 
     def disconnected(self, reason: str) -> None:
-        """The stream is gone, and will be connected again."""
+        """The stream is disconnected, and will reconnect."""
         self._health.down("stream", reason)
 
     def missed(self) -> None:
-        """Something came that couldn't be read, or could not be asked about."""
+        """Request a reconciliation: an event couldn't be parsed, or its order not queried."""
         self.reconcile_requested.set()
 
     def balances_changed(self) -> None:
-        """Some balance changed; which, or to what, isn't known."""
+        """Request a balance snapshot: a balance changed, and its new value is unknown."""
         self.balances_requested.set()
 
 
 class AccountVenue(Protocol):
-    """The exchange, as far as the account needs it. Raises what the kit's `errors` lists."""
+    """The exchange's methods that the account needs. They raise what the kit's `errors` lists."""
 
     def milliseconds(self) -> int:
-        """The venue's clock, as we know it."""
+        """The venue's time in milliseconds, as estimated here."""
 
     async def listen(self, listener: AccountListener) -> None:
-        """Keep the account stream alive until cancelled; FeedStoppedError if it is refused."""
+        """Run the account stream until cancelled; FeedStoppedError if the key is refused."""
 
     async def open_orders(self) -> Sequence[OrderStatusReport]:
-        """The open orders of our symbols; their fills may be left out."""
+        """The open orders of our symbols; they may come without fills."""
 
     async def traded_since(self, cursor: str | None) -> tuple[Sequence[TradeEvidence], str]:
-        """What traded after *mark*, and the next mark."""
+        """The trades after *mark*, and the next mark."""
 
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> OrderStatusReport:
-        """What became of one order, with its fills; RejectedError where there is none."""
+        """One order with its fills; RejectedError if the venue doesn't show it."""
 
     async def balances(self) -> BalanceSnapshot:
         """The balances that are not zero."""

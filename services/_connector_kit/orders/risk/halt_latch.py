@@ -1,4 +1,4 @@
-"""Whether trading is halted, by all that one process has read of the halt switch."""
+"""Whether trading is halted, from every value of the halt switch that one process has read."""
 
 from services._runtime.halt import halt_reason
 
@@ -6,24 +6,24 @@ NOT_READ = "the halt switch hasn't been read yet"
 
 
 class HaltLatch:
-    """A halt that was read once lasts until somebody resumes, whatever becomes of the keys.
+    """A halt lasts, once read, until an operator resumes, even if its key disappears.
 
-    A resume writes a value to `control:trading` that was not there before. So a halt that expires,
-    is deleted by hand or is lost with other data doesn't end, and neither does it end where an
-    older copy of Redis brings an older `control:trading` back.
+    A resume writes a new value to `control:trading`. So a halt doesn't end when its key expires, is
+    deleted by hand or is lost with other data, and neither when an older copy of Redis restores an
+    older value of `control:trading`.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = NOT_READ
-        # A halt that this process found necessary itself, and that isn't in Redis yet.
+        # The reason of a halt by this process that isn't in Redis yet.
         self.unwritten: str | None = None
         self._values_read: set[bytes] = set()
 
     def update(self, trading: bytes | None, halt: bytes | None) -> None:
-        """The two keys' values, as they were read just now."""
+        """Update the state from the two keys' values, just read."""
         reason = halt_reason(trading, halt)
         if self.unwritten is not None:
-            pass  # whatever was read may be older than what made it necessary
+            pass  # the values read may be older than the cause of the halt
         elif halt is not None:
             self.reason = reason
         elif reason is not None:
@@ -34,7 +34,7 @@ class HaltLatch:
             self._values_read.add(trading)
 
     def halt(self, reason: str) -> None:
-        """Halt by ourselves; no value of `control:trading` counts until `written`."""
+        """Halt from this process; values of `control:trading` are ignored until `written`."""
         self.reason = self.unwritten = reason
 
     def written(self) -> None:

@@ -1,4 +1,4 @@
-"""A connector's view of the halt switch, which it keeps from being lost, and pulls itself."""
+"""Reads the halt switch, restores it after data loss, and halts if Redis loses data or is full."""
 
 import asyncio
 from collections import deque
@@ -28,26 +28,26 @@ log = structlog.get_logger()
 
 # In seconds.
 POLL_INTERVAL = 1.0
-# An answer that takes longer may be older than a halt.
+# A reply that takes longer may be older than a halt.
 READ_TIMEOUT = 1.0
 HALT_WHEN_FULL_FOR = 5.0
-# Beats that were refused: one after another for that long, or so many of the last ones. A Redis
-# that has room now and then refuses other writes meanwhile.
+# Halt after this many refused beats among the last ones. They need not be consecutive: a Redis that
+# has room now and then refuses other writes in between.
 REFUSED_BEATS, LAST_BEATS = 6, 20
-# Beats: more than another instance may be ahead.
+# In beats: more than another instance can be ahead.
 LOSS_MARGIN = 1_000_000
 
 
 def _nothing() -> None:
-    """No callback is set."""
+    """Default callback; does nothing."""
 
 
 class HaltWatch:
-    """Reads the halt switch for each order, and looks after it once a second.
+    """Reads the halt switch for each order, and polls it once a second.
 
     A beat, a number in Redis that rises once a second, shows whether Redis lost data: an
-    append-only file loses its end, never its middle, so nothing older than a beat that is there
-    was lost. Where a beat that Redis acknowledged is gone, trading is halted. It is halted too
+    append-only file loses its end, never its middle, so every write before an existing beat is
+    there. If Redis lost an acknowledged beat, trading is halted. It is halted too
     where Redis has refused `REFUSED` of the last beats because it is full; then `full` is set.
 
     `on_change` is called when trading is halted or resumed.
@@ -64,22 +64,22 @@ class HaltWatch:
         self._clock = clock
         self._latch = HaltLatch()
         self._beat_key = beat_key(connector)
-        self._acknowledged = 0  # the last beat that is known to have been in Redis
-        self._rise = 1  # of the next beat
+        self._acknowledged = 0  # the last beat that Redis acknowledged
+        self._rise = 1  # the increment of the next beat
         self._refused: deque[bool] = deque(maxlen=LAST_BEATS)  # the last beats
-        self._found_full = False  # no write was taken since
+        self._found_full = False  # no write has succeeded since
         self._reported: str | None = None
 
     @property
     def fault(self) -> Rejection | None:
-        """Why no new order may leave, as it was read last; None where trading isn't halted."""
+        """The rejection of new orders by the last read; None if trading isn't halted."""
         reason = self._latch.reason
         return None if reason is None else Rejection("halted", f"trading is halted: {reason}")
 
     async def halted(self) -> Rejection | None:
-        """Why no new order may leave; read anew where none might, so that a resume counts at once.
+        """The rejection of new orders; read again if halted, so that a resume takes effect at once.
 
-        The order itself needs `reason_after`.
+        Before a POST, `reason_after` is required.
         """
         if self.fault is not None:
             with suppress(TransientError):
@@ -87,22 +87,22 @@ class HaltWatch:
         return self.fault
 
     async def reason_after(self, *commands: Command) -> tuple[list[Any], str | None]:
-        """Carry out *commands* and read the switch, as one MULTI.
+        """Execute *commands* and read the switch in one MULTI.
 
-        Their replies, and why trading is halted; None where it isn't.
+        Returns the replies of *commands*, and the reason of the halt; None if not halted.
 
         Raises:
-            TransientError: Redis is in trouble, or slow; it isn't known whether they were carried
-                out.
+            TransientError: Redis failed or was slow; the commands may have been executed.
         """
         replies, _ = await self._read(*commands)
         return replies, self._latch.reason
 
     async def start(self) -> None:
-        """The start of the process: nothing is known yet of what Redis may have lost.
+        """Read the switch at the start of the process.
 
-        On a Redis that isn't the one remembered, real money waits for an operator. In other worlds
-        the connector resumes by itself where nobody has halted.
+        Redis may have lost data while no process ran. With real money, a Redis that isn't the one
+        of the last run halts trading until an operator resumes. In other worlds the connector
+        resumes by itself if no halt is set.
 
         Raises:
             TransientError: Redis is in trouble.
@@ -112,11 +112,11 @@ class HaltWatch:
             if trading is None and halt is None:
                 await self._allow()
         elif trading is not None and not await self._is_remembered():
-            self._halt("Redis was started anew or restored since this connector ran last")
+            self._halt("Redis was replaced or restored since this connector last ran")
         await self.poll()
 
     async def poll(self) -> None:
-        """Look after the switch once.
+        """Read the switch once, repair its keys, and write a beat.
 
         Raises:
             TransientError: Redis is in trouble.
@@ -131,7 +131,7 @@ class HaltWatch:
         await self._write_halt()
 
     async def keep_polling(self) -> None:
-        """Look every second; runs until cancelled."""
+        """Poll every second, until cancelled."""
         failures = FailureLog("halt_poll_failed")
         while True:
             await self._clock.sleep(POLL_INTERVAL)
@@ -143,7 +143,7 @@ class HaltWatch:
                 failures.over()
 
     async def _read(self, *commands: Command) -> tuple[list[Any], list[bytes | None]]:
-        acknowledged = self._acknowledged  # as it is before Redis is asked
+        acknowledged = self._acknowledged  # copy before the request
         replies, values = await self._values(*commands)
         trading, halt, beat = values
         if _number(beat) < acknowledged:
@@ -153,9 +153,9 @@ class HaltWatch:
         return replies, values
 
     async def _values(self, *commands: Command) -> tuple[list[Any], list[bytes | None]]:
-        """The replies to *commands*, then the values of `control:trading`, `control:halt`, beat.
+        """The replies to *commands*; the values of `control:trading`, `control:halt` and the beat.
 
-        Not by MGET, which says of a key of another type that it isn't there.
+        GET, not MGET: MGET returns nil for a key of another type.
         """
         reads = [("GET", key) for key in (TRADING, HALT, self._beat_key)]
         try:
@@ -166,10 +166,10 @@ class HaltWatch:
         return replies[: len(commands)], replies[len(commands) :]
 
     def _lost_data(self, behind: int) -> None:
-        """The beat is *behind* the one that was acknowledged.
+        """Halt: Redis's beat is *behind* the acknowledged one by this many.
 
-        The next one is above all that there ever were, another instance's too: a copy of any time
-        before it, put back later, is recognised.
+        The next beat is larger than every beat before, another instance's too. So an older copy
+        that is restored later is recognised.
         """
         self._acknowledged, self._rise = 0, 1 + behind + LOSS_MARGIN
         self._halt("Redis lost data")
@@ -182,7 +182,7 @@ class HaltWatch:
         self._report()
 
     async def _write_halt(self) -> None:
-        """Write what isn't in Redis yet: deleting needs no memory; a reason that is there stays."""
+        """Write an unwritten halt. A delete needs no memory; an existing reason stays."""
         reason = self._latch.unwritten
         if reason is None:
             return
@@ -191,12 +191,10 @@ class HaltWatch:
         try:
             await reading(self._redis.setnx(HALT, reason))
         except TransientError as e:
-            log.warning(
-                "halt_without_reason", error=str(e), meaning="trading is halted all the same"
-            )
+            log.warning("halt_without_reason", error=str(e), meaning="trading is halted without it")
 
     async def _complete_halt(self) -> None:
-        """A halt that was set by hand: `control:trading` goes too, unless somebody just resumed."""
+        """Delete `control:trading` after a halt set by hand, unless it was just resumed."""
 
         async def decide(change: Change) -> None:
             if change.found != [None]:
@@ -216,7 +214,7 @@ class HaltWatch:
                 log.info("trading_allowed", world=self._world(), reason="no real money, no halt")
 
     async def _is_remembered(self) -> bool:
-        """Whether this is the Redis, and its run, that the connector knew last."""
+        """Whether this Redis and its run id are those that the connector saved last."""
         found = await reading(self._redis.get(redis_key(self._connector)))
         identity = await reading(server_identity(self._redis))
         return found is not None and _identity(found) == identity
@@ -232,15 +230,15 @@ class HaltWatch:
             raise TransientError(explain(e)) from e
         self._found_full = False
         self._refused.append(False)
-        if beat <= acknowledged:  # lost since it was read
+        if beat <= acknowledged:  # Redis lost data since the read
             self._lost_data(acknowledged - beat)
         else:
             self._acknowledged, self._rise = beat, 1
 
     def _refuse(self, error: Exception) -> None:
-        """Redis is full: a write was refused."""
+        """Redis refused a beat because it is full."""
         if self._found_full:
-            return  # once is enough
+            return  # already halted for it
         if not any(self._refused):
             log.error(
                 "redis_full", error=explain(error), meaning=f"a halt in {HALT_WHEN_FULL_FOR:g} s"
@@ -265,7 +263,7 @@ class HaltWatch:
 
 
 def _number(beat: bytes | None) -> int:
-    """The beat; 0 where there is none, or something else has its key."""
+    """The beat; 0 if the key is missing or holds another value."""
     return int(beat) if beat is not None and beat.isdigit() else 0
 
 

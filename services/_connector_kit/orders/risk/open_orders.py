@@ -1,4 +1,4 @@
-"""Our orders that may still trade, read from the book of record together with what is held."""
+"""Reads our orders that may still trade, together with the positions."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
@@ -27,12 +27,12 @@ from services._runtime.position import Position
 from services._runtime.redis_commands import pairs
 from services._runtime.redis_transaction import at_once, reading
 
-# Carries out commands, and reads the halt switch after them (`HaltWatch.reason_after`).
+# Executes commands, then reads the halt switch (`HaltWatch.reason_after`).
 HaltedAfter = Callable[..., Awaitable[tuple[list[Any], str | None]]]
 
 
 class OpenOrdersSnapshot(NamedTuple):
-    """The open orders by client order id, what is held by symbol, and why trading is halted."""
+    """Open orders by client order id, positions by symbol, and the reason of a halt."""
 
     orders: dict[str, WorkingOrder]
     positions: dict[str, Position]
@@ -40,7 +40,7 @@ class OpenOrdersSnapshot(NamedTuple):
 
 
 class OpenOrders:
-    """Reads them. What trades while they are read may count twice, and never not at all."""
+    """Reads open orders. A fill during the read may count twice, but is never missed."""
 
     def __init__(self, redis: Redis, connector: str, halted_after: HaltedAfter) -> None:
         self._redis: Any = redis
@@ -53,12 +53,13 @@ class OpenOrders:
         self._positions = positions_key(connector)
 
     async def excluding(self, own: str, passed: set[bytes]) -> OpenOrdersSnapshot:
-        """What is open beside the order *own*.
+        """The open orders except *own*.
 
-        Of those without an answer only *passed*: the others came later, and counted this one.
+        Of the orders without an answer only those in *passed* count: the others came later, and
+        have counted this one.
 
         Raises:
-            TransientError: Redis is in trouble.
+            TransientError: Redis failed.
         """
         unanswered, sending, accepted, open_refs = await at_once(
             self._redis,
@@ -75,7 +76,7 @@ class OpenOrders:
         }
         names = [*waiting | taken | await self._published(published_keys)]
         keys = [*published_keys, *(order_key(self._connector, name) for name in names)]
-        # All of one moment: what an order has traded is held, what is left of it isn't.
+        # One MULTI, so that each fill is either in the position or in the remaining quantity.
         (found, held), halt = await self._halted_after(
             ("MGET", *keys), ("HGETALL", self._positions)
         )
@@ -97,7 +98,7 @@ class OpenOrders:
         return OpenOrdersSnapshot(orders, read_positions(held), halt)
 
     async def _published(self, published_keys: Sequence[str]) -> set[str]:
-        """The client order ids under which something was published of these orders."""
+        """The client order ids of the published states at these keys."""
         found = await reading(self._redis.mget(published_keys)) if published_keys else ()
         return {
             published.client_order_id
@@ -117,7 +118,7 @@ def _decode_published(found: Sequence[bytes | None]) -> list[PublishedOrder]:
 
 
 def _whole(record: Record) -> WorkingOrder:
-    """All of it is left, as far as is known."""
+    """The order with its whole quantity remaining, because no fill is known."""
     order = record.order
     quantity = Decimal(record.sent_quantity or str(order.quantity))
     return WorkingOrder(order.symbol, order.side, quantity)

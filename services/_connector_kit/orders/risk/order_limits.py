@@ -1,4 +1,4 @@
-"""Limits that are counted in Redis, over restarts and instances: pace, open orders, positions."""
+"""Limits counted in Redis, across restarts and instances: pace, open orders, positions."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -26,20 +26,20 @@ from services._runtime.redis_transaction import at_once
 
 MINUTE_MS = 60_000
 BOT, OTHERS = "bot", "others"
-# Limits of pace and open orders are so many times higher for what makes a position smaller.
+# The limits of pace and open orders are this many times higher for orders that reduce a position.
 REDUCING_FACTOR = 2
 
 
 def writer(client_order_id: str) -> str:
-    """Who counts for an order: the bot, by its ids, or all others together."""
+    """Under whose pace limit an order counts: the bot's, by its ids, or all others'."""
     return BOT if client_order_id.startswith(BOT_ORDERS) else OTHERS
 
 
 class LimitUsage(NamedTuple):
-    """What counts at the moment when an order was counted too.
+    """The usage of the limits, including the order that was just counted.
 
-    Orders of the last minute, by the bot and by others; at most how many are open; those that
-    passed until now and aren't answered; what is held, by symbol.
+    `by_bot` and `by_others`: orders of the last minute. `open`: an upper bound of the open orders.
+    `passed`: client order ids that passed the checks and have no answer. `positions`: by symbol.
     """
 
     by_bot: int
@@ -50,13 +50,13 @@ class LimitUsage(NamedTuple):
 
 
 class OrderLimits:
-    """Counts an order before it is sent, and says whether it may be.
+    """Counts an order before it is sent, and rejects it if it exceeds a limit.
 
-    An order is written first and counted with all others in the same MULTI: of several at once, in
-    one process or two, those beyond a limit see that they are. What is refused is taken out again.
+    One MULTI adds the order and counts all orders. So of several orders at once, in one process or
+    two, those beyond a limit are rejected. A rejected order is removed from the count.
 
-    The halt switch is read in that MULTI too, so that nothing but it lies between an order and its
-    POST. `mark` gives the price at which a market is valued now, None without a live book.
+    The same MULTI reads the halt switch, so that it is the last read before the POST. `mark`
+    returns the current price of a symbol in its quote asset; None without a live book.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class OrderLimits:
         self._position_limits = PositionLimits(settings, mark)
 
     async def reserve(self, record: Record, price: Decimal) -> Rejection | None:
-        """Count the order of *record*; why it must not be sent at *price*, None where it may.
+        """Count the order of *record*; the rejection at *price*, None if it may be sent.
 
         Raises:
-            TransientError: Redis is in trouble: it must not be sent, and may have been counted.
+            TransientError: Redis failed: the order must not be sent, and may have been counted.
         """
         usage, halt = await self._count(record)
         order, quantity = record.order, Decimal(record.sent_quantity or "0")
@@ -96,10 +96,10 @@ class OrderLimits:
         return rejection
 
     async def _count(self, record: Record) -> tuple[LimitUsage, str | None]:
-        """Count it; what is counted now, and why trading is halted.
+        """Count the order; the usage of the limits, and the reason of a halt.
 
-        A minute of the venue's clock: it is the same for all instances, and nobody sets it. What
-        lies more than a minute ahead was written before the venue's clock was set back.
+        The minute is of the venue's clock, which all instances share. An entry more than a minute
+        ahead was written before the venue's clock was set back, and doesn't count.
         """
         name, now = record.client_order_id, record.timestamp
         own = self._sent(record)
@@ -123,16 +123,16 @@ class OrderLimits:
     async def _rejection(
         self, record: Record, proposal: ProposedOrder, usage: LimitUsage
     ) -> Rejection | None:
-        """Which limit it breaks, beside what was sent, is open and is held."""
+        """The limit that the order exceeds, given the usage; None if it exceeds none."""
         pace = self._pace(record, usage, 1)
         others, few = usage.open - 1, usage.open <= self._most_open
         limits = self._position_limits
         if pace is None and few and limits.certainly_allowed(proposal, usage.positions, others):
             return None
-        # The others only leave less of it to be made smaller.
+        # Open orders can only lower the quantity that may be reduced, so they are left out.
         if pace is not None and not limits.reduces(proposal, usage.positions, ()):
             return pace
-        # Some may be somebody else's, stand in two places, or be of other markets: look at them.
+        # The bound may count foreign orders, duplicates and other markets: read the orders.
         snapshot = await self._open_orders.excluding(record.client_order_id, usage.passed)
         working = snapshot.orders.values()
         times = REDUCING_FACTOR if limits.reduces(proposal, snapshot.positions, working) else 1
@@ -163,7 +163,7 @@ class OrderLimits:
         return sent_key(self._connector, writer(record.client_order_id))
 
     async def _remove(self, record: Record) -> None:
-        """It isn't sent: it counts no longer."""
+        """Remove the order from the count, because it isn't sent."""
         name = record.client_order_id
         await at_once(
             self._redis, ("ZREM", self._sending, name), ("ZREM", self._sent(record), name)

@@ -1,4 +1,4 @@
-"""How much may be held, and lost in a day, as the bot judges it. Pure."""
+"""Limits of the position and of the daily loss, by the same rules as the bot's. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -13,7 +13,7 @@ from services._runtime.position import Position, lost_today
 
 
 class WorkingOrder(NamedTuple):
-    """An order that may still trade; `left` of it, in the base asset."""
+    """An order that may still trade; `left`: the remaining quantity in the base asset."""
 
     symbol: str
     side: Side
@@ -21,7 +21,7 @@ class WorkingOrder(NamedTuple):
 
 
 class ProposedOrder(NamedTuple):
-    """An order that is to be sent, at its limit or at the worst price that it would pay."""
+    """An order to be sent; `price`: its limit, or the worst price that a market order pays."""
 
     symbol: str
     side: Side
@@ -30,14 +30,14 @@ class ProposedOrder(NamedTuple):
 
     @property
     def sign(self) -> int:
-        """Of what it adds to the position."""
+        """1 for a buy, -1 for a sell."""
         return 1 if self.side == "buy" else -1
 
 
 class PositionLimits:
-    """RISK_MAX_POSITION and RISK_MAX_DAILY_LOSS; neither stops what makes a position smaller.
+    """RISK_MAX_POSITION and RISK_MAX_DAILY_LOSS; neither rejects an order that reduces a position.
 
-    `mark` gives the price at which a market is valued now; without one it is the last that is kept.
+    `mark` returns the current price of a symbol; without one, the last stored price is used.
     """
 
     def __init__(self, settings: TradingSettings, mark: Callable[[str], Decimal | None]) -> None:
@@ -48,10 +48,10 @@ class PositionLimits:
     def certainly_allowed(
         self, order: ProposedOrder, positions: Mapping[str, Position], others: int
     ) -> bool:
-        """Whether *order* keeps the limits, whatever the *others* are: so many may be open.
+        """Whether *order* keeps the limits for any *others*, the number of other open orders.
 
-        Each of them is of RISK_MAX_QUANTITY at most, once it was seen that none is larger: a run
-        before this one may have had another limit.
+        Each of them is assumed to be of RISK_MAX_QUANTITY at most. That holds once `rejection` has
+        seen that none is larger: an earlier run may have had another limit.
         """
         if others and not self._all_small:
             return False
@@ -70,10 +70,7 @@ class PositionLimits:
         positions: Mapping[str, Position],
         others: Iterable[WorkingOrder],
     ) -> bool:
-        """Whether *order* surely makes a position smaller.
-
-        Together with the *others* of its side it is no larger than what is held.
-        """
+        """Whether *order* reduces the position, even if the *others* of its side fill first."""
         held = _position_after(order, positions, others)
         return held * order.sign < 0 and order.quantity <= abs(held)
 
@@ -83,7 +80,7 @@ class PositionLimits:
         positions: Mapping[str, Position],
         others: Iterable[WorkingOrder],
     ) -> Rejection | None:
-        """Why *order* must not be sent beside the open *others*; None where it may."""
+        """Why *order* must not be sent, given the open *others*; None if it may be sent."""
         others = list(others)
         self._all_small = all(
             other.left <= self._settings.risk_max_quantity.get(_base(other.symbol), ZERO)
@@ -111,7 +108,7 @@ class PositionLimits:
         return None
 
     def _lost(self, positions: Mapping[str, Position], quote: str) -> Decimal:
-        """What was lost of an asset since midnight, at the prices of now."""
+        """The loss in the asset *quote* since midnight UTC, at current prices."""
         found = [(s, held) for s, held in positions.items() if s.partition("/")[2] == quote]
         for symbol, held in found:
             held.price = self._mark(symbol) or held.price
@@ -121,7 +118,7 @@ class PositionLimits:
 def _position_after(
     order: ProposedOrder, positions: Mapping[str, Position], others: Iterable[WorkingOrder]
 ) -> Decimal:
-    """The position once the *others* of the order's side have traded."""
+    """The position after the *others* of the order's side have filled."""
     on_the_way = sum((each.left for each in others if each[:2] == (order.symbol, order.side)), ZERO)
     return _net(positions, order.symbol) + order.sign * on_the_way
 

@@ -1,4 +1,4 @@
-"""What is held of each market by our own orders, kept beside what was published of them."""
+"""The position in each market from our own orders, stored in the same Redis as their state."""
 
 from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
@@ -22,12 +22,12 @@ ROLL_EVERY = 5.0
 def updated_position(
     kept: bytes | None, before: PublishedOrder | None, now: PublishedOrder, day: str, rate: Decimal
 ) -> bytes | None:
-    """The position *kept* with what is new of an order; None where nothing is.
+    """The position *kept* plus the new fills and fees of an order; None if there are none.
 
-    *before* and *now* are what was told of the order and what is told of it now: their difference
-    is booked, so that what comes again adds nothing, and what comes late is added then. *rate* is
-    what an order costs whose fee is taken in neither of its assets (BNB), as a share of its money:
-    nothing here says what that asset is worth.
+    *before* and *now* are the previous and the new published state of the order. Their difference
+    is added, so that a repeated report adds nothing, and a late one is added when it arrives. If
+    the fee is in a third asset (BNB), whose price is unknown here, *rate* times the quote amount is
+    deducted in its place.
     """
     after, known = _contribution(now, now, rate), _contribution(before, now, rate)
     quantity, cash = (new - old for new, old in zip(after, known, strict=True))
@@ -46,7 +46,7 @@ def updated_position(
 def _contribution(
     published: PublishedOrder | None, order: PublishedOrder, rate: Decimal
 ) -> tuple[Decimal, Decimal]:
-    """What *order* added to the position, by what was *told* of it: base asset, and money."""
+    """The change of the position by the *published* state: base asset, and quote asset."""
     if published is None:
         return ZERO, ZERO
     base, _, quote = order.symbol.partition("/")
@@ -68,10 +68,10 @@ def read_positions(flat: Sequence[bytes]) -> dict[str, Position]:
 
 
 class DayRoll:
-    """Begins a new day for every position at midnight UTC, by Redis's clock.
+    """Starts a new day for every position at midnight UTC, by Redis's clock.
 
-    `mark` gives the price at which a market is valued now, None without a live book; a market that
-    is not *configured* has none, and is valued at its last price.
+    `mark` returns the current price of a symbol, None without a live book. A symbol that is not
+    *configured* has no book, and is valued at its last price.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class DayRoll:
         self._configured = configured
 
     async def roll(self) -> None:
-        """Begin the new day of those whose price is known; the others wait for their book.
+        """Start the new day of the positions with a known price; the others wait for their book.
 
         Raises:
-            TransientError: Redis is in trouble; rolling again is safe.
+            TransientError: Redis failed; rolling again is safe.
         """
 
         async def decide(change: Change) -> None:
@@ -107,7 +107,7 @@ class DayRoll:
         await transact(self._redis, [self._key], [("HGETALL", self._key), ("TIME",)], decide)
 
     async def keep_rolling(self, clock: Clock) -> None:
-        """Roll every few seconds, until cancelled."""
+        """Roll every `ROLL_EVERY` seconds, until cancelled."""
         failures = FailureLog("day_not_rolled")
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What an order must pass before it is sent: the live switch, halt, and the limits."""
+"""The checks of an order before it is sent: live-trading switch, halt, and limits."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
@@ -13,19 +13,18 @@ from services._connector_kit.orders.ports import LiveBook, Rejection, RoundedOrd
 from services._connector_kit.orders.settings import LIVE, TradingSettings
 from services._connector_kit.world import World
 
-# How far the average price of some minutes may lie above the middle of the book, as a share.
+# As a share: how far the venue's average price may lie above the middle of the book.
 AVERAGE_DIFFERS_BY = Decimal("0.05")
 
 
 class PreTradeRisk:
-    """Refuses orders that must not leave.
+    """Rejects orders that must not be sent.
 
-    `book` gives a symbol's live book, None while it is out of sync. `reserve` reads the halt switch
-    and counts an order, at its limit or the worst price that it would pay, among those of the last
-    minute, the open ones and what is held; it says why the order may not be sent, and raises
-    TransientError where it can't be counted. `fault` says why nothing may
-    be sent at all, `account_fault` why nothing may while the account isn't followed; None where it
-    may.
+    `book` returns a symbol's live book, None while it is out of sync. `reserve` reads the halt
+    switch and counts an order, at its limit or the worst price that it would pay, against the
+    limits of pace, open orders and positions; it returns the rejection, and raises TransientError
+    if the order can't be counted. `fault` returns the rejection of all orders, `account_fault` the
+    one while the account is not reconciled; None if orders may be sent.
     """
 
     def __init__(
@@ -62,15 +61,13 @@ class PreTradeRisk:
         return None if self._book(symbol) is not None else _out_of_sync(symbol)
 
     def validate(self, command: PlaceOrderCommand) -> RoundedOrder | Rejection:
-        """The order that would be sent for *command*; or the venue's rule that it breaks."""
+        """The rounded order for *command*, or the rejection by a rule of the venue."""
         return validate(command, self._instruments, self._rules)
 
     async def check(self, record: Record) -> Rejection | None:
-        """Why this order must not be sent now; None if it may, and then it counts as sent."""
+        """Why this order must not be sent now; None if it may: then it is counted as sent."""
         if self._world == "live" and self._settings.live_trading != LIVE:
-            return Rejection(
-                "trading_disabled", f"want LIVE_TRADING={LIVE} for orders of real money"
-            )
+            return Rejection("trading_disabled", f"real-money orders need LIVE_TRADING={LIVE}")
         if (fault := self._fault() or self._account_fault()) is not None:
             return fault
         command = record.order
@@ -133,7 +130,7 @@ class PreTradeRisk:
         return None
 
     def _position(self, instrument: Instrument) -> Rejection | None:
-        """What is held and was lost is counted where there is a limit for it."""
+        """Reject the order if its quote asset has no limit of position or daily loss."""
         if instrument.quote not in self._settings.risk_max_position:
             return _no_limit("max_position", instrument.quote)
         if instrument.quote not in self._settings.risk_max_daily_loss:
@@ -159,11 +156,11 @@ class PreTradeRisk:
 
 
 def _market_closed(instrument: Instrument, command: PlaceOrderCommand) -> Rejection | None:
-    """Why the exchange takes no such order of this market now; None where it does."""
+    """Why the exchange doesn't accept this order in the market's state; None if it does."""
     if not instrument.trading:
         return Rejection("symbol_not_trading", f"the exchange has halted {command.symbol}")
     if instrument.post_only and not command.post_only:
-        said = f"{command.symbol} takes post_only orders alone now, as its exchange says"
+        said = f"the exchange accepts only post_only orders for {command.symbol} now"
         return Rejection("post_only_mode", said)
     return None
 
@@ -177,16 +174,16 @@ def _no_limit(reason_code: str, asset: str) -> Rejection:
 
 
 def _price(record: Record, book: LiveBook) -> Decimal | None:
-    """An order's limit, or the worst price that it would pay; None for more than the book has."""
+    """The order's limit, or the worst price that it would pay; None if the book is too thin."""
     if record.sent_price is not None:
         return Decimal(record.sent_price)
     return _worst_price(book, record.order, Decimal(record.sent_quantity or "0"))
 
 
 def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) -> Decimal | None:
-    """The price of the last level that an order of that quantity would reach."""
+    """The price of the last level that an order of *quantity* would reach; None if too thin."""
     other_side = book.asks if command.side == "buy" else book.bids
-    for depth in (20, len(other_side)):  # nearly always the first levels are enough
+    for depth in (20, len(other_side)):  # the first levels are nearly always enough
         left = quantity
         for price, available in other_side.top(depth):
             left -= Decimal(str(available))
@@ -198,22 +195,22 @@ def _worst_price(book: LiveBook, command: PlaceOrderCommand, quantity: Decimal) 
 def _below_min_notional(
     instrument: Instrument, book: LiveBook, quantity: Decimal
 ) -> Rejection | None:
-    """The venue's least notional, for a market order: refused where the venue can't take it.
+    """The rejection of a market order that is surely below the venue's minimum notional.
 
-    The venue multiplies with the average price of some minutes, or the last one
-    (developers.binance.com/docs/binance-spot-api-docs/filters: NOTIONAL, `avgPriceMins`), we with
-    the middle of the book. Where the two may differ the venue judges.
+    The venue multiplies by its average price of some minutes, or by the last price
+    (developers.binance.com/docs/binance-spot-api-docs/filters: NOTIONAL, `avgPriceMins`); this
+    check uses the middle of the book. Near the bound the order is sent, and the venue decides.
     """
     least = instrument.rules.least_market_notional
     notional = quantity * (middle(book) or Decimal(0))
     if notional * (1 + AVERAGE_DIFFERS_BY) >= least:
         return None
-    message = f"quantity x price is about {text(notional)}; want at least {text(least)}"
+    message = f"quantity x price is about {text(notional)}; expected at least {text(least)}"
     return Rejection("notional_out_of_bounds", message)
 
 
 def middle(book: LiveBook) -> Decimal | None:
-    """The price between the best two; where one side is empty the other's, None without any."""
+    """The middle of the best two prices; the only best price if one side is empty, or None."""
     bests = [Decimal(str(best)) for best in (book.bids.best, book.asks.best) if best is not None]
     return sum(bests, Decimal(0)) / len(bests) if bests else None
 
@@ -221,10 +218,10 @@ def middle(book: LiveBook) -> Decimal | None:
 def _percent_price(
     command: PlaceOrderCommand, instrument: Instrument, book: LiveBook, price: Decimal
 ) -> Rejection | None:
-    """The venue's bounds for a limit price as a share of the market's.
+    """The rejection of a limit price outside the venue's bounds, which are shares of the price.
 
-    The venue takes the average of some minutes for that, we the middle of the book: near a bound
-    the venue may yet judge otherwise.
+    The venue uses its average price of some minutes, this check the middle of the book. So near a
+    bound the venue may decide otherwise.
     """
     rules = instrument.rules
     allowed = rules.buy_share if command.side == "buy" else rules.sell_share
@@ -239,16 +236,19 @@ def _percent_price(
         want = f"about {text(most)} or less"
     else:
         return None
-    return Rejection("percent_price", f"price {text(price)} is too far off the market; want {want}")
+    return Rejection(
+        "percent_price", f"price {text(price)} is too far off the market; expected {want}"
+    )
 
 
 def _without_other_side(
     command: PlaceOrderCommand, book: LiveBook, price: Decimal, collar: Decimal
 ) -> Rejection | None:
-    """Whether an order may rest in a book whose other side is empty; None where it may.
+    """The rejection of an order for a book whose other side is empty; None if it may rest.
 
-    Nothing there says what it is worth, and the first who comes trades with it. So it must rest at
-    or behind its own side's best price; with `post_only` ahead of it too, within the collar.
+    Without an opposite price, any later order would trade with it at its own price. So its price
+    must be at or behind the best of its own side; with `post_only` it may be ahead, within the
+    collar.
     """
     own_side, sign = (book.bids, 1) if command.side == "buy" else (book.asks, -1)
     if own_side.best is not None:
@@ -256,11 +256,11 @@ def _without_other_side(
         bound = Decimal(str(own_side.best)) * (1 + sign * ahead)
         if price * sign <= bound * sign:
             return None
-    whom = "sells" if command.side == "buy" else "buys"
+    other = "sell" if command.side == "buy" else "buy"
     return Rejection(
         "price_collar",
-        f"nobody {whom} {command.symbol}, so nothing says what a {command.side} at {text(price)} "
-        "is worth: want a price at or behind the best of its own side",
+        f"{command.symbol} has no {other} orders to value a {command.side} at {text(price)} by; "
+        "expected a price at or behind the best of its own side",
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether this Redis may be trusted with orders: one that evicts or forgets must not be."""
+"""Rejects orders while Redis may evict keys or lose data at a restart."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,34 +12,34 @@ from services._runtime.redis_transaction import reading
 
 log = structlog.get_logger()
 
-# Its settings may be changed while it runs; in seconds.
+# In seconds. The settings of Redis may change while it runs.
 POLL_INTERVAL = 15.0
 
-NOT_CHECKED_YET = Rejection("redis_unfit", "it isn't known yet how Redis is set")
+NOT_CHECKED_YET = Rejection("redis_unfit", "the settings of Redis haven't been read yet")
 
 
 def _nothing() -> None:
-    """No callback is set."""
+    """Default callback; does nothing."""
 
 
 class RedisCheck:
-    """How Redis is set, looked at again and again.
+    """Polls the settings of Redis.
 
-    `fault` says why no new order may leave; None: nothing is wrong. `on_change` is called when it
-    changes.
+    `fault` is the rejection of new orders; None if the settings are right. `on_change` is called
+    when it changes.
     """
 
     def __init__(self, redis: Redis) -> None:
         self.fault: Rejection | None = NOT_CHECKED_YET
-        self.memory_used = self.memory_max = 0  # bytes; no bound: 0
+        self.memory_used = self.memory_max = 0  # bytes; 0 if unlimited
         self.on_change: Callable[[], None] = _nothing
         self._redis: Any = redis
 
     async def poll(self) -> None:
-        """Look once.
+        """Read the settings once.
 
         Raises:
-            TransientError: Redis is in trouble; what was found last still stands.
+            TransientError: Redis failed; `fault` keeps its value.
         """
         info = await reading(self._redis.info("memory", "persistence"))
         self.memory_used, self.memory_max = info.get("used_memory", 0), info.get("maxmemory", 0)
@@ -54,7 +54,7 @@ class RedisCheck:
         self.on_change()
 
     async def keep_polling(self, clock: Clock) -> None:
-        """Look every now and then; runs until cancelled."""
+        """Poll every `POLL_INTERVAL` seconds, until cancelled."""
         while True:
             await clock.sleep(POLL_INTERVAL)
             try:
@@ -64,18 +64,19 @@ class RedisCheck:
 
 
 def fault_of(info: dict[str, Any]) -> Rejection | None:
-    """What is wrong with a Redis of which `INFO memory persistence` says this, and the remedy."""
+    """The wrong setting in the reply to `INFO memory persistence`, with the remedy; or None."""
     policy, appends = info.get("maxmemory_policy"), info.get("aof_enabled")
     if policy != "noeviction":
         return Rejection(
             "redis_unfit",
-            f"a full Redis may throw orders away: maxmemory-policy is {policy}; want noeviction "
+            f"a full Redis may evict orders: maxmemory-policy is {policy}; expected noeviction "
             "(CONFIG SET maxmemory-policy noeviction, and the same in its configuration)",
         )
     if appends != 1:
         return Rejection(
             "redis_unfit",
-            "a Redis that restarts would have forgotten orders: it keeps no append-only file; "
-            "want appendonly yes (CONFIG SET appendonly yes, and the same in its configuration)",
+            "Redis would lose orders at a restart: it keeps no append-only file; "
+            "expected appendonly yes "
+            "(CONFIG SET appendonly yes, and the same in its configuration)",
         )
     return None

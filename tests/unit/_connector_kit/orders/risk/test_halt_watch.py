@@ -150,9 +150,9 @@ async def test_real_money_waits_for_an_operator_where_redis_is_not_the_one_remem
         await redis.set(redis_key(NAME), remembered)
     watch, _ = watch_of(redis, "live")
     await watch.start()
-    assert "started anew or restored" in ((await watch.reason_after())[1] or "")
+    assert "replaced or restored" in ((await watch.reason_after())[1] or "")
     assert await redis.get(TRADING) is None
-    assert b"started anew or restored" in await redis.get(HALT)
+    assert b"replaced or restored" in await redis.get(HALT)
     await resume(redis)
     assert (await watch.reason_after())[1] is None
 
