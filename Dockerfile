@@ -17,7 +17,7 @@ COPY services services
 ARG COMMIT=
 RUN printf '%s' "$COMMIT" > services/COMMIT
 RUN /opt/venv/bin/python -m compileall -q /opt/venv /app
-# The hand tool's console script, as `make setup` puts it into .venv/bin.
+# The console script tradectl, as `make setup` puts it into .venv/bin.
 RUN printf '#!/bin/sh\ncd /app && exec /opt/venv/bin/python -m services.tradectl "$@"\n' > /opt/venv/bin/tradectl \
     && chmod 755 /opt/venv/bin/tradectl
 

@@ -93,3 +93,12 @@ def test_files_listed_as_unclean_are_checked_only_when_named() -> None:
 def test_records_of_decisions_are_never_checked() -> None:
     """They keep the words of their day."""
     assert not [path for path in chosen(STYLE, [], True) if path.startswith("docs/adr/")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["services/bot/service.py", "README.md", "Makefile", ".env.example", "monitoring/alerts.yml"],
+)
+def test_every_kind_of_file_is_checked(path: str) -> None:
+    """Code, documentation, and the comments of configuration."""
+    assert path in chosen(STYLE, [], True)
