@@ -91,15 +91,25 @@ def _secure(text: str, exchange: ExchangeManifest) -> str:
 
 
 def _env_example(text: str, exchange: ExchangeManifest) -> str:
+    """Each line goes under the same one of the newest exchange."""
+    *_, newest = MANIFESTS.values()
     keys = "".join(f"#{variable}=\n" for variable in exchange.credentials)
     urls = "".join(f"#{url.variable}={url.live}\n" for url in exchange.urls)
     symbols = f"#{exchange.symbols_variable}={','.join(exchange.symbols)}\n"
-    text = _before(text, "\n# --- What is watched", f"\n{keys}")
-    text = _before(text, "\n# --- Indicators:", symbols)
-    text = _before(text, "\n# A company's proxy", urls)
-    url = f",{exchange.connector}=http://127.0.0.1:{exchange.health_port}"
-    text = _before(text, ",indicators=http://127.0.0.1", url)
-    return _before(text, "8003 indicators", f"{exchange.health_port} {exchange.title}, ")
+    text = _under(text, newest.credentials[-1], f"\n{keys}")
+    text = _under(text, newest.symbols_variable, symbols)
+    text = _under(text, newest.urls[-1].variable, urls)
+    old, new = (
+        f"{each.connector}=http://127.0.0.1:{each.health_port}" for each in (newest, exchange)
+    )
+    text = _after(text, old, f",{new}")
+    ports = f"{newest.health_port} {newest.title}"
+    return _after(text, ports, f", {exchange.health_port} {exchange.title}")
+
+
+def _under(text: str, variable: str, lines: str) -> str:
+    (line,) = re.findall(f"^#{variable}=.*\n", text, re.MULTILINE)
+    return _after(text, line, lines)
 
 
 def _prometheus(text: str, exchange: ExchangeManifest) -> str:

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from services._runtime.exchanges import EXCHANGES
 from tests.support.alerts import MONITORING, Alert, alerts, metric_names
 from tests.support.processes import ROOT
 
@@ -64,7 +65,7 @@ def test_prometheus_reads_the_services_where_compose_publishes_them() -> None:
     published = re.findall(
         r"^ {2}(\w+):\n(?: {4}.*\n)*? {4}ports: .*:-(\d+)}:80", compose, re.MULTILINE
     )
-    assert len(published) == 4
+    assert len(published) == 2 + len(EXCHANGES)  # and the bot and the indicators
     config = (MONITORING / "prometheus.yml").read_text()
     read = re.findall(r'job_name: (\w+)\n.*targets: \["127.0.0.1:(\d+)"\]', config)
     assert sorted(read) == sorted(published)
