@@ -1,4 +1,4 @@
-"""The README's lines as a person would paste them, Docker's in a clean checkout."""
+"""The README's command lines, those of Docker in a clean checkout."""
 
 import re
 import shutil
@@ -11,10 +11,10 @@ from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.timeout(900)
 
-QUIET = ("alias ", "cp ")  # these print nothing
+QUIET = ("alias ", "cp ")  # these lines print nothing
 DOCKER = ("docker ", *QUIET)
 LOOKING = ("redis-cli ", "curl ")
-ELSEWHERE = ("make ", ".venv/bin/tradectl ")  # tried in tests/e2e and tests/integration/tradectl
+ELSEWHERE = ("make ", ".venv/bin/tradectl ")  # tested in tests/e2e and tests/integration/tradectl
 
 
 def lines(*kinds: str) -> list[str]:
@@ -23,13 +23,13 @@ def lines(*kinds: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.startswith(kinds)]
 
 
-def test_every_line_of_the_readme_is_tried_somewhere() -> None:
-    """A line of a new kind wants a test first."""
+def test_every_line_of_the_readme_is_tested() -> None:
+    """A line of a new kind requires a test."""
     assert lines("") == lines(*DOCKER, *LOOKING, *ELSEWHERE)
 
 
-async def test_each_line_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
-    """The environment alone makes it simulated markets, with ports and a name of its own."""
+async def test_each_docker_line_of_the_readme_works(tmp_path: Path) -> None:
+    """Only the environment selects simulated markets, free ports and a project name."""
     checkout = await _clean_checkout(tmp_path / "checkout")
     name = "compose-test-readme"
     async with described_suite(name, [BASE, PAPER], tmp_path, checkout) as suite:

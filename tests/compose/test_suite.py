@@ -1,4 +1,4 @@
-"""`make compose-test`: the containers come up, trade, survive being killed, and stop cleanly."""
+"""`make compose-test`: the containers start, trade, survive a kill, and stop cleanly."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -32,14 +32,14 @@ ASK_WITHIN = aiohttp.ClientTimeout(total=10.0)
 
 
 async def test_the_suite_as_it_comes(tmp_path: Path) -> None:
-    """Redis without a password, on this machine only."""
+    """Default mode: Redis without a password, for this machine only."""
     async with running_suite("compose-test", [BASE, PAPER], tmp_path) as suite:
         url = f"redis://127.0.0.1:{suite.ports['redis']}/0"
         await _lives(suite, url, tmp_path)
 
 
 async def test_a_backup_is_restored(tmp_path: Path) -> None:
-    """By the lines of docs/operations.md, as a person would paste them."""
+    """With the command lines of docs/operations.md."""
     async with running_suite("compose-test-backup", [BASE, PAPER], tmp_path) as suite:
         url = f"redis://127.0.0.1:{suite.ports['redis']}/0"
         await suite.all_healthy()
@@ -49,7 +49,7 @@ async def test_a_backup_is_restored(tmp_path: Path) -> None:
 
 
 async def test_the_suite_with_users_passwords_and_tls(tmp_path: Path, attempt: Attempts) -> None:
-    """The same, and what the passwords are for."""
+    """Secure mode: the same checks, and the access rules."""
     secrets = tmp_path / "secrets"
     make(secrets)
     files = [BASE, SECURE, PAPER]
@@ -79,7 +79,7 @@ async def test_the_suite_with_users_passwords_and_tls(tmp_path: Path, attempt: A
 
 
 async def _lives(suite: Suite, url: str, folder: Path) -> None:
-    """Healthy, hardened, trading; each killed once, and trading again; then asked to stop."""
+    """Check health, limits and trading; kill each service once; then stop all."""
     await suite.all_healthy()
     for service in PORTS:
         await _is_hardened(suite, service)
@@ -105,7 +105,7 @@ async def _lives(suite: Suite, url: str, folder: Path) -> None:
 
 
 async def _is_unhealthy_while_nothing_flows(suite: Suite) -> None:
-    """Without its exchange; it isn't restarted, and is healthy again once there is one."""
+    """A connector without its exchange isn't restarted, and recovers with the exchange."""
     before = await suite.inspect("binance_connector")
 
     async def unhealthy() -> bool:
@@ -123,7 +123,7 @@ async def _is_unhealthy_while_nothing_flows(suite: Suite) -> None:
 
 
 async def _has_networks_of_its_own(suite: Suite, attempt: Attempts) -> None:
-    """Who needs a service reaches it; nobody else does, by its name or by an address."""
+    """Each container reaches exactly the services it needs, by name or by address."""
     simulator = await addresses(suite, "exchange_simulator")
     redis = await addresses(suite, "redis")
     assert sorted(simulator) == ["default", "monitoring"]

@@ -1,4 +1,4 @@
-"""Bad commands at both connectors: real processes, a real Redis, and a simulator that counts."""
+"""Invalid commands for both connectors: real processes, a real Redis, and the simulator."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.attempts import Attempts
 from tests.support.orders.trading import MARKETS, NO_LIMITS, TradingDesk, trading_desk
 
 DRAWN = 60
-# What a person does who wonders: nothing of all that steers the terminal.
+# The operator lists the dead letters: no output may control the terminal.
 LOOKS = (
     ("dead-letters", "list"),
     ("dead-letters", "list", "--json"),
@@ -22,13 +22,13 @@ LOOKS = (
 
 @pytest.fixture(params=MARKETS, ids=lambda market: market.venue.name)
 async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TradingDesk]:
-    """No connector runs yet."""
+    """The stage, before a connector runs."""
     async with trading_desk(request.param, tmp_path) as desk:
         yield desk
 
 
 async def test_no_bad_command_harms_a_connector(desk: TradingDesk, attempt: Attempts) -> None:
-    """Each is answered or a dead letter, once; nothing is ordered, and the next is served."""
+    """Each is answered or a dead letter, once; no order is placed, and valid commands work."""
     async with desk.connector(**NO_LIMITS) as service:
         sent = await give_corpus(desk, service)
         await give_drawn(desk, service, DRAWN, start=1)

@@ -1,4 +1,4 @@
-"""Reading commands, each of their five kinds: thousands of messages, in this process."""
+"""Parsing of all five kinds of commands: thousands of messages, in this process."""
 
 import json
 
@@ -13,19 +13,19 @@ LIKE = {command: messages(good(command, "BTC/USDT", "drawn")) for command in IDS
 
 
 def test_every_command_stream_is_fuzzed() -> None:
-    """A command that is added here is added there."""
+    """A new command must be added to the corpus."""
     assert set(MODELS) == set(IDS)
 
 
 @pytest.mark.parametrize("command", IDS)
-def test_a_good_command_is_read(command: str) -> None:
-    """The corpus's faults are faults of something that is right without them."""
+def test_a_valid_command_is_parsed(command: str) -> None:
+    """The commands of the corpus are valid without their faults."""
     assert refusal(command, json.dumps(good(command, "BTC/USDT", "a")).encode()) is None
 
 
 @pytest.mark.parametrize("command", IDS)
 def test_each_fault_is_refused_by_its_name(command: str) -> None:
-    """With the field, what stood there, and what would be right; the id where it can be read."""
+    """With the field, its value and the expected form; with the id if it can be read."""
     for case in corpus(command, "BTC/USDT"):
         error = refusal(command, case.data)
         assert error is not None, case.name
@@ -37,6 +37,6 @@ def test_each_fault_is_refused_by_its_name(command: str) -> None:
 @pytest.mark.parametrize("command", IDS)
 @settings(max_examples=400)
 @given(data=st.data())
-def test_any_message_is_read_or_refused(command: str, data: st.DataObject) -> None:
-    """Nothing but a refusal is ever raised, and it can be shown on one line."""
+def test_any_message_is_parsed_or_refused(command: str, data: st.DataObject) -> None:
+    """Only a refusal is raised, and its text is one line."""
     refusal(command, data.draw(LIKE[command]))

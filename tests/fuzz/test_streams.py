@@ -1,4 +1,4 @@
-"""Garbage in the streams that bot and indicator host read, and in the switch."""
+"""Garbage in the streams that bot and indicator host read, and in the halt switch."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tests.fuzz.readers import flood_bot, flood_host, trading_bot, until_it_deci
 from tests.support.eventually import eventually, eventually_async
 from tests.support.orders.halt import resume
 
-# Processes start in each, and read some 100 MB.
+# Each test starts processes that read about 100 MB.
 pytestmark = pytest.mark.timeout(180)
 
 DRAWN = 60
@@ -21,19 +21,19 @@ DRAWN = 60
 async def test_no_garbage_harms_the_bot(
     redis: Redis, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """It decides before, and after."""
+    """It decides before and after."""
     await flood_bot(redis, redis_server.url, tmp_path, DRAWN)
 
 
 async def test_no_garbage_harms_the_indicator_host(
     redis: Redis, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """It computes before, and after."""
+    """It computes before and after."""
     await flood_host(redis, redis_server.url, tmp_path, DRAWN)
 
 
 async def test_any_halt_halts(redis: Any, redis_server: RedisServer, tmp_path: Path) -> None:
-    """Whatever the switch holds: nothing is sent, and the reason that is told is short."""
+    """With any value of the switch no order is sent, and the published reason is short."""
     async with trading_bot(redis, redis_server.url, tmp_path) as (bot, stage):
         for reason in (b"\xff\xfe", b"", b"\x1b[2J", b"x" * 10_000_000, b"\xed\xa0\x80"):
             await redis.set(HALT, reason)

@@ -1,4 +1,4 @@
-"""What the exchanges really sent: `--recorded PREFIX` and `--luno-frames FILE` name it."""
+"""Recordings of the real exchanges: `--recorded PREFIX` and `--luno-frames FILE`."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ def _path(request: pytest.FixtureRequest, option: str) -> Path:
 
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> Path:
-    """Where the recorded session of Binance is."""
+    """The path prefix of the recorded Binance session."""
     return _path(request, "--recorded")
 
 
 @pytest.fixture
 def luno_frames(request: pytest.FixtureRequest) -> Path:
-    """Where the frames of Luno are."""
+    """The path of the recorded Luno frames."""
     return _path(request, "--luno-frames")

@@ -1,11 +1,11 @@
-"""Frames that Luno really sent: `make test-luno-frames LUNO_FRAMES=FILE`."""
+"""Frames recorded from Luno: `make test-luno-frames LUNO_FRAMES=FILE`."""
 
 from pathlib import Path
 
 from tests.support.market_data.luno_frames import check_frames
 
 
-async def test_every_frame_of_lunos_is_understood(luno_frames: Path) -> None:
+async def test_every_luno_frame_is_understood(luno_frames: Path) -> None:
     """Snapshots, updates, keep-alives, errors, and the row of a market."""
     kinds = check_frames(luno_frames)
     assert kinds["snapshot"], f"no snapshot in {luno_frames}"

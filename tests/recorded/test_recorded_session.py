@@ -1,4 +1,4 @@
-"""A session that Binance really sent, replayed: `make test-recorded RECORDED=PREFIX`."""
+"""A session recorded from Binance, replayed: `make test-recorded RECORDED=PREFIX`."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from tests.support.market_data.replay import read_recording
 from tests.support.market_data.session_check import check_replay
 
 
-async def test_a_recorded_session_comes_out_as_it_was(
+async def test_a_recorded_session_is_published_completely(
     prefix: Path, redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
-    """Only books that the session held are published, its last one last, every trade once."""
+    """Only books of the session are published, the last one last, and every trade once."""
     recording = read_recording(prefix)
     assert recording.snapshots, f"no depth snapshot in {prefix}.http.*"
     assert recording.frames, f"no frame in {prefix}.ws.*"

@@ -1,1 +1,1 @@
-"""The table of SECURITY.md: who tried what, how often it was tried, and what succeeded."""
+"""The table of SECURITY.md: attempts by actor, with their number and their successes."""

@@ -12,7 +12,7 @@ from tests.support.processes import ROOT
 
 
 def main() -> int:
-    """0 if the tests passed and the table is theirs."""
+    """0 if the tests passed and the table is written."""
     parser = argparse.ArgumentParser(prog="python -m tests.security", description=__doc__)
     parser.add_argument(
         "tests", nargs="*", help="which tests; where none are named, all of `make test`"

@@ -1,4 +1,4 @@
-"""The rows under "Tried" in SECURITY.md: read, counted from attempts, written back."""
+"""The rows under "Tried" in SECURITY.md: read them, count attempts, write them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ HEAD = "| actor | attempt | tries | succeeded | test |\n|---|---|---|---|---|\n"
 
 
 class Attempt(NamedTuple):
-    """What an actor tried in one test, in words that a row of the table has."""
+    """An attempt of an actor in one test, in the words of the table."""
 
     actor: str
     what: str
@@ -20,7 +20,7 @@ class Attempt(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One attempt, how often it was made, and how often it succeeded."""
+    """One attempt, with the number of tries and of successes."""
 
     attempt: Attempt
     tries: int
@@ -45,7 +45,7 @@ def rows(text: str) -> list[Row]:
     """The rows under "Tried".
 
     Raises:
-        ValueError: a line isn't a row, or two rows are of the same attempt.
+        ValueError: a line isn't a row, or an attempt has two rows.
     """
     found = []
     for cells in _cells(text, TRIED):
@@ -60,7 +60,7 @@ def rows(text: str) -> list[Row]:
 
 
 def accepted(text: str) -> list[tuple[str, str]]:
-    """The (actor, attempt) that are named under "Accepted", each with a reason.
+    """The (actor, attempt) pairs under "Accepted", each with a reason.
 
     Raises:
         ValueError: a reason is missing.
@@ -73,9 +73,9 @@ def accepted(text: str) -> list[tuple[str, str]]:
 
 
 def renewed(text: str, seen: Sequence[Row]) -> str:
-    """*text* with what was *seen* in its table.
+    """*text* with the rows *seen* in its table.
 
-    Every row of a test that was seen is replaced; rows of other tests stay as they are.
+    All rows of a test in *seen* are replaced; rows of other tests are unchanged.
     """
     ran = {row.attempt.test for row in seen}
     kept = [row for row in rows(text) if row.attempt.test not in ran]
@@ -96,7 +96,7 @@ def _cells(text: str, heading: str) -> list[list[str]]:
 
 
 def _section(text: str, heading: str) -> tuple[int, int]:
-    """Where the lines below *heading* begin and end; (0, 0) where it is missing."""
+    """The first and last line index below *heading*; (0, 0) if it is missing."""
     found = f"\n{text}".find(f"\n{heading}\n")
     if found < 0:
         return 0, 0

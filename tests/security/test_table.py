@@ -1,4 +1,4 @@
-"""The table of SECURITY.md: how it is read and renewed, and that a run must agree with it."""
+"""The table of SECURITY.md: reading it, updating it, and comparing a run with it."""
 
 import re
 import subprocess
@@ -47,7 +47,7 @@ attempts = st.builds(Attempt, words, words, words.map(lambda text: text.replace(
 
 
 def test_each_row_is_read_as_it_is_written() -> None:
-    """With its numbers, and the test that they come from."""
+    """With its numbers and its test."""
     assert rows(TEXT) == [Row(LIFT, 3, 0), Row(TRIM, 2, 1)]
     assert accepted(TEXT) == [("bot", "trim a stream")]
     assert str(Row(LIFT, 3, 0)) in TEXT.splitlines()
@@ -62,26 +62,26 @@ def test_each_row_is_read_as_it_is_written() -> None:
         ("| bot | lift a halt | 9 | 0 | `tests/a.py::test_a` |", "more than one row"),
     ],
 )
-def test_what_is_no_row_of_its_own_is_refused(row: str, why: str) -> None:
-    """A row that can't be checked would be believed."""
+def test_an_invalid_row_is_refused(row: str, why: str) -> None:
+    """A row that can't be checked must not stand in the table."""
     with pytest.raises(ValueError, match=why):
         rows(TEXT.replace("\n\n## Accepted", f"\n{row}\n\n## Accepted"))
 
 
-def test_what_is_accepted_wants_a_reason() -> None:
-    """Without one nobody has accepted it."""
+def test_an_accepted_risk_requires_a_reason() -> None:
+    """A risk without a reason is refused."""
     with pytest.raises(ValueError, match="why"):
         accepted(TEXT.replace("Redis has no right for it", ""))
 
 
 def test_tries_and_successes_are_counted_for_each_attempt() -> None:
-    """Sorted, so that the table stays the same when tests run in another order."""
+    """Rows are sorted, so that the order of the tests has no effect."""
     outcomes = [(TRIM, True), (LIFT, False), (TRIM, False)]
     assert counted(outcomes) == [Row(LIFT, 1, 0), Row(TRIM, 2, 1)]
 
 
-def test_a_run_replaces_the_rows_of_the_tests_that_it_ran_and_no_other() -> None:
-    """An attempt that such a test doesn't make any more is struck; the rest of the file stays."""
+def test_a_run_replaces_the_rows_of_its_own_tests_only() -> None:
+    """An attempt that such a test no longer makes is removed; the rest of the file is unchanged."""
     other = Attempt("operator", "write a fill", "tests/a.py::test_a")
     text = renewed(TEXT, [Row(other, 4, 0)])
     assert rows(text) == [Row(TRIM, 2, 1), Row(other, 4, 0)]
@@ -89,24 +89,24 @@ def test_a_run_replaces_the_rows_of_the_tests_that_it_ran_and_no_other() -> None
     assert text.partition("## Tried")[0] == TEXT.partition("## Tried")[0]
 
 
-def test_what_is_said_above_the_table_stays() -> None:
-    """Once, and nothing is added by renewing it again."""
+def test_the_text_above_the_table_is_unchanged() -> None:
+    """A second update changes nothing."""
     text = renewed(TEXT.replace("## Tried\n", "## Tried\n\nSome words.\n"), [])
     assert "## Tried\n\nSome words.\n\n| actor" in text
     assert renewed(text, []) == text
 
 
 def test_a_file_without_the_heading_is_refused() -> None:
-    """The table would be written nowhere."""
+    """There is no place for the table."""
     with pytest.raises(ValueError, match="heading"):
         renewed("# Title\n", [Row(LIFT, 3, 0)])
 
 
 @given(st.lists(st.tuples(attempts, st.booleans())))
-def test_whatever_was_tried_is_read_back_from_the_table(
+def test_every_written_row_can_be_read(
     outcomes: list[tuple[Attempt, bool]],
 ) -> None:
-    """Also where nothing follows the table."""
+    """Also if nothing follows the table."""
     seen = counted(outcomes)
     text = renewed("## Tried\n", seen)
     assert rows(text) == seen
@@ -129,7 +129,7 @@ def test_without_attempts():
 
 
 def pytest_in(folder: Path, *options: str) -> tuple[int, str]:
-    """How pytest ends on `TRIAL`, with the fixture and in two processes, and what it says."""
+    """The exit code and output of pytest for `TRIAL`, with the fixture, in two processes."""
     (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (folder / "test_trial.py").write_text(TRIAL)
     done = subprocess.run(
@@ -158,15 +158,15 @@ def test_attempts_of_all_processes_are_collected(tmp_path: Path) -> None:
     ]
 
 
-def test_a_test_that_tries_what_the_table_does_not_say_fails(tmp_path: Path) -> None:
-    """In every run; the others pass."""
+def test_a_test_fails_if_its_attempt_is_not_in_the_table(tmp_path: Path) -> None:
+    """In every run; the other tests pass."""
     code, said = pytest_in(tmp_path)
     assert (code, "2 failed, 1 passed" in said) == (1, True), said
     assert "SECURITY.md says something else: make security-table" in said
 
 
-def test_every_row_is_of_a_test_that_exists_and_counts() -> None:
-    """In the file that it names; a number that no test counts could be anything."""
+def test_every_row_belongs_to_an_existing_test_with_attempts() -> None:
+    """In the file that the row names."""
     for row in rows(SECURITY.read_text()):
         path, _, name = row.attempt.test.partition("::")
         _, defined, source = (ROOT / path).read_text().partition(f"def {name.partition('[')[0]}(")
@@ -174,8 +174,8 @@ def test_every_row_is_of_a_test_that_exists_and_counts() -> None:
         assert "attempt" in re.split(r"[(,\s:]+", source.partition(") ->")[0]), row
 
 
-def test_nothing_succeeds_but_what_is_named_as_accepted() -> None:
-    """And nothing is accepted that doesn't succeed."""
+def test_only_accepted_attempts_succeed() -> None:
+    """Every accepted attempt succeeds."""
     text = SECURITY.read_text()
     succeeded = {(row.attempt.actor, row.attempt.what) for row in rows(text) if row.succeeded}
     assert succeeded == set(accepted(text))

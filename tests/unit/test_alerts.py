@@ -1,6 +1,6 @@
-"""The alerts that no other tool checks: each says what to do, and where more of it stands.
+"""Properties of alerts that promtool does not check: texts, links, sections.
 
-`make check-alerts` tries the rules themselves.
+`make check-alerts` tests the rules.
 """
 
 import re
@@ -26,8 +26,8 @@ def sections() -> dict[str, str]:
 
 
 @every_alert
-def test_an_alert_says_what_is_wrong_and_what_to_do_first(alert: Alert) -> None:
-    """In its summary and its description, and how urgent it is."""
+def test_an_alert_names_the_fault_and_the_first_step(alert: Alert) -> None:
+    """In its summary and its description; it has a severity."""
     assert alert.severity in SEVERITIES
     assert set(alert.annotations) == {"summary", "description", "runbook"}
     assert len(alert.annotations["summary"]) < 120
@@ -36,21 +36,21 @@ def test_an_alert_says_what_is_wrong_and_what_to_do_first(alert: Alert) -> None:
 
 @every_alert
 def test_an_alert_has_its_section_in_the_documentation(alert: Alert) -> None:
-    """Its link leads there, and the section calls it as urgent as the rule does."""
+    """Its link leads there, and the section has the severity of the rule."""
     section = sections()[alert.name].strip()
     assert section.startswith(f"{alert.severity.capitalize()}. ")
     assert alert.annotations["runbook"] == f"docs/operations.md#{alert.name.lower()}"
 
 
-def test_the_documentation_has_no_alert_that_is_none() -> None:
-    """What was renamed or dropped is gone there too."""
+def test_the_documentation_names_existing_alerts_only() -> None:
+    """A renamed or removed alert is removed there too."""
     assert len({alert.name for alert in ALERTS}) == len(ALERTS) > 15
     assert set(sections()) == {alert.name for alert in ALERTS}
 
 
 @every_alert
-def test_an_alert_is_tried(alert: Alert) -> None:
-    """It fires in a test of its name, and has what it looks at in the healthy hour."""
+def test_every_alert_is_tested(alert: Alert) -> None:
+    """It fires in a test with its name, and the healthy hour contains its series."""
     _, healthy, *others = re.split(
         r"^  - name: ", (MONITORING / "alerts_test.yml").read_text(), flags=re.MULTILINE
     )
@@ -59,8 +59,8 @@ def test_an_alert_is_tried(alert: Alert) -> None:
     assert {name for name in alert.metrics if f"{name}{{" not in healthy} == set()
 
 
-def test_prometheus_reads_the_services_where_compose_publishes_them() -> None:
-    """Each under its own name, by which the alerts call it."""
+def test_prometheus_reads_the_ports_that_compose_publishes() -> None:
+    """Each service under the name that the alerts use."""
     compose = (ROOT / "docker-compose.yml").read_text()
     published = re.findall(
         r"^ {2}(\w+):\n(?: {4}.*\n)*? {4}ports: .*:-(\d+)}:80", compose, re.MULTILINE
@@ -73,8 +73,8 @@ def test_prometheus_reads_the_services_where_compose_publishes_them() -> None:
     assert f'"{"|".join(job for job, _ in read)}"' in down.expression
 
 
-def test_the_names_of_series_are_told_from_the_rest_of_an_expression() -> None:
-    """Labels, functions, durations and words are none."""
+def test_the_names_of_series_are_found_in_an_expression() -> None:
+    """Labels, functions, durations and keywords are not names of series."""
     expression = 'sum by (job, instance) (increase(a_total{b="c or d"}[15m]) > 0 or max(e) / f) > 1'
     assert metric_names(expression) == {"a_total", "e", "f"}
     assert metric_names("a unless a offset 15m and on (b) c") == {"a", "c"}

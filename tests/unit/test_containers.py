@@ -1,4 +1,4 @@
-"""What each container may do: the compose files, Dockerfile and .dockerignore, read as they are."""
+"""The privileges of each container: checks of compose files, Dockerfile and .dockerignore."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ MODES = [(BASE,), (BASE, PAPER), (BASE, SECURE), (BASE, SECURE, PAPER)]
 CONNECTORS = [each.connector for each in MANIFESTS.values()]
 SUITE_IMAGE = "exchange-connector-suite"
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
-# What would undo the bounds; none of it is needed.
+# Options that would remove the limits; none is needed.
 FORBIDDEN = (
     *("privileged", "cap_add", "network_mode", "pid", "ipc", "userns_mode", "devices"),
     *("device_cgroup_rules", "volumes_from", "sysctls", "cgroup_parent", "env_file"),
@@ -32,7 +32,7 @@ Service = Mapping[str, Any]
 
 
 def compose(*files: str) -> dict[str, Any]:
-    """The files on top of each other, as compose puts them."""
+    """The files, merged as compose merges them."""
     together: dict[str, Any] = {}
     for file in files:
         together = _merged(together, yaml.safe_load((ROOT / file).read_text()))
@@ -58,8 +58,8 @@ def services(files: tuple[str, ...]) -> dict[str, Service]:
 
 
 @pytest.mark.parametrize("files", MODES, ids="+".join)
-def test_every_container_is_bounded_and_without_rights(files: tuple[str, ...]) -> None:
-    """The hand tool's too; a file on top takes none of it away."""
+def test_every_container_has_limits_and_no_privileges(files: tuple[str, ...]) -> None:
+    """Tradectl's container too; an overriding file removes nothing."""
     for name, service in services(files).items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -79,8 +79,8 @@ def test_every_container_is_bounded_and_without_rights(files: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize("files", MODES, ids="+".join)
-def test_every_container_runs_as_somebody_without_rights(files: tuple[str, ...]) -> None:
-    """Redis by its name; ours by a number, which the Dockerfile's last stage says."""
+def test_every_container_runs_without_privileges(files: tuple[str, ...]) -> None:
+    """Redis with its named user; the suite with the numeric user of the Dockerfile's last stage."""
     for name, service in services(files).items():
         if name == "redis":
             assert service["user"] == "redis"
@@ -92,12 +92,12 @@ def test_every_container_runs_as_somebody_without_rights(files: tuple[str, ...])
 
 
 @pytest.mark.parametrize("files", MODES, ids="+".join)
-def test_every_port_is_this_machines_own_and_nothing_of_it_is_mounted_to_write(
+def test_ports_are_local_and_mounts_are_read_only(
     files: tuple[str, ...],
 ) -> None:
-    """Only Redis writes to a volume; the engine's socket is mounted nowhere."""
+    """Only Redis writes to a volume; the engine's socket is never mounted."""
     data = "paper-redis-data:/data" if PAPER in files else "redis-data:/data"
-    # One that the engine made would belong to root: it is in the repository.
+    # The folder is in the repository: one created by the engine would belong to root.
     plugins = {
         "type": "bind",
         "source": "./plugins",
@@ -114,8 +114,8 @@ def test_every_port_is_this_machines_own_and_nothing_of_it_is_mounted_to_write(
 
 
 @pytest.mark.parametrize("files", MODES, ids="+".join)
-def test_every_image_is_named_by_a_variable_that_may_hold_a_digest(files: tuple[str, ...]) -> None:
-    """And `make images` knows the digest of each that isn't built here."""
+def test_every_image_is_a_variable_that_can_be_a_digest(files: tuple[str, ...]) -> None:
+    """`make images` has the digest of each image that is not built here."""
     found = dict(_image(service) for service in services(files).values())
     build = [service["build"] for service in services(files).values() if "build" in service]
     (base,) = [each["args"].items() for each in build]
@@ -128,15 +128,15 @@ def test_every_image_is_named_by_a_variable_that_may_hold_a_digest(files: tuple[
 
 
 @pytest.mark.parametrize("files", MODES, ids="+".join)
-def test_a_container_in_which_something_does_not_work_is_unhealthy_and_goes_on(
+def test_a_container_that_is_not_ready_is_unhealthy_and_continues(
     files: tuple[str, ...],
 ) -> None:
-    """After a minute to start in; nobody waits for that, and nothing restarts it.
+    """After a start period of a minute; no service waits for it, and nothing restarts it.
 
-    What the check says of a real service is tried in tests/integration/test_retries.py.
+    tests/integration/test_retries.py runs the check on a real service.
     """
     for name, service in services(files).items():
-        # Who starts after whom: Redis is up soon, and each waits for what it needs by itself.
+        # Start order: Redis first; every service waits itself for what it needs.
         assert service.get("depends_on", []) in ([], ["redis"]), name
         check = service["healthcheck"]
         if name in ("redis", "tradectl"):
@@ -156,14 +156,14 @@ def test_a_container_in_which_something_does_not_work_is_unhealthy_and_goes_on(
         ("bot", BotSettings, 'strategies = ["do_nothing:luno:XBT/ZAR:1"]'),
     ],
 )
-def test_what_compose_leaves_empty_suite_toml_may_set(
+def test_suite_toml_may_set_variables_that_compose_leaves_empty(
     name: str,
     settings: type[Settings],
     line: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """In the folder in which the image starts a service; what compose sets itself wins."""
+    """From the working folder of the image; values set by compose win."""
     monkeypatch.chdir(tmp_path)
     for variable, value in services((BASE,))[name]["environment"].items():
         default = VARIABLE.fullmatch(str(value))
@@ -180,8 +180,8 @@ def test_what_compose_leaves_empty_suite_toml_may_set(
     assert ":/app/suite.toml:ro" in (ROOT / "docs/settings.md").read_text()
 
 
-def test_every_stage_of_the_image_begins_with_the_variable() -> None:
-    """Its default is the one that compose has."""
+def test_every_stage_of_the_image_starts_from_the_variable() -> None:
+    """Its default is the default of compose."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     stages = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
     assert stages == ["${PYTHON_IMAGE}"] * 2
@@ -202,7 +202,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("files", [MODES[2], MODES[3]], ids="+".join)
 def test_in_secure_mode_only_connectors_reach_the_exchanges(files: tuple[str, ...]) -> None:
-    """Each kind of traffic has a network of its own; one of them leads outside."""
+    """Each kind of traffic has its own network; one of them leads outside."""
     for name, service in services(files).items():
         assert set(service.get("networks", [])) == NETWORKS[name], name
     networks = compose(*files)["networks"]
@@ -220,8 +220,8 @@ def _stays_inside(network: Mapping[str, Any]) -> bool:
     return network.get("internal") is True or masquerade == "false"
 
 
-def test_only_code_and_the_lock_file_are_given_to_the_engine() -> None:
-    """What isn't named isn't sent: keys, data, tests."""
+def test_only_code_and_the_lock_file_are_in_the_build_context() -> None:
+    """Keys, data and tests are not sent to the engine."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     first, *others = [line for line in lines if line and not line.startswith("#")]
     assert first == "*"

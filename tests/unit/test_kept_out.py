@@ -1,4 +1,4 @@
-"""What never gets into the repository."""
+"""Files that must never be in the repository."""
 
 import shutil
 import subprocess
@@ -30,7 +30,7 @@ from tests.support.processes import ROOT
     ],
 )
 def test_files_with_keys_and_backups_are_ignored(tmp_path: Path, name: str, ignored: bool) -> None:
-    """Git doesn't see them; what explains them it does."""
+    """Git ignores them, but not the files that explain them."""
     shutil.copy(ROOT / ".gitignore", tmp_path)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     command = ["git", "check-ignore", "--quiet", name]

@@ -1,4 +1,4 @@
-"""What `make setup` and `make check` would do."""
+"""The commands of `make setup` and `make check`."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """A folder that is set up, with a Python that says what `.venv/version` holds."""
+    """A folder after `make setup`, with a Python whose version is in `.venv/version`."""
     for name in ("Makefile", "requirements.lock", "requirements-dev.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
     python = tmp_path / ".venv" / "bin" / "python"
@@ -25,14 +25,14 @@ def environment(tmp_path: Path) -> Path:
 
 
 def planned(folder: Path, version: str, *arguments: str) -> str:
-    """The commands of `make setup` where the environment's Python is *version*."""
+    """The commands of `make setup` if the environment's Python is *version*."""
     (folder / ".venv" / "version").write_text(version)
     command = ["make", "--dry-run", "--no-print-directory", *arguments, "setup"]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def test_an_environment_of_another_python_is_made_anew(environment: Path) -> None:
-    """Where a Python is asked for; else the one that is there will do."""
+def test_an_environment_of_another_python_is_replaced(environment: Path) -> None:
+    """If a Python is requested; otherwise the existing environment is used."""
     ours = f"Python {sys.version.split()[0]}"
     asked = f"PYTHON={sys.executable}"
     assert "rm -rf .venv" in planned(environment, "Python 3.10.1", asked)
@@ -41,7 +41,7 @@ def test_an_environment_of_another_python_is_made_anew(environment: Path) -> Non
 
 
 def test_pre_commit_runs_the_commands_of_make_check() -> None:
-    """The same, in the same order, without asking a network for anything."""
+    """The same commands in the same order, without network access."""
     recipe = (ROOT / "Makefile").read_text().partition("\ncheck: ")[2].split("\n\n")[0]
     commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()[1:]]
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())

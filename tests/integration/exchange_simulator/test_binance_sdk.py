@@ -1,4 +1,4 @@
-"""The unmodified python-binance, told nothing but URLs."""
+"""The unmodified python-binance, configured with other URLs only."""
 
 import json
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def client(simulator: Simulator) -> AsyncIterator[Any]:
         },
     )
     client = await kind.create()
-    client.ws_api.TIMEOUT = 1  # the SDK waits so long in vain when it closes an idle socket
+    client.ws_api.TIMEOUT = 1  # how long the SDK waits when it closes an idle socket
     yield client
     await client.close_connection()
 
@@ -37,15 +37,15 @@ def sockets(client: Any, simulator: Simulator) -> Any:
     return kind(client, max_queue_size=10_000)
 
 
-async def test_it_connects_and_agrees_on_the_time(client: Any, simulator: Simulator) -> None:
-    """The offset that `create` measured is that of one machine with itself."""
+async def test_the_sdk_connects_and_agrees_on_the_time(client: Any, simulator: Simulator) -> None:
+    """The offset that `create` measured is close to zero."""
     assert await client.ping() == {}
     assert (await client.get_server_time())["serverTime"] > 1_700_000_000_000
     assert abs(client.timestamp_offset) < 5000
 
 
-async def test_it_reads_the_rules_of_all_symbols_and_of_some(client: Any) -> None:
-    """Whole exchange info, one symbol of it, and the filtered form."""
+async def test_the_sdk_reads_the_rules_of_all_symbols_and_of_some(client: Any) -> None:
+    """The complete exchange info, one symbol, and several symbols."""
     info = await client.get_exchange_info()
     assert {"BTCUSDT", "ETHUSDT"} <= {symbol["symbol"] for symbol in info["symbols"]}
     symbol = await client.get_symbol_info("ETHUSDT")
@@ -57,8 +57,8 @@ async def test_it_reads_the_rules_of_all_symbols_and_of_some(client: Any) -> Non
     assert [symbol["symbol"] for symbol in some["symbols"]] == ["BTCUSDT"]
 
 
-async def test_it_reads_the_book_trades_and_tickers(client: Any) -> None:
-    """Every public market call of the SDK that the simulator speaks."""
+async def test_the_sdk_reads_book_trades_and_tickers(client: Any) -> None:
+    """Every public market data call of the SDK that the simulator supports."""
     book = await client.get_order_book(symbol="BTCUSDT", limit=1000)
     assert len(book["bids"]) > 100
     assert Decimal(book["bids"][0][0]) < Decimal(book["asks"][0][0])
@@ -73,8 +73,8 @@ async def test_it_reads_the_book_trades_and_tickers(client: Any) -> None:
     assert Decimal((await client.get_avg_price(symbol="BTCUSDT"))["price"]) > 0
 
 
-async def test_errors_arrive_as_the_venues_own(client: Any) -> None:
-    """An unknown symbol; and an order without a key."""
+async def test_errors_have_the_venues_codes(client: Any) -> None:
+    """For an unknown symbol, and for an order without a key."""
     with pytest.raises(BinanceAPIException) as unknown:
         await client.get_order_book(symbol="NOPEUSDT")
     assert (unknown.value.status_code, unknown.value.code) == (400, -1121)
@@ -83,8 +83,8 @@ async def test_errors_arrive_as_the_venues_own(client: Any) -> None:
     assert (order.value.status_code, order.value.code) == (401, -2014)
 
 
-async def test_its_sockets_receive_every_kind_of_stream(sockets: Any) -> None:
-    """One multiplex socket, one frame at least of each stream it asked for."""
+async def test_the_sdks_sockets_receive_every_kind_of_stream(sockets: Any) -> None:
+    """One multiplex socket receives at least one frame of each stream."""
     names = [
         *("btcusdt@aggTrade", "btcusdt@trade", "btcusdt@bookTicker", "btcusdt@ticker"),
         *("btcusdt@miniTicker", "btcusdt@depth", "btcusdt@depth@100ms", "ethusdt@depth5"),
@@ -97,7 +97,7 @@ async def test_its_sockets_receive_every_kind_of_stream(sockets: Any) -> None:
             missing.discard(message["stream"])
 
 
-async def test_its_single_sockets_receive_bare_payloads(sockets: Any) -> None:
+async def test_the_sdks_single_sockets_receive_payloads_without_a_wrapper(sockets: Any) -> None:
     """`/ws/<stream>` frames have no wrapper."""
     async with sockets.aggtrade_socket("BTCUSDT") as socket:
         message = await socket.recv()
@@ -106,7 +106,7 @@ async def test_its_single_sockets_receive_bare_payloads(sockets: Any) -> None:
         assert len((await socket.recv())["bids"]) == 5
 
 
-async def test_its_websocket_api_answers_market_calls(client: Any) -> None:
+async def test_the_sdks_websocket_api_calls_are_answered(client: Any) -> None:
     """Ping, time and the book over the WebSocket API."""
     assert await client.ws_ping() == {}
     assert (await client.ws_get_time())["serverTime"] > 1_700_000_000_000

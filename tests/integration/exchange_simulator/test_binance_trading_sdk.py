@@ -1,4 +1,4 @@
-"""A whole order life with the unmodified python-binance."""
+"""The life of an order with the unmodified python-binance."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,11 +13,11 @@ from binance.exceptions import BinanceAPIException
 from services.exchange_simulator.service import Simulator
 from tests.support.eventually import eventually_async
 
-QUIET = 10.0  # seconds that a test waits for an event at most
+QUIET = 10.0  # the longest wait for an event, in seconds
 
 
 def client_type(simulator: Simulator) -> Any:
-    """The SDK's client with other URLs, nothing else."""
+    """The SDK's client, changed only in its URLs."""
     urls = {
         "API_URL": f"{simulator.http_url}/api",
         "MARGIN_API_URL": f"{simulator.http_url}/sapi",
@@ -31,7 +31,7 @@ async def client(simulator: Simulator) -> AsyncIterator[Any]:
     """A client with the simulator's key."""
     client = await client_type(simulator).create("simulator-key", "simulator-secret")
     yield client
-    # Its close waits, up to ten seconds, for the next frame: it gets one.
+    # Its close waits up to ten seconds for the next frame, so the test sends one.
     closing = asyncio.ensure_future(client.close_connection())
     notice = {"venue": "binance", "endpoint": "user_stream", "action": "server_shutdown"}
     async with aiohttp.ClientSession() as http:
@@ -56,8 +56,8 @@ async def best(client: Any) -> tuple[Decimal, Decimal]:
     return Decimal(ticker["bidPrice"]), Decimal(ticker["askPrice"])
 
 
-async def test_a_limit_order_rests_is_found_and_is_cancelled(client: Any) -> None:
-    """Placed, queried, listed, held for, cancelled, given back."""
+async def test_a_limit_order_rests_is_queried_and_is_cancelled(client: Any) -> None:
+    """It is listed, and its hold is released by the cancel."""
     before = await balances(client)
     placed = await client.create_order(
         symbol="BTCUSDT",
@@ -82,8 +82,8 @@ async def test_a_limit_order_rests_is_found_and_is_cancelled(client: Any) -> Non
     assert again.value.code == -2011
 
 
-async def test_a_market_order_takes_what_the_book_shows(client: Any) -> None:
-    """Fills, trades and balances agree to the last digit; the tape has the trades too."""
+async def test_a_market_order_fills_at_the_prices_of_the_book(client: Any) -> None:
+    """Fills, trades, balances and the trade history agree to the last digit."""
     before = await balances(client)
     order = await client.create_order(
         symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.5", newClientOrderId="market"
@@ -104,8 +104,8 @@ async def test_a_market_order_takes_what_the_book_shows(client: Any) -> None:
     assert {f["tradeId"] for f in fills} <= {trade["id"] for trade in public}
 
 
-async def test_the_crowd_trades_with_a_resting_order(client: Any) -> None:
-    """A bid better than all others is filled by the random traders, bit by bit, as maker."""
+async def test_the_random_traders_fill_a_resting_order(client: Any) -> None:
+    """The best bid is filled step by step, as maker."""
     bid, ask = await best(client)
     price = bid + Decimal("0.01") if ask - bid > Decimal("0.01") else bid
     order = await client.create_order(
@@ -127,10 +127,10 @@ async def test_the_crowd_trades_with_a_resting_order(client: Any) -> None:
     assert sum(Decimal(trade["qty"]) for trade in trades) == Decimal("0.05")
 
 
-async def test_the_user_socket_tells_the_whole_life(client: Any) -> None:
+async def test_the_user_socket_reports_the_whole_life_of_an_order(client: Any) -> None:
     """NEW, a partial fill, CANCELED, each with its balances."""
     _, ask = await best(client)
-    quantity = "8"  # more than there is near the best ask
+    quantity = "8"  # more than the quantity near the best ask
     async with BinanceSocketManager(client).user_socket() as socket:
         placed = await client.create_order(
             symbol="BTCUSDT",
@@ -158,7 +158,7 @@ async def test_the_user_socket_tells_the_whole_life(client: Any) -> None:
 
 
 async def test_orders_over_the_websocket_api(client: Any) -> None:
-    """Place, query, list and cancel there; the account too."""
+    """Place, query, list, cancel, and the account."""
     placed = await client.ws_create_order(
         symbol="BTCUSDT",
         side="SELL",
@@ -178,7 +178,7 @@ async def test_orders_over_the_websocket_api(client: Any) -> None:
     assert canceled["status"] == "CANCELED"
 
 
-async def test_refusals_arrive_as_the_venues_own(client: Any, simulator: Simulator) -> None:
+async def test_refusals_have_the_venues_codes(client: Any, simulator: Simulator) -> None:
     """A duplicate, a filter, a balance, an unknown order, a wrong key, a wrong secret."""
     order = {
         "symbol": "BTCUSDT",
@@ -213,8 +213,8 @@ async def test_refusals_arrive_as_the_venues_own(client: Any, simulator: Simulat
         await stranger.close_connection()
 
 
-async def test_a_clock_that_is_off_is_refused(client: Any) -> None:
-    """Too old and too far ahead."""
+async def test_a_request_with_a_wrong_clock_is_refused(client: Any) -> None:
+    """With a timestamp too old, and too far ahead."""
     for offset in (-10_001, 1500):
         client.timestamp_offset = offset
         with pytest.raises(BinanceAPIException) as refused:
@@ -222,8 +222,8 @@ async def test_a_clock_that_is_off_is_refused(client: Any) -> None:
         assert refused.value.code == -1021
 
 
-async def test_the_rest_of_the_account_calls(client: Any) -> None:
-    """What the key may do, how many orders were placed, a test order, cancel all, all orders."""
+async def test_the_other_account_calls(client: Any) -> None:
+    """Permissions, order counts, a test order, cancel all, all orders."""
     permissions = await client.get_account_api_permissions()
     assert permissions["enableReading"]
     assert permissions["enableSpotAndMarginTrading"]

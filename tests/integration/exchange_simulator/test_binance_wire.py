@@ -1,4 +1,4 @@
-"""Binance's signed wire: signatures over what was sent, sessions of the WebSocket API."""
+"""Binance's signed requests: signatures over the sent bytes, sessions of the WebSocket API."""
 
 import json
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from tests.integration.exchange_simulator.venue_clients import (
 
 @pytest.fixture
 def simulator_settings() -> SimulatorSettings:
-    """Quick to start."""
+    """Settings that start quickly."""
     return one_symbol_each()
 
 
@@ -56,10 +56,10 @@ async def test_query_and_body_are_signed_one_after_the_other(
     assert (status, said["code"]) == (400, -1022)
 
 
-async def test_it_is_the_encoded_text_that_is_signed(
+async def test_the_signature_covers_the_encoded_text(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
-    """A signature over the decoded text is wrong; -1100 says that the right one was read."""
+    """A signature over the decoded text is wrong; with the right one the answer is -1100."""
     tail = f"symbol=BTCUSDT&timestamp={now_ms()}"
     encoded, decoded = f"newClientOrderId=a%2Fb&{tail}", f"newClientOrderId=a/b&{tail}"
     order = "&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.01&price=60000"
@@ -72,10 +72,10 @@ async def test_it_is_the_encoded_text_that_is_signed(
     ("payload", "code"),
     [("symbol=BTCUSDT", -1102), ("symbol=BTCUSDT&timestamp=1", -1021)],
 )
-async def test_a_signed_request_needs_a_timestamp_and_a_fresh_one(
+async def test_a_signed_request_requires_a_current_timestamp(
     simulator: Simulator, http: aiohttp.ClientSession, payload: str, code: int
 ) -> None:
-    """And a signature at all."""
+    """It also requires a signature."""
     query = f"{payload}&signature={sign(payload)}"
     assert (await send(http, simulator, "GET", query, ""))[1]["code"] == code
     status, said = await send(http, simulator, "GET", payload, "")
@@ -83,10 +83,10 @@ async def test_a_signed_request_needs_a_timestamp_and_a_fresh_one(
     assert "'signature'" in said["msg"]
 
 
-async def test_orders_weigh_nothing_and_are_counted(
+async def test_orders_have_no_weight_and_are_counted(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
-    """The headers of a new order; a refused one weighs 1, and says nothing of the count."""
+    """The headers of a new order have the count; a refused one has weight 1 and no count."""
     venues = Venues(simulator, http)
     await venues.place("binance", "one")
     payload = "&".join(f"{k}={v}" for k, v in LIMIT.items()) + f"&timestamp={now_ms()}"
@@ -114,7 +114,7 @@ class Session:
         return await self.say(method, **params, signature=sign(payload))
 
     async def say(self, method: str, **params: Any) -> dict[str, Any]:
-        """The response to a request as it is; events that come before it are kept."""
+        """The response to an unmodified request; events before it are kept."""
         await self._ws.send_json({"id": method, "method": method, "params": params})
         while True:
             message: dict[str, Any] = await self._ws.receive_json(timeout=10)
@@ -131,7 +131,7 @@ class Session:
 
 @pytest.fixture
 async def session(simulator: Simulator, http: aiohttp.ClientSession) -> AsyncIterator[Session]:
-    """A fresh connection."""
+    """A new connection."""
     async with http.ws_connect(f"{simulator.ws_url}/ws-api/v3") as ws:
         yield Session(ws)
 
@@ -140,7 +140,7 @@ SUBSCRIBE = "userDataStream.subscribe.signature"
 
 
 async def test_a_connection_has_one_subscription_at_a_time(session: Session) -> None:
-    """Ids count up; an end is told as an event."""
+    """Ids count up; the end of a subscription is an event."""
     assert (await session.say("session.subscriptions"))["result"] == []
     assert (await session.ask(SUBSCRIBE))["result"] == {"subscriptionId": 0}
     listed = await session.say("session.subscriptions")
@@ -157,10 +157,10 @@ async def test_a_connection_has_one_subscription_at_a_time(session: Session) -> 
     assert (await session.ask(SUBSCRIBE))["result"] == {"subscriptionId": 1}
 
 
-async def test_events_come_to_every_subscription_and_only_there(
+async def test_events_are_sent_to_every_subscription_only(
     simulator: Simulator, http: aiohttp.ClientSession, session: Session
 ) -> None:
-    """Of orders placed anywhere; a connection that hasn't subscribed hears its answers only."""
+    """Events of all orders; a connection without a subscription receives only its answers."""
     await session.ask(SUBSCRIBE)
     async with http.ws_connect(f"{simulator.ws_url}/ws-api/v3") as ws:
         placed = await Session(ws).ask("order.place", **LIMIT, newClientOrderId="elsewhere")
@@ -170,8 +170,8 @@ async def test_events_come_to_every_subscription_and_only_there(
         assert (await Session(ws).say("ping"))["result"] == {}
 
 
-async def test_signatures_and_windows_are_checked_there_too(session: Session) -> None:
-    """A wrong signature, another key, none at all, a request that is too old."""
+async def test_the_websocket_api_checks_signatures_and_windows(session: Session) -> None:
+    """A wrong signature, a wrong key, no key, a request that is too old."""
     params = {"apiKey": KEY, "timestamp": now_ms(), "signature": "0" * 64}
     for changes, status, code in (
         ({}, 400, -1022),
@@ -188,10 +188,10 @@ async def test_signatures_and_windows_are_checked_there_too(session: Session) ->
     assert late["error"]["code"] == -1021
 
 
-async def test_the_account_can_be_asked_there(session: Session) -> None:
-    """What REST has, by the method's name; weights and limits come with each answer."""
+async def test_the_websocket_api_answers_account_queries(session: Session) -> None:
+    """As REST does; each answer has weights and limits."""
     placed = await session.ask("order.place", **LIMIT, newClientOrderId="one")
-    assert placed["rateLimits"][0]["count"] == 2  # the connection; the order weighs nothing
+    assert placed["rateLimits"][0]["count"] == 2  # the weight of the connection; the order has none
     one = {"symbol": "BTCUSDT", "origClientOrderId": "one"}
     found = (await session.ask("order.status", **one))["result"]
     assert (await session.ask("openOrders.status"))["result"] == [found]
@@ -205,7 +205,7 @@ async def test_the_account_can_be_asked_there(session: Session) -> None:
     assert (await session.ask("session.logon"))["error"]["code"] == -1020
 
 
-async def test_flags_are_signed_as_json_writes_them(session: Session) -> None:
+async def test_flags_are_signed_in_their_json_form(session: Session) -> None:
     """`true`, not `True`."""
     params: dict[str, Any] = {"apiKey": KEY, "timestamp": now_ms(), "omitZeroBalances": True}
     payload = "&".join(f"{name}={json.dumps(params[name])}" for name in sorted(params))

@@ -1,4 +1,4 @@
-"""A REST side that answers with what it said before, as a cache in front of a venue would."""
+"""REST requests answered with an earlier response, as by a cache in front of the venue."""
 
 from typing import Any
 
@@ -18,13 +18,15 @@ URLS = {
 
 @pytest.fixture
 def simulator_settings() -> SimulatorSettings:
-    """Quick to start."""
+    """Settings that start quickly."""
     return one_symbol_each()
 
 
 @pytest.mark.parametrize("venue", URLS)
-async def test_the_same_request_gets_its_earlier_answer(simulator: Simulator, venue: str) -> None:
-    """Though the market has moved on; and the present one again when the rule is spent."""
+async def test_the_same_request_receives_its_earlier_response(
+    simulator: Simulator, venue: str
+) -> None:
+    """Although the market has changed; after the rule is used up, the current response."""
     async with aiohttp.ClientSession() as http:
 
         async def book() -> Any:
@@ -45,8 +47,10 @@ async def test_the_same_request_gets_its_earlier_answer(simulator: Simulator, ve
         await eventually_async(moved_on)
 
 
-async def test_what_was_never_asked_before_is_answered_as_ever(simulator: Simulator) -> None:
-    """There is nothing to repeat."""
+async def test_a_request_without_an_earlier_response_is_answered_as_usual(
+    simulator: Simulator,
+) -> None:
+    """There is no response to repeat."""
     async with aiohttp.ClientSession() as http:
         await Venues(simulator, http).fault("luno", "market_data", answer="earlier")
         async with http.get(simulator.http_url + URLS["luno"]) as response:

@@ -1,4 +1,4 @@
-"""The simulator's own API, but for faults: prices, clocks, the ledger."""
+"""The control API without faults: prices, clocks, the ledger."""
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -14,7 +14,7 @@ from tests.integration.exchange_simulator.venue_clients import Venues, one_symbo
 
 @pytest.fixture
 def simulator_settings() -> SimulatorSettings:
-    """Quick to start."""
+    """Settings that start quickly."""
     return one_symbol_each()
 
 
@@ -25,8 +25,8 @@ async def venues(simulator: Simulator) -> AsyncIterator[Venues]:
         yield Venues(simulator, http)
 
 
-async def test_a_price_can_be_pushed_through_an_order(venues: Venues) -> None:
-    """The market stands there at once, and the order on the way was filled as a maker."""
+async def test_a_price_move_fills_an_order_on_its_way(venues: Venues) -> None:
+    """The market is at the new price at once, and the order was filled as maker."""
     await venues.place("luno", "on-the-way")
     await venues.control("POST", "price", {"symbol": "XBT/ZAR", "price": "1250000"})
     url = f"{venues.simulator.http_url}/api/1/ticker?pair=XBTZAR"
@@ -41,10 +41,10 @@ async def test_a_price_can_be_pushed_through_an_order(venues: Venues) -> None:
 @pytest.mark.parametrize(
     ("path", "order", "says"),
     [
-        ("price", {"symbol": "DOGE/USDT", "price": "1"}, "want one of BTC/USDT"),
-        ("price", {"symbol": "BTC/USDT", "price": "1e5"}, "no decimal number"),
+        ("price", {"symbol": "DOGE/USDT", "price": "1"}, "expected one of BTC/USDT"),
+        ("price", {"symbol": "BTC/USDT", "price": "1e5"}, "not a decimal number"),
         ("price", {"symbol": "BTC/USDT", "price": "1.001"}, "at most 2"),
-        ("price", {"symbol": "BTC/USDT", "price": "0"}, "want 0.01000000 to 1000000.00000000"),
+        ("price", {"symbol": "BTC/USDT", "price": "0"}, "expected 0.01000000 to 1000000.00000000"),
         ("delisting", {"symbol": "DOGE/USDT"}, "no venue lists it"),
         ("status", {"symbol": "DOGE/USDT", "status": "halted"}, "no venue lists it"),
         ("status", {"symbol": "XBT/ZAR", "status": "shut"}, "status"),
@@ -53,10 +53,10 @@ async def test_a_price_can_be_pushed_through_an_order(venues: Venues) -> None:
         ("sessions", {"venue": "binance", "endpoint": "place", "action": "cut"}, "endpoint"),
     ],
 )
-async def test_what_cant_be_done_is_refused(
+async def test_an_invalid_command_is_refused(
     venues: Venues, path: str, order: dict[str, Any], says: str
 ) -> None:
-    """400, and why."""
+    """With 400 and the reason."""
     url = f"{venues.simulator.http_url}/simulator/{path}"
     async with venues.http.post(url, json=order) as response:
         assert response.status == 400
@@ -64,7 +64,7 @@ async def test_what_cant_be_done_is_refused(
 
 
 async def test_a_delisted_symbol_is_unknown_to_its_venue(venues: Venues) -> None:
-    """Its open orders were cancelled before; at Luno they are found by their ids still."""
+    """Its open orders were cancelled before; Luno still finds them by their ids."""
     for venue, symbol in (("binance", "BTC/USDT"), ("luno", "XBT/ZAR")):
         await venues.place(venue, "resting")
         await venues.control("POST", "delisting", {"symbol": symbol})
@@ -85,8 +85,8 @@ async def test_a_delisted_symbol_is_unknown_to_its_venue(venues: Venues) -> None
     assert (status, said["status"]) == (200, "COMPLETE")
 
 
-async def test_the_ledger_is_what_the_venues_say(venues: Venues) -> None:
-    """Orders, fills and balances of both, to the last digit."""
+async def test_the_ledger_agrees_with_the_venues(venues: Venues) -> None:
+    """In orders, fills and balances, to the last digit."""
     market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.3"}
     _, order = await venues.binance("POST", "order", **market, newClientOrderId="m")
     ledger = await venues.ledger("binance")
@@ -118,10 +118,10 @@ async def test_the_ledger_is_what_the_venues_say(venues: Venues) -> None:
         ("active", "ACTIVE", "ACTIVE", "TRADING", None),
     ],
 )
-async def test_a_market_can_be_shut_half_or_wholly_and_opened(
+async def test_a_market_can_be_halted_post_only_and_active(
     venues: Venues, status: str, ticker: str, market: str, binance: str, refusal: str | None
 ) -> None:
-    """Each call has its own word for it; what can't be taken is refused."""
+    """Each call has its own spelling of the status; other orders are refused."""
     for symbol in ("XBT/ZAR", "BTC/USDT"):
         await venues.control("POST", "status", {"symbol": symbol, "status": status})
     root = venues.simulator.http_url

@@ -1,4 +1,4 @@
-"""Faults on requests: each is put in force over HTTP, and seen on the wire and in the ledger."""
+"""Faults of requests: each is added over HTTP, and observed on the wire and in the ledger."""
 
 import asyncio
 import time
@@ -20,33 +20,33 @@ from tests.integration.exchange_simulator.venue_clients import (
 from tests.support.eventually import eventually_async
 
 BOTH = pytest.mark.parametrize("venue", ["binance", "luno"])
-NO_ANSWER = 0.3  # seconds after which a test believes that no answer comes
+NO_ANSWER = 0.3  # seconds without an answer that count as a hang
 
 
 @pytest.fixture
 def simulator_settings() -> SimulatorSettings:
-    """Quick to start."""
+    """Settings that start quickly."""
     return one_symbol_each()
 
 
 @pytest.fixture
 async def venues(simulator: Simulator) -> AsyncIterator[Venues]:
-    """Both venues, over connections that are used once."""
+    """Both venues, with a new connection for each request."""
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector) as http:
         yield Venues(simulator, http)
 
 
 async def hangs(venues: Venues, venue: str, client_id: str) -> None:
-    """Place an order and get no answer."""
+    """Place an order that is never answered."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(NO_ANSWER):
             await venues.place(venue, client_id)
 
 
 @BOTH
-async def test_executed_then_hanging(venues: Venues, venue: str) -> None:
-    """The order is there, its answer isn't; the next request is as ever."""
+async def test_a_request_is_executed_and_then_hangs(venues: Venues, venue: str) -> None:
+    """The order exists without an answer; the next request works as usual."""
     await venues.fault(venue, "place", answer="hang")
     await hangs(venues, venue, "one")
     assert await venues.clients(venue) == {"one"}
@@ -56,8 +56,8 @@ async def test_executed_then_hanging(venues: Venues, venue: str) -> None:
 
 
 @BOTH
-async def test_hanging_without_executing(venues: Venues, venue: str) -> None:
-    """The ledger knows that it arrived, and of no order."""
+async def test_a_request_hangs_without_being_executed(venues: Venues, venue: str) -> None:
+    """The ledger has its arrival, but no order."""
     await venues.fault(venue, "place", execute="never", answer="hang")
     await hangs(venues, venue, "one")
     assert await venues.clients(venue) == set()
@@ -66,10 +66,10 @@ async def test_hanging_without_executing(venues: Venues, venue: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize(("execute", "there"), [("now", {"one"}), ("never", set())])
-async def test_the_connection_closed_instead_of_an_answer(
+async def test_the_connection_is_closed_instead_of_an_answer(
     venues: Venues, venue: str, execute: str, there: set[str]
 ) -> None:
-    """After execution, and without."""
+    """With and without execution."""
     await venues.fault(venue, "place", execute=execute, answer="close")
     with pytest.raises(aiohttp.ClientConnectionError):
         await venues.place(venue, "one")
@@ -78,10 +78,10 @@ async def test_the_connection_closed_instead_of_an_answer(
 
 @BOTH
 @pytest.mark.parametrize("answer", ["hang", "close", "error"])
-async def test_executed_late_though_the_client_has_given_up(
+async def test_a_request_is_executed_after_its_client_disconnected(
     venues: Venues, venue: str, answer: str
 ) -> None:
-    """Not there at first, there later."""
+    """The order exists only later."""
     late = {"execute": "late", "execute_after_ms": 400, "answer": answer}
     await venues.fault(venue, "place", **late, status=504)
     if answer == "hang":
@@ -100,16 +100,16 @@ async def test_executed_late_though_the_client_has_given_up(
 
 
 @BOTH
-async def test_executed_late_and_answered_then(venues: Venues, venue: str) -> None:
-    """A slow venue."""
+async def test_a_request_is_executed_late_and_answered_then(venues: Venues, venue: str) -> None:
+    """As by a slow venue."""
     await venues.fault(venue, "place", execute="late", execute_after_ms=150)
     began = time.monotonic()
     assert (await venues.place(venue, "one"))[0] == 200
     assert time.monotonic() - began >= 0.15
 
 
-async def test_late_is_never_after_the_requests_own_deadline(venues: Venues) -> None:
-    """What waited for too long doesn't execute: `recvWindow` looked at again, Luno's `ttl`."""
+async def test_a_late_request_never_executes_after_its_deadline(venues: Venues) -> None:
+    """Binance checks `recvWindow` again, Luno `ttl`."""
     late = {"execute": "late", "execute_after_ms": 300, "answer": "normal"}
     await venues.fault("binance", "place", **late)
     await venues.fault("luno", "place", **late)
@@ -131,10 +131,10 @@ async def test_late_is_never_after_the_requests_own_deadline(venues: Venues) -> 
 @BOTH
 @pytest.mark.parametrize(("execute", "there"), [("now", {"one"}), ("never", set())])
 @pytest.mark.parametrize("body", ["json", "html", "empty", "foreign"])
-async def test_errors_of_the_server_before_and_after_execution(
+async def test_server_errors_occur_before_and_after_execution(
     venues: Venues, venue: str, execute: str, there: set[str], body: str
 ) -> None:
-    """Of the venue, of a proxy, of nobody."""
+    """With the venue's JSON, a proxy's HTML, and an empty body."""
     await venues.fault(venue, "place", execute=execute, answer="error", status=502, body=body)
     status, said = await venues.place(venue, "one")
     assert status == 502
@@ -148,8 +148,8 @@ async def test_errors_of_the_server_before_and_after_execution(
 
 
 @pytest.mark.parametrize("status", [429, 418])
-async def test_too_many_requests_say_when_to_come_back(venues: Venues, status: int) -> None:
-    """`Retry-After` in seconds; nothing was executed."""
+async def test_too_many_requests_have_a_retry_time(venues: Venues, status: int) -> None:
+    """`Retry-After` is in seconds; the request was not executed."""
     how = {"execute": "never", "answer": "error", "status": status, "retry_after": 7}
     await venues.fault("binance", "balances", **how)
     url = f"{venues.simulator.http_url}/api/v3/account"
@@ -160,7 +160,7 @@ async def test_too_many_requests_say_when_to_come_back(venues: Venues, status: i
 
 @BOTH
 async def test_an_answer_can_be_delayed(venues: Venues, venue: str) -> None:
-    """The order is there while its answer is on the way: events come before it."""
+    """The order exists before its answer, and so do its events."""
     await venues.fault(venue, "place", answer_after_ms=300)
     placing = asyncio.ensure_future(venues.place(venue, "one"))
 
@@ -174,7 +174,7 @@ async def test_an_answer_can_be_delayed(venues: Venues, venue: str) -> None:
 
 @BOTH
 async def test_an_order_can_be_invisible_for_a_while(venues: Venues, venue: str) -> None:
-    """Accepted, and not to be found; then it is."""
+    """It is accepted, but queries find it only later."""
     await venues.fault(venue, "place", invisible_ms=300)
     assert (await venues.place(venue, "one"))[0] == 200
     assert (await venues.find(venue, "one"))[0] in (400, 404)
@@ -186,8 +186,8 @@ async def test_an_order_can_be_invisible_for_a_while(venues: Venues, venue: str)
 
 
 @BOTH
-async def test_a_fault_can_be_aimed_at_one_order(venues: Venues, venue: str) -> None:
-    """By any text of the request."""
+async def test_a_fault_can_match_a_single_order(venues: Venues, venue: str) -> None:
+    """By a text in the request."""
     await venues.fault(venue, "place", contains="unlucky", answer="error", count=None)
     assert (await venues.place(venue, "lucky"))[0] == 200
     assert (await venues.place(venue, "unlucky"))[0] == 503
@@ -196,8 +196,8 @@ async def test_a_fault_can_be_aimed_at_one_order(venues: Venues, venue: str) -> 
 
 @BOTH
 @pytest.mark.parametrize("endpoint", ["query", "open_orders", "balances", "trades", "market_data"])
-async def test_every_endpoint_can_fail_by_itself(venues: Venues, venue: str, endpoint: str) -> None:
-    """The others go on."""
+async def test_every_endpoint_can_fail_alone(venues: Venues, venue: str, endpoint: str) -> None:
+    """The others work as usual."""
     calls: dict[str, dict[str, Any]] = {
         "binance": {
             "query": ("order", {"symbol": "BTCUSDT", "origClientOrderId": "one"}),
@@ -223,7 +223,7 @@ async def test_every_endpoint_can_fail_by_itself(venues: Venues, venue: str, end
 
 
 async def test_a_cancel_can_be_executed_and_its_answer_lost(venues: Venues) -> None:
-    """Asked again, the venue says that there is no such order."""
+    """A second cancel is answered that the order is unknown."""
     await venues.place("binance", "one")
     await venues.fault("binance", "cancel", answer="error", status=503)
     cancel = {"symbol": "BTCUSDT", "origClientOrderId": "one"}
@@ -232,8 +232,8 @@ async def test_a_cancel_can_be_executed_and_its_answer_lost(venues: Venues) -> N
     assert (status, said["code"]) == (400, -2011)
 
 
-async def test_a_clock_can_be_off(venues: Venues) -> None:
-    """A request signed by our clock is refused then; and taken when it is right again."""
+async def test_a_clock_can_have_an_offset(venues: Venues) -> None:
+    """A request with the correct time is refused until the offset is 0 again."""
     for offset in (20_000, -20_000):
         await venues.control("POST", "clock", {"venue": "binance", "offset_ms": offset})
         url = f"{venues.simulator.http_url}/api/v3/time"
@@ -246,8 +246,8 @@ async def test_a_clock_can_be_off(venues: Venues) -> None:
     assert (await venues.place("binance", "one"))[0] == 200
 
 
-async def test_faults_of_the_websocket_api(venues: Venues) -> None:
-    """Executed and silent, an error, late, a session dropped: by the same rules."""
+async def test_faults_apply_to_the_websocket_api(venues: Venues) -> None:
+    """By the same rules: a hang, an error, a late execution, a broken session."""
 
     def request(client_id: str) -> dict[str, Any]:
         params: dict[str, Any] = {**LIMIT, "newClientOrderId": client_id}
@@ -292,8 +292,8 @@ async def test_faults_of_the_websocket_api(venues: Venues) -> None:
         "nonsense",
     ],
 )
-async def test_a_rule_that_isnt_one_is_refused(venues: Venues, rule: Any) -> None:
-    """400, and why."""
+async def test_an_invalid_rule_is_refused(venues: Venues, rule: Any) -> None:
+    """With 400 and the reason."""
     url = f"{venues.simulator.http_url}/simulator/faults"
     async with venues.http.post(url, json=rule) as response:
         assert response.status == 400
@@ -302,7 +302,7 @@ async def test_a_rule_that_isnt_one_is_refused(venues: Venues, rule: Any) -> Non
 
 
 async def test_rules_are_listed_counted_and_removed(venues: Venues) -> None:
-    """One by one and all at once."""
+    """One rule, and all rules."""
     first = {"venue": "luno", "endpoint": "balances", "answer": "error", "count": 2}
     other = {"venue": "luno", "endpoint": "market_stream", "action": "drop"}
     assert await venues.control("POST", "faults", [first, other]) == {"ids": [1, 2]}
@@ -317,10 +317,10 @@ async def test_rules_are_listed_counted_and_removed(venues: Venues) -> None:
         assert response.status == 400
 
 
-async def test_whoever_hangs_doesnt_keep_it_from_stopping(
+async def test_hanging_requests_do_not_delay_a_stop(
     simulator_settings: SimulatorSettings,
 ) -> None:
-    """A stop takes no longer than a client's patience; what was to execute late never does."""
+    """A late execution is abandoned."""
     async with aiohttp.ClientSession() as http:
         async with running_simulator(simulator_settings) as simulator:
             venues = Venues(simulator, http)

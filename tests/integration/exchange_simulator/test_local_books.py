@@ -1,4 +1,4 @@
-"""What a client of the wire can rebuild is what the engine has."""
+"""A book rebuilt from the wire equals the engine's book."""
 
 from decimal import Decimal
 from typing import Any
@@ -11,14 +11,14 @@ from services.exchange_simulator.service import Simulator
 
 
 async def get(session: aiohttp.ClientSession, url: str, **params: Any) -> Any:
-    """A JSON answer; anything but 200 fails the test."""
+    """A JSON answer; a status except 200 fails the test."""
     async with session.get(url, params=params) as response:
         assert response.status == 200, await response.text()
         return await response.json()
 
 
 class Witness:
-    """Listens to a depth stream inside the simulator and notes the engine's book at each frame."""
+    """Records the engine's book at each frame of a depth stream."""
 
     combined = False
 
@@ -27,16 +27,16 @@ class Witness:
         self.books: dict[int, Any] = {}
 
     def push(self, frame: bytes) -> None:
-        """A frame goes out: this is the book it leads to."""
+        """Record the book after the frame."""
         book = self.feed.book(5000)
         self.books[book["lastUpdateId"]] = {side: dict(book[side]) for side in ("bids", "asks")}
 
 
 @pytest.mark.parametrize(("speed", "frames"), [("@100ms", 8), ("", 2)])
-async def test_binance_diffs_on_a_rest_snapshot_make_the_engines_book(
+async def test_binance_diffs_on_a_rest_snapshot_give_the_engines_book(
     simulator: Simulator, speed: str, frames: int
 ) -> None:
-    """The documented recipe over real sockets gives the engine's book after every frame."""
+    """The documented procedure over real sockets, compared after every frame."""
     witness = Witness(simulator.binance["BTCUSDT"])
     witness.feed.channels[f"depth{speed}"].listeners.add(witness)
     async with (
@@ -66,8 +66,8 @@ async def test_binance_diffs_on_a_rest_snapshot_make_the_engines_book(
             event = await ws.receive_json()
 
 
-async def test_binance_aggregates_by_rest_equal_those_streamed(simulator: Simulator) -> None:
-    """Twenty streamed aggregates, asked for again from the first one's id."""
+async def test_binance_aggregates_by_rest_equal_the_streamed_ones(simulator: Simulator) -> None:
+    """Twenty streamed aggregates, requested again from the first id."""
     stream = f"{simulator.ws_url}/ws/ethusdt@aggTrade"
     async with aiohttp.ClientSession() as session, session.ws_connect(stream) as ws:
         streamed = [await ws.receive_json() for _ in range(20)]
@@ -81,8 +81,8 @@ async def test_binance_aggregates_by_rest_equal_those_streamed(simulator: Simula
     assert found == [{k: v for k, v in s.items() if k not in "eEs"} for s in streamed]
 
 
-async def test_luno_trades_by_rest_equal_those_streamed(simulator: Simulator) -> None:
-    """Sequence, price, volume and side of the taker, derived from the book, agree."""
+async def test_luno_trades_by_rest_equal_the_streamed_ones(simulator: Simulator) -> None:
+    """In sequence, price, volume and side of the taker."""
     derived: dict[int, tuple[Decimal, Decimal, bool]] = {}
     async with (
         aiohttp.ClientSession() as session,
@@ -108,8 +108,8 @@ async def test_luno_trades_by_rest_equal_those_streamed(simulator: Simulator) ->
     assert derived.items() <= listed.items()
 
 
-async def test_all_subscribers_of_a_stream_see_the_same_frames(simulator: Simulator) -> None:
-    """Two clients that joined at different moments agree on every common diff."""
+async def test_all_subscribers_of_a_stream_receive_the_same_frames(simulator: Simulator) -> None:
+    """Two clients that joined at different times agree on every common diff."""
     url = f"{simulator.ws_url}/ws/btcusdt@depth@100ms"
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as early:
         await early.receive_json()

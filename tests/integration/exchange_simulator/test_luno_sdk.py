@@ -1,4 +1,4 @@
-"""The unmodified luno-python, told nothing but URLs."""
+"""The unmodified luno-python, configured with other URLs only."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,12 +23,12 @@ def client(simulator: Simulator) -> Any:
 
 
 async def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the blocking SDK beside the event loop that serves it."""
+    """Call the blocking SDK in a thread, beside the event loop that serves it."""
     return await asyncio.to_thread(method, *args, **kwargs)
 
 
-async def test_it_reads_markets_tickers_books_and_trades(client: Any) -> None:
-    """Every public market method."""
+async def test_the_sdk_reads_markets_tickers_books_and_trades(client: Any) -> None:
+    """With every public market data method."""
     markets = (await call(client.markets))["markets"]
     assert {"XBTZAR", "ETHZAR"} <= {market["market_id"] for market in markets}
     some = (await call(client.markets, pair=["XBTZAR", "ETHZAR"]))["markets"]
@@ -45,7 +45,7 @@ async def test_it_reads_markets_tickers_books_and_trades(client: Any) -> None:
     assert sequences == list(range(sequences[0], sequences[0] - 100, -1))
 
 
-async def test_the_top_of_the_book_sums_up_the_orders(client: Any) -> None:
+async def test_the_top_of_the_book_sums_the_orders_by_price(client: Any) -> None:
     """100 levels of 18 decimals; the full book has every order."""
     top = await call(client.get_order_book, "XBTZAR")
     assert [len(top["bids"]), len(top["asks"])] == [100, 100]
@@ -54,8 +54,8 @@ async def test_the_top_of_the_book_sums_up_the_orders(client: Any) -> None:
     assert len(full["bids"]) > len(top["bids"])
 
 
-async def test_trades_since_a_time_are_those_after_it(client: Any) -> None:
-    """And a time more than a day ago is refused."""
+async def test_trades_since_a_time_are_later_than_it(client: Any) -> None:
+    """A time more than a day ago is refused."""
     newest = (await call(client.list_trades, "XBTZAR"))["trades"][0]
     later = (await call(client.list_trades, "XBTZAR", since=newest["timestamp"]))["trades"]
     assert newest in later
@@ -65,8 +65,8 @@ async def test_trades_since_a_time_are_those_after_it(client: Any) -> None:
     assert refused.value.code == "ErrInvalidArguments"
 
 
-async def test_errors_arrive_as_the_venues_own(client: Any) -> None:
-    """An unknown pair; an order that is too small; a wrong secret, which has no body at all."""
+async def test_errors_have_the_venues_codes(client: Any) -> None:
+    """For an unknown pair, a small order, and a wrong secret, whose error has no body."""
     with pytest.raises(APIError) as unknown:
         await call(client.get_ticker, "NOPE")
     assert unknown.value.code == "ErrMarketUnavailable"
@@ -80,15 +80,15 @@ async def test_errors_arrive_as_the_venues_own(client: Any) -> None:
 
 
 def levels(orders: Any) -> dict[Decimal, Decimal]:
-    """Volume by price of the SDK's orders (it loses the order of time at one price)."""
+    """Volume by price of the SDK's orders (it loses time priority)."""
     found: dict[Decimal, Decimal] = {}
     for order in orders:
         found[order.price] = found.get(order.price, Decimal(0)) + order.volume
     return found
 
 
-async def test_its_stream_keeps_the_engines_book(simulator: Simulator) -> None:
-    """Fifty updates in a row the SDK's own book is what the engine had at that sequence."""
+async def test_the_sdks_stream_maintains_the_engines_book(simulator: Simulator) -> None:
+    """For fifty updates the SDK's book equals the engine's at the same sequence."""
     feed = simulator.luno["XBTZAR"]
     engine = feed.market.engine
     truth: dict[str, list[dict[Decimal, Decimal]]] = {}
@@ -120,9 +120,9 @@ async def test_its_stream_keeps_the_engines_book(simulator: Simulator) -> None:
 @pytest.mark.parametrize(
     ("pair", "secret"), [("XBTZAR", "wrong"), ("NOPEUSDT", "simulator-secret")]
 )
-async def test_its_stream_ends_on_a_wrong_secret_or_pair(
+async def test_the_sdks_stream_ends_on_a_wrong_secret_or_pair(
     simulator: Simulator, pair: str, secret: str
 ) -> None:
-    """The SDK meets an error frame where it wants a snapshot."""
+    """The SDK receives an error frame instead of a snapshot."""
     with pytest.raises(MarketInitialisationException):
         await stream_market(pair, "simulator-key", secret, lambda *_: None, simulator.ws_url)

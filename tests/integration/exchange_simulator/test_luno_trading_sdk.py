@@ -1,4 +1,4 @@
-"""A whole order life with the unmodified luno-python, and a plain client of the user stream."""
+"""The life of an order with the unmodified luno-python and a plain user stream client."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +35,7 @@ async def user_stream(simulator: Simulator) -> AsyncIterator[aiohttp.ClientWebSo
 
 
 async def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the blocking SDK beside the event loop that serves it."""
+    """Call the blocking SDK in a thread, beside the event loop that serves it."""
     return await asyncio.to_thread(method, *args, **kwargs)
 
 
@@ -45,8 +45,8 @@ async def zar(client: Any) -> tuple[Decimal, Decimal]:
     return Decimal(found["balance"]), Decimal(found["reserved"])
 
 
-async def test_a_limit_order_rests_is_found_and_is_stopped(client: Any) -> None:
-    """Placed, queried by both ids, listed, reserved for, stopped, given back."""
+async def test_a_limit_order_rests_is_queried_and_is_stopped(client: Any) -> None:
+    """It is found by both ids, and its reserved amount is released by the stop."""
     before = await zar(client)
     placed = await call(
         *(client.post_limit_order, "XBTZAR", "1300000", "BID", "0.01"),
@@ -74,7 +74,7 @@ async def test_a_limit_order_rests_is_found_and_is_stopped(client: Any) -> None:
 
 
 async def test_market_orders_and_their_trades(client: Any) -> None:
-    """Bought for an amount and sold again; orders, trades and balances agree."""
+    """Orders, trades and balances agree after a buy and a sell."""
     before = await zar(client)
     bought = await call(
         *(client.post_market_order, "XBTZAR", "BUY"), counter_volume="50000", client_order_id="b"
@@ -96,10 +96,10 @@ async def test_market_orders_and_their_trades(client: Any) -> None:
     assert Decimal(sold["fee_counter"]) <= Decimal(sold["counter"]) * Decimal(info["taker_fee"])
 
 
-async def test_the_user_stream_tells_the_whole_life(
+async def test_the_user_stream_reports_the_whole_life_of_an_order(
     client: Any, user_stream: aiohttp.ClientWebSocketResponse
 ) -> None:
-    """AWAITING, PENDING, a partial fill, then COMPLETE by a stop."""
+    """AWAITING, PENDING, a partial fill, COMPLETE after a stop."""
     ask = (await call(client.get_ticker, "XBTZAR"))["ask"].partition(".")[0]
     placed = await call(client.post_limit_order, "XBTZAR", ask, "BID", "12", client_order_id="life")
     await call(client.stop_order, placed["order_id"])
@@ -121,10 +121,10 @@ async def test_the_user_stream_tells_the_whole_life(
     assert {accounts[str(account)] for account in told} == {"XBT", "ZAR"}
 
 
-async def test_what_happened_while_away_comes_with_the_next_session(
+async def test_messages_between_sessions_are_sent_to_the_next_session(
     client: Any, simulator: Simulator
 ) -> None:
-    """A session that ended; an order placed meanwhile; the next session has it."""
+    """An order placed after a session ended."""
     async with aiohttp.ClientSession() as http:
         url = f"{simulator.ws_url}/api/1/userstream"
         async with http.ws_connect(url) as ws:
@@ -142,8 +142,8 @@ async def test_what_happened_while_away_comes_with_the_next_session(
                     names.append(message["order_status_update"]["client_order_id"])
 
 
-async def test_the_user_stream_wants_the_key(simulator: Simulator) -> None:
-    """An error frame, then the end."""
+async def test_the_user_stream_requires_the_key(simulator: Simulator) -> None:
+    """An error frame, then a close."""
     async with (
         aiohttp.ClientSession() as http,
         http.ws_connect(f"{simulator.ws_url}/api/1/userstream") as ws,
@@ -153,8 +153,8 @@ async def test_the_user_stream_wants_the_key(simulator: Simulator) -> None:
         assert (await ws.receive()).type is aiohttp.WSMsgType.CLOSE
 
 
-async def test_refusals_arrive_as_the_venues_own(client: Any) -> None:
-    """Used up for ever; too late; nothing to sell; parameters from the body are the same."""
+async def test_refusals_have_the_venues_codes(client: Any) -> None:
+    """A used client id, a missed deadline, nothing to sell; also with parameters in the body."""
     order = ("XBTZAR", "1300000", "BID", "0.01")
     await call(client.post_limit_order, *order, client_order_id="once")
     for changes, code in (
@@ -170,8 +170,8 @@ async def test_refusals_arrive_as_the_venues_own(client: Any) -> None:
     assert poor.value.code == "ErrInsufficientFunds"
 
 
-async def test_parameters_may_come_in_a_form(simulator: Simulator) -> None:
-    """As other SDKs send them."""
+async def test_parameters_may_be_sent_in_a_form(simulator: Simulator) -> None:
+    """As other SDKs do."""
     key = {"Authorization": aiohttp.encode_basic_auth("simulator-key", "simulator-secret")}
     form = {"pair": "XBTZAR", "type": "ASK", "volume": "0.01", "price": "1500000"}
     url = f"{simulator.http_url}/api/1/postorder"

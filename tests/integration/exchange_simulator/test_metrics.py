@@ -1,4 +1,4 @@
-"""What a real simulator tells Prometheus."""
+"""The metrics of a running simulator."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.support.processes import running
 
 
 async def test_requests_sockets_and_trades_are_counted(tmp_path: Path) -> None:
-    """By venue and endpoint; a socket that was closed is no longer open."""
+    """By venue and endpoint; a closed socket does not count as open."""
     port, health_port = quiet_port(), quiet_port()
     environment = {
         "SIMULATOR_PORT": str(port),

@@ -1,4 +1,4 @@
-"""The simulator as a process of its own: started, killed, started again, stopped."""
+"""The simulator as a process: started, killed, restarted, stopped."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.processes import running
 
 
 async def last_ids(port: int) -> list[int] | None:
-    """The last ids of every kind, None while nobody answers."""
+    """The last id of every kind; None while the simulator does not answer."""
     root = f"http://127.0.0.1:{port}"
     try:
         async with aiohttp.ClientSession() as session:
@@ -31,17 +31,17 @@ async def last_ids(port: int) -> list[int] | None:
 
 
 async def started(port: int) -> list[int]:
-    """Wait until it answers; the last ids."""
+    """Wait for an answer; returns the last ids."""
     await eventually_async(lambda: last_ids(port))
     ids = await last_ids(port)
     assert ids is not None
     return ids
 
 
-async def test_a_killed_simulator_starts_again_with_ids_above_its_old_ones(
+async def test_a_killed_simulator_restarts_with_larger_ids(
     tmp_path: Path,
 ) -> None:
-    """Even at full speed; and SIGTERM ends it with exit code 0."""
+    """Even at full speed; SIGTERM ends it with exit code 0."""
     port = quiet_port()
     environment = {
         "SIMULATOR_PORT": str(port),
@@ -57,8 +57,8 @@ async def test_a_killed_simulator_starts_again_with_ids_above_its_old_ones(
         assert await second.end() == 0
 
 
-async def test_a_taken_port_is_one_clear_error(tmp_path: Path) -> None:
-    """It names the setting, and the exit code is 1."""
+async def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
+    """The error names the setting; the exit code is 1."""
     port = quiet_port()
     environment = {"SIMULATOR_PORT": str(port), "HEALTH_PORT": "0", "SIMULATOR_RATE": "1"}
     async with running("exchange_simulator", environment, tmp_path / "one"):

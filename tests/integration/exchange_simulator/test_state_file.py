@@ -1,4 +1,4 @@
-"""Orders and balances that outlive a simulator which is killed."""
+"""Orders and balances survive a kill of the simulator."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from tests.support.processes import running
 
 
 def settings(folder: Path) -> SimulatorSettings:
-    """A simulator that remembers."""
+    """A simulator with a state file."""
     return SimulatorSettings(
         simulator_port=0,
         simulator_rate=200.0,
@@ -26,8 +26,8 @@ def settings(folder: Path) -> SimulatorSettings:
     )
 
 
-async def test_a_simulator_that_starts_again_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Open orders rest, closed ones are known, balances are what they were, ids are new."""
+async def test_a_restarted_simulator_continues_from_its_state(tmp_path: Path) -> None:
+    """Open orders rest, closed ones are known, balances are unchanged, ids are new."""
     async with aiohttp.ClientSession() as http:
         async with running_simulator(settings(tmp_path)) as first:
             venues = Venues(first, http)
@@ -41,7 +41,7 @@ async def test_a_simulator_that_starts_again_goes_on_where_it_was(tmp_path: Path
             after = [await venues.ledger(venue) for venue in ("binance", "luno")]
             for old, new in zip(before, after, strict=True):
                 assert (old["orders"], old["balances"]) == (new["orders"], new["balances"])
-            # Luno's client id is used up for ever; Binance's while the order is open.
+            # A client id can be used once at Luno; at Binance again after the order is closed.
             assert (await venues.place("luno", "rests"))[0] == 409
             assert (await venues.place("binance", "rests"))[1]["code"] == -2010
             assert (await venues.place("binance", "new"))[0] == 200
@@ -51,8 +51,8 @@ async def test_a_simulator_that_starts_again_goes_on_where_it_was(tmp_path: Path
             assert (await venues.binance("DELETE", "order", **cancel))[0] == 200
 
 
-async def test_what_was_answered_is_known_after_a_kill(tmp_path: Path) -> None:
-    """SIGKILL in the middle of many orders: every answered one is there."""
+async def test_every_answered_order_survives_a_kill(tmp_path: Path) -> None:
+    """With a SIGKILL during many orders."""
     port = quiet_port()
     environment = {
         "SIMULATOR_PORT": str(port),

@@ -1,4 +1,4 @@
-"""Faults on streams: frames lost, doubled, swapped, late; sockets that end, or only look alive."""
+"""Faults of streams: frames lost, duplicated, reordered, delayed; sockets broken or half open."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,12 +15,12 @@ from tests.integration.exchange_simulator.venue_clients import Venues, now_ms, o
 
 LUNO_KEY = {"api_key_id": "simulator-key", "api_key_secret": "simulator-secret"}
 GONE = (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR)
-SILENCE = 0.5  # seconds without a frame that a test takes for silence
+SILENCE = 0.5  # seconds without a frame that count as silence
 
 
 @pytest.fixture
 def simulator_settings() -> SimulatorSettings:
-    """Quick to start."""
+    """Settings that start quickly."""
     return one_symbol_each()
 
 
@@ -32,14 +32,14 @@ async def venues(simulator: Simulator) -> AsyncIterator[Venues]:
 
 
 class Stream:
-    """A client of a stream, and a way to tell which order an event is about."""
+    """A client of a stream; it finds the order of each event."""
 
     def __init__(self, ws: aiohttp.ClientWebSocketResponse, venue: str) -> None:
         self.ws = ws
         self._venue = venue
 
     async def next_orders(self, count: int) -> list[str]:
-        """The client ids of the next *count* events that are about a new order."""
+        """The client ids of the next *count* events of new orders."""
         names: list[str] = []
         while len(names) < count:
             message = await self.ws.receive_json(timeout=10)
@@ -74,7 +74,7 @@ async def user_stream(venues: Venues, venue: str) -> AsyncIterator[Stream]:
 
 
 def kind(message: dict[str, Any]) -> str:
-    """What a message is about, in words for both venues."""
+    """The kind of a message, in common names for both venues."""
     event = message.get("event", {})
     if "c" in event:
         return f"{event['x']} {event['c']}"
@@ -85,7 +85,7 @@ def kind(message: dict[str, Any]) -> str:
 
 
 async def until_silence(ws: aiohttp.ClientWebSocketResponse) -> list[str]:
-    """What still comes, until nothing has come for a while."""
+    """The messages until the stream is silent."""
     seen: list[str] = []
     with suppress(TimeoutError):
         while True:
@@ -93,7 +93,7 @@ async def until_silence(ws: aiohttp.ClientWebSocketResponse) -> list[str]:
     return seen
 
 
-# What marks the event of a new order on each venue's user stream.
+# The text of a new order's event on each venue's user stream.
 NEW = {"binance": '"x":"NEW"', "luno": '"status":"AWAITING"'}
 BOTH = pytest.mark.parametrize("venue", ["binance", "luno"])
 
@@ -107,12 +107,12 @@ BOTH = pytest.mark.parametrize("venue", ["binance", "luno"])
         ("delay", ["two", "three", "one"]),
     ],
 )
-async def test_an_event_is_lost_doubled_or_late(
+async def test_an_event_is_dropped_duplicated_or_delayed(
     venues: Venues, venue: str, action: str, seen: list[str]
 ) -> None:
-    """The first of three; the others come as ever."""
+    """The first of three; the others arrive as usual."""
     async with user_stream(venues, venue) as stream:
-        # A session must have been joined before its events can be struck.
+        # The session must have joined before a fault can apply to its events.
         await venues.place(venue, "zero")
         assert await stream.next_orders(1) == ["zero"]
         how = {"action": action, "contains": NEW[venue], "delay_ms": 500}
@@ -123,8 +123,8 @@ async def test_an_event_is_lost_doubled_or_late(
 
 
 @BOTH
-async def test_events_change_places(venues: Venues, venue: str) -> None:
-    """What is struck comes right behind its successor."""
+async def test_events_are_reordered(venues: Venues, venue: str) -> None:
+    """An event arrives directly after its successor."""
     async with user_stream(venues, venue) as stream:
         await venues.place(venue, "zero")
         assert await stream.next_orders(1) == ["zero"]
@@ -133,7 +133,7 @@ async def test_events_change_places(venues: Venues, venue: str) -> None:
         kinds: list[str] = []
         while kinds[-1:] != ["NEW one"]:
             kinds.append(kind(await stream.ws.receive_json(timeout=10)))
-    # First what zero still had to say.
+    # First the remaining messages of order zero.
     assert (
         kinds
         == {
@@ -145,8 +145,8 @@ async def test_events_change_places(venues: Venues, venue: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("how", ["rule", "at once"])
-async def test_a_session_is_dropped(venues: Venues, venue: str, how: str) -> None:
-    """With the next event, or at once; no good-bye."""
+async def test_a_session_is_disconnected(venues: Venues, venue: str, how: str) -> None:
+    """With the next event, or at once; without a close frame."""
     async with user_stream(venues, venue) as stream:
         await venues.place(venue, "one")
         assert await stream.next_orders(1) == ["one"]
@@ -162,8 +162,8 @@ async def test_a_session_is_dropped(venues: Venues, venue: str, how: str) -> Non
 
 
 @BOTH
-async def test_a_socket_can_look_alive_and_be_dead(venues: Venues, venue: str) -> None:
-    """Half open: nothing comes, not even a pong, and no end."""
+async def test_a_socket_can_be_half_open(venues: Venues, venue: str) -> None:
+    """No frame, no pong and no close arrives."""
     async with user_stream(venues, venue) as stream:
         await venues.place(venue, "one")
         assert await stream.next_orders(1) == ["one"]
@@ -174,7 +174,7 @@ async def test_a_socket_can_look_alive_and_be_dead(venues: Venues, venue: str) -
         seen = await until_silence(stream.ws)
         assert not any("two" in text or "anybody" in text for text in seen)
         assert not stream.ws.closed
-        # A client that goes on elsewhere is served.
+        # A client with a new connection is served.
     async with user_stream(venues, venue) as fresh:
         await venues.place(venue, "three")
         names = await fresh.next_orders(1)
@@ -182,8 +182,8 @@ async def test_a_socket_can_look_alive_and_be_dead(venues: Venues, venue: str) -
             names += await fresh.next_orders(1)
 
 
-async def test_a_hole_in_binances_depth_stream(venues: Venues) -> None:
-    """A diff is missing: the next one doesn't join."""
+async def test_a_gap_in_binances_depth_stream(venues: Venues) -> None:
+    """A diff is missing, so the next one is not contiguous."""
     url = f"{venues.simulator.ws_url}/ws/btcusdt@depth@100ms"
     async with venues.http.ws_connect(url) as ws:
         first = await ws.receive_json(timeout=10)
@@ -201,8 +201,8 @@ async def test_a_hole_in_binances_depth_stream(venues: Venues) -> None:
         assert after["U"] == update["u"] + 1
 
 
-async def test_a_hole_in_lunos_sequence(venues: Venues) -> None:
-    """One number is missing, those after it follow on."""
+async def test_a_gap_in_lunos_sequence(venues: Venues) -> None:
+    """One number is missing; the later ones are contiguous."""
     url = f"{venues.simulator.ws_url}/api/1/stream/XBTZAR"
     async with venues.http.ws_connect(url) as ws:
         await ws.send_json(LUNO_KEY)
@@ -217,10 +217,10 @@ async def test_a_hole_in_lunos_sequence(venues: Venues) -> None:
 
 
 @BOTH
-async def test_a_market_stream_falls_silent_though_its_socket_lives(
+async def test_a_market_stream_is_silent_while_its_socket_is_alive(
     venues: Venues, venue: str
 ) -> None:
-    """No data, but pongs; and data again when the rule ends."""
+    """Pongs arrive without data; data arrives again after the rule ends."""
     path = "/ws/btcusdt@depth@100ms" if venue == "binance" else "/api/1/stream/XBTZAR"
     async with venues.http.ws_connect(venues.simulator.ws_url + path, autoping=False) as ws:
         if venue == "luno":
@@ -236,7 +236,7 @@ async def test_a_market_stream_falls_silent_though_its_socket_lives(
 
 
 async def test_binance_warns_before_it_shuts_down(venues: Venues) -> None:
-    """On raw and combined streams, and on the WebSocket API; Luno has no such thing."""
+    """On raw and combined streams and on the WebSocket API; Luno has no such notice."""
     root = venues.simulator.ws_url
     notices = []
     for path in ("/ws/btcusdt@ticker", "/stream?streams=btcusdt@ticker", "/ws-api/v3"):
@@ -257,14 +257,14 @@ async def test_binance_warns_before_it_shuts_down(venues: Venues) -> None:
 
 
 @BOTH
-async def test_a_fill_can_be_lost_and_the_order_still_knows_it(venues: Venues, venue: str) -> None:
-    """The one thing that only a query tells."""
+async def test_a_fill_can_be_lost_on_the_stream_only(venues: Venues, venue: str) -> None:
+    """A query of the order still reports it."""
     async with user_stream(venues, venue) as stream:
         await venues.place(venue, "zero")
         assert await stream.next_orders(1) == ["zero"]
         contains = '"x":"TRADE"' if venue == "binance" else '"type":"order_fill"'
         await venues.fault(venue, "user_stream", action="drop", contains=contains, count=None)
-        # The market comes down to the order, through it, and back.
+        # The price moves down to the order, through it, and back.
         symbol, low, high = (
             ("BTC/USDT", "59000", "64000")
             if venue == "binance"
@@ -285,8 +285,8 @@ async def test_a_fill_can_be_lost_and_the_order_still_knows_it(venues: Venues, v
 
 
 @BOTH
-async def test_an_event_can_come_before_the_answer(venues: Venues, venue: str) -> None:
-    """The user stream knows the order while its request still waits."""
+async def test_an_event_can_arrive_before_the_answer(venues: Venues, venue: str) -> None:
+    """The user stream reports the order while its request waits."""
     async with user_stream(venues, venue) as stream:
         await venues.place(venue, "zero")
         assert await stream.next_orders(1) == ["zero"]
@@ -307,8 +307,10 @@ async def test_an_event_can_come_before_the_answer(venues: Venues, venue: str) -
         ("luno", "/api/1/userstream"),
     ],
 )
-async def test_a_handshake_is_refused_with_a_time(venues: Venues, venue: str, path: str) -> None:
-    """Aimed by its path; the next one is accepted."""
+async def test_a_handshake_is_refused_with_a_retry_time(
+    venues: Venues, venue: str, path: str
+) -> None:
+    """Matched by its path; the next one is accepted."""
     refused = {"execute": "never", "answer": "error", "status": 429, "retry_after": 60}
     await venues.fault(venue, "connect", contains="/elsewhere", **refused)
     await venues.fault(venue, "connect", contains=path, **refused)
@@ -324,8 +326,8 @@ async def test_a_handshake_is_refused_with_a_time(venues: Venues, venue: str, pa
     assert [fault["used"] for fault in faults] == [0, 1]
 
 
-async def test_a_subscription_is_refused_with_the_moment_of_the_bans_end(venues: Venues) -> None:
-    """As Binance's WebSocket API tells of a ban."""
+async def test_a_subscription_is_refused_with_the_end_of_the_ban(venues: Venues) -> None:
+    """In the format of Binance's WebSocket API."""
     refused = {"execute": "never", "answer": "error", "status": 418, "retry_after": 60}
     await venues.fault("binance", "subscribe", **refused)
     async with venues.http.ws_connect(venues.simulator.ws_url + "/ws-api/v3") as ws:

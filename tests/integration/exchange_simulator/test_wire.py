@@ -1,4 +1,4 @@
-"""The wire as the venues document it: handshakes, statuses, headers, limits, good-byes."""
+"""The documented wire protocols: handshakes, statuses, headers, limits, close frames."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def test_every_market_has_a_book_from_the_start() -> None:
-    """By default all symbols of both venues, each with orders on both sides."""
+    """By default all symbols of both venues have orders on both sides."""
     async with running_simulator(SimulatorSettings(simulator_port=0)) as simulator:
         assert set(simulator.markets) == {instrument.symbol for instrument in INSTRUMENTS}
         for market in simulator.markets.values():
@@ -33,11 +33,11 @@ async def test_every_market_has_a_book_from_the_start() -> None:
             assert len(market.engine.asks.top(101)) > 100
 
 
-async def test_binance_counts_weight_and_refuses_what_is_too_much(
+async def test_binance_counts_weight_and_refuses_requests_above_the_limit(
     simulator_settings: SimulatorSettings, http: aiohttp.ClientSession
 ) -> None:
-    """The header adds up documented weights; past 6000 it is 429 with Retry-After, then new."""
-    now = 1_790_000_010_000  # 30 s before a whole minute
+    """The header sums the documented weights; above 6000 it is 429 with Retry-After."""
+    now = 1_790_000_010_000  # 30 s before the next minute
     async with running_simulator(simulator_settings, clock=lambda: now) as simulator:
         root = f"{simulator.http_url}/api/v3"
         used = []
@@ -60,7 +60,7 @@ async def test_binance_counts_weight_and_refuses_what_is_too_much(
 async def test_luno_refuses_the_301st_call_of_a_minute(
     simulator_settings: SimulatorSettings, http: aiohttp.ClientSession
 ) -> None:
-    """With its own error; the next minute starts over."""
+    """With Luno's error; the next minute has a new budget."""
     now = 1_790_000_010_000
     async with running_simulator(simulator_settings, clock=lambda: now) as simulator:
         url = f"{simulator.http_url}/api/1/ticker?pair=XBTZAR"
@@ -97,7 +97,7 @@ async def test_luno_refuses_the_301st_call_of_a_minute(
         ("GET", "/api/1/trades?pair=XBTZAR&since=soon", 400, "ErrInvalidArguments"),
     ],
 )
-async def test_what_it_doesnt_speak_it_says(
+async def test_unsupported_requests_are_refused(
     simulator: Simulator,
     http: aiohttp.ClientSession,
     method: str,
@@ -105,7 +105,7 @@ async def test_what_it_doesnt_speak_it_says(
     status: int,
     body: str,
 ) -> None:
-    """The venue's own status and error, never a made-up success."""
+    """With the venue's status and error, never an invented success."""
     async with http.request(method, f"{simulator.http_url}{path}") as response:
         text = await response.text()
     assert response.status == status
@@ -113,19 +113,19 @@ async def test_what_it_doesnt_speak_it_says(
 
 
 @pytest.mark.parametrize("scheme", ["Basic !!!", "Basic Og==", "Bearer x", "Basic /w=="])
-async def test_luno_takes_no_other_authorisation(
+async def test_luno_accepts_basic_authentication_only(
     simulator: Simulator, http: aiohttp.ClientSession, scheme: str
 ) -> None:
-    """Unreadable, empty, another scheme, no text: all are 401."""
+    """Unreadable, empty, of another scheme, or not text: 401."""
     url = f"{simulator.http_url}/api/1/balance"
     async with http.get(url, headers={"Authorization": scheme}) as response:
         assert response.status == 401
 
 
-async def test_luno_with_the_right_key_says_what_it_cant_do(
+async def test_luno_answers_unsupported_private_calls_with_501(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
-    """501 with both keys of Luno's error."""
+    """With both keys of Luno's error."""
     url = f"{simulator.http_url}/api/exchange/1/candles"
     key = {"Authorization": aiohttp.encode_basic_auth("simulator-key", "simulator-secret")}
     async with http.get(url, headers=key) as response:
@@ -136,7 +136,7 @@ async def test_luno_with_the_right_key_says_what_it_cant_do(
 async def test_a_stream_connection_serves_requests_and_frames(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
-    """/stream without streams, then SUBSCRIBE: wrapped frames; both sides ping."""
+    """/stream without streams, then SUBSCRIBE: frames are wrapped; both sides send pings."""
     async with http.ws_connect(f"{simulator.ws_url}/stream", autoping=False) as ws:
         await ws.send_json({"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1})
         assert await ws.receive_json() == {"result": None, "id": 1}
@@ -159,10 +159,10 @@ async def test_stream_names_may_be_percent_encoded(
             missing.discard((await ws.receive_json())["stream"])
 
 
-async def test_a_client_that_leaves_is_no_longer_listened_for(
+async def test_a_client_that_left_has_no_listener(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
-    """Neither venue's feed keeps anything of a closed connection."""
+    """Neither venue's feed keeps a closed connection."""
     channel = simulator.binance["BTCUSDT"].channels["trade"]
     feed = simulator.luno["XBTZAR"]
     async with (
@@ -179,7 +179,7 @@ async def test_a_client_that_leaves_is_no_longer_listened_for(
 async def test_luno_sends_a_snapshot_then_contiguous_updates(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
-    """After a reconnect the sequence has gone on."""
+    """After a reconnect the sequence has continued."""
     last = 0
     for _ in range(2):
         async with http.ws_connect(f"{simulator.ws_url}/api/1/stream/XBTZAR") as ws:
@@ -215,7 +215,7 @@ async def test_luno_sends_a_snapshot_then_contiguous_updates(
 async def test_luno_refuses_a_bad_first_frame_and_closes(
     simulator: Simulator, http: aiohttp.ClientSession, pair: str, says: str, error: str
 ) -> None:
-    """One error frame, then close 1000; the handshake succeeds even for an unknown pair."""
+    """An error frame, then close 1000; the handshake succeeds even for an unknown pair."""
     async with http.ws_connect(f"{simulator.ws_url}/api/1/stream/{pair}") as ws:
         await ws.send_str(says)
         assert (await ws.receive_json())["error_code"] == error
@@ -223,12 +223,12 @@ async def test_luno_refuses_a_bad_first_frame_and_closes(
         assert (message.type, message.data) == (WSMsgType.CLOSE, 1000)
 
 
-async def test_luno_waits_for_credentials_only_so_long(
+async def test_luno_closes_a_connection_without_credentials(
     simulator_settings: SimulatorSettings,
     http: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A silent client gets auth_timeout; keep-alives aren't credentials."""
+    """A silent client receives auth_timeout; keep-alives aren't credentials."""
     hasty = partial(luno_stream.routes, credentials_timeout=0.05)
     monkeypatch.setattr(luno_stream, "routes", hasty)
     async with (
@@ -242,10 +242,10 @@ async def test_luno_waits_for_credentials_only_so_long(
         assert (await ws.receive()).data == 1000
 
 
-async def test_luno_takes_fifty_sessions_at_once(
+async def test_luno_accepts_fifty_sessions_at_once(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
-    """The 51st is told so and closed; when one leaves there is room again."""
+    """The 51st receives an error and is closed; after one leaves, another is accepted."""
     url = f"{simulator.ws_url}/api/1/stream/XBTZAR"
     sessions = [await http.ws_connect(url) for _ in range(50)]
     async with http.ws_connect(url) as one_more:
@@ -262,7 +262,7 @@ async def test_luno_takes_fifty_sessions_at_once(
 
 
 async def test_a_huge_luno_book_is_one_snapshot(http: aiohttp.ClientSession) -> None:
-    """A book as large as the live one's: more than a megabyte in one frame, then updates."""
+    """A book as large as the live one: more than a megabyte in one frame, then updates."""
     settings = SimulatorSettings(
         simulator_port=0,
         simulator_book_orders=9000,
@@ -279,8 +279,8 @@ async def test_a_huge_luno_book_is_one_snapshot(http: aiohttp.ClientSession) -> 
         assert (await ws.receive_json())["sequence"]
 
 
-async def test_at_full_speed_clients_are_still_served(http: aiohttp.ClientSession) -> None:
-    """As fast as it can: REST answers, and streams deliver without a hole."""
+async def test_clients_are_served_at_full_speed(http: aiohttp.ClientSession) -> None:
+    """REST answers, and streams have no gap."""
     settings = SimulatorSettings(
         simulator_port=0, simulator_rate=0, simulator_symbols=("BTC/USDT", "XBT/ZAR")
     )
@@ -292,10 +292,10 @@ async def test_at_full_speed_clients_are_still_served(http: aiohttp.ClientSessio
             assert response.status == 200
 
 
-async def test_a_stop_closes_every_connection_politely(
+async def test_a_stop_closes_every_connection_with_1001(
     simulator_settings: SimulatorSettings, http: aiohttp.ClientSession
 ) -> None:
-    """Both venues' clients get close 1001."""
+    """For clients of both venues."""
     async with running_simulator(simulator_settings) as simulator:
         binance = await http.ws_connect(f"{simulator.ws_url}/ws/nopeusdt@trade")
         luno = await http.ws_connect(f"{simulator.ws_url}/api/1/stream/XBTZAR")

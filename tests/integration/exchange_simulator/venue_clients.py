@@ -1,4 +1,4 @@
-"""Plain clients of both venues for tests that must see the wire: no SDK, no retry."""
+"""Plain clients of both venues for tests of the wire: no SDK, no retries."""
 
 import hashlib
 import hmac
@@ -24,7 +24,7 @@ BID = {"pair": "XBTZAR", "type": "BID", "volume": "0.01", "price": "1300000"}
 
 
 def one_symbol_each() -> SimulatorSettings:
-    """A simulator that is quick to start."""
+    """Settings of a simulator that starts quickly."""
     return SimulatorSettings(
         simulator_port=0,
         simulator_rate=200.0,
@@ -51,7 +51,7 @@ class Venues:
         self.http = http
 
     async def binance(self, method: str, path: str, **params: Any) -> tuple[int, Any]:
-        """Status and JSON of a signed request to /api/v3; text where it isn't JSON."""
+        """Status and JSON (or text) of a signed request to /api/v3."""
         payload = urlencode({"timestamp": now_ms(), **params})
         url = f"{self.simulator.http_url}/api/v3/{path}?{payload}&signature={sign(payload)}"
         headers = {"X-MBX-APIKEY": KEY}
@@ -78,7 +78,7 @@ class Venues:
         return await self.luno("GET", "exchange/3/order", client_order_id=client_id)
 
     async def control(self, method: str, path: str, order: Any = None) -> Any:
-        """A call of the simulator's own API, which must succeed."""
+        """A call of the control API, which must succeed."""
         url = f"{self.simulator.http_url}/simulator/{path}"
         async with self.http.request(method, url, json=order) as response:
             said = await response.json()
@@ -86,17 +86,17 @@ class Venues:
             return said
 
     async def fault(self, venue: str, endpoint: str, **how: Any) -> None:
-        """Put a fault in force."""
+        """Add a fault rule."""
         await self.control("POST", "faults", {"venue": venue, "endpoint": endpoint, **how})
 
     async def ledger(self, venue: str) -> dict[str, Any]:
-        """What really happened: orders by client id, and the arrivals."""
+        """The ledger: orders by client id, and arrivals."""
         part: dict[str, Any] = (await self.control("GET", "ledger"))[venue]
         orders = {order["client_order_id"]: order for order in part["orders"]}
         return part | {"orders": orders}
 
     async def clients(self, venue: str) -> set[str]:
-        """The client ids of all orders ever."""
+        """The client ids of all orders, open and closed."""
         return set((await self.ledger(venue))["orders"])
 
 
