@@ -5,6 +5,7 @@ import json
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from common_models.stream_names import CommandStream, state_key
@@ -27,7 +28,8 @@ async def trusted(desk: TradingDesk) -> None:
         stream = str(CommandStream(desk.name, command))
         await redis.xgroup_create(stream, desk.name, id="0", mkstream=True)
     remembered = json.dumps({"identity": identity, "forgotten_at": -1, "careful_until": -1})
-    assert DataLossRecord(identity, -1, -1) == DataLossRecord(**json.loads(remembered))
+    decoded = msgspec.json.decode(remembered, type=DataLossRecord)
+    assert decoded == DataLossRecord(identity, -1, -1)
     await redis.set(state_key(desk.name, "redis"), remembered)
 
 
