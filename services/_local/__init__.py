@@ -1,1 +1,1 @@
-"""What `make run` and `make secrets` are made of. Not a process of the suite."""
+"""The code of `make run`, `make live`, `make images` and `make secrets`. Not a service."""

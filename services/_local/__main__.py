@@ -1,4 +1,4 @@
-"""Start everything on this machine: `make run`, and with the argument `live` `make live`."""
+"""Start everything on this machine: `make run`; with the argument `live`, `make live`."""
 
 import sys
 
@@ -8,7 +8,7 @@ try:
     from services._local.launcher import main
 
     code = main(live=sys.argv[1:] == ["live"])
-except KeyboardInterrupt:  # before the launcher listens to signals
+except KeyboardInterrupt:  # before the launcher handles signals
     code = INTERRUPTED
 
 raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""Who may do what on Redis: one user for each service, with no more than it needs.
+"""The Redis ACL: one user per service, with only the permissions that it needs.
 
 An ACL file as https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/ has it:
 each bracket is a selector, and a command must be allowed as a whole by one of them.
@@ -18,7 +18,7 @@ READ_STREAM = "+xread +xrange +xrevrange +xlen +xinfo|stream"
 CONSUME = (
     "+xgroup|create +xreadgroup +xautoclaim +xack +xpending +xinfo|groups "
     "+xinfo|stream +xlen +xrange +xrevrange +xtrim +xdel +watch "
-    # To repair a stream into which somebody put an entry with an id of the future.
+    # To repair a stream that has an entry with an id in the future.
     "+xsetid +xgroup|setid"
 )
 KEEP_STATE = (
@@ -39,11 +39,11 @@ OPERATOR = "operator"
 def _connector(exchange: str) -> list[str]:
     """Reads its own commands, writes its own events and market data.
 
-    It halts where Redis lost data or is full. SETNX, unlike SET, changes no halt that is there.
+    It halts if Redis lost data or is full. SETNX, unlike SET, does not change an existing halt.
     """
     name = f"{exchange}_connector"
     return [
-        # It makes sure that a connection it has lost is dead before it writes again.
+        # Before it writes again, it kills the connection that it lost.
         "+client|kill",
         f"(%RW~{name}:commands:* %RW~{name}:operator:* {CONSUME})",
         f"(%RW~{name}:events:* %RW~{name}:dead_letter:* %RW~{exchange}:* +xadd +xrevrange)",
@@ -60,7 +60,7 @@ def _markets() -> str:
 
 
 def _indicators() -> list[str]:
-    """Reads market data, writes values; its state in the same transaction."""
+    """Reads market data, writes values, and its state in the same transaction."""
     return [
         f"({_markets()} {READ_STREAM})",
         "(%RW~indicators:* +xadd)",
@@ -69,7 +69,7 @@ def _indicators() -> list[str]:
 
 
 def _bot() -> list[str]:
-    """Reads all that is told, sends commands, writes events of its own; can't lift a halt."""
+    """Reads all events and market data, sends commands, writes its own events; can't resume."""
     connectors = " ".join(f"%R~{exchange}_connector:events:*" for exchange in EXCHANGES)
     commands = " ".join(f"%W~{exchange}_connector:commands:*" for exchange in EXCHANGES)
     instruments = " ".join(f"%R~{exchange}_connector:state:instruments" for exchange in EXCHANGES)
@@ -80,16 +80,16 @@ def _bot() -> list[str]:
         f"({_markets()} {connectors} %R~indicators:* {READ_STREAM})",
         f"({commands} +xadd)",
         "(%RW~bot:events:* +xadd +xrevrange)",
-        # One WATCH covers its books and the switch.
+        # One WATCH covers the bot's books and the halt switch.
         f"(%R~bot:state:* %R~{TRADING} %R~{HALT} +watch +get)",
         "(%RW~bot:state:* +get +set +hget +hmget +hgetall +hset +hdel +del)",
     ]
 
 
 def _operator() -> list[str]:
-    """A person with a hand tool: reads everything, sends commands, halts and resumes.
+    """The operator, with tradectl: reads everything, sends commands, halts and resumes.
 
-    Nobody else writes to the operator's streams, which connectors serve before all others.
+    No other user may write to the operator's streams, which connectors read before all others.
     """
     commands = " ".join(f"%W~{exchange}_connector:commands:*" for exchange in EXCHANGES)
     emergencies = " ".join(f"%W~{exchange}_connector:operator:*" for exchange in EXCHANGES)
@@ -122,7 +122,7 @@ def access_list(passwords: Mapping[str, str]) -> str:
             f"user {user} on {_hash(passwords[user])} -@all {CONNECTION} {' '.join(rules)}"
         )
     lines.append(f"user {ADMIN} on {_hash(passwords[ADMIN])} ~* &* +@all")
-    # For the container's health check, which can do nothing else and so needs no secret.
+    # For the container's health check: it may only PING, so it needs no password.
     lines.append("user health on nopass -@all +ping")
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
 """`make images`: pull the base images, and write their digests into `.env`.
 
-docker-compose.yml and Dockerfile take what stands there. Needs Python and a Docker engine only.
+docker-compose.yml and Dockerfile read them there. It needs only Python and a Docker engine.
 """
 
 import re
@@ -9,26 +9,26 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# By variable: what docker-compose.yml and Dockerfile take where it isn't set.
+# By variable: the default in docker-compose.yml and Dockerfile.
 IMAGES: Mapping[str, str] = {"REDIS_IMAGE": "redis:8-alpine", "PYTHON_IMAGE": "python:3.13-slim"}
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 PULL_TIMEOUT = 900.0
 
 
 class ImageError(Exception):
-    """A digest isn't known; the message says why."""
+    """A digest could not be determined; the message says why."""
 
 
 def main() -> int:
-    """Write to the file named on the command line, `.env` where none is; 0 when all stand there."""
+    """Write to the file named on the command line, by default `.env`; 0 if all were written."""
     path = Path(sys.argv[1] if len(sys.argv) > 1 else ".env")
     try:
         pinned = {name: with_digest(image) for name, image in IMAGES.items()}
     except ImageError as e:
-        sys.stderr.write(f"make images: {e}; {path} is as it was\n")
+        sys.stderr.write(f"make images: {e}; {path} is unchanged\n")
         return 1
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    path.touch(mode=0o600)  # keys may lie there too
+    path.touch(mode=0o600)  # it may hold API keys too
     path.write_text(with_variables(before, pinned), encoding="utf-8")
     for name, image in pinned.items():
         print(f"{name}={image}")
@@ -36,25 +36,25 @@ def main() -> int:
 
 
 def with_digest(image: str) -> str:
-    """*image*, which has a tag, with the digest that its registry gives it now.
+    """*image*, which has a tag, with its current digest in the registry.
 
     Raises:
-        ImageError: it couldn't be pulled, or the engine knows no digest of it.
+        ImageError: the image can't be pulled, or the engine has no digest of it.
     """
     repository = image.partition(":")[0]
     _docker("pull", "--quiet", image)
     known = _docker("image", "inspect", "--format", '{{join .RepoDigests " "}}', image)
     for each in known.split():
         name, _, digest = each.partition("@")
-        # An engine that isn't Docker's own writes the registry's name before it.
+        # Some engines write the registry's name before the repository.
         same = name.removeprefix("docker.io/").removeprefix("library/") == repository
         if same and DIGEST.fullmatch(digest):
             return f"{image}@{digest}"
-    raise ImageError(f"the engine knows no digest of {image}")
+    raise ImageError(f"the engine has no digest of {image}")
 
 
 def with_variables(text: str, variables: Mapping[str, str]) -> str:
-    """The lines of an `.env` file with *variables* set; each once, all other lines as they are."""
+    """The text of an `.env` file with *variables* set once each; other lines are unchanged."""
     kept = [line for line in text.splitlines() if line.partition("=")[0].strip() not in variables]
     return "".join(f"{line}\n" for line in [*kept, *(f"{n}={v}" for n, v in variables.items())])
 

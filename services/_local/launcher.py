@@ -1,4 +1,4 @@
-"""`make run` and `make live`: everything on this machine, until asked to stop."""
+"""`make run` and `make live`: run everything on this machine until a signal."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ from services._runtime.exchanges import ExchangeManifest
 from services._runtime.running_suites import RunningSuite, record_suite
 from services._runtime.settings import SettingsError, load
 
-# From the start of a part until it must be ready.
+# In seconds: a process must be ready this long after its start.
 READY_TIMEOUT = 60.0
 SIMULATED = (
     "simulated markets of {titles}, their connectors, indicators, and the bot. "
@@ -50,11 +50,11 @@ SIMULATOR_PORTS = {"the simulator": 8900, "the simulator's health": 8010}
 
 
 def main(*, live: bool) -> int:
-    """Run until RUN_SECONDS have passed or a signal comes (0), or until a part fails (1).
+    """Run until RUN_SECONDS have passed or a signal arrives (0), or until a process fails (1).
 
     On simulated markets; with *live* on the exchanges' own, without keys and without an order.
     """
-    given = dict(os.environ)  # noqa: TID251 - the parts get what we were given
+    given = dict(os.environ)  # noqa: TID251 - passed on to the processes
     try:
         settings = load(RunSettings)
         given = with_suite_file(given)
@@ -130,12 +130,12 @@ async def _run(
             usual_indicators(markets, source),
             settings.strategies,
         )
-        # Without a venue the connectors would wait, and then wait before they look again.
+        # Start the simulator first: connectors that can't reach it wait before they retry.
         await _start(venues, variables)
         await _start((*connectors, indicators, bot), variables)
         for process, variable in ((bot, "STRATEGIES"), (indicators, "INDICATOR_PLUGINS")):
             watches.append(tasks.create_task(reload_on_change(process, variable, variables)))
-        recorded_url = redis.url if redis.server else None  # one that was given may hold a password
+        recorded_url = redis.url if redis.server else None  # the user's URL may hold a password
         record_suite(
             folder, RunningSuite(recorded_url, {process.name: process.url for process in processes})
         )
@@ -167,7 +167,7 @@ async def _start(processes: Sequence[ManagedProcess], variables: Mapping[str, st
 def _screen(
     redis_url: str, markets: Mapping[str, Sequence[str]]
 ) -> AbstractAsyncContextManager[None]:
-    """Tables on a terminal; elsewhere the log lines say it all."""
+    """Tables on a terminal; without one, log lines are enough."""
     if not sys.stdout.isatty():
         return nullcontext()
     return screen(redis_url, markets)
@@ -181,7 +181,7 @@ async def _wait(seconds: float | None) -> None:
 
 
 def _claim_ports(ports: Ports, *, own_redis: bool, live: bool) -> dict[str, int]:
-    """The port of each part of this run; who finds its own taken moves, and says so."""
+    """Claim a port for each process; print a message if the usual one is in use."""
     wanted = PORTS | {_connector_of(e): e.health_port for e in started_exchanges(live=live)}
     if own_redis:
         wanted["Redis"] = 6379
@@ -190,23 +190,23 @@ def _claim_ports(ports: Ports, *, own_redis: bool, live: bool) -> dict[str, int]
     found = ports.take_each(wanted)
     for whose, port in wanted.items():
         if found[whose] != port:
-            print_message(f"Port {port} is taken: {whose} uses {found[whose]}.")
+            print_message(f"Port {port} is in use: {whose} uses {found[whose]}.")
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _RunRedis:
-    """The Redis of this run, and how redis-cli finds it."""
+    """The Redis of this run, and the redis-cli command for it."""
 
     url: str
     cli: str
     server: RedisServer | None
 
     async def watch(self) -> None:
-        """Start our own server again, with its data, whenever a signal kills it.
+        """Restart the launcher's own server, with its data, whenever a signal kills it.
 
         Raises:
-            PartError: it ended by itself, or can't be started again.
+            ManagedProcessError: the server exited by itself, or can't be restarted.
         """
         if (server := self.server) is None:
             return
@@ -221,7 +221,7 @@ class _RunRedis:
 @asynccontextmanager
 async def _redis(settings: RunSettings, port: int | None, folder: Path) -> AsyncIterator[_RunRedis]:
     if port is None:
-        # The URL itself may hold a password.
+        # The URL may hold a password.
         yield _RunRedis(settings.redis_url, 'redis-cli -u "$REDIS_URL"', None)
         return
     server = RedisServer(folder / "redis", port)
@@ -241,7 +241,7 @@ async def _start_server(server: RedisServer) -> None:
 
 @asynccontextmanager
 async def _stopped_in_turn(*groups: Sequence[ManagedProcess]) -> AsyncIterator[None]:
-    """Stop the parts at the end, those that need others before those."""
+    """Stop the processes at the end of the block, group by group."""
     try:
         yield
     finally:
@@ -258,7 +258,7 @@ async def _keep_showing(logs: Sequence[LogTail]) -> None:
 
 @asynccontextmanager
 async def _shown_to_the_end(logs: Sequence[LogTail]) -> AsyncIterator[None]:
-    """Show what the parts logged while they stopped, too."""
+    """At the end of the block, show the last log lines of the processes."""
     try:
         yield
     finally:

@@ -1,12 +1,12 @@
-"""Processes that don't outlive the one that started them."""
+"""Makes child processes end with their parent."""
 
 import shutil
 
 
 def exit_with_parent() -> list[str]:
-    """What to put before a command so that it gets SIGTERM when its parent dies, even by SIGKILL.
+    """The command prefix by which a process gets SIGTERM when its parent dies, even by SIGKILL.
 
-    util-linux brings the tool, so any Debian has it; without it nothing is put before.
+    It uses `setpriv` of util-linux, which every Debian has; the prefix is empty without it.
     """
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []

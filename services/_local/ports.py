@@ -1,4 +1,4 @@
-"""Free TCP ports that nothing else takes before the part they are for does."""
+"""Free TCP ports, reserved until the process that they are for binds them."""
 
 import fcntl
 import os
@@ -13,20 +13,20 @@ from typing import Self
 from services._local.settings import HOST
 
 TRIES = 100
-# Below those that systems hand out by themselves (Linux: from 32768): no outgoing connection takes
-# one of these between the look at it and the start of the process.
+# Below the ephemeral ports (Linux: from 32768): no outgoing connection uses one of these between
+# the check and the start of the process.
 FIRST_STATIC_PORT, LAST_STATIC_PORT = 10_000, 32_000
 
 
 class NoPortError(Exception):
-    """No port is free where one was looked for."""
+    """No free port in the range that was searched."""
 
 
 class Ports:
-    """The ports this process has claimed; given back when the block ends.
+    """The ports that this process has claimed, until the block ends.
 
-    A claim is a locked file: a part binds its port only some time after it was chosen. The lock
-    goes with the process, however that ends.
+    A claim is a locked file, because a service binds its port some time after it was chosen. The
+    system releases the lock when this process ends.
     """
 
     def __init__(self) -> None:
@@ -35,10 +35,10 @@ class Ports:
         self._folder.mkdir(mode=0o700, exist_ok=True)
 
     def take(self, wanted: int) -> int:
-        """The port *wanted*, or the next one that is free.
+        """Claim the port *wanted*, or the next free one.
 
         Raises:
-            NoPortError: not one in a hundred is.
+            NoPortError: none of `TRIES` ports is free.
         """
         for port in range(wanted, wanted + TRIES):
             if self._claim(port):
@@ -46,10 +46,10 @@ class Ports:
         raise NoPortError(f"no port is free from {wanted} to {wanted + TRIES - 1}")
 
     def take_each(self, wanted: Mapping[str, int]) -> dict[str, int]:
-        """By name the port that is wanted; where that is taken, one that no other name wants.
+        """Claim a port for each name: the wanted one, or a free one that no other name requests.
 
         Raises:
-            NoPortError: not one in a hundred is free.
+            NoPortError: none of `TRIES` ports is free.
         """
         free = {name: port for name, port in wanted.items() if self._claim(port)}
         moved = {name: self.take(port) for name, port in wanted.items() if name not in free}
@@ -72,16 +72,16 @@ class Ports:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give all claims back."""
+        """Release all claims."""
         while self._claims:
             self._claims.pop().close()
 
 
 def quiet_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses just now, nor will by chance.
+    """A free TCP port of 127.0.0.1 outside the ephemeral ports.
 
     Raises:
-        NoPortError: not one of a hundred that were tried is free.
+        NoPortError: none of `TRIES` random ports is free.
     """
     for _ in range(TRIES):
         port = FIRST_STATIC_PORT + secrets.randbelow(LAST_STATIC_PORT - FIRST_STATIC_PORT)
@@ -94,7 +94,7 @@ def quiet_port() -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the parts do
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the services do
         try:
             s.bind((HOST, port))
         except OSError:

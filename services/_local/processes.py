@@ -1,4 +1,4 @@
-"""The processes the launcher runs: started, watched, asked whether they are ready, stopped."""
+"""Processes of the launcher: starts, polls and stops them."""
 
 import asyncio
 import json
@@ -14,17 +14,17 @@ import aiohttp
 from services._local.parent_death import exit_with_parent
 from services._local.settings import HOST
 
-# A service stops within five seconds by itself.
+# In seconds: a service stops by itself within five.
 STOP_TIMEOUT = 6.0
 READY_REQUEST_TIMEOUT = 2.0
 READY_POLL_INTERVAL = 0.1
 LOG_LINES_SHOWN = 5
-# What a user's own code may stop; everything else goes on without it.
+# Parts that the user's own code may block; the other parts work without them.
 PLUGINS = frozenset({"strategies", "indicators"})
 
 
 class ManagedProcessError(Exception):
-    """A part ended, or didn't become ready; the message says which and why."""
+    """A process ended, or did not become ready; the message says which and why."""
 
 
 def describe_exit(code: int) -> str:
@@ -35,7 +35,7 @@ def describe_exit(code: int) -> str:
 
 
 class ManagedProcess:
-    """One service as a process of its own; its log is the file `<folder>/<name>.log`."""
+    """One service as a child process; its log is the file `<folder>/<name>.log`."""
 
     def __init__(self, name: str, health_port: int, folder: Path) -> None:
         self.name = name
@@ -44,25 +44,25 @@ class ManagedProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._environment: Mapping[str, str] = {}
         self._started = asyncio.Event()
-        self._changing = asyncio.Lock()  # held while one process takes the place of another
+        self._changing = asyncio.Lock()  # held while the process is replaced
 
     @property
     def url(self) -> str:
-        """Where it says how it is."""
+        """The base URL of its health server."""
         return f"http://{HOST}:{self.health_port}"
 
     @property
     def pid(self) -> int | None:
-        """Its process; None before it was started."""
+        """Its process id; None before the start."""
         return None if self._process is None else self._process.pid
 
     @property
     def ready_url(self) -> str:
-        """Where it says whether it is ready."""
+        """The URL of its readiness."""
         return f"{self.url}/ready"
 
     async def start(self, environment: Mapping[str, str]) -> None:
-        """Run `python -m services.<name>` where no `.env` lies."""
+        """Run `python -m services.<name>` in its log folder, which has no `.env`."""
         self._environment = environment
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -72,12 +72,12 @@ class ManagedProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the launcher, which stops all in order
+                start_new_session=True,  # Ctrl-C reaches only the launcher
             )
         self._started.set()
 
     async def wait_for_exit(self) -> int:
-        """Wait until it was started and has ended, not to be reloaded; its exit code."""
+        """Wait until it has exited, other than for a reload; return its exit code."""
         await self._started.wait()
         while True:
             process = self._process
@@ -87,25 +87,25 @@ class ManagedProcess:
                     return code
 
     async def restart(self) -> None:
-        """Run it as it was run before, where it doesn't run."""
+        """Start it again with the same environment, unless it runs."""
         async with self._changing:
             if self._process is None or self._process.returncode is not None:
                 await self.start(self._environment)
 
     async def reload(self) -> None:
-        """Stop it, and run it as it was run before."""
+        """Stop it, and start it again with the same environment."""
         async with self._changing:
             await self.stop()
             await self.start(self._environment)
 
     async def until_ready(self, http: aiohttp.ClientSession, within: float) -> None:
-        """Ask until it says that it is ready, but for plugins that have failed.
+        """Poll until it is ready; failed plugins are ignored.
 
         Raises:
-            PartError: it didn't in *within* seconds, or won't until somebody changes something;
-                with what it waits for.
+            ManagedProcessError: it is not ready after *within* seconds, or a part is blocked; the
+                message names the parts that are not ready.
         """
-        reason = "it was never asked"
+        reason = "it was not polled"
         try:
             async with asyncio.timeout(within):
                 while True:
@@ -119,10 +119,10 @@ class ManagedProcess:
             ) from None
 
     async def _why_not_ready(self, http: aiohttp.ClientSession) -> str:
-        """Empty when it is ready.
+        """Why it is not ready; empty if it is.
 
         Raises:
-            PartError: it won't be, until somebody changes something.
+            ManagedProcessError: a part is blocked until the user changes something.
         """
         try:
             async with http.get(
@@ -142,7 +142,7 @@ class ManagedProcess:
         return "; ".join(f"{part}: {why}" for part, why in waiting.items())
 
     async def stop(self) -> None:
-        """Ask it and whatever it started to stop; after six seconds, make it."""
+        """Send SIGTERM to its process group; after `STOP_TIMEOUT` seconds, SIGKILL."""
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -156,17 +156,17 @@ class ManagedProcess:
 
 
 def failure_reason(log: Path) -> str:
-    """Why a service failed, from its log: its one clear error, or the last lines."""
+    """Why a service failed, from its log: the `service_failed` error, or the last lines."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     for line in reversed(lines):
         record = parse_log_line(line)
         if record.get("event") == "service_failed":
             return str(record.get("error"))
-    return "\n  ".join(lines[-LOG_LINES_SHOWN:]) or "it left no log"
+    return "\n  ".join(lines[-LOG_LINES_SHOWN:]) or "there is no log"
 
 
 def parse_log_line(line: str) -> dict[str, Any]:
-    """A log line's fields; empty if it isn't JSON."""
+    """The fields of a log line; empty if it is not a JSON object."""
     try:
         record = json.loads(line)
     except ValueError:

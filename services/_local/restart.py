@@ -1,4 +1,4 @@
-"""Starts again what a signal has killed."""
+"""Restarts processes that a signal has killed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 from services._local.processes import ManagedProcessError, describe_exit, failure_reason
 from services._local.terminal import print_message
 
-# What is killed sooner after its start isn't started again; in seconds.
+# In seconds: a process that is killed sooner after its start is not restarted.
 MIN_LIFETIME = 2.0
 
 
@@ -17,13 +17,13 @@ async def restart_when_killed(
     wait_for_exit: Callable[[], Awaitable[int]],
     restart: Callable[[], Awaitable[None]],
 ) -> None:
-    """Start a process again whenever a signal kills it.
+    """Restart a process whenever a signal kills it.
 
-    *ended* waits for its end and gives its exit code.
+    *wait_for_exit* returns the exit code, which is negative after a signal.
 
     Raises:
-        PartError: it ended by itself, or was killed as soon as it was started; with how, and its
-            last words.
+        ManagedProcessError: the process exited by itself, or was killed right after its start; the
+            message has the exit and the error from its *log*.
     """
     loop = asyncio.get_running_loop()
     while True:
@@ -33,5 +33,5 @@ async def restart_when_killed(
             raise ManagedProcessError(
                 f"{name} {describe_exit(code)}: {failure_reason(log)}\n  Its log: {log}"
             )
-        print_message(f"{name} {describe_exit(code)}: it is started again.")
+        print_message(f"{name} {describe_exit(code)}: restarting it.")
         await restart()

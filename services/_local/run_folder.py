@@ -1,4 +1,4 @@
-"""Each run has a folder of its own for the server's data and the logs; the last few are kept."""
+"""Each run has a folder for Redis's data and the logs; the latest few are kept."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ MAX_RUN_FOLDERS = 5
 
 
 def fresh_run_folder(data: Path) -> Path:
-    """A new folder under *data*; of those that finished runs left, the oldest are removed."""
+    """Make a new folder under *data*; delete the oldest folders of finished runs."""
     data.mkdir(parents=True, exist_ok=True)
     finished = [folder for folder in sorted(data.glob("run-*-*")) if not is_running(folder)]
     for folder in finished[: -(MAX_RUN_FOLDERS - 1)]:

@@ -1,4 +1,4 @@
-"""`make run` on a terminal: one table of what goes on, kept up to date, below what is said."""
+"""`make run` on a terminal: tables of the current state, below the messages."""
 
 import asyncio
 import sys
@@ -25,9 +25,9 @@ from services._runtime.text_sanitizing import escape_control_characters
 
 REFRESH_INTERVAL = 0.5
 DECISIONS_SHOWN = 6
-# Each has some steps: it is sent, answered, filled.
+# Each decision has several events: sent, answered, filled.
 STEPS_READ = 5 * DECISIONS_SHOWN
-# A price that is older is marked; in seconds.
+# In seconds: an older price is marked.
 STALE_AFTER = 5.0
 
 M = TypeVar("M", bound=BaseModel)
@@ -36,16 +36,18 @@ Markets = Mapping[str, Sequence[str]]  # by exchange
 
 @dataclass(frozen=True, slots=True)
 class ScreenSnapshot:
-    """What Redis says at a moment; what it doesn't hold is None or empty."""
+    """The state in Redis at one moment; None or empty: not in Redis."""
 
-    tickers: dict[tuple[str, str], tuple[Ticker, float]] = field(default_factory=dict)  # and age
+    tickers: dict[tuple[str, str], tuple[Ticker, float]] = field(
+        default_factory=dict
+    )  # with age in seconds
     statuses: dict[str, ConnectorStatusEvent] = field(default_factory=dict)
     portfolio: PortfolioEvent | None = None
     decisions: list[DecisionEvent] = field(default_factory=list)
 
 
 async def read(redis: Redis, markets: Markets) -> ScreenSnapshot:
-    """The newest of all that is shown, in one round trip.
+    """Read everything that is shown, in one round trip.
 
     Raises:
         RedisError, OSError: Redis can't be read.
@@ -77,7 +79,7 @@ async def read(redis: Redis, markets: Markets) -> ScreenSnapshot:
 
 
 def _entries(model: type[M], entries: Any) -> Iterator[tuple[float, M]]:
-    """The messages in *entries* and when Redis took them; what isn't one is left out."""
+    """The valid messages in *entries*, each with its time in Unix seconds by Redis's clock."""
     for entry_id, fields in entries:
         with suppress(ValidationError):
             message = model.model_validate_json(fields.get(b"data", b""))
@@ -85,7 +87,7 @@ def _entries(model: type[M], entries: Any) -> Iterator[tuple[float, M]]:
 
 
 def shown(snapshot: ScreenSnapshot, now: datetime) -> RenderableType:
-    """All of it as tables."""
+    """The state as tables."""
     tables: list[RenderableType] = [Text(_clock(now), style="bold"), _markets(snapshot)]
     if snapshot.portfolio is not None:
         if snapshot.portfolio.halted is not None:
@@ -119,7 +121,7 @@ def _markets(snapshot: ScreenSnapshot) -> Table:
 
 
 def _state(status: ConnectorStatusEvent | None, symbol: str) -> Text:
-    """Where a symbol's data stands, and why its orders would be refused."""
+    """The state of a symbol's feed, and the reason if orders are rejected."""
     if status is None:
         return Text("unknown", style="yellow")
     state = next((each.state for each in status.symbols if each.symbol == symbol), "unknown")
@@ -160,7 +162,7 @@ def _orders(portfolio: PortfolioEvent) -> RenderableType:
 
 
 def _decisions(steps: Sequence[DecisionEvent]) -> Table:
-    """The last decisions, each as it stands after the latest of its steps."""
+    """The latest decisions, each with its latest event."""
     latest: dict[str, DecisionEvent] = {}
     for each in steps:
         latest.pop(each.decision_id, None)
@@ -186,7 +188,7 @@ def _outcome(decision: DecisionEvent) -> str:
 
 
 def summary(snapshot: ScreenSnapshot, seconds: float) -> str:
-    """Said at the end: for how long it ran, and what came of it."""
+    """The message at the end: the duration, and each strategy's position and profit."""
     lines = [f"Ran for {seconds:.0f} s."]
     for each in snapshot.portfolio.positions if snapshot.portfolio else ():
         quote = each.symbol.partition("/")[2]
@@ -203,7 +205,7 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """What may come from anybody: neither markup nor anything that a terminal obeys."""
+    """Foreign text, with markup and control characters escaped."""
     return Text(escape_control_characters(text), style=style)
 
 
@@ -217,7 +219,7 @@ def _money(value: float | None, quote: str) -> str:
 
 @asynccontextmanager
 async def screen(redis_url: str, markets: Markets) -> AsyncIterator[None]:
-    """Keep the tables up to date while the block runs, then say what came of it."""
+    """Refresh the tables while the block runs, then print the summary."""
     loop = asyncio.get_running_loop()
     began, last = loop.time(), ScreenSnapshot()
     try:
@@ -227,7 +229,7 @@ async def screen(redis_url: str, markets: Markets) -> AsyncIterator[None]:
                 async def keep_showing() -> None:
                     nonlocal last
                     while True:
-                        with suppress(RedisError, OSError):  # what is away is said elsewhere
+                        with suppress(RedisError, OSError):  # the log lines report a failed Redis
                             last = await read(redis, markets)
                         live.update(shown(last, datetime.now(UTC)), refresh=True)
                         await asyncio.sleep(REFRESH_INTERVAL)
@@ -239,7 +241,7 @@ async def screen(redis_url: str, markets: Markets) -> AsyncIterator[None]:
                     showing.cancel()
                     await asyncio.wait([showing])
                     if not showing.cancelled():
-                        showing.result()  # it failed: that is ours to know
+                        showing.result()  # raises its error
     finally:
         sys.stdout.write(summary(last, loop.time() - began) + "\n")
         sys.stdout.flush()

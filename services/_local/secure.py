@@ -1,8 +1,8 @@
 """`make secrets`: passwords, an access list and certificates for docker-compose.secure.yml.
 
-`make renew`: new certificates in the folder that is there; passwords and keys stay.
+`make renew`: new certificates in the existing folder; passwords and keys stay.
 
-Needs nothing but Python and the openssl command, so that it runs where only Docker is.
+It needs only Python and the openssl command, so that it runs on a machine with only Docker.
 """
 
 import os
@@ -16,13 +16,13 @@ from services._local.access_list import ADMIN, OPERATOR, USERS, access_list
 from services._runtime.exchanges import MANIFESTS
 
 HOST = "redis"  # as the containers know it
-# Under which names the server may be reached, for the certificate.
+# The names of the server in its certificate.
 NAMES = f"DNS:{HOST},DNS:localhost,IP:127.0.0.1"
 VALID_DAYS = "825"
 CA_IN_CONTAINER = Path("/run/secrets/redis_ca")
-# They come from this machine, not from a container, and may use redis-cli.
+# Users who connect from this machine, not from a container, and may use redis-cli.
 PEOPLE = (OPERATOR, ADMIN)
-# Empty files to be filled with the exchanges' keys.
+# Empty files for the exchanges' API keys.
 EXCHANGE_KEYS = tuple(
     variable.lower() for each in MANIFESTS.values() for variable in each.credentials
 )
@@ -32,11 +32,11 @@ CERTIFICATES = ("redis.key", "redis.crt", "redis_ca.crt")
 
 
 class SecretsError(Exception):
-    """Nothing could be made; the message says why, and what to do."""
+    """The files could not be made; the message has the cause and the remedy."""
 
 
 def main() -> int:
-    """`[renew] [FOLDER]`: make the folder, or renew its certificates; 0 when that is done."""
+    """`[renew] [FOLDER]`: make the folder, or renew its certificates; 0 on success."""
     arguments = sys.argv[1:]
     renewing = arguments[:1] == ["renew"]
     folder = Path((arguments[renewing:] or ["secrets"])[0])
@@ -46,11 +46,11 @@ def main() -> int:
         sys.stderr.write(f"make {'renew' if renewing else 'secrets'}: {e}\n")
         return 1
     if renewing:
-        print(f"The certificates in {folder}/ are new. Start everything anew with them:")
+        print(f"The certificates in {folder}/ are new. Restart everything with them:")
         print("docker compose -f docker-compose.yml -f docker-compose.secure.yml \\")
         print("  up -d --force-recreate")
         return 0
-    print(f"{folder}/ is made: keep it to yourself, and back it up apart from Redis's data.")
+    print(f"{folder}/ is made: keep it private, and back it up separately from Redis's data.")
     print(f"The exchanges' keys go into {', '.join(f'{folder}/{name}' for name in EXCHANGE_KEYS)}.")
     return 0
 
@@ -85,13 +85,13 @@ def make(folder: Path) -> None:
 
 
 def renew(folder: Path) -> None:
-    """New certificates in *folder*, by a new authority, for everything that is started after it.
+    """Make a new authority and new certificates in *folder*; they apply at the next start.
 
     Raises:
-        SecretsError: it isn't there, or openssl isn't, or failed; then the old ones stay.
+        SecretsError: the folder or openssl is missing, or openssl failed; the old ones stay.
     """
     if not (folder / "redis_ca.crt").exists():
-        raise SecretsError(f"{folder}/redis_ca.crt isn't there; make secrets makes it")
+        raise SecretsError(f"{folder}/redis_ca.crt is missing; run make secrets")
     _need_openssl()
     staging = folder / "renewed"
     shutil.rmtree(staging, ignore_errors=True)
@@ -112,13 +112,13 @@ def _url(user: str, password: str, host: str, ca: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """A file that a container's user may read; the folder keeps this machine's others out."""
+    """Write a file that a container's user may read; the folder's mode protects it."""
     path.write_text(text, encoding="utf-8")
     path.chmod(0o644)
 
 
 def _certificates(folder: Path) -> None:
-    """A certificate authority of our own, and the server's certificate."""
+    """Make a private certificate authority, and the server's certificate."""
     ca, ca_key = str(folder / "redis_ca.crt"), folder / "redis_ca.key"
     request, extensions = folder / "redis.csr", folder / "redis.ext"
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
@@ -137,7 +137,7 @@ def _certificates(folder: Path) -> None:
         *("-set_serial", "1", "-days", VALID_DAYS, "-extfile", str(extensions)),
         *("-out", str(folder / "redis.crt")),
     )
-    # Nobody signs with it again: new certificates come with a new authority.
+    # The key is not needed again: new certificates get a new authority.
     for path in (ca_key, request, extensions):
         path.unlink()
     for name in CERTIFICATES:

@@ -1,4 +1,4 @@
-"""What the launcher is told, and what it tells its parts."""
+"""The settings of the launcher, and the environment of the processes that it starts."""
 
 import os
 import secrets
@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 KEY, SECRET = "simulator-key", "simulator-secret"
 
-# Simulated markets trend and range for about a minute each: time enough to trade on.
+# In seconds: simulated markets trend and range for about a minute each, long enough for trades.
 PHASE = "60"
 INDICATORS = ("rsi_14", "sma_20", "sma_50")
-# What is looked at here, or chosen where nobody has said it; and whose it is.
+# The settings that the launcher reads or chooses a default for, and the service of each.
 CHOSEN = {
     "INDICATORS": "indicators",
     "INDICATOR_PLUGINS": "indicators",
@@ -28,26 +28,26 @@ CHOSEN = {
     "SIMULATOR_SEED": "exchange_simulator",
     "SIMULATOR_PHASE": "exchange_simulator",
 }
-# What the bot trades with, on paper, where these markets are watched.
+# The default strategies, with simulated money, for those of these markets that are watched.
 STRATEGIES = ("rsi_reversion:binance:BTC/USDT:0.001", "sma_crossover:luno:XBT/ZAR:0.001")
 
 
 def started_exchanges(*, live: bool) -> list[ExchangeManifest]:
-    """The exchanges whose connectors are started: with a simulator only those that it has."""
+    """The exchanges whose connectors are started; with a simulator, only those that it has."""
     return [each for each in MANIFESTS.values() if live or each.has_simulator]
 
 
 @with_fields(SYMBOLS)
 class RunSettings(ServiceSettings):
-    """From the environment and `suite.toml`: `make run` never reads `.env`.
+    """Read from the environment and `suite.toml`; `make run` never reads `.env`.
 
-    Nor does it take from `suite.toml` which Redis is used: that one may hold real orders.
+    It ignores the Redis URL in `suite.toml`, because that Redis may hold real orders.
     """
 
     dotenv: ClassVar[Path | None] = None
     never_in_suite_file: ClassVar[tuple[str, ...]] = ("redis_url", *REAL_MONEY)
 
-    # Stop after so many seconds of being ready; None: run until asked to stop.
+    # Stop this many seconds after the start; None: run until a signal.
     run_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @property
@@ -57,18 +57,18 @@ class RunSettings(ServiceSettings):
 
     @property
     def strategies(self) -> str:
-        """What the bot does unless STRATEGIES says otherwise."""
+        """The default of STRATEGIES."""
         watched = [symbol for symbols in self.markets.values() for symbol in symbols]
         return ",".join(each for each in STRATEGIES if each.split(":")[2] in watched)
 
     @property
     def own_redis(self) -> bool:
-        """True if the caller named no Redis."""
+        """Whether the launcher starts a Redis: the user named none."""
         return "redis_url" not in self.model_fields_set
 
 
 def usual_indicators(markets: Mapping[str, Sequence[str]], source: str) -> str:
-    """The value of INDICATORS where none is set: *source* is `trade` or a timeframe of candles."""
+    """The default of INDICATORS; *source*: `trade`, or a timeframe of candles."""
     return ",".join(
         f"{exchange}:{symbol}:{name}@{source}"
         for exchange, symbols in markets.items()
@@ -78,17 +78,17 @@ def usual_indicators(markets: Mapping[str, Sequence[str]], source: str) -> str:
 
 
 def with_suite_file(given: Mapping[str, str]) -> dict[str, str]:
-    """*given*, and where the parts find `suite.toml`; no key is taken from it.
+    """*given*, with the path of `suite.toml` and its values of the settings in `CHOSEN`.
 
-    What else would be chosen here is as it says.
+    API keys in the file are ignored.
     """
     found = suite_file_of(RunSettings)
     if found is None:
         return dict(given)
-    told = {name: found.values(part).get(name.lower(), "") for name, part in CHOSEN.items()}
+    chosen = {name: found.values(part).get(name.lower(), "") for name, part in CHOSEN.items()}
     return {
         **given,
-        **{name: given.get(name) or value for name, value in told.items()},
+        **{name: given.get(name) or value for name, value in chosen.items()},
         "SUITE_TOML": str(found.path.absolute()),
         "SUITE_TOML_KEYS": "no",
     }
@@ -101,12 +101,12 @@ def environment(
     indicators: str,
     strategies: str = "",
 ) -> dict[str, str]:
-    """What all parts are given: what we were, but for keys and addresses, which are simulated.
+    """The environment of all processes: *given*, with simulated keys and addresses.
 
-    Without a simulator the addresses are the exchanges' own; there are no keys, and the bot only
-    observes. *indicators* are computed, and *strategies* decide, where we were given none.
+    Without a simulator the addresses are the exchanges' own, there are no keys, and the bot only
+    observes. *indicators* and *strategies* are the defaults of INDICATORS and STRATEGIES.
     """
-    # Nothing that could reach a real account is handed on.
+    # No setting that could reach a real account is passed on.
     real = tuple(beginning.upper() for beginning in REAL_MONEY)
     kept = {name: value for name, value in given.items() if not name.startswith(real)}
     observe = simulator_port is None or given.get("BOT_MODE", "").lower() == "observe"
@@ -115,7 +115,7 @@ def environment(
         "INDICATORS": given.get("INDICATORS") or indicators,
         "STRATEGIES": given.get("STRATEGIES") or strategies,
         "BOT_MODE": "observe" if observe else "paper",
-        # Behind us, where a user's own indicators may lie.
+        # After this project: the user's own indicators may be there.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), given.get("PYTHONPATH")))),
         "REDIS_URL": redis_url,
         "HEALTH_HOST": HOST,
@@ -124,12 +124,12 @@ def environment(
 
 
 def _simulated(given: Mapping[str, str], port: int) -> dict[str, str]:
-    """Where the simulator is, the keys that it takes, and what its markets are like."""
+    """The simulator's address, API keys and markets."""
     seed = given.get("SIMULATOR_SEED") or "random"
     return {
         "SIMULATOR_HOST": HOST,
         "SIMULATOR_PORT": str(port),
-        # Drawn here, so that a simulator that is started again has the same markets.
+        # Chosen here, so that a restarted simulator has the same markets.
         "SIMULATOR_SEED": str(secrets.randbelow(1_000_000)) if seed == "random" else seed,
         "SIMULATOR_PHASE": given.get("SIMULATOR_PHASE") or PHASE,
         **{

@@ -1,4 +1,4 @@
-"""What the launcher tells the person at the terminal."""
+"""Messages of the launcher on the terminal."""
 
 import sys
 from pathlib import Path
@@ -9,21 +9,21 @@ from services._local.processes import ManagedProcess, parse_log_line
 SHOWN_LEVELS = frozenset({"warning", "error", "critical"})
 HIDDEN_FIELDS = frozenset({"event", "level", "timestamp", "service", "exception"})
 MAX_VALUE_LENGTH = 120
-# Why something failed, and what helps.
+# Errors have a cause and a remedy, so they may be longer.
 MAX_ERROR_LENGTH = 500
 ON_SCREEN = frozenset({"market_summary", "decision"})
 
 
 def print_message(text: str) -> None:
-    """One message to the person."""
+    """Print one message and flush."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 class LogTail:
-    """Shows what is added to a part's log, line by line.
+    """Prints the new lines of a service's log.
 
-    With a screen, what stands there isn't said once more.
+    With a screen, events that the screen shows are left out.
     """
 
     def __init__(self, service: str, log: Path, *, has_screen: bool = False) -> None:
@@ -34,7 +34,7 @@ class LogTail:
         self._stopping = False
 
     def show(self) -> None:
-        """Say what is worth saying of the lines that came since the last call."""
+        """Print the relevant lines since the last call."""
         if not self._log.exists():
             return
         with self._log.open("rb") as log:
@@ -43,7 +43,7 @@ class LogTail:
         self._read += len(lines) + len(end)
         for line in lines.decode(errors="replace").splitlines():
             record = parse_log_line(line)
-            # What a part that was asked to stop warns of is the stop itself.
+            # Warnings after a stop signal are consequences of the stop.
             self._stopping = self._stopping or record.get("event") == "service_stopping"
             if self._stopping and record.get("level") == "warning":
                 continue
@@ -53,11 +53,11 @@ class LogTail:
                 print_message(text + self._where(record))
 
     def _where(self, record: dict[str, Any]) -> str:
-        """What was raised by which line of code, and the log that has the rest."""
+        """The exception, the line of code that raised it, and the log with the full traceback."""
         match record.get("exception"):
             case [{"exc_type": kind, "exc_value": text, "frames": [*_, innermost]}, *_]:
                 at = f"{innermost['filename']}:{innermost['lineno']}"
-                return f"\n  {kind}: {_short(text)}, at {at}; all of it: {self._log}"
+                return f"\n  {kind}: {_short(text)}, at {at}; full traceback: {self._log}"
         return ""
 
 
@@ -93,9 +93,9 @@ def usage_hints(
 
 
 def shown(service: str, line: str) -> str | None:
-    """A log line of *part* as a person reads it; None if it is for the file only.
+    """A log line of *service* for the terminal; None if it is for the file only.
 
-    The bot's summaries and decisions are shown, and whatever any part warns of.
+    The bot's summaries and decisions are shown, and warnings and errors of all services.
     """
     record = parse_log_line(line)
     if not record:
@@ -130,7 +130,7 @@ def summary(record: dict[str, Any]) -> str:
 
 
 def decision(record: dict[str, Any]) -> str | None:
-    """What the bot decided, and what came of it; None for the steps between."""
+    """A decision of the bot and its outcome; None for intermediate events."""
     when = str(record.get("timestamp", ""))[11:19]
     head = f"{when} {record['strategy']}: {record['side']} {record['quantity']:g}"
     match record["outcome"], record.get("order_status"):

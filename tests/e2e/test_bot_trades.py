@@ -180,7 +180,7 @@ async def open_orders(bot: Bot) -> list[str]:
     return [each.client_order_id for each in (await bot.portfolio()).open_orders]
 
 
-async def test_fees_in_bnb_cost_what_the_exchange_says_though_nobody_watches_it(
+async def test_fees_in_bnb_are_valued_at_the_exchanges_price_without_its_feed(
     tmp_path: Path,
 ) -> None:
     """The exchange takes BNB where there is some: the connector asks for its price."""

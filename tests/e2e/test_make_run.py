@@ -104,7 +104,7 @@ async def test_it_stops_by_itself_steps_over_taken_ports_and_uses_the_redis_it_i
             maxlen = environment_of(run.children["luno_connector"])["MARKET_DATA_MAXLEN"]
             assert await run.end() == 0
     assert maxlen == "100"
-    assert "Port 8000 is taken: the bot uses 80" in run.out
+    assert "Port 8000 is in use: the bot uses 80" in run.out
     assert '"$REDIS_URL" XREAD COUNT 5 BLOCK 5000 STREAMS binance:ETHUSDT:trades' in run.out
     assert run.left == {}
     assert run.children.keys() == PARTS
@@ -132,7 +132,7 @@ async def test_one_taken_port_moves_one_service(tmp_path: Path) -> None:
     assert "binance_connector" in moved
     assert not {ports[name] for name in moved} & {port for _, port in wanted.values()}
     for name, (whose, port) in wanted.items():
-        said = f"Port {port} is taken: {whose} uses {ports[name]}."
+        said = f"Port {port} is in use: {whose} uses {ports[name]}."
         assert (said in run.out) is (name in moved)
         assert f"http://127.0.0.1:{ports[name]}/ready  {name}" in run.out
 
@@ -150,7 +150,7 @@ def takes(s: socket.socket, claims: Ports, port: int) -> bool:
     return True
 
 
-async def test_suite_toml_is_taken_but_for_keys(tmp_path: Path) -> None:
+async def test_suite_toml_is_read_without_keys(tmp_path: Path) -> None:
     """Its markets, strategies and limits; a slip in it is one line that names the file."""
     file = tmp_path / "suite.toml"
     file.write_text(
@@ -224,7 +224,7 @@ async def test_whatever_is_killed_is_started_again(tmp_path: Path, part: str) ->
         (part,) = [name for name in before if name.startswith(part)]  # a server's has its port
         os.kill(before[part], signal.SIGKILL)
         name = "Redis" if part.startswith("valkey") else part
-        await eventually(lambda: f"{name} was killed by SIGKILL: it is started again" in run.out)
+        await eventually(lambda: f"{name} was killed by SIGKILL: restarting it" in run.out)
         await eventually(
             lambda: children_of(run.process.pid).get(part, before[part]) != before[part]
         )
@@ -265,7 +265,7 @@ async def test_one_plugins_bug_stops_nothing_else(tmp_path: Path) -> None:
         assert await run.end(signal.SIGINT) == 0
     assert "bot: error: strategy_stopped strategy=broken.Broken:binance:BTC/USDT" in run.out
     assert "strategy_exceeds_limits strategy=do_nothing:binance:BTC/USDT" in run.out
-    assert f"ValueError: no such luck, at {tmp_path / 'broken.py'}:6; all of it: " in run.out
+    assert f"ValueError: no such luck, at {tmp_path / 'broken.py'}:6; full traceback: " in run.out
 
 
 async def test_a_redis_that_is_unfit_ends_the_run_at_once_with_the_remedy(

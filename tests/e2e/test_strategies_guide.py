@@ -92,10 +92,12 @@ async def test_a_change_of_the_file_is_at_work_seconds_later(folder: Path) -> No
     async with launched(folder, **given, PYTHONPATH=f"{ROOT}:{folder}") as run:
         await run.until_ready()
         file.write_text(code + "\nclass Dip(\n")
-        await eventually(lambda: "bot goes on as it was. SyntaxError" in run.out, within=30)
+        await eventually(
+            lambda: "bot continues with the old code. SyntaxError" in run.out, within=30
+        )
         assert f'File "{file}", line' in run.out
         file.write_text(code.replace('"buy", f"', '"buy", f"as changed: '))
-        await eventually(lambda: "bot is started again" in run.out, within=30)
+        await eventually(lambda: "restarting bot" in run.out, within=30)
         await eventually(lambda: ", sent: as changed: " in run.out, within=90)
         assert await run.end(signal.SIGINT) == 0
 

@@ -312,7 +312,7 @@ async def _is_refused(nobody: Redis) -> bool:
     return False
 
 
-async def test_the_hand_tool_works_as_the_operator(guarded: Guarded, tmp_path: Path) -> None:
+async def test_tradectl_works_as_the_operator(guarded: Guarded, tmp_path: Path) -> None:
     """It looks at everything, halts and resumes, and nothing of it is refused."""
     await play_connector(guarded.admin)
     await _by_hand(guarded, tmp_path, "doctor")

@@ -80,7 +80,7 @@ def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
         check=True,
         timeout=50,
     )
-    assert "keep it to yourself" in done.stdout
+    assert "keep it private" in done.stdout
     assert (tmp_path / "secrets" / "users.acl").exists()
 
 
@@ -103,7 +103,7 @@ async def test_a_connector_trades_over_tls(made: Path, tmp_path: Path) -> None:
             )
 
 
-async def test_a_server_that_nobody_vouches_for_is_not_talked_to(
+async def test_a_server_with_an_untrusted_certificate_is_refused(
     made: Path, redis_server: Any, attempt: Attempts
 ) -> None:
     """Without the authority's certificate, or by another name, there is no connection."""
@@ -125,11 +125,13 @@ async def test_a_server_that_nobody_vouches_for_is_not_talked_to(
                 assert "reached" in said
 
 
-async def test_the_hand_tool_says_so_where_tls_is_wanted(made: Path, redis_server: Any) -> None:
+async def test_tradectl_hints_at_tls_if_the_server_requires_it(
+    made: Path, redis_server: Any
+) -> None:
     """The server says nothing: it closes what comes without."""
     async with tls_in_front(redis_server.port, made) as port:
         found = await tradectl(f"redis://localhost:{port}/0", "orders")
-    assert (found.code, "is it rediss://?" in found.err) == (3, True), found
+    assert (found.code, "try rediss://" in found.err) == (3, True), found
 
 
 def test_renewed_certificates_fit_together_and_nothing_else_changes(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_certificates_that_cant_be_renewed_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there are none, or openssl isn't there."""
-    with pytest.raises(SecretsError, match="make secrets makes it"):
+    with pytest.raises(SecretsError, match="run make secrets"):
         renew(tmp_path / "secrets")
     make(tmp_path / "secrets")
     before = (tmp_path / "secrets" / "redis.crt").read_bytes()

@@ -28,7 +28,7 @@ async def why(url: str) -> str:
     return said
 
 
-async def test_a_host_that_nobody_can_resolve() -> None:
+async def test_a_host_that_cannot_be_resolved() -> None:
     """DNS."""
     said = await why("redis://no-such-redis.invalid:6379/0")
     assert said.startswith("Redis can't be reached: ")
@@ -36,7 +36,7 @@ async def test_a_host_that_nobody_can_resolve() -> None:
     assert "its host can't be resolved (DNS): check REDIS_URL" in said
 
 
-async def test_a_port_or_a_socket_where_nobody_listens(tmp_path: Path) -> None:
+async def test_a_port_or_a_socket_without_a_server(tmp_path: Path) -> None:
     """Refused."""
     port = quiet_port()
     said = await why(f"redis://127.0.0.1:{port}/0")

@@ -57,7 +57,7 @@ async def test_more_may_be_read_while_deciding(redis: Redis) -> None:
     assert await transact(redis, ["which"], [("GET", "which")], decide) == b"it"
 
 
-async def test_where_nothing_is_to_be_written_nothing_stays_watched(redis: Redis) -> None:
+async def test_without_writes_no_key_stays_watched(redis: Redis) -> None:
     """The connection goes back as it came: the next one who has it isn't disturbed."""
     writes = 0
 
@@ -100,7 +100,7 @@ async def test_all_of_it_is_written_or_nothing(redis: Redis) -> None:
     assert await redis.get("number") is None
 
 
-async def test_trouble_is_told_in_one_line(redis: Redis, redis_server: RedisServer) -> None:
+async def test_an_error_is_explained_in_one_line(redis: Redis, redis_server: RedisServer) -> None:
     """A server that is full, and one that is gone."""
 
     async def decide(change: Change) -> None:

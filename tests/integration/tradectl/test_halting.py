@@ -73,7 +73,7 @@ async def test_a_redis_url_in_another_encoding_is_one_clear_line() -> None:
         assert "s3cr" not in refused.err
 
 
-async def test_whoever_resumes_may_have_any_name(
+async def test_the_operator_who_resumes_may_have_any_name(
     redis_server: RedisServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The user's name comes from the environment."""

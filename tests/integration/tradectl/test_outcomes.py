@@ -49,7 +49,7 @@ async def test_an_unknown_outcome_is_called_unknown_until_it_is_known(tmp_path: 
         assert await desk.arrivals(order_id) == 1
 
 
-async def test_an_unknown_outcome_that_becomes_known_is_heard(
+async def test_an_unknown_outcome_that_is_resolved_is_reported(
     redis_server: RedisServer, redis: Redis
 ) -> None:
     """The connector says unknown, then accepted: both are shown, the last one counts."""
@@ -81,7 +81,7 @@ async def answer(redis: Redis, client_order_id: str, status: str) -> None:
     await client.xadd(stream, {"data": event.model_dump_json()})
 
 
-async def test_an_order_isnt_sent_where_no_connector_would_read_it(
+async def test_an_order_isnt_sent_if_no_connector_would_read_it(
     redis_server: RedisServer, redis: Redis
 ) -> None:
     """It would only expire; the stream isn't even made."""

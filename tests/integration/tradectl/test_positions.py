@@ -35,9 +35,7 @@ async def test_only_what_is_asked_for_is_shown(redis_server: RedisServer, redis:
     assert (elsewhere.code, elsewhere.out) == (1, "")
 
 
-async def test_a_position_that_is_no_position_is_named(
-    redis_server: RedisServer, redis: Redis
-) -> None:
+async def test_an_invalid_position_is_named(redis_server: RedisServer, redis: Redis) -> None:
     """Its key and its symbol, in one line."""
     client: Any = redis
     await client.hset("binance_connector:state:positions", "BTC/USDT", '{"quantity":"lots"}')

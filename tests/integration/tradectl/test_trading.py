@@ -68,7 +68,7 @@ async def test_other_content_under_the_same_id_is_refused(desk: TradingDesk) -> 
     assert (await by_hand(desk, "cancel", order_id)).code == 0
 
 
-async def test_a_market_order_is_waited_for_until_it_is_filled_and_its_story_told(
+async def test_a_market_order_is_awaited_until_filled_and_its_hops_are_shown(
     desk: TradingDesk,
 ) -> None:
     """Command, journal, answer and fill are there with their times; nothing is missing."""

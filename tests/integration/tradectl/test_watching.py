@@ -169,7 +169,7 @@ async def test_status_says_what_is_not_ready_not_there_and_not_spoken_of_any_mor
     }
 
 
-async def test_the_doctor_finds_a_server_that_evicts_and_forgets(tmp_path: Path) -> None:
+async def test_the_doctor_finds_a_server_that_evicts_and_loses_data(tmp_path: Path) -> None:
     """Each fault is named with its fix; the exit code says that there is one."""
     options = ("--maxmemory-policy", "allkeys-lru", "--appendonly", "no")
     server = RedisServer(tmp_path / "redis", quiet_port(), *options)

@@ -73,13 +73,13 @@ def test_other_lines_stay_and_older_digests_go(engine: Path, tmp_path: Path) -> 
     "known",
     ["", f"valkey@{ONE}", "redis@sha256:12", "redis", f"redis@{ONE[:-1]}g", f"redis-x@{ONE}"],
 )
-def test_where_the_engine_tells_no_digest_nothing_is_written(
+def test_without_a_digest_from_the_engine_nothing_is_written(
     engine: Path, tmp_path: Path, known: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An image that was built here has none; another's isn't taken for it."""
     (engine / "image" / "redis").write_text(known)
     assert main() == 1
-    assert "the engine knows no digest of redis:8-alpine" in capsys.readouterr().err
+    assert "the engine has no digest of redis:8-alpine" in capsys.readouterr().err
     assert not (tmp_path / ".env").exists()
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 
-def test_ctrl_c_while_it_starts_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_the_start_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exit code of an interrupted command."""
 
     def main(*, live: bool) -> int:

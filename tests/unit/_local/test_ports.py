@@ -91,7 +91,7 @@ def test_no_port_at_all_is_said(monkeypatch: pytest.MonkeyPatch, taken: int) -> 
         ports.take(taken)
 
 
-def test_a_quiet_port_is_none_that_the_system_hands_out_by_itself() -> None:
+def test_a_quiet_port_is_outside_the_ephemeral_ports() -> None:
     """An outgoing connection can't take it before it is bound: Linux gives those from 32768 on."""
     for _ in range(20):
         port = quiet_port()

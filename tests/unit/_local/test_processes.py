@@ -19,13 +19,13 @@ from services._local.processes import (
 from tests.support.eventually import eventually
 
 
-def test_an_exit_code_is_told_in_words() -> None:
+def test_an_exit_code_is_described_in_words() -> None:
     """A negative code is a signal."""
     assert describe_exit(1) == "ended with exit code 1"
     assert describe_exit(-9) == "was killed by SIGKILL"
 
 
-def test_the_last_words_are_the_one_clear_error(tmp_path: Path) -> None:
+def test_the_failure_reason_is_the_one_clear_error(tmp_path: Path) -> None:
     """Whatever was logged after it."""
     log = tmp_path / "bot.log"
     failed = {"event": "service_failed", "error": "HEALTH_PORT=80: Permission denied"}
@@ -36,7 +36,7 @@ def test_the_last_words_are_the_one_clear_error(tmp_path: Path) -> None:
 def test_without_a_clear_error_the_last_lines_are_shown(tmp_path: Path) -> None:
     """A crash of the interpreter leaves text; some leave nothing."""
     log = tmp_path / "bot.log"
-    assert failure_reason(log) == "it left no log"
+    assert failure_reason(log) == "there is no log"
     log.write_text("\n".join(f"line {n}" for n in range(9)))
     assert failure_reason(log) == "\n  ".join(f"line {n}" for n in range(4, 9))
 
@@ -100,7 +100,7 @@ async def test_it_waits_until_a_part_is_ready(endpoint: Endpoint, tmp_path: Path
         ("nonsense", "is answered by something else"),
     ],
 )
-async def test_what_a_part_waits_for_is_told_when_patience_ends(
+async def test_the_parts_that_are_not_ready_are_named_after_the_timeout(
     endpoint: Endpoint, tmp_path: Path, answer: object, reason: str
 ) -> None:
     """A program that isn't ours on that port doesn't count."""
@@ -111,7 +111,7 @@ async def test_what_a_part_waits_for_is_told_when_patience_ends(
             await part.until_ready(http, within=0.3)
 
 
-async def test_what_waits_for_a_person_is_told_at_once(endpoint: Endpoint, tmp_path: Path) -> None:
+async def test_a_blocked_part_is_an_error_at_once(endpoint: Endpoint, tmp_path: Path) -> None:
     """A Redis with wrong settings doesn't mend itself."""
     endpoint.answer = not_ready("redis_settings", redis_settings="want noeviction", feed="starting")
     part = ManagedProcess("bot", endpoint.port, tmp_path)
@@ -133,7 +133,7 @@ async def test_a_plugin_that_failed_holds_nothing_up(
         await part.until_ready(http, within=5.0)
 
 
-async def test_a_part_that_does_not_answer_is_told_apart(tmp_path: Path) -> None:
+async def test_a_process_that_does_not_answer_is_reported_as_such(tmp_path: Path) -> None:
     """Nothing listens there."""
     part = ManagedProcess("bot", 1, tmp_path)
     async with aiohttp.ClientSession() as http:
@@ -151,7 +151,7 @@ def a_service(folder: Path, code: str) -> ManagedProcess:
     return ManagedProcess("ours", 1, folder)
 
 
-async def test_a_reload_is_no_end(tmp_path: Path) -> None:
+async def test_a_reload_does_not_count_as_an_exit(tmp_path: Path) -> None:
     """The next process has the same environment; its own end is told as always."""
     code = "import os, time\nprint('run', os.environ['WORD'], flush=True)\ntime.sleep(600)\n"
     part = a_service(tmp_path, code)

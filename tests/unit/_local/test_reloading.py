@@ -70,8 +70,8 @@ async def test_a_changed_file_starts_the_part_again(
     (tmp_path / "helper.py").write_text("")
     await eventually(lambda: part.reloads == 2)
     assert capsys.readouterr().out.splitlines() == [
-        "mine.py changed: bot is started again.",
-        "helper.py changed: bot is started again.",
+        "mine.py changed: restarting bot.",
+        "helper.py changed: restarting bot.",
     ]
 
 
@@ -96,7 +96,7 @@ async def test_code_that_cannot_be_imported_is_not_started(
         return said.endswith("\n")
 
     await eventually(told)
-    assert said.startswith("mine.py changed: bot goes on as it was. ")
+    assert said.startswith("mine.py changed: bot continues with the old code. ")
     assert fault in said
     assert ", line 2" in said or "attribute" in said
     assert part.reloads == 0

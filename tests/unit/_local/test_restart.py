@@ -1,4 +1,4 @@
-"""What a signal kills is started again; what ends by itself is an error."""
+"""A process that a signal kills is restarted; one that exits by itself is an error."""
 
 from pathlib import Path
 
@@ -38,8 +38,8 @@ async def test_it_is_started_again_until_it_ends_by_itself(
     assert str(failure.value) == f"bot ended with exit code 3: no such luck\n  Its log: {log}"
     assert bot.starts == 2
     assert capsys.readouterr().out.splitlines() == [
-        "bot was killed by SIGKILL: it is started again.",
-        "bot was killed by SIGTERM: it is started again.",
+        "bot was killed by SIGKILL: restarting it.",
+        "bot was killed by SIGTERM: restarting it.",
     ]
 
 

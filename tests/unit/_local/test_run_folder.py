@@ -27,7 +27,7 @@ def test_a_run_that_goes_on_is_never_removed(tmp_path: Path) -> None:
     assert running.exists()
 
 
-def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
+def test_folders_that_are_not_runs_are_kept(tmp_path: Path) -> None:
     """Other files in the folder are someone else's."""
     (tmp_path / "notes.txt").write_text("mine")
     for _ in range(2):

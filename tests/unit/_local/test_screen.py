@@ -158,7 +158,7 @@ def test_the_end_says_for_how_long_it_ran_and_what_came_of_it() -> None:
     )
 
 
-async def test_it_is_read_from_redis_and_what_is_no_message_is_left_out(redis: Redis) -> None:
+async def test_the_state_is_read_from_redis_without_invalid_messages(redis: Redis) -> None:
     """Anybody may write to a stream."""
     assert await read(redis, {"binance": ["BTC/USDT"]}) == ScreenSnapshot()
     for stream, message in (

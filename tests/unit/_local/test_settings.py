@@ -116,7 +116,7 @@ def test_it_uses_its_own_redis_unless_one_is_named(monkeypatch: pytest.MonkeyPat
     assert not load(RunSettings).own_redis
 
 
-def test_suite_toml_is_handed_on_but_for_keys_and_redis(
+def test_suite_toml_is_passed_on_without_keys_and_redis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What would else be chosen here is as it says, and the environment wins."""
@@ -151,7 +151,7 @@ def test_a_run_of_no_length_is_refused(monkeypatch: pytest.MonkeyPatch, seconds:
         load(RunSettings)
 
 
-def test_the_bot_trades_on_paper_unless_it_shall_only_observe() -> None:
+def test_the_bot_trades_on_paper_unless_it_is_set_to_observe() -> None:
     """Its strategies are those whose markets are watched; others may be named. Never live."""
     usual = RunSettings(binance_symbols=("ETH/USDT",)).strategies
     assert usual == "sma_crossover:luno:XBT/ZAR:0.001"

@@ -61,7 +61,7 @@ def test_warnings_are_shown_and_information_is_not() -> None:
     )
 
 
-def test_what_is_no_log_line_is_shown_as_it_is() -> None:
+def test_other_output_than_log_lines_is_shown_unchanged() -> None:
     """A settings error, or a crash of the interpreter."""
     assert shown("bot", "bot: settings: REDIS_URL: can't be parsed") is not None
     assert shown("bot", "  ") is None
@@ -97,7 +97,7 @@ def test_the_line_of_code_that_failed_and_the_log_are_shown(
     LogTail("bot", log).show()
     assert capsys.readouterr().out.splitlines() == [
         "bot: error: strategy_stopped where=on_trade",
-        f"  KeyError: 'price', at /home/me/plugins/dip.py:7; all of it: {log}",
+        f"  KeyError: 'price', at /home/me/plugins/dip.py:7; full traceback: {log}",
     ]
 
 

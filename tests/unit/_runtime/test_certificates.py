@@ -22,7 +22,7 @@ def authority(folder: Path, days: int) -> str:
 
 
 @pytest.mark.parametrize("days", [[20], [400, 20], [20, 400]])
-def test_the_first_end_is_told_by_the_file_of_the_redis_url(
+def test_the_first_expiry_in_the_file_of_the_redis_url_is_exported(
     tmp_path: Path, days: list[int]
 ) -> None:
     """A file may hold several authorities."""
@@ -35,7 +35,7 @@ def test_the_first_end_is_told_by_the_file_of_the_redis_url(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\xff"])
-def test_where_no_certificate_can_be_read_nothing_is_told(
+def test_without_a_readable_certificate_no_value_is_exported(
     tmp_path: Path, content: bytes | None
 ) -> None:
     """Redis can't be reached then, which has an alert of its own."""

@@ -91,7 +91,7 @@ def test_what_waits_for_a_person_is_named() -> None:
     assert readiness.report()["blocked"] == []
 
 
-async def test_what_is_tried_again_is_told_with_its_attempt_and_the_time_of_the_next() -> None:
+async def test_a_retry_is_reported_with_its_attempt_and_the_time_of_the_next() -> None:
     """Until it works, or is known to wait for something else."""
     readiness = Readiness("redis", "feed")
     async with health_server("bot", any_port(), readiness, Metrics("bot")) as port:
@@ -186,7 +186,7 @@ async def test_who_only_holds_a_connection_is_cut_off(monkeypatch: pytest.Monkey
             writer.close()
 
 
-async def test_a_crowd_that_says_nothing_keeps_nobody_out() -> None:
+async def test_idle_connections_do_not_block_new_ones() -> None:
     """The oldest connection goes for a new one; there are never more than so many."""
     async with health_server("bot", any_port(), Readiness(), Metrics("bot")) as port:
         crowd = [

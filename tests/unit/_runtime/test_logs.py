@@ -117,7 +117,7 @@ def test_levels_below_the_chosen_one_are_left_out(stream: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("library", ["binance", "urllib3.connectionpool", "anything.new"])
-def test_libraries_are_heard_from_a_warning_on(library: str, stream: io.StringIO) -> None:
+def test_libraries_log_from_level_warning_up(library: str, stream: io.StringIO) -> None:
     """Their info lines repeat URLs, which may be signed, at whatever level we log ourselves."""
     logs.configure("bot", "debug", stream=stream)
     logger = logging.getLogger(library)

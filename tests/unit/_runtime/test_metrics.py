@@ -34,7 +34,7 @@ async def test_the_page_is_what_the_client_library_would_write() -> None:
     assert found["of_49", "a"] == 49
 
 
-async def test_a_long_page_holds_nobody_up() -> None:
+async def test_a_long_page_does_not_block_other_tasks() -> None:
     """Others get their turn between two families."""
     metrics = Metrics("bot")
     metrics.watch(many)

@@ -64,7 +64,7 @@ def test_without_a_price_nothing_is_known_and_the_day_waits() -> None:
     assert closed.profit_at_midnight == -7
 
 
-def test_the_first_price_is_the_mark_where_none_was_known_at_midnight() -> None:
+def test_the_first_price_is_the_mark_if_none_was_known_at_midnight() -> None:
     """Of a position whose fills came without one."""
     held = position("2", "-200", None, day="2026-11-22")
     held.see(Decimal(90), MIDNIGHT)
@@ -102,7 +102,7 @@ def after(events: Iterable[Event]) -> Position:
 
 
 @given(EVENTS, PRICES, PRICES, st.randoms(use_true_random=False))
-def test_the_profit_of_the_day_is_that_since_midnight_in_whatever_order_it_is_told(
+def test_the_profit_of_the_day_does_not_depend_on_the_order_of_events(
     events: list[Event], before: Decimal, now: Decimal, chance: Random
 ) -> None:
     """What the fills of today made, and what was held at midnight since the last price before it.
@@ -122,7 +122,7 @@ def test_the_profit_of_the_day_is_that_since_midnight_in_whatever_order_it_is_to
     assert (held.day, held.profit_today) == ("2026-11-29", expected)
 
 
-def test_a_fill_is_a_price_where_no_newer_one_is_known() -> None:
+def test_a_fill_is_a_price_if_no_newer_one_is_known() -> None:
     """Else the market's stands, which lies between bid and ask."""
     held = position("1", "-100", "100")
     held.see(Decimal(100), MIDNIGHT)

@@ -45,7 +45,7 @@ def test_a_secret_that_holds_another_leaves_nothing_of_itself() -> None:
     assert redact("password-of-the-master, password") == f"{REDACTED}, {REDACTED}"
 
 
-def test_what_is_short_is_no_secret() -> None:
+def test_short_secrets_are_not_hidden() -> None:
     """It would stand in every other line."""
     register_secrets(["redis", ""])
     assert redact("redis can't be reached") == "redis can't be reached"

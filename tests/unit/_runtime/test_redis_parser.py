@@ -180,7 +180,7 @@ async def test_any_other_reply_that_is_too_large_cant_be_read(sent: bytes, fault
         b"*1\r\n" * (MAX_NESTING + 1) + b":1\r\n",
     ],
 )
-async def test_what_is_no_reply_is_refused(sent: bytes) -> None:
+async def test_an_invalid_reply_is_refused(sent: bytes) -> None:
     """Never waited for, never guessed at."""
     with pytest.raises(InvalidResponse):
         await read(sent, size=11)

@@ -126,7 +126,7 @@ def test_an_empty_secret_file_sets_nothing(
     assert load(Sample).sample_secret is None
 
 
-def test_what_is_no_secret_is_not_read_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """HEALTH_PORT_FILE means nothing."""
     monkeypatch.setenv("HEALTH_PORT_FILE", "/nowhere")
     assert load(Sample).health_port == 8000
@@ -376,7 +376,7 @@ def test_a_key_that_no_header_could_carry_is_refused_by_name(
 
 
 @pytest.mark.parametrize("nothing", [" ", "\r\n", '""', "\ufeff"])
-def test_a_key_of_which_nothing_is_left_is_none(
+def test_a_key_that_is_empty_once_stripped_is_not_set(
     monkeypatch: pytest.MonkeyPatch, nothing: str
 ) -> None:
     """As an empty variable is."""

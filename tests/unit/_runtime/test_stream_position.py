@@ -25,7 +25,7 @@ def test_a_position_survives_being_written_down(ms: int, sequence: int, count: i
 
 
 @pytest.mark.parametrize("text", ["", "$", "1", "1-", "1-2-3", "a-b", "1-2/x", "/3"])
-def test_what_is_no_position_is_refused(text: str) -> None:
+def test_an_invalid_position_is_refused(text: str) -> None:
     """Nonsense never becomes a place to read from."""
     with pytest.raises(ValueError, match="invalid literal"):
         StreamPosition.parse(text)
@@ -62,7 +62,7 @@ def test_a_position_beyond_the_end_restarts_at_what_is_there() -> None:
     assert gap == StreamGap(A, "restarted", "100-0", "50-0", None)
 
 
-def test_a_stream_that_was_given_less_than_we_read_was_made_anew() -> None:
+def test_a_stream_with_fewer_entries_than_were_read_was_recreated() -> None:
     """Emptied and filled again with later ids: nothing is read twice, and it is said."""
     state = StreamState(first="200-0", last="210-0", added=5, length=5)
     position, gap = resume_from(A, StreamPosition("100-0", 40), state)

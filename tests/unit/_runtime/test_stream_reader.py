@@ -145,7 +145,7 @@ async def test_it_goes_on_where_it_stopped(redis: Redis) -> None:
     assert not later.gaps
 
 
-async def test_the_age_of_what_lay_there_is_told_by_its_id(redis: Redis) -> None:
+async def test_the_age_of_earlier_entries_comes_from_their_ids(redis: Redis) -> None:
     """An hour-old entry read just now is an hour old."""
     seconds, _ = await redis.time()
     await redis.hset(KEY, A, START)
@@ -173,7 +173,7 @@ async def test_entries_trimmed_while_it_was_away_are_counted(redis: Redis) -> No
     assert later.gaps == [StreamGap(A, "trimmed", saved.id, first, 90)]
 
 
-async def test_trimming_what_was_read_is_no_gap(redis: Redis) -> None:
+async def test_trimming_entries_that_were_read_makes_no_gap(redis: Redis) -> None:
     """That the saved entry itself is gone says nothing about those after it."""
     async with reading(redis) as seen:
         await add(redis, A, 1, 2, 3)
@@ -264,7 +264,7 @@ async def test_ids_that_went_back_are_read_from_the_start(redis: Redis) -> None:
     assert [(gap.reason, gap.first) for gap in seen.gaps] == [("restarted", "5-0")]
 
 
-async def test_a_key_that_is_no_stream_is_named_and_waited_out(redis: Redis) -> None:
+async def test_a_key_of_another_type_is_named_and_retried(redis: Redis) -> None:
     """The reader says which key is wrong, and reads when it is right."""
     await redis.set(A, "not a stream")
     async with reading(redis) as seen:
@@ -366,7 +366,7 @@ async def test_what_got_away_is_counted(redis: Redis) -> None:
     assert found["stream_entries_lost_total", B] == 0
 
 
-async def test_a_stream_that_began_anew_is_counted_as_such(redis: Redis) -> None:
+async def test_a_stream_that_started_again_is_counted_as_such(redis: Redis) -> None:
     """How many entries went nobody can know."""
     async with reading(redis) as seen:
         await add(redis, A, 1, 2, 3)

@@ -182,7 +182,7 @@ def test_what_is_wrong_is_one_line_with_file_name_value_and_what_would_be_right(
     assert len(message.splitlines()) == 1
 
 
-def test_every_wrong_name_is_told_at_once(folder: Path) -> None:
+def test_every_unknown_name_is_reported_at_once(folder: Path) -> None:
     """One line each; another service's table is that service's to judge."""
     lines = refused(folder, "a = 1\nb = 2\n[bot]\nc = 3\n[luno_connector]\nd = 4\n").splitlines()
     assert [line.split(":")[1].strip() for line in lines] == ["a", "b", "[bot] c"]
@@ -190,7 +190,9 @@ def test_every_wrong_name_is_told_at_once(folder: Path) -> None:
     load(Bot)
 
 
-def test_a_bad_value_is_told_where_it_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_value_is_reported_with_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A variable's own name where the environment has it, whatever the file says."""
     write(folder, "health_port = 81\n")
     monkeypatch.setenv("HEALTH_PORT", "http")
@@ -225,7 +227,7 @@ def test_a_secret_in_a_file_that_others_may_open_is_refused(
     assert load(Bot).redis_url == "redis://there:6379/0"
 
 
-def test_where_no_key_may_be_used_none_is_taken(
+def test_keys_are_not_read_if_none_may_be_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither itself nor its file: `make run` and `make live` say so to what they start."""

@@ -156,7 +156,7 @@ async def test_a_cancellation_in_a_wait_passes_through() -> None:
     assert task.cancelled()
 
 
-def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
+def test_a_failure_is_logged_once_and_its_recovery_once() -> None:
     """The first failure is a warning, the next are debug, and one line says that it works again."""
     trouble = FailureLog("reading_delayed")
     with capture_logs() as logs:
@@ -172,7 +172,7 @@ def test_trouble_is_told_once_and_once_that_it_is_over() -> None:
     assert logs[-1]["failures"] == 2
 
 
-def test_trouble_that_goes_on_is_told_again_now_and_then() -> None:
+def test_a_failure_that_persists_is_logged_again_at_growing_gaps() -> None:
     """At gaps that grow to five minutes; whoever reads only today's log sees it."""
     now = 0.0
     trouble = FailureLog("reading_delayed", lambda: now, part="exchange")
@@ -186,7 +186,7 @@ def test_trouble_that_goes_on_is_told_again_now_and_then() -> None:
     assert {(line["error"], line["part"]) for line in told} == {("451", "exchange")}
 
 
-async def test_a_session_that_drops_for_hours_is_told_again_now_and_then() -> None:
+async def test_a_session_that_drops_for_hours_is_logged_again_at_growing_gaps() -> None:
     """And at once again where a healthy one came between."""
     drops = [TransientError("refused")] * 601
     world = World(*drops, 30.0, TransientError("gone"))
@@ -196,7 +196,7 @@ async def test_a_session_that_drops_for_hours_is_told_again_now_and_then() -> No
     assert told == ["refused"] * 6 + ["the other side ended the session"]
 
 
-def test_trouble_that_was_over_is_told_at_once_when_it_comes_back() -> None:
+def test_a_failure_that_returns_after_a_recovery_is_logged_at_once() -> None:
     """And its gaps begin anew."""
     trouble = FailureLog("reading_delayed", lambda: 0.0)
     with capture_logs() as logs:

@@ -113,7 +113,7 @@ def test_an_argument_in_another_encoding_is_one_clear_line(arguments: tuple[str,
     assert result.stderr == "tradectl: argument '\\xe9': not valid UTF-8\n"
 
 
-def test_a_mistyped_option_of_halt_is_no_reason() -> None:
+def test_a_mistyped_option_of_halt_is_refused() -> None:
     """`--keep-order` must not cancel what somebody wanted to keep."""
     arguments = ("halt", "maintenance", "--keep-order")
     result = CliRunner().invoke(app, arguments, env={"REDIS_URL": "redis://127.0.0.1:1"})

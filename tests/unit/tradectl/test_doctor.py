@@ -81,7 +81,7 @@ def test_a_redis_belongs_to_one_world(worlds: dict[str, str], state: str) -> Non
         (["place_order"], 0, 0, "fail"),
     ],
 )
-def test_commands_that_wait_are_told(
+def test_waiting_commands_are_reported(
     missing: list[str], pending: int, waiting: int, state: str
 ) -> None:
     """Unread, under way for too many, or read by nobody."""
@@ -112,7 +112,7 @@ def test_a_file_with_keys_that_others_may_read_is_warned_of(
     assert bool(check.fix) == (state != "ok")
 
 
-def test_what_of_a_connector_does_not_work_is_told_part_by_part() -> None:
+def test_each_part_of_a_connector_that_does_not_work_is_a_row() -> None:
     """Parts, feeds, and markets that their exchange has shut; what only starts isn't."""
     rows = (("BTC", "live", "trading"), ("ETH", "stale", "trading"), ("XRP", "polled", "post_only"))
     event = ConnectorStatusEvent(
@@ -165,7 +165,7 @@ def test_the_advice_follows_the_cause(explanation: FaultExplanation) -> None:
         (TimeoutError("silent"), "fail"),
     ],
 )
-async def test_a_look_that_fails_is_one_row_and_the_others_are_there(
+async def test_an_examination_that_fails_is_one_row_beside_the_others(
     monkeypatch: pytest.MonkeyPatch, error: Exception, state: str
 ) -> None:
     """Also what that look had found before."""

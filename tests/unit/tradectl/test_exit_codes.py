@@ -22,7 +22,7 @@ def test_a_fault_of_its_own_is_neither_yes_nor_no(capsys: pytest.CaptureFixture[
     assert "KeyError: 'unforeseen'" in capsys.readouterr().err
 
 
-def test_what_is_told_never_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_have_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     """It may hold what lies in Redis: the reason of an earlier halt."""
     print_message("first\x1b[2J\nsecond\udce9")
     assert capsys.readouterr().err == "first\\x1b[2J\nsecond\\udce9\n"

@@ -20,7 +20,7 @@ def test_addresses_are_pairs_of_a_service_and_a_url(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("urls", ["bot", "bot=a:1", "=http://a", "bot=http://"])
-def test_an_address_that_is_none_is_named(urls: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_named(urls: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what would be right."""
     monkeypatch.setenv("HEALTH_URLS", urls)
     with pytest.raises(

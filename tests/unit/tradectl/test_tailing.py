@@ -39,7 +39,7 @@ def test_a_filter_looks_at_symbols_and_ids(found: Filter, wanted: bool) -> None:
     assert found.matches(event) is wanted
 
 
-def test_market_data_is_told_by_its_stream_also_where_it_cannot_be_read() -> None:
+def test_market_data_is_matched_by_its_stream_even_if_it_is_invalid() -> None:
     """A broken message of the symbol is what one looks for."""
     broken = StreamEntry("binance:BTCUSDT:trades", "5-0", b"\xff")
     assert Filter(symbol="BTC/USDT").matches(broken)

@@ -31,7 +31,7 @@ def run_here(folder: Path, url: str | None, second: int = 0) -> None:
     record_suite(data, RunningSuite(url, {"bot": "http://127.0.0.1:8050"}))
 
 
-def test_where_nothing_runs_the_settings_decide(folder: Path) -> None:
+def test_if_no_suite_runs_the_settings_decide(folder: Path) -> None:
     """The default, or what `.env` says."""
     assert redis_url() == DEFAULT
     assert health_urls() == SERVICES

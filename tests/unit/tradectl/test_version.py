@@ -20,7 +20,7 @@ def git(folder: Path, *words: str) -> str:
     return asked.stdout.strip()
 
 
-def test_the_version_is_told_without_a_redis() -> None:
+def test_the_version_is_printed_without_a_redis() -> None:
     """On one line of stdout."""
     told = CliRunner().invoke(app, ["--version"], env={"REDIS_URL": "nonsense"})
     assert told.exit_code == 0, told

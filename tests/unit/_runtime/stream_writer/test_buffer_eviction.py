@@ -62,7 +62,7 @@ def test_what_is_kept_is_the_newest_of_each_stream_and_nothing_goes_uncounted(
         assert list(each.waiting) == entries[each.dropped :]
 
 
-def test_the_first_loss_is_told_at_once_and_the_sum_when_it_is_over() -> None:
+def test_the_first_drop_is_logged_at_once_and_the_sum_at_the_end() -> None:
     """Not a line for each entry; and a second outage is told like the first."""
     trades = stream("trades", *[b"1"] * 10)
     for start in (0, 5):

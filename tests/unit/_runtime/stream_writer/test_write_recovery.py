@@ -26,7 +26,7 @@ def test_what_is_sent_again_makes_up_what_was_sent(sent: list[tuple[bytes, bool]
 
 
 @given(st.lists(st.integers(0, 99), unique=True, max_size=12), st.data())
-def test_distinct_entries_are_told_apart_exactly(numbers: list[int], data: st.DataObject) -> None:
+def test_distinct_entries_are_matched_exactly(numbers: list[int], data: st.DataObject) -> None:
     """Those that were refused are missing, in order, and no other."""
     sent = [b"%d" % n for n in numbers]
     taken = data.draw(st.sets(st.sampled_from(sent)) if sent else st.just(set()))

@@ -50,7 +50,7 @@ def text(hops: list[Hop], name: str) -> str:
     return next(hop.text for hop in hops if hop.name == name)
 
 
-def test_the_whole_chain_is_told_from_the_tick_to_the_fill() -> None:
+def test_every_hop_is_shown_from_the_tick_to_the_fill() -> None:
     """Each hop in its place; what the bot heard of it, too."""
     found = OrderEntries(
         NAME,
@@ -150,9 +150,7 @@ def test_a_decision_that_was_not_sent_says_why(outcome: str, risk: str) -> None:
         ("rejected", "expired", "unknown: the answer is rejected (expired)"),
     ],
 )
-def test_the_connectors_own_check_is_told_from_its_answer(
-    status: str, code: str, said: str
-) -> None:
+def test_the_connectors_check_is_read_from_its_answer(status: str, code: str, said: str) -> None:
     """What an answer doesn't prove isn't claimed."""
     hops = build_hops(
         OrderEntries(NAME, commands=[command(1)], after=[answered(2, status, reason_code=code)])
