@@ -1,4 +1,4 @@
-"""The words of the suite: the messages that travel on the streams, and the streams' names."""
+"""The messages on the streams, and the names of the streams."""
 
 from common_models.bot_models import (
     DecisionEvent,

@@ -1,4 +1,4 @@
-"""What the bot tells: `bot:events:decision` and `bot:events:portfolio`."""
+"""The bot's events: `bot:events:decision` and `bot:events:portfolio`."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,17 +6,17 @@ from common_models.fields import Finite, NotNegative, OrderType, Side, Timestamp
 
 
 class DecisionEvent(BaseModel):
-    """One step in the life of a decision: what a strategy wanted, and what became of it.
+    """One step of a decision: the strategy's intent, and its outcome.
 
     `outcome` is `sent` (the command is in its stream, written together with this event), `observed`
     (it would have been sent, but BOT_MODE is observe), `refused` (`reason_code` and `refusal` say
-    why), `answered` (an order response came: `order_status` is its status), `updated` (an order
-    status came), `lost` (no connector knows the order, and it can't come any more: it is closed in
-    the books; `reason_code` is `command_lost`, or `order_lost` where the exchange had it once),
+    why), `answered` (an order response arrived: `order_status` is its status), `updated` (an order
+    status arrived), `lost` (no connector knows the order, and it can't appear later: the bot closes
+    it; `reason_code` is `command_lost`, or `order_lost` if the exchange once had it),
     `cancel_sent` (the command that cancels it is in its stream) or `cancel_dropped`
     (the order ended before that, or BOT_MODE is observe).
-    `caused_by` are the stream entries that led here, the latest first: "<stream> <entry id>". The
-    decision's id is its order's client order id: the command, its response and every status carry
+    `caused_by` are the stream entries that led to it, the latest first: "<stream> <entry id>". The
+    decision's id is its order's client order id: the command, its response and every status have
     it. `command_id` is the command's entry, `told_by` the response's or the status's. `reason` is
     the strategy's own.
     """
@@ -48,10 +48,11 @@ class DecisionEvent(BaseModel):
 
 
 class RunningStrategy(BaseModel):
-    """One instance of a strategy: its name everywhere, its market, and its parameters.
+    """One instance of a strategy: its name, its market, and its parameters.
 
-    `quantity` is what it trades unless it says otherwise. `stopped` says why it was stopped,
-    `waits_for` which of its indicators is missing or too old, and how many candles are missing.
+    `quantity` is the default quantity of its orders, in the base asset. `stopped` says why it was
+    stopped, `waits_for` which of its indicators is missing or too old, and how many candles are
+    missing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,12 +70,12 @@ class StrategyPosition(BaseModel):
     """What one strategy holds on one market, at the market's price.
 
     `quantity` is in the base asset: bought less sold, less the fees taken in it; less than zero
-    where it sold more than it bought. `dust` is how much of it is less than the exchange takes as
-    an order. All money is in the quote asset. `profit` is what it would have won by now, fees
-    included; `profit_today` since midnight UTC. Without a price yet, both are null. It is
+    if it sold more than it bought. `dust` is the part of it that is too small for an order on the
+    exchange. All money is in the quote asset. `profit` is the profit at the market's price, after
+    fees; `profit_today` since midnight UTC. Without a price yet, both are null. It is
     `realised` (what was closed, less all fees) and `unrealised` (what is held, at `price` less
-    `average_price`, at which it was entered): null where that price isn't known, as of a position
-    that a release without it began. `fees` are all that were paid, `fees_today` since midnight UTC.
+    `average_price`, at which it was entered): null if that price is unknown, as for a position
+    that an earlier release opened. `fees` are all that were paid, `fees_today` since midnight UTC.
     `fees_unvalued` are fees, by asset, that have no price in the quote asset yet: until they have
     one, they count as fees of the exchange's full rate.
     """
@@ -117,9 +118,9 @@ class OpenOrder(BaseModel):
 
 
 class PortfolioEvent(BaseModel):
-    """All that the bot holds: at each change, and every few seconds.
+    """The positions, open orders and strategies: at each change, and every few seconds.
 
-    `halted` is the reason of the halt, null where there is none.
+    `halted` is the reason of the halt, null if trading is allowed.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -48,7 +48,7 @@ class PlaceOrderCommand(BaseModel):
     @field_validator("price")
     @classmethod
     def price_required_for_limit(cls, price: float | None, info: ValidationInfo) -> float | None:
-        """A limit order without a price is no order."""
+        """A limit order needs a price."""
         if price is None and info.data.get("type") == "limit":
             raise ValueError("Price is required for limit orders")
         return price
@@ -65,7 +65,7 @@ class RequestBalanceCommand(BaseModel):
 
 
 class _OrderReference(BaseModel):
-    """Names one order: by the id its command gave it, or by the exchange's."""
+    """References one order by its client order id, or by the exchange's order id."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -88,7 +88,7 @@ class CancelOrderCommand(_OrderReference):
 
 
 class QueryOrderCommand(_OrderReference):
-    """Ask what became of one order: an `order_status` comes, then the answer."""
+    """Query the status of one order: an `order_status` is published, then the answer."""
 
 
 class CancelAllOrdersCommand(BaseModel):
@@ -101,7 +101,7 @@ class CancelAllOrdersCommand(BaseModel):
 
 
 class CommandResponseEvent(BaseModel):
-    """The answer to any command but `place_order`, after the events that it caused.
+    """The answer to any command except `place_order`, after the events that it caused.
 
     `status` is `done`, `rejected` or `unknown`; `reason_code` says why, for programs.
     """
@@ -120,11 +120,11 @@ class CommandResponseEvent(BaseModel):
 class OrderResponseEvent(BaseModel):
     """The answer to one `place_order`.
 
-    What was asked is echoed as it came, any finite number and any text (unreadable: 0 or ""),
-    because a bad command must be answerable too. `status` is `accepted`, `rejected` or `unknown`;
+    The request is echoed unchanged, any finite number and any text (unreadable: 0 or ""), because
+    an invalid command is answered too. `status` is `accepted`, `rejected` or `unknown`;
     `reason_code` says why, for programs. `command_id` is the command's stream entry.
-    `sent_quantity` and `sent_price` are what went out, on the venue's lot and tick. `replay` marks
-    the stored answer of an order that was asked for again; `provisional` a "not found" that is
+    `sent_quantity` and `sent_price` are what was sent, on the venue's lot and tick. `replay` marks
+    the stored answer to a repeated command; `provisional` a "not found" that is
     checked for a day: an order that appears late gets an `order_status`, not a second answer.
     """
 
@@ -151,17 +151,17 @@ class OrderResponseEvent(BaseModel):
 
 
 class OrderStatusUpdateEvent(BaseModel):
-    """What became of an order.
+    """A status of an order.
 
     `filled_quantity` is cumulative and never falls. `trades` are the fills of this update, each
     with its own fee; `fee` is `{asset: amount}`, cumulative for the order. `status` is `open`,
     `partially_filled`, `filled`, `canceled`, `rejected`, `expired` or `unknown`; `venue_status` is
-    the exchange's own word where it is none we know; with `expired`, `LOST` says that the exchange
-    has the order no more and doesn't say why, `ARCHIVED` that it ended long ago without a fill.
-    `external` marks an order that was not placed through us; `side`, `type` and `price` are the
-    order's own, and tell what it is. `fills_complete` is false where the fills published so far are
-    less than `filled_quantity`, because the exchange doesn't show the others yet: they come in a
-    further event of the same status.
+    the exchange's own word if it is not a known one; with `expired`, `LOST` says that the exchange
+    no longer has the order and gives no reason, `ARCHIVED` that it ended long ago without a fill.
+    `external` marks an order that was not placed through us; `side`, `type` and `price` are
+    those of the order. `fills_complete` is false if the fills published so far are less than
+    `filled_quantity`, because the exchange doesn't show the others yet: they follow in a further
+    event of the same status.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -200,7 +200,7 @@ class AccountBalanceEvent(BaseModel):
 
 
 class RetryStatus(BaseModel):
-    """It failed `attempt` times in a row, and is tried again `next_try_in` s after the message."""
+    """A part failed `attempt` times in a row; its next try is `next_try_in` s after the message."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -209,19 +209,19 @@ class RetryStatus(BaseModel):
 
 
 class SymbolStatus(BaseModel):
-    """Where one symbol's market data stands.
+    """The state of one symbol's market data.
 
     `state` is `syncing` (the book isn't the exchange's yet, nothing of it is published), `live`
     (what was published last is what the exchange has, however quiet it is), `polled` (the exchange
-    is asked again and again; what was published last is as old as `last_message_age` says, and
-    `reason` says how old it becomes) or `stale` (nothing comes; `reason` says why). On one that is
-    live or polled the `reason` has `venue_ids_restarted` where trade ids began anew. `sequence` is
+    is polled; what was published last is as old as `last_message_age` says, and `reason` says how
+    old it becomes) or `stale` (no data arrives; `reason` says why). On one that is
+    live or polled the `reason` has `venue_ids_restarted` if trade ids restarted. `sequence` is
     the exchange's number of the last update in the book, `last_message_age` how many seconds ago
     the exchange sent anything about this symbol.
-    `trades_lost` counts trades that couldn't be had, since the connector started; where the
-    exchange's numbers may have holes, it is the most that there can have been. `market_status` is
+    `trades_lost` counts trades that couldn't be fetched, since the connector started; if the
+    exchange's numbers may have gaps, it is an upper bound. `market_status` is
     `trading`, `post_only` (the exchange takes only orders that rest) or `halted` (none). `retry`
-    is there while the exchange can't be reached.
+    is present while the exchange can't be reached.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -238,14 +238,14 @@ class SymbolStatus(BaseModel):
 
     @property
     def works(self) -> bool:
-        """True while what the exchange has is published, at once or when it is asked."""
+        """True while the exchange's data is published, from a socket or by polling."""
         return self.state in ("live", "polled")
 
 
 class CancelAllProgress(BaseModel):
     """How far `cancel_all_orders` has come: `left` of `left + done` orders are still to do.
 
-    `seconds_left` is an estimate: how long that takes within the exchange's limit of requests.
+    `seconds_left` is an estimate that respects the exchange's request limit.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -256,15 +256,15 @@ class CancelAllProgress(BaseModel):
 
 
 class ConnectorStatusEvent(BaseModel):
-    """What a connector says of itself: at once when something changes, and every 10 seconds.
+    """The status of a connector: published at each change, and every 10 seconds.
 
-    `world` is `live`, `testnet` or `simulator`. Where `trading` is false, new orders are refused
-    for that `reason_code`; `reason` says the same in words, where there is more to say.
-    `not_ready` names the parts but the feeds that don't work now, as `/ready` does, and why, and
-    `retries` those of them that are tried again, and when;
-    `stopped` is empty: each part is tried again for ever. `entries_dropped` counts what Redis never
-    got because it was away for too long, since the connector started. `cancel_all` is there while
-    a `cancel_all_orders` is being carried out.
+    `world` is `live`, `testnet` or `simulator`. If `trading` is false, new orders are rejected with
+    `reason_code`; `reason` is a message with details, if there are any.
+    `not_ready` names the parts, except for the feeds, that don't work now, as `/ready` does, and
+    why; `retries` names those of them that are retried, and when. `stopped` is always empty: each
+    part is retried without end. `entries_dropped` counts entries that Redis never got because it
+    was down for too long, since the connector started. `cancel_all` is present while a
+    `cancel_all_orders` is executed.
     """
 
     model_config = ConfigDict(frozen=True)

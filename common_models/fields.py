@@ -1,4 +1,4 @@
-"""The kinds of value that stand in messages, and what each refuses."""
+"""The types of message fields, with their bounds."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -25,7 +25,7 @@ StrictPositive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
 def utc_now() -> datetime:
-    """The contract's default for an event's timestamp."""
+    """The current time in UTC: the contract's default for an event's timestamp."""
     return datetime.now(UTC)
 
 

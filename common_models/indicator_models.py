@@ -1,4 +1,4 @@
-"""What indicator plugins publish to `indicators:<name>:<exchange>:<PAIR>`."""
+"""The messages of indicators, published to `indicators:<name>:<exchange>:<PAIR>`."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,17 +18,17 @@ class IndicatorValue(BaseModel):
     indicator_name: str
     symbol: str
     exchange: str
-    # Beyond the contract. The length of its candles, e.g. "1m"; None where it isn't made of any.
+    # Beyond the contract. The length of its candles, e.g. "1m"; None if it is not made of candles.
     timeframe: str | None = None
-    # The stream and the entry that brought it: "binance:BTCUSDT:trades 1700000000000-0".
+    # The stream and the entry that led to it: "binance:BTCUSDT:trades 1700000000000-0".
     caused_by: str | None = None
 
 
 class IndicatorProgress(BaseModel):
     """How far an indicator is from its first value, in `indicator_host:state:progress`.
 
-    It has been given `have` of `of` (`candles of 1m`, `trades`, `tickers`) since the market's last
-    hole, and says something from `want` on; null where that isn't known. `stopped` says why it
+    It has `have` inputs of the kind `of` (`candles of 1m`, `trades`, `tickers`) since the market's
+    last gap, and needs `want` for its first value, null if that is unknown. `stopped` says why it
     failed.
     """
 
@@ -41,7 +41,7 @@ class IndicatorProgress(BaseModel):
 
     @property
     def missing(self) -> str | None:
-        """What is missing, in words; None where it has all that it wants."""
+        """The missing inputs as a text; None if it has enough."""
         if self.stopped is not None:
             return f"it was stopped: {self.stopped}"
         if self.want is None:

@@ -1,4 +1,4 @@
-"""What can be traded: the hash `<connector>:state:instruments` holds one for each symbol."""
+"""Tradable symbols: the hash `<connector>:state:instruments` holds one for each symbol."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,13 +6,13 @@ from common_models.fields import NotNegative, Positive, Timestamp, utc_now
 
 
 class InstrumentInfo(BaseModel):
-    """One symbol of an exchange, and what the exchange demands of its orders; 0 is no bound.
+    """One symbol of an exchange, and the bounds of its orders; 0 means no bound.
 
     `lot` and the quantities are in the base asset, `tick` and the notionals in the quote asset.
-    They hold for a limit and a market order alike: where the exchange has bounds of its own for
-    each, the narrower. A fee is a share of what is traded, null where the exchange doesn't tell;
-    `fee_prices` is what one of each third asset that may pay it is worth in the quote asset.
-    `post_only`: of what is `trading`, it takes only orders that rest.
+    They hold for both limit and market orders: if the exchange has different bounds for each, the
+    narrower. A fee is a share of the traded amount, null if the exchange doesn't publish it;
+    `fee_prices` are the prices, in the quote asset, of third assets that may pay it.
+    `post_only`: the symbol is `trading`, but the exchange accepts only orders that rest.
     """
 
     model_config = ConfigDict(frozen=True)

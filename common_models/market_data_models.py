@@ -2,7 +2,7 @@
 
 Unknown fields are ignored when read, so a newer writer never breaks an older reader.
 `symbol` is the slash form ("BTC/USDT"); `timestamp` is the exchange's own event time in UTC
-where it gives one.
+if it gives one.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,7 +49,7 @@ class OrderBook(BaseModel):
 
 
 class Trade(BaseModel):
-    """One trade. `side` is the taker's; `trade_id` is the exchange's, null where it gives none.
+    """One trade. `side` is the taker's; `trade_id` is the exchange's, null if it has no id.
 
     As a fill of an order, `side` is the order's; `fee` is what this fill cost, in `fee_asset`, and
     `is_maker` says whether the order had rested.
@@ -68,7 +68,7 @@ class Trade(BaseModel):
     side: Side
     trade_id: str | None = None
     exchange: str
-    # Beyond the contract, all optional, and left out where the exchange doesn't tell:
+    # Beyond the contract, all optional, and left out if the exchange doesn't give them:
     first_trade_id: str | None = Field(default=None, exclude_if=is_none)
     last_trade_id: str | None = Field(default=None, exclude_if=is_none)
     fee: NotNegative | None = Field(default=None, exclude_if=is_none)

@@ -21,7 +21,7 @@ _OWN_WORDS = frozenset(
 
 
 class StreamNameError(ValueError):
-    """A name, or a part of one, that is not of the contract's form."""
+    """A name, or a part of one, that does not have the contract's form."""
 
 
 def joined(symbol: str) -> str:
@@ -36,14 +36,18 @@ def connector(exchange: str) -> str:
 
 def _word(part: str) -> str:
     if not _WORD.fullmatch(part) or part in _OWN_WORDS:
-        raise StreamNameError(f"{part!r} in a stream name: want lower snake case, e.g. 'binance'")
+        raise StreamNameError(
+            f"{part!r} in a stream name: expected lower snake case, e.g. 'binance'"
+        )
     return part
 
 
 def _pair(part: str) -> str:
     # Letters and digits of any script: exchanges list symbols that are not Latin.
     if not part.isalnum() or part != part.upper():
-        raise StreamNameError(f"{part!r} in a stream name: want the joined form, e.g. 'BTCUSDT'")
+        raise StreamNameError(
+            f"{part!r} in a stream name: expected the joined form, e.g. 'BTCUSDT'"
+        )
     return part
 
 
@@ -60,7 +64,8 @@ class MarketStream:
         _pair(self.pair)
         if self.data_type not in MARKET_DATA_TYPES:
             raise StreamNameError(
-                f"{self.data_type!r} in a stream name: want one of {', '.join(MARKET_DATA_TYPES)}"
+                f"{self.data_type!r} in a stream name: "
+                f"expected one of {', '.join(MARKET_DATA_TYPES)}"
             )
 
     @classmethod
@@ -146,7 +151,7 @@ class IndicatorStream:
     def __post_init__(self) -> None:
         if not _INDICATOR.fullmatch(self.indicator):
             raise StreamNameError(
-                f"{self.indicator!r} in a stream name: want an indicator's name, e.g. 'rsi_14'"
+                f"{self.indicator!r} in a stream name: expected an indicator's name, e.g. 'rsi_14'"
             )
         _word(self.exchange)
         _pair(self.pair)
@@ -184,26 +189,26 @@ def parse(name: str) -> StreamName:
             return MarketStream(exchange, pair, data_type)
         case _:
             raise StreamNameError(
-                f"{name!r} is no stream of ours: want e.g. 'binance:BTCUSDT:ticker'"
+                f"{name!r} is not one of our stream names; expected e.g. 'binance:BTCUSDT:ticker'"
             )
 
 
 # State keys and switches: not streams, but named here for the same reason.
-# Orders leave only while TRADING is there (who allowed it, and when) and HALT (why not) is not.
+# Orders are sent only while TRADING (who allowed it, and when) is set and HALT (why not) is not.
 TRADING = "control:trading"
 HALT = "control:halt"
-# When the bot lived last, by Redis's clock in milliseconds; it tells while it may send orders.
+# The bot's last heartbeat, by Redis's clock in milliseconds; set while it may send orders.
 BOT_HEARTBEAT = "bot:state:heartbeat"
-# How the client order ids of the bot begin.
+# The prefix of the bot's client order ids.
 BOT_ORDERS = "bot-"
-# Stands in `caused_by` where a stream would, for a strategy's timer: `timer <milliseconds>-0`.
+# Takes the place of a stream in `caused_by`, for a strategy's timer: `timer <milliseconds>-0`.
 TIMER = "timer"
 
 
 def state_key(service: str, what: str) -> str:
-    """`<service>:state:<what>`: what a service keeps in Redis for itself."""
+    """`<service>:state:<what>`: a key for a service's own state in Redis."""
     return f"{_word(service)}:state:{what}"
 
 
-# A hash: how far each indicator is from its first value, an `IndicatorProgress` by its stream.
+# A hash: an `IndicatorProgress` by the indicator's stream.
 INDICATOR_PROGRESS = state_key("indicator_host", "progress")

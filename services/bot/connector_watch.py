@@ -1,4 +1,4 @@
-"""What the connectors say of their feeds: the truth about what is fresh, however quiet it is."""
+"""The latest status of each connector: decides whether its market data is fresh."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from common_models import ConnectorStatusEvent
 from common_models.stream_names import EventStream, connector
 from services.bot.validation import MessageError, read
 
-# A connector tells its status every 10 s; silent for longer than this, in seconds, it is gone.
+# A connector publishes its status every 10 s; after this silence, in seconds, it is unavailable.
 SILENT_AFTER = 30.0
 
 
@@ -20,7 +20,7 @@ class _ReceivedStatus:
 
 
 class ConnectorWatch:
-    """The latest status of each exchange's connector. Pure: it is fed, and told the time."""
+    """The latest status of each exchange's connector. Pure: callers pass entries and the time."""
 
     def __init__(self, exchanges: Iterable[str]) -> None:
         self.streams = {
@@ -30,9 +30,9 @@ class ConnectorWatch:
         self._latest: dict[str, _ReceivedStatus] = {}
 
     def handle(self, stream: str, data: bytes, received_at: float) -> str | None:
-        """Read one entry of `streams`; what is wrong with it where it can't be read.
+        """Read one entry of `streams`; return why it is invalid, None if it is valid.
 
-        *received_at* is in seconds of the clock that `why_stale` is asked with.
+        *received_at* is in seconds, on the clock that `why_stale` gets.
         """
         try:
             event = read(ConnectorStatusEvent, data)
@@ -40,27 +40,27 @@ class ConnectorWatch:
             return str(e)
         exchange = self.streams[stream]
         if event.exchange != exchange:
-            return f"exchange {event.exchange!r}; want {exchange!r}"
+            return f"exchange {event.exchange!r}; expected {exchange!r}"
         self._latest[exchange] = _ReceivedStatus(event, received_at)
         return None
 
     def latest(self, exchange: str) -> ConnectorStatusEvent | None:
-        """What the connector told last."""
+        """The latest status of the connector; None before the first."""
         received = self._latest.get(exchange)
         return received.event if received else None
 
     def why_silent(self, exchange: str, now: float) -> str | None:
-        """Why a connector seems to be away; None: it tells its status."""
+        """Why a connector seems to be down; None if it publishes its status."""
         received = self._latest.get(exchange)
         if received is None:
-            return f"{connector(exchange)} has told no status yet"
+            return f"{connector(exchange)} has published no status yet"
         age = max(0.0, now - received.received_at)
         if age > SILENT_AFTER:
-            return f"{connector(exchange)} told its last status {age:.0f} s ago"
+            return f"{connector(exchange)} published its last status {age:.0f} s ago"
         return None
 
     def why_stale(self, exchange: str, symbol: str, now: float) -> str | None:
-        """Why what was heard last of a slash symbol can't be relied on; None: it can."""
+        """Why the latest data of a slash symbol can't be relied on; None if it can."""
         silent = self.why_silent(exchange, now)
         if silent is not None:
             return silent

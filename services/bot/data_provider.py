@@ -12,10 +12,10 @@ from services.bot.validation import MessageError, read
 
 MarketData = Ticker | OrderBook | Trade
 T = TypeVar("T", Ticker, OrderBook)
-# Told of each message of a batch, and which one it is.
+# Called with each message of a batch and its index in the batch.
 OnMessage = Callable[[int, MarketData], None]
 
-# Trades of one symbol that are kept to look back on.
+# How many recent trades of one symbol are kept.
 RECENT_TRADES = 1000
 MODELS: Mapping[MarketDataType, type[MarketData]] = {
     "ticker": Ticker,
@@ -33,7 +33,7 @@ class Aged(Generic[T]):
 
 
 class MarketFeed:
-    """One market stream as the bot has seen it."""
+    """The state of one market stream: its latest message, and counts."""
 
     def __init__(self, exchange: str, symbol: str, data_type: MarketDataType) -> None:
         self.name = str(MarketStream.of(exchange, symbol, data_type))
@@ -53,10 +53,10 @@ class MarketFeed:
         received_at: float,
         on_message: OnMessage | None = None,
     ) -> str | None:
-        """Read a batch, oldest first; what can't be read is counted, and the last fault returned.
+        """Read a batch, oldest first; count invalid messages and return the last fault.
 
-        *received_at* is in seconds of the clock that `age` is asked with. *hear* is told of each
-        message, and which of the batch it is, once it is the latest.
+        *received_at* is in seconds, on the clock that `age` gets. *on_message* is called with each
+        valid message and its index in the batch, after the message became the latest.
         """
         fault = None
         for number, data in enumerate(messages):
@@ -72,13 +72,13 @@ class MarketFeed:
                     continue
                 fault = (
                     f"symbol {message.symbol!r} of exchange {message.exchange!r}; "
-                    f"want {self.symbol!r} of {self.exchange!r}"
+                    f"expected {self.symbol!r} of {self.exchange!r}"
                 )
             self.malformed += 1
         return fault
 
     def reload(self, messages: Iterable[bytes], received_at: float) -> None:
-        """What was there before: it is known again, and not counted."""
+        """Load messages from before the start, without counting them."""
         self.handle(messages, received_at)
         self.entries = self.malformed = 0
 
@@ -95,7 +95,7 @@ class MarketFeed:
 
 
 class DataProvider:
-    """What strategies ask about the markets. Pure: it is fed, and told the time."""
+    """The market data of all watched symbols. Pure: callers pass messages and the time."""
 
     def __init__(self, markets: Mapping[str, Iterable[str]]) -> None:
         """*markets*: the slash symbols of each exchange."""
@@ -132,14 +132,14 @@ class DataProvider:
         return tuple(self._feed(exchange, symbol, "trades").recent)
 
     def last_book(self, exchange: str, symbol: str) -> OrderBook | None:
-        """The latest book, however old; None also where the bot doesn't watch the symbol."""
+        """The latest book, whatever its age; None also if the bot doesn't watch the symbol."""
         feed = self.feeds.get(str(MarketStream.of(exchange, symbol, "orderbook")))
         return feed.latest if feed and isinstance(feed.latest, OrderBook) else None
 
     def rate(self, exchange: str, asset: str, other: str) -> Decimal | None:
-        """What one of an asset is worth in another there; None where no watched market says it.
+        """The price of one unit of *asset* in *other*; None if no watched market gives it.
 
-        By a market of the two, or by two markets that have a third asset in common.
+        It comes from a market of the two, or from two markets that share a third asset.
         """
         direct = self._direct(exchange, asset, other)
         if direct is not None:
@@ -169,7 +169,7 @@ class DataProvider:
 
 
 def middle(quote: MarketData | None) -> Decimal | None:
-    """The price between bid and ask; None where one of them is missing."""
+    """The mid price of bid and ask; None if one of them is missing."""
     if isinstance(quote, Ticker):
         bid, ask = quote.bid_price, quote.ask_price
     elif isinstance(quote, OrderBook) and quote.bids and quote.asks:

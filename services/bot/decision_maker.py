@@ -1,4 +1,4 @@
-"""Turns intents into orders, or refuses them with a reason; either way it is told."""
+"""Turns intents into orders, or refuses them with a reason; each decision is published."""
 
 import hashlib
 from dataclasses import dataclass
@@ -28,23 +28,23 @@ from services.bot.view import MarketView, Sources
 log = structlog.get_logger()
 
 PAPER_WORLDS = ("simulator", "testnet")
-# A sell that falls short of what there is by a fee sells what there is: at most this share of it.
+# A sell that exceeds the available quantity by at most this share (a fee) sells what is available.
 SHORT_OF = Decimal("0.01")
-# The same refusal of a strategy is told again after so many seconds, where it still holds.
+# A repeated refusal of a strategy is published again after this many seconds.
 REPEAT_REFUSAL_AFTER = 10.0
-# A cancel of which nothing came is asked for again after this many seconds, where it is still
-# wanted: the connector may have found no answer.
+# A cancel without effect is sent again after this many seconds, if the strategy still asks for it:
+# the connector may have got no answer.
 CANCEL_AGAIN_AFTER = 5.0
 
 
 def written_at(entry_id: str) -> float:
-    """When Redis took an entry, by its clock, in seconds."""
+    """When Redis stored an entry: Redis's time in seconds."""
     return entry_milliseconds(entry_id) / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a strategy was told: a stream's entry, and the entries that led to it, it first."""
+    """The stream entry that a strategy received. `chain`: that entry, then those that led to it."""
 
     stream: str
     entry_id: str
@@ -52,25 +52,25 @@ class Cause:
 
     @property
     def written_at(self) -> float:
-        """When Redis took the entry, by its clock, in seconds."""
+        """When Redis stored the entry: Redis's time in seconds."""
         return written_at(self.entry_id)
 
 
 @dataclass(slots=True)
 class OutboxItem:
-    """Something that waits to be written: an event, and what is to be sent with it.
+    """An event that waits for the journal, and the command that is written with it.
 
-    That is `order`, or the command that cancels `to_cancel`.
+    The command places `order`, or cancels `to_cancel`; without both there is no command.
     """
 
     event: DecisionEvent
     order: BotOrder | None = None
     to_cancel: BotOrder | None = None
-    caused_at: float = 0.0  # when Redis took what it was decided on, in seconds
+    caused_at: float = 0.0  # when Redis stored the cause, in seconds
 
 
 class DecisionMaker:
-    """Decides at once, in memory; the `outbox` waits for the next cut of the journal."""
+    """Decides at once, in memory; the `outbox` waits for the next journal write."""
 
     def __init__(
         self,
@@ -79,21 +79,21 @@ class DecisionMaker:
         risk: Risk,
     ) -> None:
         self.outbox: list[OutboxItem] = []
-        self.halted: str | None = None  # as the last cut found it
+        self.halted: str | None = None  # as the last journal write found it
         self._settings = settings
         self._sources = sources
         self._risk = risk
-        # Redis's clock at the last cut, and ours; no clock of this machine is relied on.
+        # Redis's time and ours at the last journal write; the machine's wall clock is not used.
         self._read_at: tuple[float, float] | None = None
-        # Why each strategy's intent of a side was refused last, and when that was told.
+        # The last refusal of each strategy and side: its reason code, and when it was published.
         self._refused: dict[tuple[str, Side], tuple[str, float]] = {}
 
     def consider(
         self, spec: StrategySpec, intent: Intent, cause: Cause, number: int = 0
     ) -> Refusal | None:
-        """Decide what becomes of an intent; why nothing does, None where there is an order.
+        """Turn an intent into an order; return the refusal, None if there is an order.
 
-        *number*: so many intents of the same strategy and cause came before it.
+        *number* counts the earlier intents of the same strategy and cause.
         """
         proposal = Proposal(
             spec.key,
@@ -129,7 +129,7 @@ class DecisionMaker:
         return None
 
     def _refuse(self, order: BotOrder, refusal: Refusal, cause: Cause) -> None:
-        """Tell a refusal: at once where it is another than before, else now and then."""
+        """Publish a refusal: at once if the reason changed, else at intervals."""
         of, code, now = (order.strategy, order.side), refusal.reason_code, self._sources.clock()
         before, published_at = self._refused.get(of, ("", 0.0))
         if code == before and now - published_at < REPEAT_REFUSAL_AFTER:
@@ -138,7 +138,7 @@ class DecisionMaker:
         self._add(OutboxItem(self._event(order, "refused", refusal), caused_at=cause.written_at))
 
     def cancel(self, spec: StrategySpec, action: Cancel, cause: Cause) -> None:
-        """Ask for the end of a strategy's open order, halted or not; who observes only tells it."""
+        """Cancel a strategy's open orders, also while halted; in observe mode only publish it."""
         pending = self._sources.portfolio.pending(spec.key)
         found = [order for order in pending if action.id in (None, order.id)]
         if not found:
@@ -163,7 +163,7 @@ class DecisionMaker:
         self._add(OutboxItem(event, to_cancel=order, caused_at=cause.written_at))
 
     def _now(self, cause: Cause) -> float:
-        """Redis's clock, in seconds; before the first cut that of what is decided on."""
+        """Redis's clock, in seconds; before the first journal write the cause's time."""
         if self._read_at is None:
             return cause.written_at
         redis, ours = self._read_at
@@ -174,7 +174,7 @@ class DecisionMaker:
     ) -> Refusal | None:
         portfolio = self._sources.portfolio
         if order_id in portfolio.state.orders:
-            return Refusal("already_decided", "this entry was decided on before")
+            return Refusal("already_decided", "this entry was already decided on")
         pending = portfolio.pending(spec.key)
         if len(pending) >= spec.max_orders:
             return Refusal("pending", "; ".join(_state_of(order) for order in pending))
@@ -194,7 +194,7 @@ class DecisionMaker:
         return self._mode(spec.exchange) or self._risk.check(proposal, book, now)
 
     def _mode(self, exchange: str) -> Refusal | None:
-        """What the connector says of itself must fit the mode."""
+        """Refuse if the connector's status doesn't fit the bot's mode."""
         mode = self._settings.bot_mode
         status = self._sources.connectors.latest(exchange)
         if mode == "observe" or status is None:
@@ -203,15 +203,15 @@ class DecisionMaker:
             return Refusal(
                 "wrong_world",
                 f"BOT_MODE=paper, but {connector(exchange)} trades on {status.world!r}; "
-                f"want {' or '.join(PAPER_WORLDS)}",
+                f"expected {' or '.join(PAPER_WORLDS)}",
             )
         if not status.trading:
-            reason = f"{connector(exchange)} takes no orders: {status.reason_code}"
+            reason = f"{connector(exchange)} accepts no orders: {status.reason_code}"
             return Refusal("connector_not_trading", reason)
         return None
 
     def _quantity(self, spec: StrategySpec, intent: Intent) -> Decimal:
-        """In whole lots; a sell that falls a fee short of what there is sells what there is."""
+        """Round to whole lots; reduce a sell that exceeds the available quantity by a fee."""
         quantity = intent.quantity or spec.quantity
         if intent.side == "sell":
             unsold = self._sources.portfolio.unsold(spec.key)
@@ -220,13 +220,13 @@ class DecisionMaker:
                 if there_is is not None and quantity * (1 - SHORT_OF) <= there_is < quantity:
                     quantity = there_is
         whole = self._sources.instruments.lots(spec.exchange, spec.symbol).whole(quantity)
-        return whole or quantity  # less than a lot is refused, and told as it was wanted
+        return whole or quantity  # less than a lot is refused later, with the quantity as requested
 
     def build_batch(self, moment: Moment) -> tuple[list[Outgoing], list[DecisionEvent], set[str]]:
-        """What of the outbox goes out at this moment.
+        """The commands and events that the outbox makes at this moment.
 
-        The commands; the event of each note; and the ids of the orders that are refused
-        after all: because of the halt switch, or because Redis got what caused them too long ago.
+        Returns the commands, the event of each item, and the ids of the orders that are refused
+        now: because trading is halted, or because their cause is too old.
         """
         self._read_at = (moment.now, self._sources.clock())
         commands: list[Outgoing] = []
@@ -262,14 +262,14 @@ class DecisionMaker:
         )
 
     def lost(self, order: BotOrder, why: str, told_by: str) -> None:
-        """The order is closed in the books: no connector knows it, and it can't come any more."""
+        """Publish that an order is lost: no connector knows it, and it can't appear later."""
         code = "order_lost" if order.order_id else "command_lost"
         refusal = Refusal(code, why)
         event = self._event(order, LOST, refusal)
         self._add(OutboxItem(event.model_copy(update={"order_status": LOST, "told_by": told_by})))
 
     def step(self, order: BotOrder, order_event: OrderEvent, told_by: str) -> None:
-        """*told*, the entry *told_by*, came for an order: said where it belongs in the chain."""
+        """Publish that *order_event*, from the entry *told_by*, arrived for an order."""
         if isinstance(order_event, OrderResponseEvent):
             event = self._event(order, "answered")
             more = {
@@ -319,16 +319,16 @@ def _state_of(order: BotOrder) -> str:
 
 
 def decision_id(strategy: str, cause: Cause, number: int = 0) -> str:
-    """The same strategy, told the same entry, decides under the same id: also after a restart.
+    """The id of a decision: the same strategy and cause give the same id, also after a restart.
 
-    Of several intents each has its own, by its place among them.
+    *number* distinguishes several intents of one cause.
     """
     identity = f"{strategy}|{cause.stream}|{cause.entry_id}" + (f"|{number}" if number else "")
     return BOT_ORDERS + hashlib.sha256(identity.encode()).hexdigest()[:28]
 
 
 def log_decision(event: DecisionEvent) -> None:
-    """Log a decision, once it is written."""
+    """Log a decision after it was written."""
     said = event.model_dump(exclude_none=True, exclude={"timestamp"})
     log.info("decision", **said)
 

@@ -1,4 +1,4 @@
-"""Counts what became of decisions, and measures each hop of an order by Redis's clock."""
+"""Counts decisions by outcome, and measures each hop of an order by Redis's clock."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from services.bot.portfolio_state import BotOrder
 OUTCOMES = ("sent", "refused", "observed", "cancel_sent", "lost")
 ANSWERS = ("accepted", "rejected", "unknown")
 HOPS = ("decision", "answer", "first_status")
-# In seconds. Entry ids tell the time to 1 ms.
+# In seconds. Entry ids have a resolution of 1 ms.
 BUCKETS = (
     *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
     *(1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
@@ -20,21 +20,21 @@ BUCKETS = (
 
 
 class DecisionMetrics:
-    """What happened since the start; read by `bot.metrics`.
+    """Counts since the start; `bot.metrics` reads them.
 
-    Hops: `decision`, from the entry that a strategy was told to what was decided on it, written;
-    `answer`, from a command to its final answer; `first_status`, from there to the first status of
-    the order, 0 where that came first. How long the bot took to read is in the first of them alone.
+    Hops: `decision`, from the entry that a strategy received to its written decision; `answer`,
+    from a command to its final answer; `first_status`, from the answer to the first status of the
+    order, 0 if the status came first. Only `decision` includes the time that the bot needs to read.
     """
 
     def __init__(
         self, registry: CollectorRegistry, strategies: Iterable[str], exchanges: Iterable[str]
     ) -> None:
-        """*strategies* are their keys; all counts of these begin at 0."""
+        """*strategies* are their keys; all their counts start at 0."""
         self.decisions = Counter({(key, out): 0 for key in strategies for out in OUTCOMES})
         self.refusals: Counter[str] = Counter()
         self.answers = Counter({(name, status): 0 for name in exchanges for status in ANSWERS})
-        # When the answer came to each open order; None where a status was told already.
+        # When each open order was answered; None if a status came first.
         self._answered: dict[str, float | None] = {}
         hops = Histogram(
             "bot_hop_seconds",
@@ -46,7 +46,7 @@ class DecisionMetrics:
         self._hops = {hop: hops.labels(hop) for hop in HOPS}
 
     def decided(self, event: DecisionEvent, caused_at: float, now: float) -> None:
-        """A decision is written; *caused_at* is when Redis took what caused it, in seconds."""
+        """Count a written decision; *caused_at* is when Redis stored its cause, in seconds."""
         if event.outcome not in OUTCOMES:
             return
         self.decisions[event.strategy, event.outcome] += 1
@@ -56,7 +56,7 @@ class DecisionMetrics:
             self._hops["decision"].observe(max(0.0, now - caused_at))
 
     def count(self, order: BotOrder, event: OrderEvent, at: float) -> None:
-        """*told* is booked; Redis took it *at*, in seconds."""
+        """Count an event that the portfolio has applied; Redis stored it *at*, in seconds."""
         if isinstance(event, OrderResponseEvent):
             self._count_answer(order, event, at)
         else:
@@ -67,7 +67,7 @@ class DecisionMetrics:
     def _count_answer(self, order: BotOrder, answer: OrderResponseEvent, at: float) -> None:
         status = answer.status if answer.status in ANSWERS else "unknown"
         self.answers[order.exchange, status] += 1
-        if status == "unknown":  # another will come
+        if status == "unknown":  # a final answer follows
             return
         if order.sent_at:
             self._hops["answer"].observe(max(0.0, at - order.sent_at))

@@ -1,4 +1,4 @@
-"""Takes every batch that is read to whom it concerns: books, data provider, strategies."""
+"""Hands every batch that is read to the portfolio, the data provider and the strategies."""
 
 import time
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ EVENTS: dict[str, type[BaseModel]] = {
     "order_response": OrderResponseEvent,
     "order_status": OrderStatusUpdateEvent,
     "account_balance": AccountBalanceEvent,
-    # Last: what an answer speaks of came before it, and is read before it.
+    # Last: the events that an answer refers to precede it, and are read before it.
     "command_response": CommandResponseEvent,
 }
 METHODS: dict[MarketDataType, Method] = {
@@ -44,7 +44,7 @@ METHODS: dict[MarketDataType, Method] = {
 
 
 class Dispatcher:
-    """Handles batches one after the other; nothing in here waits for anything."""
+    """Handles batches one after the other; nothing here awaits."""
 
     def __init__(
         self,
@@ -80,11 +80,11 @@ class Dispatcher:
             ]
             for stream, feed in sources.indicators.items()
         }
-        self._current_entry = ("", "")  # the stream and the entry that is being booked
+        self._current_entry = ("", "")  # the stream and the entry that is being applied
 
     @property
     def streams(self) -> list[str]:
-        """All that is to be read."""
+        """All streams that the bot reads."""
         sources = self._sources
         own = [*sources.provider.feeds, *sources.connectors.streams, *sources.indicators]
         return [*self._events, *own]
@@ -99,13 +99,13 @@ class Dispatcher:
             self._watch.handle(batch, self._listener(batch))
 
     def note_gap(self, gap: StreamGap) -> None:
-        """The reader logs what it missed; here it is counted, and what can be asked is asked."""
+        """Count a gap that the reader logged; after a gap in events, query the open orders."""
         self._watch.note_gap(gap)
         if gap.stream in self._events:
             self._resync.mark_all_uncertain(self._events[gap.stream][0])
 
     def _listener(self, batch: Batch) -> OnMessage | None:
-        """Tells a batch's messages to books and strategies; None where nobody listens."""
+        """The callback for a batch's messages; None if no portfolio or strategy needs them."""
         method, listeners = self._listeners.get(batch.stream, ("on_trade", []))
         priced = self._is_priced(batch)
         if not listeners and not priced:
@@ -124,7 +124,7 @@ class Dispatcher:
         return on_message
 
     def _is_priced(self, batch: Batch) -> bool:
-        """Whether the books want the prices of this batch, if it has any."""
+        """Whether the portfolio needs the prices of this batch."""
         feed = self._sources.provider.feeds.get(batch.stream)
         if feed is None or feed.data_type == "trades":
             return False
@@ -173,7 +173,7 @@ class Dispatcher:
                 self._lose(order, event)
 
     def _lose(self, order: BotOrder, answer: CommandResponseEvent) -> None:
-        """No connector knows this order, and it can't come any more: its strategy may go on."""
+        """Close an order that no connector knows and that can't appear later."""
         stream, entry_id = self._current_entry
         cause = cause_of(stream, entry_id, order.caused_by)
         why = f"{connector(order.exchange)} knows no such order: {answer.error_message}"
@@ -184,7 +184,7 @@ class Dispatcher:
         self._note_end(order, "order_lost", why)
 
     def on_step(self, order: BotOrder, event: OrderEvent) -> None:
-        """The portfolio has booked an event of this order."""
+        """Publish an event that the portfolio has applied, and notify the strategy."""
         stream, entry_id = self._current_entry
         cause = cause_of(stream, entry_id, order.caused_by)
         self._resync.received(order, cause.written_at)
@@ -193,15 +193,15 @@ class Dispatcher:
         self._host.notify_order(order, event.status, cause)
 
     def on_end(self, order: BotOrder, event: OrderEvent) -> None:
-        """With this event an order has ended."""
+        """Notify the strategy that an order ended with this event."""
         self._note_end(order, *why_ended(event))
 
     def _note_end(self, order: BotOrder, reason_code: str, message: str) -> None:
-        """Of an order that ended without a fill nothing came, unless that was what was wanted."""
+        """Report an order that ended without a fill as refused, unless it was canceled."""
         if not order.filled and not order.cancel_asked_at:
             self._host.notify_refused(order, reason_code, message)
 
 
 def cause_of(stream: str, entry_id: str, before: Sequence[str] = ()) -> Cause:
-    """An entry, and what led to it."""
+    """The cause of a decision: an entry, and the entries *before* that led to it."""
     return Cause(stream, entry_id, (f"{stream} {entry_id}", *before))

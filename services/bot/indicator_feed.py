@@ -1,4 +1,4 @@
-"""The latest value of each indicator that a strategy wants, and how old it is."""
+"""The latest value of each indicator that a strategy uses, and its age."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class _ReceivedValue:
 
 
 class IndicatorFeed:
-    """One indicator stream as the bot has seen it."""
+    """The state of one indicator stream: its latest value, and counts."""
 
     def __init__(self, stream: str, name: str, exchange: str, symbol: str) -> None:
         self.stream = stream
@@ -25,7 +25,7 @@ class IndicatorFeed:
         self.exchange = exchange
         self.symbol = symbol
         self.malformed = 0
-        # How far it is from its first value, as the indicator host says; None: it says nothing.
+        # How far it is from its first value, as the indicator host publishes it; None if unknown.
         self.progress: IndicatorProgress | None = None
         self._latest: _ReceivedValue | None = None
 
@@ -36,11 +36,11 @@ class IndicatorFeed:
         wall_offset: float,
         on_message: Callable[[str, IndicatorValue], None],
     ) -> str | None:
-        """Read a batch, oldest first; what can't be read is counted, and the last fault returned.
+        """Read a batch, oldest first; count invalid entries and return the last fault.
 
-        A value is as old as its own timestamp says: who computes may have fallen behind.
-        *received_at* is in seconds of the clock that `fresh` is asked with, and *wall_offset* what
-        is to be added to it for the time of day. *hear* is told of each, once it is the latest.
+        A value's age follows its own timestamp, because the indicator host may lag.
+        *received_at* is in seconds, on the clock that `fresh` gets; that plus *wall_offset* is the
+        wall time. *on_message* is called with each valid value after it became the latest.
         """
         fault = None
         for entry_id, data in entries:
@@ -52,9 +52,8 @@ class IndicatorFeed:
                 continue
             identity = (value.indicator_name, value.exchange, value.symbol)
             if identity != (self.name, self.exchange, self.symbol):
-                fault = (
-                    f"it is {' '.join(identity)}; want {self.name} {self.exchange} {self.symbol}"
-                )
+                own = f"{self.name} {self.exchange} {self.symbol}"
+                fault = f"it is {' '.join(identity)}; expected {own}"
                 self.malformed += 1
                 continue
             made_at = min(received_at, value.timestamp.timestamp() - wall_offset)
@@ -63,33 +62,33 @@ class IndicatorFeed:
         return fault
 
     def fresh(self, now: float, most: float) -> IndicatorValue:
-        """The latest value, where it is at most *most* seconds older than its candle's length.
+        """The latest value, if it is at most *most* seconds older than its candle's length.
 
         Raises:
             StaleDataError: there is none, or it is too old.
         """
         why = self.why_stale(now, most)
         if why is not None or self._latest is None:
-            raise StaleDataError(why or "nothing yet")
+            raise StaleDataError(why or "no value yet")
         return self._latest.value
 
     def why_stale(self, now: float, most: float) -> str | None:
-        """Why the latest value can't be relied on, and how many are missing; None: it can."""
+        """Why the latest value can't be relied on; None if it can. *now* and *most* in seconds."""
         received = self._latest
         if received is None:
-            return f"{self.stream}: nothing yet; {self._what_is_missing()}"
+            return f"{self.stream}: no value yet; {self._what_is_missing()}"
         age = now - received.made_at
         allowed = most + seconds(received.value.timeframe)
         if age <= allowed:
             return None
-        said = f"{self.stream} is {age:.1f} s old; want at most {allowed:g} s"
+        said = f"{self.stream} is {age:.1f} s old; expected at most {allowed:g} s"
         missing = self.progress.missing if self.progress else None
         return f"{said}; {missing}" if missing else said
 
     def _what_is_missing(self) -> str:
         if self.progress is None:
             entry = f"{self.exchange}:{self.symbol}:{self.name}"
-            return f"no indicator host says that it computes it: INDICATORS must name {entry}"
+            return f"no indicator host computes it: INDICATORS must name {entry}"
         return self.progress.missing or f"the next of its {self.progress.of} brings it"
 
     @property

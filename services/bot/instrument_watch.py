@@ -1,4 +1,4 @@
-"""What the connectors say of each symbol's lots, bounds and fees: read again and again."""
+"""The lots, bounds and fees of each symbol, polled from the connectors' state in Redis."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -18,13 +18,13 @@ from services.bot.validation import MessageError, read
 log = structlog.get_logger()
 
 READ_EVERY = 30.0
-# Where a symbol isn't known yet: the connector may only just have started.
+# If a symbol isn't known yet: its connector may just have started.
 READ_AGAIN_AFTER = 1.0
 UNKNOWN = Lots()
 
 
 class InstrumentWatch:
-    """Lots, bounds and fees of the markets that the bot watches; without them any size will do."""
+    """Lots, bounds and fees of the watched markets; while they are unknown, any size passes."""
 
     def __init__(self, markets: Mapping[str, Iterable[str]]) -> None:
         self._markets = [(name, symbol) for name, found in markets.items() for symbol in found]
@@ -33,22 +33,22 @@ class InstrumentWatch:
         self._faults: dict[tuple[str, str], str] = {}
 
     def lots(self, exchange: str, symbol: str) -> Lots:
-        """What the exchange takes of a slash symbol."""
+        """The lots and bounds of a slash symbol; `UNKNOWN` before they are read."""
         return self._known.get((exchange, symbol), UNKNOWN)
 
     def full_fee(self, exchange: str, symbol: str) -> Decimal:
-        """The largest share of a fill that can be taken: what is usual there, or the account's."""
+        """The largest fee, as a share of a fill: the exchange's usual one, or the account's."""
         return max(full_fee(exchange), self.lots(exchange, symbol).fee)
 
     def price(self, exchange: str, asset: str, quote: str) -> Decimal | None:
-        """The exchange's price of an asset that pays fees, in *quote*; None where it gives none."""
+        """The exchange's price of an asset that pays fees, in *quote*; None if unknown."""
         return self._prices.get((exchange, asset, quote))
 
     async def load(self, redis: Redis) -> None:
-        """Read them all.
+        """Read all instruments.
 
         Raises:
-            TransientError: Redis is in trouble; what was known stays.
+            TransientError: Redis failed; the known values stay.
         """
         reads = [
             ("HGET", state_key(connector(name), "instruments"), symbol)
@@ -72,11 +72,11 @@ class InstrumentWatch:
                 )
 
     async def keep_reading(self, redis: Redis) -> None:
-        """Read them until cancelled."""
+        """Poll them until cancelled."""
         while True:
             known = all(market in self._known for market in self._markets)
             await asyncio.sleep(READ_EVERY if known else READ_AGAIN_AFTER)
             try:
                 await self.load(redis)
-            except TransientError:  # the journal, on the same Redis, tells of it
+            except TransientError:  # the journal, on the same Redis, logs it
                 continue

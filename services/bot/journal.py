@@ -1,8 +1,8 @@
-"""What the bot keeps in Redis: a decision, its command and all that led to it are written as one.
+"""Writes a decision, its command and the bot's state to Redis in one transaction.
 
-One MULTI holds the commands, the events, how far every stream was read, and the books. So a command
-is in its stream if and only if the saved books know its order: whenever the bot is killed, what it
-reads again leads to the same decisions under the same ids, and what was sent is known to be.
+One MULTI holds the commands, the events, the position in every stream, and the saved state. So a
+command is in its stream if and only if the saved state has its order. After a kill the bot reads
+the same entries again, makes the same decisions under the same ids, and knows which were sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,14 +33,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the switch says, and what time it is by Redis's clock, in seconds."""
+    """The reason of the halt (None if trading is allowed), and Redis's time in seconds."""
 
     halted: str | None
     now: float
 
 
 class Outgoing(NamedTuple):
-    """A command for its stream, and the id of the order that it places, if it places one."""
+    """A command for its stream; `places` is the id of the order that it places, else empty."""
 
     stream: str
     data: bytes
@@ -49,10 +49,10 @@ class Outgoing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StateSnapshot:
-    """All that is to be written, as it was at one moment.
+    """Everything that one transaction writes, as of one moment.
 
-    `events` are (stream, data). `decisions` stand for the first notes of the outbox, one for each;
-    `refused` are the ids of those orders that are not sent after all.
+    `events` are (stream, data). `decisions` belong to the first items of the outbox, one for each;
+    `refused` are the ids of the orders that are refused at this moment.
     """
 
     moment: Moment
@@ -67,17 +67,17 @@ class StateSnapshot:
 
 
 class Written(NamedTuple):
-    """A cut that is in Redis; the entry ids of its commands, where their reply wasn't lost."""
+    """A snapshot that is in Redis; the entry ids of its commands, empty if the reply was lost."""
 
     snapshot: StateSnapshot
     entry_ids: tuple[str, ...]
 
 
 class DecisionJournal:
-    """Writes cuts, one after the other; only one bot may do so.
+    """Writes snapshots, one after the other; only one bot may do so.
 
-    `on_gone` is called where the books are no longer there: Redis has lost what was written last,
-    and perhaps more.
+    `on_lost` is called if the saved state is missing: Redis has lost the last write, and perhaps
+    more.
     """
 
     def __init__(
@@ -87,19 +87,19 @@ class DecisionJournal:
         self._redis = redis
         self._maxlen = events_maxlen
         self._run = uuid4().hex
-        self._last: bytes | None = None  # the revision that is known to be there
-        self._previous_run: bytes | None = None  # the last of the run before this one
+        self._last: bytes | None = None  # the last revision known to be in Redis
+        self._previous_run: bytes | None = None  # the last revision of the previous run
         self._tries = 0
-        # Cuts of which it isn't known whether they were written, by revision.
+        # Snapshots whose outcome is unknown, by revision.
         self._unsettled: dict[bytes, StateSnapshot] = {}
         self._positions: Mapping[str, StreamPosition] = {}
         self._fields: Mapping[str, bytes] = {}
 
     async def load(self) -> Mapping[str, bytes]:
-        """The fields of the books as they were saved last; empty where there are none.
+        """The fields of the saved state; empty if there is none.
 
         Raises:
-            TransientError: Redis is in trouble.
+            TransientError: Redis failed.
         """
         found: Any = await reading(self._redis.hgetall(SAVED_STATE))
         self._last = self._previous_run = found.pop(REVISION.encode(), None)
@@ -107,13 +107,13 @@ class DecisionJournal:
         return self._fields
 
     async def write(self, make: Callable[[Moment], StateSnapshot]) -> Written:
-        """Write what *make* gives; it is called again where something changed meanwhile.
+        """Write the snapshot that *make* returns.
 
-        The halt switch is watched: where it changes before this is written, *make* is called again.
+        The halt switch is watched: if it changes before the write, *make* is called again.
 
         Raises:
-            TransientError: Redis is in trouble. What was written is found out by the next call.
-            FatalError: another bot writes these books.
+            TransientError: Redis failed. The next call finds out whether the write succeeded.
+            FatalError: another bot writes this state.
         """
 
         async def decide(change: Change) -> tuple[bytes, StateSnapshot, Change]:
@@ -126,7 +126,7 @@ class DecisionJournal:
             self._tries += 1
             mine = f"{self._run}:{self._tries}".encode()
             self._unsettled[mine] = snapshot
-            if revision != self._last:  # it forgot, or went back: all is written anew
+            if revision != self._last:  # Redis lost data: write everything again
                 self._positions, self._fields = {}, {}
                 change.write("DEL", SAVED_STATE)
             for command in self._commands(snapshot, mine):
@@ -143,19 +143,19 @@ class DecisionJournal:
         return Written(snapshot, _entry_ids(snapshot, change))
 
     def _check(self, revision: bytes | None) -> None:
-        """Are these still our books? A Redis that forgot, or went back, is given them again."""
+        """Check that no other bot wrote the state; a Redis that lost data gets it again."""
         if revision == self._last:
             return
         ours = revision is None or revision.startswith(self._run.encode())
         if not ours and not _is_before(revision, self._previous_run):
             raise FatalError(
-                f"{SAVED_STATE} was written by another bot meanwhile; want one bot for one Redis"
+                f"{SAVED_STATE} was written by another bot; expected one bot for one Redis"
             )
         log.warning("saved_state_missing", key=SAVED_STATE, action="written again")
         self._on_lost()
 
     def _commands(self, snapshot: StateSnapshot, revision: bytes) -> list[Command]:
-        """What is new, and what is different from what was written before."""
+        """The commands that write a snapshot: what is new or changed since the last write."""
         commands: list[Command] = [
             ("XADD", stream, "*", "data", data) for stream, data, _ in snapshot.commands
         ]
@@ -180,14 +180,14 @@ class DecisionJournal:
 
 
 def _is_before(revision: bytes | None, last: bytes | None) -> bool:
-    """True for the revision *last*, and for those that the same run wrote before it."""
+    """True for the revision *last*, and for earlier revisions of the same run."""
     run, _, number = (revision or b"").partition(b":")
     last_run, _, last_number = (last or b"").partition(b":")
     return bool(run) and run == last_run and int(number or 0) <= int(last_number or 0)
 
 
 def _entry_ids(snapshot: StateSnapshot, change: Change) -> tuple[str, ...]:
-    """Of the cut's commands; empty where an earlier try wrote it, whose reply was lost."""
+    """The entry ids of the commands; empty if an earlier try, whose reply was lost, wrote them."""
     begin = 1 if change.writes[:1] == [("DEL", SAVED_STATE)] else 0
     replies = change.replies[begin : begin + len(snapshot.commands)]
     return tuple(reply.decode() for reply in replies)

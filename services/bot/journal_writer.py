@@ -1,4 +1,4 @@
-"""Writes what the bot decided and knows, as soon as there is something, and once a second."""
+"""Writes decisions and state to the journal: at once after a decision, and once a second."""
 
 import asyncio
 import contextlib
@@ -27,17 +27,17 @@ from services.bot.view import Sources, dust
 log = structlog.get_logger()
 
 BEAT = 1.0
-# The portfolio is told this often where nothing changed, in seconds.
+# How often an unchanged portfolio is published, in seconds.
 PUBLISH_PORTFOLIO_EVERY = 10.0
 LONGEST_WAIT = 1.0
-# A stop waits this long for the last cut.
+# How long a stop waits for the last write, in seconds.
 LAST_WRITE_TIMEOUT = 1.0
 DECISIONS = str(EventStream("bot", "decision"))
 PORTFOLIO = str(EventStream("bot", "portfolio"))
 
 
 class JournalWriter:
-    """Makes the cuts, and settles in memory what was written."""
+    """Makes the snapshots, and updates the state in memory after each write."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class JournalWriter:
         mode: Mode,
         positions: Callable[[], Mapping[str, StreamPosition]],
     ) -> None:
-        self.written_at = sources.clock()  # the last cut
-        # Why the last one couldn't be written; None: it was.
-        self.fault: str | None = "nothing was written yet"
+        self.written_at = sources.clock()  # the last write
+        # Why the last write failed; None if it succeeded.
+        self.fault: str | None = "no write yet"
         self._journal = journal
         self._sources = sources
         self._host = host
@@ -65,18 +65,18 @@ class JournalWriter:
         self._wake = asyncio.Event()
         self._failures = FailureLog("journal_not_written")
         self._portfolio_published_at = float("-inf")
-        self._changed = False  # since the portfolio was told
+        self._changed = False  # since the portfolio was published
 
     def wake(self) -> None:
-        """Something was handled: write it soon where it must be told."""
+        """Write soon if decisions wait in the outbox."""
         if self._maker.outbox:
             self._wake.set()
 
     async def run(self) -> None:
-        """Write until cancelled, and once more then.
+        """Write until cancelled, then once more.
 
         Raises:
-            FatalError: another bot writes these books.
+            FatalError: another bot writes this state.
         """
         try:
             await self._keep_writing()
@@ -117,13 +117,13 @@ class JournalWriter:
         self._settle(written)
 
     def _snapshot(self, moment: Moment) -> StateSnapshot:
-        """All as it is now. Nothing waits in here, so all is of the same moment."""
+        """The current state. Nothing here awaits, so all of it is of the same moment."""
         self._maker.halted = moment.halted
         commands, events, refused = self._maker.build_batch(moment)
         state = self._state_after(moment, refused)
         entries = [(DECISIONS, _json(event)) for event in events]
         due = moment.now - self._portfolio_published_at >= PUBLISH_PORTFOLIO_EVERY
-        if (due or events or self._changed) and not commands:  # commands don't wait for it
+        if (due or events or self._changed) and not commands:  # commands are not delayed by it
             entries.append((PORTFOLIO, _json(self.portfolio(state))))
         return StateSnapshot(
             moment=moment,
@@ -138,7 +138,7 @@ class JournalWriter:
         )
 
     def _state_after(self, moment: Moment, refused: set[str]) -> PortfolioState:
-        """The books as they are once the cut is written: what is decided is sent, or refused."""
+        """The portfolio after the write: each decided order is sent or refused."""
 
         def settled(order: BotOrder) -> BotOrder:
             if order.id in refused:
@@ -154,7 +154,7 @@ class JournalWriter:
         return PortfolioState(orders, sent, state.holdings, state.rejections)
 
     def _settle(self, written: Written) -> None:
-        """It is written: now it is so in memory, too."""
+        """Apply a successful write to the state in memory."""
         snapshot = written.snapshot
         outbox, portfolio = self._maker.outbox, self._sources.portfolio
         if snapshot.refused:
@@ -168,7 +168,7 @@ class JournalWriter:
                 self._host.notify_refused(item.order, str(event.reason_code), str(event.refusal))
             elif item.order is not None:
                 item.order.sent_at = snapshot.moment.now
-                if item.order.state != "rejected":  # its answer may be here already
+                if item.order.state != "rejected":  # its answer may have arrived already
                     portfolio.state.sent.append(snapshot.moment.now)
                 if item.order.state == "deciding":
                     item.order.state = "sent"
@@ -184,7 +184,7 @@ class JournalWriter:
             self._wake.set()
 
     def _settle_commands(self, written: Written) -> None:
-        """Note which entry each order's command is, where that is known, and what was asked."""
+        """Store the entry id of each order's command, if known, and which queries were sent."""
         orders = self._sources.portfolio.state.orders
         for command, entry_id in zip(written.snapshot.commands, written.entry_ids, strict=False):
             if command.places in orders:
@@ -193,7 +193,7 @@ class JournalWriter:
             self._resync.asked(query, written.snapshot.moment.now)
 
     def portfolio(self, state: PortfolioState | None = None) -> PortfolioEvent:
-        """What the bot holds."""
+        """The positions, open orders and strategies, as published."""
         state = state or self._sources.portfolio.state
         stopped = self._host.stopped
         positions = [

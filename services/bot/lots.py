@@ -1,4 +1,4 @@
-"""What an exchange takes as an order of one symbol, and what is dust there. Pure."""
+"""The order sizes that an exchange accepts for one symbol. Pure."""
 
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
@@ -9,7 +9,10 @@ from services._runtime.fees import full_fee
 
 @dataclass(frozen=True, slots=True)
 class Lots:
-    """The least that can be traded; 0 is no bound. `fee` is the share that a fill costs."""
+    """The smallest order sizes; 0 means no bound. `fee` is the fee as a share of a fill.
+
+    `lot` and `min_quantity` are in the base asset, `min_notional` in the quote asset.
+    """
 
     lot: Decimal = Decimal(0)
     min_quantity: Decimal = Decimal(0)
@@ -18,7 +21,7 @@ class Lots:
 
     @classmethod
     def of(cls, instrument: InstrumentInfo) -> "Lots":
-        """As the connector tells them."""
+        """The lots of an instrument that a connector published."""
         fees = [fee for fee in (instrument.maker_fee, instrument.taker_fee) if fee is not None]
         return cls(
             _decimal(instrument.lot),
@@ -34,9 +37,9 @@ class Lots:
         return (quantity / self.lot).to_integral_value(ROUND_FLOOR) * self.lot
 
     def tradable(self, quantity: Decimal, price: Decimal | None) -> Decimal:
-        """How much of *quantity* the exchange takes as one order; 0: it is dust.
+        """The part of *quantity* that the exchange accepts as one order; 0 for dust.
 
-        Without a price only the quantity is judged.
+        Without a price only the quantity is checked.
         """
         whole = self.whole(quantity)
         least = self.min_notional if price is not None else Decimal(0)

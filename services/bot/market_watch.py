@@ -1,4 +1,4 @@
-"""Feeds the data provider, judges whether the market data is fresh, and sums it up in the log."""
+"""Feeds the data provider, updates readiness from its freshness, and logs a summary."""
 
 import asyncio
 from collections import Counter
@@ -18,16 +18,16 @@ log = structlog.get_logger()
 
 JUDGE_EVERY = 0.5
 SUMMARY_EVERY = 20.0
-# A feed that keeps sending what can't be read is logged this often, in seconds.
+# How often malformed entries of one stream are logged, in seconds.
 MALFORMED_LOG_EVERY = 10.0
 TEXT_SHOWN = 200
 
 
 class MarketWatch:
-    """Stands between the stream reader and the data provider.
+    """Connects the stream reader with the data provider.
 
-    Whether a feed is fresh is what its connector says, not how long ago its last message came:
-    in a quiet market nothing comes, and what came last is still true.
+    A feed is fresh if its connector says so, whatever the age of its last message: in a quiet
+    market nothing is published, and the last message stays valid.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class MarketWatch:
         self._log_malformed_after: dict[str, float] = {}
 
     def handle(self, batch: Batch, on_message: OnMessage | None = None) -> None:
-        """Feed one batch; what can't be read is counted, and logged now and then.
+        """Feed one batch; malformed entries are counted, and logged at intervals.
 
-        *hear* is told of each market message, and which of the batch it is.
+        *on_message* is called with each market message and its index in the batch.
         """
         now = self._clock()
         if batch.stream in self._connectors.streams:
@@ -61,14 +61,14 @@ class MarketWatch:
             self.log_malformed(batch, fault)
 
     def _handle_status(self, batch: Batch, now: float) -> None:
-        """Of several statuses only the last counts."""
+        """Read the last status of the batch; it replaces the earlier ones."""
         fault = self._connectors.handle(batch.stream, batch.entries[-1][1], now - batch.age)
         if fault is not None:
             self.malformed_others[batch.stream] += 1
             self.log_malformed(batch, fault)
 
     def log_malformed(self, batch: Batch, fault: str) -> None:
-        """Say now and then that a stream holds what can't be read."""
+        """Log malformed entries of a stream, at most every `MALFORMED_LOG_EVERY` seconds."""
         now = self._clock()
         if now < self._log_malformed_after.get(batch.stream, now):
             return
@@ -83,23 +83,23 @@ class MarketWatch:
 
     @property
     def malformed(self) -> dict[str, int]:
-        """How many entries couldn't be read, by stream."""
+        """The number of malformed entries, by stream."""
         feeds = self._provider.feeds.values()
         return {**{feed.name: feed.malformed for feed in feeds}, **self.malformed_others}
 
     def note_gap(self, _: StreamGap) -> None:
-        """The reader logs what it missed; here it is counted."""
+        """Count a gap; the reader logs it."""
         self.gaps += 1
 
     def stale(self) -> list[str]:
-        """Names of the feeds that can't be relied on, or that never had a message."""
+        """Names of the feeds that can't be relied on, or that have had no message yet."""
         now = self._clock()
         return [feed.name for feed in self._provider.feeds.values() if self._why(feed, now)]
 
     def judge(self) -> None:
-        """Ready when every connector says that its feeds are live, and every quote has come.
+        """Ready if every connector reports its feeds live and every quote stream has had a message.
 
-        A quiet market has no trades, so nobody waits for one.
+        A quiet market has no trades, so trade streams may be empty.
         """
         now = self._clock()
         feeds = self._provider.feeds.values()
@@ -110,7 +110,7 @@ class MarketWatch:
             self._readiness.ok("market_data")
 
     def summary(self) -> dict[str, Any]:
-        """All feeds, and what is wrong with them; `entries` are those since the last summary."""
+        """The state of all feeds; `entries` counts those since the last summary."""
         now = self._clock()
         feeds = self._provider.feeds.values()
         stale = self.stale()
@@ -132,19 +132,19 @@ class MarketWatch:
         }
 
     def _why(self, feed: MarketFeed, now: float) -> str | None:
-        """Why *feed* can't be relied on; None: it can."""
+        """Why *feed* can't be relied on; None if it can."""
         if feed.latest is None and feed.data_type != "trades":
-            return "nothing yet"
+            return "no message yet"
         return self._connectors.why_stale(feed.exchange, feed.symbol, now)
 
     async def keep_judging(self) -> None:
-        """Tell the readiness, again and again."""
+        """Update the readiness until cancelled."""
         while True:
             self.judge()
             await asyncio.sleep(JUDGE_EVERY)
 
     async def keep_summing_up(self) -> None:
-        """Log the summary a few times a minute, and at the stop."""
+        """Log the summary every `SUMMARY_EVERY` seconds, and at the stop."""
         try:
             while True:
                 await asyncio.sleep(SUMMARY_EVERY)

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the bot: its decisions, orders, positions, and what it relies on."""
+"""Prometheus metrics of the bot: decisions, orders, positions, and the data it relies on."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from services.bot.view import Sources
 
 
 class BotMetrics:
-    """Reads what the parts of the bot know; nothing is kept here. `redis_time` is in seconds."""
+    """Reads the state of the bot's parts; it keeps none itself. `redis_time` is in seconds."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class BotMetrics:
         self._redis_time = redis_time
 
     def read(self) -> Iterator[Metric]:
-        """All of it, now."""
+        """All metrics, with current values."""
         yield gauges("bot_mode_info", "How it trades.", ["mode"], {self._settings.bot_mode: 1})
         yield GaugeMetricFamily(
             "bot_halted",
@@ -49,7 +49,7 @@ class BotMetrics:
         )
         yield GaugeMetricFamily(
             "bot_journal_age_seconds",
-            "How long ago the bot last wrote what it decided and knows; once a second is usual.",
+            "Seconds since the bot last wrote its decisions and state; about 1 is normal.",
             value=self._sources.clock() - self._writer.written_at,
         )
         yield from self._decisions()
@@ -61,20 +61,20 @@ class BotMetrics:
         decision_metrics = self._decision_metrics
         yield counters(
             "bot_decisions",
-            "What strategies wanted, and what became of it.",
+            "Decisions of strategies, by outcome.",
             ["strategy", "outcome"],
             decision_metrics.decisions,
         )
         yield counters(
             "bot_refusals",
-            "What was refused, by reason.",
+            "Refused decisions, by reason code.",
             ["reason_code"],
             decision_metrics.refusals,
         )
         running = self._host.running.items()
         yield gauges(
             "bot_strategy_stopped",
-            "1 where a strategy has failed, and is told nothing more.",
+            "1 if a strategy has failed and no longer receives messages.",
             ["strategy"],
             {key: float(each.stopped is not None) for key, each in running},
         )
@@ -103,13 +103,13 @@ class BotMetrics:
         )
         yield gauges(
             "bot_order_unanswered_oldest_seconds",
-            "How long the oldest of them has waited.",
+            "How long the oldest unanswered order has waited.",
             ["exchange"],
             {name: self._longest(name, waiting) for name in exchanges},
         )
         yield CounterMetricFamily(
             "bot_unknown_orders",
-            "Events of orders that bear the bot's name, and that its books don't know.",
+            "Events of orders that have the bot's id prefix and are not in its portfolio.",
             value=self._sources.portfolio.unknown_orders,
         )
 
@@ -121,13 +121,13 @@ class BotMetrics:
         holdings = self._sources.portfolio.state.holdings.items()
         yield gauges(
             "bot_position",
-            "What a strategy holds, in the base asset.",
+            "Position of a strategy, in the base asset.",
             ["strategy", "exchange", "symbol"],
             {(key, each.exchange, each.symbol): float(each.quantity) for key, each in holdings},
         )
         yield gauges(
             "bot_profit_today",
-            "What a strategy has won since midnight UTC, at the market's price.",
+            "Profit of a strategy since midnight UTC, at the market's price.",
             ["strategy", "exchange", "currency"],
             {
                 (key, each.exchange, each.quote): float(each.profit_today)
@@ -141,13 +141,13 @@ class BotMetrics:
         ages = {(f.exchange, f.symbol, f.data_type): f.age(now) for f in feeds}
         yield gauges(
             "bot_market_age_seconds",
-            "How long ago the latest message came; in a quiet market nothing does.",
+            "Age of the latest message; it grows in a quiet market.",
             ["exchange", "symbol", "data_type"],
             {key: age for key, age in ages.items() if age is not None},
         )
         yield gauges(
             "bot_market_live",
-            "1 where the connector says that what came last is what the exchange has.",
+            "1 if the connector reports that its latest data is the exchange's current data.",
             ["exchange", "symbol"],
             {
                 (exchange, symbol): float(

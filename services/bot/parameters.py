@@ -1,4 +1,4 @@
-"""Parameters of a strategy: fields of its class, with type, bounds and what they mean.
+"""Parameters of a strategy: fields of its class, with a type, bounds and a description.
 
     class Dip(Strategy):
         share: float = Field(0.01, gt=0, le=0.5, description="how far the price must fall")
@@ -18,7 +18,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-# What each type is called where one is told what would be right.
+# The name of each type in error messages.
 WORDS: Mapping[object, str] = {
     int: "a whole number",
     float: "a number",
@@ -27,7 +27,7 @@ WORDS: Mapping[object, str] = {
     str: "a text",
 }
 BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
-# Faults of which `describe` says all that there is to say.
+# Faults for which the text of `describe` is enough.
 PLAIN = (
     *("greater_than", "less_than", "int_", "float_", "decimal_", "bool_", "finite_number"),
     *("literal_error", "string_type"),
@@ -35,18 +35,18 @@ PLAIN = (
 
 
 class ParameterError(ValueError):
-    """A parameter that can't be used; the message names it, its value, and what would be right.
+    """An invalid parameter; the message names it, its value, and what is expected.
 
-    A strategy may raise it as it is made, where parameters don't go together: then the bot doesn't
-    start.
+    A strategy may raise it in `__init__` if its parameters contradict each other: then the bot does
+    not start.
     """
 
 
 def read(cls: type, given: Mapping[str, object]) -> dict[str, Any]:
-    """All parameters of a strategy's class: those *given*, which may be texts, and the others.
+    """All parameters of a strategy's class: those *given* (texts are parsed), and the defaults.
 
     Raises:
-        ParameterError: one can't be used, or the class declares what can't be one.
+        ParameterError: one is invalid, or the class declares an invalid one.
     """
     model = _model(cls)
     try:
@@ -58,21 +58,21 @@ def read(cls: type, given: Mapping[str, object]) -> dict[str, Any]:
 
 
 def fill_in(names: Iterable[str], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names in which parameters may stand in braces: `sma_{fast}`. Those left empty are dropped.
+    """Fill parameters into names such as `sma_{fast}`, and drop empty names.
 
     Raises:
-        ParameterError: what stands in the braces is no parameter.
+        ParameterError: a name in braces is not a parameter.
     """
     try:
         found = [name.format(**values) for name in names]
     except (LookupError, ValueError, AttributeError) as e:
         want = f"the name of a parameter in braces, one of {', '.join(values) or 'none'}"
-        raise ParameterError(f"{tuple(names)!r}: {e}; want {want}") from None
+        raise ParameterError(f"{tuple(names)!r}: {e}; expected {want}") from None
     return tuple(filter(None, found))
 
 
 def describe(cls: type, name: str) -> str:
-    """What may be given for a parameter: `a whole number, at least 1, at most 1000 (20): …`."""
+    """The valid values of a parameter: `a whole number, at least 1 (20 unless given): candles`."""
     field = _model(cls).model_fields[name]
     kind = field.annotation
     if get_origin(kind) is Literal:
@@ -100,11 +100,11 @@ def _fault(cls: type, error: ErrorDetails) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
         known = "; ".join(f"{each}: {describe(cls, each)}" for each in declared(cls))
-        return f"no parameter {name!r}: want {known or 'none, it has no parameters'}"
+        return f"no parameter {name!r}: expected {known or 'none, it has no parameters'}"
     if error["type"] == "missing":
-        return f"{name} is missing: want {describe(cls, name)}"
+        return f"{name} is missing: expected {describe(cls, name)}"
     why = "" if error["type"].startswith(PLAIN) else f" {error['msg']};"
-    return f"{name}={error['input']!r}:{why} want {describe(cls, name)}"
+    return f"{name}={error['input']!r}:{why} expected {describe(cls, name)}"
 
 
 @cache
@@ -112,7 +112,7 @@ def _model(cls: type) -> type[BaseModel]:
     """The parameters of a class as a pydantic model.
 
     Raises:
-        ParameterError: it declares what can't be one.
+        ParameterError: it declares an invalid parameter.
     """
     fields: dict[str, Any] = {}
     for owner in reversed(cls.__mro__):
@@ -121,7 +121,7 @@ def _model(cls: type) -> type[BaseModel]:
         for name, field in own.items():
             if name not in hints or _is_taken(name, owner):
                 raise ParameterError(
-                    f"{owner.__name__}.{name} can't be a parameter: want a name that no "
+                    f"{owner.__name__}.{name} can't be a parameter: expected a name that no "
                     f"strategy has, and a type, e.g. {name}: int = Field(20, ge=1)"
                 )
             fields[name] = (hints[name], field)
@@ -140,7 +140,7 @@ def _hints(owner: type) -> dict[str, Any]:
 
 
 def _is_taken(name: str, owner: type) -> bool:
-    """True where a strategy has something else under this name, or nobody could give it."""
+    """True if a strategy has another attribute of this name, or it is a Python keyword."""
     bases = [base for base in owner.__mro__[1:] if base.__module__ == "services.bot.strategy"]
     used = any(isinstance(getattr(base, name, None), types.FunctionType) for base in bases)
     return used or name in ("market", "state") or keyword.iskeyword(name)

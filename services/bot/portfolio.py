@@ -1,7 +1,7 @@
-"""The bot's orders and what they made: positions and profit. Pure, and saved as a whole.
+"""The bot's orders, positions and profit. Pure, and saved as a whole.
 
-Filled quantities are cumulative and never fall, so only what is beyond the known is booked: an
-event that comes twice changes nothing.
+Filled quantities are cumulative and never fall, so only the increase is applied: an event that
+arrives twice changes nothing.
 """
 
 import math
@@ -26,32 +26,32 @@ from services.bot.rejections import about, after
 
 log = structlog.get_logger()
 
-# So many orders that have ended are kept, or twice as many: a late event may still concern one.
+# Between this many and twice as many closed orders are kept: a late event may concern one.
 KEEP_ENDED = 100
 MINUTE = 60.0
 
-# The price of a fill is the market's where that isn't known or older by more than this, in seconds.
+# The price of a fill becomes the market price if that is unknown or older by this many seconds.
 FILL_IS_PRICE_AFTER = 60.0
-# An exchange, an asset, and the asset that its worth is asked in.
+# From an exchange, an asset and a quote asset: the price of the asset, None if unknown.
 Rate = Callable[[str, str, str], Decimal | None]
-# An exchange and a symbol there: the largest share of a fill that a fee can be.
+# From an exchange and a symbol: the largest possible fee, as a share of a fill.
 FullRate = Callable[[str, str], Decimal]
 
-# Nobody knows yet, or for sure, that the exchange has taken it.
+# The exchange has not confirmed the order, or not for certain.
 WAITING = frozenset({"deciding", "sent", "unknown", *PROVISIONAL_END})
 
 OrderEvent = OrderResponseEvent | OrderStatusUpdateEvent
 
 
 class Portfolio:
-    """Keeps the books; `on_step` is told of each event of an order, once it is booked.
+    """Applies events to the portfolio state; `on_step` is called after each event of an order.
 
-    `on_end` is told of the one with which an order ended, then; `on_doubt` of an open order whose
+    `on_end` follows if the order ended with it; `on_uncertain` is called with an open order whose
     id is in the answer to another command.
     """
 
     def __init__(self, *rates: Rate, full_rate: FullRate = lambda name, _: full_fee(name)) -> None:
-        """*rates*: what one of an asset is worth in another; the first that knows is believed."""
+        """*rates* give the price of an asset in another; the first that knows it is used."""
         self.state = PortfolioState()
         self._rates = rates
         self._full_rate = full_rate
@@ -61,15 +61,15 @@ class Portfolio:
         self.on_step: Callable[[BotOrder, OrderEvent], None] = _nothing
         self.on_end: Callable[[BotOrder, OrderEvent], None] = _nothing
         self.on_uncertain: Callable[[BotOrder], None] = _ignore_order
-        self.unknown_orders = 0  # events of orders that look like ours, and that we don't know
+        self.unknown_orders = 0  # events of orders with our id prefix that are not in the state
 
     def restore(self, state: PortfolioState) -> None:
-        """What was saved is known again."""
+        """Continue from a saved state."""
         self.state = state
         self.today = max((holding.day for holding in state.holdings.values()), default="")
 
     def holding(self, strategy: str, exchange: str, symbol: str) -> Holding:
-        """What a strategy holds."""
+        """The holding of a strategy; a new one if it never traded."""
         found = self.state.holdings.get(strategy)
         if found is None:
             found = Holding(exchange=exchange, symbol=symbol, day=self.today)
@@ -86,7 +86,7 @@ class Portfolio:
         return [order for order in self.state.orders.values() if not order.ended]
 
     def add(self, order: BotOrder) -> None:
-        """A new order; the oldest of those that have ended are forgotten."""
+        """Add an order, and delete the oldest closed ones."""
         orders = self.state.orders
         orders[order.id] = order
         if len(orders) > 2 * KEEP_ENDED:
@@ -95,20 +95,20 @@ class Portfolio:
                 del orders[old]
 
     def drop(self, order: BotOrder) -> None:
-        """An order that wasn't sent."""
+        """Remove an order that was not sent."""
         self.state.orders.pop(order.id, None)
 
     def wants_price(self, exchange: str, symbol: str, at: float) -> bool:
-        """Whether a market's price up to a moment, by Redis, could change anything here."""
+        """Whether a market's price at a moment (Redis's time, in seconds) can change the state."""
         return at >= self._day_ends or any(
             holding.symbol == symbol and holding.exchange == exchange
             for holding in self.state.holdings.values()
         )
 
     def see(self, exchange: str, symbol: str, price: Decimal, at: float) -> None:
-        """A market's price was this at a moment, in seconds, by the exchange and by Redis.
+        """Apply a market price; *at* is its time in seconds, by the exchange and by Redis.
 
-        A day begins with the first price of it, whatever the time of day is here.
+        A day starts with the first price of it, whatever the local time is.
         """
         day = day_of(at) if at >= self._day_ends else self.today
         if day > self.today:
@@ -122,7 +122,7 @@ class Portfolio:
     def handle_response(
         self, exchange: str, event: OrderResponseEvent, at: float = math.inf
     ) -> None:
-        """The answer to a command of ours, which Redis took *at*; others' are ignored."""
+        """Apply the answer to a command of the bot, stored *at* (Redis's time); ignore others'."""
         order = self.state.orders.get(event.client_order_id)
         if order is None or order.exchange != exchange:
             self._note_unknown_order(event.client_order_id, replay=event.replay)
@@ -151,7 +151,7 @@ class Portfolio:
     def handle_status(
         self, exchange: str, event: OrderStatusUpdateEvent, at: float = math.inf
     ) -> None:
-        """What became of an order of ours, which Redis took *at*; others' are ignored."""
+        """Apply an order status of the bot, stored *at* (Redis's time); ignore others'."""
         order = self.state.orders.get(event.client_order_id or "")
         if order is None or order.exchange != exchange:
             self._note_unknown_order(event.client_order_id or "", replay=False)
@@ -168,7 +168,7 @@ class Portfolio:
             return
         ended, waiting = order.ended, order.state in WAITING
         order.order_id = event.order_id
-        over = ended and order.state not in PROVISIONAL_END  # a ghost may rise from these
+        over = ended and order.state not in PROVISIONAL_END  # those may reappear
         if event.status != "unknown" and not (over and event.status not in ENDED):
             order.state = event.status
         self._book(order, event, min(at, event.timestamp.timestamp()))
@@ -177,10 +177,10 @@ class Portfolio:
     def _notify(
         self, order: BotOrder, event: OrderEvent, at: float, *, ended: bool, waiting: bool
     ) -> None:
-        """*told* is booked; before it the order was over (*ended*), or not known to be taken.
+        """Call the callbacks for an applied event; *ended* and *waiting* are of before it.
 
-        What comes later of an order that was taken long ago says nothing of one that was rejected
-        meanwhile.
+        Only an order that was just accepted ends the delay after rejections: a later event of an
+        old order says nothing about one that was rejected meanwhile.
         """
         name = about(order.strategy, order.side)
         if waiting and order.state in ("open", "partially_filled", "filled"):
@@ -192,7 +192,7 @@ class Portfolio:
             self.on_end(order, event)
 
     def _count_rejection(self, order: BotOrder, event: OrderEvent, at: float) -> None:
-        """A rejected order counts for no limit, and the next of its kind waits."""
+        """Take a rejected order out of the order rate, and delay the next one of its side."""
         if order.sent_at in self.state.sent:
             self.state.sent.remove(order.sent_at)
         code, message = why_ended(event)
@@ -218,7 +218,7 @@ class Portfolio:
                 order.fees_paid[asset] = amount
 
     def _fee(self, order: BotOrder, holding: Holding, asset: str, amount: Decimal) -> Fee:
-        """A fee of an order, which has not yet been counted."""
+        """A fee of an order that has not been counted yet."""
         if asset == holding.base:
             return Fee(asset, amount, _paid_price(order) or holding.price or NOTHING, NOTHING)
         if asset == holding.quote:
@@ -233,7 +233,7 @@ class Portfolio:
         return next((rate for rate in found if rate is not None), None)
 
     def value_fees(self) -> None:
-        """Value the fees in third assets whose price is known by now."""
+        """Value the fees in third assets whose price has become known."""
         for holding in self.state.holdings.values():
             for asset in list(holding.fees_unvalued):
                 rate = self._rate(holding.exchange, asset, holding.quote)
@@ -254,15 +254,15 @@ class Portfolio:
             self.unknown_orders += 1
 
     def lost_today(self, quote: str) -> Decimal:
-        """What all strategies together have lost of an asset since midnight; gains are negative."""
+        """The loss of all strategies in an asset since midnight UTC; a gain is negative."""
         return lost_today(h for h in self.state.holdings.values() if h.quote == quote)
 
     def held(self, strategy: str) -> Holding | None:
-        """What a strategy holds; None where it never traded."""
+        """The holding of a strategy; None if it never traded."""
         return self.state.holdings.get(strategy)
 
     def unsold(self, strategy: str) -> Decimal | None:
-        """What a strategy holds and has no open sell for; None where it never traded."""
+        """The position of a strategy less its open sells; None if it never traded."""
         holding = self.held(strategy)
         if holding is None:
             return None
@@ -270,21 +270,21 @@ class Portfolio:
         return holding.quantity + sum(sells, NOTHING)
 
     def net(self, exchange: str, symbol: str) -> Decimal:
-        """What all strategies together hold of a market, in the base asset."""
+        """The position of all strategies on a market, in the base asset."""
         holdings = self.state.holdings.values()
         found = (h.quantity for h in holdings if h.symbol == symbol and h.exchange == exchange)
         return sum(found, NOTHING)
 
 
 def lately(sent: Iterable[float], now: float) -> list[float]:
-    """Those of the last minute; what lies further ahead was sent before the clock was set back."""
+    """The times of the last minute; times far ahead are from before the clock was set back."""
     return [at for at in sent if now - MINUTE < at <= now + MINUTE]
 
 
 def why_ended(event: OrderEvent) -> tuple[str, str]:
-    """Why an order ended: for programs, and for people."""
+    """Why an order ended: a reason code and a message."""
     if isinstance(event, OrderResponseEvent):
-        return event.reason_code or event.status, event.error_message or "it gives no reason"
+        return event.reason_code or event.status, event.error_message or "no reason given"
     return event.status, event.venue_status or f"the order is {event.status}"
 
 
@@ -301,10 +301,10 @@ def _decimal(number: float) -> Decimal:
 
 
 def _answers(order: BotOrder, event: OrderResponseEvent) -> bool:
-    """True for the answer to our own command, and not to another one with the same id.
+    """True for the answer to our own command, false for that to another with the same id.
 
-    Without the command's entry it is known by its content; a refusal of the id, or an answer that
-    is repeated, doesn't say then whose it is.
+    Without the command's entry id the content decides; a rejected duplicate id, or a replayed
+    answer, is not enough then.
     """
     if order.command_id is not None and event.command_id is not None:
         return order.command_id == event.command_id
@@ -317,9 +317,9 @@ def _answers(order: BotOrder, event: OrderResponseEvent) -> bool:
 
 
 def _count_fills(order: BotOrder, event: OrderStatusUpdateEvent, *, grown: bool) -> bool:
-    """Note the fills that weren't known yet; those without an id, where the order has grown.
+    """Add the new fills to the order; fills without an id only if its quantity has grown.
 
-    True where there were any.
+    Returns true if any were added.
     """
     before = order.fill_quantity
     for trade in event.trades or ():
@@ -336,9 +336,9 @@ def _count_fills(order: BotOrder, event: OrderStatusUpdateEvent, *, grown: bool)
 def _spent(
     order: BotOrder, event: OrderStatusUpdateEvent, filled: Decimal, price: Decimal | None
 ) -> Decimal:
-    """The money of all that is filled; fills that weren't told yet count as the others do.
+    """The money for the whole filled quantity; unreported fills count at the average price.
 
-    *price* is the market's, for an order of which no fill was told.
+    *price* is the market's, for an order without any reported fill.
     """
     if event.average_price:
         return filled * _decimal(event.average_price)
@@ -350,12 +350,12 @@ def _spent(
 
 
 def _paid_price(order: BotOrder) -> Decimal | None:
-    """The average price of an order's fills; None where there are none."""
+    """The average price of an order's fills; None if it has no fills."""
     return order.spent / order.filled if order.filled else None
 
 
 def _fees(event: OrderStatusUpdateEvent) -> dict[str, Decimal]:
-    """What the order has paid so far, by asset."""
+    """The fees that the order has paid so far, by asset."""
     return {
         asset: _decimal(amount)
         for asset, amount in (event.fee or {}).items()

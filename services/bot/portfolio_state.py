@@ -1,4 +1,4 @@
-"""The bot's orders and positions, as they are saved."""
+"""The bot's orders and positions, in the form in which they are saved."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -12,22 +12,22 @@ from services._runtime.average_price import average_price
 from services._runtime.position import NOTHING, Position, day_of
 from services.bot.rejections import Rejections
 
-# An order that is `lost` is closed in the books alone: no connector knows it, and it can't come any
-# more. Should it be heard of all the same, that holds, as it does for one that was rejected.
+# An order that is `lost` is closed only here: no connector knows it, and it can't appear later. If
+# an event of it arrives all the same, the event counts, as for an order that was rejected.
 LOST = "lost"
-# Decided, and refused before it was sent: it is saved until its strategy was told.
+# Decided, and refused before it was sent: it is saved until its strategy was notified.
 REFUSED = "refused"
 ENDED = CLOSED_ORDER_STATUSES | {LOST, REFUSED}
 PROVISIONAL_END = frozenset({"rejected", LOST})
 
 
 class BotOrder(msgspec.Struct):
-    """One order from its decision on; its id is the decision's, and the client order id.
+    """One order from its decision on; `id` is the decision's id and the client order id.
 
     `state`: `deciding` (not in Redis yet), `sent`, `unknown`, `lost`, `refused`, or as in
     `order_status`.
-    `command_id` is its command's stream entry; None where the reply to the XADD was lost, or an
-    earlier release wrote it. `unresolved` says why nobody can tell what became of it.
+    `command_id` is its command's stream entry; None if the reply to the XADD was lost, or an
+    earlier release wrote it. `unresolved` says why its outcome can't be found out.
     """
 
     id: str
@@ -44,34 +44,36 @@ class BotOrder(msgspec.Struct):
     state: str = "deciding"
     order_id: str | None = None
     filled: Decimal = NOTHING
-    spent: Decimal = NOTHING  # quote asset, for what is filled: always positive
+    spent: Decimal = NOTHING  # quote asset, for the filled quantity: always positive
     fees_paid: dict[str, Decimal] = msgspec.field(default_factory=dict)  # by asset
-    fees_counted_to: Decimal = NOTHING  # so much of `spent` has fees in a third asset
+    fees_counted_to: Decimal = (
+        NOTHING  # the part of `spent` whose fees in a third asset are counted
+    )
     cancel_asked_at: float = 0.0  # Redis's clock, in seconds; 0: never
     command_id: str | None = None
     unresolved: str | None = None
-    # The fills whose price was told: their ids, quantity and money.
+    # The fills whose price was reported: their ids, quantity and money.
     fill_ids: list[str] = msgspec.field(default_factory=list)
     fill_quantity: Decimal = NOTHING
     fill_spent: Decimal = NOTHING
 
     @property
     def ended(self) -> bool:
-        """True where nothing more can come of it."""
+        """True if the order can't trade any more."""
         return self.state in ENDED
 
     @property
     def open_quantity(self) -> Decimal:
-        """What may still trade, in the base asset; sells are negative."""
+        """The quantity that may still trade, in the base asset; negative for a sell."""
         left = NOTHING if self.ended else max(self.quantity - self.filled, NOTHING)
         return left if self.side == "buy" else -left
 
 
 class Fee(NamedTuple):
-    """What was taken, and the worth of one in the quote asset, where that is known.
+    """A fee, and the price of its asset in the quote asset, None if unknown.
 
-    In the base asset that is the price of the fills. `at_full_rate` is what a fee of the exchange's
-    full rate would have been, in the quote asset.
+    For the base asset that is the price of the fills. `at_full_rate` is the fee at the exchange's
+    full rate, in the quote asset.
     """
 
     asset: str
@@ -81,17 +83,17 @@ class Fee(NamedTuple):
 
 
 class Unvalued(msgspec.Struct, frozen=True):
-    """Fees in an asset without a known price, and what is counted for them meanwhile."""
+    """Fees in an asset without a known price, and the quote amount counted for them meanwhile."""
 
     amount: Decimal = NOTHING
     counted: Decimal = NOTHING
 
 
 class Holding(Position, kw_only=True):
-    """What one strategy holds of one market: what the account has more, or less, because of it.
+    """The position of one strategy on one market: how much it changed the account.
 
-    `average` is the price at which that was entered, without fees; None: nothing is held, or books
-    of an earlier release didn't say. `fees` are all that were paid, in the quote asset.
+    `average` is the entry price without fees; None if nothing is held, or an earlier release did
+    not save it. `fees` are all fees that were paid, in the quote asset.
     """
 
     exchange: str
@@ -99,22 +101,22 @@ class Holding(Position, kw_only=True):
     fees_unvalued: dict[str, Unvalued] = msgspec.field(default_factory=dict)
     average: Decimal | None = None
     fees: Decimal = NOTHING
-    fees_day: str = ""  # the day that `fees_of_day` are of
+    fees_day: str = ""  # the day of `fees_of_day`
     fees_of_day: Decimal = NOTHING
 
     @property
     def base(self) -> str:
-        """The asset that is bought and sold."""
+        """The base asset."""
         return self.symbol.partition("/")[0]
 
     @property
     def quote(self) -> str:
-        """The asset its money is in."""
+        """The quote asset."""
         return self.symbol.partition("/")[2]
 
     @property
     def unrealised(self) -> Decimal | None:
-        """What closing the position at `price` would win; None where a price isn't known."""
+        """The profit of closing the position at `price`; None if a price is unknown."""
         if not self.quantity:
             return NOTHING
         if self.average is None or self.price is None:
@@ -123,27 +125,26 @@ class Holding(Position, kw_only=True):
 
     @property
     def realised(self) -> Decimal | None:
-        """What was won by what was closed, less all fees; None where `average` isn't known."""
+        """The profit of closed positions, less all fees; None if `average` is unknown."""
         if not self.quantity:
             return self.cash
         return None if self.average is None else self.cash + self.quantity * self.average
 
     @property
     def fees_today(self) -> Decimal:
-        """Since midnight UTC, in the quote asset."""
+        """The fees since midnight UTC, in the quote asset."""
         return self.fees_of_day if self.fees_day == self.day else NOTHING
 
     def fill(self, quantity: Decimal, spent: Decimal, at: float) -> None:
-        """*quantity* was bought for *spent*; both are negative where it was sold."""
+        """Apply a fill: *quantity* was bought for *spent*; both are negative for a sell."""
         if quantity:
             self.average = average_price(self.quantity, self.average, quantity, spent / quantity)
         self.trade(quantity, -spent, at)
 
     def pay(self, fee: Fee, at: float) -> None:
-        """A fee was taken.
+        """Apply a fee.
 
-        In a third asset it costs what it is worth; where that isn't known, the full rate until it
-        is.
+        A fee in a third asset counts at its price; until that is known, at the full rate.
         """
         worth = fee.at_full_rate if fee.rate is None else fee.amount * fee.rate
         self._count_fee(worth, day_of(at))
@@ -160,7 +161,7 @@ class Holding(Position, kw_only=True):
             )
 
     def value(self, asset: str, rate: Decimal) -> None:
-        """Fees in a third asset are worth *rate* each, in the quote asset."""
+        """Count the fees in a third asset at *rate*, its price in the quote asset."""
         fee = self.fees_unvalued.pop(asset)
         more = fee.amount * rate - fee.counted
         self.cash -= more
@@ -175,17 +176,17 @@ class Holding(Position, kw_only=True):
 
 
 class PortfolioState(msgspec.Struct):
-    """All of it, as it is saved."""
+    """The whole state, as it is saved."""
 
     orders: dict[str, BotOrder] = msgspec.field(default_factory=dict)
-    # When, of the last minute; those that were rejected count no longer.
+    # When orders of the last minute were sent, in seconds; rejected ones are removed.
     sent: list[float] = msgspec.field(default_factory=list)
     holdings: dict[str, Holding] = msgspec.field(default_factory=dict)
     rejections: dict[str, Rejections] = msgspec.field(default_factory=dict)
 
 
 def open_orders(orders: Iterable[BotOrder]) -> list[OpenOrder]:
-    """As they are told."""
+    """Orders as they are published."""
     return [
         OpenOrder(
             client_order_id=order.id,

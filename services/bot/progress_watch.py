@@ -1,6 +1,6 @@
-"""How far indicators are from their first values, as the indicator host says: read again and again.
+"""Polls how far each indicator is from its first value, as the indicator host publishes it.
 
-It only makes reasons clearer: nothing is decided on it.
+This only makes reasons clearer; no decision depends on it.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ READ_EVERY = 2.0
 
 
 async def keep_reading(redis: Redis, feeds: Mapping[str, IndicatorFeed]) -> None:
-    """Read it until cancelled; *feeds* by stream. Where there is none it ends at once."""
+    """Poll until cancelled; *feeds* by stream. Without feeds it returns at once."""
     if not feeds:
         return
     while True:
         try:
             (found,) = await snapshot(redis, [("HMGET", INDICATOR_PROGRESS, *feeds)])
-        except TransientError:  # the journal, on the same Redis, tells of it
+        except TransientError:  # the journal, on the same Redis, logs it
             found = None
         for number, feed in enumerate(feeds.values()):
             feed.progress = _progress(found[number]) if isinstance(found, list) else None

@@ -1,10 +1,10 @@
-"""How long an order waits whose like was just rejected. Pure."""
+"""The delay before the next order after a rejection. Pure."""
 
 from typing import Literal
 
 import msgspec
 
-# Reasons that pass by themselves: the same order may be taken a moment later.
+# Temporary reasons: the same order may be accepted a moment later.
 PASSING = frozenset(
     {
         *("account_unavailable", "book_out_of_sync", "clock", "expired", "halt_unreadable"),
@@ -12,7 +12,7 @@ PASSING = frozenset(
         *("post_only_mode", "rate_limited", "redis_unfit", "symbol_not_trading"),
     }
 )
-# In seconds. After a reason that doesn't pass the wait doubles with each rejection in a row.
+# In seconds. After a lasting reason the delay doubles with each rejection in a row.
 PASSING_WAIT = 2.0
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 300.0
@@ -24,10 +24,10 @@ class Rejections(msgspec.Struct, frozen=True):
     at: float
     reason_code: str
     message: str
-    lasting: int  # how many of them were for a reason that doesn't pass
+    lasting: int  # how many of them had a lasting reason
 
     def left(self, now: float) -> float:
-        """How long the next order waits yet, in seconds; 0 where the clock was set back."""
+        """The rest of the delay, in seconds; 0 if the clock was set back."""
         wait = PASSING_WAIT
         if self.reason_code not in PASSING:
             wait = min(FIRST_WAIT * 2.0 ** min(self.lasting - 1, 30), LONGEST_WAIT)
@@ -35,11 +35,11 @@ class Rejections(msgspec.Struct, frozen=True):
 
 
 def after(before: Rejections | None, at: float, reason_code: str, message: str) -> Rejections:
-    """One more rejection."""
+    """The rejections in a row after one more."""
     lasting = (before.lasting if before else 0) + (reason_code not in PASSING)
     return Rejections(at, reason_code, message, lasting)
 
 
 def about(strategy: str, side: Literal["buy", "sell"]) -> str:
-    """Under which name they are kept."""
+    """The key of the rejections of one strategy and side."""
     return f"{strategy} {side}"

@@ -1,11 +1,10 @@
-"""Asks the connectors what became of orders of which nothing comes. No order is ever sent again.
+"""Queries the connectors about orders without events. No order is ever sent again.
 
-Redis may lose a command that was just written, its answer, or a status. So an order is asked about
-by `query_order` at a start, after a gap in the connector's events, and where nothing came of it for
-a while. The answer decides: an `order_status` is booked as ever. `unknown_order` alone proves
-nothing, since the command may still wait in its stream. Where it is answered `MISSES` times, each
-to a question from after the moment at which the command could last have been carried out and found,
-the order is lost.
+Redis may lose a command that was just written, its answer, or a status. So the bot sends a
+`query_order` at a start, after a gap in the connector's events, and for an order without events for
+a while. An `order_status` in reply is applied as usual. One `unknown_order` proves nothing, since
+the command may still wait in its stream. The order is lost after `MISSES` such answers, each to a
+query sent after the last moment at which the command could have been executed and found.
 """
 
 from typing import NamedTuple
@@ -23,10 +22,10 @@ from services.bot.settings import BotSettings
 log = structlog.get_logger()
 
 MISSES = 3
-# A question of which no answer came for so many seconds was lost: it is asked again. A connector
-# answers `unknown` after 60 s at the latest.
+# A query without an answer for this many seconds was lost and is sent again. A connector answers
+# `unknown` after 60 s at the latest.
 ANSWERED_WITHIN = 75.0
-# An order that is known to be open may rest for long: it is asked about this often, in seconds.
+# An open order may rest for a long time: it is queried this often, in seconds.
 OPEN_SILENT_FOR = 300.0
 NEVER = float("-inf")
 
@@ -41,25 +40,25 @@ class OrderQuery(NamedTuple):
 
 
 class UncertainOrder(msgspec.Struct):
-    """What is known about asking for one order. Times are Redis's, in seconds."""
+    """The state of the queries about one order. Times are Redis's, in seconds."""
 
     last_event_at: float = NEVER  # the last event of the order
-    needs_query: bool = False  # it is to be asked about, however little time has passed
+    needs_query: bool = False  # query it without waiting for silence
     asked_at: float = NEVER
-    request_id: str = ""  # of the question whose answer is awaited
+    request_id: str = ""  # of the query whose answer is awaited
     misses: int = 0
 
 
 class Resync:
-    """Says which orders to ask about, and reads the answers. Pure but for the log."""
+    """Selects the orders to query, and reads the answers. Pure except for the log."""
 
     def __init__(
         self, settings: BotSettings, portfolio: Portfolio, connectors: ConnectorWatch
     ) -> None:
         validity = settings.order_validity
-        # Asked about where nothing came for so long, and not more often.
+        # How long an order may be silent before a query, and the time between queries, in seconds.
         self.ask_every = settings.order_command_max_age + validity
-        # After so long the connector has resolved any order that it ever read.
+        # After this time the connector has resolved every order that it read, in seconds.
         self.resolved_within = (
             self.ask_every + settings.order_resolve_margin + settings.order_missed_for
         )
@@ -68,18 +67,18 @@ class Resync:
         self._uncertain_orders: dict[str, UncertainOrder] = {}
 
     def mark_all_uncertain(self, exchange: str | None = None) -> None:
-        """Events may be missing: each open order is to be asked about; None: of each exchange."""
+        """Query each open order of *exchange* (None: of all), because events may be missing."""
         for order in self._portfolio.open:
             if exchange in (None, order.exchange):
                 self.mark_uncertain(order)
 
     def mark_uncertain(self, order: BotOrder) -> None:
-        """What is known of this order may not be all; an answer that is on its way isn't either."""
+        """Query this order; an answer to an earlier query does not count."""
         uncertain = self._uncertain(order.id)
         uncertain.needs_query, uncertain.request_id = True, ""
 
     def received(self, order: BotOrder, at: float) -> None:
-        """An event of this order came; Redis took it *at*, in seconds."""
+        """Note an event of this order; Redis stored it *at*, in seconds."""
         order.unresolved = None
         if order.ended:
             self._uncertain_orders.pop(order.id, None)
@@ -88,10 +87,9 @@ class Resync:
         uncertain.last_event_at, uncertain.misses = max(uncertain.last_event_at, at), 0
 
     def due(self, now: float, clock: float) -> list[OrderQuery]:
-        """What is to be asked now; *now* is Redis's time, *clock* the connector watch's.
+        """The queries to send now; *now* is Redis's time, *clock* the connector watch's.
 
-        While a connector is away its orders are not asked about: it would find a crowd of
-        questions.
+        The orders of a connector that is down are not queried: it would find a backlog.
         """
         found = []
         for order in self._portfolio.open:
@@ -105,12 +103,12 @@ class Resync:
         return found
 
     def asked(self, query: OrderQuery, at: float) -> None:
-        """A question is in its stream."""
+        """Note that a query was written to its stream."""
         uncertain = self._uncertain(query.order_id)
         uncertain.request_id, uncertain.asked_at = query.request_id, at
 
     def handle(self, exchange: str, answer: CommandResponseEvent) -> BotOrder | None:
-        """Read an answer; the order that is lost, where this proves it."""
+        """Read an answer; return the order if the answer proves that it is lost, else None."""
         order = self._asked_about(exchange, answer.client_request_id)
         if order is None:
             return None
@@ -132,7 +130,7 @@ class Resync:
         return None
 
     def _asked_about(self, exchange: str, request_id: str) -> BotOrder | None:
-        """The open order that a question is about; None for another's question."""
+        """The open order that a query is about; None for a query of another sender."""
         for order in self._portfolio.open:
             uncertain = self._uncertain_orders.get(order.id)
             if order.exchange == exchange and uncertain and uncertain.request_id == request_id:
@@ -154,14 +152,14 @@ class Resync:
 
     @staticmethod
     def _keep_waiting(order: BotOrder, why: str) -> None:
-        """Nobody can say what became of it: it stays as it is, and this is said once."""
+        """Keep an order whose outcome is unknown, and log each new reason once."""
         if order.unresolved != why:
             order.unresolved = why
             log.warning("order_unresolved", id=order.id, state=order.state, reason=why)
 
 
 def _query(order: BotOrder) -> OrderQuery:
-    # By our own id: the exchange's may be another order's, where its ids have begun anew.
+    # By our own id: after a reset of the exchange its id may belong to another order.
     query = QueryOrderCommand(symbol=order.symbol, client_order_id=order.id)
     stream = str(CommandStream(connector(order.exchange), "query_order"))
     data = query.model_dump_json().encode()

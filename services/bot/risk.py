@@ -1,4 +1,4 @@
-"""The limits that an order must keep; each refusal names its limit. Pure."""
+"""The risk limits of the bot's orders; each refusal names its limit. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from services.bot.settings import BotSettings
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an order isn't sent: a code for programs, a sentence for people."""
+    """Why an order isn't sent: a reason code for programs, a message for people."""
 
     reason_code: str
     message: str
@@ -22,7 +22,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An order that is to be judged. `price` is None for a market order."""
+    """An order to check. Without a `price` it is a market order."""
 
     strategy: str
     exchange: str
@@ -33,33 +33,33 @@ class Proposal:
 
     @property
     def base(self) -> str:
-        """What it buys or sells."""
+        """The base asset."""
         return self.symbol.partition("/")[0]
 
     @property
     def quote(self) -> str:
-        """What it is paid in."""
+        """The quote asset."""
         return self.symbol.partition("/")[2]
 
     @property
     def signed(self) -> Decimal:
-        """What it adds to the position."""
+        """The change of the position: negative for a sell."""
         return self.quantity if self.side == "buy" else -self.quantity
 
 
 class Risk:
-    """Judges orders by the limits, the books, and what the bot holds already."""
+    """Checks orders against the limits, the order book, and the portfolio."""
 
     def __init__(
         self, settings: BotSettings, portfolio: Portfolio, lots: Callable[[str, str], Lots]
     ) -> None:
-        """*lots* knows what an exchange takes of a slash symbol."""
+        """*lots* gives the lots of an exchange and a slash symbol."""
         self._settings = settings
         self._portfolio = portfolio
         self._lots = lots
 
     def check(self, order: Proposal, book: OrderBook, now: float) -> Refusal | None:
-        """Why *order* must not be sent; None where it may. *now* is Redis's clock, in seconds."""
+        """Why *order* must not be sent; None if it may. *now* is Redis's time in seconds."""
         refusal = self._backing_off(order, now) or self._dust(order, book) or self._quantity(order)
         if refusal is not None:
             return refusal
@@ -67,7 +67,9 @@ class Risk:
         if price is None:
             price = _worst_price(book.asks if order.side == "buy" else book.bids, order.quantity)
         if price is None:
-            return Refusal("no_liquidity", "the book hasn't got that much on the other side")
+            return Refusal(
+                "no_liquidity", "the other side of the order book is too thin for this quantity"
+            )
         return (
             self._notional(order, price)
             or self._collar(order, book, price)
@@ -79,7 +81,7 @@ class Risk:
         )
 
     def _backing_off(self, order: Proposal, now: float) -> Refusal | None:
-        """The last of its kind was rejected: the same at once would be, too."""
+        """Refuse an order too soon after a rejection of the same strategy and side."""
         last = self._portfolio.state.rejections.get(about(order.strategy, order.side))
         left = last.left(now) if last else 0.0
         if last is None or not left:
@@ -87,17 +89,17 @@ class Risk:
         return Refusal(
             "backing_off",
             f"the last {order.side} was rejected ({last.reason_code}: {last.message}); the next "
-            f"may go in {left:.0f} s",
+            f"may be sent in {left:.0f} s",
         )
 
     def _dust(self, order: Proposal, book: OrderBook) -> Refusal | None:
-        """Less than the exchange takes; or a buy of which it would not take back what is left."""
+        """Refuse too small an order, or a buy whose position would be too small to sell."""
         lots = self._lots(order.exchange, order.symbol)
         bid = Decimal(str(book.bids[0].price)) if book.bids else None
         if not lots.tradable(order.quantity, order.price or bid):
             return Refusal(
                 "dust",
-                f"{order.quantity:f} {order.base} is too little; {order.exchange} wants {lots}",
+                f"{order.quantity:f} {order.base} is too little; {order.exchange} requires {lots}",
             )
         holding = self._portfolio.held(order.strategy)
         held = holding.quantity if holding else Decimal(0)
@@ -107,7 +109,7 @@ class Risk:
         return Refusal(
             "dust",
             f"after its fee {left:f} {order.base} would be left, too little to be sold; "
-            f"{order.exchange} wants {lots}",
+            f"{order.exchange} requires {lots}",
         )
 
     def _quantity(self, order: Proposal) -> Refusal | None:
@@ -134,7 +136,7 @@ class Risk:
         )
 
     def _collar(self, order: Proposal, book: OrderBook, price: Decimal) -> Refusal | None:
-        """As the connector does it: against what one pays, or gets, at once."""
+        """Check the price as the connector does: against the best opposite price."""
         collar = self._settings.risk_price_collar
         if order.side == "buy" and book.asks:
             bound = Decimal(str(book.asks[0].price)) * (1 + collar)
@@ -142,7 +144,7 @@ class Risk:
         elif order.side == "sell" and book.bids:
             bound = Decimal(str(book.bids[0].price)) * (1 - collar)
             within, word = price >= bound, "least"
-        elif order.side == "buy":  # the other side is empty: it may only rest behind its own
+        elif order.side == "buy":  # the other side is empty: it may only rest behind its own side
             bound, word = Decimal(str(book.bids[0].price)) if book.bids else Decimal(0), "most"
             within = price <= bound
         else:
@@ -157,14 +159,14 @@ class Risk:
         )
 
     def _open_orders(self, order: Proposal) -> Refusal | None:
-        """What makes a position smaller may go."""
+        """Limit the open orders; an order that reduces a position is exempt."""
         most, now = self._settings.risk_max_open_orders, len(self._portfolio.open)
         if now < most or self._reduces(order):
             return None
         return Refusal("max_open_orders", f"{now} are open; RISK_MAX_OPEN_ORDERS allows {most}")
 
     def _pace(self, order: Proposal, now: float) -> Refusal | None:
-        """Of all orders but those that were rejected; what makes a position smaller may go."""
+        """Limit the order rate without rejected orders; one that reduces a position is exempt."""
         most = self._settings.risk_orders_per_minute
         count = len(lately(self._portfolio.state.sent, now))
         count += sum(each.state == "deciding" for each in self._portfolio.open)
@@ -173,7 +175,7 @@ class Risk:
         return Refusal("orders_per_minute", f"RISK_ORDERS_PER_MINUTE allows {most}; wait a little")
 
     def _position(self, order: Proposal, price: Decimal) -> Refusal | None:
-        """What would be held if all that is open on this side traded, too."""
+        """Limit the position that results if all open orders of this side fill."""
         most = self._settings.risk_max_position.get(order.quote)
         if most is None:
             return _unnamed("max_position", "RISK_MAX_POSITION", order.quote)
@@ -196,11 +198,11 @@ class Risk:
         return Refusal(
             "max_daily_loss",
             f"{lost:f} {order.quote} lost since midnight UTC; RISK_MAX_DAILY_LOSS allows "
-            f"{most:f}; only what makes a position smaller is sent",
+            f"{most:f}; only orders that reduce a position are sent",
         )
 
     def _own_orders(self, order: Proposal, price: Decimal) -> Refusal | None:
-        """It would trade with an order of the same strategy, and fees would be all that comes."""
+        """Refuse an order that would trade with an order of the same strategy."""
         sign = 1 if order.side == "buy" else -1
         for each in self._portfolio.pending(order.strategy):
             if each.side != order.side and each.price and (price - each.price) * sign >= 0:
@@ -212,9 +214,9 @@ class Risk:
         return None
 
     def _held(self, order: Proposal) -> Decimal:
-        """What is held once all that is open on the order's side has traded.
+        """The position if all open orders of the order's side fill.
 
-        What is open the other way may never trade, so it makes no room.
+        Open orders of the other side may never fill, so they do not count.
         """
         on_the_way = sum(
             (
@@ -228,13 +230,13 @@ class Risk:
         return self._portfolio.net(order.exchange, order.symbol) + on_the_way
 
     def _reduces(self, order: Proposal) -> bool:
-        """True where nothing is left, or less of the same, once it has traded."""
+        """True if the order brings the position closer to zero without crossing it."""
         held = self._held(order)
         return held * order.signed < 0 and order.quantity <= abs(held)
 
 
 def _worst_price(levels: Sequence[OrderBookLevel], quantity: Decimal) -> Decimal | None:
-    """The price of the last level that an order of that quantity would reach."""
+    """The price of the last level that an order of that quantity reaches; None if too thin."""
     left = quantity
     for level in levels:
         left -= Decimal(str(level.quantity))
@@ -248,7 +250,7 @@ def _unnamed(reason_code: str, variable: str, asset: str) -> Refusal:
 
 
 def limits_against(settings: BotSettings, symbol: str, quantity: Decimal) -> list[str]:
-    """Why orders of that quantity will be refused, whatever the market does."""
+    """Why the settings refuse every order of that quantity; empty if they don't."""
     base, _, quote = symbol.partition("/")
     found = [
         _unnamed("", name, asset).message

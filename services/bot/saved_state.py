@@ -1,4 +1,4 @@
-"""What the bot knew: the books as they were saved, and the last of every stream up to there."""
+"""Loads the bot's state: the saved fields, and the latest entries of each stream."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from services.bot.view import Sources
 
 log = structlog.get_logger()
 
-# The fields of the books: one for each order, and one for all else.
+# The fields of the hash: one for each order, and one for everything else.
 ORDER = "order:"
 REST = "rest"
 
@@ -38,7 +38,7 @@ class SavedBalance(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct):
-    """All but the orders that isn't in the streams behind the saved positions."""
+    """The state except for orders, as it is saved."""
 
     sent: list[float]
     holdings: dict[str, Holding]
@@ -48,14 +48,14 @@ class Saved(msgspec.Struct):
 
 
 class FeesAsMoney(msgspec.Struct):
-    """What an earlier release saved of an order's fees: all of them as money."""
+    """The fees of an order as an earlier release saved them: in the quote asset."""
 
     fees: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """What was saved, understood."""
+    """The saved state, decoded."""
 
     state: PortfolioState
     balances: list[AccountBalanceEvent]
@@ -63,7 +63,7 @@ class SavedState:
 
 
 class StateEncoder:
-    """Makes the fields of the hash; an order that has ended is encoded once."""
+    """Makes the fields of the hash; a closed order is encoded once."""
 
     def __init__(self) -> None:
         self._ended: dict[str, tuple[BotOrder, bytes]] = {}
@@ -74,7 +74,7 @@ class StateEncoder:
         balances: Iterable[AccountBalanceEvent],
         states: dict[str, msgspec.Raw],
     ) -> dict[str, bytes]:
-        """One field for each order, and one for all else."""
+        """One field for each order, and one for everything else."""
         saved = [SavedBalance(b.exchange, b.asset, b.model_dump_json()) for b in balances]
         rest = Saved(state.sent, state.holdings, saved, states, state.rejections)
         fields = {f"{ORDER}{order.id}": self._order(order) for order in state.orders.values()}
@@ -93,10 +93,10 @@ class StateEncoder:
 
 
 def decode(fields: Mapping[str, bytes]) -> SavedState:
-    """What `StateEncoder` gave.
+    """Decode the fields that `StateEncoder` made, also those of earlier releases.
 
     Raises:
-        FatalError: it can't be read. Nobody trades on books that are guessed.
+        FatalError: they are invalid. The bot never guesses its positions.
     """
     try:
         saved = msgspec.json.decode(fields[REST], type=Saved)
@@ -123,7 +123,7 @@ def _order(data: bytes, holdings: Mapping[str, Holding]) -> BotOrder:
     if order.side == "sell" or not order.spent:
         order.fees_paid[holding.quote] = money
         return order
-    # A buy's fee was taken of what it bought.
+    # The fee of a buy was taken from the bought quantity.
     amount = round(money * order.filled / order.spent, 10)
     order.fees_paid[holding.base] = amount
     holding.quantity -= amount
@@ -132,12 +132,12 @@ def _order(data: bytes, holdings: Mapping[str, Holding]) -> BotOrder:
 
 
 async def reload(redis: Redis, sources: Sources) -> None:
-    """Let the sources know again what the streams said last, up to the saved positions.
+    """Load the latest entries of the streams, up to the saved positions.
 
-    What follows is read by the stream reader.
+    The stream reader reads the later ones.
 
     Raises:
-        TransientError: Redis is in trouble.
+        TransientError: Redis failed.
     """
     names = [*sources.provider.feeds, *sources.connectors.streams, *sources.indicators]
     try:
@@ -169,7 +169,7 @@ def _remember(sources: Sources, name: str, entries: list[tuple[str, bytes]], off
 
 
 def _ignored(*_: object) -> None:
-    """What was decided on before isn't decided on again."""
+    """Does nothing: entries from before the start are not decided on again."""
 
 
 def _flat(fields: dict[bytes, bytes]) -> list[bytes]:

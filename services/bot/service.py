@@ -1,4 +1,4 @@
-"""The bot: what it is made of."""
+"""Assembles the bot from its parts, and runs it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ async def serve(settings: BotSettings) -> None:
     """Run until cancelled.
 
     Raises:
-        FatalError: a strategy that can't be used, or books that can't be read.
+        FatalError: a strategy can't be used, or the saved state is invalid.
     """
     try:
         specs = read(settings.strategies, settings.markets)
@@ -104,7 +104,7 @@ async def serve(settings: BotSettings) -> None:
             writer.wake()
 
         def now() -> float | None:
-            """Redis's time; None while what is known is older than what may be decided on."""
+            """Redis's time in seconds; None while the reader lags more than decisions allow."""
             lag = reader.lag
             behind = lag is None or lag > settings.bot_decision_max_age
             return None if behind else reader.redis_time()
@@ -158,7 +158,7 @@ async def _restore(
     host: StrategyHost,
     readiness: Readiness,
 ) -> None:
-    """Know again what was known; nothing is read or decided before."""
+    """Load the saved state before anything is read or decided."""
     failures = FailureLog("saved_state_not_loaded")
     while True:
         try:
@@ -180,12 +180,12 @@ async def _restore(
     host.restore(known.states)
     for order in [each for each in known.state.orders.values() if each.state == REFUSED]:
         sources.portfolio.drop(order)
-        host.notify_refused(order, REFUSED, "it was refused before the bot ended")
+        host.notify_refused(order, REFUSED, "it was refused before the bot stopped")
     log.info("portfolio_restored", orders=len(known.state.orders), open=len(sources.portfolio.open))
 
 
 async def _keep_judging(host: StrategyHost, writer: JournalWriter, readiness: Readiness) -> None:
-    """Tell the readiness, again and again, which strategies have failed and whether it writes."""
+    """Update the readiness until cancelled: stopped strategies, and journal writes."""
     while True:
         stopped = "; ".join(f"{key}: {why}" for key, why in host.stopped.items())
         if stopped:

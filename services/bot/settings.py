@@ -1,4 +1,4 @@
-"""What the bot is told."""
+"""The settings of the bot."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -24,7 +24,7 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-# Each connector refuses what its own exchange refuses.
+# The longest of all exchanges; each connector enforces its own.
 LONGEST_ORDER_VALIDITY = max(each.longest_order_validity for each in MANIFESTS.values())
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -33,9 +33,10 @@ Entries = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_entries)]
 
 @with_fields(SYMBOLS)
 class BotSettings(RiskSettings):
-    """The bot watches the same symbols as the connectors, under the same names.
+    """Settings of the bot; it watches the same symbols as the connectors.
 
-    Limits and waits are the connector's where those have the same names. Durations are in seconds.
+    Limits and delays with the names of the connector's settings must have the same values.
+    Durations are in seconds.
     """
 
     section: ClassVar[str] = "bot"
@@ -46,7 +47,7 @@ class BotSettings(RiskSettings):
     live_trading: str = ""
     bot_indicator_max_age: Seconds = 10.0
     bot_decision_max_age: Seconds = 5.0
-    # The connector's: so long it may take until it knows what became of an order.
+    # The connector's settings: together the longest time until it knows an order's outcome.
     order_command_max_age: Seconds = 10.0
     order_validity: Annotated[float, Field(ge=0.1, le=LONGEST_ORDER_VALIDITY)] = 5.0
     order_resolve_margin: Seconds = 15.0
@@ -59,10 +60,10 @@ class BotSettings(RiskSettings):
 
     @model_validator(mode="after")
     def live_is_meant(self) -> Self:
-        """Orders of real money need both switches."""
+        """Real-money orders need both switches."""
         if self.bot_mode == "live" and self.live_trading != LIVE:
             raise ValueError(
-                f"BOT_MODE=live: want LIVE_TRADING={LIVE} too, for orders of real money; "
+                f"BOT_MODE=live places real-money orders: LIVE_TRADING={LIVE} is required; "
                 "BOT_MODE=paper trades on a simulator or a testnet"
             )
         return self

@@ -1,7 +1,7 @@
-"""What a strategy is: a class whose `on_…` methods return what it would do. For plugins.
+"""The interface of strategies: a class whose `on_*` methods return actions. For plugins.
 
-A strategy sees its market and nothing else: no Redis, no exchange, no clock. What it returns is an
-intent; whether that becomes an order is decided elsewhere.
+A strategy has access to its market only: not to Redis, an exchange or a clock. It returns intents
+and cancels; the decision maker decides whether they become commands.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,19 @@ from services.bot import parameters
 
 
 class StaleDataError(Exception):
-    """What was asked for isn't there, or can't be relied on; the message says why."""
+    """Requested data is missing or can't be relied on; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a strategy would do, and why.
+    """An order that a strategy proposes, and why.
 
-    `quantity` is in the base asset; None: what STRATEGIES names. Without a `price` it is a market
-    order, else a limit order that rests until it is filled, or a `Cancel` ends it.
+    `quantity` is in the base asset; None means the quantity in STRATEGIES. `price` is in the quote
+    asset. Without a price it is a market order, else a limit order that rests until it is filled or
+    a `Cancel` ends it.
 
     Raises:
-        TypeError | ValueError: it is no order; the message names the field.
+        TypeError | ValueError: a field is invalid; the message names it.
     """
 
     side: Side
@@ -37,33 +38,33 @@ class Intent:
 
     def __post_init__(self) -> None:
         if self.side not in ("buy", "sell"):
-            raise ValueError(f"side={self.side!r}: want 'buy' or 'sell'")
+            raise ValueError(f"side={self.side!r}: expected 'buy' or 'sell'")
         if not self.reason:
-            raise ValueError("reason='': want a sentence that says why")
+            raise ValueError("reason='': expected a sentence that says why")
         for name in ("quantity", "price"):
             value: object = getattr(self, name)
             if value is None:
                 continue
             if not isinstance(value, Decimal):
-                raise TypeError(f"{name}={value!r}: want a Decimal, e.g. Decimal('0.001')")
+                raise TypeError(f"{name}={value!r}: expected a Decimal, e.g. Decimal('0.001')")
             if not value.is_finite() or value <= 0:
-                raise ValueError(f"{name}={value}: want a number greater than 0")
+                raise ValueError(f"{name}={value}: expected a number greater than 0")
 
     @property
     def type(self) -> OrderType:
-        """As commands call it."""
+        """The order type, as in commands."""
         return "market" if self.price is None else "limit"
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The strategy's open order shall be cancelled, and why; without one nothing happens.
+    """A request to cancel the strategy's open orders, and why.
 
-    Of several it is the one with this `id`; None: all. Until it is known to be cancelled an order
-    may still trade: `on_order` tells.
+    It cancels the order with this `id`; None means all. Without an open order it has no effect. The
+    order may trade until `on_order` reports that it is cancelled.
 
     Raises:
-        ValueError: it gives no reason.
+        ValueError: the reason is empty.
     """
 
     reason: str
@@ -71,11 +72,11 @@ class Cancel:
 
     def __post_init__(self) -> None:
         if not self.reason:
-            raise ValueError("reason='': want a sentence that says why")
+            raise ValueError("reason='': expected a sentence that says why")
 
 
 Action = Intent | Cancel
-# What a strategy's method returns: they are considered one after the other.
+# The return value of a strategy's method. Actions are handled one after the other.
 Actions = Action | Sequence[Action] | None
 
 
@@ -83,8 +84,8 @@ Actions = Action | Sequence[Action] | None
 class OwnOrder:
     """An order of this strategy that may still trade.
 
-    `status` is `deciding` (not sent yet), `sent` (not answered yet), or the exchange's; `price` is
-    None for a market order. `cancelling`: its end was asked for.
+    `status` is `deciding` (not sent yet), `sent` (not answered yet), or the exchange's. A market
+    order has no `price`. `cancelling` is true after a cancel was requested.
     """
 
     id: str
@@ -98,10 +99,10 @@ class OwnOrder:
 
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
-    """What became of an order of this strategy, and its `id` as in `Market.orders`.
+    """A new status of an order of this strategy; its `id` is that in `Market.orders`.
 
-    `status` is the exchange's as in `order_status`, `rejected` where there is no order, or `lost`
-    where no connector knows it and it can't come any more.
+    `status` is the exchange's as in `order_status`, `rejected` if the order was not placed, or
+    `lost` if no connector knows the order and it can't appear later.
     """
 
     side: Side
@@ -114,10 +115,10 @@ class OrderUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An intent of which nothing came, and why; `price` is None for a market order.
+    """An intent that did not lead to a trade, and why. A market order has no `price`.
 
-    `reason_code` is that of the bot's refusal, or of the answer to the order; where the order ended
-    without a fill it is its status.
+    `reason_code` is that of the bot's refusal, or of the answer to the order; if the order ended
+    without a fill it is the order's status.
     """
 
     side: Side
@@ -128,10 +129,10 @@ class Refused:
 
 
 class Quotes(Protocol):
-    """What one market is like, as far as the bot knows it.
+    """The data of one market.
 
-    Each question raises StaleDataError where the answer can't be relied on; nobody needs to catch
-    it: the bot takes note, and the strategy goes on with the next message.
+    Each method raises StaleDataError if its data can't be relied on. A strategy need not catch it:
+    the bot logs it and calls the strategy again with the next message.
     """
 
     exchange: str
@@ -141,7 +142,7 @@ class Quotes(Protocol):
         """The latest ticker."""
 
     def order_book(self) -> OrderBook:
-        """The latest book."""
+        """The latest order book."""
 
     def trades(self) -> tuple[Trade, ...]:
         """The latest trades, oldest first; at most a thousand."""
@@ -157,9 +158,9 @@ class Market(Quotes, Protocol):
 
     @property
     def position(self) -> Decimal:
-        """What this strategy holds: bought less sold, less the fees taken in the base asset.
+        """The position in the base asset: bought less sold, less fees taken in the base asset.
 
-        0 where the exchange takes no order of so little: that is dust.
+        0 if it is too small for an order on the exchange: that is dust.
         """
 
     @property
@@ -178,18 +179,19 @@ class Market(Quotes, Protocol):
 
 
 class Strategy:
-    """The base of every strategy: it does nothing.
+    """The base class of all strategies; its methods do nothing.
 
-    `indicators` are the names of the values that it wants, as in their streams: `("rsi_14",)`.
-    Parameters are fields of the class, `fast: int = Field(20, ge=1)`, and each instance has its own
-    values: `self.fast`. One may stand in a name: `indicators = ("sma_{fast}",)`.
-    `markets` are others that it looks at beside its own, which alone it trades on:
-    `("luno:XBT/ZAR",)`. Their tickers, books and trades come to the same methods.
-    `timer_seconds`, 1 to 86400, asks for `on_timer`. `max_orders`, 1 to 20, is how many of its
-    orders may be open at once: a method may return several wishes, and those beyond are refused.
-    What must outlive a restart is kept in `state`, which holds what JSON can: it is saved together
-    with how far the streams were read, so nothing is seen twice and nothing is left out. An intent
-    may come to nothing: what happened is `position` and `on_order`, not what was wanted.
+    `indicators` are the names of the indicator values that it uses, as in their streams:
+    `("rsi_14",)`. Parameters are fields of the class, `fast: int = Field(20, ge=1)`; each instance
+    has its own values: `self.fast`. A name may contain one: `indicators = ("sma_{fast}",)`.
+    `markets` are further markets that it reads: `("luno:XBT/ZAR",)`. Their tickers, books and
+    trades arrive at the same methods; it trades on its own market only.
+    `timer_seconds`, 1 to 86400, is the interval of `on_timer`. `max_orders`, 1 to 20, is how many
+    of its orders may be open at once: a method may return several actions, and intents beyond
+    `max_orders` are refused.
+    `state` survives a restart; it holds JSON values. It is saved together with the positions in
+    the streams, so no message is handled twice or skipped. An intent may be refused or rejected:
+    rely on `position` and `on_order`, not on what was returned.
     """
 
     indicators: tuple[str, ...] = ()
@@ -198,10 +200,10 @@ class Strategy:
     max_orders: int = 1
 
     def __init__(self, market: Market, **given: object) -> None:
-        """*given* are parameters; the others are as the class says.
+        """*given* are parameters; the others have the defaults of the class.
 
         Raises:
-            ParameterError: one can't be used.
+            ParameterError: one is invalid.
         """
         self.market = market
         self.state: dict[str, Any] = {}
@@ -220,7 +222,7 @@ class Strategy:
         return None
 
     def on_trade(self, trade: Trade) -> Actions:  # noqa: ARG002 - does nothing
-        """A trade on one of its markets, anybody's."""
+        """A public trade on one of its markets."""
         return None
 
     def on_indicator(self, value: IndicatorValue) -> Actions:  # noqa: ARG002 - does nothing
@@ -228,12 +230,12 @@ class Strategy:
         return None
 
     def on_timer(self, now: datetime) -> Actions:  # noqa: ARG002 - does nothing
-        """Every `timer_seconds`, at multiples of it; *now* is in UTC, by Redis's clock."""
+        """Called at multiples of `timer_seconds`; *now* is in UTC, by Redis's clock."""
         return None
 
     def on_order(self, order: OrderUpdate) -> Actions:  # noqa: ARG002 - does nothing
-        """An order of this strategy was answered, traded, or ended."""
+        """An order of this strategy was answered, filled in part or whole, or closed."""
         return None
 
     def on_refused(self, refused: Refused) -> None:
-        """Nothing came of an intent: what was noted of it in `state` is to be taken back."""
+        """An intent did not lead to a trade: undo what `state` says of it."""

@@ -1,11 +1,11 @@
-"""Reads STRATEGIES: which strategies work on which markets, and how much they trade.
+"""Reads STRATEGIES: the strategies, their markets, and their quantities.
 
     <strategy>:<exchange>:<SYMBOL>:<quantity>        rsi_reversion:binance:BTC/USDT:0.001
-    …?<parameter>=<value>&as=<name>                  …:0.001?oversold=25&as=careful
+    <entry>?<parameter>=<value>&as=<name>            <entry>?oversold=25&as=careful
 
-The strategy is one of ours, an installed package's entry point, or the dotted path of a class.
-`as` tells two instances of one strategy on one market apart. What is kept of an instance is kept
-under its name, whatever its parameters and its quantity are: those may be changed.
+The strategy is built in, an installed package's entry point, or the dotted path of a class. `as`
+names an instance, if a strategy has several on one market. The state of an instance is
+saved under its name only, so its parameters and its quantity may be changed.
 """
 
 import re
@@ -25,50 +25,50 @@ from services.bot.strategy import Strategy
 
 ENTRY_POINTS = "exchange_connector_suite.strategies"
 EXAMPLE = "rsi_reversion:binance:BTC/USDT:0.001"
-# Names an instance; no parameter can be called so, it is a word of Python's own.
+# Names an instance. It can't be a parameter, because it is a Python keyword.
 NAME = "as"
-# So many orders of one strategy may be open at once.
+# The largest number of open orders of one strategy.
 MOST_ORDERS = 20
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,20}")
 
 
 class StrategyError(Exception):
-    """An entry of STRATEGIES that can't be used; the message says what would be right."""
+    """An invalid entry of STRATEGIES; the message says what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class StrategySpec:
-    """One entry, understood."""
+    """One parsed entry of STRATEGIES; `quantity` is in the base asset."""
 
     strategy: str
     exchange: str
     symbol: str
     quantity: Decimal
     cls: type[Strategy]
-    # All of its parameters, also those that weren't given.
+    # All parameters, including defaults.
     parameters: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
 
     @property
     def key(self) -> str:
-        """What tells it from the others, today and after a restart: its name everywhere."""
+        """The unique name of the instance, which stays the same after a restart."""
         named = f":{self.label}" if self.label else ""
         return f"{self.strategy}:{self.exchange}:{self.symbol}{named}"
 
     @property
     def indicators(self) -> tuple[str, ...]:
-        """The names of the values that it wants, with its parameters in them."""
+        """The names of its indicator values, with parameters filled in."""
         return parameters.fill_in(self.cls.indicators, self.parameters)
 
     @property
     def max_orders(self) -> int:
-        """How many of its orders may be open at once."""
+        """The largest number of its open orders."""
         found: int = self.parameters.get("max_orders", self.cls.max_orders)
         return found
 
     @property
     def other_markets(self) -> dict[str, tuple[str, str]]:
-        """The exchange and the slash symbol of each market beside its own, by the name it has."""
+        """The exchange and the slash symbol of each further market, by its name."""
         names = parameters.fill_in(self.cls.markets, self.parameters)
         return {name: _market(name) for name in names}
 
@@ -78,7 +78,7 @@ class StrategySpec:
 
     @property
     def published_parameters(self) -> dict[str, int | float | str]:
-        """Its parameters as messages and the log tell them."""
+        """Its parameters as they are published and logged."""
         return {
             name: value if isinstance(value, int | float | str) else str(value)
             for name, value in self.parameters.items()
@@ -86,16 +86,16 @@ class StrategySpec:
 
     @property
     def indicator_streams(self) -> dict[str, str]:
-        """The streams that it wants to hear, by the indicator's name."""
+        """The streams of its indicators, by the indicator's name."""
         pair = joined(self.symbol)
         return {name: str(IndicatorStream(name, self.exchange, pair)) for name in self.indicators}
 
 
 def read(entries: Iterable[str], markets: Mapping[str, Iterable[str]]) -> list[StrategySpec]:
-    """All entries. *markets* are the slash symbols that are watched of each exchange.
+    """Parse all entries. *markets* are the watched slash symbols of each exchange.
 
     Raises:
-        StrategyError: entries can't be used; one line of the message for each.
+        StrategyError: entries are invalid; the message has one line for each.
     """
     faults: list[str] = []
     found: dict[str, StrategySpec] = {}
@@ -107,8 +107,8 @@ def read(entries: Iterable[str], markets: Mapping[str, Iterable[str]]) -> list[S
             continue
         if spec.key in found:
             faults.append(
-                f"{entry!r}: {spec.key} stands there twice; want it once, or a name of its own "
-                f"behind the quantity, e.g. ?{NAME}=second"
+                f"{entry!r}: {spec.key} appears twice; expected once, or with a name "
+                f"after the quantity, e.g. ?{NAME}=second"
             )
         found[spec.key] = spec
     if faults:
@@ -121,7 +121,7 @@ def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> StrategySpec:
     parts = place.split(":")
     if len(parts) != 4:
         raise StrategyError(
-            "want <strategy>:<exchange>:<SYMBOL>:<quantity>, and perhaps "
+            "expected <strategy>:<exchange>:<SYMBOL>:<quantity>, and perhaps "
             f"?<parameter>=<value>&..., e.g. {EXAMPLE}"
         )
     name, exchange, symbol, number = parts[0], parts[1], parts[2].upper(), parts[3]
@@ -145,39 +145,43 @@ def _read(entry: str, markets: Mapping[str, Iterable[str]]) -> StrategySpec:
 
 def _check_watched(exchange: str, symbol: str, markets: Mapping[str, Iterable[str]]) -> None:
     if exchange not in markets:
-        raise StrategyError(f"no exchange {exchange!r}: want one of {', '.join(markets)}")
+        raise StrategyError(f"no exchange {exchange!r}: expected one of {', '.join(markets)}")
     if symbol not in (watched := tuple(markets[exchange])):
         raise StrategyError(
-            f"{symbol!r} isn't watched on {exchange}: want one of {', '.join(watched)} "
+            f"{symbol!r} isn't watched on {exchange}: expected one of {', '.join(watched)} "
             f"({exchange.upper()}_SYMBOLS says which)"
         )
 
 
 def _check_orders(most: object) -> None:
     if type(most) is not int or not 1 <= most <= MOST_ORDERS:
-        raise ParameterError(f"max_orders={most!r}: want a whole number from 1 to {MOST_ORDERS}")
+        raise ParameterError(
+            f"max_orders={most!r}: expected a whole number from 1 to {MOST_ORDERS}"
+        )
 
 
 def _market(name: str) -> tuple[str, str]:
     exchange, _, symbol = name.partition(":")
     if not symbol:
-        raise ParameterError(f"market {name!r}: want <exchange>:<SYMBOL>, e.g. luno:XBT/ZAR")
+        raise ParameterError(f"market {name!r}: expected <exchange>:<SYMBOL>, e.g. luno:XBT/ZAR")
     return exchange, symbol.upper()
 
 
 def _given(query: str) -> dict[str, str]:
-    """What stands behind the quantity: `fast=20&slow=50&as=quick`; %2C is a comma."""
+    """Parse the text after the quantity: `fast=20&slow=50&as=quick`; %2C is a comma."""
     found: dict[str, str] = {}
     for pair in query.split("&") if query else ():
         name, equals, value = pair.partition("=")
         if not equals or name in found:
             raise StrategyError(
-                f"{pair!r}: want each parameter once, as <parameter>=<value>, with & between them"
+                f"{pair!r}: expected each parameter once, as <parameter>=<value>, "
+                "with & between them"
             )
         found[name] = unquote(value)
     if NAME in found and not _LABEL.fullmatch(found[NAME]):
         raise StrategyError(
-            f"{NAME}={found[NAME]!r}: want a name of 1 to 20 letters, digits, _ or -, e.g. quick"
+            f"{NAME}={found[NAME]!r}: expected a name of 1 to 20 letters, digits, _ or -, "
+            "e.g. quick"
         )
     return found
 
@@ -188,7 +192,7 @@ def _quantity(number: str) -> Decimal:
     except InvalidOperation:
         quantity = Decimal("NaN")
     if not quantity.is_finite() or quantity <= 0:
-        raise StrategyError(f"quantity {number!r}: want a number greater than 0, e.g. 0.001")
+        raise StrategyError(f"quantity {number!r}: expected a number greater than 0, e.g. 0.001")
     return quantity
 
 
@@ -200,7 +204,7 @@ def _class(name: str) -> type[Strategy]:
     }
     if "." not in name and name not in plugins:
         raise StrategyError(
-            f"no strategy {name!r}: want one of {', '.join(sorted({*BUILT_IN, *plugins}))}, "
+            f"no strategy {name!r}: expected one of {', '.join(sorted({*BUILT_IN, *plugins}))}, "
             "or the dotted path of your own, e.g. my_strategies.dip.BuyTheDip"
         )
     return _loaded(plugins.get(name, name))
@@ -212,15 +216,15 @@ def _loaded(path: str) -> type[Strategy]:
         found: object = getattr(import_module(module), name)
     except (ImportError, AttributeError, SyntaxError, ValueError) as e:
         raise StrategyError(
-            f"{path!r} can't be loaded: {e}; want a module that can be imported from here "
+            f"{path!r} can't be loaded: {e}; expected a module that can be imported from here "
             "(PYTHONPATH says where to look), and a class in it"
         ) from e
     if not isinstance(found, type) or not issubclass(found, Strategy):
-        raise StrategyError(f"{path!r} is no strategy: want a class that inherits Strategy")
+        raise StrategyError(f"{path!r} is not a strategy: expected a class that inherits Strategy")
     for field_, example in (("indicators", "rsi_14"), ("markets", "luno:XBT/ZAR")):
         names: object = getattr(found, field_)
         if not isinstance(names, tuple) or not all(isinstance(each, str) for each in names):
             raise StrategyError(
-                f"{path!r}: {field_} is {names!r}; want a tuple of names, e.g. ({example!r},)"
+                f"{path!r}: {field_} is {names!r}; expected a tuple of names, e.g. ({example!r},)"
             )
     return found

@@ -1,4 +1,4 @@
-"""Runs the strategies: tells each what it listens to, and stops one that fails."""
+"""Runs the strategies: passes each its messages, and stops one that fails."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -31,41 +31,41 @@ Method = Literal[
     "on_order",
     "on_refused",
 ]
-# Between these many seconds a timer may be asked for.
+# The bounds of `timer_seconds`.
 SHORTEST_TIMER, LONGEST_TIMER = 1.0, 86_400.0
-# As many as cancel each order that may be open, and replace it.
+# Enough to cancel each open order and replace it.
 MAX_ACTIONS = 2 * MOST_ORDERS
 
 
 class StrategyRunner:
-    """One strategy at work; `stopped` says why it isn't any more."""
+    """One running strategy; `stopped` says why it was stopped, else None."""
 
     def __init__(self, spec: StrategySpec, sources: Sources) -> None:
-        """Make it.
+        """Make the strategy.
 
         Raises:
-            ParameterError: its parameters don't go together, or its timer can't be had.
+            ParameterError: its parameters contradict each other, or its timer is invalid.
         """
         self.spec = spec
         self.stopped: str | None = None
         self.strategy: Strategy | None = None
-        self.every: float | None = None  # it is told the time so often, in seconds
+        self.every: float | None = None  # the interval of its timer, in seconds
         self._data_stale = False
         try:
             self.strategy = spec.cls(MarketView(spec, sources), **spec.parameters)
             self.every = _every(self.strategy)
         except ParameterError as e:
             raise ParameterError(f"{spec.key}: {e}") from e
-        except Exception as e:  # a plugin may raise anything, and it alone shall stop
+        except Exception as e:  # a plugin may raise anything, and only it must stop
             self._stop(e)
             log.exception("strategy_stopped", strategy=spec.key, where="when it was made")
 
     def listens(self, method: Method) -> bool:
-        """True where the strategy has this method of its own."""
+        """True if the strategy overrides this method."""
         return getattr(self.spec.cls, method) is not getattr(Strategy, method)
 
     def notify(self, method: Method, message: object) -> list[Action]:
-        """What it wants, now that it knows *message*; nothing once it has failed."""
+        """Call a method with *message*; return its actions, none if the strategy has failed."""
         if self.stopped is not None:
             return []
         try:
@@ -73,7 +73,7 @@ class StrategyRunner:
         except StaleDataError as e:
             self._note_stale_data(str(e))
             return []
-        except Exception as e:  # a plugin may raise anything, and it alone shall stop
+        except Exception as e:  # a plugin may raise anything, and only it must stop
             self._stop(e)
             log.exception("strategy_stopped", strategy=self.spec.key, where=method)
             return []
@@ -83,33 +83,33 @@ class StrategyRunner:
         return actions
 
     def _stop(self, error: Exception) -> None:
-        """It failed: it is told nothing more."""
+        """Stop the strategy after a failure: it no longer receives messages."""
         self.stopped = f"{error.__class__.__name__}: {error}"
 
     def _note_stale_data(self, why: str) -> None:
-        """It asked for what can't be relied on: said once, until it no longer does."""
+        """Log stale data that the strategy asked for, once until it gets fresh data."""
         if not self._data_stale:
             log.warning("strategy_data_stale", strategy=self.spec.key, reason=why)
         self._data_stale = True
 
     def saved_state(self) -> msgspec.Raw:
-        """Its state as JSON; a state that is none stops it."""
+        """Its state as JSON; a state that JSON can't hold stops the strategy."""
         state: Any = self.strategy.state if self.strategy else {}
         try:
             return msgspec.Raw(msgspec.json.encode(state))
         except (TypeError, ValueError, RecursionError) as e:
             if self.stopped is None:
                 self._stop(e)
-                where = "when its state was saved: want what JSON can hold"
+                where = "when its state was saved: expected JSON values"
                 log.exception("strategy_stopped", strategy=self.spec.key, where=where)
             return msgspec.Raw(b"{}")
 
 
 def _actions(method: Method, returned: object) -> list[Action]:
-    """What a method returned.
+    """The actions that a method returned.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it returned something else, or too many.
     """
     if returned is None:
         return []
@@ -118,25 +118,25 @@ def _actions(method: Method, returned: object) -> list[Action]:
     if method == "on_refused" or len(actions) < len(found):
         want = "an Intent, a Cancel, a list of them, or None"
         raise TypeError(
-            f"{method} returned {returned!r}: want {'None' if method == 'on_refused' else want}"
+            f"{method} returned {returned!r}: expected {'None' if method == 'on_refused' else want}"
         )
     if len(actions) > MAX_ACTIONS:
-        raise TypeError(f"{method} returned {len(actions)} wishes: want at most {MAX_ACTIONS}")
+        raise TypeError(f"{method} returned {len(actions)} actions: expected at most {MAX_ACTIONS}")
     return actions
 
 
 def _every(strategy: Strategy) -> float | None:
-    """How often it wants to be told the time, in seconds; None: never."""
+    """The interval of its timer in seconds; None without a timer."""
     every: object = strategy.timer_seconds
     has_method = type(strategy).on_timer is not Strategy.on_timer
     if every is None and not has_method:
         return None
     if not has_method:
-        raise ParameterError(f"timer_seconds={every!r}: want a method on_timer, too")
+        raise ParameterError(f"timer_seconds={every!r}: expected a method on_timer, too")
     if isinstance(every, int | float) and SHORTEST_TIMER <= every <= LONGEST_TIMER:
         return float(every)
     raise ParameterError(
-        f"timer_seconds={every!r}: want how often on_timer is called, in seconds, at least "
+        f"timer_seconds={every!r}: expected the seconds between calls of on_timer, at least "
         f"{SHORTEST_TIMER:g}, at most {LONGEST_TIMER:g}"
     )
 
@@ -151,7 +151,7 @@ class StrategyHost:
         self._maker = maker
 
     def listeners(self, method: Method, exchange: str, symbol: str) -> list[StrategyRunner]:
-        """Those who look at this market and have this method."""
+        """The strategies that use this market and override this method."""
         return [
             running
             for running in self.running.values()
@@ -161,16 +161,16 @@ class StrategyHost:
     def notify(
         self, running: StrategyRunner, method: Method, message: object, cause: Cause
     ) -> None:
-        """Tell one strategy; what it wants is considered at once."""
+        """Call one strategy, and handle its actions at once."""
         actions = running.notify(method, message)
         if actions:
             self.consider(running, actions, cause)
 
     def consider(self, running: StrategyRunner, actions: Iterable[Action], cause: Cause) -> None:
-        """What a strategy wants is considered at once, one after the other."""
+        """Handle the actions of a strategy, one after the other."""
         intents = 0
         for action in actions:
-            if running.stopped is not None:  # it failed as it was told of a refusal
+            if running.stopped is not None:  # it failed in on_refused
                 return
             if isinstance(action, Cancel):
                 self._maker.cancel(running.spec, action, cause)
@@ -183,7 +183,7 @@ class StrategyHost:
                 running.notify("on_refused", Refused(action.side, quantity, *why))
 
     def notify_order(self, order: BotOrder, status: str, cause: Cause) -> None:
-        """Tell the strategy whose order it is."""
+        """Call `on_order` of the strategy that owns the order."""
         running = self.running.get(order.strategy)
         if running is None or not running.listens("on_order"):
             return
@@ -192,18 +192,18 @@ class StrategyHost:
         self.notify(running, "on_order", update, cause)
 
     def notify_refused(self, order: BotOrder, reason_code: str, message: str) -> None:
-        """Tell the strategy whose order it was that nothing came of it."""
+        """Call `on_refused` of the strategy that owned the order."""
         running = self.running.get(order.strategy)
         if running is not None:
             refused = Refused(order.side, order.quantity, reason_code, message, order.price)
             running.notify("on_refused", refused)
 
     def saved(self) -> dict[str, msgspec.Raw]:
-        """The state of each, as JSON."""
+        """The state of each strategy, as JSON."""
         return {key: running.saved_state() for key, running in self.running.items()}
 
     def restore(self, states: Mapping[str, msgspec.Raw]) -> None:
-        """Give back what `saved` gave; of strategies that aren't named any more nothing is used."""
+        """Restore the states from `saved`; those of strategies no longer configured are ignored."""
         for key, running in self.running.items():
             if key in states and running.strategy is not None:
                 running.strategy.state = msgspec.json.decode(states[key])

@@ -1,4 +1,4 @@
-"""Tells strategies' `on_timer` when it is due, by Redis's clock."""
+"""Calls strategies' `on_timer` when it is due, by Redis's clock."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from common_models.stream_names import TIMER
 from services.bot.dispatcher import cause_of
 from services.bot.strategy_host import StrategyHost, StrategyRunner
 
-# The clock is looked at this often at least, in seconds: it may have been set.
+# The clock is polled at least this often, in seconds: it may have been set.
 POLL_EVERY = 1.0
 
 
 class Timer:
-    """Due at each multiple of *every* seconds since 1970; each of them is told once. Pure.
+    """Due at each multiple of *every* seconds since 1970, once each. Pure.
 
-    What was missed while nobody looked isn't made up for: of several only the last is told.
+    After a pause only the last missed moment is due.
     """
 
     def __init__(self, every: float) -> None:
@@ -23,21 +23,21 @@ class Timer:
         self._last: int | None = None
 
     def due(self, now: float) -> int | None:
-        """The moment that is to be told, in milliseconds; the first look only starts it."""
+        """The moment that is due now, in milliseconds, else None; the first call only starts it."""
         moment = round(now * 1000) // self._every * self._every
         before, self._last = self._last, moment
         return moment if before is not None and moment > before else None
 
     def wait(self, now: float) -> float:
-        """How long until the next is due, in seconds."""
+        """Seconds until the next moment."""
         return (self._every - round(now * 1000) % self._every) / 1000
 
 
 class Timers:
-    """The timers of all strategies; a strategy that failed is told nothing."""
+    """The timers of all strategies; a stopped strategy is not called."""
 
     def __init__(self, host: StrategyHost, now: Callable[[], float | None]) -> None:
-        """*now* is Redis's time in seconds; None while timers are to wait."""
+        """*now* is Redis's time in seconds; None while timers must wait."""
         self._host = host
         self._now = now
         self._timers: list[tuple[StrategyRunner, Timer]] = [
@@ -47,7 +47,7 @@ class Timers:
         ]
 
     async def run(self, after_each: Callable[[], None]) -> None:
-        """Until cancelled; *told* is called after each strategy. Ends at once where none asks."""
+        """Run until cancelled; call *after_each* after each strategy. Without timers, return."""
         if not self._timers:
             return
         while True:
@@ -55,7 +55,7 @@ class Timers:
             await asyncio.sleep(wait)
 
     def fire(self, after_each: Callable[[], None]) -> float:
-        """Tell those that are due; how long until one is again, in seconds."""
+        """Call the strategies whose timer is due; return the seconds until the next one."""
         now = self._now()
         if now is None:
             return POLL_EVERY

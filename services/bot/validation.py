@@ -1,4 +1,4 @@
-"""Reads messages of the streams, which anybody may have written; what is wrong fits in a line."""
+"""Reads stream messages from untrusted writers; each fault fits in one line."""
 
 from typing import TypeVar
 
@@ -6,24 +6,24 @@ from pydantic import BaseModel, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
 
-# The deepest book that a connector publishes has a tenth of it.
+# The largest accepted message; the deepest published book has a tenth of this.
 MOST_BYTES = 1 << 20
-# Names in messages come from anybody too.
+# Field names in a fault are cut to this length: they come from the message.
 LONGEST_NAME = 50
 
 
 class MessageError(ValueError):
-    """It is no message of its stream; says why."""
+    """An invalid message; the text says why."""
 
 
 def read(model: type[M], data: bytes) -> M:
-    """The message in the field `data` of an entry.
+    """Parse the message in the field `data` of an entry.
 
     Raises:
-        MessageError: it can't be read.
+        MessageError: it is invalid or too large.
     """
     if len(data) > MOST_BYTES:
-        raise MessageError(f"{len(data)} bytes; want at most {MOST_BYTES}")
+        raise MessageError(f"{len(data)} bytes; expected at most {MOST_BYTES}")
     try:
         return model.model_validate_json(data)
     except ValidationError as e:
@@ -31,7 +31,7 @@ def read(model: type[M], data: bytes) -> M:
 
 
 def what_is_wrong(error: ValidationError) -> str:
-    """The first fault, and where it is."""
+    """The first fault, with the path of its field."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part)[:LONGEST_NAME] for part in first["loc"])
     return f"{where}: {first['msg']}" if where else first["msg"]

@@ -1,4 +1,4 @@
-"""What a strategy sees: its markets, and nothing that can't be relied on."""
+"""A strategy's view of its markets: it raises instead of returning stale data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ class Balances(dict[tuple[str, str], AccountBalanceEvent]):
     """The latest balance of each exchange and asset."""
 
     def handle(self, event: AccountBalanceEvent) -> None:
-        """It is the latest now."""
+        """Store a balance as the latest."""
         self[event.exchange, event.asset] = event
 
     def free(self, exchange: str, asset: str) -> Decimal | None:
-        """What can be spent; None where it was never told."""
+        """The free balance; None if none was published."""
         found = self.get((exchange, asset))
         return None if found is None else Decimal(str(found.free))
 
 
 def dust(holding: Holding, instruments: InstrumentWatch) -> Decimal:
-    """How much of a holding the exchange takes in no order, at the market's price."""
+    """The part of a holding that is too small for any order, at the market's price; signed."""
     quantity = abs(holding.quantity)
     lots = instruments.lots(holding.exchange, holding.symbol)
     left = quantity - lots.tradable(quantity, holding.price)
@@ -38,7 +38,7 @@ def dust(holding: Holding, instruments: InstrumentWatch) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where all that the bot knows comes together. Indicators by stream; `clock` in seconds."""
+    """The data that decisions are made from. Indicators by stream; `clock` in seconds."""
 
     provider: DataProvider
     connectors: ConnectorWatch
@@ -59,7 +59,7 @@ class QuoteView:
         self._sources = sources
 
     def ticker(self) -> Ticker:
-        """The latest ticker; StaleDataError where it can't be relied on."""
+        """The latest ticker; StaleDataError if it can't be relied on."""
         now = self.live()
         found = self._sources.provider.ticker(self.exchange, self.symbol, now)
         if found is None:
@@ -67,7 +67,7 @@ class QuoteView:
         return found.value
 
     def order_book(self) -> OrderBook:
-        """The latest book; StaleDataError where it can't be relied on."""
+        """The latest book; StaleDataError if it can't be relied on."""
         now = self.live()
         found = self._sources.provider.order_book(self.exchange, self.symbol, now)
         if found is None:
@@ -75,22 +75,22 @@ class QuoteView:
         return found.value
 
     def trades(self) -> tuple[Trade, ...]:
-        """The latest trades; StaleDataError where they can't be relied on."""
+        """The latest trades; StaleDataError if they can't be relied on."""
         self.live()
         return self._sources.provider.trades(self.exchange, self.symbol)
 
     def balance(self, asset: str) -> AccountBalanceEvent:
-        """The account's balance; StaleDataError where it was never told."""
+        """The account's balance; StaleDataError if none was published."""
         found = self._sources.balances.get((self.exchange, asset))
         if found is None:
             raise StaleDataError(f"no balance of {asset} on {self.exchange} yet")
         return found
 
     def live(self) -> float:
-        """The time, in seconds of the sources' clock, where the market can be relied on.
+        """The time, in seconds of the sources' clock, if the market can be relied on.
 
         Raises:
-            StaleDataError: it can't be.
+            StaleDataError: it can't be relied on.
         """
         now = self._sources.clock()
         why = self._sources.connectors.why_stale(self.exchange, self.symbol, now)
@@ -113,7 +113,7 @@ class MarketView(QuoteView):
 
     @property
     def position(self) -> Decimal:
-        """What this strategy holds; 0 where all of that is dust."""
+        """The position of this strategy, in the base asset; 0 if it is only dust."""
         holding = self._sources.portfolio.held(self._key)
         if holding is None or dust(holding, self._sources.instruments) == holding.quantity:
             return Decimal(0)
@@ -121,12 +121,12 @@ class MarketView(QuoteView):
 
     @property
     def pending(self) -> bool:
-        """True while an order of it may still trade."""
+        """True while an order of this strategy may still trade."""
         return bool(self._sources.portfolio.pending(self._key))
 
     @property
     def orders(self) -> tuple[OwnOrder, ...]:
-        """Those of it that may still trade."""
+        """The orders of this strategy that may still trade."""
         return tuple(
             OwnOrder(
                 order.id,
@@ -141,7 +141,7 @@ class MarketView(QuoteView):
         )
 
     def indicator(self, name: str) -> IndicatorValue:
-        """The latest value; StaleDataError where it can't be relied on.
+        """The latest value; StaleDataError if it can't be relied on.
 
         Raises:
             KeyError: it isn't one of the strategy's `indicators`.
@@ -158,10 +158,10 @@ class MarketView(QuoteView):
         return self._others[name]
 
     def all_live(self) -> None:
-        """Each of its markets can be relied on.
+        """Check that each of its markets can be relied on.
 
         Raises:
-            StaleDataError: one can't be.
+            StaleDataError: one of them can't be relied on.
         """
         for each in (self, *self._others.values()):
             each.live()

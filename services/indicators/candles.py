@@ -1,9 +1,8 @@
 """Candles from trades: pure, and a function of the trades alone.
 
-A candle begins at a UTC boundary and is closed by the first trade after its end: only then is it
-certain that nothing of it is still on its way, however long a connector was gone. A stretch without
-trades gives candles that carry the last price. A candle that wasn't seen from its first trade to
-its last is never handed out.
+A candle starts at a UTC boundary and is closed by the first trade after its end: only then can no
+trade of it follow, even after a connector was down. A period without trades gives candles with the
+last price. A candle whose trades are not known from the first to the last is never returned.
 """
 
 from collections.abc import Iterator
@@ -17,12 +16,12 @@ from services._runtime.durations import parse_duration
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-# A silence of more candles, or a step so far back, says that the clock or the market stood still.
+# A longer gap, or a longer step back, in candles, means that the clock or the market stood still.
 MOST_CARRIED = 1000
 
 
 class Candle(NamedTuple):
-    """What traded in a stretch of time: prices in the quote asset, `volume` in the base asset.
+    """The trades of one period: prices in the quote asset, `volume` in the base asset.
 
     `time` is the candle's end, in UTC. A single trade or ticker is a candle too, with its own time
     and one price.
@@ -37,25 +36,25 @@ class Candle(NamedTuple):
 
 
 def parse_timeframe(text: str) -> timedelta:
-    """`"15m"` as a length of time.
+    """Parse a timeframe such as `"15m"`.
 
     Raises:
-        ValueError: it isn't one, or a UTC day isn't made of whole ones.
+        ValueError: it is invalid, or does not divide a UTC day.
     """
     seconds = parse_duration(text, "smhd")
     # Each has one spelling: a timeframe is part of a stream's name.
     if not seconds or text.startswith("0") or DAY.total_seconds() % seconds:
         raise ValueError(
-            f"{text!r} is no timeframe: want a number and s, m, h or d that divides a day, "
+            f"{text!r} is not a timeframe: expected a number and s, m, h or d that divides a day, "
             "e.g. 10s, 1m, 5m, 15m, 1h, 4h, 1d"
         )
     return timedelta(seconds=seconds)
 
 
 class OpenCandle(msgspec.Struct, array_like=True):
-    """A candle that isn't over. `whole`: it was seen from its beginning on."""
+    """A candle that is not closed. `whole`: all its trades from its start on are known."""
 
-    period: int  # how many of its length since 1970
+    period: int  # the number of periods since 1970
     open: float
     high: float
     low: float
@@ -76,7 +75,7 @@ class CandleBuilder:
         self._length = length
 
     def add(self, time: datetime, price: float, quantity: Decimal) -> list[Candle] | None:
-        """The candles that this trade closes, mostly none; None: it starts anew after a hole."""
+        """The candles that this trade closes, often none; None if it restarts after a gap."""
         period = (time - EPOCH) // self._length
         now = self.current
         if now is None:
@@ -100,7 +99,7 @@ class CandleBuilder:
         return closed
 
     def hole(self) -> None:
-        """Trades are missing here: neither what is open nor what comes next is a whole candle."""
+        """Note missing trades: neither the open candle nor the next one is complete."""
         self.current = None
 
     def _begin(self, period: int, price: float, quantity: Decimal, *, whole: bool) -> None:

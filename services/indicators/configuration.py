@@ -1,9 +1,9 @@
-"""Reads INDICATORS: which indicators of which markets, from which source.
+"""Reads INDICATORS: the indicators, their markets, and their sources.
 
     <exchange>:<SYMBOL>:<name>[@<source>]        binance:BTC/USDT:rsi_14@1m
 
-The name is a plugin's, the numbers it takes, and perhaps a suffix that tells two apart; it is the
-name of the stream. The source is `trade`, `ticker`, or candles of a timeframe.
+The name is made of a plugin's name, its numbers, and an optional suffix that makes it unique; it is
+the name of the stream. The source is `trade`, `ticker`, or candles of a timeframe.
 """
 
 import re
@@ -25,27 +25,27 @@ from services.indicators.plugins import (
 
 DEFAULT_SOURCE = "1m"
 _NUMBER = re.compile(r"\d+(\.\d+)?")
-# The contract's `ema_20_close` says that it is made of closes. These would say what isn't so.
+# The contract's `ema_20_close` says that it is made of closes. These suffixes would be wrong.
 _OTHER_PRICES = frozenset({"open", "high", "low", "volume"})
 
 
 class ConfigurationError(Exception):
-    """An entry of INDICATORS that can't be used; the message says what would be right."""
+    """An invalid entry of INDICATORS; the message says what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What an indicator is fed: each `trade`, each `ticker`, or candles of one length."""
+    """The input of an indicator: each `trade`, each `ticker`, or candles of one length."""
 
     text: str
     timeframe: timedelta | None
 
     @classmethod
     def parse(cls, text: str) -> "Source":
-        """`trade`, `ticker`, or a timeframe.
+        """Parse `trade`, `ticker`, or a timeframe.
 
         Raises:
-            ValueError: it is none of them.
+            ValueError: it is not one of them.
         """
         if text in ("trade", "ticker"):
             return cls(text, None)
@@ -57,7 +57,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class IndicatorSpec:
-    """One entry, understood: for each output of its plugin there is a name, and a stream."""
+    """One parsed entry of INDICATORS, with a name and a stream for each output of its plugin."""
 
     exchange: str
     symbol: str
@@ -68,12 +68,12 @@ class IndicatorSpec:
     source: Source
 
     def make(self) -> Indicator:
-        """A new indicator, at its beginning."""
+        """A new indicator without candles."""
         return self.plugin(*self.numbers)
 
     @property
     def market_stream(self) -> MarketStream:
-        """The stream that it is made from."""
+        """The market stream that it reads."""
         data_type: MarketDataType = "ticker" if self.source.text == "ticker" else "trades"
         return MarketStream.of(self.exchange, self.symbol, data_type)
 
@@ -81,27 +81,27 @@ class IndicatorSpec:
 def read(
     entries: Iterable[str], plugins: Plugins, markets: Mapping[str, Iterable[str]]
 ) -> list[IndicatorSpec]:
-    """All entries. *markets* are the slash symbols that are watched of each exchange.
+    """Parse all entries. *markets* are the watched slash symbols of each exchange.
 
     Raises:
-        ConfigurationError: entries can't be used; one line of the message for each.
+        ConfigurationError: entries are invalid; the message has one line for each.
     """
     faults, found = [], []
     taken: dict[str, str] = {}
     for entry in entries:
         try:
-            wanted = _read(entry, plugins, markets)
+            spec = _read(entry, plugins, markets)
         except ConfigurationError as e:
             faults.append(f"{entry!r}: {e}")
             continue
-        for stream in wanted.streams:
+        for stream in spec.streams:
             if stream in taken:
                 faults.append(
-                    f"{entry!r} and {taken[stream]!r} would both be published to {stream}; want a "
-                    "suffix that tells them apart, e.g. rsi_14_5m@5m"
+                    f"{entry!r} and {taken[stream]!r} would both publish to {stream}; expected "
+                    "a suffix that makes them differ, e.g. rsi_14_5m@5m"
                 )
             taken[stream] = entry
-        found.append(wanted)
+        found.append(spec)
     if faults:
         raise ConfigurationError("\n".join(faults))
     return found
@@ -112,14 +112,14 @@ def _read(entry: str, plugins: Plugins, markets: Mapping[str, Iterable[str]]) ->
     parts = head.split(":")
     if len(parts) != 3 or ("@" in entry and not source):
         raise ConfigurationError(
-            "want <exchange>:<SYMBOL>:<name>[@<source>], e.g. binance:BTC/USDT:rsi_14@1m"
+            "expected <exchange>:<SYMBOL>:<name>[@<source>], e.g. binance:BTC/USDT:rsi_14@1m"
         )
     exchange, symbol, name = parts[0], parts[1].upper(), parts[2]
     if exchange not in markets:
-        raise ConfigurationError(f"no exchange {exchange!r}: want one of {', '.join(markets)}")
+        raise ConfigurationError(f"no exchange {exchange!r}: expected one of {', '.join(markets)}")
     if symbol not in (watched := tuple(markets[exchange])):
         raise ConfigurationError(
-            f"{symbol!r} isn't watched on {exchange}: want one of {', '.join(watched)} "
+            f"{symbol!r} isn't watched on {exchange}: expected one of {', '.join(watched)} "
             f"({exchange.upper()}_SYMBOLS says which)"
         )
     plugin, numbers = _understood(name, plugins)
@@ -131,12 +131,12 @@ def _read(entry: str, plugins: Plugins, markets: Mapping[str, Iterable[str]]) ->
     except ValueError as e:  # a StreamNameError is one
         raise ConfigurationError(str(e)) from None
     if memory < 1:
-        raise ConfigurationError(f"{where(plugin)}: memory is {memory}; want 1 or more candles")
+        raise ConfigurationError(f"{where(plugin)}: memory is {memory}; expected 1 or more candles")
     return IndicatorSpec(exchange, symbol, names, streams, plugin, numbers, made_from)
 
 
 def _understood(name: str, plugins: Plugins) -> tuple[Plugin, tuple[float, ...]]:
-    """The plugin that a stream's name begins with, and the numbers that follow it."""
+    """The plugin whose name the stream's name starts with, and the numbers after it."""
     words = name.split("_")
     for length in range(len(words), 0, -1):
         key = "_".join(words[:length])
@@ -144,12 +144,12 @@ def _understood(name: str, plugins: Plugins) -> tuple[Plugin, tuple[float, ...]]
             break
     else:
         raise ConfigurationError(
-            f"no indicator {name!r}: want one of {', '.join(plugins.forms)}, "
+            f"no indicator {name!r}: expected one of {', '.join(plugins.forms)}, "
             "or the dotted path of your own in INDICATOR_PLUGINS"
         )
     try:
         plugin = plugins.get(key)
-        wanted = parameters(plugin)
+        parameter_types = parameters(plugin)
     except PluginError as e:
         raise ConfigurationError(str(e)) from None
     numbers: list[float] = []
@@ -157,16 +157,16 @@ def _understood(name: str, plugins: Plugins) -> tuple[Plugin, tuple[float, ...]]
         if not _NUMBER.fullmatch(word):
             break
         numbers.append(float(word))
-    if len(numbers) != len(wanted):
-        raise ConfigurationError(f"{name!r} has {len(numbers)} numbers: want {form(plugin)}")
-    for (parameter, kind), number in zip(wanted.items(), numbers, strict=True):
+    if len(numbers) != len(parameter_types):
+        raise ConfigurationError(f"{name!r} has {len(numbers)} numbers: expected {form(plugin)}")
+    for (parameter, kind), number in zip(parameter_types.items(), numbers, strict=True):
         if kind is int and not number.is_integer():
-            raise ConfigurationError(f"{name!r}: {parameter} {number:g}: want a whole number")
+            raise ConfigurationError(f"{name!r}: {parameter} {number:g}: expected a whole number")
     suffix = words[length + len(numbers) :]
     if suffix and suffix[0] in _OTHER_PRICES:
         raise ConfigurationError(
-            f"{name!r} would say that it is made of {suffix[0]}; want another suffix: "
+            f"{name!r} would claim to be made of {suffix[0]}; expected another suffix: "
             "indicators are made of closes"
         )
-    kinds = wanted.values()
+    kinds = parameter_types.values()
     return plugin, tuple(kind(number) for kind, number in zip(kinds, numbers, strict=True))

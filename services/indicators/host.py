@@ -1,4 +1,4 @@
-"""Follows the market streams and publishes what the indicators make of them."""
+"""Reads the market streams and publishes the values of the indicators."""
 
 import asyncio
 from collections import Counter
@@ -27,7 +27,7 @@ from services.indicators.store import READ_COUNT, Store, open_store
 log = structlog.get_logger()
 
 LONGEST_WAIT = 2.0
-# A stream that was emptied or made anew brings no news: so often all are looked at, in seconds.
+# A stream that was emptied or recreated wakes no reader: all are checked this often, in seconds.
 CHECK_EVERY = 2.0
 SUMMARY_EVERY = 60.0
 
@@ -35,20 +35,20 @@ SUMMARY_EVERY = 60.0
 class Host:
     """All markets of one configuration.
 
-    After any trouble it begins again with what is saved: what was computed beyond that is computed
-    once more, with the same result.
+    After a failure it continues from the saved state: later values are computed again, with the
+    same result.
     """
 
     def __init__(
-        self, redis: Redis, wanted: Sequence[IndicatorSpec], maxlen: int, readiness: Readiness
+        self, redis: Redis, specs: Sequence[IndicatorSpec], maxlen: int, readiness: Readiness
     ) -> None:
-        streams = dict.fromkeys(str(each.market_stream) for each in wanted)
+        streams = dict.fromkeys(str(each.market_stream) for each in specs)
         self.markets = {
-            stream: IndicatorMarket([each for each in wanted if str(each.market_stream) == stream])
+            stream: IndicatorMarket([each for each in specs if str(each.market_stream) == stream])
             for stream in streams
         }
         # Values published, by stream.
-        self.values = Counter({stream: 0 for each in wanted for stream in each.streams})
+        self.values = Counter({stream: 0 for each in specs for stream in each.streams})
         self.connections = 0
         self._redis = redis
         self._now = asyncio.get_running_loop().time
@@ -56,7 +56,7 @@ class Host:
         self._readiness = readiness
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Run until cancelled."""
         await keep_alive(
             self._session,
             name="indicator_host",
@@ -69,7 +69,7 @@ class Host:
             self.connections += 1
             for market in self.markets.values():
                 market.restore(await store.load(market))
-            await store.tell(self.markets.values())
+            await store.save_progress(self.markets.values())
             while True:
                 await store.beat()
                 self._readiness.ok("redis")
@@ -86,16 +86,16 @@ class Host:
         self._judge()
 
     async def _advance(self, store: Store, market: IndicatorMarket) -> bool:
-        """Take one batch, and save what came of it; whether there may be more."""
+        """Handle one batch and save the result; return whether there may be more entries."""
         state, entries = await store.read(market.stream, market.position)
-        # A first start reads what is still there, so that it is warm sooner.
+        # A first start reads the whole stream, so that indicators are warm sooner.
         known = market.position or StreamPosition(START, state.removed)
         settled, gap = resume_from(market.stream, known, state)
         if gap is not None:
-            market.hole(_told(gap))
+            market.hole(_describe(gap))
         if not entries and gap is None:
             return False
-        outputs = market.take(entries)
+        outputs = market.handle(entries)
         position = _behind(settled, entries, state)
         failpoints.reach("before_indicators_saved")
         await store.save(market, position, outputs)
@@ -108,13 +108,13 @@ class Host:
 
     @property
     def running(self) -> list[RunningIndicator]:
-        """All indicators."""
+        """All running indicators."""
         lines = [line for market in self.markets.values() for line in market.lines.values()]
         return [running for line in lines for running in line.series.running]
 
     def _judge(self) -> None:
-        """Tell the readiness which indicators have failed."""
-        stopped = [f"{r.wanted.streams[0]}: {r.stopped}" for r in self.running if r.stopped]
+        """Update the readiness with the indicators that have failed."""
+        stopped = [f"{r.spec.streams[0]}: {r.stopped}" for r in self.running if r.stopped]
         if stopped:
             reason = f"stopped: {'; '.join(stopped)}"
             self._readiness.waiting("indicators", reason, blocked=True)
@@ -122,7 +122,7 @@ class Host:
             self._readiness.ok("indicators")
 
     def summary(self) -> dict[str, Any]:
-        """What was done since the start; `late` trades are counted from the beginning of all."""
+        """Counts since the start; `late` trades are counted since the saved state began."""
         lines = [
             (f"{market.stream}@{name}", line)
             for market in self.markets.values()
@@ -138,7 +138,7 @@ class Host:
         }
 
     async def keep_summing_up(self) -> None:
-        """Log the summary once a minute, and at the stop."""
+        """Log the summary every `SUMMARY_EVERY` seconds, and at the stop."""
         try:
             while True:
                 await asyncio.sleep(SUMMARY_EVERY)
@@ -150,7 +150,7 @@ class Host:
 def _behind(
     position: StreamPosition, entries: Sequence[tuple[str, bytes]], state: StreamState
 ) -> StreamPosition:
-    """The position behind *entries*, which are all there were, or `READ_COUNT` of them."""
+    """The position after *entries*, which are all new entries, or the first `READ_COUNT`."""
     if not entries:
         return position
     if len(entries) < READ_COUNT:
@@ -164,6 +164,6 @@ def _lag(position: StreamPosition, state: StreamState) -> float:
     return (entry_milliseconds(state.last) - entry_milliseconds(position.id)) / 1000
 
 
-def _told(gap: StreamGap) -> str:
+def _describe(gap: StreamGap) -> str:
     lost = "entries" if gap.lost is None else f"{gap.lost} entries"
-    return f"{lost} behind {gap.after} were not there any more ({gap.reason})"
+    return f"{lost} after {gap.after} are missing ({gap.reason})"

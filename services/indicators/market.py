@@ -1,7 +1,7 @@
-"""One market stream and all that is made from it: entries in, values out. Pure.
+"""One market stream and its indicators: entries in, values out. Pure.
 
-What it says is a function of the stream's entries and of what is saved of it: the same entries give
-the same values, however they are cut into batches and wherever it was stopped between two.
+The values depend only on the stream's entries and the saved state: the same entries give the same
+values, however they are split into batches and wherever the host was stopped between two.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,23 +22,23 @@ from services.indicators.series import RunningIndicator, Series
 
 log = structlog.get_logger()
 
-# Exchanges that number a market's trades without holes, so that a jump is a lost trade.
+# Exchanges that number a market's trades without gaps, so that a jump is a lost trade.
 CONSECUTIVE_TRADE_IDS = frozenset(
     each.name for each in MANIFESTS.values() if each.consecutive_trade_ids
 )
-# An id that is longer is no number; Python itself refuses to read 5000 digits as one.
+# A longer id is not read as a number; Python refuses more than 4300 digits.
 MOST_DIGITS = 20
 
 
 class IndicatorOutput(NamedTuple):
-    """One value on its way: the stream, and the bytes of the field `data`."""
+    """One value to publish: the stream, and the bytes of the field `data`."""
 
     stream: str
     data: bytes
 
 
 class SavedLine(msgspec.Struct):
-    """What is saved of a line beside its candles; `at` is the entry up to which that holds."""
+    """The saved state of a line without its candles; `at` is the last entry it includes."""
 
     at: str
     count: int
@@ -47,7 +47,7 @@ class SavedLine(msgspec.Struct):
 
 
 class SavedMarket(NamedTuple):
-    """What is saved of a market: see `Market.restore`."""
+    """The saved state of a market: see `IndicatorMarket.restore`."""
 
     position: StreamPosition
     trade_id: str | None
@@ -57,17 +57,17 @@ class SavedMarket(NamedTuple):
 class Line:
     """One source of one market: from entries to candles to values."""
 
-    def __init__(self, source: Source, wanted: Iterable[IndicatorSpec]) -> None:
-        self.series = Series(source, wanted)
+    def __init__(self, source: Source, specs: Iterable[IndicatorSpec]) -> None:
+        self.series = Series(source, specs)
         self.builder = CandleBuilder(source.timeframe) if source.timeframe else None
-        # What the series was given since it was last saved, and whether it was cleared before.
+        # The candles since the last save, and whether the series was cleared before them.
         self.new: list[Candle] = []
         self.cleared = False
 
     def add(
         self, time: datetime, price: float, quantity: Decimal
     ) -> list[tuple[IndicatorSpec, datetime, tuple[float, ...]]]:
-        """The values that come with this trade or ticker."""
+        """The values that this trade or ticker completes."""
         if self.builder is None:
             closed: list[Candle] | None = [Candle(time, *(price,) * 4, quantity)]
         else:
@@ -79,7 +79,7 @@ class Line:
         return [value for candle in closed for value in self.series.add(candle)]
 
     def hole(self) -> None:
-        """Entries are missing here: begin anew behind it."""
+        """Start again after missing entries."""
         if self.builder is not None:
             self.builder.hole()
         self._clear()
@@ -90,44 +90,44 @@ class Line:
         self.cleared = True
 
     def saved(self, at: str) -> SavedLine:
-        """What is to be saved beside the candles."""
+        """The state to save with the candles."""
         late, current = (self.builder.late, self.builder.current) if self.builder else (0, None)
         return SavedLine(at, self.series.count, late, current)
 
     def restore(self, saved: SavedLine, candles: Sequence[Candle]) -> None:
-        """Go on where it was saved."""
+        """Continue from a saved state."""
         self.series.restore(candles, saved.count)
         if self.builder is not None:
             self.builder.current, self.builder.late = saved.current, saved.late
 
 
 class IndicatorMarket:
-    """One market stream, and a line for each source that is made from it."""
+    """One market stream, and a line for each source made from it."""
 
-    def __init__(self, wanted: Sequence[IndicatorSpec]) -> None:
-        """*wanted*: at least one, all made from the same stream."""
-        stream = wanted[0].market_stream
+    def __init__(self, specs: Sequence[IndicatorSpec]) -> None:
+        """*specs*: at least one, all made from the same stream."""
+        stream = specs[0].market_stream
         self.stream = str(stream)
         self.position: StreamPosition | None = None
         self.trade_id: str | None = None
         self.malformed = self.holes = 0
-        # Entries that were handled and saved, and lost; and how far behind the newest, in seconds.
+        # Entries handled and saved, and entries lost; and the lag behind the newest, in seconds.
         self.read = self.lost = 0
         self.lag = 0.0
         self.lines = {
-            text: Line(each.source, [w for w in wanted if w.source.text == text])
-            for text, each in {w.source.text: w for w in wanted}.items()
+            text: Line(first.source, [each for each in specs if each.source.text == text])
+            for text, first in {each.source.text: each for each in specs}.items()
         }
-        # How far each indicator is from its first value, as it was told last, by stream.
-        self._told: dict[str, IndicatorProgress] = {}
-        self._symbol = wanted[0].symbol
+        # The last written progress of each indicator, by stream.
+        self._written_progress: dict[str, IndicatorProgress] = {}
+        self._symbol = specs[0].symbol
         self._exchange = stream.exchange
         self._model = _MODELS[stream.data_type]
 
     def restore(self, saved: SavedMarket | None) -> None:
-        """Be as it was saved, or as new.
+        """Continue from a saved state; None starts without one.
 
-        A line that was saved at another position was not configured meanwhile: it begins anew.
+        A line that was saved at another position was not configured meanwhile: it starts again.
         """
         self.position = saved.position if saved else None
         self.trade_id = saved.trade_id if saved else None
@@ -139,42 +139,42 @@ class IndicatorMarket:
                 line.cleared = False
 
     def hole(self, reason: str) -> None:
-        """Entries of the stream are missing here."""
+        """Start all lines again, because entries of the stream are missing."""
         self.holes += 1
         self.trade_id = None
         log.warning("indicators_restarted", stream=self.stream, reason=reason)
         for line in self.lines.values():
             line.hole()
 
-    def take(self, entries: Iterable[tuple[str, bytes]]) -> list[IndicatorOutput]:
-        """The values that come with these entries, `(entry id, data)`, oldest first."""
+    def handle(self, entries: Iterable[tuple[str, bytes]]) -> list[IndicatorOutput]:
+        """The values that these entries complete; entries are `(entry id, data)`, oldest first."""
         outputs = []
         for identifier, data in entries:
             message = self._read(identifier, data)
             if isinstance(message, Trade):
-                self._look_for_a_hole(message)
+                self._detect_gap(message)
                 price, quantity = message.price, Decimal(str(message.quantity))
             elif message is not None:
                 price, quantity = message.last_price, Decimal(0)
             else:
                 continue
             for line in self.lines.values():
-                for wanted, time, values in line.add(message.timestamp, price, quantity):
-                    outputs += self._outputs(wanted, time, values, identifier)
+                for spec, time, values in line.add(message.timestamp, price, quantity):
+                    outputs += self._outputs(spec, time, values, identifier)
         return outputs
 
-    def progress(self, *, anew: bool = False) -> dict[str, IndicatorProgress]:
-        """How far each indicator is from its first value, by stream; *anew*: also as told before.
+    def progress(self, *, all_of_it: bool = False) -> dict[str, IndicatorProgress]:
+        """The changed progress of each indicator, by stream; *all_of_it*: unchanged progress too.
 
-        One that is warm is told once.
+        The progress of a warm indicator is returned once.
         """
-        if anew:
-            self._told.clear()
+        if all_of_it:
+            self._written_progress.clear()
         found = {}
         for line in self.lines.values():
             for running in line.series.running:
-                for stream in running.wanted.streams:
-                    before = self._told.get(stream)
+                for stream in running.spec.streams:
+                    before = self._written_progress.get(stream)
                     if running.warm and before is not None and before.missing is None:
                         continue
                     now = _progress(running, line)
@@ -182,12 +182,12 @@ class IndicatorMarket:
                         found[stream] = now
         return found
 
-    def told(self, progress: Mapping[str, IndicatorProgress]) -> None:
-        """This progress was written."""
-        self._told.update(progress)
+    def progress_written(self, progress: Mapping[str, IndicatorProgress]) -> None:
+        """Note that this progress was written."""
+        self._written_progress.update(progress)
 
     def saved(self) -> None:
-        """All that is new was saved."""
+        """Note that all new candles were saved."""
         for line in self.lines.values():
             line.new.clear()
             line.cleared = False
@@ -202,7 +202,7 @@ class IndicatorMarket:
                 return message
             fault = f"{message.symbol[:50]!r} of {message.exchange[:50]!r}"
         self.malformed += 1
-        if self.malformed.bit_count() == 1:  # the first, second, fourth, eighth...
+        if self.malformed.bit_count() == 1:  # at counts that are powers of two
             log.warning(
                 "malformed_entry",
                 stream=self.stream,
@@ -212,16 +212,16 @@ class IndicatorMarket:
             )
         return None
 
-    def _look_for_a_hole(self, trade: Trade) -> None:
+    def _detect_gap(self, trade: Trade) -> None:
         if self._exchange in CONSECUTIVE_TRADE_IDS and trade.trade_id and self.trade_id:
             before, now = _number(self.trade_id), _number(trade.trade_id)
             if before is None or now != before + 1:
-                told = f"trade {trade.trade_id[:MOST_DIGITS]} follows"
-                self.hole(f"{told} trade {self.trade_id[:MOST_DIGITS]}")
+                follows = f"trade {trade.trade_id[:MOST_DIGITS]} follows"
+                self.hole(f"{follows} trade {self.trade_id[:MOST_DIGITS]}")
         self.trade_id = trade.trade_id
 
     def _outputs(
-        self, wanted: IndicatorSpec, time: datetime, values: tuple[float, ...], identifier: str
+        self, spec: IndicatorSpec, time: datetime, values: tuple[float, ...], identifier: str
     ) -> list[IndicatorOutput]:
         return [
             IndicatorOutput(
@@ -232,24 +232,30 @@ class IndicatorMarket:
                     indicator_name=name,
                     symbol=self._symbol,
                     exchange=self._exchange,
-                    timeframe=wanted.source.text if wanted.source.timeframe else None,
+                    timeframe=spec.source.text if spec.source.timeframe else None,
                     caused_by=f"{self.stream} {identifier}",
                 )
                 .model_dump_json()
                 .encode(),
             )
-            for stream, name, value in zip(wanted.streams, wanted.names, values, strict=True)
+            for stream, name, value in zip(spec.streams, spec.names, values, strict=True)
         ]
 
 
 def _progress(running: RunningIndicator, line: Line) -> IndicatorProgress:
-    source, count, wants = running.wanted.source, line.series.count, running.wants
+    source, count, first_value_after = (
+        running.spec.source,
+        line.series.count,
+        running.first_value_after,
+    )
     if running.warm:
-        wants = wants or 0
-        count = wants
+        first_value_after = first_value_after or 0
+        count = first_value_after
     return IndicatorProgress(
         have=count,
-        want=wants if wants is None or running.warm or count < wants else None,
+        want=first_value_after
+        if first_value_after is None or running.warm or count < first_value_after
+        else None,
         of=f"candles of {source.text}" if source.timeframe else f"{source.text}s",
         stopped=running.stopped,
     )

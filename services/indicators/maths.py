@@ -1,8 +1,8 @@
-"""The indicators that come with the suite.
+"""The built-in indicators.
 
-An average of a window is a function of that window alone, to the last bit. One that is smoothed
-depends on all there was: the host makes it anew now and then from its last `memory` candles, and
-what is older weighs too little to be seen.
+An average of a window depends on that window alone, to the last bit. A smoothed one depends on all
+earlier candles: the host recomputes it at intervals from its last `memory` candles, and older ones
+weigh too little to change the value.
 """
 
 from collections import deque
@@ -13,8 +13,8 @@ from math import ceil, fsum, log, sqrt
 from services.indicators.candles import Candle
 
 LONGEST_PERIOD = 1000
-# Shares of the price. Of what is older than its memory a smoothed value holds less than FADED; a
-# difference of averages that is less than NOTHING is none: its sign would be chance.
+# Shares of the price. Candles older than its memory make up less than FADED of a smoothed value; a
+# difference of averages below NOTHING counts as zero: its sign would be chance.
 NOTHING = 1e-15
 FADED = 1e-18
 # The same for RSI, which is a ratio and so shows moves of any size.
@@ -24,7 +24,7 @@ NEUTRAL_RSI = 50.0
 
 
 def mean(values: Sequence[float]) -> float:
-    """The float that is next to the true average, so that equal prices have that price."""
+    """The float nearest to the exact average, so that the mean of equal prices is that price."""
     near = fsum(values) / len(values)
     return near + fsum(chain(values, repeat(-near, len(values)))) / len(values)
 
@@ -32,16 +32,16 @@ def mean(values: Sequence[float]) -> float:
 def _checked(shortest: int = 1, **periods: int) -> None:
     for name, period in periods.items():
         if not shortest <= period <= LONGEST_PERIOD:
-            raise ValueError(f"{name} {period}: want {shortest} to {LONGEST_PERIOD}")
+            raise ValueError(f"{name} {period}: expected {shortest} to {LONGEST_PERIOD}")
 
 
 def _fading(weight: float, faded: float = FADED) -> int:
-    """After how many candles the past is forgotten, if each new one has this *weight*."""
+    """After how many candles older ones have faded, if each new one has this *weight*."""
     return ceil(log(faded) / log(1.0 - weight)) if weight < 1.0 else 0
 
 
 class RollingWindow:
-    """The last values, once there are `period` of them."""
+    """The last `period` values."""
 
     def __init__(self, period: int) -> None:
         self._values: deque[float] = deque(maxlen=period)
@@ -53,10 +53,10 @@ class RollingWindow:
 
 
 class Smoothed:
-    """An exponential average, begun with the simple average of the first values.
+    """An exponential average that starts with the simple average of the first values.
 
-    It is kept as its distance from the last value, which only shrinks while values are equal: it
-    comes to be that value, and never changes sides by rounding.
+    It is stored as its distance from the last value, which only shrinks while values are equal: the
+    average reaches that value, and never crosses it by rounding.
     """
 
     def __init__(self, period: int) -> None:
@@ -78,7 +78,7 @@ class Smoothed:
 
 
 class Wilder:
-    """Wilder's average, begun with the simple average of the first values."""
+    """Wilder's average, which starts with the simple average of the first values."""
 
     def __init__(self, period: int) -> None:
         self._period = period
@@ -112,7 +112,7 @@ class Sma:
 
 
 class Ema:
-    """Exponential moving average of closes, begun with the simple average of the first ones."""
+    """Exponential moving average of closes; it starts with the simple average of the first."""
 
     name = "ema"
     outputs = ("",)
@@ -129,10 +129,10 @@ class Ema:
 
 
 class Rsi:
-    """Relative strength index of closes, 0 to 100, smoothed as its inventor Wilder did.
+    """Relative strength index of closes, 0 to 100, smoothed as Wilder defined it.
 
-    A market that stands still is neither overbought nor oversold: it comes to be 50, when its moves
-    have faded.
+    A market that stands still is neither overbought nor oversold: the index reaches 50 when earlier
+    moves have faded.
     """
 
     name = "rsi"
@@ -158,7 +158,7 @@ class Rsi:
 
 
 class Macd:
-    """A fast EMA of closes less a slow one, the EMA of that (signal), and what lies between."""
+    """A fast EMA of closes less a slow one, the EMA of that (signal), and their difference."""
 
     name = "macd"
     outputs = ("", "signal", "hist")
@@ -166,7 +166,7 @@ class Macd:
     def __init__(self, fast: int, slow: int, signal: int) -> None:
         _checked(fast=fast, slow=slow, signal=signal)
         if fast >= slow:
-            raise ValueError(f"fast {fast} and slow {slow}: want fast below slow")
+            raise ValueError(f"fast {fast} and slow {slow}: expected fast below slow")
         self._fast, self._slow, self._lines = Smoothed(fast), Smoothed(slow), Smoothed(signal)
         self.memory = self._slow.memory + self._lines.memory
 
@@ -189,7 +189,7 @@ def _unless(difference: float, nothing: float) -> float:
 
 
 class BollingerBands:
-    """Simple moving average of closes, and bands so many standard deviations around it."""
+    """Simple moving average of closes, and bands that many standard deviations around it."""
 
     name = "bb"
     outputs = ("", "upper", "lower")
@@ -197,7 +197,7 @@ class BollingerBands:
     def __init__(self, period: int, deviations: float) -> None:
         _checked(2, period=period)
         if not 0.0 < deviations <= 100.0:
-            raise ValueError(f"deviations {deviations:g}: want more than 0, at most 100")
+            raise ValueError(f"deviations {deviations:g}: expected more than 0, at most 100")
         self.memory = period
         self._deviations = deviations
         self._closes = RollingWindow(period)
@@ -214,7 +214,7 @@ class BollingerBands:
 
 
 class Atr:
-    """Average true range: how far prices go in one candle, smoothed as Wilder did."""
+    """Average true range of prices in one candle, smoothed as Wilder defined it."""
 
     name = "atr"
     outputs = ("",)
@@ -235,4 +235,4 @@ class Atr:
         return None if average is None else (average,)
 
 
-OURS = (Sma, Ema, Rsi, Macd, BollingerBands, Atr)
+BUILT_IN = (Sma, Ema, Rsi, Macd, BollingerBands, Atr)

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the indicator host: what it read, and what came of it."""
+"""Prometheus metrics of the indicator host: what it read, and the values it published."""
 
 from collections.abc import Iterator
 
@@ -9,25 +9,25 @@ from services.indicators.host import Host
 
 
 def host_metrics(host: Host) -> Iterator[Metric]:
-    """All of it, now. An indicator is named by the stream of its first value."""
+    """All metrics, with current values. An indicator is named by the stream of its first output."""
     yield from _reading(host)
     yield counters("indicator_values", "Values published.", ["indicator"], host.values)
-    running = {each.wanted.streams[0]: each for each in host.running}
+    running = {each.spec.streams[0]: each for each in host.running}
     yield gauges(
         "indicator_warm",
-        "1 where an indicator has seen enough to say something.",
+        "1 if an indicator has enough candles for a value.",
         ["indicator"],
         {name: float(each.warm) for name, each in running.items()},
     )
     yield gauges(
         "indicator_stopped",
-        "1 where an indicator has failed, and is told nothing more.",
+        "1 if an indicator has failed and no longer gets candles.",
         ["indicator"],
         {name: float(each.stopped is not None) for name, each in running.items()},
     )
     yield counters(
         "candles_late_trades",
-        "Trades that came after their candle was closed, counted from the beginning of all.",
+        "Trades that arrived after their candle was closed, since the saved state began.",
         ["stream", "timeframe"],
         {
             (market.stream, name): line.builder.late
@@ -42,7 +42,7 @@ def _reading(host: Host) -> Iterator[Metric]:
     markets = host.markets
     yield counters(
         "stream_entries_read",
-        "Entries handled, and what came of them saved.",
+        "Entries handled, with their results saved.",
         ["stream"],
         {stream: market.read for stream, market in markets.items()},
     )
@@ -60,18 +60,18 @@ def _reading(host: Host) -> Iterator[Metric]:
     )
     yield gauges(
         "stream_lag_seconds",
-        "How long before the newest entry the last one that was read was written.",
+        "How much older the last entry read is than the newest entry.",
         ["stream"],
         {stream: market.lag for stream, market in markets.items()},
     )
     yield counters(
         "indicator_holes",
-        "How often entries or trades were missing, and the market's indicators began anew.",
+        "How often entries or trades were missing and the market's indicators started again.",
         ["stream"],
         {stream: market.holes for stream, market in markets.items()},
     )
     yield CounterMetricFamily(
         "redis_connections",
-        "How often the reader of the streams was connected to Redis.",
+        "How often the stream reader connected to Redis.",
         value=host.connections,
     )

@@ -1,4 +1,4 @@
-"""What an indicator is, ours or a user's, and how it is found."""
+"""The interface of indicators, and how plugins are found and loaded."""
 
 import inspect
 import re
@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, cast, get_type_hints
 
 from services.indicators.candles import Candle
-from services.indicators.maths import OURS
+from services.indicators.maths import BUILT_IN
 
 ENTRY_POINTS = "exchange_connector_suite.indicators"
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
@@ -16,13 +16,13 @@ _OUTPUT = re.compile(r"[a-z0-9_]*")
 
 
 class PluginError(Exception):
-    """A plugin that can't be had; the message says which, and what would be right."""
+    """A plugin that can't be used; the message names it and says what is expected."""
 
 
 class Indicator(Protocol):
-    """One indicator at work. What it says depends on the candles it was given, and on nothing else.
+    """One running indicator. Its values depend only on the candles that it was given.
 
-    `memory`: after so many candles what was before them makes no difference any more.
+    `memory`: the number of last candles that determine its value.
     """
 
     memory: int
@@ -32,10 +32,10 @@ class Indicator(Protocol):
 
 
 class Plugin(Protocol):
-    """A class of indicators: called with the numbers that stand in the configuration.
+    """A class of indicators; it is called with the numbers in the configuration.
 
-    `name` is what stands first in the stream's name. For each of its `outputs` there is a stream:
-    "" is the stream named as configured, "signal" the one named so with `_signal` behind it.
+    `name` is the first part of the stream's name. Each of its `outputs` has a stream: "" is the
+    stream named as configured, "signal" the one with the suffix `_signal`.
     """
 
     name: str
@@ -45,15 +45,15 @@ class Plugin(Protocol):
         """A new indicator.
 
         Raises:
-            ValueError: these numbers don't do; the message names the parameter.
+            ValueError: a number is invalid; the message names the parameter.
         """
 
 
 def parameters(plugin: Plugin) -> dict[str, type[int] | type[float]]:
-    """The names of the numbers it takes, and whether they are whole.
+    """The names of its numbers, and the type of each.
 
     Raises:
-        PluginError: it wants something else than numbers.
+        PluginError: a parameter is not a number.
     """
     cls: Any = plugin
     hints = get_type_hints(cls.__init__)
@@ -62,33 +62,33 @@ def parameters(plugin: Plugin) -> dict[str, type[int] | type[float]]:
         if hints.get(name) not in (int, float):
             raise PluginError(
                 f"{where(plugin)}: parameter {name!r} is annotated {hints.get(name)!r}; "
-                "want int or float: it is a number in the configuration"
+                "expected int or float: it is a number in the configuration"
             )
         found[name] = hints[name]
     return found
 
 
 def form(plugin: Plugin) -> str:
-    """How it is written in the configuration: `rsi_<period>`."""
+    """Its form in the configuration: `rsi_<period>`."""
     return "_".join([plugin.name, *(f"<{name}>" for name in parameters(plugin))])
 
 
 def where(plugin: object) -> str:
-    """Where a plugin's class is, as a dotted path."""
+    """The dotted path of a plugin's class."""
     return f"{getattr(plugin, '__module__', '?')}.{getattr(plugin, '__qualname__', plugin)}"
 
 
 class Plugins:
-    """The plugins that can be named: ours, installed packages' entry points, and dotted paths."""
+    """The available plugins: built-in ones, installed packages' entry points, and dotted paths."""
 
     def __init__(self, dotted_paths: Iterable[str] = ()) -> None:
-        """Load what *dotted_paths* name; entry points are loaded when they are asked for.
+        """Load the plugins at *dotted_paths*; entry points are loaded on first use.
 
         Raises:
-            PluginError: one can't be loaded, isn't a plugin, or has a name that is taken.
+            PluginError: one can't be loaded, isn't a plugin, or has the name of another.
         """
         self._plugins: dict[str, Plugin] = {}
-        for cls in OURS:
+        for cls in BUILT_IN:
             self._add(cast(Plugin, cls))
         for path in dotted_paths:
             self._add(_checked(_loaded(path), path))
@@ -99,18 +99,18 @@ class Plugins:
         if other is not None:
             raise PluginError(
                 f"{where(plugin)}: its name {plugin.name!r} is that of {where(other)}; "
-                "want a name of its own"
+                "expected a unique name"
             )
         self._plugins[plugin.name] = plugin
 
     @property
     def names(self) -> list[str]:
-        """All names that can be asked for."""
+        """The names of all plugins."""
         return sorted({*self._plugins, *self._entry_points})
 
     @property
     def forms(self) -> list[str]:
-        """How each is written in the configuration, as far as it is loaded."""
+        """The form of each in the configuration; `name_...` if it is not loaded."""
         loaded = {name: form(plugin) for name, plugin in self._plugins.items()}
         return [loaded.get(name, f"{name}_…") for name in self.names]
 
@@ -118,7 +118,7 @@ class Plugins:
         """The plugin of this name.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is no such plugin.
             PluginError: it is an installed package's, and can't be loaded or isn't a plugin.
         """
         if name not in self._plugins:
@@ -128,7 +128,7 @@ class Plugins:
             if plugin.name != name:
                 raise PluginError(
                     f"entry point {name} = {entry_point.value}: the class's name is "
-                    f"{plugin.name!r}; want the same"
+                    f"{plugin.name!r}; expected the same"
                 )
             self._add(plugin)
         return self._plugins[name]
@@ -137,22 +137,22 @@ class Plugins:
 def _loaded(path: str) -> object:
     module, _, name = path.rpartition(".")
     if not module:
-        raise PluginError(f"{path!r} is no dotted path: want e.g. my_indicators.vwma.Vwma")
+        raise PluginError(f"{path!r} is not a dotted path; expected e.g. my_indicators.vwma.Vwma")
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, SyntaxError) as e:
         raise PluginError(
-            f"{path!r} can't be loaded: {e}; want a module that can be imported from here "
+            f"{path!r} can't be loaded: {e}; expected a module that can be imported from here "
             "(PYTHONPATH says where to look), and a class in it"
         ) from e
 
 
 def _checked(found: object, path: str) -> Plugin:
     if not isinstance(found, type):
-        raise PluginError(f"{path}: is no class; want a class with name, outputs and add")
+        raise PluginError(f"{path}: not a class; expected a class with name, outputs and add")
     name, outputs = getattr(found, "name", None), getattr(found, "outputs", None)
     if not isinstance(name, str) or not _WORD.fullmatch(name):
-        raise PluginError(f"{path}: name is {name!r}; want lower snake case, e.g. 'vwma'")
+        raise PluginError(f"{path}: name is {name!r}; expected lower snake case, e.g. 'vwma'")
     if (
         not isinstance(outputs, tuple)
         or not outputs
@@ -160,11 +160,11 @@ def _checked(found: object, path: str) -> Plugin:
         or not all(isinstance(output, str) and _OUTPUT.fullmatch(output) for output in outputs)
     ):
         raise PluginError(
-            f"{path}: outputs is {outputs!r}; want a tuple of what stands behind each stream's "
+            f"{path}: outputs is {outputs!r}; expected a tuple of the suffix of each stream's "
             'name, e.g. ("",) or ("", "upper", "lower")'
         )
     if not callable(getattr(found, "add", None)):
-        raise PluginError(f"{path}: has no method add; want add(self, candle)")
+        raise PluginError(f"{path}: has no method add; expected add(self, candle)")
     plugin = cast(Plugin, found)
     parameters(plugin)
     return plugin

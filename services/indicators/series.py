@@ -1,8 +1,8 @@
-"""One market's candles of one source, and the indicators that read them: pure.
+"""One market's candles of one source, and the indicators that read them. Pure.
 
-Every value is a function of the last candles alone, so that it is the same after a restart: the
-indicators are made anew every `FRESH_EVERY` candles, from as many candles before that as each says
-it remembers. That also bounds what they hold, and how far rounding can drift.
+Every value depends on the last candles alone, so it is the same after a restart: the indicators are
+recomputed every `FRESH_EVERY` candles, from the last `memory` candles of each. That also bounds
+their size and the drift by rounding.
 """
 
 from collections import deque
@@ -21,90 +21,90 @@ from services.indicators.plugins import Indicator
 log = structlog.get_logger()
 
 FRESH_EVERY = 500
-# Candles that are kept at least, for those who come later.
+# The least number of candles kept, for indicators that are added later.
 LEAST_KEPT = 1000
-# What an indicator is tried with, to see after how many candles it says something.
+# Trial candles that show after how many candles an indicator gives a value.
 TRIED_FROM, TRIED_PRICE, MOST_TRIED = datetime(2000, 1, 1, tzinfo=UTC), 100.0, 100_000
 
 
 class RunningIndicator:
-    """One indicator of a series; one that fails is stopped and says why, and the others go on."""
+    """One indicator of a series; if it fails it is stopped, and the others continue."""
 
-    def __init__(self, wanted: IndicatorSpec) -> None:
-        self.wanted = wanted
+    def __init__(self, spec: IndicatorSpec) -> None:
+        self.spec = spec
         self.stopped: str | None = None
         self.warm = False
-        self._indicator: Indicator = wanted.make()
+        self._indicator: Indicator = spec.make()
         self.memory = self._indicator.memory
-        # After so many candles it says something; None where trying doesn't tell.
-        self.wants = _first_value_after(wanted)
+        # The number of candles before its first value; None if the trial didn't show it.
+        self.first_value_after = _first_value_after(spec)
 
     def restart(self, candles: Iterable[Candle]) -> None:
-        """Begin anew, from these candles."""
-        self._indicator = self.wanted.make()
+        """Start again from these candles."""
+        self._indicator = self.spec.make()
         self.warm = False
         for candle in candles:
             self.add(candle)
 
     def add(self, candle: Candle) -> tuple[float, ...] | None:
-        """One number for each output; None while it is not warm, and once it has failed."""
+        """One number for each output; None while it is not warm, and after it has failed."""
         if self.stopped is not None:
             return None
         try:
             values = self._indicator.add(candle)
             if values is not None:
-                _check(values, self.wanted)
-        except Exception as e:  # a plugin may raise anything, and it alone shall stop
+                _check(values, self.spec)
+        except Exception as e:  # a plugin may raise anything, and only it must stop
             self.stopped = f"{e.__class__.__name__}: {e}"
-            stream, time = self.wanted.streams[0], candle.time.isoformat()
+            stream, time = self.spec.streams[0], candle.time.isoformat()
             log.exception("indicator_stopped", indicator=stream, candle=time)
             return None
         self.warm = values is not None
         return values
 
 
-def _first_value_after(wanted: IndicatorSpec) -> int | None:
-    """What an indicator says depends on its candles alone, so it is tried with some."""
+def _first_value_after(spec: IndicatorSpec) -> int | None:
+    """Try the indicator with trial candles: its values depend on candles alone."""
     try:
-        indicator = wanted.make()
+        indicator = spec.make()
         for number in range(1, min(indicator.memory + 1, MOST_TRIED) + 1):
             time = TRIED_FROM + timedelta(minutes=number)
             if indicator.add(Candle(time, *(TRIED_PRICE,) * 4, Decimal(1))) is not None:
                 return number
-    except Exception:  # noqa: BLE001 - a plugin may raise anything; with real candles it is told
+    except Exception:  # noqa: BLE001 - a plugin may raise anything; it is logged with real candles
         return None
     return None
 
 
-def _check(values: tuple[float, ...], wanted: IndicatorSpec) -> None:
-    if len(values) != len(wanted.names) or not all(isfinite(value) for value in values):
+def _check(values: tuple[float, ...], spec: IndicatorSpec) -> None:
+    if len(values) != len(spec.names) or not all(isfinite(value) for value in values):
         raise ValueError(
-            f"add returned {values!r}: want {len(wanted.names)} finite numbers, or None"
+            f"add returned {values!r}: expected {len(spec.names)} finite numbers, or None"
         )
 
 
 class Series:
-    """The candles since the last hole, as many as are needed, and how many there were."""
+    """The candles since the last gap, as many as needed, and their total number."""
 
-    def __init__(self, source: Source, wanted: Iterable[IndicatorSpec]) -> None:
+    def __init__(self, source: Source, specs: Iterable[IndicatorSpec]) -> None:
         self.source = source
-        self.running = [RunningIndicator(each) for each in wanted]
+        self.running = [RunningIndicator(each) for each in specs]
         self.keep = max(LEAST_KEPT, FRESH_EVERY + max(each.memory for each in self.running))
         self.candles: deque[Candle] = deque(maxlen=self.keep)
         self.count = 0
 
     def restore(self, candles: Iterable[Candle], count: int) -> None:
-        """Be as a series was that had been given *count* candles, the last of which are these."""
+        """Continue a series that was given *count* candles, and whose last ones are *candles*."""
         self.candles = deque(candles, maxlen=self.keep)
         self.count = count
         self._restart((count - 1) // FRESH_EVERY * FRESH_EVERY if count else 0)
 
     def clear(self) -> None:
-        """There is a hole: nothing before it counts."""
+        """Drop all candles, after a gap."""
         self.restore((), 0)
 
     def add(self, candle: Candle) -> list[tuple[IndicatorSpec, datetime, tuple[float, ...]]]:
-        """The values that come with this candle, of those indicators that are warm."""
+        """The values of all warm indicators after this candle."""
         if self.count and self.count % FRESH_EVERY == 0:
             self._restart(self.count)
         self.candles.append(candle)
@@ -113,11 +113,11 @@ class Series:
         for each in self.running:
             values = each.add(candle)
             if values is not None:
-                found.append((each.wanted, candle.time, values))
+                found.append((each.spec, candle.time, values))
         return found
 
     def _restart(self, at: int) -> None:
-        """Make all indicators anew as they were made when there were *at* candles."""
+        """Recompute all indicators as at candle number *at*."""
         oldest = self.count - len(self.candles)
         for each in self.running:
             first = max(oldest, at - each.memory)

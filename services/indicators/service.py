@@ -1,4 +1,4 @@
-"""The indicator host: what it is made of."""
+"""Assembles the indicator host from its parts, and runs it."""
 
 import asyncio
 
@@ -21,18 +21,18 @@ async def serve(settings: IndicatorSettings) -> None:
     """Run until cancelled.
 
     Raises:
-        FatalError: an indicator or a plugin that can't be used.
+        FatalError: an indicator or a plugin can't be used.
     """
     try:
         plugins = Plugins(settings.indicator_plugins)
     except PluginError as e:
         raise FatalError(f"INDICATOR_PLUGINS: {e}") from e
     try:
-        wanted = read(settings.indicators, plugins, settings.markets)
+        specs = read(settings.indicators, plugins, settings.markets)
     except ConfigurationError as e:
         raise FatalError(f"INDICATORS: {e}") from e
     metrics = Metrics("indicators")
-    if not wanted:
+    if not specs:
         log.warning("no_indicators", want="INDICATORS=binance:BTC/USDT:rsi_14@1m,...")
         async with health_server("indicators", settings, Readiness(), metrics):
             await asyncio.Event().wait()
@@ -42,7 +42,7 @@ async def serve(settings: IndicatorSettings) -> None:
         open_redis(settings.redis_url, "indicators") as redis,
         asyncio.TaskGroup() as tasks,
     ):
-        host = Host(redis, wanted, settings.market_data_maxlen, readiness)
+        host = Host(redis, specs, settings.market_data_maxlen, readiness)
         metrics.watch(lambda: host_metrics(host))
         tasks.create_task(host.run())
         tasks.create_task(host.keep_summing_up())

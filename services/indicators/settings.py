@@ -1,4 +1,4 @@
-"""What the indicator host is told."""
+"""The settings of the indicator host."""
 
 from typing import Annotated, ClassVar
 
@@ -20,12 +20,12 @@ List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 @with_fields(SYMBOLS)
 class IndicatorSettings(ServiceSettings):
-    """It reads the same symbols as the connectors write, under the same names."""
+    """Settings of the indicator host; it reads the symbols that the connectors publish."""
 
     section: ClassVar[str] = "indicators"
 
     health_port: Port = 8003
-    # About how many values a stream keeps: as many as there are trades.
+    # The approximate length of a value stream; the same as that of a trade stream.
     market_data_maxlen: Annotated[int, Field(ge=1)] = 10_000
     indicators: List = ()
     indicator_plugins: List = ()

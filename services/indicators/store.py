@@ -1,8 +1,8 @@
-"""Redis, as the indicator host needs it: read a market, and save what came of it in one go.
+"""Reads market streams from Redis, and saves values, state and position in one transaction.
 
-A market's position, its state and its values are written in one MULTI, which is carried out only
-where the saved position is still the one that was read from. So a value is published once, whatever
-is killed or repeated, and even where two hosts run by mistake.
+A market's position, state and values are written in one MULTI, which is executed only if the saved
+position is still the one that was read. So each value is published once, after kills and retries,
+and even if two hosts run by mistake.
 """
 
 import time
@@ -44,7 +44,7 @@ BEAT = state_key("indicator_host", "beat")
 
 
 def market_key(stream: str) -> str:
-    """The hash that holds how far *stream* was read, and what is saved of each of its lines."""
+    """The hash that holds the position in *stream*, and the state of each of its lines."""
     return state_key("indicator_host", stream)
 
 
@@ -63,7 +63,7 @@ class Store:
         self._seen: dict[str, bytes | None] = {}  # the position that is saved of each stream
 
     async def _as_one(self, *commands: Command) -> list[Any]:
-        """The replies to commands between which nothing changes."""
+        """Run commands in one MULTI, and return their replies."""
         try:
             *_, replies = await ask_all(self._connection, ("MULTI",), *commands, ("EXEC",))
         except (RedisError, OSError) as e:  # a TimeoutError is an OSError
@@ -72,10 +72,10 @@ class Store:
         return found
 
     async def load(self, market: IndicatorMarket) -> SavedMarket | None:
-        """What is saved of a market; None where there is nothing, or nothing that can be read.
+        """The saved state of a market; None if it is missing or invalid.
 
         Raises:
-            TransientError: Redis is in trouble.
+            TransientError: Redis failed.
         """
         key = market_key(market.stream)
         lists: list[Command] = [
@@ -90,14 +90,14 @@ class Store:
         try:
             return _saved(fields, dict(zip(market.lines, candles, strict=True)))
         except (msgspec.DecodeError, ValueError) as e:
-            log.warning("state_unreadable", key=key, error=str(e), action="begins anew")
+            log.warning("state_unreadable", key=key, error=str(e), action="started again")
             return None
 
     async def beat(self) -> None:
-        """Write something: in a quiet market nothing else shows that Redis takes what is written.
+        """Write a heartbeat: in a quiet market nothing else shows that Redis accepts writes.
 
         Raises:
-            TransientError: it doesn't.
+            TransientError: Redis failed.
         """
         try:
             await ask(self._connection, "HSET", BEAT, "at", round(time.time() * 1000))
@@ -105,10 +105,10 @@ class Store:
             raise TransientError(explain(e)) from e
 
     async def news(self, positions: Mapping[str, StreamPosition | None]) -> list[str]:
-        """Which streams have something behind these positions; none, where nothing comes for long.
+        """The streams with entries after these positions; empty if none arrives within `BLOCK_MS`.
 
         Raises:
-            TransientError: Redis is in trouble.
+            TransientError: Redis failed.
         """
         ids = [position.id if position else START for position in positions.values()]
         command = ("XREAD", "COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS")
@@ -121,10 +121,10 @@ class Store:
     async def read(
         self, stream: str, position: StreamPosition | None
     ) -> tuple[StreamState, list[tuple[str, bytes]]]:
-        """How *stream* is just now, and its first entries behind *position*, at most `READ_COUNT`.
+        """The state of *stream*, and its first entries after *position*, at most `READ_COUNT`.
 
         Raises:
-            TransientError: Redis is in trouble, or *stream* is no stream.
+            TransientError: Redis failed, or *stream* is not a stream.
         """
         after = f"({position.id}" if position else "-"
         info, entries = await self._as_one(
@@ -135,13 +135,13 @@ class Store:
         state = NO_STREAM if isinstance(info, ResponseError) else StreamState.parse(info)
         return state, [(identifier.decode(), entry_data(fields)) for identifier, fields in entries]
 
-    async def tell(self, markets: Iterable[IndicatorMarket]) -> None:
-        """Write how far the indicators of all *markets* are from their first values, and no others.
+    async def save_progress(self, markets: Iterable[IndicatorMarket]) -> None:
+        """Write the progress of the indicators of all *markets*, and delete that of others.
 
         Raises:
-            TransientError: Redis is in trouble.
+            TransientError: Redis failed.
         """
-        progress = [(each, each.progress(anew=True)) for each in markets]
+        progress = [(each, each.progress(all_of_it=True)) for each in markets]
         words = _words({name: each for _, found in progress for name, each in found.items()})
         commands: list[Command] = [("DEL", INDICATOR_PROGRESS)]
         if words:
@@ -150,18 +150,18 @@ class Store:
             if isinstance(reply, ResponseError):
                 raise TransientError(f"{INDICATOR_PROGRESS}: {explain(reply)}")
         for market, found in progress:
-            market.told(found)
+            market.progress_written(found)
 
     async def save(
         self, market: IndicatorMarket, position: StreamPosition, outputs: Sequence[IndicatorOutput]
     ) -> None:
-        """Write outputs, state and position, as one; the market stands at *position* then.
+        """Write outputs, state and position in one transaction; then move the market to *position*.
 
-        It was loaded before.
+        The market must have been loaded before.
 
         Raises:
-            TransientError: Redis is in trouble, and may or may not have written all of it; or
-                somebody else has saved this market.
+            TransientError: Redis failed, and may or may not have written all of it; or another
+                process has saved this market.
         """
         key = market_key(market.stream)
         progress = market.progress()
@@ -169,7 +169,7 @@ class Store:
         async def decide(change: Change) -> None:
             if change.found[0] != self._seen[market.stream]:
                 raise TransientError(
-                    f"{key} was changed by somebody else: is there another indicator host?"
+                    f"{key} was changed by another process: is there another indicator host?"
                 )
             for stream, data in outputs:
                 change.write("XADD", stream, "MAXLEN", "~", self._maxlen, "*", "data", data)
@@ -183,7 +183,7 @@ class Store:
         await transact(self._redis, [key], [("HGET", key, "position")], decide)
         self._seen[market.stream] = str(position).encode()
         market.position = position
-        market.told(progress)
+        market.progress_written(progress)
         market.saved()
 
 

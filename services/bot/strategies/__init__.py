@@ -1,4 +1,4 @@
-"""The strategies that come with the bot; each is off until STRATEGIES names it."""
+"""The built-in strategies; each is off until STRATEGIES names it."""
 
 from services.bot.strategies.do_nothing import DoNothing
 from services.bot.strategies.price_difference import PriceDifference

@@ -1,4 +1,4 @@
-"""Buys what costs more on another exchange, and sells it when it no longer does."""
+"""Buys an asset that costs more on another exchange, and sells it when it no longer does."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from services.bot.strategy import Intent, Market, Quotes, Refused, StaleDataErro
 
 
 class Price(NamedTuple):
-    """What one gets for a sale at once, and pays for a buy."""
+    """The best bid and ask of a market."""
 
     bid: float
     ask: float
@@ -34,8 +34,8 @@ class PriceDifference(Strategy):
     )
     rate_over: str = Field(
         "",
-        description="if no market has both: one of the base asset of `rate`, in the other "
-        "currency; rate=luno:ETH/ZAR&rate_over=binance:ETH/USDT",
+        description="if no market has both currencies: a market of the base asset of `rate` in the "
+        "other currency; rate=luno:ETH/ZAR&rate_over=binance:ETH/USDT",
     )
     enter: float = Field(0.01, ge=-0.5, le=0.5, description="it buys from this share more on")
     leave: float = Field(0.0, ge=-0.5, le=0.5, description="it sells at this share, or less")
@@ -45,24 +45,25 @@ class PriceDifference(Strategy):
     def __init__(self, market: Market, **given: object) -> None:
         super().__init__(market, **given)
         if self.enter <= self.leave:
-            raise ParameterError(f"enter={self.enter:g}: want more than leave={self.leave:g}")
+            raise ParameterError(f"enter={self.enter:g}: expected more than leave={self.leave:g}")
         ours, theirs = market.symbol.partition("/")[2], _quote(self.other)
         base, quote = _base(self.rate), _quote(self.rate)
         if self.rate_over:
             if _base(self.rate_over) != base:
                 raise ParameterError(
-                    f"rate_over={self.rate_over!r}: want a market of {base}, as rate={self.rate!r}"
+                    f"rate_over={self.rate_over!r}: expected a market of {base}, "
+                    f"as rate={self.rate!r}"
                 )
             base = _quote(self.rate_over)
         if {base, quote} != {ours, theirs}:
             raise ParameterError(
-                f"rate={self.rate!r}: gives {base} in {quote}; want {ours} in {theirs}, or "
+                f"rate={self.rate!r}: gives {base} in {quote}; expected {ours} in {theirs}, or "
                 f"{theirs} in {ours}"
             )
         self._divides = base == ours
 
     def on_order_book(self, book: OrderBook) -> Intent | None:  # noqa: ARG002 - it takes all
-        """Act where the difference is large, or gone."""
+        """Buy if the difference is large, sell if it is gone."""
         if self.market.pending:
             return None
         here, there = _price(self.market), self._there()
@@ -79,7 +80,7 @@ class PriceDifference(Strategy):
         return None
 
     def on_refused(self, refused: Refused) -> None:
-        """It hasn't bought: the next large difference counts as the first."""
+        """Reset the signal after a refused buy: the next large difference counts as the first."""
         if refused.side == "buy":
             self.state["wide"] = False
 

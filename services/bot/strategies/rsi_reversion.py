@@ -1,4 +1,4 @@
-"""Buys what has fallen fast, and sells it when it has risen fast."""
+"""Buys after a fast fall, and sells after a fast rise."""
 
 from pydantic import Field
 
@@ -20,7 +20,7 @@ class RsiReversion(Strategy):
     suffix: str = Field(
         "",
         pattern=r"^(_[A-Za-z0-9_.-]+)?$",
-        description="behind the indicator's name, where INDICATORS has one there, e.g. _5m",
+        description="the suffix of the indicator's name in INDICATORS, if it has one, e.g. _5m",
     )
 
     indicators = ("rsi_{period}{suffix}",)
@@ -29,11 +29,11 @@ class RsiReversion(Strategy):
         super().__init__(market, **given)
         if self.oversold >= self.overbought:
             raise ParameterError(
-                f"oversold={self.oversold:g}: want less than overbought={self.overbought:g}"
+                f"oversold={self.oversold:g}: expected less than overbought={self.overbought:g}"
             )
 
     def on_indicator(self, value: IndicatorValue) -> Intent | None:
-        """Act where the RSI is in a zone."""
+        """Buy if the RSI is oversold, sell if it is overbought."""
         if self.market.pending:
             return None
         rsi, held = value.value, self.market.position
@@ -47,6 +47,6 @@ class RsiReversion(Strategy):
         return None
 
     def on_refused(self, refused: Refused) -> None:
-        """It hasn't bought: the next value below counts as the first."""
+        """Reset the signal after a refused buy: the next value below counts as the first."""
         if refused.side == "buy":
             self.state["oversold"] = False

@@ -8,11 +8,11 @@ from services.bot.strategy import Intent, Market, Refused, Strategy
 
 
 class SmaCrossover(Strategy):
-    """Buys where the fast average rises above the slow one, and sells what it bought below.
+    """Buys when the fast average rises above the slow one, and sells what it bought below.
 
-    It buys once a golden cross, and sells as long as the fast average is below. The two are
-    compared only where both were made of the same candle or trade; the first comparison says which
-    is above, and is no cross.
+    It buys once at each golden cross, and sells while the fast average is below. The two are
+    compared only if both were made of the same candle or trade. The first comparison only sets
+    which is above; it does not count as a cross.
     """
 
     fast: int = Field(20, ge=1, le=1000, description="candles or trades of the fast average")
@@ -20,7 +20,7 @@ class SmaCrossover(Strategy):
     suffix: str = Field(
         "",
         pattern=r"^(_[A-Za-z0-9_.-]+)?$",
-        description="behind the indicators' names, where INDICATORS has one there, e.g. _5m",
+        description="the suffix of the indicators' names in INDICATORS, if they have one, e.g. _5m",
     )
 
     indicators = ("sma_{fast}{suffix}", "sma_{slow}{suffix}")
@@ -28,10 +28,10 @@ class SmaCrossover(Strategy):
     def __init__(self, market: Market, **given: object) -> None:
         super().__init__(market, **given)
         if self.fast >= self.slow:
-            raise ParameterError(f"fast={self.fast}: want less than slow={self.slow}")
+            raise ParameterError(f"fast={self.fast}: expected less than slow={self.slow}")
 
     def on_indicator(self, value: IndicatorValue) -> Intent | None:  # noqa: ARG002 - it takes two
-        """Act where the averages have crossed."""
+        """Buy at a golden cross, sell at a death cross."""
         if self.market.pending:
             return None
         fast, slow = (self.market.indicator(name) for name in self.indicators)
@@ -52,7 +52,7 @@ class SmaCrossover(Strategy):
         return None
 
     def on_refused(self, refused: Refused) -> None:
-        """It hasn't bought: the next value above counts as the cross."""
+        """Reset the signal after a refused buy: the next value above counts as the cross."""
         if refused.side == "buy":
             self.state["above"] = False
 

@@ -184,7 +184,7 @@ async def test_the_bot_starts_before_redis(tmp_path: Path) -> None:
                 return await bot.part("redis") == "ok"
 
             await eventually_async(waits_for_data)
-            assert "binance:BTCUSDT:ticker: nothing yet" in await bot.part("market_data")
+            assert "binance:BTCUSDT:ticker: no message yet" in await bot.part("market_data")
             assert await bot.service.end() == 0
         finally:
             await server.stop()

@@ -233,7 +233,7 @@ async def test_a_stale_indicator_blocks(stage: Stage, bots: StartBot) -> None:
     async with bots(ASKING) as bot:
         await bot.until_ready()
         await stage.ticker()
-        assert "nothing yet" in str((await bot.refusal("stale_indicator")).refusal)
+        assert "no value yet" in str((await bot.refusal("stale_indicator")).refusal)
         await stage.indicator(50, timestamp=ago(15))
 
         async def why() -> list[str | None]:
@@ -244,7 +244,7 @@ async def test_a_stale_indicator_blocks(stage: Stage, bots: StartBot) -> None:
             return len(await why()) > 1
 
         await eventually_async(told_again)
-        assert "s old; want at most 10 s" in str((await why())[1])
+        assert "s old; expected at most 10 s" in str((await why())[1])
         assert len(await why()) == 2
         assert await stage.commands() == []
         await stage.indicator(50, timestamp=ago(15), timeframe="1m")
@@ -270,18 +270,18 @@ async def test_stale_says_how_many_values_are_missing(
         await eventually_async(told, within=40)
         (strategy,) = (await bot.portfolio()).strategies
         assert strategy.waits_for == (
-            "indicators:rsi_14:binance:BTCUSDT: nothing yet; 8 trades are missing, it has 7 of 15"
+            "indicators:rsi_14:binance:BTCUSDT: no value yet; 8 trades are missing, it has 7 of 15"
         )
         await publish(redis, trades, 8)
 
         async def waits_no_more_for_a_first() -> bool:
             (strategy,) = (await bot.portfolio()).strategies
-            return "nothing yet" not in str(strategy.waits_for)
+            return "no value yet" not in str(strategy.waits_for)
 
         await eventually_async(waits_no_more_for_a_first)
 
 
-async def test_an_indicator_that_nobody_computes_says_what_to_do(
+async def test_an_indicator_that_is_not_computed_says_what_to_do(
     stage: Stage, bots: StartBot
 ) -> None:
     """INDICATORS must name it."""
@@ -328,7 +328,7 @@ async def test_a_strategy_that_fails_is_stopped_and_the_rest_go_on(
         await eventually_async(all_named)
         said = await bot.part("strategies")
         for why in (
-            *("a strategy's own fault", "no such model", "want an Intent, a Cancel, a list of"),
+            *("a strategy's own fault", "no such model", "expected an Intent, a Cancel, a list of"),
             "on_refused returned Intent",
         ):
             assert why in said
@@ -356,7 +356,7 @@ async def test_paper_refuses_real_money_and_a_connector_that_does_not_trade(
     async with bots(INSISTENT) as bot:
         await bot.until_ready()
         await stage.ticker()
-        assert "want simulator or testnet" in str((await bot.refusal("wrong_world")).refusal)
+        assert "expected simulator or testnet" in str((await bot.refusal("wrong_world")).refusal)
         await stage.status(trading=False, reason_code="no_credentials")
 
         async def refused() -> bool:
@@ -371,9 +371,9 @@ async def test_paper_refuses_real_money_and_a_connector_that_does_not_trade(
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"BOT_MODE": "live"}, "want LIVE_TRADING=yes-i-mean-it too"),
+        ({"BOT_MODE": "live"}, "LIVE_TRADING=yes-i-mean-it is required"),
         ({"BOT_MODE": "yes"}, "BOT_MODE='yes'"),
-        ({"STRATEGIES": "rsi:binance:BTC/USDT:1"}, "want one of do_nothing, price_difference,"),
+        ({"STRATEGIES": "rsi:binance:BTC/USDT:1"}, "expected one of do_nothing, price_difference,"),
     ],
 )
 async def test_settings_that_cannot_be_used_end_it_with_one_clear_error(

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.timeout(180)
 FLIP = "tests.support.bot.strategies.Flip:binance:BTC/USDT"
 
 
-async def test_a_round_trip_leaves_dust_that_is_told_and_stands_in_nobodys_way(
+async def test_a_round_trip_leaves_dust_that_is_published_and_blocks_no_order(
     stage: Stage, bots: StartBot
 ) -> None:
     """All whole lots are sold, what is left counts as nothing, and the next order buys again."""

@@ -24,10 +24,10 @@ QUICK = "tests.support.bot.strategies.Quick:binance:BTC/USDT"
     [
         (
             "lots=0",
-            f"{QUICK}:1?lots=0': tests.support.bot.strategies.Quick: lots='0': want a",
+            f"{QUICK}:1?lots=0': tests.support.bot.strategies.Quick: lots='0': expected a",
         ),
-        ("lot=1", "no parameter 'lot': want lots: a whole number, at least 1, at most 9"),
-        ("lots=5&most=2", f"STRATEGIES: {QUICK}: lots=5: want at most most=2"),
+        ("lot=1", "no parameter 'lot': expected lots: a whole number, at least 1, at most 9"),
+        ("lots=5&most=2", f"STRATEGIES: {QUICK}: lots=5: expected at most most=2"),
     ],
 )
 async def test_a_bad_parameter_is_one_clear_error_at_the_start(

@@ -51,7 +51,7 @@ async def test_a_price_difference_to_another_exchange_is_traded_on_one_leg(
         assert await stage.redis.xlen("luno_connector:commands:place_order") == 0
 
 
-async def test_who_observes_only_tells_the_difference(stage: Stage, bots: StartBot) -> None:
+async def test_observe_mode_only_publishes_the_difference(stage: Stage, bots: StartBot) -> None:
     """The default mode: it is told once, and nothing is sent."""
     await open_all(stage)
     async with bots(DIFFERENCE, BOT_MODE="observe", **WATCHED) as bot:

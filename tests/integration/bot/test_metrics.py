@@ -53,7 +53,7 @@ async def test_refusals_are_counted_by_their_reason(stage: Stage, bots: StartBot
     assert found["bot_decisions_total", "refused", INSISTENT] == 1
 
 
-async def test_what_it_reads_and_relies_on_is_told(stage: Stage, bots: StartBot) -> None:
+async def test_metrics_show_what_it_reads_and_relies_on(stage: Stage, bots: StartBot) -> None:
     """By stream and market: entries, those that can't be read, ages, and what is live."""
     async with bots("") as bot:
         await bot.until_ready()

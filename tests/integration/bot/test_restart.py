@@ -99,7 +99,7 @@ async def test_a_decision_that_is_too_old_is_dropped_with_a_reason(
         assert await stage.commands() == []
 
 
-async def test_a_decision_that_was_dropped_as_the_bot_was_killed_is_no_signal_used(
+async def test_a_decision_dropped_by_a_kill_does_not_use_up_the_signal(
     stage: Stage, bots: StartBot
 ) -> None:
     """Its strategy is told by the next run, and acts on the next value."""
@@ -184,10 +184,12 @@ async def test_two_bots_on_one_redis_do_not_get_along(stage: Stage, bots: StartB
         await eventually_async(one_has_ended)
         ended = first if first.service.exited else second
         assert ended.service.process.returncode == 1
-        assert "want one bot for one Redis" in ended.logged("service_failed")[0]["error"]
+        assert "expected one bot for one Redis" in ended.logged("service_failed")[0]["error"]
 
 
-async def test_books_that_cannot_be_read_end_it(stage: Stage, redis: Redis, bots: StartBot) -> None:
+async def test_an_invalid_saved_state_ends_the_bot(
+    stage: Stage, redis: Redis, bots: StartBot
+) -> None:
     """Nobody trades on books that are guessed."""
     await stage.redis.hset(SAVED_STATE, mapping={"revision": "x:1", "rest": "{"})
     async with bots(INSISTENT) as bot:
@@ -195,7 +197,9 @@ async def test_books_that_cannot_be_read_end_it(stage: Stage, redis: Redis, bots
         assert f"{SAVED_STATE} can't be read" in bot.logged("service_failed")[0]["error"]
 
 
-async def test_a_redis_that_forgot_is_given_the_books_again(stage: Stage, bots: StartBot) -> None:
+async def test_a_redis_that_lost_data_gets_the_saved_state_again(
+    stage: Stage, bots: StartBot
+) -> None:
     """What it holds isn't lost with the server's memory."""
     async with bots(INSISTENT) as bot:
         await bot.until_ready()
@@ -210,7 +214,7 @@ async def test_a_redis_that_forgot_is_given_the_books_again(stage: Stage, bots: 
         assert bot.logged("saved_state_missing")
 
 
-async def test_a_redis_that_went_back_to_the_run_before_is_given_the_books_again(
+async def test_a_redis_that_went_back_to_the_previous_run_gets_the_saved_state_again(
     stage: Stage, bots: StartBot
 ) -> None:
     """Those are the books that this run began from: no other bot writes them."""

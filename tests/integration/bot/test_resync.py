@@ -83,7 +83,7 @@ async def test_a_command_that_redis_lost_is_given_up_and_never_sent_again(
         assert again.client_order_id != first.client_order_id
 
 
-async def test_the_strategy_hears_that_its_order_is_lost(stage: Stage, bots: StartBot) -> None:
+async def test_the_strategy_is_notified_of_a_lost_order(stage: Stage, bots: StartBot) -> None:
     """By `on_order`, once."""
     async with bots(WATCHING, **SMALL_WAITS) as bot:
         await bot.until_ready()
@@ -124,7 +124,7 @@ async def test_a_restart_goes_on_asking(stage: Stage, bots: StartBot) -> None:
         await stage.command(2)
 
 
-async def test_a_connector_that_cannot_tell_is_waited_for_and_that_is_said(
+async def test_an_order_waits_for_a_connector_without_an_answer_and_says_so(
     stage: Stage, bots: StartBot
 ) -> None:
     """Without keys nobody knows: the order stays pending, and each refusal says why."""

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(180)
 TICKING = "tests.support.bot.strategies.Ticking:binance:BTC/USDT:0.002"
 
 
-async def test_a_strategy_that_asks_is_told_the_time_and_may_trade(
+async def test_a_strategy_with_a_timer_is_called_and_may_trade(
     stage: Stage, bots: StartBot, redis_server: RedisServer
 ) -> None:
     """In a market in which nothing comes; what led to the order is the timer."""
@@ -52,4 +52,4 @@ async def test_a_timer_out_of_bounds_ends_it_at_the_start(stage: Stage, bots: St
     async with bots(f"{TICKING}?timer_seconds=0.1") as bot:
         await eventually(lambda: bot.service.exited)
         (failed,) = bot.logged("service_failed")
-        assert "timer_seconds='0.1': want a number, at least 1, at most 60" in failed["error"]
+        assert "timer_seconds='0.1': expected a number, at least 1, at most 60" in failed["error"]

@@ -196,7 +196,7 @@ async def test_a_redis_that_is_killed_and_comes_back_is_caught_up_with(
     assert await published(redis) == expected
 
 
-async def test_a_redis_that_was_emptied_is_begun_anew(
+async def test_an_emptied_redis_is_read_from_the_start(
     redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """Nothing of before is in the new values."""
@@ -212,7 +212,7 @@ async def test_a_redis_that_was_emptied_is_begun_anew(
     assert await redis.llen(f"{STATE}:trade") == 8
 
 
-async def test_a_stream_that_was_made_anew_with_older_ids_is_begun_anew(
+async def test_a_recreated_stream_with_older_ids_is_read_from_the_start(
     redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """Nothing would ever come behind the saved position: it is noticed all the same."""

@@ -193,8 +193,8 @@ async def test_a_plugin_that_raises_is_stopped_and_the_others_go_on(
 @pytest.mark.parametrize(
     ("indicators", "more", "error"),
     [
-        ("binance:BTC/USDT:rsj_14", {}, "no indicator 'rsj_14': want one of atr_<period>, "),
-        ("binance:BTC/USDT:rsi_14@7m", {}, "'7m' is no timeframe"),
+        ("binance:BTC/USDT:rsj_14", {}, "no indicator 'rsj_14': expected one of atr_<period>, "),
+        ("binance:BTC/USDT:rsi_14@7m", {}, "'7m' is not a timeframe"),
         ("", {"INDICATOR_PLUGINS": "no.such.Thing"}, "INDICATOR_PLUGINS: 'no.such.Thing' can't be"),
     ],
 )
@@ -236,7 +236,7 @@ async def test_it_says_that_redis_takes_nothing_though_nothing_comes(
         await host.until_ready()
 
 
-async def test_a_spoiled_state_is_told_and_begun_anew(
+async def test_an_invalid_state_is_logged_and_discarded(
     redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """Whatever somebody wrote there."""

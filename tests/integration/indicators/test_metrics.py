@@ -26,7 +26,7 @@ BROKEN = "indicators:failing_3:binance:BTCUSDT"
 WANTED = "binance:BTC/USDT:rsi_14@trade,binance:BTC/USDT:sma_50@1m,binance:BTC/USDT:failing_3@trade"
 
 
-async def test_what_it_reads_and_publishes_is_told(
+async def test_metrics_show_what_it_reads_and_publishes(
     redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """By stream; what is warm, what has failed, what came late or was missing."""

@@ -32,7 +32,7 @@ async def taken(store: Store, one: IndicatorMarket) -> tuple[StreamPosition, lis
     """Load a market and take what is there: where it stands then, and what came of it."""
     one.restore(await store.load(one))
     state, entries = await store.read(one.stream, one.position)
-    return StreamPosition(entries[-1][0], state.added), one.take(entries)
+    return StreamPosition(entries[-1][0], state.added), one.handle(entries)
 
 
 class Trap(list[IndicatorOutput]):
@@ -76,14 +76,14 @@ async def test_a_save_that_arrives_late_changes_nothing(
     assert await redis.llen(candles_key(TRADES, "trade")) == 5
 
 
-async def test_nobody_saves_on_top_of_what_another_has_saved(redis: Redis) -> None:
+async def test_a_host_does_not_overwrite_what_another_host_saved(redis: Redis) -> None:
     """The error says what that may mean."""
     await publish(redis, market(), 5)
     async with open_store(redis, MAXLEN) as store, open_store(redis, MAXLEN) as other:
         one, same = bitcoin(), bitcoin()
         at_once = await taken(store, one), await taken(other, same)
         await store.save(one, *at_once[0])
-        with pytest.raises(TransientError, match=r"changed by somebody else: is there another"):
+        with pytest.raises(TransientError, match=r"changed by another process: is there another"):
             await other.save(same, *at_once[1])
     assert len(await values(redis, "sma_2")) == 4
 
@@ -114,7 +114,7 @@ async def test_only_as_many_candles_are_kept_as_are_needed(redis: Redis) -> None
         one.restore(await store.load(one))
         for _ in range(3):
             state, entries = await store.read(one.stream, one.position)
-            outputs = one.take(entries)
+            outputs = one.handle(entries)
             await store.save(one, StreamPosition(entries[-1][0], state.added), outputs)
         assert await redis.llen(candles_key(TRADES, "trade")) == 1000
         next(trades)

@@ -193,7 +193,7 @@ class Quick(Strategy):
     def __init__(self, market: Market, **given: object) -> None:
         super().__init__(market, **given)
         if self.lots > self.most:
-            raise ParameterError(f"lots={self.lots}: want at most most={self.most}")
+            raise ParameterError(f"lots={self.lots}: expected at most most={self.most}")
 
     def on_ticker(self, ticker: Ticker) -> Intent | None:
         """Buy at the first."""

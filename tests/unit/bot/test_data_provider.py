@@ -58,8 +58,11 @@ def test_recent_trades_are_kept_in_order_and_bounded(provider: DataProvider) -> 
         (b"{}", "symbol: Field required"),
         (wire(ticker()).replace(b"100.5", b"-1"), "last_price: Input should be greater than 0"),
         (wire(ticker()).replace(b"100.5", b"NaN"), "last_price: Input should be a finite number"),
-        (wire(ticker(symbol="ETH/USDT")), "symbol 'ETH/USDT' of exchange 'binance'; want 'BTC"),
-        (wire(ticker(exchange="luno")), "symbol 'BTC/USDT' of exchange 'luno'; want 'BTC/USDT' of"),
+        (wire(ticker(symbol="ETH/USDT")), "symbol 'ETH/USDT' of exchange 'binance'; expected 'BTC"),
+        (
+            wire(ticker(exchange="luno")),
+            "symbol 'BTC/USDT' of exchange 'luno'; expected 'BTC/USDT' of",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_counted_and_never_kept(
@@ -87,7 +90,7 @@ def test_any_bytes_at_all_are_read_or_counted(batch: list[int | bytes]) -> None:
     assert (fault is None) == (feed.malformed == 0)
 
 
-def test_a_field_nobody_knows_is_no_fault(provider: DataProvider) -> None:
+def test_an_unknown_field_is_ignored(provider: DataProvider) -> None:
     """A newer connector never breaks an older bot."""
     newer = wire(trade()).replace(b'"side"', b'"venue_flags":[1],"side"')
     assert provider.feeds[TRADES].handle([newer], 1.0) is None
@@ -100,7 +103,7 @@ def test_a_symbol_it_does_not_watch_is_refused(provider: DataProvider) -> None:
         provider.ticker("binance", "ETH/USDT", now=1.0)
 
 
-def test_an_empty_side_of_a_book_is_no_fault(provider: DataProvider) -> None:
+def test_an_empty_side_of_a_book_is_valid(provider: DataProvider) -> None:
     """A book may have no asks."""
     book = order_book().model_copy(update={"asks": []})
     assert provider.feeds[BOOK].handle([wire(book)], 1.0) is None

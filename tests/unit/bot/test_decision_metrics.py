@@ -137,7 +137,7 @@ def test_unknown_is_counted_and_the_answer_behind_it_measured(counted: Counted) 
     }
 
 
-def test_an_order_that_has_ended_is_forgotten(counted: Counted) -> None:
+def test_a_closed_order_is_removed(counted: Counted) -> None:
     """What is kept is bounded by the orders that are open."""
     counted.decision_metrics.count(order("open"), response("accepted"), 100.5)
     counted.decision_metrics.count(order("filled"), update("filled"), 100.5)

@@ -36,7 +36,7 @@ def test_the_latest_counts_and_names_what_led_to_it() -> None:
 
 def test_nothing_yet_is_stale() -> None:
     """And has no cause."""
-    with pytest.raises(StaleDataError, match="nothing yet"):
+    with pytest.raises(StaleDataError, match="no value yet"):
         feed().fresh(1000.0, 10)
     assert feed().caused_by == []
 
@@ -46,10 +46,7 @@ def test_nothing_yet_is_stale() -> None:
     [
         (
             None,
-            (
-                "no indicator host says that it computes it: "
-                "INDICATORS must name binance:BTC/USDT:rsi_14"
-            ),
+            ("no indicator host computes it: INDICATORS must name binance:BTC/USDT:rsi_14"),
         ),
         (
             IndicatorProgress(have=7, want=15, of="candles of 1m"),
@@ -64,13 +61,13 @@ def test_stale_says_how_many_values_are_missing(
     """As the indicator host tells; where none does, what to do."""
     found = feed()
     found.progress = progress
-    assert found.why_stale(1000.0, 10) == f"{STREAM}: nothing yet; {said}"
+    assert found.why_stale(1000.0, 10) == f"{STREAM}: no value yet; {said}"
 
 
 def test_an_old_value_says_how_many_are_missing_until_the_next() -> None:
     """After a hole it begins anew; where nothing is missing, that it is old says all."""
     found = feed(value())
-    old = f"{STREAM} is 20.0 s old; want at most 10 s"
+    old = f"{STREAM} is 20.0 s old; expected at most 10 s"
     found.progress = IndicatorProgress(have=3, want=15, of="trades")
     assert found.why_stale(1020.0, 10) == f"{old}; 12 trades are missing, it has 3 of 15"
     found.progress = IndicatorProgress(have=15, want=15, of="trades")
@@ -81,7 +78,7 @@ def test_an_old_value_says_how_many_are_missing_until_the_next() -> None:
 def test_it_is_stale_some_time_after_its_candle(now: float, timeframe: str | None) -> None:
     """By its own timestamp: who computes may have fallen behind, though it comes just now."""
     found = feed(value(timeframe=timeframe), received_at=now)
-    with pytest.raises(StaleDataError, match="s old; want at most"):
+    with pytest.raises(StaleDataError, match="s old; expected at most"):
         found.fresh(now, 10)
     assert found.fresh(now - 1, 10).value == 50
 
@@ -91,7 +88,7 @@ def test_what_cannot_be_read_or_is_anothers_is_counted() -> None:
     found = IndicatorFeed(STREAM, "rsi_14", "binance", "BTC/USDT")
     bad = [("1-0", b"{}"), ("2-0", value(indicator_name="rsi_15")), ("3-0", value(exchange="luno"))]
     fault = found.handle(bad, 1000.0, OFFSET, lambda *_: None)
-    assert fault == "it is rsi_14 luno BTC/USDT; want rsi_14 binance BTC/USDT"
+    assert fault == "it is rsi_14 luno BTC/USDT; expected rsi_14 binance BTC/USDT"
     assert found.malformed == 3
     with pytest.raises(StaleDataError):
         found.fresh(1000.0, 10)
@@ -106,6 +103,6 @@ def test_timeframes_in_seconds() -> None:
 
 
 @pytest.mark.parametrize("timeframe", ["9" * 5000 + "m", "9" * 400 + "w", "\uff11m", "1m\n"])
-def test_a_timeframe_nobody_can_mean_counts_as_none(timeframe: str) -> None:
+def test_an_invalid_timeframe_has_length_zero(timeframe: str) -> None:
     """It comes over the wire: numbers without an end, and digits that aren't ours."""
     assert seconds(timeframe) == 0

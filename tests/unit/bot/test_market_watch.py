@@ -67,8 +67,8 @@ def test_ready_means_that_quotes_have_come_and_the_connector_says_live(
     """Until then, what is missing is named; a quiet market has no trades, and needs none."""
     watch.handle(batch(TICKER, ticker()))
     watch.judge()
-    unknown = "binance_connector has told no status yet"
-    assert reason(readiness) == f"{TICKER}: {unknown}; {BOOK}: nothing yet; {TRADES}: {unknown}"
+    unknown = "binance_connector has published no status yet"
+    assert reason(readiness) == f"{TICKER}: {unknown}; {BOOK}: no message yet; {TRADES}: {unknown}"
     watch.handle(batch(BOOK, order_book()))
     watch.handle(batch(STATUS, connector_status()))
     watch.judge()
@@ -92,7 +92,7 @@ def test_a_quiet_market_is_fresh_for_as_long_as_its_connector_says_live(
     clock.now += 1.0
     assert watch.stale() == [TICKER, BOOK, TRADES]
     watch.judge()
-    assert "binance_connector told its last status 31 s ago" in reason(readiness)
+    assert "binance_connector published its last status 31 s ago" in reason(readiness)
 
 
 @pytest.mark.parametrize("state", ["syncing", "stale", "some newer word"])

@@ -46,20 +46,26 @@ def test_each_instance_has_values_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("wrong", "fault"),
     [
-        ({"count": "x"}, "count='x': want a whole number, at least 1, at most 9 (3 unless given)"),
-        ({"count": "10"}, "count='10': want a whole number, at least 1, at most 9"),
-        ({"count": "1.5"}, "count='1.5': want a whole number"),
-        ({"share": "0"}, "share='0': want a number, more than 0, less than 1 (0.5 unless given)"),
-        ({"share": "nan"}, "share='nan': want a number"),
-        ({"money": "much"}, "money='much': want a number, at least 0"),
-        ({"loud": "perhaps"}, "loud='perhaps': want true or false (False unless given)"),
-        ({"way": "left"}, "way='left': want one of up, down ('up' unless given)"),
-        ({"word": "long"}, "word='long': String should have at most 3 characters; want a text"),
-        ({"word": None}, "word=None: want a text"),
-        ({"coun": "1"}, "no parameter 'coun': want count: a whole number, at least 1"),
+        (
+            {"count": "x"},
+            "count='x': expected a whole number, at least 1, at most 9 (3 unless given)",
+        ),
+        ({"count": "10"}, "count='10': expected a whole number, at least 1, at most 9"),
+        ({"count": "1.5"}, "count='1.5': expected a whole number"),
+        (
+            {"share": "0"},
+            "share='0': expected a number, more than 0, less than 1 (0.5 unless given)",
+        ),
+        ({"share": "nan"}, "share='nan': expected a number"),
+        ({"money": "much"}, "money='much': expected a number, at least 0"),
+        ({"loud": "perhaps"}, "loud='perhaps': expected true or false (False unless given)"),
+        ({"way": "left"}, "way='left': expected one of up, down ('up' unless given)"),
+        ({"word": "long"}, "word='long': String should have at most 3 characters; expected a text"),
+        ({"word": None}, "word=None: expected a text"),
+        ({"coun": "1"}, "no parameter 'coun': expected count: a whole number, at least 1"),
     ],
 )
-def test_a_bad_parameter_is_told_with_its_name_its_value_and_what_is_right(
+def test_an_invalid_parameter_is_reported_with_its_name_its_value_and_what_is_expected(
     wrong: dict[str, Any], fault: str
 ) -> None:
     """One sentence for each."""
@@ -71,11 +77,11 @@ def test_a_bad_parameter_is_told_with_its_name_its_value_and_what_is_right(
 
 def test_a_parameter_without_a_default_must_be_given() -> None:
     """The error says what it is."""
-    with pytest.raises(ParameterError, match="word is missing: want a text"):
+    with pytest.raises(ParameterError, match="word is missing: expected a text"):
         read(Everything, {})
 
 
-def test_what_a_parameter_means_is_told_with_it() -> None:
+def test_an_error_contains_the_description_of_the_parameter() -> None:
     """Type, bounds, default, description."""
     said = "a whole number, at least 1, at most 9 (3 unless given): how many"
     assert describe(Everything, "count") == said
@@ -95,8 +101,8 @@ def test_a_number_is_taken_within_its_bounds_and_nowhere_else(number: int) -> No
 @pytest.mark.parametrize(
     ("cls", "given_", "fault"),
     [
-        (SmaCrossover, {"fast": 50}, "fast=50: want less than slow=50"),
-        (RsiReversion, {"oversold": 80}, "oversold=80: want less than overbought=70"),
+        (SmaCrossover, {"fast": 50}, "fast=50: expected less than slow=50"),
+        (RsiReversion, {"oversold": 80}, "oversold=80: expected less than overbought=70"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(
@@ -128,9 +134,12 @@ class OutsideItself(Strategy):
 @pytest.mark.parametrize(
     ("cls", "fault"),
     [
-        (Untyped, "Untyped.fast can't be a parameter: want a name that no strategy has, and a t"),
+        (
+            Untyped,
+            "Untyped.fast can't be a parameter: expected a name that no strategy has, and a t",
+        ),
         (Taken, "Taken.on_trade can't be a parameter"),
-        (OutsideItself, "fast=0: want a whole number, at least 1"),
+        (OutsideItself, "fast=0: expected a whole number, at least 1"),
     ],
 )
 def test_a_class_that_declares_what_cannot_be_is_refused(cls: type[Strategy], fault: str) -> None:
@@ -145,7 +154,7 @@ def test_names_are_filled_in_with_parameters() -> None:
     values = {"fast": 5, "more": "", "wide": 2.0}
     assert fill_in(("sma_{fast}", "{more}", "bb_{wide:g}"), values) == ("sma_5", "bb_2")
     for wrong in ("sma_{slow}", "sma_{}", "sma_{", "{fast.x}"):
-        with pytest.raises(ParameterError, match="want the name of a parameter in braces"):
+        with pytest.raises(ParameterError, match="expected the name of a parameter in braces"):
             fill_in((wrong,), values)
 
 

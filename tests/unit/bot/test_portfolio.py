@@ -86,7 +86,7 @@ def portfolio_with(*orders: BotOrder) -> Portfolio:
 
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=10), st.data())
-def test_a_fill_is_booked_once_however_often_it_is_told(
+def test_a_fill_is_applied_once_however_often_it_is_reported(
     cumulative: list[int], data: st.DataObject
 ) -> None:
     """Events come again, after restarts; the position is the most that was ever filled."""
@@ -241,7 +241,7 @@ def test_the_full_rate_of_an_account_that_pays_more_is_its_own() -> None:
     assert portfolio.lost_today("USDT") == Decimal("1.2")
 
 
-def test_a_fee_that_is_told_later_than_its_fill_costs_the_rate_of_that_fill() -> None:
+def test_a_fee_reported_after_its_fill_costs_the_rate_of_that_fill() -> None:
     """Where the exchange shows an order's fills later than its end."""
     portfolio = portfolio_with(order())
     portfolio.handle_status("binance", status("filled", 2.0, 300.0))
@@ -338,7 +338,7 @@ def test_a_rejected_order_uses_up_no_pace_and_is_remembered() -> None:
     assert portfolio.state.rejections == {}
 
 
-def test_the_end_of_an_order_is_told_once() -> None:
+def test_the_end_of_an_order_is_reported_once() -> None:
     """With the event that ended it; that one which was taken for over has filled is no end."""
     ends: list[str] = []
     portfolio = portfolio_with(order(), order(2))
@@ -437,7 +437,7 @@ def test_a_status_of_another_order_with_our_id_is_not_ours() -> None:
 
 
 @pytest.mark.parametrize("end", ["lost", "rejected"])
-def test_a_lost_order_that_is_heard_of_is_lost_no_more(end: str) -> None:
+def test_a_lost_order_with_a_new_event_is_no_longer_lost(end: str) -> None:
     """Neither it nor a rejection is the exchange's word; what is filled counts."""
     portfolio = portfolio_with(order(), order(2))
     for mine in portfolio.state.orders.values():
@@ -467,7 +467,7 @@ def fill(number: int, quantity: float = 1.0, price: float = 100.0) -> Trade:
     )
 
 
-def test_fills_that_are_told_later_than_the_end_are_counted_once() -> None:
+def test_fills_reported_after_the_end_are_counted_once() -> None:
     """`fills_complete` was false: the same status comes again with the rest of its fills."""
     portfolio = portfolio_with(order())
     first = status("filled", 2.0, fee=0.1).model_copy(update={"trades": [fill(1, 0.5, 90.0)]})
@@ -483,7 +483,7 @@ def test_fills_that_are_told_later_than_the_end_are_counted_once() -> None:
         assert (holding.quantity, holding.cash) == numbers(2, "-205.4")
 
 
-def test_an_average_that_is_told_later_than_the_end_is_booked() -> None:
+def test_an_average_price_reported_after_the_end_is_applied() -> None:
     """The quantity is known from the first on; nothing but the money changes."""
     portfolio = portfolio_with(order(1, "sell"))
     portfolio.handle_status("binance", status("canceled", 1.0, 100.0))
@@ -495,7 +495,7 @@ def test_an_average_that_is_told_later_than_the_end_is_booked() -> None:
     assert (holding.quantity, holding.cash) == numbers(-1, "100.5")
 
 
-def test_an_order_without_any_price_counts_at_its_own_until_that_is_told() -> None:
+def test_an_order_without_a_reported_price_counts_at_its_own_price() -> None:
     """Then as its fills were; the quantity isn't late."""
     limit = order()
     limit.price = Decimal(95)
@@ -563,7 +563,7 @@ def test_an_order_of_the_release_before_goes_on() -> None:
     assert old.spent == 190
 
 
-def test_orders_that_ended_long_ago_are_forgotten_and_open_ones_never() -> None:
+def test_old_closed_orders_are_deleted_and_open_ones_never() -> None:
     """The latest are kept, for events that come late."""
     portfolio = portfolio_with(order(0))
     for number in range(1, 3 * KEEP_ENDED):

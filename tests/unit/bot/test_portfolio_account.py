@@ -137,7 +137,7 @@ def test_after_a_thousand_trips_all_that_is_held_can_still_be_sold(
         assert 0 <= trader.held.quantity < lots.lot
 
 
-def test_fees_in_bnb_are_told_as_the_account_paid_them_until_there_is_no_more() -> None:
+def test_fees_in_bnb_are_counted_as_paid_until_the_account_has_no_bnb() -> None:
     """The position is the account's with them, after them, and where both come together."""
     fees = FEES[BTC]._replace(discount_asset="BNB")
     trader = Trader("binance", BTC, fees, bnb="0.0099")

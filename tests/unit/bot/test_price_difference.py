@@ -149,9 +149,15 @@ def test_a_book_with_one_side_is_not_relied_on() -> None:
 @pytest.mark.parametrize(
     ("given_", "fault"),
     [
-        ({"enter": 0.01, "leave": 0.01}, "enter=0.01: want more than leave=0.01"),
-        ({"rate": "luno:ETH/ZAR"}, "rate='luno:ETH/ZAR': gives ETH in ZAR; want USDT in ZAR, or"),
-        ({"rate_over": "binance:BTC/USDT"}, "rate_over='binance:BTC/USDT': want a market of USDT"),
+        ({"enter": 0.01, "leave": 0.01}, "enter=0.01: expected more than leave=0.01"),
+        (
+            {"rate": "luno:ETH/ZAR"},
+            "rate='luno:ETH/ZAR': gives ETH in ZAR; expected USDT in ZAR, or",
+        ),
+        (
+            {"rate_over": "binance:BTC/USDT"},
+            "rate_over='binance:BTC/USDT': expected a market of USDT",
+        ),
     ],
 )
 def test_markets_that_give_no_rate_are_refused(given_: dict[str, Any], fault: str) -> None:

@@ -64,7 +64,7 @@ class Asked:
         return self.resync.handle("binance", event)
 
 
-def test_an_order_of_which_nothing_comes_is_asked_about_by_its_id() -> None:
+def test_an_order_without_events_is_queried_by_its_id() -> None:
     """Once it could have been answered; and again only where that answer is lost."""
     asked = Asked(order())
     assert asked.at(ASK_EVERY - 0.1) == []
@@ -97,7 +97,7 @@ def test_an_order_is_lost_once_it_was_missed_so_often_after_it_could_come() -> N
     raise AssertionError(f"never lost: asked at {misses}")
 
 
-def test_a_miss_at_the_very_moment_counts_and_one_just_before_it_does_not() -> None:
+def test_a_miss_at_the_limit_counts_and_one_just_before_it_does_not() -> None:
     """The bound is exact."""
     for begin, wanted in ((RESOLVED_WITHIN, 3), (RESOLVED_WITHIN - 0.1, 4)):
         asked = Asked(order())
@@ -136,7 +136,7 @@ def test_an_answer_that_knows_nothing_of_the_order_proves_nothing(
     assert found.unresolved == f"binance_connector answers {status} ({reason}): because"
 
 
-def test_what_is_heard_of_an_order_begins_the_count_anew() -> None:
+def test_an_event_of_an_order_restarts_the_count() -> None:
     """A status says that the connector knows it: misses before it count no more."""
     asked = Asked(order())
     for seconds in (50, 65):
@@ -190,7 +190,7 @@ def test_a_connector_that_is_away_is_not_asked_and_that_is_said() -> None:
     asked = Asked(order())
     assert asked.at(ASK_EVERY + SILENT_AFTER + 1, away=True) == []
     (found,) = asked.portfolio.open
-    assert found.unresolved == "binance_connector told its last status 46 s ago"
+    assert found.unresolved == "binance_connector published its last status 46 s ago"
     assert len(asked.at(ASK_EVERY + SILENT_AFTER + 2)) == 1
     asked.portfolio.handle_status("binance", status("open"))
     assert found.unresolved is None

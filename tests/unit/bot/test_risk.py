@@ -166,7 +166,7 @@ def test_after_a_rejection_the_next_order_of_its_kind_waits() -> None:
     refusal = judged(proposal("buy"), portfolio)
     assert refusal == Refusal(
         "backing_off",
-        "the last buy was rejected (-2010: insufficient balance); the next may go in 19 s",
+        "the last buy was rejected (-2010: insufficient balance); the next may be sent in 19 s",
     )
     assert verdict(proposal("sell"), portfolio) is None
     another = proposal("buy")
@@ -260,7 +260,7 @@ def test_dust_is_neither_sold_nor_bought(what: Proposal, held: str, reason: str 
     refusal = judged(what, holding(held), lots=COARSE)
     assert (refusal and refusal.reason_code) == reason
     if refusal is not None:
-        wanted = "binance wants lots of 0.1, at least 0.2, worth at least 30"
+        wanted = "binance requires lots of 0.1, at least 0.2, worth at least 30"
         assert refusal.message.endswith(wanted)
 
 

@@ -15,7 +15,7 @@ def test_by_default_it_watches_what_the_connectors_publish() -> None:
     assert markets["luno"] == ("XBT/ZAR", "ETH/ZAR")
 
 
-def test_it_is_told_as_the_connectors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_has_the_same_settings_as_the_connectors(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same variables name the same symbols."""
     monkeypatch.setenv("LUNO_SYMBOLS", "xbt/eur")
     assert load(BotSettings).markets["luno"] == ("XBT/EUR",)

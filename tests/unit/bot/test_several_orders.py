@@ -186,14 +186,14 @@ def test_anything_else_stops_the_strategy(wrong: object) -> None:
     """Nothing of it is done."""
     actions, stopped = told(wrong)
     assert actions == []
-    assert "want an Intent, a Cancel, a list of them, or None" in str(stopped)
+    assert "expected an Intent, a Cancel, a list of them, or None" in str(stopped)
 
 
 def test_more_wishes_than_could_come_true_stop_it_too() -> None:
     """Whoever returns thousands has a bug."""
     actions, stopped = told([Cancel("so")] * (MAX_ACTIONS + 1))
     assert actions == []
-    assert f"want at most {MAX_ACTIONS}" in str(stopped)
+    assert f"expected at most {MAX_ACTIONS}" in str(stopped)
 
 
 def test_how_many_may_be_open_is_one_unless_the_class_or_a_parameter_says_more() -> None:
@@ -213,5 +213,5 @@ class Greedy(Strategy):
 
 def test_too_many_open_orders_are_refused_at_the_start() -> None:
     """One error, which says how many may be."""
-    with pytest.raises(StrategyError, match="max_orders=21: want a whole number from 1 to 20"):
+    with pytest.raises(StrategyError, match="max_orders=21: expected a whole number from 1 to 20"):
         read([f"{__name__}.Greedy:binance:BTC/USDT:1"], MARKETS)

@@ -122,7 +122,7 @@ def test_crossover_buys_at_the_golden_cross_and_sells_at_the_death_cross(by: str
     assert side(strategy.on_indicator(new)) == "sell"  # as long as it is below
 
 
-def test_doing_nothing_counts_and_wants_nothing() -> None:
+def test_do_nothing_counts_trades_and_never_trades() -> None:
     """The count is in its state."""
     strategy = DoNothing(cast(Market, FakeMarket()))
     assert [strategy.on_trade(trade()) for _ in range(3)] == [None] * 3
@@ -134,12 +134,12 @@ def test_doing_nothing_counts_and_wants_nothing() -> None:
     [
         ({"side": "hold", "reason": "x"}, "side='hold'"),
         ({"side": "buy", "reason": ""}, "reason=''"),
-        ({"side": "buy", "reason": "x", "quantity": 0.1}, "quantity=0.1: want a Decimal"),
-        ({"side": "buy", "reason": "x", "price": Decimal(0)}, "price=0: want a number greater"),
+        ({"side": "buy", "reason": "x", "quantity": 0.1}, "quantity=0.1: expected a Decimal"),
+        ({"side": "buy", "reason": "x", "price": Decimal(0)}, "price=0: expected a number greater"),
         ({"side": "buy", "reason": "x", "price": Decimal("NaN")}, "price=NaN"),
     ],
 )
-def test_an_intent_that_is_no_order_cannot_be_made(given_: dict[str, Any], fault: str) -> None:
+def test_an_invalid_intent_cannot_be_made(given_: dict[str, Any], fault: str) -> None:
     """The message names the field."""
     with pytest.raises((TypeError, ValueError), match=fault):
         Intent(**given_)

@@ -36,26 +36,56 @@ def test_ours_are_named_shortly_and_yours_by_their_path() -> None:
 @pytest.mark.parametrize(
     ("entry", "fault"),
     [
-        ("rsi_reversion", "want <strategy>:<exchange>:<SYMBOL>:<quantity>"),
-        ("rsi:binance:BTC/USDT:1", "want one of do_nothing, price_difference, rsi_reversion, sma_"),
-        ("rsi_reversion:kraken:BTC/USDT:1", "no exchange 'kraken': want one of binance, luno"),
-        ("rsi_reversion:luno:BTC/USDT:1", "isn't watched on luno: want one of XBT/ZAR (LUNO_SYM"),
-        ("rsi_reversion:luno:XBT/ZAR:0", "quantity '0': want a number greater than 0"),
-        ("rsi_reversion:luno:XBT/ZAR:NaN", "quantity 'NaN': want a number greater than 0"),
+        ("rsi_reversion", "expected <strategy>:<exchange>:<SYMBOL>:<quantity>"),
+        (
+            "rsi:binance:BTC/USDT:1",
+            "expected one of do_nothing, price_difference, rsi_reversion, sma_",
+        ),
+        ("rsi_reversion:kraken:BTC/USDT:1", "no exchange 'kraken': expected one of binance, luno"),
+        (
+            "rsi_reversion:luno:BTC/USDT:1",
+            "isn't watched on luno: expected one of XBT/ZAR (LUNO_SYM",
+        ),
+        ("rsi_reversion:luno:XBT/ZAR:0", "quantity '0': expected a number greater than 0"),
+        ("rsi_reversion:luno:XBT/ZAR:NaN", "quantity 'NaN': expected a number greater than 0"),
         ("no.such.Module:luno:XBT/ZAR:1", "'no.such.Module' can't be loaded: No module named"),
-        ("tests.support.bot.process.Bot:luno:XBT/ZAR:1", "want a class that inherits Strategy"),
+        ("tests.support.bot.process.Bot:luno:XBT/ZAR:1", "expected a class that inherits Strategy"),
         ("tests.support.bot.process.x:luno:XBT/ZAR:1", "has no attribute 'x'"),
-        ("sma_crossover:luno:XBT/ZAR:1?fast=x", "sma_crossover: fast='x': want a whole number, a"),
-        ("sma_crossover:luno:XBT/ZAR:1?fast=0", "sma_crossover: fast='0': want a whole number, a"),
-        ("sma_crossover:luno:XBT/ZAR:1?fats=5", "sma_crossover: no parameter 'fats': want fast:"),
-        ("do_nothing:luno:XBT/ZAR:1?fast=5", "no parameter 'fast': want none, it has no parameter"),
-        ("sma_crossover:luno:XBT/ZAR:1?fast", "'fast': want each parameter once, as <parameter>="),
-        ("sma_crossover:luno:XBT/ZAR:1?fast=1&fast=2", "'fast=2': want each parameter once"),
-        (f"{DIFFERENCE}?rate=luno:ETH/ZAR", "'ETH/ZAR' isn't watched on luno: want one of XBT/ZAR"),
-        (f"{DIFFERENCE}?other=kraken:XBT/ZAR", "no exchange 'kraken': want one of binance, luno"),
-        (f"{DIFFERENCE}?other=XBT/ZAR", "market 'XBT/ZAR': want <exchange>:<SYMBOL>, e.g. luno:"),
-        ("do_nothing:luno:XBT/ZAR:1?as=", "as='': want a name of 1 to 20 letters"),
-        ("do_nothing:luno:XBT/ZAR:1?as=a:b", "as='a:b': want a name of 1 to 20 letters"),
+        (
+            "sma_crossover:luno:XBT/ZAR:1?fast=x",
+            "sma_crossover: fast='x': expected a whole number, a",
+        ),
+        (
+            "sma_crossover:luno:XBT/ZAR:1?fast=0",
+            "sma_crossover: fast='0': expected a whole number, a",
+        ),
+        (
+            "sma_crossover:luno:XBT/ZAR:1?fats=5",
+            "sma_crossover: no parameter 'fats': expected fast:",
+        ),
+        (
+            "do_nothing:luno:XBT/ZAR:1?fast=5",
+            "no parameter 'fast': expected none, it has no parameter",
+        ),
+        (
+            "sma_crossover:luno:XBT/ZAR:1?fast",
+            "'fast': expected each parameter once, as <parameter>=",
+        ),
+        ("sma_crossover:luno:XBT/ZAR:1?fast=1&fast=2", "'fast=2': expected each parameter once"),
+        (
+            f"{DIFFERENCE}?rate=luno:ETH/ZAR",
+            "'ETH/ZAR' isn't watched on luno: expected one of XBT/ZAR",
+        ),
+        (
+            f"{DIFFERENCE}?other=kraken:XBT/ZAR",
+            "no exchange 'kraken': expected one of binance, luno",
+        ),
+        (
+            f"{DIFFERENCE}?other=XBT/ZAR",
+            "market 'XBT/ZAR': expected <exchange>:<SYMBOL>, e.g. luno:",
+        ),
+        ("do_nothing:luno:XBT/ZAR:1?as=", "as='': expected a name of 1 to 20 letters"),
+        ("do_nothing:luno:XBT/ZAR:1?as=a:b", "as='a:b': expected a name of 1 to 20 letters"),
     ],
 )
 def test_what_cannot_be_used_is_said_with_what_would_be_right(entry: str, fault: str) -> None:
@@ -73,7 +103,7 @@ def test_all_faults_are_said_at_once() -> None:
         read(["x:luno:XBT/ZAR:1", good, "do_nothing:luno:XBT/ZAR:2"], MARKETS)
     unknown, twice = str(e.value).splitlines()
     assert "no strategy 'x'" in unknown
-    assert "stands there twice" in twice
+    assert "appears twice" in twice
     assert "?as=second" in twice
 
 
@@ -92,7 +122,7 @@ def test_a_name_does_not_depend_on_parameters_and_is_that_of_earlier_releases() 
     assert plain.key == other.key == "sma_crossover:binance:BTC/USDT"
 
 
-def test_instances_of_one_strategy_are_told_apart_by_their_market_or_their_name() -> None:
+def test_instances_of_one_strategy_differ_by_market_or_name() -> None:
     """As many as one likes; parameters alone are no name, since they may change."""
     entry = "sma_crossover:binance:BTC/USDT:1"
     entries = [entry, f"{entry}?as=quick&fast=5", "sma_crossover:binance:ETH/USDT:1"]
@@ -101,13 +131,13 @@ def test_instances_of_one_strategy_are_told_apart_by_their_market_or_their_name(
         "sma_crossover:binance:BTC/USDT:quick",
         "sma_crossover:binance:ETH/USDT",
     ]
-    with pytest.raises(StrategyError, match="stands there twice"):
+    with pytest.raises(StrategyError, match="appears twice"):
         read([entry, f"{entry}?fast=5"], MARKETS)
 
 
 def test_a_value_may_hold_what_would_end_it() -> None:
     """Written as in a URL: %2C is a comma, which stands between entries."""
-    with pytest.raises(StrategyError, match="fast='1,2&': want a whole number"):
+    with pytest.raises(StrategyError, match="fast='1,2&': expected a whole number"):
         read(["sma_crossover:binance:BTC/USDT:1?fast=1%2C2%26"], MARKETS)
 
 

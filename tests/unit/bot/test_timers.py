@@ -61,7 +61,7 @@ def seconds(host: Host, name: str) -> list[float]:
     return [at.timestamp() - START for told, at in host.called if told == name]
 
 
-def test_each_strategy_is_told_at_the_multiples_of_its_seconds() -> None:
+def test_each_timer_fires_at_the_multiples_of_its_seconds() -> None:
     """Of Redis's clock: a timer of a minute is due at the full minute."""
     host = Host(minute=60.0, ten=10.0, never=None)
     assert ran(host, 61.0) == 7
@@ -71,7 +71,7 @@ def test_each_strategy_is_told_at_the_multiples_of_its_seconds() -> None:
     assert host.caused_by[0] == f"timer {int(START + 7) * 1000}-0"
 
 
-def test_where_no_strategy_asks_nothing_runs() -> None:
+def test_without_a_timer_nothing_runs() -> None:
     """It ends."""
     run_virtually(Timers(cast(Any, Host(never=None)), lambda: START).run(lambda: None))
 
@@ -83,7 +83,7 @@ def test_what_was_missed_is_not_made_up_for() -> None:
     assert seconds(host, "ten") == [27.0, 37.0]
 
 
-def test_a_clock_that_is_set_back_tells_no_moment_of_the_future() -> None:
+def test_after_the_clock_is_set_back_no_future_moment_is_due() -> None:
     """From the earlier time on it goes on as ever."""
     host = Host(ten=10.0)
     ran(host, 31.0, lambda at: START + at if at < 10 else START + at - 3600)
@@ -94,7 +94,7 @@ def test_a_clock_that_is_set_back_tells_no_moment_of_the_future() -> None:
     st.floats(1.0, 100.0),
     st.lists(st.floats(0.0, 500.0), min_size=1, max_size=50).map(sorted),
 )
-def test_a_moment_is_told_at_most_once_and_never_early(every: float, looks: list[float]) -> None:
+def test_a_moment_is_due_at_most_once_and_never_early(every: float, looks: list[float]) -> None:
     """However often one looks."""
     timer = Timer(every)
     told = [(at, moment) for at in looks if (moment := timer.due(START + at)) is not None]
@@ -125,7 +125,9 @@ class Silent(Strategy):
 @pytest.mark.parametrize("every", [None, 0.5, 86_401, float("nan"), "5", -1])
 def test_a_timer_out_of_bounds_is_refused(every: Any) -> None:
     """The error says what would be right."""
-    with pytest.raises(ParameterError, match="want how often on_timer is called, in seconds, at l"):
+    with pytest.raises(
+        ParameterError, match="expected the seconds between calls of on_timer, at l"
+    ):
         _every(Ticking(every))
 
 
@@ -133,5 +135,5 @@ def test_a_timer_and_its_method_belong_together() -> None:
     """One without the other is a mistake."""
     assert _every(Ticking(1)) == 1.0
     assert _every(Strategy(cast(Market, None))) is None
-    with pytest.raises(ParameterError, match="timer_seconds=5: want a method on_timer, too"):
+    with pytest.raises(ParameterError, match="timer_seconds=5: expected a method on_timer, too"):
         _every(Silent(cast(Market, None)))

@@ -18,10 +18,10 @@ def test_a_good_message_is_read() -> None:
         (b"", "Invalid JSON"),
         (b"[" * 100_000, "Invalid JSON"),
         (b"{}", "symbol: Field required"),
-        (b"x" * (MOST_BYTES + 1), f"{MOST_BYTES + 1} bytes; want at most {MOST_BYTES}"),
+        (b"x" * (MOST_BYTES + 1), f"{MOST_BYTES + 1} bytes; expected at most {MOST_BYTES}"),
     ],
 )
-def test_what_is_no_message_is_refused(data: bytes, words: str) -> None:
+def test_an_invalid_message_is_refused(data: bytes, words: str) -> None:
     """With the first of its faults."""
     with pytest.raises(MessageError) as caught:
         read(Trade, data)

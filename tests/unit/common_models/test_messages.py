@@ -268,7 +268,7 @@ def test_an_empty_side_of_a_book_is_a_book() -> None:
 # --- defaults that are made
 
 
-def test_ids_are_made_anew_for_each_command() -> None:
+def test_each_command_gets_a_new_id() -> None:
     """A random UUID, as the contract has it."""
     orders = [
         PlaceOrderCommand(symbol="BTC/USDT", type="market", side="buy", quantity=1.0)

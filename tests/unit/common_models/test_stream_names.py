@@ -86,7 +86,7 @@ def test_two_different_things_never_have_one_name(one: StreamName, other: Stream
 
 
 @given(words, words)
-def test_state_keys_and_switches_are_no_streams(service: str, what: str) -> None:
+def test_state_keys_and_switches_are_not_streams(service: str, what: str) -> None:
     """No stream can overwrite them."""
     for key in (state_key(service, what), HALT):
         with pytest.raises(StreamNameError):
@@ -132,10 +132,10 @@ def test_bad_names_are_refused(name: str) -> None:
 
 def test_the_error_shows_the_part_and_what_would_be_right() -> None:
     """One sentence to act on."""
-    with pytest.raises(StreamNameError, match=r"'btcusdt' in a stream name: want .* 'BTCUSDT'"):
+    with pytest.raises(StreamNameError, match=r"'btcusdt' in a stream name: expected .* 'BTCUSDT'"):
         MarketStream("binance", "btcusdt", "ticker")
     with pytest.raises(
-        StreamNameError, match=r"'candles' .* want one of ticker, orderbook, trades"
+        StreamNameError, match=r"'candles' .* expected one of ticker, orderbook, trades"
     ):
         MarketStream("binance", "BTCUSDT", "candles")  # type: ignore[arg-type]
 

@@ -60,9 +60,11 @@ def test_a_timeframe_is_a_number_and_a_unit(text: str, length: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "m", "0m", "7m", "5h", "2d", "1w", "1M", "-1m", "01m", "1.5m", "1٢m"]
 )
-def test_what_does_not_divide_a_day_is_no_timeframe(text: str) -> None:
+def test_a_period_that_does_not_divide_a_day_is_not_a_timeframe(text: str) -> None:
     """The error says what one looks like."""
-    with pytest.raises(ValueError, match=r"want a number and s, m, h or d that divides a day.* 5m"):
+    with pytest.raises(
+        ValueError, match=r"expected a number and s, m, h or d that divides a day.* 5m"
+    ):
         parse_timeframe(text)
 
 

@@ -65,7 +65,7 @@ def test_several_values_are_several_streams() -> None:
     assert bands.names == ("bb_20_2_5m", "bb_20_2_5m_upper", "bb_20_2_5m_lower")
 
 
-FORM = r"want <exchange>:<SYMBOL>:<name>\[@<source>\], e\.g\. binance:BTC/USDT:rsi_14@1m"
+FORM = r"expected <exchange>:<SYMBOL>:<name>\[@<source>\], e\.g\. binance:BTC/USDT:rsi_14@1m"
 
 
 @pytest.mark.parametrize(
@@ -74,30 +74,30 @@ FORM = r"want <exchange>:<SYMBOL>:<name>\[@<source>\], e\.g\. binance:BTC/USDT:r
         ("rsi_14", FORM),
         ("binance:BTC/USDT", FORM),
         ("binance:BTC/USDT:rsi_14@", FORM),
-        ("binanse:BTC/USDT:rsi_14", "no exchange 'binanse': want one of binance, luno"),
+        ("binanse:BTC/USDT:rsi_14", "no exchange 'binanse': expected one of binance, luno"),
         (
             "binance:BTCUSDT:rsi_14",
             (
-                r"'BTCUSDT' isn't watched on binance: want one of BTC/USDT, ETH/USDT "
+                r"'BTCUSDT' isn't watched on binance: expected one of BTC/USDT, ETH/USDT "
                 r"\(BINANCE_SYMBOLS says which\)"
             ),
         ),
         (
             "binance:BTC/USDT:rsj_14",
             (
-                r"no indicator 'rsj_14': want one of atr_<period>, bb_<period>_<deviations>, "
+                r"no indicator 'rsj_14': expected one of atr_<period>, bb_<period>_<deviations>, "
                 r"ema_<period>, macd_<fast>_<slow>_<signal>, rsi_<period>, sma_<period>, "
                 r"or the dotted path of your own in INDICATOR_PLUGINS"
             ),
         ),
-        ("binance:BTC/USDT:rsi", "'rsi' has 0 numbers: want rsi_<period>"),
-        ("binance:BTC/USDT:rsi_5m", "'rsi_5m' has 0 numbers: want rsi_<period>"),
-        ("binance:BTC/USDT:rsi_14_3", "'rsi_14_3' has 2 numbers: want rsi_<period>"),
-        ("binance:BTC/USDT:rsi_14.5", r"'rsi_14\.5': period 14\.5: want a whole number"),
-        ("binance:BTC/USDT:rsi_0", "period 0: want 2 to 1000"),
-        ("binance:BTC/USDT:ema_20_high", "would say that it is made of high; want another suffix"),
-        ("binance:BTC/USDT:rsi_14_ä", "'rsi_14_ä' in a stream name: want an indicator's name"),
-        ("binance:BTC/USDT:rsi_14@7m", "source '7m' is no timeframe: .* or trade, or ticker"),
+        ("binance:BTC/USDT:rsi", "'rsi' has 0 numbers: expected rsi_<period>"),
+        ("binance:BTC/USDT:rsi_5m", "'rsi_5m' has 0 numbers: expected rsi_<period>"),
+        ("binance:BTC/USDT:rsi_14_3", "'rsi_14_3' has 2 numbers: expected rsi_<period>"),
+        ("binance:BTC/USDT:rsi_14.5", r"'rsi_14\.5': period 14\.5: expected a whole number"),
+        ("binance:BTC/USDT:rsi_0", "period 0: expected 2 to 1000"),
+        ("binance:BTC/USDT:ema_20_high", "would claim to be made of high; expected another suffix"),
+        ("binance:BTC/USDT:rsi_14_ä", "'rsi_14_ä' in a stream name: expected an indicator's name"),
+        ("binance:BTC/USDT:rsi_14@7m", "source '7m' is not a timeframe: .* or trade, or ticker"),
     ],
 )
 def test_what_cannot_be_used_gets_an_error_that_says_what_can(entry: str, error: str) -> None:
@@ -116,7 +116,7 @@ def test_what_cannot_be_used_gets_an_error_that_says_what_can(entry: str, error:
 )
 def test_two_that_would_share_a_stream_are_refused(entries: tuple[str, str]) -> None:
     """Both are named, and what tells two apart."""
-    with pytest.raises(ConfigurationError, match=r"and .*both be published to indicators:.*suffix"):
+    with pytest.raises(ConfigurationError, match=r"and .*both publish to indicators:.*suffix"):
         wanted(*entries)
 
 
@@ -125,7 +125,7 @@ def test_the_same_name_on_another_pair_is_another_stream() -> None:
     assert len(wanted("binance:BTC/USDT:rsi_14", "binance:ETH/USDT:rsi_14")) == 2
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     """One line each."""
     with pytest.raises(ConfigurationError) as failure:
         wanted("binance:BTC/USDT:rsj_14", "binance:BTC/USDT:rsi_14", "luno:BTC/USDT:rsi_14")
@@ -139,7 +139,9 @@ def test_a_plugin_that_remembers_nothing_is_refused(monkeypatch: pytest.MonkeyPa
     """Its value depends on one candle at least: the last."""
     monkeypatch.setattr("tests.unit.indicators.some_plugins.Highest.REMEMBERS", 0)
     plugins = Plugins(["tests.unit.indicators.some_plugins.Highest"])
-    with pytest.raises(ConfigurationError, match=r"Highest: memory is 0; want 1 or more candles"):
+    with pytest.raises(
+        ConfigurationError, match=r"Highest: memory is 0; expected 1 or more candles"
+    ):
         wanted("luno:XBT/ZAR:highest_3", plugins=plugins)
 
 

@@ -55,7 +55,7 @@ def saved(one: IndicatorMarket, kept: dict[str, list[Candle]], at: str) -> Saved
     return SavedMarket(StreamPosition(at), one.trade_id, lines)
 
 
-WHOLE = market().take(ENTRIES)
+WHOLE = market().handle(ENTRIES)
 
 
 @settings(max_examples=25)  # each runs through hundreds of trades
@@ -66,7 +66,7 @@ def test_however_it_is_cut_and_restarted_the_values_are_the_same(
     """Byte for byte."""
     one, outputs, kept = market(), [], dict[str, list[Candle]]()
     for start, end in itertools.pairwise((0, *cuts, len(ENTRIES))):
-        outputs += one.take(ENTRIES[start:end])
+        outputs += one.handle(ENTRIES[start:end])
         if restarts and end:
             state = saved(one, kept, ENTRIES[end - 1][0])
             one = market()
@@ -74,10 +74,10 @@ def test_however_it_is_cut_and_restarted_the_values_are_the_same(
     assert outputs == WHOLE
 
 
-def test_a_line_that_was_not_fed_meanwhile_begins_anew() -> None:
+def test_a_line_that_missed_entries_starts_again() -> None:
     """It was saved at another position than the market."""
     one, kept = market(), dict[str, list[Candle]]()
-    one.take(ENTRIES[:600])
+    one.handle(ENTRIES[:600])
     state = saved(one, kept, "600-0")
     state.lines["10s"][0].at = "500-0"
     other = market()
@@ -99,8 +99,8 @@ def test_a_value_says_what_it_is() -> None:
 def test_a_jump_in_the_ids_is_a_hole_for_every_line() -> None:
     """All begin anew with the trade behind it."""
     one = market()
-    one.take(ENTRIES[:500])
-    assert one.take(ENTRIES[501:505]) == []
+    one.handle(ENTRIES[:500])
+    assert one.handle(ENTRIES[501:505]) == []
     assert one.holes == 1
     assert {name: line.series.count for name, line in one.lines.items()} == {
         "trade": 4,
@@ -112,40 +112,40 @@ def test_a_jump_in_the_ids_is_a_hole_for_every_line() -> None:
 def test_a_hole_that_is_known_already_is_not_found_again_by_the_ids() -> None:
     """The first trade behind it begins anew, as any first trade does."""
     one = market()
-    one.take(ENTRIES[:500])
+    one.handle(ENTRIES[:500])
     one.hole("trimmed")
-    one.take(ENTRIES[510:520])
+    one.handle(ENTRIES[510:520])
     assert one.holes == 1
     assert one.lines["trade"].series.count == 10
 
 
 @pytest.mark.parametrize("trade_id", ["9" * 5000, "x" * 5000, "-1", "1e3", "\u00b2"])
-def test_an_id_that_is_no_number_is_a_hole(trade_id: str) -> None:
+def test_an_id_that_is_not_a_number_is_a_gap(trade_id: str) -> None:
     """Anybody may have written it; what it says is short."""
     one = market()
-    one.take(ENTRIES[:1])
+    one.handle(ENTRIES[:1])
     odd = trade().model_copy(update={"trade_id": trade_id})
-    one.take([("2-0", wire(odd)), ("3-0", wire(odd)), *ENTRIES[3:5]])
+    one.handle([("2-0", wire(odd)), ("3-0", wire(odd)), *ENTRIES[3:5]])
     assert one.holes == 3
 
 
-def test_where_an_exchange_leaves_numbers_out_a_jump_is_none() -> None:
+def test_a_jump_of_ids_is_not_a_gap_on_an_exchange_that_skips_numbers() -> None:
     """Luno numbers all that happens in a market, not its trades alone."""
     one = IndicatorMarket(wanted("luno:XBT/ZAR:sma_2@trade"))
     entries = [
         (f"{n}-0", wire(trade("XBT/ZAR", "luno", number=number)))
         for n, number in enumerate((5, 9, 31), 1)
     ]
-    assert len(one.take(entries)) == 2
+    assert len(one.handle(entries)) == 2
     assert one.holes == 0
 
 
 def test_late_trades_are_counted_and_saved() -> None:
     """They are left out of candles, and no less a trade for an indicator of trades."""
     one = market("sma_1@10s", "sma_1_trade@trade")
-    one.take(ENTRIES[:20])
+    one.handle(ENTRIES[:20])
     late = trade(number=21).model_copy(update={"timestamp": datetime(2026, 1, 2, tzinfo=UTC)})
-    (value,) = decoded(one.take([("21-0", wire(late))]), "sma_1_trade")
+    (value,) = decoded(one.handle([("21-0", wire(late))]), "sma_1_trade")
     assert value.value == late.price
     state = saved(one, {}, "21-0")
     assert state.lines["10s"][0].late == 1

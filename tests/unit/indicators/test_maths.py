@@ -239,12 +239,12 @@ def test_what_is_behind_its_memory_makes_no_difference(make: Callable[[], Indica
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sma(0), "period 0: want 1 to 1000"),
-        (lambda: Ema(1001), "period 1001: want 1 to 1000"),
-        (lambda: Rsi(1), "period 1: want 2 to 1000"),
-        (lambda: Macd(26, 12, 9), "fast 26 and slow 12: want fast below slow"),
-        (lambda: BollingerBands(20, 0.0), "deviations 0: want more than 0, at most 100"),
-        (lambda: Atr(0), "period 0: want 1 to 1000"),
+        (lambda: Sma(0), "period 0: expected 1 to 1000"),
+        (lambda: Ema(1001), "period 1001: expected 1 to 1000"),
+        (lambda: Rsi(1), "period 1: expected 2 to 1000"),
+        (lambda: Macd(26, 12, 9), "fast 26 and slow 12: expected fast below slow"),
+        (lambda: BollingerBands(20, 0.0), "deviations 0: expected more than 0, at most 100"),
+        (lambda: Atr(0), "period 0: expected 1 to 1000"),
     ],
 )
 def test_a_number_that_does_not_do_is_named(make: Callable[[], Indicator], message: str) -> None:

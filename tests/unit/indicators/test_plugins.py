@@ -27,19 +27,19 @@ def test_one_is_found_by_its_dotted_path() -> None:
 @pytest.mark.parametrize(
     ("path", "error"),
     [
-        ("Highest", "'Highest' is no dotted path: want e.g. my_indicators.vwma.Vwma"),
+        ("Highest", "'Highest' is not a dotted path; expected e.g. my_indicators.vwma.Vwma"),
         ("no.such.Thing", "'no.such.Thing' can't be loaded: No module named 'no'"),
         (f"{HERE}.Lowest", f"module '{HERE}' has no attribute 'Lowest'"),
-        (f"{HERE}.A_NUMBER", "is no class; want a class with name, outputs and add"),
-        (f"{HERE}.Shouting", "name is 'Highest!'; want lower snake case, e.g. 'vwma'"),
-        (f"{HERE}.Mute", r"outputs is (); want a tuple of what stands behind each stream's name"),
-        (f"{HERE}.Twice", r"outputs is ('', ''); want a tuple"),
-        (f"{HERE}.Idle", r"has no method add; want add(self, candle)"),
-        (f"{HERE}.Wordy", "parameter 'text' is annotated <class 'str'>; want int or float"),
+        (f"{HERE}.A_NUMBER", "not a class; expected a class with name, outputs and add"),
+        (f"{HERE}.Shouting", "name is 'Highest!'; expected lower snake case, e.g. 'vwma'"),
+        (f"{HERE}.Mute", r"outputs is (); expected a tuple of the suffix of each stream's name"),
+        (f"{HERE}.Twice", r"outputs is ('', ''); expected a tuple"),
+        (f"{HERE}.Idle", r"has no method add; expected add(self, candle)"),
+        (f"{HERE}.Wordy", "parameter 'text' is annotated <class 'str'>; expected int or float"),
         (f"{HERE}.Taken", "its name 'rsi' is that of services.indicators.maths.Rsi"),
     ],
 )
-def test_what_is_no_plugin_is_told_why(path: str, error: str) -> None:
+def test_an_invalid_plugin_is_refused_with_the_reason(path: str, error: str) -> None:
     """The error names the path, and what would be right."""
     with pytest.raises(PluginError) as failure:
         Plugins([path])
@@ -67,7 +67,9 @@ def test_one_is_found_by_its_entry_point() -> None:
     assert plugins.names == ["atr", "bb", "ema", "gone", "highest", "macd", "other", "rsi", "sma"]
     with pytest.raises(PluginError, match=r"'no.such.Thing' can't be loaded"):
         plugins.get("gone")
-    with pytest.raises(PluginError, match=r"other = .*the class's name is 'named'; want the same"):
+    with pytest.raises(
+        PluginError, match=r"other = .*the class's name is 'named'; expected the same"
+    ):
         plugins.get("other")
 
 

@@ -10,7 +10,7 @@ from services.indicators.market import IndicatorMarket
 from services.indicators.plugins import Plugins
 from services.indicators.series import RunningIndicator
 from tests.support.market_data.messages import trade, wire
-from tests.unit.indicators.configured import OURS, wanted
+from tests.unit.indicators.configured import BUILT_IN, wanted
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from tests.unit.indicators.configured import OURS, wanted
 def test_it_is_known_after_how_many_values_each_of_ours_speaks(name: str, wants: int) -> None:
     """As docs/indicators.md says."""
     (one,) = wanted(f"binance:BTC/USDT:{name}@trade")
-    assert RunningIndicator(one).wants == wants
+    assert RunningIndicator(one).first_value_after == wants
 
 
 class Silent:
@@ -62,7 +62,7 @@ def entries() -> Iterator[tuple[str, bytes]]:
         yield f"{number}-0", wire(trade(number=number))
 
 
-def market(*names: str, plugins: Plugins = OURS) -> IndicatorMarket:
+def market(*names: str, plugins: Plugins = BUILT_IN) -> IndicatorMarket:
     """BTC/USDT with these indicators."""
     return IndicatorMarket(wanted(*(f"binance:BTC/USDT:{name}" for name in names), plugins=plugins))
 
@@ -70,47 +70,47 @@ def market(*names: str, plugins: Plugins = OURS) -> IndicatorMarket:
 def told(one: IndicatorMarket) -> dict[str, str | None]:
     """What is new, by the indicator's name: what is missing, in words."""
     progress = one.progress()
-    one.told(progress)
+    one.progress_written(progress)
     return {stream.split(":")[1]: each.missing for stream, each in progress.items()}
 
 
-def test_what_is_missing_is_told_until_it_is_warm_and_then_no_more() -> None:
+def test_missing_candles_are_reported_until_the_indicator_is_warm() -> None:
     """Each with what it counts."""
     one, trades = market("rsi_5@trade", "sma_3@1m"), entries()
     assert told(one) == {
         "rsi_5": "6 trades are missing, it has 0 of 6",
         "sma_3": "3 candles of 1m are missing, it has 0 of 3",
     }
-    one.take(itertools.islice(trades, 4))
+    one.handle(itertools.islice(trades, 4))
     assert told(one) == {"rsi_5": "2 trades are missing, it has 4 of 6"}
     assert told(one) == {}
-    one.take(itertools.islice(trades, 2))
+    one.handle(itertools.islice(trades, 2))
     assert told(one) == {"rsi_5": None}
-    one.take(itertools.islice(trades, 9))
+    one.handle(itertools.islice(trades, 9))
     assert told(one) == {}
 
 
-def test_after_a_hole_it_begins_anew() -> None:
+def test_after_a_gap_it_starts_again() -> None:
     """All are missing again."""
     one, trades = market("rsi_5@trade"), entries()
-    one.take(itertools.islice(trades, 9))
+    one.handle(itertools.islice(trades, 9))
     assert told(one) == {"rsi_5": None}
     next(trades)
-    one.take(itertools.islice(trades, 2))
+    one.handle(itertools.islice(trades, 2))
     assert told(one) == {"rsi_5": "4 trades are missing, it has 2 of 6"}
 
 
-def test_all_is_told_anew_where_that_is_asked_for() -> None:
+def test_all_progress_is_returned_on_request() -> None:
     """Another may have written over it."""
     one = market("rsi_5@trade")
     told(one)
-    assert list(one.progress(anew=True)) == ["indicators:rsi_5:binance:BTCUSDT"]
+    assert list(one.progress(all_of_it=True)) == ["indicators:rsi_5:binance:BTCUSDT"]
 
 
-def test_of_a_plugin_that_trying_says_nothing_about_it_is_told_how_many_it_has() -> None:
+def test_a_plugin_without_a_known_first_value_reports_how_many_candles_it_has() -> None:
     """And of one that failed, why."""
     one = market("silent@trade", "failing@trade", plugins=PLUGINS)
-    one.take(itertools.islice(entries(), 7))
+    one.handle(itertools.islice(entries(), 7))
     assert told(one) == {
         "silent": "it has 7 trades, which is too few",
         "failing": "it was stopped: ZeroDivisionError: a plugin's own fault",

@@ -12,14 +12,14 @@ from services.indicators.configuration import IndicatorSpec
 from services.indicators.maths import Ema, Rsi
 from services.indicators.plugins import Plugins
 from services.indicators.series import FRESH_EVERY, LEAST_KEPT, Series
-from tests.unit.indicators.configured import OURS, wanted
+from tests.unit.indicators.configured import BUILT_IN, wanted
 from tests.unit.indicators.test_maths import closes, walk
 
 NAMES = ("rsi_14", "sma_50", "ema_20", "macd_12_26_9", "bb_20_2", "atr_14")
 CANDLES = walk(11, 2600)
 
 
-def series(*names: str, plugins: Plugins = OURS) -> Series:
+def series(*names: str, plugins: Plugins = BUILT_IN) -> Series:
     """A series with these indicators."""
     found = wanted(*(f"binance:BTC/USDT:{name}@trade" for name in names), plugins=plugins)
     return Series(found[0].source, found)
@@ -45,14 +45,14 @@ def test_a_restored_series_goes_on_as_if_it_had_not_stopped(stopped_at: int) -> 
 
 
 @pytest.mark.parametrize("at", [499, 500, 501, 999, 1000, 1499, 1500])
-def test_that_holds_where_the_indicators_are_made_anew(at: int) -> None:
+def test_that_holds_if_the_indicators_are_recomputed(at: int) -> None:
     """Just before, and just after."""
     one = series(*NAMES)
     one.restore(CANDLES[:at][-one.keep :], at)
     assert said(one, CANDLES[at : at + 600]) == UNINTERRUPTED[at : at + 600]
 
 
-def test_being_made_anew_changes_no_value() -> None:
+def test_recomputing_changes_no_value() -> None:
     """An average of 200 that never forgot says the same to 1e-12 after thousands of candles."""
     candles = walk(12, 6000)
     never_anew = Ema(200)
@@ -105,7 +105,7 @@ def test_at_least_a_thousand_candles_are_kept() -> None:
     assert list(one.candles) == CANDLES[-LEAST_KEPT:]
 
 
-def test_after_a_hole_it_begins_anew() -> None:
+def test_after_a_gap_it_starts_again() -> None:
     """What it says then is what a new one says."""
     one = series(*NAMES)
     said(one, CANDLES[:700])
@@ -135,8 +135,8 @@ class Fussy:
     [
         (KeyError("x"), "KeyError: 'x'"),
         (5.0, "TypeError: object of type 'float' has no len()"),
-        ((1.0,), "ValueError: add returned (1.0,): want 2 finite numbers, or None"),
-        ((1.0, float("nan")), "ValueError: add returned (1.0, nan): want 2 finite numbers, or"),
+        ((1.0,), "ValueError: add returned (1.0,): expected 2 finite numbers, or None"),
+        ((1.0, float("nan")), "ValueError: add returned (1.0, nan): expected 2 finite numbers, or"),
         ((1.0, "2"), "TypeError: must be real number, not str"),
     ],
 )
