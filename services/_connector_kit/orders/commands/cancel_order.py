@@ -104,7 +104,8 @@ class Cancels:
             if await self._is_known(command):
                 return True
             if await self._journal.get(client_order_id) is not None:
-                return False  # the order is closed
+                # Closed, or claimed since `_is_known` read the record.
+                return await self._is_known(command)
             patience = ORDERS_WAIT_AT_MOST if waiting else ORDER_CLAIMED_WITHIN
             left = started + patience - self._clock.monotonic()
             if left <= 0:

@@ -363,6 +363,32 @@ def test_a_cancel_waits_while_orders_wait_to_be_claimed() -> None:
     assert 10 <= served.streams.answered_at["1-0"] < 12
 
 
+def test_a_cancel_finds_an_order_that_is_claimed_between_two_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The record isn't there at the first read: a claim came before the second one."""
+    venue = AccountInMemory()
+    claimed = record(command(client_order_id="client-7"))
+    reads = 0
+    get = Streams.get
+
+    async def get_late(streams: Streams, client_order_id: str) -> Record | None:
+        nonlocal reads
+        reads += 1
+        return None if reads <= 2 else await get(streams, client_order_id)
+
+    monkeypatch.setattr(Streams, "get", get_late)
+
+    def rests(_: Streams) -> None:
+        venue.orders["7"] = order("7")
+
+    served = Served(
+        venue, cancel(client_order_id="client-7"), records=[claimed], happens=[(3.0, rests)]
+    )
+    assert served.outcome() == ("done", None)
+    assert venue.orders["7"].status == "canceled"
+
+
 def closing(taken: Record, order_id: str | None) -> Callable[[Streams], object]:
     """The order under way gets its answer: accepted with that id, or rejected."""
     found = VenueOrder(order_id or "", taken.client_order_id, "0")
