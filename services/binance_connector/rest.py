@@ -90,7 +90,7 @@ def signature(payload: str, secret: str) -> str:
     return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
 
 
-class Caller(Protocol):
+class BinanceApi(Protocol):
     """The client's one way to send a request: within the budget, its errors sorted."""
 
     sdk: Any
@@ -108,7 +108,7 @@ class SignedRest:
 
     def __init__(
         self,
-        binance: Caller,
+        binance: BinanceApi,
         settings: BinanceSettings,
         listing: Listing,
         clock: VenueClock,

@@ -9,13 +9,13 @@ from services._connector_kit.world import World
 from services.binance_connector.account import TRADES_WEIGHT_A_MINUTE, BinanceAccount
 from services.binance_connector.key_check import KeyCheck
 from services.binance_connector.orders import BinanceOrders
-from services.binance_connector.rest import Caller, SignedRest
+from services.binance_connector.rest import BinanceApi, SignedRest
 from services.binance_connector.settings import BinanceSettings
 from services.binance_connector.translate_orders import RULES
 
 
 def assemble(
-    binance: Caller,
+    binance: BinanceApi,
     settings: BinanceSettings,
     listing: Listing,
     traffic: VenueStats,

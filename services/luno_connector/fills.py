@@ -28,7 +28,7 @@ TIMES_DIFFER_MS = 1000
 MOST_ORDERS = 1000
 
 
-class Caller(Protocol):
+class FillsApi(Protocol):
     """The client's way to send a request."""
 
     sdk: Any
@@ -40,7 +40,7 @@ class Caller(Protocol):
 class OrderFills:
     """The fills of the account's orders; those that are known aren't fetched again."""
 
-    def __init__(self, luno: Caller) -> None:
+    def __init__(self, luno: FillsApi) -> None:
         self._luno = luno
         self._known: OrderedDict[str, dict[str, Fill]] = OrderedDict()
 

@@ -88,7 +88,7 @@ class EmptyNotFoundError(TransientError):
     """A 404 without a body: an order that isn't there, or an address that isn't."""
 
 
-class OrderRest(Protocol):
+class OrderApi(Protocol):
     """What trading needs of Luno's REST; all but the posts raise only what `errors` lists.
 
     The posts send once. They raise PostError for an answer with an error code of Luno's, and
@@ -135,7 +135,7 @@ class LunoOrders:
 
     def __init__(
         self,
-        rest: OrderRest,
+        rest: OrderApi,
         limits: VenueLimits,
         clock: VenueClock,
         listing: Listing,

@@ -27,7 +27,7 @@ PAGE = 1000
 UNLISTED = frozenset({"ErrInvalidMarketPair", "ErrMarketUnavailable"})
 
 
-class Caller(Protocol):
+class LunoApi(Protocol):
     """The client's ways to send a request."""
 
     sdk: Any
@@ -51,7 +51,7 @@ class Caller(Protocol):
 class OrderRest:
     """Orders and balances of one account. All but the posts raise what the kit's `errors` lists."""
 
-    def __init__(self, luno: Caller, listing: Listing, accounts: Accounts) -> None:
+    def __init__(self, luno: LunoApi, listing: Listing, accounts: Accounts) -> None:
         self._luno = luno
         self._listing = listing
         self._accounts = accounts

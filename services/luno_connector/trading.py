@@ -10,12 +10,12 @@ from services._connector_kit.venue_stats import VenueStats
 from services.luno_connector.account import LunoAccount
 from services.luno_connector.accounts import Accounts
 from services.luno_connector.orders import LunoOrders, order_rules
-from services.luno_connector.rest_orders import Caller, OrderRest
+from services.luno_connector.rest_orders import LunoApi, OrderRest
 from services.luno_connector.settings import LunoSettings
 
 
 def assemble(
-    luno: Caller,
+    luno: LunoApi,
     settings: LunoSettings,
     listing: Listing,
     book: Callable[[str], LiveBook | None],

@@ -50,3 +50,13 @@ def test_adding_an_exchange_counts_the_members_that_a_connector_implements() -> 
     counts = {name: int(n) for name, n in re.findall(r"^\| `(\w+)` \| (\d+):", text, re.MULTILINE)}
     assert counts == {name: len(members(protocol)) for name, protocol in PROTOCOLS.items()}
     assert f"You implement {sum(counts.values())} members of three protocols" in text
+
+
+def test_no_class_name_stands_twice() -> None:
+    """One name for one thing; a class that is private to its module may share its name."""
+    found: dict[str, list[str]] = {}
+    for package in ("services", "common_models"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for name in re.findall(r"^ *class ([A-Za-z]\w*)", path.read_text(), re.MULTILINE):
+                found.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {n: paths for n, paths in found.items() if len(paths) > 1} == {}
