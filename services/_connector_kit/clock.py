@@ -99,15 +99,15 @@ class VenueClock:
 
     async def keep_measured(self, fetch: Callable[[], Awaitable[int]]) -> None:
         """Measure again and again; runs until cancelled."""
-        trouble, off = FailureLog("clock_not_measured"), FailureLog("wall_clock_off")
+        failures, off = FailureLog("clock_not_measured"), FailureLog("wall_clock_off")
         while True:
             try:
                 await self.measure(fetch)
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                trouble.seen(e)
+                failures.seen(e)
                 await asyncio.sleep(AFTER_FAILURE)
                 continue
-            trouble.over()
+            failures.over()
             ahead = self.milliseconds() - self._wall()
             log.debug("clock_measured", ahead_of_wall_clock_ms=ahead)
             if abs(ahead) >= OFF_MS:

@@ -125,7 +125,7 @@ class Engine:
             readiness,
         )
         metrics.watch(partial(writer_metrics, self._writer))
-        metrics.watch(partial(venue_metrics, exchange.traffic))
+        metrics.watch(partial(venue_metrics, exchange.stats))
         metrics.watch(partial(trading_metrics, self._status))
         metrics.watch(partial(redis_metrics, self._redis_check))
 
@@ -142,7 +142,7 @@ class Engine:
         await self._until_done("exchange", self._exchange.find_world)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run())
-            tasks.create_task(self._status.keep_telling())
+            tasks.create_task(self._status.keep_publishing())
             # Not a task: at a stop it ends before the writer, which then writes the last messages.
             await self._serve(symbols, symbols_setting)
 
@@ -177,7 +177,7 @@ class Engine:
             tasks.create_task(self._exchange.stream_market_data(subscriptions))
             tasks.create_task(self._orders(subscriptions, listing, instrument_publisher))
             tasks.create_task(listing.keep_fresh(in_use))
-            tasks.create_task(instrument_publisher.keep_telling())
+            tasks.create_task(instrument_publisher.keep_publishing())
 
     async def _orders(
         self,
@@ -243,7 +243,7 @@ class Engine:
                 self._settings,
                 self._readiness,
                 self._metrics,
-                self._exchange.traffic,
+                self._exchange.stats,
                 self._account,
                 checks=checks,
                 halted=self._halted,

@@ -39,7 +39,7 @@ async def keep_fees_fresh(
     publish: Callable[[str, Fees], None],
 ) -> None:
     """*publish* the fees of each symbol until cancelled; those that can't be fetched stay."""
-    trouble = FailureLog("fees_not_known")
+    failures = FailureLog("fees_not_known")
     while True:
         failed = False
         await clock.known(CLOCK_WITHIN)
@@ -48,8 +48,8 @@ async def keep_fees_fresh(
                 publish(symbol, await fetch(instrument))
             except (TransientError, RejectedError, FeedStoppedError) as e:
                 failed = True
-                trouble.seen(e, symbol=symbol)
+                failures.seen(e, symbol=symbol)
             await asyncio.sleep(BETWEEN)
         if not failed:
-            trouble.over()
+            failures.over()
         await asyncio.sleep(AFTER_FAILURE if failed else EVERY)

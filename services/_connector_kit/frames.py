@@ -19,26 +19,26 @@ SHOW_EVERY = 30.0
 class BadFrames:
     """Counts malformed and unknown frames of one feed; logs one each `SHOW_EVERY` seconds.
 
-    They are counted in *traffic* too, together with those of other feeds.
+    They are counted in *stats* too, together with those of other feeds.
     """
 
     def __init__(
         self,
         feed: str,
-        traffic: SocketStats | None = None,
+        stats: SocketStats | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.count = 0
         self._feed = feed
-        self._traffic = traffic or SocketStats()
+        self._stats = stats or SocketStats()
         self._clock = clock
         self._shown_at = float("-inf")
 
     def add(self, frame: bytes, error: Exception) -> None:
         """One more: *frame* is shown cut short."""
         self.count += 1
-        self._traffic.bad_frames += 1
+        self._stats.bad_frames += 1
         if self._clock() - self._shown_at >= SHOW_EVERY:
             self._shown_at = self._clock()
             log.warning(

@@ -16,7 +16,7 @@ from services._runtime.redis_transaction import at_once, reading
 from services._runtime.supervise import FailureLog, TransientError
 
 # Written this often also where nothing changed, in seconds: Redis may have forgotten.
-TELL_EVERY = 30.0
+PUBLISH_INTERVAL = 30.0
 
 
 class InstrumentPublisher:
@@ -42,30 +42,32 @@ class InstrumentPublisher:
             self._fees[symbol] = fees
             self._changed.set()
 
-    async def keep_telling(self) -> None:
+    async def keep_publishing(self) -> None:
         """Write them until cancelled; what can't be written now is written the next time."""
-        trouble = FailureLog("instruments_not_written")
+        failures = FailureLog("instruments_not_written")
         while True:
             try:
                 await self._before_writing()
-                await self._tell()
+                await self._publish()
             except TransientError as e:
-                trouble.seen(e)
+                failures.seen(e)
             else:
-                trouble.over()
+                failures.over()
             await self._until_due()
 
     async def _until_due(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(TELL_EVERY):
+            async with asyncio.timeout(PUBLISH_INTERVAL):
                 await self._changed.wait()
 
-    async def _tell(self) -> None:
+    async def _publish(self) -> None:
         """Write all, and take out those that are no longer configured."""
         self._changed.clear()
         key = state_key(connector(self._exchange), "instruments")
         fields = {
-            symbol: told(self._exchange, instrument, self._fees.get(symbol)).model_dump_json()
+            symbol: instrument_info(
+                self._exchange, instrument, self._fees.get(symbol)
+            ).model_dump_json()
             for symbol, instrument in self._configured.items()
         }
         there: Any = await reading(self._redis.hgetall(key))
@@ -74,7 +76,9 @@ class InstrumentPublisher:
         await at_once(self._redis, ("HSET", key, *words), *([("HDEL", key, *gone)] if gone else []))
 
 
-def told(exchange: str, instrument: Instrument, fees: Fees | None) -> common_models.InstrumentInfo:
+def instrument_info(
+    exchange: str, instrument: Instrument, fees: Fees | None
+) -> common_models.InstrumentInfo:
     """An instrument as its model has it: bounds that hold for limit and market orders alike."""
     rules = instrument.rules
     both = (rules.quantity, rules.market_quantity)
@@ -88,8 +92,8 @@ def told(exchange: str, instrument: Instrument, fees: Fees | None) -> common_mod
         lot=float(max(each.step for each in both)),
         min_quantity=float(max(each.least for each in both)),
         max_quantity=float(_narrower(rules.quantity.most, rules.market_quantity.most)),
-        min_notional=float(max(rules.least_notional, rules.least_market_notional)),
-        max_notional=float(rules.most_notional),
+        min_notional=float(max(rules.min_notional, rules.min_market_notional)),
+        max_notional=float(rules.max_notional),
         maker_fee=None if fees is None else float(fees.maker),
         taker_fee=None if fees is None else float(fees.taker),
         fee_prices={} if fees is None else {a: float(p) for a, p in fees.prices.items()},

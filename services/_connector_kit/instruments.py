@@ -27,17 +27,17 @@ class Range:
 class TradingRules:
     """What the venue demands of one symbol: prices in the quote asset, quantities in the base.
 
-    `buy_share` and `sell_share` bound a limit price as a share of the market's price.
+    `bid_multiplier` and `ask_multiplier` bound a limit price as a share of the market's price.
     """
 
     price: Range = Range()
     quantity: Range = Range()
     market_quantity: Range = Range()
-    least_notional: Decimal = ZERO
-    most_notional: Decimal = ZERO
-    least_market_notional: Decimal = ZERO
-    buy_share: Range = Range()
-    sell_share: Range = Range()
+    min_notional: Decimal = ZERO
+    max_notional: Decimal = ZERO
+    min_market_notional: Decimal = ZERO
+    bid_multiplier: Range = Range()
+    ask_multiplier: Range = Range()
 
 
 @dataclass(frozen=True, slots=True)

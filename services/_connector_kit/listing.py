@@ -100,16 +100,16 @@ class Listing:
         Where the exchange doesn't say, the last ones stay. One that it no longer lists isn't
         trading.
         """
-        trouble = FailureLog("listing_delayed")
+        failures = FailureLog("listing_delayed")
         while True:
             await asyncio.sleep(every)
             try:
                 self._release(await in_use())
                 found = await self._ask(list(self.served))
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                trouble.seen(e)
+                failures.seen(e)
                 continue
-            trouble.over()
+            failures.over()
             self._refresh({instrument.symbol: instrument for instrument in found})
 
     def _release(self, in_use: Collection[str]) -> None:

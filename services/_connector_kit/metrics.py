@@ -10,10 +10,10 @@ from services._connector_kit.venue_stats import VenueStats
 from services._runtime.metrics import counters, gauges
 
 
-def venue_metrics(traffic: VenueStats) -> Iterator[Metric]:
+def venue_metrics(stats: VenueStats) -> Iterator[Metric]:
     """What came in over sockets, what became of requests, and what the limits leave."""
-    budgets = {"requests": traffic.limits.requests, "connections": traffic.limits.connections}
-    sockets = {"market": traffic.market, "account": traffic.account}
+    budgets = {"requests": stats.limits.requests, "connections": stats.limits.connections}
+    sockets = {"market": stats.market, "account": stats.account}
     yield counters(
         "venue_messages",
         "Messages that came in over sockets.",
@@ -42,7 +42,7 @@ def venue_metrics(traffic: VenueStats) -> Iterator[Metric]:
         "venue_requests",
         "Requests over HTTP, by what became of them.",
         ["outcome"],
-        traffic.requests,
+        stats.requests,
     )
     yield gauges(
         "rate_budget_left",
@@ -59,18 +59,18 @@ def venue_metrics(traffic: VenueStats) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "venue_ban_seconds",
         "How long the venue's ban of this address still lasts; 0 without one.",
-        value=traffic.limits.requests.paused_for,
+        value=stats.limits.requests.paused_for,
     )
     yield GaugeMetricFamily(
         "new_orders_wait_seconds",
         "How long new orders still wait, because the account's limit of them is reached.",
-        value=traffic.limits.orders.closed_for,
+        value=stats.limits.orders.closed_for,
     )
 
 
-def trading_metrics(board: StatusPublisher) -> Iterator[Metric]:
+def trading_metrics(publisher: StatusPublisher) -> Iterator[Metric]:
     """Whether new orders are taken, as `connector_status` says."""
-    refused = board.reason_code
+    refused = publisher.reason_code
     yield GaugeMetricFamily(
         "trading_enabled", "1 while new orders are taken.", value=float(refused is None)
     )

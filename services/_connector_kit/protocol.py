@@ -15,12 +15,12 @@ from services._connector_kit.world import World
 class Exchange(Protocol):
     """One exchange. Its methods raise only the errors of the kit's `errors` module.
 
-    `world` is live, testnet or simulator. `traffic` counts the venue's requests and messages.
+    `world` is live, testnet or simulator. `stats` counts the venue's requests and messages.
     """
 
     name: str
     world: World
-    traffic: VenueStats
+    stats: VenueStats
 
     async def find_world(self) -> None:
         """Determine `world`; until then it counts as live.

@@ -10,7 +10,7 @@ from services._runtime.health import Readiness
 from services._runtime.stream_writer.writer import OutStream
 
 # The whole is told this often even where nothing changed, in seconds.
-TELL_EVERY = 10.0
+PUBLISH_INTERVAL = 10.0
 
 
 class StatusPublisher:
@@ -78,15 +78,15 @@ class StatusPublisher:
         """Something changed: tell it, once for all that changes in this pass of the loop."""
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._tell)
+            self._loop.call_soon(self._publish)
 
-    async def keep_telling(self) -> None:
-        """Tell the whole every `TELL_EVERY` seconds; runs until cancelled."""
+    async def keep_publishing(self) -> None:
+        """Tell the whole every `PUBLISH_INTERVAL` seconds; runs until cancelled."""
         while True:
-            self._tell()
-            await asyncio.sleep(TELL_EVERY)
+            self._publish()
+            await asyncio.sleep(PUBLISH_INTERVAL)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         self._scheduled = False
         event = ConnectorStatusEvent(
             exchange=self._exchange,

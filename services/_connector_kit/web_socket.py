@@ -37,11 +37,11 @@ class WebSocket(WSListener):
         self,
         on_text: Callable[[bytes], None],
         on_open: Callable[[], None] | None,
-        traffic: SocketStats | None = None,
+        stats: SocketStats | None = None,
     ) -> None:
         self._on_text = on_text
         self._on_open = on_open
-        self._traffic = traffic or SocketStats()
+        self._stats = stats or SocketStats()
         # None between messages. One buffer: a list of tiny fragments would take more than they do.
         self._parts: bytearray | None = None
         self._fault: Exception | None = None
@@ -51,7 +51,7 @@ class WebSocket(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows."""
         self._transport = transport
-        self._traffic.connections += 1
+        self._stats.connections += 1
         if self._on_open:
             self._on_open()
 
@@ -67,9 +67,9 @@ class WebSocket(WSListener):
                 if joined is None:
                     return
                 payload = joined
-            traffic = self._traffic
-            traffic.messages += 1
-            traffic.bytes += len(payload)
+            stats = self._stats
+            stats.messages += 1
+            stats.bytes += len(payload)
             try:
                 self._on_text(payload)
             except Exception as e:  # noqa: BLE001 - not swallowed: raised again in closed()
@@ -132,18 +132,18 @@ async def connect(
     url: str,
     on_text: Callable[[bytes], None],
     on_open: Callable[[], None] | None = None,
-    traffic: SocketStats | None = None,
+    stats: SocketStats | None = None,
 ) -> WebSocket:
     """Connect to *url*; *on_open* is called before any text comes. Whoever asked must `end` it.
 
-    What comes in is counted in *traffic*; its limits are obeyed, its proxy is the way.
+    What comes in is counted in *stats*; its limits are obeyed, its proxy is the way.
 
     Raises:
         RateLimitedError: the venue bans us, or there were too many attempts.
         TransientError: it can't be reached, or refuses.
     """
-    socket = WebSocket(on_text, on_open, traffic)
-    limits, proxy = (traffic.limits, traffic.proxy) if traffic else (None, None)
+    socket = WebSocket(on_text, on_open, stats)
+    limits, proxy = (stats.limits, stats.proxy) if stats else (None, None)
     if limits:
         await limits.connect()
     try:
@@ -172,10 +172,10 @@ async def open_socket(
     url: str,
     on_text: Callable[[bytes], None],
     on_open: Callable[[], None] | None = None,
-    traffic: SocketStats | None = None,
+    stats: SocketStats | None = None,
 ) -> AsyncIterator[WebSocket]:
     """`connect` for the length of the block."""
-    socket = await connect(url, on_text, on_open, traffic)
+    socket = await connect(url, on_text, on_open, stats)
     try:
         yield socket
     finally:

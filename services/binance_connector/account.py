@@ -69,7 +69,7 @@ class BinanceAccount:
         settings: BinanceSettings,
         listing: Listing,
         trades_budget: RateBudget,
-        traffic: SocketStats,
+        stats: SocketStats,
     ) -> None:
         key, secret = settings.binance_api_key, settings.binance_api_secret
         self._rest = rest
@@ -78,9 +78,9 @@ class BinanceAccount:
         self._key = key.get_secret_value() if key else ""
         self._secret = secret.get_secret_value() if secret else ""
         self._listing = listing
-        self._bad_frames = BadFrames("binance account", traffic)
+        self._bad_frames = BadFrames("binance account", stats)
         self._trades_budget = trades_budget
-        self._traffic = traffic
+        self._stats = stats
         # Whose trades are looked at next: venue symbols.
         self._turn = [i.venue_symbol for i in listing.configured.values()]
         # Where trade ids may have begun anew since they were looked at: on each connection.
@@ -105,14 +105,14 @@ class BinanceAccount:
     async def _session(self, listener: AccountListener) -> None:
         self._unsure = set(self._turn)
         session = _Session(listener, self._listing.named, self._bad_frames, self._ban)
-        async with open_socket(self._url, session.on_text, traffic=self._traffic) as socket:
+        async with open_socket(self._url, session.on_text, stats=self._stats) as socket:
             socket.send(self._subscription())
             await raise_first_error(socket.closed(), session.subscribed_in_time())
 
     def _ban(self, error: Mapping[str, Any]) -> float:
         """Obey the ban that an answer of the WebSocket API tells of; how long it lasts."""
         seconds = ban_seconds(error, self._clock.milliseconds())
-        limits = self._traffic.limits
+        limits = self._stats.limits
         return limits.ban(seconds) if limits else seconds or 0.0
 
     def _subscription(self) -> bytes:

@@ -41,10 +41,13 @@ class BookSync:
     """Publishes the book while it is in sync, and gets it back in sync when it isn't."""
 
     def __init__(
-        self, desk: SymbolSubscription, fetch: Callable[[int], Awaitable[DepthSnapshot]], depth: int
+        self,
+        subscription: SymbolSubscription,
+        fetch: Callable[[int], Awaitable[DepthSnapshot]],
+        depth: int,
     ) -> None:
         self.book: LevelBook | None = None
-        self._desk = desk
+        self._subscription = subscription
         self._connection = 0  # counts sockets: a snapshot is joined to the one it was asked for
         self._fetch = fetch
         self._depth = depth
@@ -69,7 +72,7 @@ class BookSync:
     def disconnected(self, reason: str) -> None:
         """No updates any more."""
         self._start_again()
-        self._desk.status.stale(reason)
+        self._subscription.status.stale(reason)
         self._wanted.clear()
 
     def apply(self, update: DepthUpdate) -> None:
@@ -90,7 +93,7 @@ class BookSync:
             if book.thin(self._depth):
                 self._resync("too few levels are left of the snapshot")
             else:
-                self._desk.publisher.book(book, update.E)
+                self._subscription.publisher.book(book, update.E)
 
     async def compare(self) -> None:
         """Compare the book's levels with REST's, and join it anew where they differ.
@@ -112,7 +115,7 @@ class BookSync:
         if self.book is None or theirs is None or theirs.update_id != self.book.update_id:
             return
         found = difference(self.book, theirs, min(self._depth, COMPARED_LIMIT))
-        self._desk.status.book_compared(found)
+        self._subscription.status.book_compared(found)
         if found is not None:
             self._resync("the book's levels aren't those of REST")
 
@@ -126,35 +129,35 @@ class BookSync:
 
     def _resync(self, reason: str) -> None:
         self._start_again()
-        self._desk.status.syncing(reason)
+        self._subscription.status.syncing(reason)
         self._wanted.set()
 
     def _start_again(self) -> None:
         self.book = None
         self._buffer.clear()
         self._arrived.clear()
-        self._desk.publisher.hold_book()
+        self._subscription.publisher.hold_book()
 
     async def keep_joined(self) -> None:
         """Join the book to a snapshot whenever it isn't; runs until cancelled."""
         waits = full_jitter(first=0.2)
-        trouble = FailureLog("book_not_joined", symbol=self._desk.status.symbol)
+        failures = FailureLog("book_not_joined", symbol=self._subscription.status.symbol)
         while True:
             await self._wanted.wait()
             try:
                 await self._join()
             except (TransientError, RejectedError, FeedStoppedError) as e:
                 pause = max(next(waits), patience(e))
-                retry = trouble.retrying(e, pause)
+                retry = failures.retrying(e, pause)
                 if self._wanted.is_set():
-                    self._desk.status.syncing(retry.cause, retry)
+                    self._subscription.status.syncing(retry.cause, retry)
                 await asyncio.sleep(pause)
             else:
                 if await self._lost_at_once():
                     await asyncio.sleep(next(waits))
                 else:
                     waits = full_jitter(first=0.2)
-                    trouble.over()
+                    failures.over()
 
     async def _lost_at_once(self) -> bool:
         """True when the book is out of sync again within `STEADY_AFTER`."""
@@ -189,8 +192,8 @@ class BookSync:
             raise TransientError(f"the snapshot doesn't join: {outcome.reason}")
         self.book = book
         self._wanted.clear()
-        self._desk.status.live()
-        self._desk.publisher.book(book, milliseconds)
+        self._subscription.status.live()
+        self._subscription.publisher.book(book, milliseconds)
 
 
 def _brought_on(snapshot: DepthSnapshot, updates: Iterable[DepthUpdate]) -> LevelBook | None:

@@ -78,7 +78,7 @@ class Binance:
         self.world: World = "live"
         self.limits = limits
         self.order_limits: Mapping[int, int] = order_count.USUAL_LIMITS
-        self.traffic = VenueStats(
+        self.stats = VenueStats(
             limits,
             market_proxy=settings.proxy_for(settings.binance_stream_url),
             account_proxy=settings.proxy_for(settings.binance_ws_api_url),
@@ -110,10 +110,10 @@ class Binance:
         self.order_limits = order_count.limits_of(answer) or self.order_limits
         return _translated(translate.instruments, answer)
 
-    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
-        """Keep the desks supplied until cancelled."""
+    async def stream_market_data(self, subscriptions: Sequence[SymbolSubscription]) -> None:
+        """Supply each subscription until cancelled."""
         await stream_market_data(
-            desks, self._settings, self.depth, self.agg_trades, self.traffic.market
+            subscriptions, self._settings, self.depth, self.agg_trades, self.stats.market
         )
 
     def trading(
@@ -122,7 +122,7 @@ class Binance:
         book: Callable[[str], LiveBook | None],  # noqa: ARG002
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""
-        return assemble(self, self._settings, listing, self.traffic, self.world)
+        return assemble(self, self._settings, listing, self.stats, self.world)
 
     async def depth(self, venue_symbol: str, limit: int) -> translate.DepthSnapshot:
         """A depth snapshot of at most *limit* levels a side."""
@@ -156,7 +156,7 @@ class Binance:
             FeedStoppedError: the key is no good.
         """
         await self.limits.spend(weight, priority)
-        with self.traffic.request():
+        with self.stats.request():
             return await self._answer(request)
 
     async def _answer(self, request: Callable[[], Awaitable[Any]]) -> Any:

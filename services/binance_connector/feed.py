@@ -22,7 +22,7 @@ from services._runtime.supervise import FailureLog, Retry, keep_alive, run_while
 from services.binance_connector.book_sync import BookSync
 from services.binance_connector.settings import BinanceSettings
 from services.binance_connector.standby_socket import (
-    REST,
+    MIN_SOCKET_LIFE,
     StandbySocket,
     open_standby,
     socket_lifetime,
@@ -55,21 +55,21 @@ class SymbolFeed:
 
     def __init__(
         self,
-        desk: SymbolSubscription,
+        subscription: SymbolSubscription,
         depth: int,
         fetch_depth: FetchDepth,
         fetch_trades: FetchTrades,
     ) -> None:
-        name = desk.instrument.venue_symbol
-        self.desk = desk
-        self.status = desk.status
-        self.book = BookSync(desk, partial(fetch_depth, name), depth)
+        name = subscription.instrument.venue_symbol
+        self.subscription = subscription
+        self.status = subscription.status
+        self.book = BookSync(subscription, partial(fetch_depth, name), depth)
         self.trades = TradeFeed(
-            desk.publisher,
+            subscription.publisher,
             partial(fetch_trades, name),
             contiguous=True,
-            last=desk.last_trade,
-            on_anew=partial(desk.status.note, IDS_RESTARTED),
+            last=subscription.last_trade,
+            on_anew=partial(subscription.status.note, IDS_RESTARTED),
         )
         self.status.sequence = lambda: self.depth_id
         self.status.trades = self.trades.counts
@@ -101,7 +101,7 @@ class SymbolFeed:
 
     def add_ticker(self, ticker: DayTicker) -> None:
         """`@ticker`."""
-        self.desk.publisher.ticker(ticker.E, ticker.c, ticker.b, ticker.a, ticker.v)
+        self.subscription.publisher.ticker(ticker.E, ticker.c, ticker.b, ticker.a, ticker.v)
 
 
 class StreamSocket:
@@ -116,10 +116,10 @@ class StreamSocket:
         feeds: Sequence[SymbolFeed],
         fetch_depth: FetchDepth,
         audit: float,
-        traffic: SocketStats,
+        stats: SocketStats,
         life: Callable[[], float] = socket_lifetime,
     ) -> None:
-        names = [feed.desk.instrument.venue_symbol for feed in feeds]
+        names = [feed.subscription.instrument.venue_symbol for feed in feeds]
         streams = "/".join(f"{name.lower()}@{kind}" for name in names for kind in STREAMS)
         self._url = f"{root_url}/stream?streams={streams}"
         self._feeds = dict(zip(names, feeds, strict=True))
@@ -127,10 +127,10 @@ class StreamSocket:
         self._audit_interval = audit
         self._life = life
         self._shutdown = asyncio.Event()  # the venue announced it
-        self._traffic = traffic
-        self._bad_frames = BadFrames("binance", traffic)
+        self._stats = stats
+        self._bad_frames = BadFrames("binance", stats)
         self._turn = deque(names)  # whose levels are compared next
-        self._audit_trouble = FailureLog("audit_failed")
+        self._audit_failures = FailureLog("audit_failed")
 
     async def run(self) -> None:
         """Keep a socket alive until cancelled."""
@@ -138,33 +138,35 @@ class StreamSocket:
 
     def _retrying(self, retry: Retry) -> None:
         for feed in self._feeds.values():
-            feed.desk.status.retrying(retry)
+            feed.subscription.status.retrying(retry)
 
     async def _session(self) -> None:
         """One socket after another, each up before the last is closed; until one is lost."""
-        socket = await connect(self._url, self._on_frame, self._connected, self._traffic)
-        rest = 0.0
+        socket = await connect(self._url, self._on_frame, self._connected, self._stats)
+        min_life = 0.0
         try:
             while True:
-                following = self._heir_when_due(rest)
-                heir, heirs = await run_while_healthy(following, socket.closed(), self._audit())
+                following = self._standby_when_due(min_life)
+                standby, standby_socket = await run_while_healthy(
+                    following, socket.closed(), self._audit()
+                )
                 socket.end()
-                socket, rest = heirs, REST
+                socket, min_life = standby_socket, MIN_SOCKET_LIFE
                 self._shutdown.clear()
-                heir.take_over(socket, self._on_frame)
+                standby.take_over(socket, self._on_frame)
                 log.info("stream_changed", symbols=len(self._feeds))
         finally:
             socket.end()
             for feed in self._feeds.values():
                 feed.disconnected("the socket is gone")
 
-    async def _heir_when_due(self, rest: float) -> tuple[StandbySocket, WebSocket]:
-        """The next socket, once it is wanted and may take over; not before *rest* seconds."""
+    async def _standby_when_due(self, min_life: float) -> tuple[StandbySocket, WebSocket]:
+        """The next socket, once it is wanted and may take over; not before *min_life* seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._life()):
-                await asyncio.sleep(rest)
+                await asyncio.sleep(min_life)
                 await self._shutdown.wait()
-        return await open_standby(self._url, self._feeds.get, self._traffic)
+        return await open_standby(self._url, self._feeds.get, self._stats)
 
     def _connected(self) -> None:
         log.info("stream_connected", symbols=len(self._feeds))
@@ -223,7 +225,7 @@ class StreamSocket:
             try:
                 await self._feeds[name].book.compare()
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                self._audit_trouble.seen(e, symbol=name)
+                self._audit_failures.seen(e, symbol=name)
 
     def _books(self) -> dict[str, LevelBook]:
         return {name: book for name, feed in self._feeds.items() if (book := feed.book.book)}
@@ -243,22 +245,23 @@ class StreamSocket:
         try:
             snapshot = await self._fetch_depth(name, AUDIT_LEVELS)
         except (TransientError, RejectedError, FeedStoppedError) as e:
-            self._audit_trouble.seen(e, symbol=name)
+            self._audit_failures.seen(e, symbol=name)
             return 0
-        self._audit_trouble.over()
+        self._audit_failures.over()
         return snapshot.update_id
 
 
 async def stream_market_data(
-    desks: Sequence[SymbolSubscription],
+    subscriptions: Sequence[SymbolSubscription],
     settings: BinanceSettings,
     fetch_depth: FetchDepth,
     fetch_trades: FetchTrades,
-    traffic: SocketStats,
+    stats: SocketStats,
 ) -> None:
-    """Keep the desks supplied until cancelled."""
+    """Supply each subscription until cancelled."""
     feeds = [
-        SymbolFeed(desk, settings.order_book_depth, fetch_depth, fetch_trades) for desk in desks
+        SymbolFeed(subscription, settings.order_book_depth, fetch_depth, fetch_trades)
+        for subscription in subscriptions
     ]
     async with asyncio.TaskGroup() as tasks:
         for feed in feeds:
@@ -270,6 +273,6 @@ async def stream_market_data(
                 feeds[start : start + SYMBOLS_A_SOCKET],
                 fetch_depth,
                 settings.book_audit_interval,
-                traffic,
+                stats,
             )
             tasks.create_task(socket.run())

@@ -1,7 +1,7 @@
 """A socket's successor: it is up and delivers before the other one is closed, without a hole.
 
-Both carry the same events, but either may be behind. So what the heir brings waits until the
-socket in office has come as far as the heir's beginning: from there on the heir has all there
+Both carry the same events, but either may be behind. So what the standby brings waits until the
+socket in office has come as far as the heir's beginning: from there on the standby has all there
 is, and what both had is known by its ids.
 """
 
@@ -26,12 +26,12 @@ log = structlog.get_logger()
 LONGEST_LIFE = 23 * 3600.0
 LIFE_JITTER = 3600.0
 # Sockets aren't changed more often, whatever the venue announces: it counts connections.
-REST = 60.0
+MIN_SOCKET_LIFE = 60.0
 # What happened before the heir was there, the socket in office gets this long to bring.
 OVERLAP = 1.0
 # An heir that hasn't caught up by then takes over all the same; what is missing is found by ids.
 CAUGHT_UP_WITHIN = 10.0
-MOST_HELD = 20_000
+MAX_HELD_FRAMES = 20_000
 LOOK_EVERY = 0.05
 
 
@@ -93,11 +93,11 @@ class StandbySocket:
         """Return when it may take over."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        while len(self._held) < MOST_HELD and loop.time() - started < CAUGHT_UP_WITHIN:
+        while len(self._held) < MAX_HELD_FRAMES and loop.time() - started < CAUGHT_UP_WITHIN:
             await asyncio.sleep(LOOK_EVERY)
             if self.caught_up and loop.time() - started >= OVERLAP:
                 return
-        log.warning("heir_not_caught_up", held=len(self._held))
+        log.warning("standby_not_caught_up", held=len(self._held))
 
     def take_over(self, socket: WebSocket, on_frame: Callable[[bytes], None]) -> None:
         """Hand on what was held, and from now on all that comes on the heir's *socket*."""
@@ -108,19 +108,19 @@ class StandbySocket:
 
 
 async def open_standby(
-    url: str, known: Callable[[str], KnownIds | None], traffic: SocketStats
+    url: str, known: Callable[[str], KnownIds | None], stats: SocketStats
 ) -> tuple[StandbySocket, WebSocket]:
     """An heir that may take over, and its socket, to `end` one day. Trouble is waited out."""
     waits = full_jitter()
     while True:
-        heir = StandbySocket(known)
+        standby = StandbySocket(known)
         try:
             with ExitStack() as stack:
-                socket = await connect(url, heir.on_frame, traffic=traffic)
+                socket = await connect(url, standby.on_frame, stats=stats)
                 stack.callback(socket.end)
-                await run_while_healthy(heir.catch_up(), socket.closed())
+                await run_while_healthy(standby.catch_up(), socket.closed())
                 stack.pop_all()
-                return heir, socket
+                return standby, socket
         except TransientError as e:
-            log.warning("heir_lost", error=str(e))
+            log.warning("standby_socket_lost", error=str(e))
             await asyncio.sleep(max(next(waits), e.retry_after))

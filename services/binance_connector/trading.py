@@ -18,7 +18,7 @@ def assemble(
     binance: BinanceApi,
     settings: BinanceSettings,
     listing: Listing,
-    traffic: VenueStats,
+    stats: VenueStats,
     world: World,
 ) -> Trading | None:
     """What is needed to trade; None without credentials."""
@@ -30,5 +30,5 @@ def assemble(
     validity = round(settings.order_validity * 1000)
     orders = BinanceOrders(rest, binance.limits, clock, listing, validity, key.known)
     trades_budget = RateBudget(TRADES_WEIGHT_A_MINUTE)
-    account = BinanceAccount(rest, clock, settings, listing, trades_budget, traffic.account)
+    account = BinanceAccount(rest, clock, settings, listing, trades_budget, stats.account)
     return Trading(orders, RULES, account, clock, rest.milliseconds, key.check, rest.fees)

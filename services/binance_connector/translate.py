@@ -149,7 +149,7 @@ def _rules(filters: Sequence[Mapping[str, Any]]) -> TradingRules:
 
     notional = by_type.get("NOTIONAL") or by_type.get("MIN_NOTIONAL") or {}
     of_market = notional.get("applyMinToMarket") or notional.get("applyToMarket")
-    least_notional = Decimal(notional.get("minNotional", "0"))
+    min_notional = Decimal(notional.get("minNotional", "0"))
     # PERCENT_PRICE has one pair of multipliers, PERCENT_PRICE_BY_SIDE one for each side.
     any_side = range_of("PERCENT_PRICE", "", "multiplierDown", "multiplierUp")
     by_side = "PERCENT_PRICE_BY_SIDE" in by_type
@@ -162,11 +162,11 @@ def _rules(filters: Sequence[Mapping[str, Any]]) -> TradingRules:
         price=range_of("PRICE_FILTER", "tickSize", "minPrice", "maxPrice"),
         quantity=range_of("LOT_SIZE", "stepSize", "minQty", "maxQty"),
         market_quantity=range_of("MARKET_LOT_SIZE", "stepSize", "minQty", "maxQty"),
-        least_notional=least_notional,
-        most_notional=Decimal(notional.get("maxNotional", "0")),
-        least_market_notional=least_notional if of_market else Decimal(0),
-        buy_share=share("bid"),
-        sell_share=share("ask"),
+        min_notional=min_notional,
+        max_notional=Decimal(notional.get("maxNotional", "0")),
+        min_market_notional=min_notional if of_market else Decimal(0),
+        bid_multiplier=share("bid"),
+        ask_multiplier=share("ask"),
     )
 
 

@@ -56,15 +56,15 @@ class LunoAccount:
         clock: VenueClock,
         settings: LunoSettings,
         listing: Listing,
-        traffic: SocketStats,
+        stats: SocketStats,
     ) -> None:
         self._rest = rest
         self._clock = clock
         self._url = f"{settings.luno_stream_url}/api/1/userstream"
         self._credentials = credentials(settings)
         self._listing = listing
-        self._traffic = traffic
-        self._bad_frames = BadFrames("luno account", traffic)
+        self._stats = stats
+        self._bad_frames = BadFrames("luno account", stats)
         self._changed: dict[str, None] = {}  # orders to ask for, each once
         self._wake = asyncio.Event()
 
@@ -91,7 +91,7 @@ class LunoAccount:
         def on_text(text: bytes) -> None:
             self._on_text(text, listener)
 
-        async with open_socket(self._url, on_text, traffic=self._traffic) as socket:
+        async with open_socket(self._url, on_text, stats=self._stats) as socket:
             socket.send(self._credentials)
             await raise_first_error(socket.closed(), self._accepted(listener))
 

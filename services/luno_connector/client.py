@@ -171,7 +171,7 @@ class Luno:
         self.world: World = "live"
         self.limits = limits
         proxy = settings.proxy_for(settings.luno_stream_url)
-        self.traffic = VenueStats(limits, market_proxy=proxy, account_proxy=proxy)
+        self.stats = VenueStats(limits, market_proxy=proxy, account_proxy=proxy)
         self.sdk = sdk
         self._threads = threads
         self._settings = settings
@@ -185,12 +185,12 @@ class Luno:
         """All that Luno lists: there are few enough."""
         return _translated(translate.instruments, await self.call(self.sdk.markets))
 
-    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
-        """Keep the desks supplied until cancelled: by stream with a key, else by polling."""
+    async def stream_market_data(self, subscriptions: Sequence[SymbolSubscription]) -> None:
+        """Supply each subscription until cancelled: by stream with a key, else by polling."""
         if self._settings.luno_api_key_id is None:
-            await poll_market_data(self, desks)
+            await poll_market_data(self, subscriptions)
         else:
-            await stream_market_data(self, desks, self._settings, self.traffic.market)
+            await stream_market_data(self, subscriptions, self._settings, self.stats.market)
 
     async def tickers(self, pairs: Sequence[str]) -> list[translate.TickerRow]:
         """The tickers of *pairs*, in one call."""
@@ -216,7 +216,7 @@ class Luno:
         book: Callable[[str], LiveBook | None],
     ) -> Trading | None:
         """What is needed to trade; None without credentials."""
-        return assemble(self, self._settings, listing, book, self.traffic)
+        return assemble(self, self._settings, listing, book, self.stats)
 
     async def milliseconds(self) -> int:
         """Luno's time: an answer's HTTP `Date`, which is to the second, taken at its middle."""
@@ -266,7 +266,7 @@ class Luno:
         """
         await self.limits.spend(1, priority)
         urgent = in_force(priority) <= Priority.CANCEL_ALL
-        with self.traffic.request():
+        with self.stats.request():
             return await self._answer(
                 request, self._threads.urgent if urgent else self._threads.usual
             )

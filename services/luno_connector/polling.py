@@ -30,24 +30,24 @@ BUSY_SHARE = 0.25
 class PolledPair:
     """One pair: what was published of it last."""
 
-    def __init__(self, desk: SymbolSubscription, rest: LunoRest) -> None:
-        self.desk = desk
-        self.pair = desk.instrument.venue_symbol
+    def __init__(self, subscription: SymbolSubscription, rest: LunoRest) -> None:
+        self.subscription = subscription
+        self.pair = subscription.instrument.venue_symbol
         self.trades_a_second = 0.0
         self._rest = rest
-        self._last_trade = desk.last_trade
+        self._last_trade = subscription.last_trade
         self._asked_trades_at = float("-inf")
         self._ticker: TickerRow | None = None
         self._book_at = 0  # milliseconds
-        self._trouble = FailureLog("poll_failed", pair=self.pair)
+        self._failures = FailureLog("poll_failed", pair=self.pair)
 
     async def poll(self, ticker: TickerRow | None, turns: "Turns") -> bool:
         """Publish what is new; False where that failed."""
         if ticker is not None:
-            self.desk.status.on_market(ticker.market)
+            self.subscription.status.on_market(ticker.market)
         if ticker is not None and ticker != self._ticker:
             self._ticker = ticker
-            self.desk.publisher.ticker(
+            self.subscription.publisher.ticker(
                 ticker.milliseconds, ticker.last, ticker.bid, ticker.ask, ticker.volume
             )
         try:
@@ -58,8 +58,8 @@ class PolledPair:
         except NO_ANSWER as e:
             self.failed(e, turns.round)
             return False
-        self._trouble.over()
-        self.desk.status.polled(turns.round)
+        self._failures.over()
+        self.subscription.status.polled(turns.round)
         return True
 
     async def poll_trades(self, again_in: float) -> None:
@@ -71,20 +71,20 @@ class PolledPair:
 
     def failed(self, error: Exception, again_in: float) -> None:
         """Nothing new could be had."""
-        self.desk.publisher.hold_book()
-        self.desk.status.on_market(None)
-        self.desk.status.retrying(self._trouble.retrying(error, again_in))
+        self.subscription.publisher.hold_book()
+        self.subscription.status.on_market(None)
+        self.subscription.status.retrying(self._failures.retrying(error, again_in))
 
     async def _poll_book(self) -> None:
         top = await self._rest.top_of_book(self.pair)
-        status = self.desk.status
+        status = self.subscription.status
         status.heard_at = status.event_heard_at = monotonic()
         status.event_at = top.milliseconds
         if gap := crossed(top.book):
             raise TransientError(f"the book doesn't fit: {gap.reason}")
         if top.milliseconds >= self._book_at:  # a cache may answer with an older one
             self._book_at = top.milliseconds
-            self.desk.publisher.book(top.book, top.milliseconds)
+            self.subscription.publisher.book(top.book, top.milliseconds)
 
     async def _poll_trades(self) -> None:
         """Every trade once and in order, as far as the venue still tells them."""
@@ -106,7 +106,7 @@ class PolledPair:
         if len(new) == TRADES_PAGE and new[0].trade_id > last + 1:
             self._count_lost(last + 1, new[0].trade_id - 1)
         for trade in new:
-            self.desk.publisher.trade(
+            self.subscription.publisher.trade(
                 trade.milliseconds, trade.price, trade.quantity, trade.side, trade.trade_id
             )
             self._last_trade = LastTrade(trade.trade_id, trade.milliseconds)
@@ -115,11 +115,11 @@ class PolledPair:
         """The venue's ids go on from *first*, which is smaller than the last one was."""
         log.warning(IDS_RESTARTED, pair=self.pair, last=self._last_trade, first=first)
         self._last_trade = LastTrade(first - 1, 0)
-        self.desk.status.note(IDS_RESTARTED)
+        self.subscription.status.note(IDS_RESTARTED)
 
     def _count_lost(self, first: int, last: int) -> None:
         """At most so many: Luno doesn't say that its trades' numbers have no holes."""
-        counts = self.desk.status.trades
+        counts = self.subscription.status.trades
         counts.lost += last - first + 1
         log.error("trades_lost", pair=self.pair, first=first, last=last, since_start=counts.lost)
 
@@ -168,9 +168,9 @@ class Turns:
         await asyncio.sleep(at - now)
 
 
-async def poll_market_data(rest: LunoRest, desks: Sequence[SymbolSubscription]) -> None:
-    """Keep the desks supplied until cancelled, within half of the rate limit."""
-    pairs = [PolledPair(desk, rest) for desk in desks]
+async def poll_market_data(rest: LunoRest, subscriptions: Sequence[SymbolSubscription]) -> None:
+    """Supply each subscription until cancelled, within half of the rate limit."""
+    pairs = [PolledPair(subscription, rest) for subscription in subscriptions]
     turns = Turns(pairs)
     log.info("polling_without_stream", pairs=len(pairs))
     waits = full_jitter()

@@ -57,12 +57,16 @@ class PairFeed:
     """One pair's socket, book, trades and ticker."""
 
     def __init__(
-        self, desk: SymbolSubscription, rest: LunoRest, settings: LunoSettings, traffic: SocketStats
+        self,
+        subscription: SymbolSubscription,
+        rest: LunoRest,
+        settings: LunoSettings,
+        stats: SocketStats,
     ) -> None:
-        self.pair = desk.instrument.venue_symbol
+        self.pair = subscription.instrument.venue_symbol
         self.ticker: translate.TickerRow | None = None
         self.milliseconds = 0  # of the last frame
-        self._desk = desk
+        self._subscription = subscription
         self._url = f"{settings.luno_stream_url}/api/1/stream/{self.pair}"
         self._credentials = credentials(settings)
         self._book: OrderByOrderBook | None = None
@@ -71,20 +75,20 @@ class PairFeed:
         self._doubt = ""  # why
         self._comparison = BookComparison(self.pair, rest)
         self._refused = FailureLog("stream_refused", pair=self.pair)
-        self._traffic = traffic
-        self._bad_frames = BadFrames(f"luno {self.pair}", traffic)
+        self._stats = stats
+        self._bad_frames = BadFrames(f"luno {self.pair}", stats)
         self._quote: tuple[float, float, float, float | None] | None = None
         self._last_price = 0.0
-        self._odd_price_told = False
+        self._odd_price_logged = False
         self.trades = TradeFeed(
-            desk.publisher,
+            subscription.publisher,
             lambda _: rest.trades(self.pair),
             contiguous=False,
-            last=desk.last_trade,
-            on_anew=partial(desk.status.note, IDS_RESTARTED),
+            last=subscription.last_trade,
+            on_anew=partial(subscription.status.note, IDS_RESTARTED),
         )
-        desk.status.sequence = lambda: self.sequence
-        desk.status.trades = self.trades.counts
+        subscription.status.sequence = lambda: self.sequence
+        subscription.status.trades = self.trades.counts
 
     @property
     def down(self) -> bool:
@@ -99,15 +103,17 @@ class PairFeed:
     async def run(self) -> None:
         """Keep the socket alive until cancelled; a refusal is tried again with patience."""
         await keep_alive(
-            self._session, name=f"luno_stream_{self.pair}", on_retry=self._desk.status.retrying
+            self._session,
+            name=f"luno_stream_{self.pair}",
+            on_retry=self._subscription.status.retrying,
         )
 
     async def _session(self) -> None:
         self._doubted.clear()
         try:
-            async with open_socket(self._url, self._on_frame, traffic=self._traffic) as socket:
+            async with open_socket(self._url, self._on_frame, stats=self._stats) as socket:
                 socket.send(self._credentials)
-                self._desk.status.syncing("waiting for the snapshot")
+                self._subscription.status.syncing("waiting for the snapshot")
                 await raise_first_error(
                     socket.closed(), self._snapshot_in_time(), self._until_doubted()
                 )
@@ -116,7 +122,7 @@ class PairFeed:
             raise TransientError(str(e), retry_after=RETRY_REFUSED) from e
         finally:
             self._out_of_sync()
-            self._desk.status.stale("the socket is gone")
+            self._subscription.status.stale("the socket is gone")
 
     async def _snapshot_in_time(self) -> None:
         try:
@@ -144,7 +150,7 @@ class PairFeed:
             return
         found = await self._comparison.difference(book)
         if self._book is book:  # it wasn't joined anew meanwhile
-            self._desk.status.book_compared(found)
+            self._subscription.status.book_compared(found)
             if found is not None:
                 self._start_anew("the book's levels aren't those of REST")
 
@@ -160,12 +166,12 @@ class PairFeed:
 
     def _out_of_sync(self) -> None:
         self._book = None
-        self._desk.status.on_market(None)
+        self._subscription.status.on_market(None)
         self._synced.clear()
-        self._desk.publisher.hold_book()
+        self._subscription.publisher.hold_book()
 
     def _on_frame(self, payload: bytes) -> None:
-        status = self._desk.status
+        status = self._subscription.status
         status.heard_at = monotonic()
         if payload == translate.KEEP_ALIVE:
             return
@@ -192,11 +198,11 @@ class PairFeed:
         self._book = book
         self.milliseconds = snapshot.timestamp
         self._synced.set()
-        self._desk.status.live()
+        self._subscription.status.live()
         if snapshot.status is not None:
-            self._desk.status.on_market(translate.market_status(snapshot.status))
+            self._subscription.status.on_market(translate.market_status(snapshot.status))
         self._refused.over()
-        self._desk.publisher.book(book, snapshot.timestamp)
+        self._subscription.publisher.book(book, snapshot.timestamp)
         self.trades.reconnected()
         self._publish_ticker(book, snapshot.timestamp)
 
@@ -208,40 +214,42 @@ class PairFeed:
             raise self._misfit(outcome)
         self.milliseconds = update.timestamp
         if update.status_update is not None:
-            self._desk.status.on_market(translate.market_status(update.status_update.status))
-        for told, trade in zip(update.trade_updates or (), outcome, strict=True):
+            self._subscription.status.on_market(
+                translate.market_status(update.status_update.status)
+            )
+        for reported, trade in zip(update.trade_updates or (), outcome, strict=True):
             price = float(trade.price)
             self._last_price = price
             self.trades.add(
                 VenueTrade(
-                    told.sequence, update.timestamp, price, float(trade.quantity), trade.side
+                    reported.sequence, update.timestamp, price, float(trade.quantity), trade.side
                 )
             )
-            self._check_price(told, trade)
+            self._check_price(reported, trade)
         if update.trade_updates or update.create_update or update.delete_update:
             self._comparison.note(book)
-            self._desk.publisher.book(book, update.timestamp)
+            self._subscription.publisher.book(book, update.timestamp)
             self._publish_ticker(book, update.timestamp)
 
     def _misfit(self, gap: SequenceGap) -> TransientError:
         """Publish nothing more of this book; only a new connection brings a new snapshot."""
         reason = f"the book doesn't fit: {gap.reason}"
         self._out_of_sync()
-        self._desk.status.syncing(reason)
+        self._subscription.status.syncing(reason)
         return TransientError(reason)
 
-    def _check_price(self, told: translate.TradeUpdate, trade: BookTrade) -> None:
+    def _check_price(self, reported: translate.TradeUpdate, trade: BookTrade) -> None:
         """The maker's price should be counter / base; tell once if it ever isn't."""
-        if self._odd_price_told or not told.counter.is_finite():
+        if self._odd_price_logged or not reported.counter.is_finite():
             return
-        if told.counter != trade.price * trade.quantity:
-            self._odd_price_told = True
+        if reported.counter != trade.price * trade.quantity:
+            self._odd_price_logged = True
             log.warning(
                 "trade_price_odd",
                 pair=self.pair,
                 price=str(trade.price),
-                base=str(told.base),
-                counter=str(told.counter),
+                base=str(reported.base),
+                counter=str(reported.counter),
             )
 
     def _publish_ticker(self, book: OrderByOrderBook, milliseconds: int) -> None:
@@ -252,7 +260,7 @@ class PairFeed:
         quote = (self._last_price, bid, ask, self.ticker.volume if self.ticker else None)
         if quote != self._quote:
             self._quote = quote
-            self._desk.publisher.ticker(milliseconds, *quote)
+            self._subscription.publisher.ticker(milliseconds, *quote)
 
 
 def refusal(code: str, message: str) -> TransientError | FeedStoppedError:
@@ -276,14 +284,15 @@ def credentials(settings: LunoSettings) -> bytes:
 
 async def stream_market_data(
     rest: LunoRest,
-    desks: Sequence[SymbolSubscription],
+    subscriptions: Sequence[SymbolSubscription],
     settings: LunoSettings,
-    traffic: SocketStats,
+    stats: SocketStats,
 ) -> None:
-    """Keep the desks supplied until cancelled; those beyond `MOST_STREAMS` by polling."""
-    streamed, polled = desks[:MOST_STREAMS], desks[MOST_STREAMS:]
+    """Supply each subscription until cancelled; those beyond `MOST_STREAMS` by polling."""
+    streamed, polled = subscriptions[:MOST_STREAMS], subscriptions[MOST_STREAMS:]
     feeds = {
-        desk.instrument.venue_symbol: PairFeed(desk, rest, settings, traffic) for desk in streamed
+        subscription.instrument.venue_symbol: PairFeed(subscription, rest, settings, stats)
+        for subscription in streamed
     }
     async with asyncio.TaskGroup() as tasks:
         if polled:
@@ -306,28 +315,28 @@ async def _poll_trades_of_the_down(feeds: Collection[PairFeed]) -> None:
 
 async def _compare_books(feeds: Collection[PairFeed], interval: float) -> None:
     """Compare the levels of one book a round with REST's, in turn."""
-    trouble = FailureLog("book_not_compared")
+    failures = FailureLog("book_not_compared")
     while True:
         for feed in feeds:
             await asyncio.sleep(interval)
             try:
                 await feed.compare_levels()
             except (TransientError, RejectedError, FeedStoppedError) as e:
-                trouble.seen(e, pair=feed.pair)
+                failures.seen(e, pair=feed.pair)
             else:
-                trouble.over()
+                failures.over()
 
 
 async def _poll_tickers(rest: LunoRest, feeds: dict[str, PairFeed], settings: LunoSettings) -> None:
     interval = min(TICKERS_INTERVAL, settings.book_audit_interval)
-    trouble = FailureLog("tickers_failed")
+    failures = FailureLog("tickers_failed")
     while True:
         try:
             rows = await rest.tickers(list(feeds))
         except (TransientError, RejectedError, FeedStoppedError) as e:
-            trouble.seen(e)
+            failures.seen(e)
         else:
-            trouble.over()
+            failures.over()
             for row in rows:
                 if row.pair in feeds:
                     feeds[row.pair].compare(row)

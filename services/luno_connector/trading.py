@@ -19,7 +19,7 @@ def assemble(
     settings: LunoSettings,
     listing: Listing,
     book: Callable[[str], LiveBook | None],
-    traffic: VenueStats,
+    stats: VenueStats,
 ) -> Trading | None:
     """What is needed to trade; None without credentials."""
     if settings.luno_api_key_id is None:
@@ -29,5 +29,5 @@ def assemble(
     validity = round(settings.order_validity * 1000)
     orders = LunoOrders(rest, luno.limits, clock, listing, validity)
     rules = order_rules(book, settings.luno_market_buy_slippage)
-    account = LunoAccount(rest, clock, settings, listing, traffic.account)
+    account = LunoAccount(rest, clock, settings, listing, stats.account)
     return Trading(orders, rules, account, clock, luno.milliseconds, fees=rest.fees)

@@ -61,8 +61,8 @@ async def luno(url: str, proxy: str = "") -> AsyncIterator[Ask]:
 @asynccontextmanager
 async def socket(url: str, proxy: str = "") -> AsyncIterator[Ask]:
     """The socket that all streams use."""
-    traffic = SocketStats(proxy=proxy or None)
-    yield lambda: connect(url.replace("http", "ws", 1), lambda _: None, traffic=traffic)
+    stats = SocketStats(proxy=proxy or None)
+    yield lambda: connect(url.replace("http", "ws", 1), lambda _: None, stats=stats)
 
 
 VENUES = {"binance": binance, "luno": luno}

@@ -165,13 +165,13 @@ LIMITS: tuple[Mutant, ...] = (
     mutant(
         "too little worth goes out",
         "execution/rules.py",
-        "if notional < rules.least_notional:",
+        "if notional < rules.min_notional:",
         "if False:",
     ),
     mutant(
         "too much worth goes out",
         "execution/rules.py",
-        "elif rules.most_notional and notional > rules.most_notional:",
+        "elif rules.max_notional and notional > rules.max_notional:",
         "elif False:",
     ),
     mutant(

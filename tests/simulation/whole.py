@@ -173,7 +173,7 @@ class WholeConnector:
         nobody: Any = SimpleNamespace(watch=lambda _: None)
         requests: Any = SimpleNamespace(seconds_for=lambda *_: 0.0)
         limits: Any = SimpleNamespace(requests=requests)
-        traffic: Any = SimpleNamespace(requests=_Uncounted(), limits=limits)
+        stats: Any = SimpleNamespace(requests=_Uncounted(), limits=limits)
         await serve_orders(
             EXCHANGE,
             trading,
@@ -181,7 +181,7 @@ class WholeConnector:
             settings,
             Readiness(),
             nobody,
-            traffic,
+            stats,
             health,
             checks=checks,
             halted=partial(_halted, client),

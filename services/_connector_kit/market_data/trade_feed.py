@@ -50,10 +50,10 @@ class LastTrade(NamedTuple):
     trade_id: int
     milliseconds: int
 
-    def precedes_anew(self, tick: VenueTrade) -> bool:
-        """True where *tick* is newer but has no greater id: ids may have begun anew."""
-        later = tick.milliseconds > self.milliseconds + ANEW_AFTER
-        return later and tick.trade_id <= self.trade_id
+    def precedes_anew(self, trade: VenueTrade) -> bool:
+        """True where *trade* is newer but has no greater id: ids may have begun anew."""
+        later = trade.milliseconds > self.milliseconds + ANEW_AFTER
+        return later and trade.trade_id <= self.trade_id
 
 
 def _nothing() -> None:
@@ -95,36 +95,36 @@ class TradeFeed:
         """The newest trade that was heard of, published or waiting behind a hole."""
         return self._held[-1].trade_id if self._held else self.last_id
 
-    def add(self, tick: VenueTrade) -> None:
+    def add(self, trade: VenueTrade) -> None:
         """A trade came in."""
         last = self.last_id
         if self._held is not None:
-            if self._is_repetition(tick):  # it would pass for the end of the hole
+            if self._is_repetition(trade):  # it would pass for the end of the hole
                 self.counts.repeated += 1
                 return
-            self._held.append(tick)
+            self._held.append(trade)
             if len(self._held) >= MOST_HELD:
                 if self._doubted:  # nobody can be asked: they are counted as repeated
-                    self._last_at, self._doubted = tick.milliseconds, False
+                    self._last_at, self._doubted = trade.milliseconds, False
                 self._give_up(f"{MOST_HELD} trades wait behind it")
                 self._release()
-        elif last is None or tick.trade_id == last + 1:
-            self._publish(tick)
-        elif self._is_repetition(tick):
+        elif last is None or trade.trade_id == last + 1:
+            self._publish(trade)
+        elif self._is_repetition(trade):
             self.counts.repeated += 1
-        elif tick.trade_id <= last:
-            self._held, self._doubted = deque([tick]), True
+        elif trade.trade_id <= last:
+            self._held, self._doubted = deque([trade]), True
             self._wanted.set()
         elif self._contiguous:
-            self._held = deque([tick])
+            self._held = deque([trade])
             self._wanted.set()
         else:
-            self._publish(tick)
+            self._publish(trade)
 
-    def _is_repetition(self, tick: VenueTrade) -> bool:
+    def _is_repetition(self, trade: VenueTrade) -> bool:
         """True for a trade that is published, False for one of the venue's next life too."""
         last = LastTrade(self.last_id or 0, self._last_at)
-        return tick.trade_id <= last.trade_id and not last.precedes_anew(tick)
+        return trade.trade_id <= last.trade_id and not last.precedes_anew(trade)
 
     def reconnected(self) -> None:
         """There may have been trades that nobody told us of."""
@@ -150,16 +150,16 @@ class TradeFeed:
             self._held = deque()
         self._wanted.set()
 
-    def _publish(self, tick: VenueTrade) -> None:
-        self.last_id, self._last_at = tick.trade_id, tick.milliseconds
+    def _publish(self, trade: VenueTrade) -> None:
+        self.last_id, self._last_at = trade.trade_id, trade.milliseconds
         self._publisher.trade(
-            tick.milliseconds,
-            tick.price,
-            tick.quantity,
-            tick.side,
-            tick.trade_id,
-            tick.first_id,
-            tick.last_id,
+            trade.milliseconds,
+            trade.price,
+            trade.quantity,
+            trade.side,
+            trade.trade_id,
+            trade.first_id,
+            trade.last_id,
         )
 
     async def _settle_doubt(self) -> None:
@@ -169,7 +169,7 @@ class TradeFeed:
         if not self._doubted or not doubted:
             return  # given up meanwhile
         self._doubted = False
-        if page is None or any(tick.trade_id > last for tick in page):
+        if page is None or any(trade.trade_id > last for trade in page):
             self._last_at = max(self._last_at, doubted.milliseconds)  # it is a repetition after all
             return
         oldest = await self._page(0) or [doubted]
@@ -213,7 +213,7 @@ class TradeFeed:
     async def _page(self, first_id: int) -> list[VenueTrade] | None:
         """A page of history; None where the venue refuses it. Trouble is waited out."""
         waits = full_jitter(first=0.2)
-        trouble, refusals = FailureLog("trades_refill_failed", symbol=self._publisher.symbol), 0
+        failures, refusals = FailureLog("trades_refill_failed", symbol=self._publisher.symbol), 0
         while True:
             try:
                 return sorted(await self._fetch(first_id))
@@ -222,7 +222,7 @@ class TradeFeed:
                 if isinstance(e, RejectedError) or refusals == MOST_REFUSALS:
                     self._give_up(str(e))
                     return None
-                trouble.seen(e)
+                failures.seen(e)
                 await asyncio.sleep(max(next(waits), patience(e)))
 
     def _publish_page(self, page: Sequence[VenueTrade]) -> int:
@@ -231,13 +231,13 @@ class TradeFeed:
         if not self._contiguous and page and page[0].trade_id > last + 1:
             self._count_lost(last + 1, page[0].trade_id - 1, "the venue's history begins later")
         new = 0
-        for tick in page:
+        for trade in page:
             last = self.last_id or 0
-            if tick.trade_id <= last:
+            if trade.trade_id <= last:
                 continue
-            if self._contiguous and tick.trade_id > last + 1:
-                self._count_lost(last + 1, tick.trade_id - 1, "the venue has none of them")
-            self._publish(tick)
+            if self._contiguous and trade.trade_id > last + 1:
+                self._count_lost(last + 1, trade.trade_id - 1, "the venue has none of them")
+            self._publish(trade)
             new += 1
         self.counts.refilled += new
         return new
@@ -278,5 +278,5 @@ class TradeFeed:
 
     def _release(self) -> None:
         held, self._held = self._held or (), None
-        for tick in held:
-            self.add(tick)  # where there is another hole, the rest waits behind it
+        for trade in held:
+            self.add(trade)  # where there is another hole, the rest waits behind it

@@ -79,7 +79,7 @@ async def serve_orders(  # noqa: PLR0913 - the parts that it assembles
     settings: TradingSettings,
     readiness: Readiness,
     metrics: Metrics,
-    traffic: VenueStats,
+    stats: VenueStats,
     health: AccountHealth,
     *,
     checks: PreTradeChecks | None,
@@ -121,7 +121,7 @@ async def serve_orders(  # noqa: PLR0913 - the parts that it assembles
         journal,
         clock,
         timings,
-        on_outcome=outcome_recorder(counts, traffic.requests, health.order_refused),
+        on_outcome=outcome_recorder(counts, stats.requests, health.order_refused),
     )
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
 
@@ -166,7 +166,7 @@ async def serve_orders(  # noqa: PLR0913 - the parts that it assembles
                 orders_waiting=journal.orders_waiting,
                 newest_entry=journal.newest_entry,
                 operator=operator,
-                estimate=traffic.limits.requests.seconds_for,
+                estimate=stats.limits.requests.seconds_for,
                 on_progress=partial(on_progress, part),
             )
             tasks.create_task(requests.run())

@@ -26,9 +26,9 @@ RULES = TradingRules(
     price=ranges("0.01", "1", "1000000"),
     quantity=ranges("0.001", "0.01", "90"),
     market_quantity=ranges("0", "0.02", "50"),
-    least_notional=Decimal(5),
-    most_notional=Decimal(9000),
-    least_market_notional=Decimal(0),
+    min_notional=Decimal(5),
+    max_notional=Decimal(9000),
+    min_market_notional=Decimal(0),
 )
 XBT = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True, rules=RULES)
 ETH = Instrument("ETH/ZAR", "ETHZAR", "ETH", "ZAR", trading=False)
@@ -38,17 +38,17 @@ ETH = Instrument("ETH/ZAR", "ETHZAR", "ETH", "ZAR", trading=False)
 async def telling(
     redis: Redis, *configured: Instrument
 ) -> AsyncIterator[tuple[list[str], InstrumentPublisher]]:
-    """A board that tells of these, and of XBT's fees; how often it was about to."""
+    """A publisher that tells of these, and of XBT's fees; how often it was about to."""
     about_to: list[str] = []
 
     async def before() -> None:
         about_to.append("writes")
 
     symbols = {instrument.symbol: instrument for instrument in configured}
-    board = InstrumentPublisher("luno", redis, symbols, before)
-    board.set_fees("XBT/ZAR", Fees(Decimal("0.001"), Decimal("0.0025")))
-    telling = asyncio.create_task(board.keep_telling())
-    yield about_to, board
+    publisher = InstrumentPublisher("luno", redis, symbols, before)
+    publisher.set_fees("XBT/ZAR", Fees(Decimal("0.001"), Decimal("0.0025")))
+    telling = asyncio.create_task(publisher.keep_publishing())
+    yield about_to, publisher
     telling.cancel()
     await asyncio.wait([telling])
 
@@ -96,9 +96,9 @@ async def test_each_symbol_is_told_with_the_bounds_that_hold_for_every_order(red
 
 async def test_fees_that_change_are_told_at_once(redis: Redis) -> None:
     """With what one of the asset that pays them is worth."""
-    async with telling(redis, XBT) as (about_to, board):
+    async with telling(redis, XBT) as (about_to, publisher):
         await eventually_async(lambda: told(redis))
-        board.set_fees("XBT/ZAR", Fees(Decimal(0), Decimal("0.002"), {"BNB": Decimal(600)}))
+        publisher.set_fees("XBT/ZAR", Fees(Decimal(0), Decimal("0.002"), {"BNB": Decimal(600)}))
 
         async def changed() -> bool:
             found = (await told(redis))["XBT/ZAR"]

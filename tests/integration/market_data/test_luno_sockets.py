@@ -25,8 +25,8 @@ async def test_pairs_beyond_the_sockets_that_luno_allows_are_polled(
     async with running_simulator(settings) as simulator:
         streamed = Consumer(simulator, "luno", "XBT/ZAR")
         polled = Consumer(simulator, "luno", "ETH/ZAR")
-        desks = [streamed.desk, polled.desk]
-        async with opened(simulator, "luno") as exchange, streaming(exchange, desks):
+        subscriptions = [streamed.desk, polled.desk]
+        async with opened(simulator, "luno") as exchange, streaming(exchange, subscriptions):
             await streamed.flows()
             await eventually(lambda: polled.live and polled.books and polled.streams.trade_ids)
             await streamed.open_sessions(1)

@@ -9,7 +9,7 @@ from services._connector_kit.errors import RejectedError
 from services._connector_kit.market_data.subscription import SymbolSubscription
 from services._connector_kit.venue_stats import SocketStats
 from services.binance_connector import feed as binance_feed
-from services.binance_connector import standby_socket as binance_heir
+from services.binance_connector import standby_socket
 from services.binance_connector.client import Binance
 from services.binance_connector.settings import BinanceSettings
 from services.binance_connector.translate import DepthSnapshot
@@ -20,8 +20,8 @@ from tests.support.market_data.truth import Consumer, consuming, opened, streami
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Announcements are followed without a rest in between."""
-    monkeypatch.setattr(binance_feed, "REST", 0.0)
-    monkeypatch.setattr(binance_heir, "OVERLAP", 0.2)
+    monkeypatch.setattr(binance_feed, "MIN_SOCKET_LIFE", 0.0)
+    monkeypatch.setattr(standby_socket, "OVERLAP", 0.2)
 
 
 @asynccontextmanager
@@ -40,8 +40,8 @@ async def test_a_socket_is_changed_before_its_day_is_over_and_nobody_notices(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one delivers before the last one is closed: books go on, trades have no hole."""
-    monkeypatch.setattr(binance_heir, "LONGEST_LIFE", 1.0)
-    monkeypatch.setattr(binance_heir, "LIFE_JITTER", 0.2)
+    monkeypatch.setattr(standby_socket, "LONGEST_LIFE", 1.0)
+    monkeypatch.setattr(standby_socket, "LIFE_JITTER", 0.2)
     async with consuming(simulator, "binance") as consumer, unnoticed(consumer):
         for _ in range(3):
             await consumer.open_sessions(2)
@@ -58,7 +58,7 @@ async def test_an_announced_shutdown_is_followed_at_once_and_nobody_notices(
         await consumer.open_sessions(1)
 
 
-async def test_a_socket_that_dies_before_its_heir_is_ready_is_replaced_like_any_other(
+async def test_a_socket_that_dies_before_its_standby_is_ready_is_replaced_like_any_other(
     simulator: Simulator,
 ) -> None:
     """A resync and a refill: the books are true, the trades complete."""
@@ -83,10 +83,10 @@ class ListedOnly:
             raise RejectedError("not listed", code="-1121")
         return await self._exchange.depth(venue_symbol, limit)
 
-    async def stream_market_data(self, desks: Sequence[SymbolSubscription]) -> None:
+    async def stream_market_data(self, subscriptions: Sequence[SymbolSubscription]) -> None:
         """As `Binance.stream_market_data`."""
         await binance_feed.stream_market_data(
-            desks, self._settings, self.depth, self._exchange.agg_trades, SocketStats()
+            subscriptions, self._settings, self.depth, self._exchange.agg_trades, SocketStats()
         )
 
 
@@ -94,11 +94,11 @@ class ListedOnly:
 async def many_symbols(simulator: Simulator, count: int, at: int) -> AsyncIterator[Consumer]:
     """A consumer whose symbol is number *at* of *count*; the others aren't listed, and silent."""
     consumer = Consumer(simulator, "binance")
-    desks = [Consumer(simulator, "binance", f"NO{n}/USDT").desk for n in range(count - 1)]
-    desks.insert(at, consumer.desk)
+    subscriptions = [Consumer(simulator, "binance", f"NO{n}/USDT").desk for n in range(count - 1)]
+    subscriptions.insert(at, consumer.desk)
     async with opened(simulator, "binance") as exchange:
         assert isinstance(exchange, Binance)
-        async with streaming(ListedOnly(simulator, exchange), desks):
+        async with streaming(ListedOnly(simulator, exchange), subscriptions):
             yield consumer
 
 

@@ -33,7 +33,7 @@ async def desk(
     """A connector in this process, so that its list of symbols is asked for often."""
     defaults: Any = Listing.keep_fresh.__kwdefaults__
     monkeypatch.setitem(defaults, "every", 0.5)
-    monkeypatch.setattr(instrument_publisher, "TELL_EVERY", 0.5)
+    monkeypatch.setattr(instrument_publisher, "PUBLISH_INTERVAL", 0.5)
     async with trading_desk(request.param, tmp_path) as desk:
         venue = desk.market.venue
         serve, settings = SERVE[venue.exchange]

@@ -9,14 +9,14 @@ from services._connector_kit.venue_stats import SocketStats
 def test_every_bad_frame_counts_and_one_each_half_minute_is_shown() -> None:
     """A venue that sends nothing but rubbish doesn't flood the log."""
     now = 1000.0
-    traffic = SocketStats()
-    frames = BadFrames("binance", traffic, clock=lambda: now)
+    stats = SocketStats()
+    frames = BadFrames("binance", stats, clock=lambda: now)
     with capture_logs() as logs:
         for _ in range(500):
             frames.add(b"rubbish", ValueError("no JSON"))
         now += SHOW_EVERY
         frames.add(b"rubbish", ValueError("no JSON"))
-    assert frames.count == traffic.bad_frames == 501
+    assert frames.count == stats.bad_frames == 501
     assert [(line["event"], line["count"]) for line in logs] == [
         ("bad_frame", 1),
         ("bad_frame", 501),

@@ -20,12 +20,12 @@ def test_sockets_and_requests_have_their_labels_and_the_budget_shows_what_is_lef
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
-        traffic = VenueStats(venue_limits(100, 10, clock=clock))
-        traffic.market.messages, traffic.market.bytes = 3, 300
-        traffic.account.connections, traffic.account.bad_frames = 2, 1
-        traffic.requests["ok"] = 7
-        await traffic.limits.requests.spend(10)
-        found = numbers(venue_metrics(traffic))
+        stats = VenueStats(venue_limits(100, 10, clock=clock))
+        stats.market.messages, stats.market.bytes = 3, 300
+        stats.account.connections, stats.account.bad_frames = 2, 1
+        stats.requests["ok"] = 7
+        await stats.limits.requests.spend(10)
+        found = numbers(venue_metrics(stats))
         assert found["venue_messages_total", "market"] == 3
         assert found["venue_bytes_total", "market"] == 300
         assert found["venue_connections_total", "account"] == 2
@@ -37,15 +37,15 @@ def test_sockets_and_requests_have_their_labels_and_the_budget_shows_what_is_lef
         assert found["rate_budget_limit", "requests"] == 50
         assert found["rate_budget_left", "connections"] == 5
         assert found["venue_ban_seconds",] == found["new_orders_wait_seconds",] == 0
-        traffic.limits.ban(60.0)
-        traffic.limits.orders.close(10.0)
-        banned = numbers(venue_metrics(traffic))
+        stats.limits.ban(60.0)
+        stats.limits.orders.close(10.0)
+        banned = numbers(venue_metrics(stats))
         assert banned["rate_budget_left", "requests"] == 0
         assert banned["rate_budget_left", "connections"] == 0
         assert banned["venue_ban_seconds",] == 60
         assert banned["new_orders_wait_seconds",] == 10
         await asyncio.sleep(61.0)
-        assert numbers(venue_metrics(traffic))["rate_budget_left", "requests"] == 50
+        assert numbers(venue_metrics(stats))["rate_budget_left", "requests"] == 50
 
     run_virtually(main())
 

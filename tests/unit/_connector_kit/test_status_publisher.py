@@ -7,7 +7,7 @@ from typing import cast
 
 from common_models import CancelAllProgress, ConnectorStatusEvent, RetryStatus
 from services._connector_kit.market_data.status import FeedStatus
-from services._connector_kit.status_publisher import TELL_EVERY, StatusPublisher
+from services._connector_kit.status_publisher import PUBLISH_INTERVAL, StatusPublisher
 from services._runtime.health import Readiness
 from services._runtime.stream_writer.writer import OutStream
 from services._runtime.supervise import Retry
@@ -22,7 +22,7 @@ class Told:
         self.stream = KeptStream(maxlen=10, keep_all=False)
         self.readiness = Readiness()
         self.dropped = 0
-        self.board = StatusPublisher(
+        self.publisher = StatusPublisher(
             "binance",
             lambda: "simulator",
             cast(OutStream, self.stream),
@@ -37,7 +37,7 @@ class Told:
         return [ConnectorStatusEvent.model_validate_json(data) for data in self.stream.added]
 
 
-def with_board(scenario: Callable[[Told], Awaitable[None]]) -> None:
+def with_publisher(scenario: Callable[[Told], Awaitable[None]]) -> None:
     """Run *scenario* in virtual time."""
 
     async def main() -> None:
@@ -50,8 +50,8 @@ def test_all_that_changes_at_once_is_told_once_and_whole() -> None:
     """One message names every symbol, whichever of them changed."""
 
     async def scenario(told: Told) -> None:
-        told.board.watch(told.feeds)
-        told.board.trading("no_credentials")
+        told.publisher.watch(told.feeds)
+        told.publisher.trading("no_credentials")
         told.feeds[0].live()
         await asyncio.sleep(0)
         (event,) = told.events
@@ -66,34 +66,34 @@ def test_all_that_changes_at_once_is_told_once_and_whole() -> None:
         assert [s.state for s in told.events[-1].symbols] == ["stale", "syncing"]
         assert len(told.events) == 2
 
-    with_board(scenario)
+    with_publisher(scenario)
 
 
 def test_the_whole_is_told_again_though_nothing_changed() -> None:
     """A reader that joins later, or lost one, waits ten seconds at most."""
 
     async def scenario(told: Told) -> None:
-        task = asyncio.create_task(told.board.keep_telling())
-        await asyncio.sleep(3.5 * TELL_EVERY)
+        task = asyncio.create_task(told.publisher.keep_publishing())
+        await asyncio.sleep(3.5 * PUBLISH_INTERVAL)
         assert len(told.events) == 4
         task.cancel()
         await asyncio.wait([task])
 
-    with_board(scenario)
+    with_publisher(scenario)
 
 
 def test_it_trades_once_nothing_speaks_against_it() -> None:
     """Until the connector knows, it says that it is starting."""
 
     async def scenario(told: Told) -> None:
-        told.board.changed()
+        told.publisher.changed()
         await asyncio.sleep(0)
         assert (told.events[-1].trading, told.events[-1].reason_code) == (False, "starting")
-        told.board.trading(None)
+        told.publisher.trading(None)
         await asyncio.sleep(0)
         assert (told.events[-1].trading, told.events[-1].reason_code) == (True, None)
 
-    with_board(scenario)
+    with_publisher(scenario)
 
 
 def test_it_says_how_many_entries_redis_never_got() -> None:
@@ -101,37 +101,37 @@ def test_it_says_how_many_entries_redis_never_got() -> None:
 
     async def scenario(told: Told) -> None:
         told.dropped = 5
-        told.board.changed()
+        told.publisher.changed()
         await asyncio.sleep(0)
         assert told.events[-1].entries_dropped == 5
 
-    with_board(scenario)
+    with_publisher(scenario)
 
 
 def test_what_does_not_work_is_told_with_its_reason_and_feeds_tell_for_themselves() -> None:
     """As `/ready` names it; and in words why no order is taken."""
 
     async def scenario(told: Told) -> None:
-        told.board.watch(told.feeds)
+        told.publisher.watch(told.feeds)
         told.readiness.waiting("exchange", "451")
-        told.board.trading("key_refused", "comparison: Binance answered 401")
+        told.publisher.trading("key_refused", "comparison: Binance answered 401")
         await asyncio.sleep(0)
         assert told.events[-1].not_ready == {"exchange": "451"}
         assert told.events[-1].reason == "comparison: Binance answered 401"
         told.readiness.ok("exchange")
-        told.board.trading(None)
+        told.publisher.trading(None)
         await asyncio.sleep(0)
         assert told.events[-1].not_ready == {}
         assert told.events[-1].reason is None
 
-    with_board(scenario)
+    with_publisher(scenario)
 
 
 def test_what_is_tried_again_is_told_with_its_attempt_and_the_time_of_the_next() -> None:
     """Parts in `retries`, feeds with their symbol; nothing of it once they work."""
 
     async def scenario(told: Told) -> None:
-        told.board.watch(told.feeds)
+        told.publisher.watch(told.feeds)
         told.readiness.retrying("exchange", Retry("no DNS", 7, monotonic() + 60))
         told.feeds[0].retrying(Retry("refused", 3, monotonic() - 1))
         await asyncio.sleep(0)
@@ -150,7 +150,7 @@ def test_what_is_tried_again_is_told_with_its_attempt_and_the_time_of_the_next()
         assert told.events[-1].retries == {}
         assert told.events[-1].symbols[0].retry is None
 
-    with_board(scenario)
+    with_publisher(scenario)
 
 
 def test_how_far_a_cancel_all_is_is_told_while_it_lasts() -> None:
@@ -158,7 +158,7 @@ def test_how_far_a_cancel_all_is_is_told_while_it_lasts() -> None:
 
     async def scenario(told: Told) -> None:
         bots, operators = (CancelAllProgress(left=9, done=1, seconds_left=s) for s in (4.0, 3.0))
-        told.board.cancelling("operator", None)
+        told.publisher.cancelling("operator", None)
         await asyncio.sleep(0)
         assert told.events == []
         for lane, progress in (
@@ -167,9 +167,9 @@ def test_how_far_a_cancel_all_is_is_told_while_it_lasts() -> None:
             ("cancel_all", None),
             ("operator", None),
         ):
-            told.board.cancelling(lane, progress)
+            told.publisher.cancelling(lane, progress)
             await asyncio.sleep(0)
         said = [event.cancel_all for event in told.events]
         assert said == [bots, bots, operators, None]
 
-    with_board(scenario)
+    with_publisher(scenario)

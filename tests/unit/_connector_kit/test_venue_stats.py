@@ -27,24 +27,24 @@ async def test_a_request_counts_once_by_how_its_error_is_sorted(
     error: Exception, outcome: str
 ) -> None:
     """And the error goes on as it is."""
-    traffic = VenueStats(venue_limits())
-    with pytest.raises(type(error)) as caught, traffic.request():
+    stats = VenueStats(venue_limits())
+    with pytest.raises(type(error)) as caught, stats.request():
         raise error
     assert caught.value is error
-    assert traffic.requests == dict.fromkeys(OUTCOMES, 0) | {outcome: 1}
+    assert stats.requests == dict.fromkeys(OUTCOMES, 0) | {outcome: 1}
 
 
 async def test_a_request_that_was_answered_is_ok() -> None:
     """Once the answer is there."""
-    traffic = VenueStats(venue_limits())
-    with traffic.request():
-        assert traffic.requests["ok"] == 0
-    assert traffic.requests["ok"] == 1
+    stats = VenueStats(venue_limits())
+    with stats.request():
+        assert stats.requests["ok"] == 0
+    assert stats.requests["ok"] == 1
 
 
 async def test_a_request_that_was_cancelled_has_no_outcome() -> None:
     """Nobody waited for one."""
-    traffic = VenueStats(venue_limits())
-    with pytest.raises(asyncio.CancelledError), traffic.request():
+    stats = VenueStats(venue_limits())
+    with pytest.raises(asyncio.CancelledError), stats.request():
         raise asyncio.CancelledError
-    assert not any(traffic.requests.values())
+    assert not any(stats.requests.values())

@@ -131,16 +131,16 @@ async def test_fragments_are_put_together_around_a_ping() -> None:
 
 async def test_messages_and_their_bytes_count_and_fragments_are_one_message() -> None:
     """A ping, a pong and a goodbye are none; each connection counts."""
-    traffic = SocketStats()
+    stats = SocketStats()
     sent = frame(b"a", fin=False) + frame(b"bc", CONTINUATION) + frame(b"?", PING) + frame(b"whole")
     for _ in range(2):
         async with (
             serving(sent + GOODBYE) as url,
-            open_socket(url, lambda _: None, traffic=traffic) as socket,
+            open_socket(url, lambda _: None, stats=stats) as socket,
         ):
             with pytest.raises(TransientError):
                 await socket.closed()
-    assert traffic == SocketStats(connections=2, messages=4, bytes=16)
+    assert stats == SocketStats(connections=2, messages=4, bytes=16)
 
 
 async def test_ten_thousand_frames_in_one_write_are_all_there_in_order() -> None:
@@ -346,7 +346,7 @@ async def test_a_ban_at_the_handshake_is_the_whole_venues(
     async with refusing(status, header) as (url, handshakes):
         for words in (f"with {status}", "bans this address"):
             with pytest.raises(RateLimitedError, match=words) as caught:
-                await connect(url, lambda _: None, traffic=SocketStats(limits))
+                await connect(url, lambda _: None, stats=SocketStats(limits))
             assert caught.value.retry_after == pytest.approx(seconds, abs=5.0)
         assert len(handshakes) == 1
     assert limits.requests.paused_for == pytest.approx(seconds, abs=5.0)
@@ -359,7 +359,7 @@ async def test_any_other_refusal_at_the_handshake_is_no_ban(status: int) -> None
     async with refusing(status, "Retry-After: 40\r\n") as (url, handshakes):
         for _ in range(2):
             with pytest.raises(TransientError, match="can't be opened"):
-                await connect(url, lambda _: None, traffic=SocketStats(limits))
+                await connect(url, lambda _: None, stats=SocketStats(limits))
         assert len(handshakes) == 2
     assert limits.requests.paused_for == 0.0
 
@@ -367,11 +367,11 @@ async def test_any_other_refusal_at_the_handshake_is_no_ban(status: int) -> None
 async def test_every_attempt_is_taken_from_the_budget_of_connections() -> None:
     """Those that fail too."""
     limits = venue_limits(connections=10)
-    traffic = SocketStats(limits)
-    async with serving(b"") as url, open_socket(url, lambda _: None, traffic=traffic):
+    stats = SocketStats(limits)
+    async with serving(b"") as url, open_socket(url, lambda _: None, stats=stats):
         pass
     with pytest.raises(TransientError):
-        await connect(f"ws://127.0.0.1:{quiet_port()}/", lambda _: None, traffic=traffic)
+        await connect(f"ws://127.0.0.1:{quiet_port()}/", lambda _: None, stats=stats)
     assert limits.connections.left == pytest.approx(3.0, abs=0.5)
 
 

@@ -398,9 +398,9 @@ def test_a_ban_lasts_until_the_moment_it_names(error: Any, seconds: float | None
 async def test_a_ban_of_the_websocket_api_is_one_of_the_whole_venue() -> None:
     """Its requests and its connections; where it names no time, for the usual one."""
     binance = Counted()
-    traffic = SocketStats(binance.limits)
+    stats = SocketStats(binance.limits)
     account = BinanceAccount(
-        binance.rest(ETH), VenueClock(), SETTINGS, listing(ETH), RateBudget(2400), traffic
+        binance.rest(ETH), VenueClock(), SETTINGS, listing(ETH), RateBudget(2400), stats
     )
     assert account._ban({}) == 60.0
     assert binance.limits.requests.paused_for == pytest.approx(60.0, abs=5.0)

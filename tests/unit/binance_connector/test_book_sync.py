@@ -53,13 +53,13 @@ def synced(
 
     async def main() -> None:
         streams, venue, readiness = FakeStreams(), Venue(), Readiness()
-        desk = SymbolSubscription(
+        subscription = SymbolSubscription(
             Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True),
             streams.publisher(),
             FeedStatus("BTC/USDT", readiness),
             None,
         )
-        sync = BookSync(desk, venue.depth, 20)
+        sync = BookSync(subscription, venue.depth, 20)
         joining = asyncio.create_task(sync.keep_joined())
         try:
             await scenario(sync, venue, streams, readiness)
@@ -283,7 +283,7 @@ def test_a_book_is_compared_with_rests_at_the_very_same_update(
         for _step in range(after):
             sync.apply(venue.update())
         await comparing
-        status = sync._desk.status
+        status = sync._subscription.status
         assert status.compared == 1
         assert status.differed == wrong
         await asyncio.sleep(LONG_ENOUGH)
@@ -310,7 +310,7 @@ def test_where_rest_can_not_be_compared_with_nothing_is_said() -> None:
 
             sync._fetch = depth
             await sync.compare()
-        assert sync._desk.status.compared == 0
-        assert sync._desk.status.state == "live"
+        assert sync._subscription.status.compared == 0
+        assert sync._subscription.status.state == "live"
 
     synced(scenario)

@@ -55,13 +55,13 @@ def with_socket(
 
     async def main() -> None:
         streams, venue = FakeStreams(), Venue()
-        desk = SymbolSubscription(
+        subscription = SymbolSubscription(
             Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True),
             streams.publisher(),
             FeedStatus("BTC/USDT", Readiness()),
             None,
         )
-        feed = SymbolFeed(desk, 20, venue.depth, venue.trades)
+        feed = SymbolFeed(subscription, 20, venue.depth, venue.trades)
         feed.book.book = LevelBook(100, [(1.0, 1.0)], [(2.0, 1.0)], limit=1000)
         socket = StreamSocket("ws://nowhere", [feed], venue.depth, AUDIT, SocketStats())
         await scenario(socket, feed, venue, streams)
@@ -204,13 +204,13 @@ def test_the_levels_of_all_books_are_compared_with_rests_some_a_round_in_turn() 
         names = [f"C{number}" for number in range(2 * COMPARED_A_ROUND + 1)]
         feeds = []
         for name in names:
-            desk = SymbolSubscription(
+            subscription = SymbolSubscription(
                 Instrument(f"{name}/USDT", f"{name}USDT", name, "USDT", trading=True),
                 FakeStreams().publisher(),
                 FeedStatus(f"{name}/USDT", readiness),
                 None,
             )
-            feeds.append(SymbolFeed(desk, 20, venue.depth, venue.trades))
+            feeds.append(SymbolFeed(subscription, 20, venue.depth, venue.trades))
             feeds[-1].book.book = LevelBook(100, [(1.0, 1.0)], [(2.0, 1.0)], limit=1000)
         wrong = feeds[-1]
         assert wrong.book.book is not None

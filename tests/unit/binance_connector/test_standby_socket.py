@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services._connector_kit.market_data.order_book import ApplyOutcome, LevelBook
 from services._connector_kit.web_socket import WebSocket
-from services.binance_connector import standby_socket as heirs
+from services.binance_connector import standby_socket
 from services.binance_connector.standby_socket import (
     CAUGHT_UP_WITHIN,
     OVERLAP,
@@ -60,10 +60,10 @@ def test_it_has_caught_up_when_nothing_lies_between_what_is_known_and_what_it_ho
     frames: list[bytes], known: Known, caught_up: bool
 ) -> None:
     """Its first frame of each kind counts; a book out of sync and foreign symbols don't matter."""
-    heir = StandbySocket({"BTCUSDT": known}.get)
+    standby = StandbySocket({"BTCUSDT": known}.get)
     for frame in frames:
-        heir.on_frame(frame)
-    assert heir.caught_up is caught_up
+        standby.on_frame(frame)
+    assert standby.caught_up is caught_up
 
 
 @given(
@@ -88,19 +88,19 @@ def test_two_sockets_in_any_interleaving_make_one_without_a_hole(
         outcomes.append(book.apply(data["U"], data["u"], [], []))
         known.depth_id = book.update_id
 
-    heir = StandbySocket({"BTCUSDT": known}.get)
+    standby = StandbySocket({"BTCUSDT": known}.get)
     old, new = iter(frames), iter(frames[joined_at:])
-    for is_heirs in turns:
-        if is_heirs and (frame := next(new, None)) is not None:
-            heir.on_frame(frame)
-        elif not is_heirs and (frame := next(old, None)) is not None:
+    for is_standby in turns:
+        if is_standby and (frame := next(new, None)) is not None:
+            standby.on_frame(frame)
+        elif not is_standby and (frame := next(old, None)) is not None:
             in_office(frame)
-        if heir.caught_up:
+        if standby.caught_up:
             break
     else:
         for frame in old:
             in_office(frame)
-    heir.take_over(WebSocket(heir.on_frame, None), in_office)
+    standby.take_over(WebSocket(standby.on_frame, None), in_office)
     for frame in new:
         in_office(frame)
     assert all(isinstance(outcome, ApplyOutcome) for outcome in outcomes)
@@ -111,9 +111,9 @@ def test_it_takes_over_after_the_overlap_or_when_it_waited_long_enough() -> None
     """What happened before it was there, the one in office gets a moment to bring."""
 
     async def waited(known: Known) -> float:
-        heir = StandbySocket({"BTCUSDT": known}.get)
-        heir.on_frame(depth(11, 12))
-        await heir.catch_up()
+        standby = StandbySocket({"BTCUSDT": known}.get)
+        standby.on_frame(depth(11, 12))
+        await standby.catch_up()
         return asyncio.get_running_loop().time()
 
     assert run_virtually(waited(Known(10))) == pytest.approx(OVERLAP, abs=0.1)
@@ -122,13 +122,13 @@ def test_it_takes_over_after_the_overlap_or_when_it_waited_long_enough() -> None
 
 def test_it_holds_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it takes over, and what is missing is found by ids."""
-    monkeypatch.setattr(heirs, "MOST_HELD", 3)
+    monkeypatch.setattr(standby_socket, "MAX_HELD_FRAMES", 3)
 
     async def waited() -> float:
-        heir = StandbySocket({"BTCUSDT": Known(9)}.get)
+        standby = StandbySocket({"BTCUSDT": Known(9)}.get)
         for number in range(11, 14):
-            heir.on_frame(depth(number, number))
-        await heir.catch_up()
+            standby.on_frame(depth(number, number))
+        await standby.catch_up()
         return asyncio.get_running_loop().time()
 
     assert run_virtually(waited()) == 0.0

@@ -75,7 +75,7 @@ def polled(
 
     async def main() -> None:
         rest, streams, readiness = Rest(), FakeStreams(), Readiness()
-        desks = [
+        subscriptions = [
             SymbolSubscription(
                 Instrument(f"{base}/ZAR", f"{base}ZAR", base, "ZAR", trading=True),
                 streams.publisher("luno", f"{base}/ZAR"),
@@ -85,8 +85,8 @@ def polled(
             for base in bases
         ]
         if statuses is not None:
-            statuses.extend(desk.status for desk in desks)
-        polling = asyncio.create_task(poll_market_data(rest, desks))
+            statuses.extend(subscription.status for subscription in subscriptions)
+        polling = asyncio.create_task(poll_market_data(rest, subscriptions))
         try:
             await scenario(rest, streams, readiness)
             assert not polling.done()
@@ -326,8 +326,10 @@ def test_no_order_is_judged_by_the_book_of_a_pair_that_can_not_be_asked() -> Non
         rest, streams = Rest(), FakeStreams()
         publisher = streams.publisher("luno", "XBT/ZAR")
         instrument = Instrument("XBT/ZAR", "XBTZAR", "XBT", "ZAR", trading=True)
-        desk = SymbolSubscription(instrument, publisher, FeedStatus("XBT/ZAR", Readiness()), None)
-        polling = asyncio.create_task(poll_market_data(rest, [desk]))
+        subscription = SymbolSubscription(
+            instrument, publisher, FeedStatus("XBT/ZAR", Readiness()), None
+        )
+        polling = asyncio.create_task(poll_market_data(rest, [subscription]))
         await asyncio.sleep(5.0)
         known = [publisher.live_book is not None]
         rest.faults["XBTZAR"] = TransientError("down")

@@ -131,7 +131,7 @@ def test_what_does_not_fit_hangs_up_and_publishes_nothing_more(
         send(feed, update(12))
         assert len(streams.books) == before
         assert streams.trades == []
-        assert feed._desk.status.state == "syncing"
+        assert feed._subscription.status.state == "syncing"
 
     with_feed(scenario)
 
@@ -219,7 +219,7 @@ def test_the_markets_status_is_followed_from_the_snapshot_on() -> None:
     async def main() -> None:
         feed = luno_feed(FakeStreams())
         told: list[str | None] = []
-        feed._desk.status.on_market = told.append
+        feed._subscription.status.on_market = told.append
         send(feed, {**SNAPSHOT, "status": "POSTONLY"})
         send(feed, update(11))
         send(feed, update(12, status_update={"status": "ACTIVE"}))

@@ -46,12 +46,12 @@ def _both(one: Range, other: Range) -> Range:
 
 def _notional(quantity: Decimal, price: Decimal, rules: TradingRules) -> Rejection | None:
     notional = quantity * price
-    if notional < rules.least_notional:
-        enough = rounded(rules.least_notional / price, rules.quantity.step, up=True)
-        expected = f"at least {text(rules.least_notional)}: a quantity of {text(enough)}"
-    elif rules.most_notional and notional > rules.most_notional:
-        most = rounded(rules.most_notional / price, rules.quantity.step, up=False)
-        expected = f"at most {text(rules.most_notional)}: a quantity of {text(most)}"
+    if notional < rules.min_notional:
+        enough = rounded(rules.min_notional / price, rules.quantity.step, up=True)
+        expected = f"at least {text(rules.min_notional)}: a quantity of {text(enough)}"
+    elif rules.max_notional and notional > rules.max_notional:
+        most = rounded(rules.max_notional / price, rules.quantity.step, up=False)
+        expected = f"at most {text(rules.max_notional)}: a quantity of {text(most)}"
     else:
         return None
     message = f"quantity x price is {text(notional)}; expected {expected} at this price"

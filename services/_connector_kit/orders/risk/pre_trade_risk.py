@@ -201,7 +201,7 @@ def _below_min_notional(
     (developers.binance.com/docs/binance-spot-api-docs/filters: NOTIONAL, `avgPriceMins`); this
     check uses the middle of the book. Near the bound the order is sent, and the venue decides.
     """
-    least = instrument.rules.least_market_notional
+    least = instrument.rules.min_market_notional
     notional = quantity * (middle(book) or Decimal(0))
     if notional * (1 + AVERAGE_DIFFERS_BY) >= least:
         return None
@@ -224,7 +224,7 @@ def _percent_price(
     bound the venue may decide otherwise.
     """
     rules = instrument.rules
-    allowed = rules.buy_share if command.side == "buy" else rules.sell_share
+    allowed = rules.bid_multiplier if command.side == "buy" else rules.ask_multiplier
     between = middle(book)
     if between is None:
         return None

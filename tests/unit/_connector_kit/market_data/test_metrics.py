@@ -11,7 +11,7 @@ from tests.support.market_data.fake_streams import FakeStreams
 from tests.support.metrics import numbers
 
 
-def desk(symbol: str) -> SymbolSubscription:
+def subscription(symbol: str) -> SymbolSubscription:
     """One symbol's, just made."""
     base, quote = symbol.split("/")
     instrument = Instrument(symbol, base + quote, base, quote, trading=True)
@@ -21,7 +21,7 @@ def desk(symbol: str) -> SymbolSubscription:
 
 async def test_each_symbol_shows_its_own_state_and_counts() -> None:
     """By the slash form, as everywhere but in stream names."""
-    btc, eth = desk("BTC/USDT"), desk("ETH/USDT")
+    btc, eth = subscription("BTC/USDT"), subscription("ETH/USDT")
     btc.status.live()
     eth.status.trades.lost, eth.status.trades.refilled, eth.status.trades.repeated = 3, 2, 1
     eth.publisher.trade(0, -1.0, 1.0, "buy", 1)
@@ -40,7 +40,7 @@ async def test_each_symbol_shows_its_own_state_and_counts() -> None:
 
 async def test_before_the_first_frame_there_is_neither_age_nor_lag() -> None:
     """A number would be taken for one that was measured."""
-    one = desk("BTC/USDT")
+    one = subscription("BTC/USDT")
     names = {name for name, _ in numbers(feed_metrics([one]))}
     assert not names & {"feed_last_message_age_seconds", "venue_lag_seconds"}
     one.status.heard_at = one.status.event_heard_at = time.monotonic()
@@ -52,7 +52,7 @@ async def test_before_the_first_frame_there_is_neither_age_nor_lag() -> None:
 
 async def test_a_book_that_is_lost_counts_once_however_long_it_takes_to_be_back() -> None:
     """The first join is none."""
-    one = desk("BTC/USDT")
+    one = subscription("BTC/USDT")
     one.status.syncing("the socket is new")
     one.status.live()
     for _ in range(2):

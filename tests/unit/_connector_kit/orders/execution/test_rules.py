@@ -18,8 +18,8 @@ RULES = TradingRules(
     price=Range(Decimal("0.01"), Decimal("0.01"), Decimal(1_000_000)),
     quantity=Range(Decimal("0.00001"), Decimal("0.00001"), Decimal(9000)),
     market_quantity=Range(ZERO, ZERO, Decimal(120)),
-    least_notional=Decimal(5),
-    most_notional=Decimal(9_000_000),
+    min_notional=Decimal(5),
+    max_notional=Decimal(9_000_000),
 )
 
 
@@ -133,7 +133,7 @@ def test_a_quantity_within_float_noise_of_a_lot_is_that_lot() -> None:
 def test_the_nearest_quantity_that_is_worth_enough_is_never_rounded_down() -> None:
     """What a refusal asks for comes from no float: it is exact."""
     rules = TradingRules(
-        quantity=Range(Decimal(1)), least_notional=Decimal("3.0000000003"), price=Range()
+        quantity=Range(Decimal(1)), min_notional=Decimal("3.0000000003"), price=Range()
     )
     refusal = refused(command(quantity=1.0, price=1.0), rules)
     assert "a quantity of 4 " in refusal.message
@@ -255,8 +255,8 @@ def test_whatever_is_sent_keeps_every_rule(order: PlaceOrderCommand, rules: Trad
     asked = Decimal(str(order.price))
     beyond = noise(asked, rules.price.step)
     assert price <= asked + beyond if order.side == "buy" else price >= asked - beyond
-    assert quantity * price >= rules.least_notional
-    assert not rules.most_notional or quantity * price <= rules.most_notional
+    assert quantity * price >= rules.min_notional
+    assert not rules.max_notional or quantity * price <= rules.max_notional
 
 
 @given(commands, trading_rules())

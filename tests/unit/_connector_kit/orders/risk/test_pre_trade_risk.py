@@ -232,7 +232,9 @@ async def test_the_venues_own_bounds_about_the_market_are_kept(
 ) -> None:
     """Binance's percent price, about the middle of the book; the nearest price is named."""
     share = Range(least=Decimal("0.2"), most=Decimal(5))
-    rules = TradingRules(price=Range(step=Decimal("0.01")), buy_share=share, sell_share=share)
+    rules = TradingRules(
+        price=Range(step=Decimal("0.01")), bid_multiplier=share, ask_multiplier=share
+    )
     strict = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True, rules=rules)
     rejection = await Situation(instrument=strict).gate().check(record(command(**fields)))
     assert (rejection.reason_code if rejection else None) == reason
@@ -247,7 +249,7 @@ async def test_a_market_order_is_worth_the_venues_least(
     quantity: float, reason: str | None
 ) -> None:
     """By the middle of the book, 100; within 5 % the venue's average price may yet be enough."""
-    rules = TradingRules(least_market_notional=Decimal(5))
+    rules = TradingRules(min_market_notional=Decimal(5))
     strict = Instrument("BTC/USDT", "BTCUSDT", "BTC", "USDT", trading=True, rules=rules)
     now = Situation(instrument=strict)
     for side in ("buy", "sell"):
@@ -256,7 +258,7 @@ async def test_a_market_order_is_worth_the_venues_least(
 
 async def test_the_venues_least_has_nothing_to_do_with_the_worst_price() -> None:
     """A sell of 5.2 into bids of 1.00 for 2 and 0.90 for 10 is worth 5 to the venue."""
-    rules = TradingRules(least_market_notional=Decimal(5))
+    rules = TradingRules(min_market_notional=Decimal(5))
     thin = Instrument("XRP/USDT", "XRPUSDT", "XRP", "USDT", trading=True, rules=rules)
     bids = [(1.00, 2.0), (0.97, 1.0), (0.90, 10.0)]
     now = Situation(
