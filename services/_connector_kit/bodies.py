@@ -28,9 +28,9 @@ class Body:
         """
         name = (encoding or "identity").strip().lower()
         if name not in ("gzip", "identity"):
-            raise BodyError(f"Content-Encoding {name[:50]!r}; want gzip or none")
+            raise BodyError(f"Content-Encoding {name[:50]!r}; expected gzip or none")
         self._packed = name == "gzip"
-        self._begun = False  # unpacking: no body at all needs none
+        self._begun = False  # unpacking has started; an empty body needs no unpacking
         self._unpacker = zlib.decompressobj(_GZIP)
         self._most = most
         self._bytes = bytearray()
@@ -69,5 +69,5 @@ class Body:
             raise BodyError("the gzip is cut off")
         containers = self._bytes.count(b"[") + self._bytes.count(b"{")
         if containers > MOST_CONTAINERS:
-            raise BodyError(f"{containers} lists and objects; want at most {MOST_CONTAINERS}")
+            raise BodyError(f"{containers} lists and objects; expected at most {MOST_CONTAINERS}")
         return bytes(self._bytes)

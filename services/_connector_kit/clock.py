@@ -23,7 +23,7 @@ TRUSTED_FOR = 900.0
 SLOWEST_ANSWER_MS = 2000
 # NTP slews by far less between two looks.
 STEP_MS = 250
-# The least that is told of this machine's clock: Luno's time is known to the second only.
+# The smallest clock error that is logged: Luno's time is known to the second only.
 OFF_MS = 2000
 
 
@@ -33,7 +33,7 @@ def wall_ms() -> int:
 
 
 def steady_ms() -> int:
-    """Milliseconds that go on through everything: nobody sets them, and a suspend counts."""
+    """Milliseconds of a steady clock, which nothing sets and which counts during a suspend."""
     # macOS has no CLOCK_BOOTTIME.
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime_ns(clock) // 1_000_000
@@ -86,7 +86,7 @@ class VenueClock:
         """Ask the venue for its time; half of the round trip is taken for the way back.
 
         Raises:
-            TransientError: no answer, or one that took too long to tell anything.
+            TransientError: no answer, or one that took too long to be accurate.
         """
         started = self._steady()
         theirs = await fetch()
@@ -128,7 +128,7 @@ class VenueClock:
                     return
 
     def _stepped(self) -> bool:
-        """True where the wall clock was set against the steady one since the last look."""
+        """True if the wall clock was set against the steady one since the last call."""
         ahead = self._wall() - self._steady()
         step, self._wall_ahead = ahead - self._wall_ahead, ahead
         if abs(step) < STEP_MS:

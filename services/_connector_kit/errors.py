@@ -31,7 +31,7 @@ RETRY_REFUSED = 30.0
 
 
 class RateLimitedError(TransientError):
-    """The exchange wants fewer requests: nothing may be sent for `retry_after` seconds."""
+    """The exchange limits requests: nothing may be sent for `retry_after` seconds."""
 
 
 class RejectedError(Exception):
@@ -43,7 +43,7 @@ class RejectedError(Exception):
 
 
 class ArchivedError(RejectedError):
-    """The exchange says that an order ended long ago without a fill, and keeps no more of it."""
+    """The exchange says that an order ended long ago without a fill, and has no details of it."""
 
 
 class FeedStoppedError(Exception):
@@ -54,5 +54,5 @@ class FeedStoppedError(Exception):
 
 
 def patience(error: Exception) -> float:
-    """How many seconds pass at least before the exchange is asked again."""
+    """The minimum number of seconds before the next request to the exchange."""
     return error.retry_after if isinstance(error, TransientError) else RETRY_REFUSED

@@ -1,4 +1,4 @@
-"""Tells what can be traded: the hash `<connector>:state:instruments`, one field for each symbol."""
+"""Publishes the instruments: the hash `<connector>:state:instruments`, one field per symbol."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +15,7 @@ from services._connector_kit.instruments import Instrument
 from services._runtime.redis_transaction import at_once, reading
 from services._runtime.supervise import FailureLog, TransientError
 
-# Written this often also where nothing changed, in seconds: Redis may have forgotten.
+# Written this often even if nothing changed, in seconds: Redis may have lost data.
 PUBLISH_INTERVAL = 30.0
 
 
@@ -102,5 +102,5 @@ def instrument_info(
 
 
 def _narrower(*bounds: Decimal) -> Decimal:
-    """The smallest of those that are bounds; 0 where none is."""
+    """The smallest of *bounds* that isn't 0; 0 if all are."""
     return min(filter(None, bounds), default=Decimal(0))

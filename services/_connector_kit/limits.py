@@ -21,7 +21,7 @@ from services._connector_kit.rate_limit import (
 
 log = structlog.get_logger()
 
-# Seconds. Whoever asks what became of an order must be able to say soon that nobody answers.
+# Seconds. A query for an order must fail soon if the exchange doesn't answer.
 RESOLVE_WITHIN = 5.0
 CONNECT_WITHIN = 30.0
 # The share of a venue's limit of requests that is kept for cancelling everything.

@@ -57,7 +57,7 @@ class Listing:
         self._has_all = False
 
     def named(self, venue_symbol: str) -> Instrument | None:
-        """The served instrument of that name at the exchange; None where it isn't served."""
+        """The served instrument of that name at the exchange; None if it isn't served."""
         return next((i for i in self.served.values() if i.venue_symbol == venue_symbol), None)
 
     async def look_up(self, symbol: str) -> Instrument | None:

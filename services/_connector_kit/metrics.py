@@ -1,4 +1,4 @@
-"""What a connector tells Prometheus of its venue, its Redis, and whether it trades."""
+"""Prometheus metrics of a connector's venue, its Redis and its trading state."""
 
 from collections.abc import Iterator
 
@@ -86,7 +86,7 @@ def redis_metrics(check: RedisCheck) -> Iterator[Metric]:
     """How full Redis was when it was looked at last, and whether it is fit for orders."""
     yield GaugeMetricFamily(
         "redis_fit",
-        "1 while Redis neither evicts nor forgets, so that orders may be sent.",
+        "1 while Redis neither evicts nor loses data, so that orders may be sent.",
         value=float(check.fault is None),
     )
     yield GaugeMetricFamily(

@@ -53,7 +53,7 @@ def in_force(priority: Priority) -> Priority:
 
 
 def retry_after(header: str | None, otherwise: float) -> float:
-    """The seconds that a `Retry-After` header asks for; *otherwise* where it can't be read.
+    """The seconds that a `Retry-After` header asks for; *otherwise* if it can't be read.
 
     It is a number of seconds or a date (RFC 9110, section 10.2.3).
     """
@@ -101,22 +101,22 @@ class RateBudget:
 
     @property
     def left(self) -> float:
-        """Weight that could be spent at once, but for the reserve; 0 during a pause."""
+        """Weight that could be spent at once, without the reserve; 0 during a pause."""
         self._refill()
         return 0.0 if self.paused_for else max(0.0, self._left - self._reserve)
 
     @property
     def paused_for(self) -> float:
-        """Seconds that the pause still lasts; 0 where there is none."""
+        """Seconds that the pause still lasts; 0 without a pause."""
         return max(0.0, self._silent_until - self._clock())
 
     @property
     def full(self) -> float:
-        """The most that is ever left."""
+        """The maximum that is ever left."""
         return self._burst - self._reserve
 
     def seconds_for(self, weight: float, priority: Priority) -> float:
-        """How long it takes until *weight* can have been spent, if nobody else spends any."""
+        """Seconds until *weight* can be spent, if no other request spends any."""
         self._refill()
         return max(self.paused_for, self._wait_for(weight, priority), 0.0)
 
@@ -128,7 +128,7 @@ class RateBudget:
         """
         most = self._burst - self._kept_from(priority)
         if weight > most:
-            raise ValueError(f"weight {weight}: want at most {most:g}")
+            raise ValueError(f"weight {weight}: expected at most {most:g}")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heappush(self._waiting, (priority, next(self._order), weight, done))
         self._serve()

@@ -1,4 +1,4 @@
-"""What every connector is told."""
+"""The settings that every connector has."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from services._runtime.urls import proxy_for, proxy_url
 
 def _at_least_one(symbols: tuple[str, ...]) -> tuple[str, ...]:
     if not symbols:
-        raise ValueError("names no symbol; want at least one, e.g. BTC/USDT,ETH/USDT")
+        raise ValueError("names no symbol; expected at least one, e.g. BTC/USDT,ETH/USDT")
     return symbols
 
 

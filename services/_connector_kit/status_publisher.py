@@ -1,4 +1,4 @@
-"""Tells what a connector says of itself, on `<connector>:events:connector_status`."""
+"""Publishes a connector's status on `<connector>:events:connector_status`."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from services._connector_kit.world import World
 from services._runtime.health import Readiness
 from services._runtime.stream_writer.writer import OutStream
 
-# The whole is told this often even where nothing changed, in seconds.
+# The whole status is published this often even if nothing changed, in seconds.
 PUBLISH_INTERVAL = 10.0
 
 
@@ -65,7 +65,7 @@ class StatusPublisher:
         return max(self._cancelling.values(), key=lambda p: p.seconds_left, default=None)
 
     def _not_ready(self) -> dict[str, str]:
-        """The parts that don't work, but for the feeds: each of them tells for itself."""
+        """The parts that don't work, without the feeds: each feed has its own status."""
         waits = self._readiness.waits
         return {part: why for part, why in waits.items() if not part.startswith(FEED)}
 
@@ -75,13 +75,13 @@ class StatusPublisher:
         return {part: retry_status(r) for part, r in retries if not part.startswith(FEED)}
 
     def changed(self) -> None:
-        """Something changed: tell it, once for all that changes in this pass of the loop."""
+        """Schedule one status event for all changes in this pass of the event loop."""
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._publish)
 
     async def keep_publishing(self) -> None:
-        """Tell the whole every `PUBLISH_INTERVAL` seconds; runs until cancelled."""
+        """Publish the whole status every `PUBLISH_INTERVAL` seconds; runs until cancelled."""
         while True:
             self._publish()
             await asyncio.sleep(PUBLISH_INTERVAL)

@@ -1,7 +1,7 @@
 """What an answer of a venue means, or that there is none, and what helps: docs/troubleshooting.md.
 
-A venue documents its own refusals. These are the others: what stands between it and us says them,
-or nobody does.
+A venue documents its own refusals. These are the others: a proxy or firewall on the way sends them,
+or there is no answer.
 """
 
 import errno
@@ -62,7 +62,7 @@ def is_page(body: bytes) -> bool:
 
 
 def words(body: bytes) -> str:
-    """What a body tells a person: the message of JSON, the title of a page, or its beginning."""
+    """The readable part of a body: the message of JSON, the title of a page, or its beginning."""
     text = body[:_BEGINNING].decode("utf-8", "replace")
     if is_page(body):
         title = _TITLE.search(text)
@@ -93,7 +93,7 @@ def no_answer(venue: str, error: BaseException, *, url: str = "", proxied: bool 
 
 
 def _cause(root: BaseException, meaning: FaultExplanation, host: str) -> str | None:
-    """What happened to the connection, in a few words; None where the error itself says most."""
+    """What happened to the connection, in a few words; None if the error's own text says more."""
     if meaning == NO_NAME:
         return f"can't resolve {host} (DNS)"
     if meaning == NO_TRUST:
@@ -127,7 +127,7 @@ def _host_of(url: str) -> str:
 
 
 def _root(error: BaseException) -> tuple[BaseException, FaultExplanation | None]:
-    """Of all that led to *error* what tells most, and what it means."""
+    """The most specific cause of *error*, and its explanation."""
     found = {meaning: cause for cause in _causes(error) if (meaning := _meaning(cause))}
     for meaning in (PROXY, NO_TRUST, NO_NAME, UNREACHABLE):
         if meaning in found:

@@ -121,10 +121,10 @@ class WebSocket(WSListener):
             raise TransientError(f"the venue broke the protocol: {_one_line(e)}") from e
         if self._fault is not None:
             raise self._fault
-        # Where neither side said goodbye there is no handshake, whatever its type says.
+        # Without a close frame from either side there is no handshake, whatever its type says.
         received = getattr(transport.close_handshake, "recv", None)
         if received is None:
-            raise TransientError("the socket broke without a goodbye")
+            raise TransientError("the socket closed without a close frame")
         raise TransientError(f"the venue closed the socket: {received.code} {received.reason}")
 
 
@@ -134,9 +134,9 @@ async def connect(
     on_open: Callable[[], None] | None = None,
     stats: SocketStats | None = None,
 ) -> WebSocket:
-    """Connect to *url*; *on_open* is called before any text comes. Whoever asked must `end` it.
+    """Connect to *url*; *on_open* is called before any text comes. The caller must `end` it.
 
-    What comes in is counted in *stats*; its limits are obeyed, its proxy is the way.
+    *stats* counts what is received; the connection obeys its limits and uses its proxy.
 
     Raises:
         RateLimitedError: the venue bans us, or there were too many attempts.

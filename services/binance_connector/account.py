@@ -1,7 +1,7 @@
 """Binance's account: its stream over the WebSocket API, and its REST, as the kit needs them.
 
 https://developers.binance.com/docs/binance-spot-api-docs/user-data-stream: a subscription by
-signature, bound to its connection; it needs no keep-alive and is made anew on each connection.
+signature, bound to its connection; it needs no keep-alive and is made again on each connection.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class BinanceAccount:
         self._stats = stats
         # Whose trades are looked at next: venue symbols.
         self._turn = [i.venue_symbol for i in listing.configured.values()]
-        # Where trade ids may have begun anew since they were looked at: on each connection.
+        # Symbols whose trade ids may have restarted since they were read: all, on each connection.
         self._unsure = set(self._turn)
 
     def milliseconds(self) -> int:
@@ -110,7 +110,7 @@ class BinanceAccount:
             await raise_first_error(socket.closed(), session.subscribed_in_time())
 
     def _ban(self, error: Mapping[str, Any]) -> float:
-        """Obey the ban that an answer of the WebSocket API tells of; how long it lasts."""
+        """Obey the ban that the WebSocket API answered with; return its seconds."""
         seconds = ban_seconds(error, self._clock.milliseconds())
         limits = self._stats.limits
         return limits.ban(seconds) if limits else seconds or 0.0
@@ -133,9 +133,9 @@ class BinanceAccount:
     async def traded_since(self, mark: str | None) -> tuple[Sequence[TradeEvidence], str]:
         """What traded after *mark*: the last trade id of each symbol, as JSON.
 
-        Where there are many symbols each look is at some of them, in turn. What it finds late is
-        what was placed elsewhere and filled between two looks: an open order's fills show in the
-        order, and our own orders are asked for by their ids.
+        With many symbols each call polls some of them, in turn. It is late only for orders that
+        were placed elsewhere and filled between two polls: an open order's fills show in the
+        order, and our own orders are polled by their ids.
         """
         last: dict[str, int] = (
             {} if mark is None else msgspec.json.decode(mark, type=dict[str, int])
@@ -149,7 +149,7 @@ class BinanceAccount:
                 last[name], rows = 0, begun
             for trade_id, order_id, at in rows:
                 last[name] = max(last.get(name, 0), trade_id)
-                # What was before our first look is history.
+                # Trades before the first poll are history.
                 if since is not None and instrument is not None:
                     trade = TradeEvidence(
                         instrument.symbol, order_id, str(trade_id), Decimal(0), at
@@ -184,7 +184,7 @@ class BinanceAccount:
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> OrderStatusReport:
-        """What became of one order, with its fills; RejectedError where there is none."""
+        """What became of one order, with its fills; RejectedError if there is none."""
         _check_ids(order_id, client_order_id)
         instrument = await self._listing.serve(symbol)
         return await self._rest.report(
@@ -219,7 +219,7 @@ class BinanceAccount:
         )
 
     async def stop(self, order: VenueOpenOrder) -> None:
-        """Cancel an order that is known, by one request; RejectedError where it isn't open."""
+        """Cancel an order that is known, by one request; RejectedError if it isn't open."""
         await self.cancel(
             order.symbol,
             order_id=order.order_id,

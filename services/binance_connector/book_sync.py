@@ -96,7 +96,7 @@ class BookSync:
                 self._subscription.publisher.book(book, update.E)
 
     async def compare(self) -> None:
-        """Compare the book's levels with REST's, and join it anew where they differ.
+        """Compare the book's levels with REST's, and synchronize it again if they differ.
 
         The snapshot is brought to the book's update by the same updates that the book got. Where
         that can't be done now, nothing is said.

@@ -44,9 +44,10 @@ T = TypeVar("T")
 REQUEST_TIMEOUT = 10.0
 # REQUEST_WEIGHT a minute, https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits
 WEIGHT_A_MINUTE = 6000
-# .../web-socket-streams: 300 attempts in five minutes, for an address; half of them may be others'.
+# https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams: 300 attempts in five
+# minutes for each IP address; other clients may use half of them.
 CONNECTIONS, CONNECTIONS_WINDOW = 150, 300.0
-# In seconds, where a 418 or 429 names no time.
+# In seconds, if a 418 or 429 names no time.
 USUAL_BAN = 60.0
 # A name that Binance doesn't list; one that it couldn't.
 NO_SUCH_SYMBOL = frozenset({"-1121", "-1100"})
@@ -153,7 +154,7 @@ class Binance:
             TransientError: no answer, a server error, or too many requests; also where it is to
                 resolve an order and may not be sent soon.
             RejectedError: the venue answered no.
-            FeedStoppedError: the key is no good.
+            FeedStoppedError: the key is invalid.
         """
         await self.limits.spend(weight, priority)
         with self.stats.request():

@@ -81,7 +81,7 @@ class SymbolFeed:
 
     @property
     def trade_id(self) -> int | None:
-        """The last trade that was heard of; None before the first."""
+        """The id of the last trade received; None before the first."""
         return self.trades.newest_id
 
     def connected(self) -> None:
@@ -241,7 +241,7 @@ class StreamSocket:
         }
 
     async def _latest(self, name: str) -> int:
-        """The id of the latest update that the REST side knows; 0 where it doesn't tell."""
+        """The id of the latest update that the REST side knows; 0 if it doesn't answer."""
         try:
             snapshot = await self._fetch_depth(name, AUDIT_LEVELS)
         except (TransientError, RejectedError, FeedStoppedError) as e:

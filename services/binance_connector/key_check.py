@@ -45,7 +45,7 @@ class KeyCheck:
         Raises:
             FatalError: the key may withdraw or transfer.
             FeedStoppedError: it may not read and trade, or is refused; ask again.
-            TransientError, RejectedError: no answer that tells; ask again.
+            TransientError, RejectedError: no usable answer; ask again.
         """
         if self._world == "testnet":
             log.warning("key_not_checked", reason="Binance's testnet can't say what a key may do")
@@ -63,7 +63,7 @@ class KeyCheck:
         if too_many:
             raise FatalError(
                 f"BINANCE_API_KEY: the key may move money away ({', '.join(too_many)}); "
-                "want one that may read and trade, and nothing else"
+                "expected one that may read and trade, and nothing else"
             )
         if not permissions[READS] or not permissions[TRADES]:
             raise FeedStoppedError(

@@ -42,7 +42,7 @@ def refused_for(
     """Seconds until new orders are taken again, after a refusal with code -1015.
 
     The message names the interval: "current limit is 50 orders per 10 SECOND". Where it doesn't,
-    the counts tell; where they don't either, it is the shortest interval that is waited for.
+    the counts in *headers* decide; without them it is the shortest interval.
     """
     named = _INTERVAL.search(message)
     if named:
@@ -55,7 +55,7 @@ def reached_for(
 ) -> float:
     """Seconds until the limits let another order pass that the counts in *headers* have reached.
 
-    0 where none is reached.
+    0 if no limit is reached.
     """
     wait = 0.0
     for name, count in headers:

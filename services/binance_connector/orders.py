@@ -52,7 +52,7 @@ DEFINITIVE = frozenset(
         -2015,  # key, address or permission
     }
 )
-# It exists: the query tells which it is.
+# It exists: the query returns it.
 DUPLICATE = "Duplicate order sent"
 
 

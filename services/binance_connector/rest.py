@@ -54,7 +54,7 @@ ARCHIVED = "-2026"
 BAD_TIME = "-1021"
 
 # How far around an order's time its history is searched: it may have been sent for an earlier entry
-# that Redis forgot, and clocks differ.
+# that Redis lost, and clocks differ.
 SEARCH_BEFORE_MS = 3_600_000
 SEARCH_AFTER_MS = 60_000
 PAGE = 1000
@@ -130,7 +130,7 @@ class SignedRest:
 
         Raises:
             aiohttp.ClientError, OSError, TimeoutError: no answer; it may have been carried out.
-            ValueError, RecursionError: an answer that is no JSON, or too large.
+            ValueError, RecursionError: an answer that isn't JSON, or is too large.
         """
         session: aiohttp.ClientSession = self._binance.sdk.session
         async with session.post(
@@ -167,7 +167,7 @@ class SignedRest:
         return read(lambda: int(answer["serverTime"]))
 
     async def order(self, instrument: Instrument, client_order_id: str) -> VenueOrder:
-        """`GET /api/v3/order` by client order id; RejectedError -2013 where there is none."""
+        """`GET /api/v3/order` by client order id; RejectedError -2013 if there is none."""
         row = await self._resolve(
             4,
             lambda: self._binance.sdk.get_order(

@@ -17,7 +17,7 @@ def rows_of(answer: Any) -> list[Any]:
     """*answer*, which must be a list: the SDK makes {} of an empty body.
 
     Raises:
-        TransientError: it is none.
+        TransientError: it isn't a list.
     """
     if not isinstance(answer, list):
         raise TransientError(
@@ -65,7 +65,7 @@ def reference(order_id: str | None, client_order_id: str | None) -> dict[str, An
 
 
 def read(translate: Callable[[], T]) -> T:
-    """What *translate* makes of an answer; TransientError where it can't be read."""
+    """The translated answer; TransientError if it can't be read."""
     try:
         return translate()
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as e:

@@ -1,4 +1,4 @@
-"""What the Binance connector is told."""
+"""The Binance connector's settings."""
 
 from typing import Annotated, ClassVar, Self
 
@@ -15,7 +15,7 @@ TESTNETS = frozenset(
     {"testnet.binance.vision", "api1.testnet.binance.vision", "demo-api.binance.com"}
 )
 
-# What to look at where the key is refused: -2014, -2015 and -1022 don't tell one from the other.
+# What to check when the key is refused: -2014, -2015 and -1022 don't identify the cause.
 KEY_HELP = (
     "check BINANCE_API_KEY and BINANCE_API_SECRET: both whole, of an HMAC key of the exchange that "
     "BINANCE_REST_URL names, with this machine's address on its IP list, allowed to read and trade"
@@ -41,6 +41,6 @@ class BinanceSettings(TradingSettings):
         """Half a key is a mistake."""
         if (self.binance_api_key is None) != (self.binance_api_secret is None):
             raise ValueError(
-                "BINANCE_API_KEY and BINANCE_API_SECRET: only one is set; want both or neither"
+                "BINANCE_API_KEY and BINANCE_API_SECRET: only one is set; expected both or neither"
             )
         return self

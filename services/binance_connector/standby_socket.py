@@ -1,8 +1,8 @@
-"""A socket's successor: it is up and delivers before the other one is closed, without a hole.
+"""A socket's replacement: it delivers before the current one is closed, so no event is lost.
 
-Both carry the same events, but either may be behind. So what the standby brings waits until the
-socket in office has come as far as the heir's beginning: from there on the standby has all there
-is, and what both had is known by its ids.
+Both sockets carry the same events, but either may be behind. So the standby's frames are buffered
+until the current socket has delivered everything from before the standby's first frame. Events that
+both delivered are recognized by their ids.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ log = structlog.get_logger()
 # https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams. In seconds.
 LONGEST_LIFE = 23 * 3600.0
 LIFE_JITTER = 3600.0
-# Sockets aren't changed more often, whatever the venue announces: it counts connections.
+# In seconds. Sockets aren't replaced more often, even if the venue announces it: it counts them.
 MIN_SOCKET_LIFE = 60.0
-# What happened before the heir was there, the socket in office gets this long to bring.
+# The current socket gets this long to deliver what happened before the standby connected.
 OVERLAP = 1.0
-# An heir that hasn't caught up by then takes over all the same; what is missing is found by ids.
+# A standby that hasn't caught up by then still takes over; the ids show what is missing.
 CAUGHT_UP_WITHIN = 10.0
 MAX_HELD_FRAMES = 20_000
 LOOK_EVERY = 0.05
@@ -53,7 +53,7 @@ class KnownIds(Protocol):
 
 
 class StandbySocket:
-    """What the next socket has brought so far. `known` gives a symbol, None for a foreign one."""
+    """The next socket's frames so far. `known` finds a symbol's ids; None for a foreign symbol."""
 
     def __init__(self, known: Callable[[str], KnownIds | None]) -> None:
         self._known = known
@@ -62,7 +62,7 @@ class StandbySocket:
         self._first_trades: dict[str, int] = {}
 
     def on_frame(self, frame: bytes) -> None:
-        """A frame waits."""
+        """Hold a frame."""
         self._held.append(frame)
         try:
             found = event(frame)
@@ -100,7 +100,7 @@ class StandbySocket:
         log.warning("standby_not_caught_up", held=len(self._held))
 
     def take_over(self, socket: WebSocket, on_frame: Callable[[bytes], None]) -> None:
-        """Hand on what was held, and from now on all that comes on the heir's *socket*."""
+        """Pass the held frames to *on_frame*, and then each new frame of *socket*."""
         socket.hand_to(on_frame)
         for frame in self._held:
             on_frame(frame)
@@ -110,7 +110,7 @@ class StandbySocket:
 async def open_standby(
     url: str, known: Callable[[str], KnownIds | None], stats: SocketStats
 ) -> tuple[StandbySocket, WebSocket]:
-    """An heir that may take over, and its socket, to `end` one day. Trouble is waited out."""
+    """A standby that may take over, and its socket. The caller must `end` it. Retries failures."""
     waits = full_jitter()
     while True:
         standby = StandbySocket(known)

@@ -1,7 +1,8 @@
 """Binance's JSON in, our words out. Pure.
 
 Payloads: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams and
-.../rest-api. Prices and quantities are strings there, times are epoch milliseconds.
+https://developers.binance.com/docs/binance-spot-api-docs/rest-api. Prices and quantities are
+strings there, times are epoch milliseconds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,7 @@ def event(frame: bytes) -> Event:
     """The event of one combined-stream frame.
 
     Raises:
-        ValueError: it is no JSON, no event we know, or not of its form.
+        ValueError: it isn't JSON, not a known event, or not of the event's form.
         RecursionError: it is nested absurdly deep.
     """
     return _decode(frame).data
@@ -135,7 +136,7 @@ def agg_trades(answer: Sequence[Mapping[str, Any]]) -> list[VenueTrade]:
 
 def _list(value: Any) -> Sequence[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"{value!r:.50} is no list")
+        raise TypeError(f"{value!r:.50} isn't a list")
     return value
 
 

@@ -1,8 +1,9 @@
 """Binance's orders, fills and balances in our words, and ours in Binance's. Pure.
 
 Payloads: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/trading-endpoints and
-.../user-data-stream. Prices and quantities are strings there, times are epoch milliseconds. What
-isn't of that form raises KeyError, TypeError, ValueError or ArithmeticError.
+https://developers.binance.com/docs/binance-spot-api-docs/user-data-stream. Prices and quantities
+are strings there, times are epoch milliseconds. Another form raises KeyError, TypeError, ValueError
+or ArithmeticError.
 """
 
 import re
@@ -42,7 +43,7 @@ RULES = OrderRules(
 
 
 def order_params(record: Record, instrument: Instrument) -> dict[str, str | int]:
-    """`POST /api/v3/order`, but for the signature; the timestamp is the journaled one."""
+    """`POST /api/v3/order` without the signature; the timestamp is the journaled one."""
     command = record.order
     params: dict[str, str | int] = {
         "symbol": instrument.venue_symbol,
@@ -81,7 +82,7 @@ def venue_order(answer: Mapping[str, Any], symbol: str) -> VenueOrder:
 def order_report(
     row: Mapping[str, Any], symbol: str, fills: Sequence[Fill] = ()
 ) -> OrderStatusReport:
-    """An order as `GET /api/v3/order` and `.../openOrders` tell it."""
+    """An order as `GET /api/v3/order` and `GET /api/v3/openOrders` report it."""
     status, quote = STATUSES.get(row["status"], "unknown"), row["cummulativeQuoteQty"]
     return OrderStatusReport(
         order_id=_id(row["orderId"]),
@@ -189,10 +190,10 @@ def _id(value: object) -> str:
     """The id of an order or a trade, which is a number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it isn't an id.
     """
     if type(value) is not int or value < 0:
-        raise ValueError(f"{str(value)[:40]!r} is no id; want a number")
+        raise ValueError(f"{str(value)[:40]!r} isn't an id; expected a number")
     return str(value)
 
 

@@ -3,7 +3,7 @@
 https://www.luno.com/en/developers/api#tag/Streaming-API: one socket for the whole account; after a
 reconnect Luno sends again what it sent in the last five minutes. Its events carry no price, side or
 trade id, and may be lost in a longer outage: each says only *which* order changed, and the order
-itself is asked for, and its fills, so that REST's one truth is what gets told.
+and its fills are then read by REST, so that only REST's state is published.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 # Nothing confirms the credentials; a refusal comes within this.
 REFUSED_WITHIN = 2.0
-# An order may be created after the look at the open ones, and before the look at the closed ones.
+# An order may be created between the poll of the open orders and the poll of the closed ones.
 CREATED_BEFORE_MS = 60_000
 # Orders that are older are asked for one by one, rather than all that were placed since.
 LISTED_FOR_MS = 24 * 3_600_000
@@ -113,7 +113,7 @@ class LunoAccount:
                 case "order_fill":
                     self._order_changed(frame["order_fill_update"])
                 case "balance_update":
-                    listener.balances_changed()  # which asset's it is, only REST tells
+                    listener.balances_changed()  # only REST says which asset's
                 case other:
                     log.debug("account_event_ignored", kind=str(other)[:50])
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as e:
@@ -159,7 +159,7 @@ class LunoAccount:
     async def report(
         self, symbol: str, *, order_id: str | None, client_order_id: str | None
     ) -> OrderStatusReport:
-        """What became of one order; RejectedError where there is none."""
+        """What became of one order; RejectedError if there is none."""
         return await self._report(symbol, order_id, client_order_id)
 
     async def _report(
@@ -204,7 +204,7 @@ class LunoAccount:
         return found.order_id
 
     async def stop(self, order: VenueOpenOrder) -> None:
-        """Cancel an order that is known, by one request; RejectedError where it isn't open."""
+        """Cancel an order that is known, by one request; RejectedError if it isn't open."""
         await self._rest.cancel(order.order_id)
 
     async def stop_all(self, symbol: str) -> bool:  # noqa: ARG002 - see `RequestVenue`

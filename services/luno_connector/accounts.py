@@ -1,6 +1,6 @@
 """Which of Luno's accounts is meant where an asset has several: `LUNO_ACCOUNTS` names them.
 
-Without a name orders use Luno's default account, which no call tells, and a balance is the sum.
+Without a name orders use Luno's default account, which no call returns, and a balance is the sum.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A streamed book against REST's, which tells no sequence: it must be one that the book has been.
+"""Compares a streamed book with REST's, which has no sequence: an earlier state must match.
 
 REST may be ahead of the stream, and a cache may answer for it with what was before.
 """

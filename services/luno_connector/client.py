@@ -126,7 +126,7 @@ def _look_at_status(response: requests.Response, *_: object, **__: object) -> No
 
 
 def _refusal(answer: Any) -> tuple[str, str] | None:
-    """Code and words of a body that says no; None for one that doesn't. "" is no code of Luno's.
+    """Code and message of a rejection; None for another body. The code "" is not Luno's.
 
     The SDK sees only those with both "error" and "error_code", and takes others for success.
     """
@@ -262,7 +262,7 @@ class Luno:
             TransientError: no answer, a server error, or too many requests; also where it is to
                 resolve an order and may not be sent soon.
             RejectedError: the venue answered no.
-            FeedStoppedError: the key is no good.
+            FeedStoppedError: the key is invalid.
         """
         await self.limits.spend(1, priority)
         urgent = in_force(priority) <= Priority.CANCEL_ALL

@@ -30,7 +30,7 @@ from services.luno_connector.settings import KEY_HELP, KEY_REFUSED
 
 UNKNOWN_ORDER = "ErrOrderNotFound"
 NOT_FOUND = frozenset({UNKNOWN_ORDER, "ErrNotFound"})
-# How far back an order is searched: it may have been sent for an earlier entry that Redis forgot.
+# How far back an order is searched: it may have been sent for an earlier entry that Redis lost.
 SEARCH_BEFORE_MS = 3_600_000
 
 # https://www.luno.com/en/developers/api: answers after which there is no order and can't be one.
@@ -102,7 +102,7 @@ class OrderApi(Protocol):
         """`POST /api/1/marketorder`; the order id."""
 
     async def order(self, client_order_id: str, instrument: Instrument | None) -> VenueOrder:
-        """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none."""
+        """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound if there is none."""
 
     async def orders(self, since: int, instrument: Instrument | None) -> Sequence[VenueOrder]:
         """The account's open orders, and the closed ones created since *since* (milliseconds)."""

@@ -1,4 +1,4 @@
-"""Luno without a key: its market stream wants one, so the same models come from its public REST."""
+"""Luno without a key: its market stream needs one, so the same models come from its public REST."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from services.luno_connector.translate import TickerRow
 
 log = structlog.get_logger()
 
-# Half of Luno's 300 calls a minute: the rest is for whoever shares the address.
+# Half of Luno's 300 calls a minute: the rest is for other clients with the same address.
 CALLS_A_SECOND = 2.5
 # Without a key even a refused one will pass: something in front of Luno said it.
 NO_ANSWER = (TransientError, RejectedError, FeedStoppedError)
@@ -87,7 +87,7 @@ class PolledPair:
             self.subscription.publisher.book(top.book, top.milliseconds)
 
     async def _poll_trades(self) -> None:
-        """Every trade once and in order, as far as the venue still tells them."""
+        """Publish every trade once and in order, as far as the venue still lists them."""
         trades = await self._rest.trades(self.pair)
         now, before = asyncio.get_running_loop().time(), self._asked_trades_at
         self._asked_trades_at = now
@@ -140,7 +140,7 @@ class Turns:
 
     def __init__(self, pairs: Sequence[PolledPair]) -> None:
         self._pairs = pairs
-        # So long a round takes, in seconds: at least what it takes to ask everything once.
+        # The length of a round in seconds: at least the time of one request for everything.
         self.round = self._shortest = (1 + 2 * len(pairs)) / CALLS_A_SECOND
         self._began = float("-inf")
         self._next = 0.0
@@ -186,9 +186,9 @@ async def poll_market_data(rest: LunoRest, subscriptions: Sequence[SymbolSubscri
 async def _round(
     rest: LunoRest, pairs: Sequence[PolledPair], turns: Turns, again_in: float
 ) -> bool:
-    """One look at everything; False where none of it worked. One pair's trouble is its own.
+    """Poll everything once; False if every request failed. One pair's failure affects no other.
 
-    Where none of it worked, the next round is *again_in* seconds later.
+    If every request failed, the next round is *again_in* seconds later.
     """
     await turns.begin_round()
     try:

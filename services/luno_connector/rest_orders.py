@@ -75,7 +75,7 @@ class OrderRest:
         return order_id
 
     async def order(self, client_order_id: str, instrument: Instrument | None) -> VenueOrder:
-        """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound where there is none.
+        """`GET /api/exchange/3/order`; RejectedError ErrOrderNotFound if there is none.
 
         It should be one of *instrument*; None: of a pair that Luno doesn't list any more.
         """
@@ -98,7 +98,7 @@ class OrderRest:
         priority: Priority = Priority.BALANCES,
         fills: bool = True,
     ) -> OrderStatusReport:
-        """What became of one order; RejectedError where there is none of our symbols."""
+        """What became of one order; RejectedError if there is none of our symbols."""
         reference = {"id": order_id} if order_id else {"client_order_id": client_order_id}
         row = await self._row(reference, priority)
         pair = _read(lambda: row["pair"])
@@ -150,7 +150,7 @@ class OrderRest:
         return found
 
     async def cancel(self, order_id: str) -> None:
-        """`POST /api/1/stoporder`; RejectedError where there is nothing to cancel."""
+        """`POST /api/1/stoporder`; RejectedError if there is nothing to cancel."""
         answer = await self._luno.call(
             lambda: self._luno.sdk.stop_order(order_id=order_id), Priority.CANCEL
         )

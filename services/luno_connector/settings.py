@@ -1,4 +1,4 @@
-"""What the Luno connector is told."""
+"""The Luno connector's settings."""
 
 from configparser import ConfigParser
 from configparser import Error as ConfigError
@@ -19,7 +19,7 @@ LUNO = MANIFESTS["luno"]
 CONFIG_FILE = Path("config.cfg")
 # Luno's codes of a refused key: https://www.luno.com/en/developers/api.
 KEY_REFUSED = frozenset({"ErrUnauthorised", "ErrApiKeyRevoked", "ErrInsufficientPerms"})
-# What to look at then: Luno's 401 says no more.
+# What to check then: Luno's 401 doesn't name the cause.
 KEY_HELP = (
     "check LUNO_API_KEY_ID and LUNO_API_SECRET_KEY: both whole, of a key that isn't revoked, with "
     "this machine's address on its IP list, and Perm_R_Balance, Perm_R_Orders and Perm_W_Orders"
@@ -34,10 +34,10 @@ def _accounts(value: object) -> object:
         asset, _, number = (word.strip() for word in part.partition(":"))
         if not asset.isalnum() or not (number.isascii() and number.isdecimal()):
             raise ValueError(
-                f"{part!r} names no account; want ASSET:NUMBER, e.g. XBT:4711,ZAR:4712"
+                f"{part!r} names no account; expected ASSET:NUMBER, e.g. XBT:4711,ZAR:4712"
             )
         if asset.upper() in accounts:
-            raise ValueError(f"{asset} stands there twice; want one account for each asset")
+            raise ValueError(f"{asset} stands there twice; expected one account for each asset")
         accounts[asset.upper()] = number
     return accounts
 
@@ -77,7 +77,7 @@ class LunoSettings(TradingSettings):
         """Half a key is a mistake."""
         if (self.luno_api_key_id is None) != (self.luno_api_secret_key is None):
             raise ValueError(
-                "LUNO_API_KEY_ID and LUNO_API_SECRET_KEY: only one is set; want both or neither"
+                "LUNO_API_KEY_ID and LUNO_API_SECRET_KEY: only one is set; expected both or neither"
             )
         return self
 
@@ -91,7 +91,7 @@ def _keys_of(path: Path) -> dict[str, object]:
     except (OSError, UnicodeDecodeError, ConfigError) as e:
         raise ValueError(
             f"{path}: can't be read ({e.__class__.__name__}); "
-            "want an INI file with api_key_id and api_secret_key under [luno]"
+            "expected an INI file with api_key_id and api_secret_key under [luno]"
         ) from None
     if not parser.has_section("luno"):
         return {}

@@ -1,4 +1,4 @@
-"""Luno's market streams: one socket a pair, the book told order by order."""
+"""Luno's market streams: one socket a pair, the book updated order by order."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -42,12 +42,12 @@ SNAPSHOT_TIMEOUT = 15.0
 MOST_STREAMS = 45
 # The rolling volume is in REST only; one call serves all pairs.
 TICKERS_INTERVAL = 10.0
-# A pair without a stream has its trades asked for by REST this often, so that no more are made
-# meanwhile than one answer holds; with many pairs less often, to stay within the rate limit.
+# A pair without a stream has its trades asked for by REST this often, so that one answer holds all
+# trades of the interval; with many pairs less often, to stay within the rate limit.
 TRADES_INTERVAL = 2.0
 # How far the stream may lag behind the REST side before it counts as silent, in milliseconds.
 SILENT_BEHIND = 15_000
-# Errors that only pass if somebody mends something, or were said by mistake:
+# Errors that only pass after the operator fixes something, or that Luno sent by mistake:
 # https://www.luno.com/en/developers/api#tag/Streaming-API.
 BAD_KEY = (*KEY_REFUSED, "invalid_credentials", "unauthorised")
 UNKNOWN_PAIR = "invalid_market"
@@ -92,7 +92,7 @@ class PairFeed:
 
     @property
     def down(self) -> bool:
-        """True while no stream tells what happens."""
+        """True while no stream supplies the book."""
         return self._book is None
 
     @property
@@ -141,7 +141,7 @@ class PairFeed:
         self._doubted.set()
 
     async def compare_levels(self) -> None:
-        """Compare the book's best levels with REST's; start anew where they differ.
+        """Compare the book's best levels with REST's; start again if they differ.
 
         Raises what the kit's `errors` lists.
         """
@@ -149,7 +149,7 @@ class PairFeed:
         if book is None:
             return
         found = await self._comparison.difference(book)
-        if self._book is book:  # it wasn't joined anew meanwhile
+        if self._book is book:  # it wasn't replaced meanwhile
             self._subscription.status.book_compared(found)
             if found is not None:
                 self._start_anew("the book's levels aren't those of REST")
@@ -239,7 +239,7 @@ class PairFeed:
         return TransientError(reason)
 
     def _check_price(self, reported: translate.TradeUpdate, trade: BookTrade) -> None:
-        """The maker's price should be counter / base; tell once if it ever isn't."""
+        """The maker's price should be counter / base; log once if it isn't."""
         if self._odd_price_logged or not reported.counter.is_finite():
             return
         if reported.counter != trade.price * trade.quantity:

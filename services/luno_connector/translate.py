@@ -99,10 +99,10 @@ def _side(order_type: str) -> Side:
 
 
 def book(snapshot: Frame) -> OrderByOrderBook:
-    """The book a snapshot tells.
+    """The book of a snapshot.
 
     Raises:
-        ValueError: it holds no orders' lists, or an order that is none.
+        ValueError: it holds no orders' lists, or an invalid order.
     """
     if snapshot.sequence is None or snapshot.asks is None or snapshot.bids is None:
         raise ValueError("a snapshot has sequence, asks and bids")
@@ -143,7 +143,7 @@ def rows_of(value: Any) -> Sequence[Mapping[str, Any]]:
         TypeError: it is neither.
     """
     if value is not None and not isinstance(value, list):
-        raise TypeError(f"{value!r:.50} is no list")
+        raise TypeError(f"{value!r:.50} isn't a list")
     return value or ()
 
 

@@ -1,7 +1,7 @@
 """Luno's orders, fills and balances in our words, and ours in Luno's. Pure.
 
 Payloads: https://www.luno.com/en/developers/api. Luno knows no canceled, filled or rejected: an
-order is AWAITING, PENDING or COMPLETE, and the quantities tell the rest. What isn't of the
+order is AWAITING, PENDING or COMPLETE, and the quantities give the rest. Another than the
 documented form raises KeyError, TypeError, ValueError or ArithmeticError.
 """
 
@@ -59,7 +59,7 @@ def _fence(record: Record) -> dict[str, str | int | bool]:
 def venue_order(row: Mapping[str, Any], symbol: str | None) -> VenueOrder:
     """An order as `GET /api/exchange/3/order` and `.../2/listorders` report it (OrderV2).
 
-    *symbol* is None where it isn't known. A market order has no limit price or volume.
+    *symbol* may be None: unknown. A market order has no limit price or volume.
     """
     quantity, price = amount(row.get("limit_volume") or "0"), amount(row.get("limit_price") or "0")
     return VenueOrder(
@@ -127,7 +127,7 @@ def fill(row: Mapping[str, Any], instrument: Instrument) -> tuple[str, Fill]:
 
 def _sequence(value: object) -> str:
     if type(value) is not int or value < 0:
-        raise ValueError(f"{str(value)[:40]!r} is no trade's sequence; want a number")
+        raise ValueError(f"{str(value)[:40]!r} isn't a trade's sequence; expected a number")
     return str(value)
 
 
@@ -149,10 +149,10 @@ def _id(value: object) -> str:
     """An order's id, which is text.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it isn't an id.
     """
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{str(value)[:40]!r} is no order id; want text")
+        raise ValueError(f"{str(value)[:40]!r} isn't an order id; expected text")
     return value
 
 

@@ -1,1 +1,1 @@
-"""The market-data wing: books, trades and tickers on their way to the streams."""
+"""Market data: books, trades and tickers on their way to the streams."""

@@ -42,7 +42,7 @@ class MarketDataEncoder:
         self._start: bytes | None = None
 
     def _turn_to(self, epoch: int) -> bytes | None:
-        """What every message of that second begins with; None where no calendar has it."""
+        """What every message of that second begins with; None if no calendar has it."""
         second = _second(epoch)
         self._epoch = epoch
         self._start = None if second is None else self._head + second

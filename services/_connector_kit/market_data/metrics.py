@@ -45,7 +45,7 @@ def feed_metrics(subscriptions: Sequence[SymbolSubscription]) -> Iterator[Metric
     )
     yield counters(
         "feed_resyncs",
-        "Times that the feed stopped being live, and its book had to be joined anew.",
+        "Times that the feed stopped being live, and its book had to be synchronized again.",
         SYMBOL,
         each(lambda subscription: subscription.status.resyncs),
     )
@@ -57,13 +57,13 @@ def feed_metrics(subscriptions: Sequence[SymbolSubscription]) -> Iterator[Metric
     )
     yield counters(
         "feed_books_differed",
-        "Times that they weren't the same, and the book was joined anew.",
+        "Comparisons that found a difference, after which the book was synchronized again.",
         SYMBOL,
         each(lambda subscription: subscription.status.differed),
     )
     yield counters(
         "feed_messages_refused",
-        "Messages of the venue that are none by the contract, and weren't published.",
+        "Venue messages that failed validation and weren't published.",
         SYMBOL,
         each(lambda subscription: subscription.publisher.refused),
     )
@@ -81,7 +81,7 @@ def feed_metrics(subscriptions: Sequence[SymbolSubscription]) -> Iterator[Metric
     )
     yield counters(
         "trades_repeated",
-        "Trades that the venue told again, and that weren't published again.",
+        "Trades that the venue sent again and that weren't published again.",
         SYMBOL,
         each(lambda subscription: subscription.status.trades.repeated),
     )

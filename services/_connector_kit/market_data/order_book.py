@@ -60,7 +60,7 @@ def _is_level(price: float, quantity: float) -> bool:
     """True for a level, False for one that is to go."""
     if 0.0 < price < inf and 0.0 <= quantity < inf:
         return quantity > 0.0
-    raise ValueError(f"level {price!r} x {quantity!r}: want finite numbers above 0")
+    raise ValueError(f"level {price!r} x {quantity!r}: expected finite numbers above 0")
 
 
 class Ladder:
@@ -103,7 +103,7 @@ class Ladder:
         """Set one level's whole quantity; 0 removes it.
 
         Raises:
-            ValueError: price or quantity is no such thing.
+            ValueError: invalid price or quantity.
         """
         self.update(((price, quantity),))
 
@@ -111,7 +111,7 @@ class Ladder:
         """Set each level's whole quantity; 0 removes it. One loop: most of a book's work is here.
 
         Raises:
-            ValueError: a price or quantity is no such thing; the levels before it are set.
+            ValueError: invalid price or quantity; the levels before it are set.
         """
         sign, worst_known = self._sign, self._worst_known
         keys, quantities, forget = self._keys, self._quantities, self._json.pop
@@ -164,7 +164,7 @@ def crossed(book: Book) -> SequenceGap | None:
 def difference(ours: Book, theirs: Book, depth: int) -> str | None:
     """The first of the best *depth* levels in which two books differ; None where they are equal.
 
-    Of *theirs* no more may be known than a snapshot covered.
+    *theirs* may hold only the levels that a snapshot covered.
     """
     for name, our_side, their_side in (
         ("bid", ours.bids, theirs.bids),
@@ -182,7 +182,7 @@ def _shown(level: tuple[float, float] | None) -> str:
 
 
 class LevelBook:
-    """A book told by price level: Binance's. `limit` is what the snapshot was asked for."""
+    """A book updated by price level: Binance's. `limit` is the number of levels requested."""
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class LevelBook:
 
 
 class RestingOrder(NamedTuple):
-    """One order in a book told order by order. `side` is the order's own."""
+    """One order in a book that is updated order by order. `side` is the order's own."""
 
     order_id: str
     side: Side
@@ -231,7 +231,7 @@ class RestingOrder(NamedTuple):
 
 
 class MakerFill(NamedTuple):
-    """A trade as the venue tells it: so much taken off that maker."""
+    """A trade as the venue reports it: a quantity taken from one maker order."""
 
     maker_id: str
     quantity: Decimal
@@ -246,7 +246,7 @@ class BookTrade(NamedTuple):
 
 
 class OrderByOrderBook:
-    """A book told order by order: Luno's.
+    """A book that is updated order by order: Luno's.
 
     Raises:
         ValueError: an order without a price or a quantity above 0, or listed twice.
@@ -308,9 +308,9 @@ class OrderByOrderBook:
         """Add an order to what is known; its level isn't shown yet."""
         for number in (order.price, order.quantity):
             if not (number.is_finite() and number > 0):
-                raise ValueError(f"order {order}: want finite numbers above 0")
+                raise ValueError(f"order {order}: expected finite numbers above 0")
         if order.order_id in self._orders:
-            raise ValueError(f"order {order.order_id} is told twice")
+            raise ValueError(f"order {order.order_id} is added twice")
         self._orders[order.order_id] = order
         level = (order.side, order.price)
         self._totals[level] = self._totals.get(level, Decimal(0)) + order.quantity

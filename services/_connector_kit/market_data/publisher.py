@@ -23,7 +23,7 @@ class Publisher:
     def __init__(
         self, writer: StreamWriter, exchange: str, symbol: str, settings: ConnectorSettings
     ) -> None:
-        self.refused = 0  # messages that are none by the contract
+        self.refused = 0  # messages that failed validation
         self.symbol = symbol
         self.live_book: Book | None = None  # while it is in sync
         self._depth = settings.order_book_depth

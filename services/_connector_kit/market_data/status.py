@@ -41,7 +41,7 @@ def retry_status(retry: Retry) -> RetryStatus:
 
 @dataclass(slots=True)
 class TradeCounts:
-    """Of one symbol's trades: those missing for good, those from history, those told again."""
+    """Of one symbol's trades: those missing for good, those from history, those repeated."""
 
     lost: int = 0
     refilled: int = 0
@@ -56,8 +56,8 @@ class FeedStatus:
     milliseconds) and `event_heard_at`. It says where to look for the book's `sequence` and for what
     is counted of the `trades`. `resyncs` counts how often the feed stopped working, `compared` how
     often the book's levels were compared with REST's, and `differed` how often they weren't the
-    same. What the feed hears of the market's status it tells `on_market` (None: no more); `market`
-    says which orders are taken.
+    same. The feed passes the market's status to `on_market` (None: unknown); `market` says which
+    orders are accepted.
     """
 
     def __init__(self, symbol: str, readiness: Readiness) -> None:
@@ -122,7 +122,7 @@ class FeedStatus:
             log.error("book_differs", symbol=self.symbol, difference=difference)
 
     def note(self, reason: str) -> None:
-        """Something that readers should know: it is told while the feed works."""
+        """Set a reason that is published while the feed works."""
         self._note = reason
         self.on_change()
 

@@ -25,7 +25,7 @@ AFTER_A_MISS = 1.0
 # So often the key may be refused before a hole is given up: live trades wait behind it meanwhile.
 MOST_REFUSALS = 3
 # A trade that was made this much later than the last one, in milliseconds, isn't the repetition of
-# an older one, although its id is smaller: the venue's ids may have begun anew.
+# an older one, although its id is smaller: the venue's ids may have restarted.
 ANEW_AFTER = 5_000
 
 
@@ -51,7 +51,7 @@ class LastTrade(NamedTuple):
     milliseconds: int
 
     def precedes_anew(self, trade: VenueTrade) -> bool:
-        """True where *trade* is newer but has no greater id: ids may have begun anew."""
+        """True if *trade* is newer but has no greater id: the ids may have restarted."""
         later = trade.milliseconds > self.milliseconds + ANEW_AFTER
         return later and trade.trade_id <= self.trade_id
 
@@ -65,8 +65,8 @@ class TradeFeed:
 
     `fetch(first_id)` asks the venue for a page of trades from that id on.
     `contiguous` says that the venue's ids have no holes, so that a hole is a lost trade.
-    `last` is the last trade that was published, if any ever was. `on_anew` is called where the
-    venue's ids have begun anew, as a testnet's do when it is reset.
+    `last` is the last trade that was published, if any ever was. `on_anew` is called when
+    the venue's ids have restarted, as a testnet's do when it is reset.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class TradeFeed:
 
     @property
     def newest_id(self) -> int | None:
-        """The newest trade that was heard of, published or waiting behind a hole."""
+        """The id of the newest trade received, published or waiting behind a hole."""
         return self._held[-1].trade_id if self._held else self.last_id
 
     def add(self, trade: VenueTrade) -> None:
@@ -104,7 +104,7 @@ class TradeFeed:
                 return
             self._held.append(trade)
             if len(self._held) >= MOST_HELD:
-                if self._doubted:  # nobody can be asked: they are counted as repeated
+                if self._doubted:  # history is out of reach: count them as repeated
                     self._last_at, self._doubted = trade.milliseconds, False
                 self._give_up(f"{MOST_HELD} trades wait behind it")
                 self._release()
@@ -127,9 +127,9 @@ class TradeFeed:
         return trade.trade_id <= last.trade_id and not last.precedes_anew(trade)
 
     def reconnected(self) -> None:
-        """There may have been trades that nobody told us of."""
+        """Trades may have been missed: ask the venue's history."""
         if self._held and not self._contiguous:
-            # Ids don't show the hole between these and what comes next: history tells them again.
+            # Ids don't show the hole between these and what comes next: history returns them again.
             self._held.clear()
         if self.last_id is not None:
             self._open()
@@ -163,14 +163,14 @@ class TradeFeed:
         )
 
     async def _settle_doubt(self) -> None:
-        """Begin anew where the venue's history has nothing newer than the last trade either."""
+        """Start again if the venue's history has nothing newer than the last trade either."""
         doubted, last = self._held[0] if self._held else None, self.last_id or 0
         page = await self._page(last + 1) if doubted else None
         if not self._doubted or not doubted:
             return  # given up meanwhile
         self._doubted = False
         if page is None or any(trade.trade_id > last for trade in page):
-            self._last_at = max(self._last_at, doubted.milliseconds)  # it is a repetition after all
+            self._last_at = max(self._last_at, doubted.milliseconds)  # it is a repetition
             return
         oldest = await self._page(0) or [doubted]
         self._begin_anew(min(oldest[0].trade_id, doubted.trade_id))
@@ -204,7 +204,7 @@ class TradeFeed:
             else:
                 misses += 1
                 if misses >= (MOST_MISSES if self._held else MISSES_WHEN_QUIET):
-                    self._give_up("the venue has no more")
+                    self._give_up("the venue returned no further trades")
                     break
                 await asyncio.sleep(AFTER_A_MISS)
         if self.counts.refilled > before:
@@ -279,4 +279,4 @@ class TradeFeed:
     def _release(self) -> None:
         held, self._held = self._held or (), None
         for trade in held:
-            self.add(trade)  # where there is another hole, the rest waits behind it
+            self.add(trade)  # if there is another hole, the rest waits behind it

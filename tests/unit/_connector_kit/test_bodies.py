@@ -65,8 +65,8 @@ def test_no_body_is_empty_even_where_it_is_said_to_be_packed() -> None:
         (gzip.compress(b"")[:15], "gzip", "cut off"),
         (gzip.compress(b"x") + gzip.compress(b"y"), "gzip", "something follows"),
         (gzip.compress(b"x") + b"y", "gzip", "something follows"),
-        (b"x", "br", "'br'; want gzip"),
-        (b"x", "gzip, gzip", "want gzip"),
+        (b"x", "br", "'br'; expected gzip"),
+        (b"x", "gzip, gzip", "expected gzip"),
     ],
     ids=["text", "zlib", "cut", "cut empty", "twice", "followed", "brotli", "packed twice"],
 )

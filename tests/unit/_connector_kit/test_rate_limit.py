@@ -116,7 +116,7 @@ def test_the_reserve_is_for_cancelling_everything_and_refills_first() -> None:
         assert now() - began == pytest.approx(1.0)
         await first
         assert now() - began == pytest.approx(6.0)  # 4 of the reserve, and its own
-        with pytest.raises(ValueError, match="weight 7: want at most 6"):
+        with pytest.raises(ValueError, match="weight 7: expected at most 6"):
             await limited.spend(7, Priority.PLACE)
         await limited.spend(7, Priority.OPERATOR)
 
@@ -217,7 +217,7 @@ def test_a_weight_that_could_never_be_saved_up_is_an_error() -> None:
     """Rather than a wait without end."""
 
     async def main() -> None:
-        with pytest.raises(ValueError, match="weight 11: want at most 10"):
+        with pytest.raises(ValueError, match="weight 11: expected at most 10"):
             await budget().spend(LIMIT // 2 + 1)
 
     run_virtually(main())

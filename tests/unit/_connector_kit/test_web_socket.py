@@ -221,7 +221,7 @@ async def test_a_reset_is_told() -> None:
         writer.transport.abort()
 
     async with serving(b"", reset) as url:
-        assert await until_closed(url, []) == "the socket broke without a goodbye"
+        assert await until_closed(url, []) == "the socket closed without a close frame"
 
 
 @pytest.mark.slow

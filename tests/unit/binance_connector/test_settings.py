@@ -49,7 +49,7 @@ def test_half_a_key_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, name: str)
     with pytest.raises(SettingsError) as caught:
         load(BinanceSettings)
     assert str(caught.value) == (
-        "BINANCE_API_KEY and BINANCE_API_SECRET: only one is set; want both or neither"
+        "BINANCE_API_KEY and BINANCE_API_SECRET: only one is set; expected both or neither"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_whole_key_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (",", "names no symbol; want at least one"),
+        (",", "names no symbol; expected at least one"),
         ("BTCUSDT", "expected the slash form, e.g. BTC/USDT"),
         ("BTC/USDT/X", "expected the slash form, e.g. BTC/USDT"),
     ],

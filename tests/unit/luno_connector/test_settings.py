@@ -66,7 +66,7 @@ def test_half_a_key_is_never_completed_from_another_place(
     """The id of one key and the secret of another would only be refused by the venue."""
     (folder / "config.cfg").write_text(CONFIG)
     monkeypatch.setenv("LUNO_API_KEY_ID", "env-id")
-    with pytest.raises(SettingsError, match="only one is set; want both or neither"):
+    with pytest.raises(SettingsError, match="only one is set; expected both or neither"):
         load(LunoSettings)
 
 
@@ -147,7 +147,7 @@ def test_accounts_are_named_by_asset(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_names_no_account_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what would be right."""
     monkeypatch.setenv("LUNO_ACCOUNTS", text)
-    with pytest.raises(SettingsError, match=r"LUNO_ACCOUNTS.*want (ASSET:NUMBER|one account)"):
+    with pytest.raises(SettingsError, match=r"LUNO_ACCOUNTS.*expected (ASSET:NUMBER|one account)"):
         load(LunoSettings)
 
 

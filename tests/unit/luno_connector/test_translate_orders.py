@@ -96,7 +96,7 @@ def test_an_order_with_rubbish_in_it_is_no_order(name: str, rubbish: Any) -> Non
 @pytest.mark.parametrize("rubbish", [None, "", 7, []], ids=repr)
 def test_an_order_id_is_text(rubbish: Any) -> None:
     """Any text, but some."""
-    with pytest.raises(ValueError, match="no order id"):
+    with pytest.raises(ValueError, match="isn't an order id"):
         translate_orders.order_report({**ROW, "order_id": rubbish}, XBT)
 
 

@@ -144,13 +144,13 @@ def test_a_level_that_is_no_number_above_zero_is_a_gap(number: float) -> None:
             book = LevelBook(1, [(98.0, 1.0)], [(101.0, 1.0)], limit=1000)
             outcome = book.apply(2, 2, bids, asks)
             assert isinstance(outcome, SequenceGap)
-            assert "want finite numbers above 0" in outcome.reason
+            assert "expected finite numbers above 0" in outcome.reason
 
 
 @pytest.mark.parametrize("number", [*BAD_NUMBERS, 0.0])
 def test_a_snapshot_with_a_price_that_is_none_is_refused(number: float) -> None:
     """No book is built from it."""
-    with pytest.raises(ValueError, match="want finite numbers above 0"):
+    with pytest.raises(ValueError, match="expected finite numbers above 0"):
         LevelBook(1, [(number, 1.0)], [], limit=1000)
 
 
@@ -265,14 +265,14 @@ def test_only_the_next_sequence_number_fits(sequence: int) -> None:
         ([("a1", "NaN")], None, None, "trade of NaN with a maker of 3"),
         ([("a1", "sNaN")], None, None, "trade of sNaN with a maker of 3"),
         ([("a1", "Infinity")], None, None, "trade of Infinity with a maker of 3"),
-        ([], ("a1", "sell", "102", "1"), None, "order a1 is told twice"),
-        ([], ("b1", "sell", "102", "1"), None, "order b1 is told twice"),
+        ([], ("a1", "sell", "102", "1"), None, "order a1 is added twice"),
+        ([], ("b1", "sell", "102", "1"), None, "order b1 is added twice"),
         ([], ("n1", "buy", "101", "1"), None, "crossed: bid 101.0 at or above ask 101.0"),
         ([], ("n1", "sell", "98", "1"), None, "crossed: bid 99.0 at or above ask 98.0"),
-        ([], ("n1", "buy", "NaN", "1"), None, "want finite numbers above 0"),
-        ([], ("n1", "buy", "98", "-1"), None, "want finite numbers above 0"),
-        ([], ("n1", "buy", "98", "0"), None, "want finite numbers above 0"),
-        ([], ("n1", "buy", "1e400", "1"), None, "want finite numbers above 0"),
+        ([], ("n1", "buy", "NaN", "1"), None, "expected finite numbers above 0"),
+        ([], ("n1", "buy", "98", "-1"), None, "expected finite numbers above 0"),
+        ([], ("n1", "buy", "98", "0"), None, "expected finite numbers above 0"),
+        ([], ("n1", "buy", "1e400", "1"), None, "expected finite numbers above 0"),
         ([], None, "zz", "order zz is unknown"),
         ([("a1", "3")], None, "a1", "order a1 is unknown"),
     ],
@@ -306,5 +306,5 @@ def test_an_update_that_does_not_fit_is_a_gap(
 )
 def test_a_snapshot_with_an_order_that_is_none_is_refused(orders: list[RestingOrder]) -> None:
     """Also where another order at that price would hide it."""
-    with pytest.raises(ValueError, match=r"want finite numbers above 0|told twice"):
+    with pytest.raises(ValueError, match=r"expected finite numbers above 0|added twice"):
         OrderByOrderBook(7, [order("b0", "buy", 99, 5), *orders])
