@@ -116,7 +116,7 @@ async def test_hosts_of_no_proxy_are_reached_without_it(
 
 
 @both_markets
-async def test_a_proxy_that_knows_another_password_is_told(
+async def test_a_proxy_that_refuses_the_password_is_reported(
     market: Market, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """On `/ready` and in the log, without the password."""

@@ -36,7 +36,7 @@ async def unnoticed(consumer: Consumer) -> AsyncIterator[None]:
     consumer.assert_true()
 
 
-async def test_a_socket_is_changed_before_its_day_is_over_and_nobody_notices(
+async def test_a_socket_is_replaced_before_its_day_is_over_without_a_gap(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one delivers before the last one is closed: books go on, trades have no hole."""
@@ -48,7 +48,7 @@ async def test_a_socket_is_changed_before_its_day_is_over_and_nobody_notices(
             await consumer.open_sessions(1)
 
 
-async def test_an_announced_shutdown_is_followed_at_once_and_nobody_notices(
+async def test_an_announced_shutdown_is_followed_at_once_without_a_gap(
     simulator: Simulator,
 ) -> None:
     """The server that spoke may go a moment later: by then nobody listens to it any more."""

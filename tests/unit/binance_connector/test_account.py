@@ -76,7 +76,7 @@ def test_a_subscription_brings_a_comparison() -> None:
     assert stream.session._subscribed.is_set()
 
 
-def test_orders_of_our_symbols_are_heard() -> None:
+def test_orders_of_our_symbols_are_received() -> None:
     """Others are none of this connector's business."""
     (one, two) = Stream().says(event(NEW), event(TRADE), event({**NEW, "s": "DOGEUSDT"}))
     assert isinstance(one, OrderStatusReport)
@@ -98,7 +98,7 @@ def test_balances_of_one_millisecond_are_numbered() -> None:
     assert max(version for _, version in crowd) == at * 1000 + 999
 
 
-def test_balances_are_heard_as_they_are_or_asked_for() -> None:
+def test_balances_are_received_or_asked_for() -> None:
     """A position has the new values, an update only what changed."""
     stream = Stream()
     position = {
@@ -144,7 +144,7 @@ def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> 
     assert stream.listener.reconcile_requested.is_set()
 
 
-def test_an_event_that_nobody_knew_is_no_fault() -> None:
+def test_an_unknown_event_is_ignored() -> None:
     """Binance adds some now and then."""
     stream = Stream()
     assert stream.says(event({"e": "listStatus"})) == []
@@ -152,7 +152,7 @@ def test_an_event_that_nobody_knew_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize("kind", ["serverShutdown", "eventStreamTerminated"])
-def test_what_ends_the_stream_has_it_made_anew(kind: str) -> None:
+def test_an_end_of_the_stream_opens_it_again(kind: str) -> None:
     """At once, not when the silence is noticed."""
     with pytest.raises(TransientError, match=kind):
         Stream().says(event({"e": kind}))
@@ -366,7 +366,7 @@ def test_a_ban_of_the_websocket_api_is_obeyed(status: int) -> None:
     assert stream.bans == [FRAME["error"]]
 
 
-def test_any_other_refusal_is_no_ban() -> None:
+def test_any_other_refusal_is_not_a_ban() -> None:
     """Even with a time in it."""
     stream = Stream()
     with pytest.raises(TransientError) as caught:
@@ -465,7 +465,7 @@ async def test_an_order_that_is_cancelled_keeps_its_client_id(
     assert binance.canceled == [{"symbol": "A0BTC", **sent}]
 
 
-async def test_trades_that_begin_anew_are_looked_at_from_the_first_on() -> None:
+async def test_trades_whose_ids_restart_are_read_from_the_first_on() -> None:
     """On a testnet that was reset; asked about once a connection, and only where nothing is new."""
     binance = Counted()
     account = binance.account(1)
@@ -487,7 +487,7 @@ async def test_trades_that_begin_anew_are_looked_at_from_the_first_on() -> None:
     assert await again.traded_since(mark) == ([], mark)
 
 
-async def test_an_account_without_any_trade_begins_anew_too() -> None:
+async def test_an_account_without_any_trade_restarts_too() -> None:
     """The mark falls to nothing, so that the first trade is found."""
     binance = Counted()
     account = binance.account(1)

@@ -132,7 +132,7 @@ async def test_a_body_that_says_no_under_a_200_is_sorted_and_never_a_success(
         ("time", b'{"serverTime":null}'),
     ],
 )
-async def test_what_isnt_a_list_is_no_empty_one(
+async def test_an_answer_that_isnt_a_list_is_not_read_as_an_empty_one(
     server: CannedServer, name: str, body: bytes
 ) -> None:
     """No balances, symbols or levels are news; a hole in an answer is none."""

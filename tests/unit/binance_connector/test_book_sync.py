@@ -182,7 +182,7 @@ def test_a_snapshot_that_fails_is_asked_for_again_as_the_venue_wishes() -> None:
     synced(scenario)
 
 
-def test_a_snapshot_that_is_no_book_is_not_published() -> None:
+def test_an_invalid_snapshot_is_not_published() -> None:
     """A crossed one, then one with a price that is none; then a good one."""
 
     async def scenario(sync: BookSync, venue: Venue, streams: FakeStreams, _: Readiness) -> None:
@@ -261,7 +261,7 @@ def test_whatever_happens_only_books_of_the_venue_are_published(steps: list[str]
     ahead=st.integers(0, 2),
     wrong=st.booleans(),
 )
-def test_a_book_is_compared_with_rests_at_the_very_same_update(
+def test_a_book_is_compared_with_rests_at_the_same_update(
     before: int, during: int, after: int, ahead: int, *, wrong: bool
 ) -> None:
     """Whatever comes while the snapshot is under way: only a wrong book differs, and is lost."""

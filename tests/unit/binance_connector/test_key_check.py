@@ -80,7 +80,7 @@ async def test_a_key_that_may_move_money_away_is_refused(
 
 @pytest.mark.parametrize("missing", READ_AND_TRADE)
 @pytest.mark.parametrize("value", [None, "false", 0])
-async def test_an_answer_that_leaves_something_open_is_no_answer(
+async def test_an_incomplete_answer_is_not_used(
     server: CannedServer, missing: str, value: object
 ) -> None:
     """What isn't plainly yes or no keeps orders from leaving."""

@@ -53,7 +53,7 @@ def test_the_limits_are_those_of_exchange_info() -> None:
         {"rateLimits": [row(rateLimitType="REQUEST_WEIGHT")]},
     ],
 )
-def test_limits_that_cant_be_read_are_none(answer: Any) -> None:
+def test_limits_that_cant_be_read_are_ignored(answer: Any) -> None:
     """Whoever asked keeps those it has; none of them hides one that can be read."""
     assert limits_of(answer) == {}
     if isinstance(answer, dict) and isinstance(answer.get("rateLimits"), list):

@@ -272,7 +272,7 @@ async def test_no_answer_proves_nothing_and_nothing_is_sent_again(
     assert len(trading.server.requests) == 1
 
 
-async def test_nobody_there_proves_nothing() -> None:
+async def test_an_unreachable_venue_proves_nothing() -> None:
     """Though nothing can have been sent: the resolver finds that out."""
     async with opened(f"http://127.0.0.1:{quiet_port()}") as (_, placing, _clock):
         assert isinstance(await placing.place(record()), OutcomeUnknown)
@@ -556,7 +556,7 @@ async def test_an_order_is_looked_for_whatever_the_settings_say_of_its_symbol(
     assert {r.params["symbol"] for r in trading.server.requests} == {"ETHUSDT"}
 
 
-async def test_an_order_of_a_symbol_that_was_delisted_since_is_no_outcome(
+async def test_an_order_of_a_delisted_symbol_is_not_an_outcome(
     trading: Trading,
 ) -> None:
     """It was sized by that symbol's rules, so there was one: nobody says that it isn't there."""

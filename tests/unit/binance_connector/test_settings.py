@@ -83,7 +83,7 @@ def test_a_whole_key_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BTC/USDT/X", "expected the slash form, e.g. BTC/USDT"),
     ],
 )
-def test_symbols_that_are_none_are_a_clear_error(
+def test_invalid_symbols_are_a_clear_error(
     monkeypatch: pytest.MonkeyPatch, value: str, message: str
 ) -> None:
     """With the variable's name and what would be right."""

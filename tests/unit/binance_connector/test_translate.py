@@ -107,7 +107,7 @@ def test_a_ticker_and_a_shutdown_are_read() -> None:
         b'{"data":{"e":"aggTrade","s":"\xff"}}',
     ],
 )
-def test_what_is_no_event_is_a_value_error(payload: bytes) -> None:
+def test_an_invalid_event_is_a_value_error(payload: bytes) -> None:
     """One kind of error for all of it."""
     with pytest.raises(ValueError, match=r"\S"):
         translate.event(payload)
@@ -129,7 +129,7 @@ def test_aggregate_trades_of_rest_are_read() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"code": 1}, [7], [{}], [{"a": "x"}], ["x"]])
-def test_aggregate_trades_that_are_none_are_a_value_error(answer: Any) -> None:
+def test_invalid_aggregate_trades_are_a_value_error(answer: Any) -> None:
     """`{}` is what the SDK gives for an empty body."""
     with pytest.raises(ValueError, match="aggregate trades"):
         translate.agg_trades(answer)
@@ -147,7 +147,7 @@ def test_instruments_carry_the_venues_own_split() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, {"symbols": 7}, {"symbols": [{}]}])
-def test_exchange_info_that_is_none_is_a_value_error(answer: Any) -> None:
+def test_invalid_exchange_info_is_a_value_error(answer: Any) -> None:
     """Nothing else comes out."""
     with pytest.raises(ValueError, match="exchange info"):
         translate.instruments(answer)

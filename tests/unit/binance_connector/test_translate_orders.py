@@ -168,20 +168,20 @@ RUBBISH: tuple[Any, ...] = (None, "", "x", "NaN", "-1", "1e999", [], {}, 1.5, Tr
 
 @pytest.mark.parametrize("rubbish", RUBBISH, ids=repr)
 @pytest.mark.parametrize("name", ["i", "q", "z", "Z", "T", "t", "L", "l", "n"])
-def test_a_report_with_rubbish_in_it_is_no_report(name: str, rubbish: Any) -> None:
+def test_a_report_with_an_invalid_field_is_refused(name: str, rubbish: Any) -> None:
     """It is noticed here, not in the arithmetic that follows."""
     with pytest.raises((KeyError, TypeError, ValueError, ArithmeticError)):
         translate_orders.execution_report({**TRADE, name: rubbish}, "ETH/BTC")
 
 
 @pytest.mark.parametrize("name", ["S", "X", "x", "i", "q", "z", "Z", "T", "C", "c"])
-def test_a_report_that_lacks_something_is_no_report(name: str) -> None:
+def test_a_report_that_lacks_a_field_is_refused(name: str) -> None:
     """Whatever it is."""
     with pytest.raises((KeyError, TypeError, ValueError)):
         translate_orders.execution_report({k: v for k, v in NEW.items() if k != name}, "ETH/BTC")
 
 
-def test_a_fill_of_nothing_is_no_fill() -> None:
+def test_a_fill_of_zero_is_refused() -> None:
     """A trade has a price and a quantity."""
     for name in ("L", "l"):
         with pytest.raises(ValueError, match="above 0"):

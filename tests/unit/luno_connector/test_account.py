@@ -163,7 +163,7 @@ def test_a_frame_that_cant_be_read_is_counted_and_compared_for(frame: bytes) -> 
     assert listener.reconcile_requested.is_set()
 
 
-def test_keep_alives_and_new_kinds_are_no_fault() -> None:
+def test_keep_alives_and_new_kinds_are_ignored() -> None:
     """Nothing follows from them."""
     listener = AccountListener(AccountHealth(LoopClock()))
     luno = account(Rest())
@@ -186,7 +186,7 @@ def test_a_refusal_ends_the_stream() -> None:
             )
 
 
-async def test_a_cancel_is_for_the_very_order_that_was_named() -> None:
+async def test_a_cancel_is_for_the_order_that_was_named() -> None:
     """Luno takes an id and nothing else: symbol and client id are looked at first."""
     rest = Rest()
     luno = account(rest)

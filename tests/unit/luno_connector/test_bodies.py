@@ -139,7 +139,7 @@ async def test_a_body_that_says_no_under_a_200_is_sorted_and_never_a_success(
 
 @pytest.mark.parametrize("request_name", POSTS)
 @pytest.mark.parametrize("body_name", BODIES)
-async def test_an_orders_answer_that_says_no_under_a_200_is_no_acceptance(
+async def test_an_order_refused_under_a_200_is_not_accepted(
     server: CannedServer, request_name: str, body_name: str
 ) -> None:
     """Luno's own code goes on, to be judged; without one it proves nothing."""
@@ -163,7 +163,7 @@ async def test_an_orders_answer_that_says_no_under_a_200_is_no_acceptance(
         b"",
     ],
 )
-async def test_an_error_status_is_no_success_whatever_is_in_the_body(
+async def test_an_error_status_is_not_a_success_with_any_body(
     server: CannedServer, request_name: str, status: int, body: bytes
 ) -> None:
     """The SDK would return it. An empty 404 to the question for an order says: there is none."""

@@ -58,7 +58,7 @@ def compared(rest: Rest, seconds: float = 60.0) -> str | None:
 
 
 @given(st.floats(-1.9, 1.9))
-def test_a_rest_side_that_is_a_little_ahead_or_behind_is_no_difference(ahead: float) -> None:
+def test_a_rest_side_that_is_a_little_ahead_or_behind_does_not_differ(ahead: float) -> None:
     """By less than two seconds, in a market that moves every second."""
     rest = Rest(lambda now: 100.0 + int(now + ahead))
     assert compared(rest) is None

@@ -319,7 +319,7 @@ async def test_no_answer_proves_nothing_and_nothing_is_sent_again(
     assert len(trading.server.requests) == 1
 
 
-async def test_nobody_there_proves_nothing() -> None:
+async def test_an_unreachable_venue_proves_nothing() -> None:
     """Though nothing can have been sent: the resolver finds that out."""
     async with opened(RawServer(url=f"http://127.0.0.1:{quiet_port()}")) as trading:
         assert isinstance(await trading.place(), OutcomeUnknown)
@@ -460,7 +460,7 @@ async def test_an_empty_404_elsewhere_says_nothing_about_the_order(trading: Trad
         await trading.orders.search(order())
 
 
-async def test_what_luno_will_not_answer_is_no_outcome(trading: Trading) -> None:
+async def test_a_query_that_luno_refuses_is_not_an_outcome(trading: Trading) -> None:
     """Asking again at once won't help; of a refused key it says nothing about the order."""
     trading.server.answers(400, error("ErrLimitOutOfRange"))
     for look in (trading.orders.find, trading.orders.search):

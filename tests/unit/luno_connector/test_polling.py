@@ -127,7 +127,7 @@ def test_a_restart_goes_on_where_the_stream_ends() -> None:
     polled(scenario, last_trade=LastTrade(1, 1001))
 
 
-def test_ids_that_begin_anew_are_followed_and_said() -> None:
+def test_ids_that_restart_are_followed_and_reported() -> None:
     """All of the venue's latest page is of its new life; a repeated older page is none."""
     statuses: list[FeedStatus] = []
 
@@ -197,7 +197,7 @@ def test_a_pair_that_was_busy_before_we_came_loses_nothing() -> None:
     polled(scenario, statuses=statuses)
 
 
-def test_what_a_pair_makes_beyond_a_page_is_counted_and_told() -> None:
+def test_trades_beyond_a_page_are_counted_and_reported() -> None:
     """Nobody can have it without a key; the status says how much that was."""
 
     async def scenario(rest: Rest, streams: FakeStreams, _: Readiness) -> None:

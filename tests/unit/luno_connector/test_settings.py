@@ -81,7 +81,7 @@ def test_half_a_key_in_config_cfg_is_a_clear_error(folder: Path, text: str) -> N
 
 
 @pytest.mark.parametrize("text", ["", "[binance]\napi_key_id = x\n", "[luno]\n"])
-def test_a_config_cfg_without_a_luno_key_is_no_key(folder: Path, text: str) -> None:
+def test_a_config_cfg_without_a_luno_key_gives_none(folder: Path, text: str) -> None:
     """The file may be there for others."""
     (folder / "config.cfg").write_text(text)
     assert key_of(load(LunoSettings)) is None

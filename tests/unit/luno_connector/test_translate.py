@@ -121,7 +121,7 @@ def test_an_answer_of_another_form_is_a_value_error(read: str, answer: Any) -> N
         ("instruments", {"markets": [{**MARKET, "base_currency": None, "price_scale": "x"}]}),
     ],
 )
-def test_a_row_that_is_none_is_a_value_error(read: str, answer: Any) -> None:
+def test_an_invalid_row_is_a_value_error(read: str, answer: Any) -> None:
     """Numbers that aren't, and fields of another type."""
     with pytest.raises(ValueError, match=": "):
         getattr(translate, read)(answer)

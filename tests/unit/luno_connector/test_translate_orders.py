@@ -66,7 +66,7 @@ def test_a_complete_order_is_filled_or_cancelled(fields: dict[str, Any], status:
     assert (found.status, found.milliseconds) == (status, 1_648_635_999_999)
 
 
-def test_a_word_nobody_knew_is_carried_along() -> None:
+def test_an_unknown_word_is_carried_along() -> None:
     """As unknown."""
     found = translate_orders.order_report({**ROW, "status": "ODD"}, XBT)
     assert (found.status, found.venue_status) == ("unknown", "ODD")
@@ -87,7 +87,7 @@ def test_reserved_is_part_of_the_balance_and_accounts_are_summed() -> None:
 
 @pytest.mark.parametrize("rubbish", [None, "x", "NaN", "-1", "1e999", [], {}, 1.5, True], ids=repr)
 @pytest.mark.parametrize("name", ["side", "base", "counter", "creation_timestamp"])
-def test_an_order_with_rubbish_in_it_is_no_order(name: str, rubbish: Any) -> None:
+def test_an_order_with_an_invalid_field_is_refused(name: str, rubbish: Any) -> None:
     """It is noticed here, not in the arithmetic that follows."""
     with pytest.raises((KeyError, TypeError, ValueError, ArithmeticError)):
         translate_orders.order_report({**ROW, name: rubbish}, XBT)
@@ -101,7 +101,7 @@ def test_an_order_id_is_text(rubbish: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["order_id", "client_order_id", "side", "status", "base"])
-def test_an_order_that_lacks_something_is_no_order(name: str) -> None:
+def test_an_order_that_lacks_a_field_is_refused(name: str) -> None:
     """Whatever it is."""
     with pytest.raises(KeyError):
         translate_orders.order_report({k: v for k, v in ROW.items() if k != name}, XBT)

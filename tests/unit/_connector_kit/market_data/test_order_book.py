@@ -137,7 +137,7 @@ def test_a_level_book_that_crosses_is_a_gap() -> None:
 
 
 @pytest.mark.parametrize("number", BAD_NUMBERS)
-def test_a_level_that_is_no_number_above_zero_is_a_gap(number: float) -> None:
+def test_a_level_that_is_not_above_zero_is_a_gap(number: float) -> None:
     """As price and as quantity, on both sides."""
     for level in ((number, 1.0), (99.0, number)):
         for bids, asks in (([level], []), ([], [level])):
@@ -148,7 +148,7 @@ def test_a_level_that_is_no_number_above_zero_is_a_gap(number: float) -> None:
 
 
 @pytest.mark.parametrize("number", [*BAD_NUMBERS, 0.0])
-def test_a_snapshot_with_a_price_that_is_none_is_refused(number: float) -> None:
+def test_a_snapshot_with_an_invalid_price_is_refused(number: float) -> None:
     """No book is built from it."""
     with pytest.raises(ValueError, match="expected finite numbers above 0"):
         LevelBook(1, [(number, 1.0)], [], limit=1000)
@@ -304,7 +304,7 @@ def test_an_update_that_does_not_fit_is_a_gap(
         [order("b1", "buy", 99, 1), order("b1", "buy", 98, 1)],
     ],
 )
-def test_a_snapshot_with_an_order_that_is_none_is_refused(orders: list[RestingOrder]) -> None:
+def test_a_snapshot_with_an_invalid_order_is_refused(orders: list[RestingOrder]) -> None:
     """Also where another order at that price would hide it."""
     with pytest.raises(ValueError, match=r"expected finite numbers above 0|added twice"):
         OrderByOrderBook(7, [order("b0", "buy", 99, 5), *orders])

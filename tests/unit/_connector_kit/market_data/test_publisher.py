@@ -82,7 +82,7 @@ def test_a_book_that_waits_is_not_published_once_it_is_out_of_sync() -> None:
     run_virtually(main())
 
 
-def test_what_is_no_message_by_the_contract_is_counted_and_left_out() -> None:
+def test_a_message_that_fails_validation_is_counted_and_not_published() -> None:
     """A ticker without a bid, a trade of nothing, a book of no time."""
 
     async def main() -> None:

@@ -20,7 +20,7 @@ def test_a_feed_starts_syncing_and_is_live_once_it_says_so() -> None:
     assert readiness.ready
 
 
-def test_only_a_change_of_state_moves_since_and_is_told() -> None:
+def test_only_a_change_of_state_moves_since_and_is_published() -> None:
     """A feed that goes on failing for another reason isn't news, but its reason is the latest."""
     status, told = FeedStatus("BTC/USDT", Readiness()), []
     status.on_change = lambda: told.append(status.state)

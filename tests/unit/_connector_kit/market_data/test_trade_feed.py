@@ -451,7 +451,7 @@ def test_a_complete_history_gives_every_trade_once_and_in_order(
     binance_like(scenario)
 
 
-def test_ids_that_begin_anew_are_followed_from_the_first_on() -> None:
+def test_ids_that_restart_are_followed_from_the_first_on() -> None:
     """A testnet that was reset: what was made before the first that was told is refilled."""
 
     async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
@@ -471,7 +471,7 @@ def test_ids_that_begin_anew_are_followed_from_the_first_on() -> None:
     binance_like(scenario)
 
 
-def test_ids_that_began_anew_while_nobody_looked_are_followed() -> None:
+def test_ids_that_restarted_during_an_outage_are_followed() -> None:
     """The last id comes from the stream, and is above all that the venue has."""
 
     async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
@@ -485,7 +485,7 @@ def test_ids_that_began_anew_while_nobody_looked_are_followed() -> None:
     binance_like(scenario, last_id=5_000_000)
 
 
-def test_a_history_whose_ids_began_anew_is_published_though_no_stream_tells_it() -> None:
+def test_a_history_whose_ids_restarted_is_published_without_a_stream() -> None:
     """Luno's way: the latest page alone shows it."""
 
     async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
@@ -519,7 +519,7 @@ def test_a_late_repetition_is_none_of_a_new_life() -> None:
     binance_like(scenario)
 
 
-def test_a_repetition_that_is_not_much_later_is_asked_of_nobody() -> None:
+def test_a_repetition_that_is_not_much_later_causes_no_request() -> None:
     """Times of neighbouring trades may stand the other way round."""
 
     async def scenario(feed: TradeFeed, venue: Venue, streams: FakeStreams) -> None:
@@ -532,7 +532,7 @@ def test_a_repetition_that_is_not_much_later_is_asked_of_nobody() -> None:
     binance_like(scenario)
 
 
-def test_a_venue_that_cannot_be_asked_about_a_new_life_holds_so_many_and_no_more(
+def test_a_venue_without_history_holds_a_limited_number_of_trades(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Memory is bounded; what comes once the venue answers is followed."""
