@@ -93,7 +93,7 @@ test-fast: setup  ## run unit and contract tests in under a minute: without thos
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" --hypothesis-profile fast tests/unit tests/contract
 
 coverage: setup  ## report which lines the unit tests run; not a gate
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" --hypothesis-profile fast --cov tests/unit
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" --hypothesis-profile fast tests/unit --cov
 
 security-table: setup  ## write the table of SECURITY.md from the attempts in the tests; ONLY="tests/integration/_local"
 	$(BIN)/python -m tests.security --jobs $(or $(JOBS),4) $(ONLY)
