@@ -58,7 +58,7 @@ async def test_a_market_without_a_bot_says_so_and_shows_the_connectors_books(
     # Its day was never ended by a connector: nobody knows what is of today.
     assert market["profit_today"] is None
     shown = await tradectl(redis_server.url, "pnl")
-    assert "the bot has told nothing (bot:events:portfolio)" in shown.out
+    assert "the bot has published nothing (bot:events:portfolio)" in shown.out
 
 
 async def test_a_bot_that_is_gone_is_said_to_be(stage: Stage, redis_server: RedisServer) -> None:

@@ -130,7 +130,7 @@ async def test_trades_that_were_trimmed_unread_are_a_hole(
         assert await host.service.end() == 0
     assert len(await values(redis, "sma_5", "luno:XBTZAR")) == 6 + 2
     (told,) = host.logged("indicators_restarted")
-    assert told["reason"].startswith("7 entries behind ")
+    assert told["reason"].startswith("7 entries after ")
 
 
 async def test_a_missing_trade_id_is_a_hole(

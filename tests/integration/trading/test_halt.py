@@ -158,7 +158,7 @@ async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels
         began, halted_at = time.monotonic(), time.time()
         halted = await tradectl(desk.redis_url, "halt", "full", "--keep-orders")
         assert halted.code == 0, halted
-        assert "trading is halted all the same" in halted.err
+        assert "Trading is halted, but the reason" in halted.err
         prevented = bool(await redis.exists(TRADING))
         attempt("full Redis", "keep `tradectl halt` from halting", prevented)
         assert not prevented
