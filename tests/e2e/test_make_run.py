@@ -185,8 +185,8 @@ async def test_suite_toml_is_read_without_keys(tmp_path: Path) -> None:
 async def test_on_real_markets_it_has_no_keys_and_sends_no_order(tmp_path: Path) -> None:
     """`make live`: the exchanges are where the settings say, and here that is a simulator."""
     port = quiet_port()
-    urls = BINANCE.environment(port, "", 0).items()
-    given = {name: url for name, url in urls if name.endswith("_URL") and url}
+    urls = {**BINANCE.environment(port, "", 0), **LUNO.environment(port, "", 0)}
+    given = {name: url for name, url in urls.items() if name.endswith("_URL") and url}
     async with (
         simulator(port, tmp_path / "venue"),
         launched(tmp_path, "live", BINANCE_API_KEY="real", LIVE_TRADING="yes", **given) as run,
@@ -195,10 +195,10 @@ async def test_on_real_markets_it_has_no_keys_and_sends_no_order(tmp_path: Path)
         parts = PARTS - {"exchange_simulator"}
         assert run.children.keys() & PARTS == parts
         for part in parts:
-            told = environment_of(run.children[part])
-            assert "real" not in told.values()
-            assert "LIVE_TRADING" not in told
-            assert told["BOT_MODE"] == "observe"
+            has = environment_of(run.children[part])
+            assert "real" not in has.values()
+            assert "LIVE_TRADING" not in has
+            assert has["BOT_MODE"] == "observe"
         async with Redis(port=run.redis_port) as client:
             redis: Any = client
 

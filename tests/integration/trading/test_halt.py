@@ -166,7 +166,7 @@ async def test_a_full_redis_is_halted_by_hand_and_by_the_connector_which_cancels
         assert full.code == 0, full
         (left,) = full.json["canceled"]
         assert (left["status"], left["reason_code"]) == ("unknown", "redis_full")
-        assert "cancels all that is open by itself, which isn't confirmed" in left["error_message"]
+        assert "cancels all open orders by itself, which is not confirmed" in left["error_message"]
         assert "Some open orders may not be cancelled" in full.err
         examined = await tradectl(desk.redis_url, "doctor", "--json")
         (permissions,) = [each for each in examined.json if each["check"] == "permissions"]
