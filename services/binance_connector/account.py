@@ -240,9 +240,12 @@ class BinanceAccount:
         """What became of *orders*: by one listing for each symbol; those with fills one by one."""
         found: list[OrderStatusReport] = []
         for symbol in dict.fromkeys(order.symbol for order in orders):
-            instrument = await self._listing.serve(symbol)
             ids = {int(order.order_id) for order in orders if order.symbol == symbol}
-            found += await self._rest.reports(instrument, ids)
+            try:
+                instrument = await self._listing.serve(symbol)
+                found += await self._rest.reports(instrument, ids)
+            except RejectedError as e:  # delisted: it says nothing about the other symbols
+                log.warning("orders_not_shown", symbol=symbol, error=str(e))
         return found
 
     async def balances(self) -> BalanceSnapshot:

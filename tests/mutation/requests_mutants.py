@@ -18,13 +18,28 @@ REQUESTS: tuple[Mutant, ...] = (
     mutant(
         "cancel all cancels only what the venue lists",
         "commands/cancel_all.py",
-        "self._unlisted = known - {order.ref for order in orders}",
+        "self._unlisted = known.keys() - {order.ref for order in orders}",
         "self._unlisted = set()",
     ),
     mutant(
         "cancel all overlooks accepted orders",
         "commands/cancel_all.py",
-        "        known |= await self._ledger.accepted()\n",
+        "{**await self._ledger.accepted()}",
+        "{}",
+    ),
+    mutant(
+        "cancel all reads accepted orders after those that were published",
+        "commands/cancel_all.py",
+        "known: dict[OrderRef, str | None] = {**await self._ledger.accepted()}\n"
+        "        for order_id, order in await self._ledger.open_orders():\n",
+        "published = await self._ledger.open_orders()\n"
+        "        known: dict[OrderRef, str | None] = {**await self._ledger.accepted()}\n"
+        "        for order_id, order in published:\n",
+    ),
+    mutant(
+        "cancel all calls an order unknown that the venue shows",
+        "commands/cancel_all.py",
+        "                self._unlisted.discard(report.order)  # the venue shows it now\n",
         "",
     ),
     mutant(

@@ -239,7 +239,7 @@ class OrderJournal(Protocol):
         """Publish `unknown` and mark the record, which is written again if Redis lost it.
 
         Does nothing if `unknown` was published before, the record is closed, or another entry has
-        its id.
+        its id. Publishes nothing if the entry has its final answer already.
         """
 
     async def close(self, record: Record, entry: CommandEntry) -> Record:

@@ -193,7 +193,7 @@ class LedgerInMemory:
         self.latest: dict[OrderRef, PublishedOrder] = {}
         self.events: list[tuple[str, str, float]] = []
         self.statuses: list[OrderStatusUpdateEvent] = []
-        self.waiting: set[OrderRef] = set()
+        self.waiting: dict[OrderRef, str] = {}
         self.at: str | None = None
 
     async def publish(self, report: OrderStatusReport, *, again: bool = False) -> bool:
@@ -212,7 +212,7 @@ class LedgerInMemory:
         return True
 
     def _publish_diff(self, report: OrderStatusReport, *, again: bool = False) -> bool:
-        self.waiting.discard(report.order)
+        self.waiting.pop(report.order, None)
         found = diff(self.latest.get(report.order), report, "binance", external=False, again=again)
         if found is None:
             return False
@@ -245,10 +245,10 @@ class LedgerInMemory:
         published = self.latest
         return [t for t in trades if t.order not in published or not t.is_in(published[t.order])]
 
-    async def accepted(self) -> set[OrderRef]:
-        """What was accepted and not told."""
+    async def accepted(self) -> dict[OrderRef, str]:
+        """The accepted orders without a published status, and their client order ids."""
         await asyncio.sleep(0)
-        return set(self.waiting)
+        return dict(self.waiting)
 
     async def published(self, order: OrderRef) -> PublishedOrder | None:
         """What was told of it."""
@@ -266,7 +266,7 @@ class LedgerInMemory:
     async def end(self, order: OrderRef, word: str, milliseconds: int) -> None:
         """Its last status."""
         await asyncio.sleep(0)
-        self.waiting.discard(order)
+        self.waiting.pop(order, None)
         published = self.latest.get(order)
         if published is not None and not published.closed:
             self._publish_diff(ended(order.order_id, published, word, milliseconds))

@@ -545,6 +545,19 @@ def test_all_orders_of_a_symbol_are_cancelled_by_one_request() -> None:
     assert [weight for _, weight in binance.spent] == [1, 1]
 
 
+def test_a_delisted_symbol_hides_nothing_of_the_others() -> None:
+    """What became of its orders can't be asked any more; of the others it can."""
+    binance = Counted()
+    binance.orders = [{**QUERIED, "symbol": "A0BTC", "orderId": 7, "executedQty": "0"}]
+    wanted = [VenueOpenOrder("GONE/BTC", "3", None), VenueOpenOrder("A0/BTC", "7", None)]
+
+    async def ask() -> None:
+        found = await binance.account(1).became(wanted)
+        assert [report.order_id for report in found] == ["7"]
+
+    run_virtually(ask())
+
+
 def test_what_became_of_cancelled_orders_is_asked_for_by_one_listing() -> None:
     """Page by page up to the last of them; the fills of those that have some, besides."""
     binance = Counted()

@@ -243,13 +243,14 @@ class Ledger:
         self._counts.open = {OrderRef(order.symbol, order_id) for order_id, order in published}
         return published
 
-    async def accepted(self) -> set[OrderRef]:
-        """The accepted orders without a published status."""
+    async def accepted(self) -> dict[OrderRef, str]:
+        """The accepted orders without a published status, and their client order ids."""
         found = await reading(self._redis.hgetall(self._accepted))
-        return {
-            OrderRef(msgspec.json.decode(data, type=AcceptedOrder).symbol, _order_id(text.decode()))
-            for text, data in found.items()
-        }
+        accepted = {}
+        for text, data in found.items():
+            order = msgspec.json.decode(data, type=AcceptedOrder)
+            accepted[OrderRef(order.symbol, _order_id(text.decode()))] = order.client_order_id
+        return accepted
 
     async def published(self, order: OrderRef) -> PublishedOrder | None:
         """The last published state of an order; None if nothing was published."""

@@ -171,7 +171,7 @@ class _Run:
         self._left = 0
         self._done = 0
         self._refused: dict[OrderRef, str] = {}
-        self._unlisted: set[OrderRef] = set()  # known here, not among the venue's open orders
+        self._unlisted: set[OrderRef] = set()  # known here; the venue hasn't shown them
         self._unresolved: set[OrderRef] = set()  # of these: neither cancelled nor shown
         self._stopped: FeedStoppedError | None = None
         self._limit = asyncio.timeout(GIVE_UP_AFTER)
@@ -200,9 +200,10 @@ class _Run:
                     for r in reports
                     if symbol in (None, r.symbol)
                 ]
-                self._unlisted = known - {order.ref for order in orders}
+                self._unlisted = known.keys() - {order.ref for order in orders}
                 orders += [
-                    VenueOpenOrder(ref.symbol, ref.order_id, None) for ref in sorted(self._unlisted)
+                    VenueOpenOrder(ref.symbol, ref.order_id, known[ref])
+                    for ref in sorted(self._unlisted)
                 ]
                 self._left = len(orders) + len(under_way)
                 await self._cancel(orders, {r.order.symbol for r in under_way.values()})
@@ -294,6 +295,7 @@ class _Run:
             asked = tuple(wanted.values())
             for report in await self._retried(lambda a=asked: self._venue.became(a)):  # type: ignore[misc]
                 await self._retried(lambda r=report: self._ledger.publish(r))  # type: ignore[misc]
+                self._unlisted.discard(report.order)  # the venue shows it now
                 if report.closed:  # canceled, or filled meanwhile
                     wanted.pop(report.order, None)
             self._extend_timeout()
@@ -330,12 +332,15 @@ class _Run:
                 await self._clock.sleep(POLL_INTERVAL)
         return failures
 
-    async def _known_open(self, symbol: str | None) -> set[OrderRef]:
-        """The orders that were accepted here or published as open."""
-        published = await self._ledger.open_orders()
-        known = {OrderRef(order.symbol, order_id) for order_id, order in published}
-        known |= await self._ledger.accepted()
-        return {order for order in known if symbol in (None, order.symbol)}
+    async def _known_open(self, symbol: str | None) -> dict[OrderRef, str | None]:
+        """The client order ids of the orders that were accepted here or published as open.
+
+        Accepted ones are read first: one that is published meanwhile is then among the open ones.
+        """
+        known: dict[OrderRef, str | None] = {**await self._ledger.accepted()}
+        for order_id, order in await self._ledger.open_orders():
+            known[OrderRef(order.symbol, order_id)] = order.client_order_id
+        return {ref: name for ref, name in known.items() if symbol in (None, ref.symbol)}
 
     async def _under_way(self, symbol: str | None) -> dict[str, Record]:
         """The claimed orders without a final answer, by client order id."""

@@ -234,7 +234,7 @@ def test_an_order_that_an_earlier_run_saw_accepted_is_asked_for_at_the_start() -
     """It is over by now: it is not among the open orders."""
 
     async def story(now: Reconciling) -> None:
-        now.ledger.waiting = {OrderRef("BTC/USDT", "1")}
+        now.ledger.waiting = {OrderRef("BTC/USDT", "1"): "client-1"}
         await asyncio.sleep(5.0)
         assert now.ledger.events == [("1", "canceled", 0.0)]
 
@@ -247,11 +247,11 @@ def test_an_accepted_order_is_looked_at_a_second_later() -> None:
     async def story(now: Reconciling) -> None:
         await asyncio.sleep(5.0)
         now.venue.orders["1"] = order("1", "filled", 10)
-        now.ledger.waiting.add(OrderRef("BTC/USDT", "1"))
+        now.ledger.waiting[OrderRef("BTC/USDT", "1")] = "client-1"
         now.reconciler.order_accepted()
         await asyncio.sleep(1.1)
         assert now.ledger.events == [("1", "filled", 10.0)]
-        assert now.ledger.waiting == set()
+        assert now.ledger.waiting == {}
 
     run(AccountInMemory(), story, interval=10_000.0)
 
@@ -736,7 +736,7 @@ def test_a_key_that_is_refused_to_the_look_at_an_accepted_order_ends_nothing() -
     async def story(now: Reconciling) -> None:
         await asyncio.sleep(10.0)
         now.venue.orders["1"] = order("1", filled=4)
-        now.ledger.waiting.add(OrderRef("BTC/USDT", "1"))
+        now.ledger.waiting[OrderRef("BTC/USDT", "1")] = "client-1"
         now.venue.refuses["report"] = FeedStoppedError("Binance refused the key")
         now.reconciler.order_accepted()
         await asyncio.sleep(2.0)

@@ -143,7 +143,7 @@ class Served:
         self.streams = Streams(entries, records)
         self.streams.faults = list(redis_faults)
         self.ledger = LedgerInMemory()
-        self.ledger.waiting.update(accepted)
+        self.ledger.waiting.update({ref: f"client-{ref.order_id}" for ref in accepted})
         self.balances = BalancesInMemory()
         self._venue = venue
         self._told = told
@@ -806,6 +806,47 @@ def test_cancel_all_cancels_an_order_of_ours_that_the_venue_does_not_list_yet(
     served = Served(venue, entry("cancel_all_orders"), **known[known_as])
     assert served.outcome() == ("done", None)
     assert [report.status for report in venue.orders.values()] == ["canceled", "canceled"]
+    assert venue.kept[-1] == "client-2"  # one request: its client order id needs no query
+
+
+def test_cancel_all_finds_an_accepted_order_that_is_published_while_it_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It moves from one list to the other between the two reads."""
+    venue = AccountInMemory(order("2"))
+    venue.hidden = {"2"}
+    ref = OrderRef("BTC/USDT", "2")
+    accepted, open_orders = LedgerInMemory.accepted, LedgerInMemory.open_orders
+
+    async def publish_after(ledger: LedgerInMemory, read: Any) -> Any:
+        found = await read(ledger)
+        await ledger.publish(order("2"))
+        return found
+
+    monkeypatch.setattr(LedgerInMemory, "accepted", lambda it: publish_after(it, accepted))
+    monkeypatch.setattr(LedgerInMemory, "open_orders", lambda it: publish_after(it, open_orders))
+    served = Served(venue, entry("cancel_all_orders"), accepted=[ref])
+    assert served.outcome() == ("done", None)
+    assert venue.orders["2"].status == "canceled"
+
+
+def test_cancel_all_names_an_unlisted_order_that_is_open_and_cannot_be_cancelled() -> None:
+    """The venue shows it, so its state is known: it is not cancelled."""
+
+    class Refusing(AccountInMemory):
+        async def open_orders(self) -> Sequence[OrderStatusReport]:
+            """A list that lags behind."""
+            return []
+
+        async def stop(self, order: VenueOpenOrder) -> None:
+            """Refused."""
+            raise RejectedError("not now", code="later")
+
+    served = Served(
+        Refusing(order("2")), entry("cancel_all_orders"), accepted=[OrderRef("BTC/USDT", "2")]
+    )
+    assert served.outcome() == ("rejected", "not_all_canceled")
+    assert "2: not now" in (served.streams.answers["1-0"].error_message or "")
 
 
 def test_cancel_all_asks_once_about_an_order_that_filled_before_it_was_published() -> None:
