@@ -89,7 +89,7 @@ check-alerts:  ## test the alert rules: each fires on its fault, none in a healt
 test: coverage  ## run all tests, on a real (embedded) server; first the unit tests' coverage
 	$(BIN)/python -m pytest -n 4 --maxschedchunk 2 --ignore tests/recorded --ignore tests/compose tests
 
-test-fast: setup  ## run unit and contract tests in under a minute: without those marked slow, with fewer random examples
+test-fast: setup  ## run unit and contract tests in under two minutes: without those marked slow, with fewer random examples
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" --hypothesis-profile fast tests/unit tests/contract
 
 coverage: setup  ## report which lines the unit tests run; not a gate

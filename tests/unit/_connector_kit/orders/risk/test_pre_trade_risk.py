@@ -405,7 +405,7 @@ async def test_nothing_is_given_away_into_a_book_without_the_other_side(attempt:
             )
             for price in prices:
                 reason = await now.reason(side=side, price=price, quantity=50.0)
-                what = f"{side} far off the market where nobody stands on the other side"
+                what = f"{side} far off the market while the other side of the book is empty"
                 attempt("bot", what, succeeded=reason is None)
                 assert reason == "price_collar"
 
