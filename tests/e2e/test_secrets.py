@@ -225,9 +225,7 @@ async def test_no_secret_is_seen_anywhere(
     leaks = {where: found for where, text in stage.seen if (found := stage.canaries.found_in(text))}
     for secret in stage.canaries.__dataclass_fields__:
         succeeded = any(secret in found for found in leaks.values())
-        attempt(
-            "whoever reads logs, pages, Redis and what tradectl prints", "find a key", succeeded
-        )
+        attempt("reader of logs, pages, Redis and tradectl output", "find a key", succeeded)
     assert leaks == {}
     assert [where for where, text in stage.seen if SIGNED.search(text)] == []
 

@@ -34,7 +34,7 @@ async def test_no_bad_command_harms_a_connector(desk: TradingDesk, attempt: Atte
         await give_drawn(desk, service, DRAWN, start=1)
         ordered = len((await desk.ledger())["orders"])
         for number in range(sent + DRAWN):
-            attempt("bot", "have an order placed by a command that is no order", number < ordered)
+            attempt("bot", "have an order placed by an invalid command", number < ordered)
         assert not service.exited
         await still_fine(desk, service)
     for arguments in LOOKS:

@@ -170,7 +170,7 @@ async def test_a_redis_that_dies_gets_everything_that_it_missed(
 
 
 @every_venue
-async def test_a_venue_whose_ids_begin_anew_is_followed(
+async def test_a_connector_follows_a_venue_that_restarts_its_ids(
     venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """A testnet that was reset, twice: while the connector runs, and while it doesn't."""

@@ -161,7 +161,7 @@ async def test_a_documented_code_that_says_little_is_explained_too(
 
 
 @everyone
-async def test_a_name_that_nobody_knows(venue: str) -> None:
+async def test_a_host_name_that_does_not_resolve_is_reported(venue: str) -> None:
     """DNS."""
     async with EVERYONE[venue]("https://no-such-exchange.invalid") as ask:
         said = await told(ask, fault_explanations.NO_NAME)
@@ -169,7 +169,7 @@ async def test_a_name_that_nobody_knows(venue: str) -> None:
 
 
 @everyone
-async def test_an_address_where_nobody_listens(venue: str) -> None:
+async def test_an_address_that_refuses_connections_is_reported(venue: str) -> None:
     """A firewall of ours, or a wrong port."""
     port = quiet_port()
     async with EVERYONE[venue](f"http://127.0.0.1:{port}") as ask:
@@ -190,7 +190,7 @@ async def test_an_exchange_that_stays_silent(venue: str, monkeypatch: pytest.Mon
 
 
 @everyone
-async def test_a_certificate_that_nobody_trusts(venue: str, tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_is_reported(venue: str, tmp_path: Path) -> None:
     """A proxy that opens TLS, or a clock that is years off."""
     context = server_context(certificate(tmp_path, "IP:127.0.0.1"))
     async with (
@@ -234,7 +234,7 @@ async def test_a_handshake_that_is_refused_says_what_it_means(status: int) -> No
 
 
 @pytest.mark.parametrize("venue", [BINANCE, LUNO_WITHOUT_KEY], ids=lambda venue: venue.exchange)
-async def test_a_restricted_location_is_told_wherever_somebody_looks(
+async def test_a_restricted_location_is_shown_by_ready_the_status_the_log_and_doctor(
     venue: Venue, redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     """A first start on a hosted machine: `/ready`, `connector_status`, the log and the doctor."""

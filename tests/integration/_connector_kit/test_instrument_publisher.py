@@ -61,7 +61,9 @@ async def told(redis: Any) -> dict[str, common_models.InstrumentInfo]:
     }
 
 
-async def test_each_symbol_is_told_with_the_bounds_that_hold_for_every_order(redis: Redis) -> None:
+async def test_each_symbol_is_published_with_the_bounds_that_hold_for_every_order(
+    redis: Redis,
+) -> None:
     """Of two bounds the narrower; a symbol that is no longer configured is taken out."""
     async with telling(redis, XBT, ETH) as (about_to, _):
         await eventually_async(lambda: told(redis))
@@ -94,7 +96,7 @@ async def test_each_symbol_is_told_with_the_bounds_that_hold_for_every_order(red
         await eventually_async(alone)
 
 
-async def test_fees_that_change_are_told_at_once(redis: Redis) -> None:
+async def test_changed_fees_are_published_at_once(redis: Redis) -> None:
     """With what one of the asset that pays them is worth."""
     async with telling(redis, XBT) as (about_to, publisher):
         await eventually_async(lambda: told(redis))

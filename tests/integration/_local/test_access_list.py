@@ -224,7 +224,7 @@ async def test_nothing_is_done_without_a_password_or_beyond_the_rules(
         url = f"redis://{user}127.0.0.1:{guarded.server.port}/0"
         async with open_redis(url, "test") as nobody:
             refused = await _is_refused(nobody)
-            attempt("whoever reaches Redis without a password", "read or write", not refused)
+            attempt("process that reaches Redis without a password", "read or write", not refused)
             assert refused, user
     await guarded.admin.set(HALT, "a reason")
     async with open_redis(guarded.url("bot"), "test") as bot:

@@ -241,7 +241,7 @@ async def test_huge_entries_cost_the_bot_neither_its_memory_nor_what_comes_after
         harmed = peak(bot.service.process.pid) - before >= 96 * MB
         for _ in range(12):
             what = "fill the bot's memory by entries of 12 MB"
-            attempt("whoever writes market data", what, succeeded=harmed)
+            attempt("process that writes market data", what, succeeded=harmed)
         assert not harmed
         assert await bot.service.end() == 0
     assert bot.logged("market_summary")[-1]["malformed"] == 12

@@ -92,7 +92,7 @@ async def test_a_wall_clock_that_is_set_changes_nothing(steps: list[int]) -> Non
 
 
 @pytest.mark.parametrize("took", [SLOWEST_ANSWER_MS + 1, -1])
-async def test_an_answer_that_tells_too_little_is_not_used(took: int) -> None:
+async def test_an_inaccurate_time_measurement_is_not_used(took: int) -> None:
     """Too slow, or from a machine whose steady clock isn't."""
     machine = Machine()
     venue = machine.clock()
@@ -216,7 +216,7 @@ def test_a_step_of_the_wall_clock_has_it_measured_again(milliseconds: int) -> No
     assert asked == [0.0, 11.0 + LOOK_EVERY - 1.0, 15.0 + REFRESH]
 
 
-def test_a_wall_clock_that_is_slewed_is_no_step() -> None:
+def test_a_slewed_wall_clock_does_not_count_as_a_step() -> None:
     """NTP moves it by little at a time."""
     strokes = tuple((float(second), step(STEP_MS // 6)) for second in range(1, 200))
     assert kept(strokes=strokes, until=250.0).asked == [0.0]
@@ -238,7 +238,7 @@ def test_whatever_goes_wrong_it_is_tried_again_soon() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"), [(30, "30.0 s ahead of"), (-30, "30.0 s behind"), (1, None), (0, None)]
 )
-def test_a_wall_clock_that_is_wrong_is_told(seconds: int, words: str | None) -> None:
+def test_a_wrong_wall_clock_is_logged(seconds: int, words: str | None) -> None:
     """Orders go by the venue's clock; but ages and lags that are shown are wrong by as much."""
 
     async def main() -> None:
@@ -262,7 +262,7 @@ def test_a_wall_clock_that_is_wrong_is_told(seconds: int, words: str | None) -> 
     assert not told or f"this machine's clock is {words} the exchange's" in told[0]
 
 
-def test_the_machines_steady_clock_counts_a_suspend_where_it_can(
+def test_the_steady_clock_counts_a_suspend_if_the_machine_supports_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """CLOCK_BOOTTIME where there is one; in milliseconds."""

@@ -62,7 +62,7 @@ def test_each_symbol_is_asked_for_one_after_the_other_and_again_later() -> None:
     assert venue.asked == [*first, (again, "BTC")]
 
 
-def test_one_that_cant_be_told_keeps_no_other_from_being_told() -> None:
+def test_a_failed_fee_request_does_not_delay_other_symbols() -> None:
     """It is asked again soon, whether the exchange said no or nothing."""
     for fault in (TransientError("no answer"), RejectedError("no such pair")):
         venue = Venue(BTC=fault)

@@ -133,7 +133,7 @@ def test_what_resolves_an_order_learns_at_once_of_a_ban() -> None:
     run_virtually(main())
 
 
-def test_what_resolves_an_order_waits_for_a_short_budget_only_so_long() -> None:
+def test_a_request_that_resolves_an_order_waits_only_briefly_for_budget() -> None:
     """What it didn't get isn't spent; other priorities wait as long as it takes."""
 
     async def main() -> None:

@@ -181,7 +181,7 @@ def test_a_symbol_that_was_listed_since_is_found_after_the_next_refresh() -> Non
 @pytest.mark.parametrize(
     "symbol", ["", "/", "XRP", "XRPUSDT/", "A/B/C", 'X"/USDT', "X /Y", "X" * 21 + "/Y", "a\ud800/B"]
 )
-async def test_what_is_no_symbol_is_not_asked_for(symbol: str) -> None:
+async def test_an_invalid_symbol_is_not_requested(symbol: str) -> None:
     """No exchange lists it."""
     venue = Venue()
     assert await venue.listing.look_up(symbol) is None

@@ -46,7 +46,7 @@ def with_publisher(scenario: Callable[[Told], Awaitable[None]]) -> None:
     run_virtually(main())
 
 
-def test_all_that_changes_at_once_is_told_once_and_whole() -> None:
+def test_simultaneous_changes_are_published_in_one_complete_message() -> None:
     """One message names every symbol, whichever of them changed."""
 
     async def scenario(told: Told) -> None:
@@ -69,7 +69,7 @@ def test_all_that_changes_at_once_is_told_once_and_whole() -> None:
     with_publisher(scenario)
 
 
-def test_the_whole_is_told_again_though_nothing_changed() -> None:
+def test_the_complete_status_is_published_again_without_a_change() -> None:
     """A reader that joins later, or lost one, waits ten seconds at most."""
 
     async def scenario(told: Told) -> None:
@@ -108,7 +108,7 @@ def test_it_says_how_many_entries_redis_never_got() -> None:
     with_publisher(scenario)
 
 
-def test_what_does_not_work_is_told_with_its_reason_and_feeds_tell_for_themselves() -> None:
+def test_unready_parts_and_disabled_trading_are_published_with_their_reasons() -> None:
     """As `/ready` names it; and in words why no order is taken."""
 
     async def scenario(told: Told) -> None:
@@ -127,7 +127,7 @@ def test_what_does_not_work_is_told_with_its_reason_and_feeds_tell_for_themselve
     with_publisher(scenario)
 
 
-def test_what_is_tried_again_is_told_with_its_attempt_and_the_time_of_the_next() -> None:
+def test_retries_are_published_with_their_attempt_and_the_time_of_the_next() -> None:
     """Parts in `retries`, feeds with their symbol; nothing of it once they work."""
 
     async def scenario(told: Told) -> None:
@@ -153,7 +153,7 @@ def test_what_is_tried_again_is_told_with_its_attempt_and_the_time_of_the_next()
     with_publisher(scenario)
 
 
-def test_how_far_a_cancel_all_is_is_told_while_it_lasts() -> None:
+def test_the_progress_of_a_cancel_all_is_published_while_it_runs() -> None:
     """Of two lanes the one that ends last; nothing is told where nothing was said."""
 
     async def scenario(told: Told) -> None:

@@ -94,7 +94,7 @@ async def until_closed(url: str, heard: list[bytes]) -> str:
 GOODBYE = frame(struct.pack("!H", 1001) + b"maintenance", CLOSE)
 
 
-async def test_a_polite_goodbye_is_told_with_its_code_and_reason() -> None:
+async def test_a_close_frame_is_reported_with_its_code_and_reason() -> None:
     """The reason a venue gives is worth its place in the log."""
     async with serving(GOODBYE) as url:
         assert await until_closed(url, []) == "the venue closed the socket: 1001 maintenance"
@@ -214,7 +214,7 @@ async def test_a_frame_that_breaks_the_protocol_ends_the_socket_only() -> None:
         assert "broke the protocol" in await until_closed(url, [])
 
 
-async def test_a_reset_is_told() -> None:
+async def test_a_reset_connection_is_reported() -> None:
     """No goodbye, just the end."""
 
     async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -278,7 +278,7 @@ async def test_what_the_callback_raises_comes_out_of_closed_and_nothing_follows_
     assert heard == [b"good", b"bad"]
 
 
-async def test_nothing_is_heard_after_the_block() -> None:
+async def test_no_message_is_received_after_the_block() -> None:
     """An old socket never speaks into the next session."""
     heard: list[bytes] = []
     first = asyncio.Event()
@@ -353,7 +353,7 @@ async def test_a_ban_at_the_handshake_is_the_whole_venues(
 
 
 @pytest.mark.parametrize("status", [400, 403, 503])
-async def test_any_other_refusal_at_the_handshake_is_no_ban(status: int) -> None:
+async def test_any_other_refusal_at_the_handshake_does_not_count_as_a_ban(status: int) -> None:
     """It is tried again."""
     limits = venue_limits()
     async with refusing(status, "Retry-After: 40\r\n") as (url, handshakes):
@@ -375,7 +375,7 @@ async def test_every_attempt_is_taken_from_the_budget_of_connections() -> None:
     assert limits.connections.left == pytest.approx(3.0, abs=0.5)
 
 
-async def test_an_address_where_nobody_listens_is_transient() -> None:
+async def test_a_refused_connection_is_a_transient_error() -> None:
     """Connection refused."""
     with pytest.raises(TransientError, match="can't be opened"):
         async with open_socket(f"ws://127.0.0.1:{quiet_port()}/", lambda _: None):

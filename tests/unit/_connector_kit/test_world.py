@@ -60,7 +60,7 @@ async def test_any_other_answer_is_that_of_a_proxy_before_a_live_venue(
         assert await world_of(f"{server.url}/api", TESTNETS) == "live"
 
 
-async def test_a_redirect_to_a_simulator_is_no_simulator() -> None:
+async def test_a_redirect_to_a_simulator_does_not_count_as_a_simulator() -> None:
     """Orders would not be redirected."""
     async with canned_server() as simulator, canned_server() as server:
         simulator.answers(200, HELLO)
@@ -69,7 +69,7 @@ async def test_a_redirect_to_a_simulator_is_no_simulator() -> None:
         assert simulator.requests == []
 
 
-async def test_a_proxy_of_the_environment_speaks_for_nobody(
+async def test_a_proxy_of_the_environment_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It would answer for whatever host it is asked for."""
@@ -82,7 +82,7 @@ async def test_a_proxy_of_the_environment_speaks_for_nobody(
         assert proxy.requests == []
 
 
-async def test_where_nobody_answers_the_world_is_not_known_yet() -> None:
+async def test_the_world_is_unknown_until_the_server_answers() -> None:
     """A simulator may still be starting."""
     with pytest.raises(TransientError, match="no answer from"):
         await world_of(f"http://127.0.0.1:{quiet_port()}/api")

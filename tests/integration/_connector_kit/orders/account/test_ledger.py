@@ -81,7 +81,7 @@ async def statuses(redis: Redis) -> list[OrderStatusUpdateEvent]:
     return [OrderStatusUpdateEvent.model_validate_json(f[b"data"]) for _, f in entries]
 
 
-async def test_each_change_is_told_once_by_whoever_comes_first(
+async def test_several_instances_publish_each_change_once(
     redis: Redis, redis_server: RedisServer
 ) -> None:
     """Two instances with connections of their own tell the same story, over and over."""
@@ -103,7 +103,7 @@ async def test_each_change_is_told_once_by_whoever_comes_first(
 
 
 @pytest.mark.parametrize("lost", ["cut_replies_after", "cut_requests_after"])
-async def test_whatever_is_lost_on_the_way_it_is_told_once(
+async def test_a_report_is_published_once_though_the_connection_breaks(
     redis: Redis, proxy: FaultProxy, lost: str
 ) -> None:
     """The connection is cut at every few bytes in turn; telling again is safe."""
@@ -135,7 +135,7 @@ async def test_open_orders_are_kept_and_closed_ones_let_go(ledger: Ledger, redis
     assert 7 * 24 * 3600 - 60 < await redis.ttl(f"{NAME}:state:told:XBT/ZAR:7") <= 7 * 24 * 3600
 
 
-async def test_open_orders_and_fills_count_as_they_are_told(redis: Redis) -> None:
+async def test_open_orders_and_fills_are_counted_when_they_are_published(redis: Redis) -> None:
     """A fill by its own time, when it is published."""
     counts = OrderMetrics(lambda: NOW + 250)
     counting = Ledger(redis, NAME, "luno", 1000, counts)
@@ -176,7 +176,7 @@ async def test_an_order_of_ours_is_not_external(ledger: Ledger, redis: Redis) ->
     ]
 
 
-async def test_an_accepted_order_is_known_before_anything_was_told(
+async def test_an_accepted_order_is_known_before_its_first_status_is_published(
     ledger: Ledger, redis: Redis
 ) -> None:
     """By the id that its command gave it, though it was cancelled meanwhile by somebody else."""
@@ -426,7 +426,9 @@ async def test_an_order_with_the_id_of_an_accepted_one_and_made_later_is_another
     assert event.external is not ours
 
 
-async def test_somebody_elses_order_leaves_our_record_alone(redis: Redis) -> None:
+async def test_a_different_order_with_our_client_id_does_not_change_our_record(
+    redis: Redis,
+) -> None:
     """Under our client order id, of another symbol, side or quantity."""
     ledger = Ledger(redis, NAME, "luno", 1000)
     await redis.set(order_key(NAME, "order-1"), dump(ASKED))
@@ -521,7 +523,7 @@ async def test_an_order_that_ended_before_all_that_is_kept_comes_without_fills(
     ]
 
 
-async def test_an_open_order_of_which_nothing_is_kept_is_asked_for_no_more(
+async def test_an_open_order_without_a_record_is_removed_without_an_event(
     ledger: Ledger, redis: Redis
 ) -> None:
     """Once the venue shows nothing of it either."""

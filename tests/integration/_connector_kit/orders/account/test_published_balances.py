@@ -99,7 +99,7 @@ async def test_an_answer_that_a_push_overtook_is_dropped_asset_by_asset(
     assert [free for _, free, *_ in await published(redis)] == [2.0, 5.0, 3.0]
 
 
-async def test_what_a_paused_process_heard_before_is_dropped_when_it_wakes(
+async def test_a_resumed_process_drops_balances_it_received_before_its_pause(
     balances: PublishedBalances, redis: Redis
 ) -> None:
     """Its push and its answer; another instance has published newer ones meanwhile."""

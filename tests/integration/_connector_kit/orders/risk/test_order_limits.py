@@ -119,7 +119,7 @@ async def test_what_passed_is_remembered_until_it_is_answered(stage: Stage) -> N
     assert 60_000 < await stage.redis.pttl(f"{NAME}:state:sent:others") <= 120_000
 
 
-async def test_what_makes_a_position_smaller_has_twice_the_pace_and_no_more(stage: Stage) -> None:
+async def test_orders_that_reduce_a_position_may_use_twice_the_pace(stage: Stage) -> None:
     """So a loop that uses up the pace leaves an exit, and a loop of exits is bounded."""
     assert [await stage.send(name) for name in ("a", "b", "c")] == [None] * 3  # buys of 0.5
     for name in ("a", "b", "c"):
@@ -151,7 +151,7 @@ async def test_what_makes_a_position_smaller_may_be_open_twice_as_often(redis: R
     assert await stage.send("one too many", side="sell", quantity=0.1) == "max_open_orders"
 
 
-async def test_where_nothing_is_known_to_be_held_no_order_counts_as_an_exit(stage: Stage) -> None:
+async def test_without_a_recorded_position_no_order_counts_as_an_exit(stage: Stage) -> None:
     """Whatever the account holds."""
     assert [await stage.send(f"o{n}", side="sell") for n in range(4)] == [None] * 3 + [PACE]
 

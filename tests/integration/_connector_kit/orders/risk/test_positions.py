@@ -78,7 +78,7 @@ def begun(position: Position, day: str) -> Position:
     return position
 
 
-async def test_what_is_told_by_many_over_and_over_is_booked_once(
+async def test_a_fill_that_several_instances_publish_repeatedly_is_booked_once(
     redis: Redis, redis_server: RedisServer
 ) -> None:
     """Four instances tell the same story of two orders."""

@@ -23,7 +23,7 @@ async def looked(check: RedisCheck) -> Rejection | None:
     ("setting", "wrong", "right"),
     [("maxmemory-policy", "allkeys-lru", "noeviction"), ("appendonly", "no", "yes")],
 )
-async def test_the_fault_is_told_with_its_remedy_and_goes_with_it(
+async def test_a_wrong_setting_is_reported_with_its_remedy_until_it_is_fixed(
     redis: Redis, setting: str, wrong: str, right: str
 ) -> None:
     """The remedy in the message is a command that works."""
@@ -42,7 +42,7 @@ async def test_the_fault_is_told_with_its_remedy_and_goes_with_it(
     assert len(changes) == 3
 
 
-async def test_each_look_sees_how_full_it_is(redis: Redis) -> None:
+async def test_each_poll_reads_how_much_memory_redis_uses(redis: Redis) -> None:
     """Of how much, where it has a bound."""
     check = RedisCheck(redis)
     await check.poll()
@@ -66,7 +66,7 @@ async def test_while_redis_is_away_what_was_found_last_stands(
 
 
 @pytest.mark.parametrize("missing", FIT)
-def test_what_redis_doesnt_tell_is_not_taken_for_fit(missing: str) -> None:
+def test_redis_is_unfit_if_it_does_not_report_a_setting(missing: str) -> None:
     """A server that hides its settings gets no orders."""
     published: dict[str, Any] = {name: value for name, value in FIT.items() if name != missing}
     assert fault_of(FIT) is None

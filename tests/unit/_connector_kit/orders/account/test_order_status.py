@@ -64,7 +64,7 @@ def publish(*reports: OrderStatusReport) -> list[OrderStatusUpdateEvent]:
     return events
 
 
-def test_the_first_report_is_always_told() -> None:
+def test_the_first_report_is_always_published() -> None:
     """With all that is known of the order."""
     (event,) = publish(report())
     assert event == OrderStatusUpdateEvent(
@@ -81,7 +81,7 @@ def test_the_first_report_is_always_told() -> None:
     assert event.timestamp.timestamp() * 1000 == NOW
 
 
-def test_the_same_again_is_not_told_again_unless_asked_for() -> None:
+def test_an_unchanged_report_is_published_again_only_on_request() -> None:
     """And then without the fills, which were told."""
     filled = report(filled=1, quote_filled=100, fills=(fill(1, "1"),))
     assert len(publish(filled, filled, report())) == 1
@@ -106,7 +106,7 @@ def test_fee_and_average_price_are_of_the_whole_order() -> None:
     assert [[t.trade_id for t in event.trades or ()] for event in events] == [["1"], ["2"]]
 
 
-def test_a_lost_fill_is_told_by_its_id_when_it_comes() -> None:
+def test_a_late_fill_is_published_by_its_id_when_it_arrives() -> None:
     """The cumulative quantity knew of it before; no fill is made up for it meanwhile."""
     events = publish(
         report(filled=3, quote_filled=300, fills=(fill(2, "2"),)),
@@ -119,7 +119,7 @@ def test_a_lost_fill_is_told_by_its_id_when_it_comes() -> None:
     assert events[-1].fee == {"BNB": 0.002}
 
 
-def test_an_orders_own_fee_and_amounts_are_told_and_its_fills_when_they_are_known() -> None:
+def test_the_orders_fee_and_amounts_are_published_before_its_fills_are_known() -> None:
     """Luno tells an order's fills elsewhere, a moment later; the fee isn't counted twice."""
     order: dict[str, Any] = {"filled": 4, "quote_filled": 430, "fee": {"BTC": FEE * 4}}
     events = publish(
@@ -150,7 +150,7 @@ def test_each_fill_has_its_own_fee_and_says_whether_it_was_the_makers() -> None:
     assert text.count('"fee_asset"') == text.count('"is_maker"') == 1
 
 
-def test_fills_that_an_earlier_release_told_without_an_id_are_not_told_again() -> None:
+def test_fills_published_without_an_id_by_an_earlier_release_are_not_published_again() -> None:
     """The first ones, as many as it told; those after them are new."""
     zero = Decimal(0)
     fills = (fill(4, "1"), fill(7, "2"), fill(9, "3"))
@@ -191,7 +191,7 @@ def test_an_order_says_what_it_is(order: dict[str, Any], shown: tuple[object, ..
     assert [(event.side, event.type, event.price) for event in events] == [shown] * 2
 
 
-def test_an_amount_without_a_price_is_no_fill_yet() -> None:
+def test_a_filled_amount_is_not_a_fill_until_its_price_is_known() -> None:
     """The venue shows what it cost a moment later: then the fill has a price."""
     first, second = publish(
         report(filled=1, quote_filled=0, fee={}),
@@ -201,7 +201,7 @@ def test_an_amount_without_a_price_is_no_fill_yet() -> None:
     assert second.average_price == 100
 
 
-def test_a_fee_that_comes_later_is_told() -> None:
+def test_a_fee_that_arrives_later_is_published() -> None:
     """Though nothing else changed."""
     events = publish(
         report(filled=1, quote_filled=100, fee={}),
@@ -218,7 +218,7 @@ def test_a_terminal_status_stays(terminal: Status) -> None:
     assert [event.status for event in events] == [terminal]
 
 
-def test_a_word_nobody_knew_is_carried_along() -> None:
+def test_an_unknown_venue_status_is_published_with_the_venues_own_word() -> None:
     """As unknown, with the venue's own; the order goes on from there."""
     odd = report(status="unknown", venue_status="ODD")
     events = publish(report(), odd, odd, report(), report(status="canceled"))
@@ -240,7 +240,7 @@ def test_what_isnt_known_of_a_market_order_isnt_made_up() -> None:
     assert [event.remaining_quantity for event in events] == [0.0, 0.0]
 
 
-def test_an_order_keeps_the_client_id_it_was_told_with() -> None:
+def test_an_order_keeps_the_client_id_it_was_first_published_with() -> None:
     """Binance gives a cancelled order the cancel's."""
     events = publish(report(), report(status="canceled", client_order_id="of the cancel"))
     assert [event.client_order_id for event in events] == ["mine", "mine"]
@@ -352,7 +352,7 @@ def test_fills_of_long_ago_are_kept_and_not_published() -> None:
         (NOW, NOW, NOW - 1001, "older"),
     ],
 )
-def test_an_order_that_was_made_after_all_that_is_known_is_another(
+def test_a_reused_order_id_with_a_later_creation_time_is_another_order(
     created: int, version: int, then: int, which: str
 ) -> None:
     """The venue was reset, and its ids began anew."""

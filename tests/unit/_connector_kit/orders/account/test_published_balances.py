@@ -185,7 +185,7 @@ def snapshot(asked_at: int, version: int = 0, received_at: int = START) -> Balan
     return BalanceUpdate([], version, received_at, asked_at)
 
 
-def test_an_answer_counts_only_where_nothing_was_published_since_it_was_asked_for() -> None:
+def test_a_snapshot_is_used_only_if_no_balance_was_published_after_its_request() -> None:
     """In the same microsecond is since."""
     kept = PublishedBalance("1 0", published_at=1000)
     assert kept.may_be_newer(snapshot(999), 2000)

@@ -103,7 +103,7 @@ def run(
     run_virtually(main())
 
 
-def test_what_the_venue_knows_at_the_start_is_told() -> None:
+def test_the_venues_open_orders_and_balances_are_published_at_the_start() -> None:
     """Open orders and balances; told once, however often they are compared."""
 
     async def story(now: Reconciling) -> None:
@@ -114,7 +114,7 @@ def test_what_the_venue_knows_at_the_start_is_told() -> None:
     run(AccountInMemory(order("1"), order("2", filled=3), order("3", "filled", 10)), story)
 
 
-def test_what_the_stream_doesnt_tell_the_comparison_finds() -> None:
+def test_the_comparison_finds_changes_that_the_stream_misses() -> None:
     """A fill, an end, and an order that came and went between two looks."""
 
     async def story(now: Reconciling) -> None:
@@ -134,7 +134,7 @@ def test_what_the_stream_doesnt_tell_the_comparison_finds() -> None:
     run(AccountInMemory(order("1"), order("2")), story)
 
 
-def test_what_the_stream_tells_is_told_at_once() -> None:
+def test_changes_from_the_stream_are_published_at_once() -> None:
     """And the comparison has nothing to add."""
 
     async def story(now: Reconciling) -> None:
@@ -168,7 +168,7 @@ def test_a_connection_of_the_stream_brings_a_comparison() -> None:
 
 @pytest.mark.parametrize("interval", [1.0, 30.0, 45.0, 10_000.0])
 @pytest.mark.parametrize("took", [0.0, 3.0])
-def test_balances_are_told_at_least_once_a_minute(interval: float, took: float) -> None:
+def test_balances_are_published_at_least_once_a_minute(interval: float, took: float) -> None:
     """However rarely orders are compared, and however slow the venue answers."""
 
     async def story(now: Reconciling) -> None:
@@ -203,7 +203,7 @@ def test_balances_that_moved_are_asked_for_once_a_second_at_most() -> None:
     run(AccountInMemory(), story, interval=10_000.0)
 
 
-def test_an_event_that_finds_redis_in_trouble_is_told_as_soon_as_that_is_over() -> None:
+def test_an_event_that_redis_rejects_is_published_once_redis_recovers() -> None:
     """It isn't left to the next comparison."""
 
     async def story(now: Reconciling) -> None:
@@ -591,7 +591,7 @@ def test_a_key_that_is_refused_to_an_order_stops_new_orders_for_half_a_minute() 
     run(AccountInMemory(), story)
 
 
-def test_of_a_fault_that_goes_on_for_another_reason_the_latest_is_told() -> None:
+def test_a_fault_that_changes_its_reason_shows_the_latest_one() -> None:
     """At once, and no second error in the log."""
 
     async def story(now: Reconciling) -> None:
@@ -730,7 +730,7 @@ def test_a_comparison_that_began_before_the_connection_proves_nothing() -> None:
     run(AccountInMemory(), story, interval=10_000.0)
 
 
-def test_a_key_that_is_refused_to_the_look_at_an_accepted_order_ends_nothing() -> None:
+def test_a_key_refused_while_an_accepted_order_is_polled_does_not_end_the_reconciler() -> None:
     """The comparison that follows finds it refused too, and later tells the order."""
 
     async def story(now: Reconciling) -> None:

@@ -34,7 +34,7 @@ def test_a_halt_by_hand_ends_with_a_value_that_was_not_there_before() -> None:
     assert reasons(*seen) == [None, "why", "why", "why", "why", None]
 
 
-def test_a_value_that_was_there_while_it_was_halted_is_no_resume() -> None:
+def test_a_value_that_was_set_during_the_halt_does_not_resume_trading() -> None:
     """First the halt is deleted, then trading is allowed."""
     assert reasons((ANN, b"why"), (ANN, None), (BOB, None)) == ["why", "why", None]
     assert reasons((None, b"why"), (ANN, b"why"), (ANN, None)) == ["why"] * 3
@@ -46,7 +46,7 @@ def test_lost_keys_halt() -> None:
     assert reasons(*seen) == [None, NEVER_RESUMED, None]
 
 
-def test_an_older_value_that_comes_back_is_no_resume() -> None:
+def test_a_restored_older_value_does_not_resume_trading() -> None:
     """Redis was restored: any value that was ever seen is old."""
     seen = ((ANN, None), (BOB, None), (None, b"why"), (ANN, None), (BOB, None), (CAT, None))
     assert reasons(*seen) == [None, None, "why", "why", "why", None]

@@ -205,7 +205,7 @@ async def test_who_resumes_while_a_halt_is_completed_is_not_undone(
     assert not await is_halted(redis)
 
 
-async def test_whoever_asks_whether_it_is_halted_sees_a_resume_at_once(
+async def test_halted_reports_a_resume_at_once(
     redis: Any, redis_server: RedisServer, watch: HaltWatch
 ) -> None:
     """And a halt with the next look; where Redis can't be asked, what was read last counts."""
@@ -220,14 +220,14 @@ async def test_whoever_asks_whether_it_is_halted_sees_a_resume_at_once(
     assert await watch.halted() is None
 
 
-async def test_a_halt_of_another_type_is_no_permission(redis: Any, watch: HaltWatch) -> None:
+async def test_a_halt_key_of_another_type_permits_no_order(redis: Any, watch: HaltWatch) -> None:
     """It can't be read: nothing leaves."""
     await redis.rpush(HALT, "a list")
     with pytest.raises(TransientError, match="WRONGTYPE"):
         (await watch.reason_after())[1]
 
 
-async def test_each_change_is_told_once(redis: Any, watch: HaltWatch) -> None:
+async def test_each_change_is_reported_and_logged_once(redis: Any, watch: HaltWatch) -> None:
     """To whoever asked for it, and in the log."""
     published: list[str | None] = []
     watch.on_change = lambda: published.append(watch.fault.message if watch.fault else None)
@@ -272,7 +272,7 @@ async def test_a_halt_by_the_connector_keeps_the_reason_that_a_person_gave(
     assert await redis.get(HALT) == b"why"
 
 
-async def test_an_order_notices_lost_data_before_the_next_look(
+async def test_an_order_notices_lost_data_before_the_next_poll(
     redis: Any, watch: HaltWatch
 ) -> None:
     """Where the permission is still there, or there again, it counts for nothing."""
@@ -327,7 +327,9 @@ async def test_data_that_is_lost_between_reading_and_the_next_beat_halts(
     assert (watch.fault and watch.fault.reason_code) == "halted"
 
 
-async def test_a_beat_that_another_instance_raised_is_no_loss(redis: Any, watch: HaltWatch) -> None:
+async def test_a_beat_that_another_instance_raised_does_not_count_as_data_loss(
+    redis: Any, watch: HaltWatch
+) -> None:
     """Two instances of a connector share it."""
     other, _ = watch_of(redis)
     await other.start()
@@ -336,7 +338,7 @@ async def test_a_beat_that_another_instance_raised_is_no_loss(redis: Any, watch:
         assert (await each.reason_after())[1] is None
 
 
-async def test_a_reading_that_was_asked_for_before_a_beat_is_no_loss(
+async def test_a_read_requested_before_a_beat_does_not_count_as_data_loss(
     redis: Any, watch: HaltWatch
 ) -> None:
     """Orders read while the beat rises."""
@@ -428,7 +430,7 @@ async def test_it_is_looked_at_every_second_through_any_trouble(
     assert POLL_INTERVAL <= 1.0
 
 
-async def test_an_answer_that_takes_long_is_none(redis_server: RedisServer) -> None:
+async def test_an_answer_that_takes_too_long_is_not_used(redis_server: RedisServer) -> None:
     """It may be older than a halt."""
     async with (
         open_redis(redis_server.url, "test") as redis,

@@ -70,7 +70,7 @@ def left(*orders: str) -> list[WorkingOrder]:
         (proposal("buy", "1"), "-9", left("+2"), None),
     ],
 )
-def test_no_more_is_held_than_allowed_if_all_that_is_open_that_way_trades(
+def test_the_position_limit_counts_open_orders_on_the_same_side(
     order: ProposedOrder, quantity: str, others: list[WorkingOrder], reason: str | None
 ) -> None:
     """On the limit is allowed; an order that makes a position smaller always is."""
@@ -179,7 +179,7 @@ def test_all_that_makes_a_position_smaller_together_builds_none_the_other_way(
         assert sent <= abs(quantity)
 
 
-def test_where_nothing_is_known_to_be_held_nothing_makes_it_smaller() -> None:
+def test_without_a_recorded_position_no_order_reduces_it() -> None:
     """Of that market."""
     assert not limits().reduces(proposal("sell"), {}, [])
     assert not limits().reduces(proposal("sell"), {"ETH/USDT": Position(Decimal(9))}, [])

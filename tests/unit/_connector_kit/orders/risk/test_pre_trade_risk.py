@@ -84,7 +84,7 @@ class Situation:
         return rejection.reason_code if rejection else None
 
 
-async def test_an_order_that_offends_nobody_may_leave() -> None:
+async def test_an_order_within_every_limit_is_allowed() -> None:
     """Limit or market."""
     assert await Situation().reason() is None
     assert await Situation().reason(type="market") is None
@@ -135,7 +135,7 @@ async def test_a_half_shut_market_takes_orders_that_rest_and_no_others() -> None
 
 
 @pytest.mark.parametrize("switch", ["", "yes", "YES-I-MEAN-IT", "true", LIVE + " "])
-async def test_real_money_takes_the_very_words(switch: str) -> None:
+async def test_live_mode_requires_the_confirmation_phrase(switch: str) -> None:
     """Anything but them is off; a testnet and the simulator don't need them."""
     assert (
         await Situation(world="live", settings=settings(live_trading=switch)).reason()
@@ -212,7 +212,7 @@ async def test_the_collar_binds_market_orders_by_the_depth_they_reach(
     assert await now.reason(type="market", side=side, quantity=0.2) == "price_collar"
 
 
-async def test_a_market_order_finds_nobody_in_an_empty_book() -> None:
+async def test_a_market_order_is_rejected_if_the_book_is_empty() -> None:
     """On either side."""
     now = Situation(book=book(bids=[], asks=[]))
     assert await now.reason(type="market") == "no_liquidity"
